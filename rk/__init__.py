@@ -1,0 +1,32 @@
+"""rk ("recursion kit"): papers' methods as plugins, composed by recipes.
+
+What plugin authors import. Nothing here imports torch.
+"""
+
+from typing import TYPE_CHECKING
+
+from rk.errors import RkError, UserError
+from rk.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from rk.protocols import (
+        Analysis, Batch, Callback, Data, Decode, Exporter, Factory, Layer, Learner, Loss, Metric, Model, Objective,
+        Optimizer, Outputs, Run, Schedule, Search, SequenceLayer, Share, Trainer,
+    )  # fmt: skip
+
+__version__ = "0.1.0"
+
+_PROTOCOLS = {
+    "Analysis", "Batch", "Callback", "Data", "Decode", "Exporter", "Factory", "Layer", "Learner", "Loss", "Metric",
+    "Model", "Objective", "Optimizer", "Outputs", "Run", "Schedule", "Search", "SequenceLayer", "Share", "Trainer",
+}  # fmt: skip
+
+__all__ = ["RkError", "UserError", "__version__", "hookimpl", *sorted(_PROTOCOLS)]  # noqa: PLE0604
+
+
+def __getattr__(name: str):  # the protocols pull in typing and collections.abc: only for who asks
+    if name in _PROTOCOLS:
+        import rk.protocols
+
+        return getattr(rk.protocols, name)
+    raise AttributeError(f"module 'rk' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""`python -m rk`."""
+
+from rk.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""Supervised learning by backpropagation: the trainer that most recipes use."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from rk.fit.bind import Bound
+from rk.fit.runtime import Runtime
+from rk.protocols import Batch, Loss, Model, Objective, Optimizer, Outputs
+
+
+class Supervised(nn.Module):
+    """A model and its loss as one learner.
+
+    Args:
+        model: Takes batch fields, returns outputs.
+        loss: Takes fields of both. A loss that is a module has its weights here too.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self._forward = Bound(model.forward, call=model)
+        self._predict = Bound(model.predict) if hasattr(model, "predict") else None
+        self._loss = Bound(getattr(loss, "forward", loss.__call__), call=loss)
+
+    def forward(self, batch: Batch) -> Objective:
+        return self._loss({**batch, **self._forward(batch)})
+
+    def predict(self, batch: Batch) -> Outputs:
+        return self._forward(batch) if self._predict is None else self._predict(batch)
+
+    def evaluate(self, batch: Batch) -> tuple[Objective, Outputs]:
+        """Returns both, with one forward pass where the model answers as it trains."""
+        outputs = self._forward(batch)
+        objective = self._loss({**batch, **outputs})
+        return objective, outputs if self._predict is None else self._predict(batch)
+
+
+class Backprop:
+    """Gradient descent on the loss.
+
+    Args:
+        optimizer: The optimizer and its schedule.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.factory = optimizer
+
+    def setup(self, *, model: Model, loss: Loss, runtime: Runtime) -> Supervised:
+        learner = Supervised(model, loss)
+        self.runtime = runtime
+        self.objective = runtime.setup(learner)
+        self.optimizer = runtime.optimizer(self.factory, learner.parameters())
+        return learner
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        logs = self.runtime.backward(self.objective(batch))
+        self.runtime.update(self.optimizer)
+        return logs

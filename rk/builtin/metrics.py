@@ -1,0 +1,32 @@
+"""Metrics as sums and counts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rk.protocols import Share
+
+
+class Accuracy:
+    """Share of examples whose class is among the `top` highest logits.
+
+    Args:
+        top: How many guesses an example has.
+        ignore_index: Targets of this value count for nothing (padding).
+    """
+
+    def __init__(self, top: Annotated[int, Ge(1)] = 1, ignore_index: int = -100) -> None:
+        self.top = top
+        self.ignore_index = ignore_index
+
+    def __call__(
+        self, *, logits: Float[Tensor, "batch *positions classes"], targets: Int[Tensor, "batch *positions"]
+    ) -> Share:
+        """Returns the number of hits and the number of targets that count."""
+        hits = (logits.topk(self.top, dim=-1).indices == targets.unsqueeze(-1)).any(-1)
+        counts = targets != self.ignore_index
+        return (hits & counts).sum(), counts.sum()

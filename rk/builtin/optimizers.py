@@ -1,0 +1,107 @@
+"""The optimizers of torch.optim as factories with a schedule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Lt
+
+from rk.protocols import Schedule
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent.
+
+    Args:
+        lr: Learning rate.
+        momentum: Share of the last update that is kept.
+        nesterov: Looks ahead along the momentum.
+        weight_decay: L2 penalty.
+        schedule: How the learning rate goes.
+    """
+
+    lr: Annotated[float, Gt(0)]
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    nesterov: bool = False
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    schedule: Schedule | None = None
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
+            params, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
+        )
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba, arXiv:1412.6980), in torch's fused form.
+
+    Args:
+        lr: Learning rate.
+        betas: Decay of the averages of the gradient and of its square.
+        eps: Added to the denominator.
+        weight_decay: L2 penalty, added to the gradient.
+        amsgrad: Keeps the largest average of the square (Reddi et al., arXiv:1904.09237).
+        schedule: How the learning rate goes.
+    """
+
+    lr: Annotated[float, Gt(0)] = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: Annotated[float, Gt(0)] = 1e-8
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    amsgrad: bool = False
+    schedule: Schedule | None = None
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            params, self.lr, self.betas, self.eps, self.weight_decay, amsgrad=self.amsgrad, fused=True
+        )
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101), in torch's fused form.
+
+    Args:
+        lr: Learning rate.
+        betas: Decay of the averages of the gradient and of its square.
+        eps: Added to the denominator.
+        weight_decay: Share of each weight that an update takes away, times the learning rate.
+        schedule: How the learning rate goes.
+    """
+
+    lr: Annotated[float, Gt(0)] = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: Annotated[float, Gt(0)] = 1e-8
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    schedule: Schedule | None = None
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(params, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop (Hinton's lecture 6e).
+
+    Args:
+        lr: Learning rate.
+        alpha: Decay of the average of the squared gradient.
+        eps: Added to the denominator.
+        momentum: Share of the last update that is kept.
+        weight_decay: L2 penalty.
+        schedule: How the learning rate goes.
+    """
+
+    lr: Annotated[float, Gt(0)] = 1e-2
+    alpha: Annotated[float, Ge(0), Lt(1)] = 0.99
+    eps: Annotated[float, Gt(0)] = 1e-8
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    schedule: Schedule | None = None
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(params, self.lr, self.alpha, self.eps, self.weight_decay, self.momentum)

@@ -1,0 +1,111 @@
+"""The catalog: from a kind and a name to a component, its signature, and, at last, its class."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+from rk.errors import UserError, suggest
+from rk.plugins import BUILTIN, Component, Plugins
+from rk.static import ClassInfo, Signature, StaticError, constructor, load_class
+
+
+class Unresolved(UserError):
+    """A name that leads to no component, or to several."""
+
+
+class Catalog:
+    """All components of the loaded plugins.
+
+    Args:
+        plugins: Where they come from; by default all that is installed.
+    """
+
+    def __init__(self, plugins: Plugins | None = None) -> None:
+        self.plugins = Plugins() if plugins is None else plugins
+        self._by_kind: dict[str, list[Component]] = {}
+        for component in self.plugins.components:
+            self._by_kind.setdefault(component.kind, []).append(component)
+
+    def of_kind(self, kind: str) -> list[Component]:
+        return self._by_kind.get(kind, [])
+
+    def resolve(self, kind: str, name: str, own_plugin: str | None = None) -> Component:
+        """Returns the component `name` of `kind`.
+
+        A short name means the recipe's own plugin's, then a built-in, then the only other one.
+
+        Args:
+            kind: One of `rk.protocols.KINDS`.
+            name: ``name`` or ``plugin/name``.
+            own_plugin: The plugin whose recipe asks.
+
+        Raises:
+            Unresolved: With the nearest right spelling, or with the plugins that clash.
+        """
+        candidates = self.of_kind(kind)
+        if "/" in name:
+            found = [c for c in candidates if c.qualified == name]
+        else:
+            found = [c for c in candidates if c.name == name]
+        for preferred in (own_plugin, BUILTIN):
+            if any(c.plugin == preferred for c in found):
+                return next(c for c in found if c.plugin == preferred)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            owners = " and ".join(c.distribution for c in found)
+            names = " or ".join(c.qualified for c in found)
+            raise Unresolved(f"the {kind} {name!r} is offered by {owners}", f"write {names}")
+        raise Unresolved(f"unknown {kind} {name!r}", self._hint(kind, name, candidates))
+
+    def _hint(self, kind: str, name: str, candidates: list[Component]) -> str | None:
+        elsewhere = [c for c in self.plugins.components if name in (c.name, c.qualified)]
+        if elsewhere:
+            return f"{name} is a {elsewhere[0].kind}, of {elsewhere[0].distribution}"
+        plugin = name.partition("/")[0]
+        for broken in self.plugins.broken:
+            if "/" in name and broken.name == plugin:
+                return f"{broken.distribution} is installed but {broken.errors[0]}"
+        choices = [c.qualified for c in candidates] if "/" in name else [c.name for c in candidates]
+        hint = suggest(name, set(choices), f"installed {kind}s" if choices else "")
+        broken_names = ", ".join(p.distribution for p in self.plugins.broken)
+        if broken_names:
+            hint = f"{hint or 'none is installed'}; not loaded: {broken_names} (see rk plugins)"
+        return hint or f"no {kind} is installed"
+
+    def info(self, component: Component) -> ClassInfo:
+        """Returns the component's class as syntax. Raises `UserError` naming the distribution."""
+        return _info(component)
+
+    def signature(self, component: Component) -> Signature:
+        """Returns the constructor's parameters. Raises `UserError` naming the distribution."""
+        return _signature(component)
+
+    def load(self, component: Component) -> type[Any]:
+        """Imports the component's class. Raises `UserError` when its module fails."""
+        module_name, _, name = component.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module_name), name)
+        except Exception as error:
+            raise UserError(
+                f"{component.distribution}: {component.kind} {component.name}: "
+                f"import {component.target}: {type(error).__name__}: {error}"
+            ) from error
+
+
+@functools.cache
+def _info(component: Component) -> ClassInfo:
+    try:
+        return load_class(component.target)
+    except StaticError as error:
+        raise UserError(f"{component.distribution}: {component.kind} {component.name}: {error}") from None
+
+
+@functools.cache
+def _signature(component: Component) -> Signature:
+    try:
+        return constructor(_info(component))
+    except StaticError as error:
+        raise UserError(f"{component.distribution}: {component.kind} {component.name}: {error}") from None

@@ -1,0 +1,119 @@
+"""The command line: one module per command, loaded when it is called. Commands parse and print; they do nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from rk.errors import ExitCode, RkError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("rk.cli.train:train", "Train a recipe."),
+    "eval": ("rk.cli.eval:evaluate", "Measure a trained run, on other data or with other decoding."),
+    "predict": ("rk.cli.predict:predict", "Answer a file of your own with a trained run."),
+    "export": ("rk.cli.export:export", "Write a trained run for the outside world."),
+    "search": ("rk.cli.search:search", "Search for a structure, a path or a program."),
+    "analyze": ("rk.cli.search:analyze", "Compute tables and figures."),
+    "recipes": ("rk.cli.recipes:recipes", "List, show and copy the installed recipes."),
+    "list": ("rk.cli.list:list_components", "List the installed components."),
+    "show": ("rk.cli.show:show", "Show a component: parameters, fields, facts."),
+    "validate": ("rk.cli.validate:validate", "Check a recipe and print how its parts fit."),
+    "schema": ("rk.cli.schema:schema", "Print the JSON Schema of recipes, for editors."),
+    "plugins": ("rk.cli.plugins:plugins", "List the installed plugins; begin a new one."),
+}
+"""Command -> where it is, and its help in the overview: `rk --help` loads none of them (a test keeps both equal)."""
+
+TRACEBACK_VARIABLE = "RK_TRACEBACK"
+
+
+class LazyGroup(click.Group):
+    """Commands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from rk.errors import UserError, suggest
+
+            raise UserError(f"there is no command {args[0]!r}", suggest(args[0], COMMANDS, "commands"))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
+        from rk.plugins import installed
+
+        names = [offer.name for offer in installed()]
+        with formatter.section("Plugins"):
+            formatter.write_text(", ".join(names) or "none; try: pip install rk-pointer-net")
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="recursion-kit", prog_name="rk", message="%(prog)s %(version)s")
+def cli() -> None:
+    """rk, the recursion kit: papers' methods as plugins, composed by recipes.
+
+    \b
+    rk recipes                                    what can be trained
+    rk train pointer-net/convex-hull-quick        train it
+    rk predict last my-points.csv                 use it
+
+    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Runs `rk`; every error ends in one message and an exit code."""
+    try:
+        code = cli(standalone_mode=False)
+        sys.stdout.flush()
+    except RkError as error:
+        _fail(error.render(), error.exit_code)
+    except click.exceptions.Abort:
+        _fail("interrupted", ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USER_ERROR)
+    except KeyboardInterrupt:
+        _fail("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone: `rk list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.OK)
+    except Exception as error:
+        _unexpected(error)
+    else:
+        sys.exit(code if isinstance(code, int) else ExitCode.OK)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stdout.flush()
+    click.echo(message, err=True)
+    sys.exit(int(code))
+
+
+def _unexpected(error: Exception) -> None:
+    """A bug, of rk or of a plugin: one line that says where, and how to see all of it."""
+    import traceback
+
+    if os.environ.get(TRACEBACK_VARIABLE):
+        traceback.print_exception(error)
+        sys.exit(ExitCode.FAILED)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+    text = " ".join(str(error).split())
+    _fail(
+        f"error: {type(error).__name__}: {text}\n  at {where}\n"
+        f"  hint: this is a bug, not your input; {TRACEBACK_VARIABLE}=1 shows the traceback",
+        ExitCode.FAILED,
+    )

@@ -1,0 +1,48 @@
+"""What several commands begin with: a recipe found, read and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rk.catalog import Catalog
+from rk.contract import Binding, check_contract
+from rk.errors import Problem, RecipeError
+from rk.recipe import Recipe, read_recipe
+from rk.recipe.find import find_recipe
+from rk.runs import RunFolder, default_root
+
+runs_dir_option = click.option(
+    "--runs-dir", type=click.Path(path_type=Path), default=None, help="Folder of all runs.  [default: $RK_RUNS or ./runs]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def load_recipe(
+    name: str, overrides: tuple[str, ...], catalog: Catalog, root: Path | None = None
+) -> tuple[Recipe, Binding, list[Problem]]:
+    """Finds, reads and checks a recipe.
+
+    Returns:
+        The recipe, its binding, and the warnings.
+
+    Raises:
+        RecipeError: With all problems.
+    """
+    file = find_recipe(name, catalog.plugins)
+    recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=run_finder(root))
+    binding, broken, warnings = check_contract(recipe, catalog)
+    if problems + broken:
+        raise RecipeError([*problems, *broken])
+    return recipe, binding, warnings
+
+
+def run_finder(root: Path | None):
+    """Returns what turns the text of a run into its folder."""
+    return lambda text: RunFolder.find(text, root or default_root()).path.resolve()
+
+
+def show_warnings(warnings: list[Problem]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)

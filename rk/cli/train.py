@@ -1,0 +1,114 @@
+"""`rk train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rk.cli.loading import load_recipe, runs_dir_option, show_warnings
+from rk.errors import ExitCode, UserError
+
+
+@click.command()
+@click.argument("recipe", required=False)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--resume", metavar="RUN", help="Go on with an interrupted run: its folder, its name, or `last`.")
+@click.option("--dry-run", is_flag=True, help="Build everything, run one real batch, print the binding; keep nothing.")
+@runs_dir_option
+def train(recipe: str | None, overrides: tuple[str, ...], resume: str | None, dry_run: bool, runs_dir: Path | None) -> int:
+    """Train a recipe.
+
+    RECIPE is a packaged recipe (plugin/name, or just the name) or a path that ends in .yaml. KEY=VALUE overrides one
+    of its keys; ~KEY drops one.
+
+    \b
+    rk train pointer-net/convex-hull-quick
+    rk train my-recipe.yaml model.hidden_size=64 fit.max_steps=10
+    rk train --resume last
+    """
+    from rk.catalog import Catalog
+    from rk.runs import RunFolder, default_root
+
+    root = runs_dir or default_root()
+    if resume is not None:
+        given = tuple(x for x in (recipe, *overrides) if x is not None)
+        return _resume(RunFolder.find(resume, root), given)
+    if recipe is None:
+        raise UserError("which recipe?", "rk recipes lists those that are installed")
+    catalog = Catalog()
+    checked, binding, warnings = load_recipe(recipe, overrides, catalog, root)
+    show_warnings(warnings)
+    if dry_run:
+        return _dry_run(checked, binding, catalog)
+    return run(checked, catalog, root)
+
+
+def run(recipe, catalog, root: Path) -> int:
+    """Runs a checked recipe in a new folder and prints how it ended."""
+    from rk.runs import RunFolder, write_atomic
+
+    import time
+
+    folder = RunFolder.create(root, recipe.name)
+    write_atomic(folder.recipe, recipe.to_yaml())
+    folder.update(name=recipe.name, status="starting", started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    click.echo(f"{recipe.name} -> {folder.label}")
+    from rk.fit.loop import train as fit
+
+    return _report(fit(recipe, catalog, folder), recipe)
+
+
+def _resume(folder, overrides: tuple[str, ...]) -> int:
+    from rk.catalog import Catalog
+    from rk.recipe.stored import read_stored
+    from rk.runs import write_atomic
+
+    if folder.read().get("status") == "done" and not overrides:
+        click.echo(f"{folder.label} is complete; nothing to go on with")
+        return ExitCode.OK
+    catalog = Catalog()
+    recipe = read_stored(folder, overrides, catalog, resuming=True)
+    if overrides:
+        write_atomic(folder.recipe, recipe.to_yaml())
+    from rk.fit.loop import train as fit
+
+    click.echo(f"going on with {folder.label}")
+    return _report(fit(recipe, catalog, folder, resume=True), recipe)
+
+
+def _dry_run(recipe, binding, catalog) -> int:
+    from rk.cli.validate import print_binding
+    from rk.fit.dryrun import dry_run
+
+    print_binding(recipe, binding)
+    for line in dry_run(recipe, catalog):
+        click.echo(line)
+    return ExitCode.OK
+
+
+def _report(outcome, recipe) -> int:
+    """Prints the table that a run ends with: metric, value, expectation, verdict."""
+    from rk.cli.output import number, print_table
+
+    if outcome.exit_code != ExitCode.OK:
+        return outcome.exit_code
+    claims: dict[str, list] = {}
+    for claim in recipe.expect:
+        claims.setdefault(claim.metric, []).append(claim)
+    rows = []
+    for name, value in outcome.metrics.items():
+        for claim in claims.get(name) or [None]:
+            if claim is None:
+                rows.append((name, number(value), "", "", ""))
+                continue
+            met = claim.met(value)
+            verdict = "" if met is None else "reached" if met else "NOT REACHED"
+            paper = number(claim.paper) if claim.paper is not None else ""
+            rows.append((name, number(value), claim.bound(), paper, verdict))
+    if rows:
+        print_table(("metric", "value", "expected", "paper", "verdict"), rows)
+    if outcome.folder.figures.is_dir():
+        click.echo(f"figures: {', '.join(sorted(p.name for p in outcome.folder.figures.iterdir()))}")
+    click.echo(f"{outcome.steps} steps, {outcome.folder.read()['seconds']:.1f} s; the run is in {outcome.folder.label}")
+    return ExitCode.OK

@@ -1,0 +1,498 @@
+"""The contract between a recipe's components: who needs which field, fact or capability, and who provides it.
+
+Checked from the source, before the first step and before torch is imported. A component that is already known to be broken
+takes no part: nothing is said that follows from another mistake.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from rk.catalog import Catalog
+from rk.errors import Mark, Problem, nearest, suggest
+from rk.recipe.check import missing_members
+from rk.recipe.model import Recipe, Spec
+from rk.static import ClassInfo, Param, Signature, method, read_function
+from rk.static.classes import Field, typed_dict
+from rk.static.source import dotted_name
+from rk.static.types import ANY, FLOAT, INT, BoundedType, ComponentType, TensorType, Type, UnionType
+
+USUALLY_OPTIONAL = ("mask", "lengths", "weights")
+"""Optional fields whose absence is worth a warning: without them, padding counts as data."""
+
+HOST_FACTS: dict[str, Type] = {"seed": INT}
+"""Facts that the host provides: `fit.seed`."""
+
+SETUP_PARAMS = ("model", "loss", "data", "runtime")
+
+
+@dataclass
+class BoundField:
+    """One field: who provides it and who reads it."""
+
+    name: str
+    type: Type
+    provider: str
+    readers: list[str] = field(default_factory=list)
+
+
+@dataclass
+class BoundFact:
+    """A constructor parameter that a fact fills."""
+
+    owner: Spec
+    param: str
+    source: str
+
+
+@dataclass
+class Binding:
+    """What `rk validate` prints."""
+
+    fields: list[BoundField] = field(default_factory=list)
+    facts: list[BoundFact] = field(default_factory=list)
+    metrics: list[str] | None = None
+    splits: tuple[str, ...] | None = None
+    answers: dict[str, Field] | None = None
+    unread: list[str] = field(default_factory=list)
+
+
+def check_contract(recipe: Recipe, catalog: Catalog) -> tuple[Binding, list[Problem], list[Problem]]:
+    """Checks how the components of `recipe` fit each other.
+
+    Returns:
+        The binding, the problems, and the warnings.
+    """
+    check = _Contract(recipe, catalog)
+    check.run()
+    return check.binding, check.problems, check.warnings
+
+
+class _Contract:
+    def __init__(self, recipe: Recipe, catalog: Catalog) -> None:
+        self.recipe = recipe
+        self.catalog = catalog
+        self.binding = Binding()
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def broken(self, key: str) -> bool:
+        """Whether the recipe has `key` but its component could not be read."""
+        return key in self.recipe.marks and getattr(self.recipe, key) is None
+
+    def info(self, spec: Spec) -> ClassInfo:
+        return self.catalog.info(spec.component)
+
+    def report(self, spec: Spec | None, key: str, message: str, hint: str | None = None) -> None:
+        self.problems.append(Problem(spec.mark if spec else self.recipe.marks[""], key, message, hint))
+
+    def warn(self, mark: Mark, key: str, message: str, hint: str | None = None) -> None:
+        self.warnings.append(Problem(mark, key, message, hint))
+
+    def who(self, spec: Spec) -> str:
+        return f"{spec.component.kind} {spec.component.name}"
+
+    # -- the check -------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        for _, spec in self.recipe.top_level():
+            self._required_methods(spec)
+        self._facts()
+        self._ends()
+        setup = self._setup()
+        if setup is not None:
+            self._fields(setup)
+        self._claims()
+
+    def _required_methods(self, spec: Spec) -> None:
+        """A component without the methods of its kind is its author's mistake: it is named with its distribution."""
+        required = {"data": ["batches", "batch"], "trainer": ["setup", "step"], "search": ["setup", "step"]}
+        info = self.info(spec)
+        for name in required.get(spec.component.kind, ()):
+            if info.find(name) is None and not info.opaque_bases():
+                self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)} has no method {name}()")
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    def _facts(self) -> None:
+        data = self.recipe.data
+        of_data = self.info(data).facts() if data is not None else {}
+        for spec in self.recipe.specs():
+            is_data = spec is data or (data is not None and any(spec is s for s in data.nested()))
+            available = HOST_FACTS if is_data else {**HOST_FACTS, **of_data}
+            for param in spec.missing:
+                if param.name in available:
+                    self._take_fact(spec, param, available[param.name], "fit" if param.name in HOST_FACTS else "data")
+                elif is_data or not (self.broken("data") or self._data_comes_later()):
+                    self._missing(spec, param, available)
+
+    def _data_comes_later(self) -> bool:
+        """A search takes the data of its run, which is known when it is loaded."""
+        return self.recipe.search is not None and self.recipe.data is None
+
+    def _take_fact(self, spec: Spec, param: Param, fact: Type, source: str) -> None:
+        if not assignable(fact, param.type):
+            name = spec.component.name
+            message = f"{name} takes {param.type}, but the data's fact {param.name} is {fact}"
+            self.report(spec, f"{spec.key}.{param.name}", message, "give the parameter in the recipe")
+        self.binding.facts.append(BoundFact(spec, param.name, source))
+
+    def _missing(self, spec: Spec, param: Param, available: dict[str, Type]) -> None:
+        key = f"{spec.key}.{param.name}"
+        hint = None
+        if spec is not self.recipe.data and self.recipe.data is not None:
+            close = nearest(param.name, available)
+            data = self.recipe.data.component.name
+            hint = f"the data {data} has no fact of that name" + (f"; it has {close}" if close else "")
+        self.report(spec, key, f"missing: {param.type}", hint)
+
+    # -- how long it runs ------------------------------------------------------------------------------------------
+
+    def _ends(self) -> None:
+        spec, fit = self.recipe.algorithm, self.recipe.fit
+        if spec is None or fit.max_steps or fit.max_epochs or self.broken("fit"):
+            return
+        step = method(self.info(spec), "step")
+        if step is not None and not step.may_return_none():
+            message = f"missing: {self.who(spec)} does not end by itself"
+            mark = self.recipe.marks.get("fit", self.recipe.marks[""])
+            self.problems.append(Problem(mark, "fit.max_steps", message, "give fit.max_steps or fit.max_epochs"))
+
+    # -- the trainer's signature -----------------------------------------------------------------------------------
+
+    def _setup(self) -> Signature | None:
+        """Checks what the trainer's ``setup`` asks for; returns its signature when fields can be bound."""
+        spec = self.recipe.algorithm
+        if spec is None:
+            return None
+        setup = method(self.info(spec), "setup")
+        if setup is None:
+            return None
+        for name in setup.names:
+            if name not in SETUP_PARAMS:
+                message = f"setup() asks for {name!r}; it may ask for {', '.join(SETUP_PARAMS)}"
+                self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)}: {message}")
+        for key in ("model", "loss"):
+            self._wanted(spec, setup, key)
+        model = self.recipe.model
+        if model is not None and "model" in setup:
+            self._capability(model, setup["model"], spec)
+        data = self.recipe.data
+        if data is not None and "data" in setup:
+            self._capability(data, setup["data"], spec)
+        return setup
+
+    def _wanted(self, spec: Spec, setup: Signature, key: str) -> None:
+        given = getattr(self.recipe, key)
+        if key not in setup:
+            if given is not None:
+                self.report(given, key, f"{self.who(spec)} takes no {key}", f"leave {key} out")
+        elif given is None and setup[key].required and not setup[key].optional and not self.broken(key):
+            choices = sorted(c.name for c in self.catalog.of_kind(key))
+            self.report(None, key, f"missing: {self.who(spec)} needs a {key}", f"installed: {', '.join(choices) or 'none'}")
+
+    def _capability(self, given: Spec, param: Param, asker: Spec) -> None:
+        wanted = param.type
+        if isinstance(wanted, ComponentType):
+            protocol = ClassInfo(wanted.protocol.module, wanted.protocol.node)
+        else:  # a Protocol that does not inherit from the kind's: its members are what counts
+            setup = method(self.info(asker), "setup")
+            annotation = next((a.annotation for a in setup.node.args.kwonlyargs + setup.node.args.args if a.arg == param.name), None)
+            ref = setup.module.resolve(dotted_name(annotation) or "") if annotation is not None else None
+            if ref is None or not isinstance(ref.node, ast.ClassDef):
+                return
+            protocol = ClassInfo(ref.module, ref.node)
+        lacking = missing_members(self.info(given), protocol)
+        if lacking:
+            names = " and ".join(f"`{n}`" for n in lacking)
+            kind = given.component.kind
+            fits = [c.name for c in self.catalog.of_kind(kind) if not missing_members(self.catalog.info(c), protocol)]
+            hint = f"{kind}s that have: {', '.join(sorted(fits))}" if fits else f"no installed {kind} has"
+            message = f"{asker.component.name} needs a {kind} with {names}; {given.component.name} has none"
+            self.report(given, given.key, message, hint)
+
+    # -- fields ----------------------------------------------------------------------------------------------------
+
+    def _fields(self, setup: Signature) -> None:
+        recipe = self.recipe
+        if recipe.data is None:
+            return
+        batch = self._declared(recipe.data, "batch")
+        if batch is None:
+            return
+        bound = {n: BoundField(n, f.type, self.who(recipe.data)) for n, f in batch.items()}
+        self.binding.fields = list(bound.values())
+        outputs = self._own_outputs(setup)
+        speaks_for_itself = outputs is not None
+        complete = True
+        if not speaks_for_itself:
+            outputs, complete = self._bind_model(batch, bound)
+        outputs = outputs or {}
+        self._bind_step(batch, bound)
+        if complete:
+            self._bind_loss(batch, outputs if speaks_for_itself else self._forward_outputs or {}, bound)
+            self._bind_metrics({**batch, **outputs}, bound)
+            self.binding.answers = outputs
+            self._unread(batch, bound)
+
+    _forward_outputs: dict[str, Field] | None = None
+
+    def _declared(self, spec: Spec, name: str) -> dict[str, Field] | None:
+        found = method(self.info(spec), name)
+        if found is None:
+            return None
+        fields = found.returns()
+        if fields is None:
+            message = f"{spec.component.distribution}: {self.who(spec)}: {name}() has no TypedDict as return annotation"
+            self.report(spec, spec.key, message, "its author must declare the fields (docs/contract.md)")
+        return fields
+
+    def _own_outputs(self, setup: Signature) -> dict[str, Field] | None:
+        """Returns the outputs of a learner that speaks for itself: one whose ``predict`` declares them."""
+        annotation = getattr(setup.node, "returns", None)
+        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+            annotation = ast.parse(annotation.value, mode="eval").body
+        name = dotted_name(annotation) if annotation is not None else None
+        ref = setup.module.resolve(name) if name else None
+        if ref is None or not isinstance(ref.node, ast.ClassDef):
+            return None
+        predict = method(ClassInfo(ref.module, ref.node), "predict")
+        return predict.returns() if predict is not None else None
+
+    def _bind_model(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> tuple[dict[str, Field], bool]:
+        model = self.recipe.model
+        if model is None:
+            return {}, not self.broken("model") and self.recipe.algorithm is not None
+        info = self.info(model)
+        forward = method(info, "forward")
+        if forward is None:
+            self.report(model, "model", f"{model.component.distribution}: {self.who(model)} has no forward()")
+            return {}, False
+        fits = self._bind(model, forward, batch, bound, "model")
+        outputs = self._declared(model, "forward")
+        if outputs is None:
+            return {}, False
+        self._clash(model, outputs, batch)
+        self._forward_outputs = outputs
+        predict = method(info, "predict")
+        if predict is None:
+            self._provide(model, outputs, bound)
+            return outputs, fits
+        fits &= self._bind(model, predict, batch, bound, "model.predict")
+        answers = self._declared(model, "predict")
+        if answers is None:
+            return {}, False
+        self._clash(model, answers, batch)
+        self._provide(model, outputs, bound)
+        self._provide(model, {k: v for k, v in answers.items() if k not in outputs}, bound)
+        return answers, fits
+
+    def _clash(self, model: Spec, outputs: dict[str, Field], batch: dict[str, Field]) -> None:
+        for name in sorted(outputs.keys() & batch.keys()):
+            data = self.recipe.data.component.name
+            self.report(model, "model", f"{self.who(model)} gives {name!r}, which is a field of {data}'s batch too")
+
+    def _provide(self, model: Spec, outputs: dict[str, Field], bound: dict[str, BoundField]) -> None:
+        for name, out in outputs.items():
+            if name not in bound:
+                bound[name] = BoundField(name, out.type, self.who(model))
+                self.binding.fields.append(bound[name])
+
+    def _bind_step(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> None:
+        """A trainer that annotates ``step``'s batch with a TypedDict says what it reads."""
+        spec = self.recipe.algorithm
+        step = method(self.info(spec), "step")
+        if step is None or "batch" not in step:
+            return
+        arguments = step.node.args.args + step.node.args.kwonlyargs
+        annotation = next((a.annotation for a in arguments if a.arg == "batch"), None)
+        for name, wanted in (typed_dict(step.module, annotation) or {}).items():
+            self._need(spec, "step", name, wanted.type, wanted.required, batch, bound)
+
+    def _bind_loss(self, batch: dict[str, Field], outputs: dict[str, Field], bound: dict[str, BoundField]) -> None:
+        loss = self.recipe.loss
+        if loss is None:
+            return
+        info = self.info(loss)
+        call = method(info, "__call__") or method(info, "forward")
+        if call is None:
+            self.report(loss, "loss", f"{loss.component.distribution}: {self.who(loss)} cannot be called")
+            return
+        self._bind(loss, call, {**batch, **outputs}, bound, "loss")
+
+    def _bind_metrics(self, fields: dict[str, Field], bound: dict[str, BoundField]) -> None:
+        data = self.recipe.data
+        names: list[str] | None = []
+        assigned = self.info(data).assigned("metrics")
+        if assigned is not None and isinstance(assigned[1], ast.Dict):
+            info, display = assigned
+            for key, value in zip(display.keys, display.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    names.append(key.value)
+                    signature = _metric_signature(info, value)
+                    if signature is not None:
+                        self._bind(data, signature, fields, bound, f"metric {key.value}")
+        elif "metrics" in self.info(data).members():
+            names = None  # a property: known when the data is built
+        for name, spec in self.recipe.metrics.items():
+            info = self.info(spec)
+            signature = method(info, "update") or method(info, "__call__")
+            if signature is not None:
+                self._bind(spec, signature, fields, bound, f"metrics.{name}")
+            if names is not None:
+                names.append(name)
+        self.binding.metrics = names
+
+    def _bind(
+        self, spec: Spec, signature: Signature, fields: dict[str, Field], bound: dict[str, BoundField], role: str
+    ) -> bool:
+        """Binds the parameters of one callable; returns whether all that it needs is there."""
+        before = len(self.problems)
+        for param in signature.params:
+            required = param.required
+            self._need(spec, role, param.name, param.type, required, fields, bound)
+        return len(self.problems) == before
+
+    def _need(
+        self,
+        spec: Spec,
+        role: str,
+        name: str,
+        wanted: Type,
+        required: bool,
+        fields: dict[str, Field],
+        bound: dict[str, BoundField],
+    ) -> None:
+        found = fields.get(name)
+        key = spec.key
+        reader = self.who(spec) if role in ("model", "loss", "step") else role
+        if found is None or (required and not found.required):
+            if required:
+                sure = found is None
+                message = f"{reader} needs the field {name!r}, which nothing {'provides' if sure else 'always provides'}"
+                self.report(spec, key, message, suggest(name, fields, "fields there are"))
+            elif name in USUALLY_OPTIONAL:
+                self.warn(spec.mark, key, f"{reader} could use the field {name!r}, which nothing provides")
+            return
+        if name in bound and reader not in bound[name].readers:
+            bound[name].readers.append(reader)
+        reason = mismatch(found.type, wanted)
+        if reason is not None:
+            provider = bound[name].provider if name in bound else "the batch"
+            self.report(spec, key, f"{reader} takes {name}: {_bare(wanted)}, but {provider} gives {found.type}: {reason}")
+
+    def _unread(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> None:
+        spec = self.recipe.algorithm
+        step = method(self.info(spec), "step")
+        if step is not None and self._forward_outputs is None and "batch" in step:
+            return  # a trainer without declared fields may read any
+        for name in batch:
+            if not bound[name].readers and not name.endswith("_meta"):
+                self.binding.unread.append(name)
+                mark = self.recipe.data.mark
+                self.warn(mark, "data", f"the field {name!r} is read by nobody")
+
+    # -- claims ----------------------------------------------------------------------------------------------------
+
+    def _claims(self) -> None:
+        """Checks `fit.monitor` and `expect` against the splits and metrics that are known statically."""
+        data = self.recipe.data
+        if data is None:
+            return
+        assigned = self.info(data).assigned("splits")
+        try:
+            splits = tuple(ast.literal_eval(assigned[1])) if assigned is not None else None
+        except (ValueError, TypeError):
+            splits = None
+        self.binding.splits = splits
+        if self.recipe.fit.monitor is not None:
+            mark = self.recipe.marks.get("fit", data.mark)
+            self._claim(self.recipe.fit.monitor, mark, "fit.monitor", splits)
+        for claim in self.recipe.expect:
+            self._claim(claim.metric, self.recipe.marks["expect"], "expect.metric", splits)
+
+    def _claim(self, metric: str, mark: Mark, key: str, splits: tuple[str, ...] | None) -> None:
+        split, _, name = metric.partition("/")
+        name = name.partition("@")[0]
+        if not name:
+            self.problems.append(Problem(mark, key, f"{metric!r} names no split", f"as in val/{metric}"))
+        elif splits is not None and split not in splits:
+            self.problems.append(Problem(mark, key, f"unknown split {split!r}", suggest(split, splits, "splits")))
+        elif key == "fit.monitor" and not split.startswith("val"):
+            self.problems.append(Problem(mark, key, f"{split!r} is not validated", "monitor a split that begins with val"))
+        elif self.binding.metrics is not None and self.binding.answers is not None:
+            known = [*self.binding.metrics, "loss"]
+            if name not in known:
+                self.problems.append(Problem(mark, key, f"unknown metric {name!r}", suggest(name, known, "metrics")))
+
+
+def _metric_signature(info: ClassInfo, value: ast.expr) -> Signature | None:
+    """Reads what a metric in a data class's ``metrics`` takes: a function's name, a class, or a call of one."""
+    node = value.func if isinstance(value, ast.Call) else value
+    name = dotted_name(node)
+    ref = info.module.resolve(name) if name else None
+    if ref is None:
+        return None
+    if isinstance(ref.node, ast.FunctionDef):
+        return read_function(ref.module, ref.node)
+    if isinstance(ref.node, ast.ClassDef):
+        found = ClassInfo(ref.module, ref.node)
+        return method(found, "update") or method(found, "__call__")
+    return None
+
+
+_DTYPES = {
+    "shaped": {"bool", "int", "uint", "float", "complex"},
+    "num": {"int", "uint", "float", "complex"},
+    "real": {"int", "uint", "float"},
+    "inexact": {"float", "complex"},
+    "integer": {"int", "uint"},
+}
+
+
+def _kinds(dtype: str) -> set[str]:
+    base = dtype.lower().rstrip("0123456789").replace("bfloat", "float")
+    return _DTYPES.get(base, {base})
+
+
+def mismatch(given: Type, wanted: Type) -> str | None:
+    """Returns why a field of type `given` cannot be read as `wanted`, or None when it can, or when it cannot be told."""
+    given, wanted = _bare(given), _bare(wanted)
+    if not isinstance(given, TensorType) or not isinstance(wanted, TensorType):
+        return None
+    if not _kinds(given.dtype) & _kinds(wanted.dtype):
+        return f"{given.dtype} is not {wanted.dtype}"
+    fixed_given = [d for d in given.dims if d != "..." and not d.lstrip("#").startswith("*")]
+    fixed_wanted = [d for d in wanted.dims if d != "..." and not d.lstrip("#").startswith("*")]
+    if not given.variadic and not wanted.variadic:
+        if len(fixed_given) != len(fixed_wanted):
+            return f"{len(fixed_given)} dimensions are not {len(fixed_wanted)}"
+        for one, other in zip(fixed_given, fixed_wanted, strict=True):
+            if one.isdigit() and other.isdigit() and one != other:
+                return f"a dimension of {one} is not {other}"
+    elif not given.variadic and len(fixed_given) < len(fixed_wanted):
+        return f"{len(fixed_given)} dimensions are fewer than {len(fixed_wanted)}"
+    return None
+
+
+def _bare(type_: Type) -> Type:
+    """Sees through ``X | None``."""
+    if isinstance(type_, UnionType):
+        return next((o for o in type_.options if isinstance(o, TensorType)), type_)
+    return type_
+
+
+def assignable(fact: Type, wanted: Type) -> bool:
+    """Whether a fact of type `fact` may fill a parameter of type `wanted`; what cannot be told passes."""
+    fact = fact.base if isinstance(fact, BoundedType) else fact
+    wanted = wanted.base if isinstance(wanted, BoundedType) else wanted
+    if isinstance(wanted, UnionType):
+        return any(assignable(fact, option) for option in wanted.options)
+    if isinstance(fact, UnionType):
+        return any(assignable(option, wanted) for option in fact.options)
+    if ANY in (fact, wanted) or type(fact) is Type or type(wanted) is Type:
+        return True
+    return fact == wanted or (fact is INT and wanted is FLOAT) or type(fact) is type(wanted) is not type(INT)

@@ -1,0 +1,1 @@
+"""Running a recipe: building, the loop, checkpoints, evaluation. This package imports torch."""

@@ -1,0 +1,27 @@
+"""Calling by field name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+class Bound:
+    """A callable that takes the fields which its signature names.
+
+    Args:
+        signature_of: Whose keyword parameters are the fields.
+        call: What is called, where that is another object (a module instead of its ``forward``, so that hooks run).
+    """
+
+    def __init__(self, signature_of: Callable[..., Any], call: Callable[..., Any] | None = None) -> None:
+        self.names = tuple(
+            p.name
+            for p in inspect.signature(signature_of).parameters.values()
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        )
+        self.call = signature_of if call is None else call
+
+    def __call__(self, fields: Mapping[str, Any]) -> Any:
+        return self.call(**{name: fields[name] for name in self.names if name in fields})

@@ -1,0 +1,178 @@
+"""From a checked recipe to live objects."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rk.catalog import Catalog
+from rk.errors import Mark, Problem, RecipeError, RunFailed, UserError
+from rk.fit.rng import seed_all
+from rk.fit.runtime import Runtime
+from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
+
+
+@dataclass
+class Parts:
+    """The live objects of a recipe."""
+
+    data: Any
+    trainer: Any
+    learner: nn.Module
+    runtime: Runtime
+    facts: dict[str, Any]
+    callbacks: list[Any] = field(default_factory=list)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Builder:
+    """Builds components.
+
+    Args:
+        recipe: Checked, and without problems.
+        catalog: Where its components come from.
+        facts: Facts of a stored run; None asks the data.
+    """
+
+    def __init__(self, recipe: Recipe, catalog: Catalog, facts: dict[str, Any] | None = None) -> None:
+        self.recipe = recipe
+        self.catalog = catalog
+        self.stored = facts
+        self.facts: dict[str, Any] = {} if facts is None else dict(facts)
+        self.facts["seed"] = recipe.fit.seed
+        self.runs: list[Any] = []
+
+    def data(self) -> Any:
+        """Makes the data, unprepared; None when the recipe has none."""
+        return None if self.recipe.data is None else self.build(self.recipe.data)
+
+    def learn_facts(self, data: Any) -> None:
+        """Reads the facts that the recipe's components ask for from the prepared data."""
+        for spec in self.recipe.specs():
+            for param in spec.missing:
+                if param.name not in self.facts and spec is not self.recipe.data:
+                    self.facts[param.name] = _fact(data, param.name, self.recipe.data)
+
+    def parts(self, data: Any, runtime: Runtime) -> Parts:
+        """Builds everything but the data, with the generators seeded by `fit.seed`."""
+        seed_all(self.recipe.fit.seed)
+        recipe = self.recipe
+        offered = {"data": data, "runtime": runtime}
+        for key in ("model", "loss"):
+            spec = getattr(recipe, key)
+            offered[key] = None if spec is None else self.build(spec)
+        trainer = self.build(recipe.algorithm)
+        metrics = {name: self.build(spec) for name, spec in recipe.metrics.items()}
+        callbacks = [self.build(spec) for spec in recipe.callbacks]
+        if data is None and self.runs:  # a search goes on with the data of its run
+            offered["data"] = data = self.runs[0].data
+            if runtime.training:
+                self.runs[0].prepare()
+        learner = self._setup(trainer, offered)
+        learner.to(runtime.device)
+        return Parts(data, trainer, learner, runtime, self.facts, callbacks, metrics)
+
+    def _setup(self, trainer: Any, offered: dict[str, Any]) -> nn.Module:
+        wanted = inspect.signature(trainer.setup).parameters
+        given = {k: v for k, v in offered.items() if k in wanted and (v is not None or _is_required(wanted[k]))}
+        spec = self.recipe.algorithm
+        learner = self._guard(spec, lambda: trainer.setup(**given), "setup()")
+        if not isinstance(learner, nn.Module):
+            owner = f"{spec.component.distribution}: {spec.component.kind} {spec.component.name}"
+            raise RunFailed(f"{owner}: setup() returned {type(learner).__name__}; a learner is an nn.Module")
+        return learner
+
+    def build(self, spec: Spec) -> Any:
+        """Makes a component, or a factory of it, with its parameters and facts."""
+        cls = self.catalog.load(spec.component)
+        values = {k: self._value(v) for k, v in spec.params.items()}
+        for param in spec.missing:
+            if param.name in self.facts:
+                values[param.name] = _converted(self.facts[param.name])
+        if spec.supplied is not None:
+            return functools.partial(cls, **values)
+        return self._guard(spec, lambda: cls(**values), "constructor")
+
+    def _value(self, value: Any) -> Any:
+        match value:
+            case Spec():
+                return self.build(value)
+            case EnumRef(target=target, member=member):
+                module, _, name = target.partition(":")
+                return getattr(importlib.import_module(module), name)[member]
+            case RunRef(folder=folder):
+                from rk.fit.loaded import LoadedRun
+
+                run = LoadedRun.open(folder, self.catalog)
+                self.runs.append(run)
+                return run
+            case list():
+                return [self._value(v) for v in value]
+            case tuple():
+                return tuple(self._value(v) for v in value)
+            case dict():
+                return {k: self._value(v) for k, v in value.items()}
+        return value
+
+    def _guard(self, spec: Spec, make: Any, what: str) -> Any:
+        """A ValueError of a component says that its parameters do not go together: that is the recipe's mistake."""
+        try:
+            return make()
+        except ValueError as error:
+            raise RecipeError([Problem(spec.mark, spec.key, f"{spec.component.name}: {error}")]) from error
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty
+
+
+def _fact(data: Any, name: str, spec: Spec | None) -> Any:
+    owner = f"{spec.component.distribution}: data {spec.component.name}" if spec else "the data"
+    try:
+        value = getattr(data, name)
+    except AttributeError as error:
+        raise RunFailed(f"{owner}: its fact {name} is not there after prepare(): {error}") from None
+    try:
+        json.dumps(value)
+    except TypeError:
+        raise RunFailed(f"{owner}: its fact {name} is {type(value).__name__}; facts are plain values") from None
+    return value
+
+
+def _converted(value: Any) -> Any:
+    """Facts come back from JSON with lists in place of tuples: sizes are tuples everywhere else."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def prepare(data: Any, spec: Spec | None) -> None:
+    """Lets the data do its I/O, if it has any."""
+    if hasattr(data, "prepare"):
+        try:
+            data.prepare()
+        except ValueError as error:
+            mark, key = (spec.mark, spec.key) if spec else (Mark("recipe"), "data")
+            raise RecipeError([Problem(mark, key, str(error))]) from error
+
+
+def save_data_state(data: Any, path: Path) -> None:
+    """Keeps what `prepare` fitted, if anything, so that the run answers without the raw data."""
+    state = data.state_dict() if hasattr(data, "state_dict") else {}
+    if state:
+        torch.save(state, path)
+
+
+def load_data_state(data: Any, path: Path) -> None:
+    """Gives the data what `save_data_state` kept."""
+    if path.exists():
+        try:
+            data.load_state_dict(torch.load(path, weights_only=True))
+        except Exception as error:
+            raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None

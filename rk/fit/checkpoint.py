@@ -1,0 +1,81 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rk.errors import RunFailed
+from rk.fit.weights import load_weights, save_weights, write_synced
+from rk.runs import RunFolder
+
+
+def write_checkpoint(folder: RunFolder, step: int, learner: nn.Module, state: dict[str, Any], best: int | None) -> Path:
+    """Writes a checkpoint beside the old ones, then puts it in place by one rename.
+
+    Raises:
+        RunFailed: When the disk is full or the folder cannot be written; the last checkpoint is untouched.
+    """
+    beside = folder.scratch()
+    try:
+        save_weights(learner, beside / "model.safetensors")
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_synced(beside / "state.pt", buffer.getvalue())
+        return folder.publish_checkpoint(beside, step, best)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        kept = folder.checkpoint_steps()
+        hint = f"the checkpoint of step {kept[-1]} is kept" if kept else None
+        raise RunFailed(f"cannot write the checkpoint of step {step}: {error.strerror or error}", hint) from None
+
+
+def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> dict[str, Any]:
+    """Loads the weights of a checkpoint into `learner` and returns its state.
+
+    Raises:
+        RunFailed: When a file is cut short or holds more than tensors and plain values.
+    """
+    path = folder.checkpoint_path(step)
+    state = _read_state(path / "state.pt")
+    load_weights(learner, path / "model.safetensors")
+    return state
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and torch each raise their own
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise RunFailed(f"{path} cannot be read: {reason}") from None
+
+
+def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, dict[str, Any]]:
+    """Loads the newest checkpoint that can be read; says so when one had to be passed over.
+
+    Raises:
+        RunFailed: When there is none.
+    """
+    passed_over: list[str] = []
+    for step in reversed(folder.checkpoint_steps()):
+        try:
+            state = read_checkpoint(folder, step, learner)
+        except RunFailed as error:
+            passed_over.append(error.message)
+            continue
+        if passed_over:
+            print(f"warning: {'; '.join(passed_over)}; going on from step {step}")
+        return step, state
+    reason = f": {'; '.join(passed_over)}" if passed_over else ""
+    raise RunFailed(f"{folder.label} has no checkpoint to go on from{reason}", "train again from its recipe.yaml")
+
+
+def all_finite(learner: nn.Module) -> bool:
+    """Whether every parameter is finite."""
+    params = [p for p in learner.parameters() if p.is_floating_point() and p.numel()]
+    return not params or bool(torch.stack([p.detach().abs().max() for p in params]).isfinite().all())

@@ -1,0 +1,49 @@
+"""What callbacks see of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rk.fit.runtime import Runtime
+from rk.recipe.model import Recipe
+
+
+@dataclass
+class FitContext:
+    """The run as its callbacks see it.
+
+    Attributes:
+        recipe: What is run.
+        folder: The run folder.
+        data: The task.
+        learner: Everything that is learned.
+        trainer: The learning algorithm.
+        runtime: Devices and updates.
+        step: Steps done.
+        metrics: The newest ``split/metric`` numbers.
+        stop_reason: Why `stop` was called, if it was.
+    """
+
+    recipe: Recipe
+    folder: Path
+    data: Any
+    learner: nn.Module
+    trainer: Any
+    runtime: Runtime
+    step: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    logged: dict[str, Any] = field(default_factory=dict)
+    stop_reason: str | None = None
+
+    def stop(self, reason: str) -> None:
+        """Ends the run after this step, as if it had reached its last one."""
+        self.stop_reason = reason
+
+    def log(self, numbers: Mapping[str, Any]) -> None:
+        """Adds scalars to the averages that are logged; tensors are not synchronised."""
+        self.logged.update(numbers)

@@ -1,0 +1,149 @@
+"""Measuring a learner on a split, without leaving a trace in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rk.errors import UserError
+from rk.fit.bind import Bound
+from rk.fit.rng import forked
+from rk.fit.runtime import LOSS
+from rk.fit.stream import to_device
+
+
+class Mean:
+    """Sums ``(total, count)`` pairs on their device."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | float = 0.0
+        self.count: Tensor | int = 0
+
+    def add(self, total: Tensor, count: Tensor | int) -> None:
+        self.total = self.total + total.detach()
+        self.count = self.count + count
+
+    def compute(self) -> float:
+        """Returns the mean; NaN over nothing."""
+        count = int(self.count)
+        return float(self.total) / count if count else float("nan")
+
+
+class _Measured:
+    """One metric over one split: a callable's shares are summed, an object is updated."""
+
+    def __init__(self, metric: Any) -> None:
+        made = metric() if isinstance(metric, type) else metric
+        self.object = made if hasattr(made, "update") else None
+        if self.object is not None:
+            if hasattr(made, "reset"):
+                made.reset()
+            self.call = Bound(made.update)
+        else:
+            self.call = Bound(made)
+            self.mean = Mean()
+
+    def add(self, fields: Mapping[str, Any]) -> None:
+        result = self.call(fields)
+        if self.object is None:
+            self.mean.add(*result)
+
+    def compute(self) -> float:
+        return float(self.object.compute()) if self.object is not None else self.mean.compute()
+
+
+def higher_is_better(metric: Any) -> bool:
+    """Returns what the metric says of itself; more is better where it says nothing."""
+    return bool(getattr(metric, "higher_is_better", True))
+
+
+@contextlib.contextmanager
+def evaluating(learner: nn.Module, seed: int) -> Iterator[None]:
+    """Puts every module into eval mode, without gradients, under generators of their own; restores all of it."""
+    modes = [(module, module.training) for module in learner.modules()]
+    learner.eval()
+    try:
+        with torch.no_grad(), forked(seed):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def has_objective(learner: nn.Module) -> bool:
+    """Whether the learner has a ``forward`` of its own."""
+    return type(learner).forward is not nn.Module.forward
+
+
+def split_batches(data: Any, split: str, limit: int | None) -> int:
+    """Returns how many batches of `split` are taken. Raises `UserError` for an endless one without a limit."""
+    total = data.batches(split)
+    if total is None and limit is None:
+        raise UserError(f"the split {split} has no end", "give fit.validate_batches")
+    return min(n for n in (total, limit) if n is not None)
+
+
+def evaluate(
+    learner: nn.Module,
+    data: Any,
+    split: str,
+    metrics: Mapping[str, Any],
+    device: torch.device,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    each: Callable[[int, Mapping[str, Any], Mapping[str, Any]], None] | None = None,
+) -> dict[str, float]:
+    """Measures `learner` on a split.
+
+    Args:
+        learner: What answers.
+        data: Where the batches come from.
+        split: Which of them.
+        metrics: Metric name -> function, class or object.
+        device: Where the learner lives.
+        seed: Seeds what is random in the evaluation, so that it repeats.
+        limit: Takes at most so many batches.
+        each: Called with the index, the batch and the outputs of each batch.
+
+    Returns:
+        ``split/metric`` -> number; ``split/loss`` where the learner has an objective.
+    """
+    variants: dict[str, Any] = {"": None}
+    if hasattr(learner, "variants"):
+        variants |= learner.variants()
+    measured = {(v, name): _Measured(metric) for v in variants for name, metric in metrics.items()}
+    losses: dict[str, Mean] = {}
+    with evaluating(learner, seed):
+        for i in range(split_batches(data, split, limit)):
+            batch = to_device(data.batch(split, i), device)
+            outputs = _answer(learner, batch, losses)
+            for variant, predict in variants.items():
+                fields = {**batch, **(outputs if predict is None else predict(batch))}
+                for name in metrics:
+                    measured[variant, name].add(fields)
+            if each is not None:
+                each(i, batch, outputs)
+    result = {f"{split}/{name}": mean.compute() for name, mean in losses.items()}
+    if len(losses) > 1:
+        result = {f"{split}/{LOSS}": sum(result.values()), **result}
+    for (variant, name), metric in measured.items():
+        result[f"{split}/{name}@{variant}" if variant else f"{split}/{name}"] = metric.compute()
+    return result
+
+
+def _answer(learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean]) -> Mapping[str, Any]:
+    """Returns the outputs for `batch` and adds its objective, if the learner has one, to `losses`."""
+    if hasattr(learner, "evaluate"):
+        objective, outputs = learner.evaluate(batch)
+    else:
+        objective, outputs = (learner(batch) if has_objective(learner) else None), learner.predict(batch)
+    if objective is not None:
+        terms = objective if isinstance(objective, dict) else {LOSS: objective}
+        for name, (total, count) in terms.items():
+            losses.setdefault(name, Mean()).add(total, count)
+    return outputs

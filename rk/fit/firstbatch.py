@@ -1,0 +1,58 @@
+"""The first real batch, checked once against what was declared: shapes, dtypes, and sizes that must agree."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from rk.errors import RunFailed
+from rk.recipe.model import Spec
+
+
+def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spec: Spec, what: str) -> None:
+    """Checks `fields` against the TypedDict in the return annotation of `declared_by`.
+
+    Raises:
+        RunFailed: Naming the plugin whose declaration and values differ.
+    """
+    hints = _field_hints(declared_by)
+    if hints is None:
+        return
+    owner = f"{spec.component.distribution}: {spec.component.kind} {spec.component.name}: {what}"
+    required = hints.__required_keys__
+    types = typing.get_type_hints(hints)
+    missing = sorted(required - fields.keys())
+    extra = sorted(k for k in fields if k not in types and not k.endswith("_meta"))
+    if missing or extra:
+        wrong = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(extra)}, which it does not declare"
+        raise RunFailed(f"{owner} {wrong}")
+    _check_shapes({k: v for k, v in fields.items() if k in types}, types, owner)
+
+
+def _field_hints(function: Callable[..., Any]) -> Any:
+    """Returns the TypedDict class, or None where annotations exist for type checkers only."""
+    try:
+        hint = typing.get_type_hints(function).get("return")
+    except (NameError, TypeError):
+        return None
+    return hint if typing.is_typeddict(hint) else None
+
+
+def _check_shapes(fields: Mapping[str, Any], types: Mapping[str, Any], owner: str) -> None:
+    from jaxtyping import jaxtyped
+
+    with jaxtyped("context"):  # sizes of the same name must agree between the fields
+        for name, value in fields.items():
+            wanted = types[name]
+            if not isinstance(value, Tensor) or not hasattr(wanted, "dims"):
+                continue
+            if not isinstance(value, wanted):
+                found = f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+                raise RunFailed(f"{owner}: {name} is declared {_shown(wanted)}, found {found}")
+
+
+def _shown(wanted: Any) -> str:
+    return f"{wanted.__name__.partition('[')[0]}[{wanted.dim_str}]"

@@ -1,0 +1,117 @@
+"""A run taken up again: its learner with the weights, its data, its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rk.catalog import Catalog
+from rk.errors import UserError
+from rk.fit.build import Builder, Parts, load_data_state, prepare
+from rk.fit.checkpoint import read_checkpoint, read_last_checkpoint
+from rk.fit.evaluate import evaluate
+from rk.fit.loop import metrics_of
+from rk.fit.runtime import Runtime, choose_device
+from rk.fit.stream import to_device
+from rk.fit.weights import load_weights
+from rk.protocols import Batch
+from rk.recipe.model import Recipe
+from rk.recipe.stored import read_stored
+from rk.runs import RunFolder
+
+
+class LoadedRun:
+    """A run from its folder.
+
+    Attributes:
+        folder: The run folder.
+        recipe: The stored recipe, with the overrides that were asked for.
+        learner: The learner with the run's weights, in eval mode.
+        data: The task; prepared on first use of its batches.
+        facts: What the data told the components.
+        device: Where the learner lives.
+    """
+
+    def __init__(self, folder: RunFolder, recipe: Recipe, parts: Parts) -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.parts = parts
+        self.learner: nn.Module = parts.learner
+        self.data: Any = parts.data
+        self.facts: dict[str, Any] = parts.facts
+        self.device: torch.device = parts.runtime.device
+        self._prepared = False
+
+    @classmethod
+    def open(cls, path: Path, catalog: Catalog | None = None, overrides: tuple[str, ...] = ()) -> LoadedRun:
+        """Loads the run in the folder `path`.
+
+        Args:
+            path: The run folder.
+            catalog: The installed components.
+            overrides: ``data.x=...`` and decoding parameters (`Decode`); anything else would not fit the weights.
+
+        Raises:
+            UserError: When the run cannot be loaded: not a run, no weights yet, a plugin that is gone.
+        """
+        catalog = catalog or Catalog()
+        folder = RunFolder(path)
+        facts = folder.read().get("facts")
+        if facts is None:
+            raise UserError(f"{folder.label} never began: there is nothing to load")
+        recipe = read_stored(folder, overrides, catalog)
+        builder = Builder(recipe, catalog, facts)
+        runtime = Runtime(choose_device(recipe.fit.accelerator), training=False, folder=folder.path)
+        data = builder.data()
+        if data is not None:
+            load_data_state(data, folder.data_state)
+        parts = builder.parts(data, runtime)
+        cls._load_weights(folder, parts.learner)
+        parts.learner.eval()
+        return cls(folder, recipe, parts)
+
+    @staticmethod
+    def _load_weights(folder: RunFolder, learner: nn.Module) -> None:
+        """Takes the result, or the best or last checkpoint of a run that has not ended."""
+        if folder.model.exists():
+            load_weights(learner, folder.model)
+        elif (best := folder.best_step()) is not None:
+            read_checkpoint(folder, best, learner)
+        else:
+            read_last_checkpoint(folder, learner)
+
+    def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of `split`, on the learner's device."""
+        self.prepare()
+        total = self.data.batches(split)
+        if total is None and limit is None:
+            raise UserError(f"the split {split} has no end", "say how many batches to take")
+        for i in range(min(n for n in (total, limit) if n is not None)):
+            yield to_device(self.data.batch(split, i), self.device)
+
+    def evaluate(self, splits: tuple[str, ...] = (), limit: int | None = None) -> dict[str, float]:
+        """Measures the learner on `splits`; by default on all that are validated or tested."""
+        self.prepare()
+        chosen = splits or tuple(s for s in self.data.splits if s.startswith(("val", "test")))
+        unknown = [s for s in chosen if s not in self.data.splits]
+        if unknown:
+            raise UserError(f"unknown split {unknown[0]!r}", f"splits: {', '.join(self.data.splits)}")
+        metrics, seed = metrics_of(self.parts), self.recipe.fit.seed
+        results: dict[str, float] = {}
+        for split in chosen:
+            results |= evaluate(self.learner, self.data, split, metrics, self.device, seed=seed, limit=limit)
+        return results
+
+    def prepare(self) -> None:
+        """Lets the data do its I/O, once."""
+        if self.data is None:
+            raise UserError(f"{self.folder.label} has no data")
+        if not self._prepared:
+            prepare(self.data, self.recipe.data)
+            self._prepared = True
+
+

@@ -1,0 +1,54 @@
+"""Random generators: seeding all of them, their state, and a side branch that leaves them untouched."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+
+def seed_all(seed: int) -> None:
+    """Seeds Python's, torch's and, where it is loaded, NumPy's global generators."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed(seed % 2**32)
+
+
+def get_state() -> dict[str, Any]:
+    """Returns the state of all global generators as tensors and plain values."""
+    state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    if (numpy := sys.modules.get("numpy")) is not None:
+        name, keys, *rest = numpy.random.get_state()
+        state["numpy"] = (name, torch.from_numpy(keys.astype("int64")), *rest)
+    return state
+
+
+def set_state(state: dict[str, Any]) -> None:
+    """Takes `get_state`'s result back."""
+    random.setstate(state["python"])
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    if "numpy" in state:
+        import numpy
+
+        name, keys, *rest = state["numpy"]
+        numpy.random.set_state((name, keys.numpy().astype("uint32"), *rest))
+
+
+@contextlib.contextmanager
+def forked(seed: int) -> Iterator[None]:
+    """Seeds everything for the block and restores it afterwards, so that the block changes nothing outside."""
+    state = get_state()
+    seed_all(seed)
+    try:
+        yield
+    finally:
+        set_state(state)

@@ -1,0 +1,199 @@
+"""The runtime: devices, gradients and updates, the one place where a gradient is normalised.
+
+A trainer calls `setup` and `optimizer` once, then `backward` and `update` for each micro-batch. It never sees
+accumulation: `update` waits for the last micro-batch of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rk.errors import UserError
+from rk.protocols import Objective, Optimizer, Schedule
+
+LOSS = "loss"
+
+
+@dataclass
+class _Managed:
+    """An optimizer with what belongs to it."""
+
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule | None
+    base_rates: list[float]
+    params: list[Tensor]
+    updates: int = 0
+    counts: dict[str, Any] = field(default_factory=dict)
+
+
+class Runtime:
+    """One process, one device.
+
+    Args:
+        device: Where the learner lives.
+        training: False when a run is only loaded again: optimizers are then not made.
+        accumulate: Micro-batches per step.
+        gradient_clip: Largest L2 norm of the gradient; None clips nothing.
+        total_steps: Updates of the whole run, for schedules; None when it is not known.
+        folder: The run folder, where a trainer may leave files of its own.
+    """
+
+    is_main = True
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        *,
+        training: bool = True,
+        accumulate: int = 1,
+        gradient_clip: float | None = None,
+        total_steps: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.training = training
+        self.accumulate = accumulate
+        self.gradient_clip = gradient_clip
+        self.total_steps = total_steps
+        self.folder = folder
+        self.micro_batch = 0
+        self.before_update: list[Callable[[list[Tensor]], None]] = []
+        self._managed: list[_Managed] = []
+        self._pending: dict[str, Any] = {}
+        self._term_gradients: dict[str, list[Tensor | None]] = {}
+
+    # -- what trainers call ----------------------------------------------------------------------------------------
+
+    def setup(self, module: nn.Module) -> nn.Module:
+        """Moves `module` to the device and returns what to call in its place for an objective."""
+        return module.to(self.device)
+
+    def optimizer(self, factory: Optimizer, params: Iterable[Any]) -> torch.optim.Optimizer | None:
+        """Makes an optimizer over `params` (tensors or parameter groups); None when nothing is trained."""
+        if not self.training:
+            return None
+        optimizer = factory(params)
+        groups = optimizer.param_groups
+        flat = [p for group in groups for p in group["params"]]
+        self._managed.append(_Managed(optimizer, factory.schedule, [g["lr"] for g in groups], flat))
+        return optimizer
+
+    def backward(self, objective: Objective) -> dict[str, Tensor]:
+        """Adds the gradient of the objective, each term a mean over its global count.
+
+        Args:
+            objective: ``(total, count)``, or named terms of that form, which are normalised each by its own count.
+
+        Returns:
+            ``loss`` and, if there are several, the terms: detached scalars.
+        """
+        terms = objective if isinstance(objective, dict) else {LOSS: objective}
+        if self.accumulate == 1:
+            weights = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
+            totals = [total for total, _ in terms.values()]
+            torch.autograd.backward(totals, list(weights.values()))
+            logs = {name: terms[name][0].detach() * weights[name] for name in terms}
+        else:
+            logs = {name: total.detach() * _reciprocal(total, count) for name, (total, count) in terms.items()}
+            self._accumulate(terms)
+        if len(logs) > 1 or LOSS not in logs:
+            logs[LOSS] = torch.stack([*logs.values()]).sum()
+        return logs
+
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Ends a micro-batch for `optimizer`; at the last one: normalise, clip, `before_update`, step, schedule."""
+        managed = next(m for m in self._managed if m.optimizer is optimizer)
+        if self.accumulate > 1:
+            for name, count in self._pending.items():
+                managed.counts[name] = managed.counts.get(name, 0) + count
+            self._pending = {}
+            if self.micro_batch < self.accumulate - 1:
+                return
+            self._normalise(managed)
+        if self.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(managed.params, self.gradient_clip)
+        for callback in self.before_update:
+            callback(managed.params)
+        if managed.schedule is not None:
+            for group, rate in zip(optimizer.param_groups, managed.base_rates, strict=True):
+                group["lr"] = managed.schedule(rate, managed.updates, self.total_steps)
+        optimizer.step()
+        optimizer.zero_grad()
+        managed.updates += 1
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Returns the sum of `value` over all processes: here, of one."""
+        return value
+
+    # -- accumulation ----------------------------------------------------------------------------------------------
+
+    def _accumulate(self, terms: dict[str, tuple[Tensor, Any]]) -> None:
+        """Adds gradients of sums: what they are divided by is known only when the last micro-batch has been counted."""
+        for name, (_, count) in terms.items():
+            self._pending[name] = self._pending.get(name, 0) + count
+        if len(terms) == 1:
+            next(iter(terms.values()))[0].backward()
+            return
+        # Terms with counts of their own: their gradients must stay apart until each can be divided.
+        params = [p for m in self._managed for p in m.params]
+        for position, (name, (total, _)) in enumerate(terms.items()):
+            found = torch.autograd.grad(total, params, retain_graph=position < len(terms) - 1, allow_unused=True)
+            held = self._term_gradients.setdefault(name, [None] * len(params))
+            for i, gradient in enumerate(found):
+                if gradient is not None:
+                    held[i] = gradient if held[i] is None else held[i].add_(gradient)
+
+    def _normalise(self, managed: _Managed) -> None:
+        counts, managed.counts = managed.counts, {}
+        if len(counts) == 1:
+            count = next(iter(counts.values()))
+            scale = 1 / max(count, 1) if isinstance(count, int) else 1 / count.clamp(min=1)
+            for p in managed.params:
+                if p.grad is not None:
+                    p.grad.mul_(scale)
+            return
+        own = {id(p) for p in managed.params}
+        params = [p for m in self._managed for p in m.params]
+        for name, held in self._term_gradients.items():
+            for i, (p, gradient) in enumerate(zip(params, held, strict=True)):
+                if gradient is not None and id(p) in own:
+                    share = gradient / max(counts[name], 1)
+                    p.grad = share if p.grad is None else p.grad.add_(share)
+                    held[i] = None
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def rates(self) -> dict[str, float]:
+        """Returns the learning rate of each optimizer's first group."""
+        many = len(self._managed) > 1
+        return {f"lr/{i}" if many else "lr": m.optimizer.param_groups[0]["lr"] for i, m in enumerate(self._managed)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizers": [m.optimizer.state_dict() for m in self._managed], "updates": [m.updates for m in self._managed]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for managed, stored, updates in zip(self._managed, state["optimizers"], state["updates"], strict=True):
+            managed.optimizer.load_state_dict(stored)
+            managed.updates = updates
+
+
+def _reciprocal(total: Tensor, count: Tensor | int) -> Tensor:
+    """Returns 1 / count in the dtype and on the device of `total`; an empty count divides by one."""
+    if isinstance(count, int):
+        return torch.full_like(total, 1 / max(count, 1))
+    return count.clamp(min=1).to(total.dtype).reciprocal()
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """Returns the device for `fit.accelerator`. Raises `UserError` when it is not there."""
+    if accelerator == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise UserError("fit.accelerator is cuda, but torch finds no GPU", "fit.accelerator=cpu")
+    return torch.device(accelerator)

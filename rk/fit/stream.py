@@ -1,0 +1,81 @@
+"""The training stream: micro-batch after micro-batch, made here or ahead in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Stream:
+    """Micro-batches of the split ``train``, by index, so that any place can be gone back to.
+
+    Args:
+        data: Whose batches.
+        start: Index of the first micro-batch.
+        workers: Processes that make batches ahead; 0 makes them here.
+        device: Where tensors go.
+    """
+
+    def __init__(self, data: Any, start: int, workers: int, device: torch.device) -> None:
+        self.data = data
+        self.index = start
+        self.workers = workers
+        self.device = device
+        self.stage = 0
+        self._ahead: Iterator[Any] | None = None
+
+    def next(self, stage: int) -> Mapping[str, Any]:
+        """Returns the next micro-batch of curriculum stage `stage`."""
+        if self.workers == 0:
+            batch = self.data.batch("train", self.index, stage)
+        else:
+            if self._ahead is None or stage != self.stage:
+                self._ahead, self.stage = self._loader(stage), stage
+            batch = next(self._ahead)
+        self.index += 1
+        return to_device(batch, self.device)
+
+    def _loader(self, stage: int) -> Iterator[Any]:
+        from torch.utils.data import DataLoader
+
+        loader = DataLoader(
+            _Indexed(self.data, stage),
+            batch_size=None,
+            sampler=_From(self.index),
+            num_workers=self.workers,
+            multiprocessing_context="forkserver" if torch.cuda.is_available() else None,
+        )
+        return iter(loader)
+
+
+class _Indexed(torch.utils.data.Dataset):
+    def __init__(self, data: Any, stage: int) -> None:
+        self.data = data
+        self.stage = stage
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        return self.data.batch("train", index, self.stage)
+
+
+class _From(torch.utils.data.Sampler):
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        index = self.start
+        while True:
+            yield index
+            index += 1
+
+
+def to_device(batch: Mapping[str, Any], device: torch.device) -> Mapping[str, Any]:
+    """Moves the tensors of `batch`; entries that end in ``_meta`` stay on the host."""
+    if device.type == "cpu":
+        return batch
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) and not name.endswith("_meta") else value
+        for name, value in batch.items()
+    }

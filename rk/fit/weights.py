@@ -1,0 +1,76 @@
+"""A learner's weights as a safetensors file: tied tensors once, buffers of unknown size from the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from rk.errors import RunFailed
+
+
+def save_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Writes `module`'s state into `path`, synced to disk.
+
+    Tensors that share their memory are written once; the file's metadata says which names are aliases.
+    """
+    tensors: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    seen: dict[tuple, str] = {}
+    for name, tensor in module.state_dict().items():
+        identity = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() and identity in seen:
+            aliases[name] = seen[identity]
+        else:
+            seen[identity] = name
+            tensors[name] = _own_memory(tensor)
+    notes = {**(metadata or {}), **({"aliases": json.dumps(aliases)} if aliases else {})}
+    write_synced(path, save(tensors, metadata=notes or None))
+
+
+def _own_memory(tensor: Tensor) -> Tensor:
+    """Returns the values in memory of their own on the CPU: a view of a larger tensor may not be written as it is."""
+    whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor.detach().cpu() if whole else tensor.detach().cpu().contiguous().clone()
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Loads `path` into `module`, sizing its `lazy_buffers` from the file.
+
+    Raises:
+        RunFailed: When the file is cut short, no safetensors file, or does not fit the module.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunFailed(f"{path} cannot be read: {error}") from None
+    tensors |= {name: tensors[original] for name, original in aliases.items() if original in tensors}
+    _size_lazy_buffers(module, tensors)
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise RunFailed(f"{path} does not fit the learner: {' '.join(str(error).split())}") from None
+
+
+def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    for prefix, part in module.named_modules():
+        for name in getattr(part, "lazy_buffers", ()):
+            stored = tensors.get(f"{prefix}.{name}" if prefix else name)
+            if stored is not None:
+                device = next((t.device for t in module.parameters()), torch.device("cpu"))
+                setattr(part, name, torch.empty_like(stored, device=device))
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Writes `content` and waits until the disk has it."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

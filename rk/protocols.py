@@ -1,0 +1,326 @@
+"""What each kind of component is: the page that plugin authors read.
+
+A component is a class that fits one of these protocols. Inheriting from the protocol is allowed and brings the
+default bodies below; it is not required. Nothing here imports torch at run time.
+
+Three rules hold for every kind:
+
+* **The annotated constructor is the schema.** Names, types, defaults and the docstring's ``Args:`` are the
+  component's recipe parameters, its help and its JSON Schema. They are read from the source, without importing it.
+* **Fields bind by name.** What ``forward``, ``predict`` and a loss take by keyword are fields of the batch or of the
+  outputs; what they return is declared by a ``TypedDict`` in the return annotation.
+* **Facts fill gaps.** A constructor parameter without default that the recipe leaves out is filled by the fact of the
+  same name: an annotated attribute or property of the data (``num_classes: int``), or ``seed`` from ``fit.seed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from rk.fit.context import FitContext
+    from rk.fit.loaded import LoadedRun
+    from rk.fit.runtime import Runtime
+
+T = TypeVar("T")
+
+Batch = Mapping[str, Any]
+"""Field name -> tensor. A name that ends in ``_meta`` holds a plain Python value that never leaves the host."""
+
+Outputs = Mapping[str, Any]
+"""Output name -> tensor; no name that the batch has too."""
+
+Share = tuple["Tensor", "Tensor | int"]
+"""``(total, count)``: a sum and what it is a sum over. Never a mean: the runtime divides by the global count."""
+
+Objective = Share | dict[str, Share]
+"""What is minimised: one share, or named terms that are each divided by their own count and then added."""
+
+
+class _DecodeMarker:
+    """Marks a constructor parameter that has no effect on weights."""
+
+
+Decode = Annotated[T, _DecodeMarker()]
+"""``Decode[int]``: a parameter that only changes how an answer is read out; `rk eval` and `rk predict` may set it."""
+
+Factory = Callable[..., T]
+"""``Factory[SequenceLayer]``: builds one component per call. The caller passes what the protocol's constructor names
+(``layer(d_model=64)``), the recipe gives the rest."""
+
+
+class Metric(Protocol):
+    """A callable like a loss, or an object with ``update``, ``compute``, ``merge`` and ``reset``.
+
+    A callable takes fields of the batch and of `predict`'s outputs by keyword and returns ``(total, count)``.
+    An object's ``update`` takes the fields, ``compute`` returns a number; torchmetrics objects fit as they are
+    (their ``update`` then needs keyword names that are fields). ``higher_is_better`` (default: yes) is what
+    `fit.monitor` goes by.
+    """
+
+    def __call__(self, **fields: Tensor) -> Share: ...
+
+
+class Data(Protocol):
+    """The task: indexed batches, facts, metrics, and the reading and rendering of raw files.
+
+    The constructor does no I/O. Class-level annotations and properties without underscore are facts.
+
+    Attributes:
+        splits: Names of the splits. ``train`` is trained on, ``val*`` are validated at `fit.validate_every`, ``test*``
+            are tested once at the end.
+        metrics: Metric name -> function, class without required parameters, or object. A dict display in the class
+            body is read statically.
+    """
+
+    splits: tuple[str, ...]
+    metrics: Mapping[str, Any]
+
+    def prepare(self) -> None:
+        """Does all I/O: downloads, reads, fits vocabularies. Called once, before the facts are read."""
+
+    def batches(self, split: str) -> int | None:
+        """Returns the number of batches of one pass over `split`, or None when it has no end."""
+        ...
+
+    def batch(self, split: str, i: int, stage: int = 0) -> Batch:
+        """Returns batch `i`, which depends on the seed and these arguments alone.
+
+        For ``train``, `i` counts on through the epochs (`rk.sampling.rows` shuffles anew in each). So workers, ranks
+        and a resumed run all see the same stream.
+
+        Args:
+            split: One of `splits`.
+            i: Index of the batch, from 0.
+            stage: What the trainer's ``stage`` says (curricula); 0 where a trainer has none.
+        """
+        ...
+
+    def read(self, path: Path) -> Batch:
+        """Reads a user's own file for `rk predict`. Raises `rk.UserError` for a file that it cannot take."""
+        ...
+
+    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
+        """Returns one JSON-able dict per example: what `rk predict` prints and writes."""
+        ...
+
+    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Draws the batch and its outputs into files whose names begin with `out`; returns their paths."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what `prepare` fitted (tensors and plain values), so that a run answers without the raw data."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes `state_dict`'s result in place of `prepare`."""
+
+
+class Model(Protocol):
+    """An ``nn.Module`` whose ``forward`` takes batch fields by keyword and returns outputs.
+
+    A second method ``predict(*, ...)`` answers where that differs from training (decoding); it may do without
+    training-only fields. Without one, ``forward`` answers.
+    """
+
+    def forward(self, **fields: Tensor) -> Outputs: ...
+
+
+class Layer(Protocol):
+    """An ``nn.Module`` for a slot of a model. Each slot has its own sub-protocol, like `SequenceLayer`."""
+
+
+class SequenceLayer(Layer, Protocol):
+    """Maps (batch, time, d_model) to the same shape."""
+
+    def __init__(self, *, d_model: int) -> None: ...
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Maps `x` of (batch, time, d_model) to the same shape; `mask` of (batch, time) is True where a step exists."""
+        ...
+
+
+class Loss(Protocol):
+    """Outputs and batch fields by keyword -> ``(total, count)`` or ``{term: (total, count)}``, never a mean."""
+
+    def __call__(self, **fields: Tensor) -> Objective: ...
+
+
+class Schedule(Protocol):
+    """The learning rate as a function of the step alone, so that it has no state to save."""
+
+    def __call__(self, lr: float, step: int, total_steps: int | None) -> float:
+        """Returns the rate of update number `step` (from 0).
+
+        Args:
+            lr: The parameter group's own rate.
+            step: Updates done so far.
+            total_steps: Updates of the whole run; None when it is not known.
+        """
+        ...
+
+
+class Optimizer(Protocol):
+    """A factory over parameters or parameter groups, with its schedule.
+
+    Attributes:
+        schedule: How the learning rate goes; None keeps it.
+    """
+
+    schedule: Schedule | None
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        """Returns a torch optimizer over `params` (tensors, or dicts of a parameter group)."""
+        ...
+
+
+class Learner(Protocol):
+    """ONE ``nn.Module`` that holds everything learned; a trainer's ``setup`` returns it.
+
+    ``model.safetensors``, `rk eval`, `rk predict` and `rk export` are the learner's. Optional members:
+
+    * ``forward(batch) -> Objective``: what is minimised; gives ``split/loss``. A learner without an objective has none.
+    * ``evaluate(batch) -> (Objective, Outputs)``: both at once, where that is cheaper.
+    * ``variants() -> {name: predict}``: sub-models, measured as ``split/metric@name``.
+    * ``lazy_buffers: tuple[str, ...]``: this module's buffers whose shape depends on the data, sized from the file.
+
+    When ``predict``'s return annotation is a TypedDict, the learner speaks for itself: metrics see those outputs and
+    the model's own ``forward`` is not bound.
+    """
+
+    def predict(self, batch: Batch) -> Outputs: ...
+
+
+class Trainer(Protocol):
+    """The learning algorithm: how the parameters are found. Constructor parameters are its recipe parameters.
+
+    The signature of ``setup`` says what is needed: leave out ``model`` or ``loss`` and a recipe that has one is
+    refused; annotate ``loss: Loss | None = None`` and it is allowed; annotate ``model: MyProtocol`` (a Protocol with
+    extra members, like ``blocks``) and only models that have these members fit. A ``step`` that takes no batch needs
+    no training split; one annotated with a TypedDict says which fields it reads; one that may return None ends
+    by itself.
+    """
+
+    def setup(self, *, model: Model, data: Data, runtime: Runtime, loss: Loss | None = None) -> Learner:
+        """Builds the learner. Called for training and whenever a run is loaded again: reads facts, never batches."""
+        ...
+
+    def step(self, batch: Batch) -> dict[str, Tensor] | None:
+        """Learns from one micro-batch; returns scalars to log, or None when there is nothing left to learn."""
+        ...
+
+    def finish(self) -> None:
+        """Called once after the last step, before the final validation (closed-form solutions belong here)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what must survive a kill besides the learner, the optimizers and the random generators."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes `state_dict`'s result back."""
+
+
+class Search(Protocol):
+    """Looks for a structure, a path or a program: a trainer whose ``step`` takes no batch, run as `rk search NAME`.
+
+    Constructor parameters annotated `rk.Run` take a run folder, those annotated with a kind take a component. A
+    `setup` that asks for ``data`` gets the one named by ``--data``, else that of its run.
+    """
+
+    def setup(self, *, data: Data, runtime: Runtime) -> Learner: ...
+
+    def step(self) -> dict[str, Tensor] | None:
+        """Tries one candidate; returns numbers to log, or None when the search is over."""
+        ...
+
+    def finish(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Analysis(Protocol):
+    """Computes tables and figures; run as `rk analyze NAME`. Constructor as in `Search`."""
+
+    def analyze(self, out: Path) -> Mapping[str, float]:
+        """Writes figures and tables into the folder `out` and returns the numbers worth a line."""
+        ...
+
+
+class Callback(Protocol):
+    """Acts at named moments of a run. Every method is optional; those left out cost nothing.
+
+    Validation and checkpoints never change the weights that training ends with, and neither may a callback outside
+    ``before_update`` and ``after_step``.
+    """
+
+    def fit_start(self, fit: FitContext) -> None:
+        """Before the first step, learner and optimizers built (and restored, on resume)."""
+
+    def before_update(self, params: list[Tensor]) -> None:
+        """After normalising and clipping, before the optimizer's step; gradients may be changed in place."""
+
+    def after_step(self, fit: FitContext) -> None:
+        """After each step."""
+
+    def validated(self, fit: FitContext, metrics: Mapping[str, float]) -> None:
+        """After each validation, with its ``split/metric`` numbers."""
+
+    def checkpoint(self, fit: FitContext, folder: Path) -> None:
+        """After a checkpoint has been written into `folder`."""
+
+    def fit_end(self, fit: FitContext) -> None:
+        """After the tests, when the final metrics are known."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Exporter(Protocol):
+    """A run -> files for the outside world."""
+
+    def export(self, run: LoadedRun, out: Path) -> list[Path]:
+        """Writes `run`'s learner into the folder `out` and returns the files.
+
+        Raises:
+            rk.UserError: When the format cannot hold this learner; the message says why.
+        """
+        ...
+
+
+class Run(Protocol):
+    """A finished run, as a parameter of a search or an analysis: ``run: Run`` takes a run folder.
+
+    `rk.fit.loaded.LoadedRun` is what arrives: the learner with its weights, the data, the recipe.
+    """
+
+    learner: nn.Module
+    data: Data
+
+    def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]: ...
+
+
+KINDS: dict[str, type] = {
+    "model": Model,
+    "layer": Layer,
+    "data": Data,
+    "loss": Loss,
+    "metric": Metric,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+    "trainer": Trainer,
+    "callback": Callback,
+    "exporter": Exporter,
+    "search": Search,
+    "analysis": Analysis,
+}
+"""Every kind of component and its protocol, in the order of `rk list`. Each has a hook of its own in `rk.hookspecs`."""

@@ -1,0 +1,84 @@
+"""Where recipes are: packaged ones by name, a user's own by path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rk.errors import UserError, suggest
+from rk.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe on disk. `plugin` is the plugin that ships it, None for a file of the user's."""
+
+    path: Path
+    plugin: str | None = None
+    distribution: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.plugin}/{self.path.stem}" if self.plugin else self.path.stem
+
+    @property
+    def label(self) -> str:
+        """How marks call it: relative to the working folder where it lies below it, else the whole path."""
+        try:
+            return str(self.path.resolve().relative_to(Path.cwd()))
+        except ValueError:
+            return str(self.path)
+
+
+def packaged(plugins: Plugins) -> list[RecipeFile]:
+    """Returns all recipes that the plugins ship, by name."""
+    return [
+        RecipeFile(path, plugin.name, plugin.distribution)
+        for plugin in plugins
+        if plugin.recipes is not None
+        for path in sorted(plugin.recipes.glob("*.yaml"))
+    ]
+
+
+def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -> RecipeFile:
+    """Returns the recipe that `name` means: a path, ``plugin/recipe``, or a recipe name that only one plugin has.
+
+    Args:
+        name: As the user wrote it.
+        plugins: Whose recipes to look through.
+        beside: The recipe that names it in ``extends`` or ``baseline``: its folder and its plugin come first.
+
+    Raises:
+        UserError: With the nearest right spelling.
+    """
+    recipes = packaged(plugins)
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name) if beside is None or Path(name).is_absolute() else beside.path.parent / name
+        known = next((r for r in recipes if r.path.resolve() == path.resolve()), None)
+        if known is not None:
+            return known
+        if path.is_file():
+            return RecipeFile(path)
+        raise UserError(f"no such recipe file: {path}", _nearby(path) or suggest(name, [r.name for r in recipes]))
+    matches = [r for r in recipes if name in (r.name, r.path.stem)]
+    own = [r for r in matches if beside is not None and r.plugin == beside.plugin]
+    exact = [r for r in matches if r.name == name]
+    for chosen in (own, exact, matches):
+        if len(chosen) == 1:
+            return chosen[0]
+    if matches:
+        raise UserError(f"several plugins have a recipe {name!r}", f"write {' or '.join(r.name for r in matches)}")
+    if beside is not None and beside.plugin is None and (beside.path.parent / f"{name}.yaml").is_file():
+        return RecipeFile(beside.path.parent / f"{name}.yaml")
+    names = [r.name for r in recipes] if "/" in name else [r.path.stem for r in recipes]
+    hint = suggest(name, set(names), "installed recipes")
+    broken = ", ".join(p.distribution for p in plugins.broken)
+    if broken:
+        hint = f"{hint or 'no recipe is installed'}; not loaded: {broken} (see rk plugins)"
+    raise UserError(f"unknown recipe {name!r}", hint or "give a path that ends in .yaml, or install a plugin")
+
+
+def _nearby(path: Path) -> str | None:
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return suggest(path.name, [p.name for p in path.parent.glob("*.y*ml")], "recipes there")

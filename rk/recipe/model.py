@@ -1,0 +1,209 @@
+"""A checked recipe: plain values and component specs, ready to be built or written out again."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rk.catalog import Component
+from rk.errors import Mark
+from rk.recipe.sections import Expect, Fit, plain
+from rk.static.signature import Param
+from rk.static.types import Type, Unreadable
+
+
+@dataclass
+class Spec:
+    """A component and its checked parameters.
+
+    Attributes:
+        component: What the catalog found.
+        params: Name -> value, as given: plain values, `Spec`, lists and dicts of them, `Path`, `RunRef`.
+        missing: Required parameters that the recipe leaves out: facts must fill them.
+        mark: Where the component stands; `marks` has each parameter's place.
+        supplied: Parameters that the caller of a factory passes; None for a component that is built at once.
+        demands: The annotation that this component fills (a capability), where it is more than the kind.
+    """
+
+    component: Component
+    params: dict[str, Any]
+    missing: tuple[Param, ...]
+    mark: Mark
+    key: str
+    defaults: dict[str, Any] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
+    supplied: tuple[str, ...] | None = None
+    decodes: frozenset[str] = frozenset()
+
+    def nested(self) -> Iterator[Spec]:
+        """Yields this spec and all components in its parameters."""
+        yield self
+        for value in self.params.values():
+            yield from _specs_in(value)
+
+    def plain(self) -> dict[str, Any] | str:
+        """Returns what a recipe would say, names qualified and defaults written out."""
+        values = {k: _plain(v) for k, v in (self.defaults | self.params).items()}
+        return {"name": self.component.qualified, **values} if values else self.component.qualified
+
+
+def _specs_in(value: Any) -> Iterator[Spec]:
+    if isinstance(value, Spec):
+        yield from value.nested()
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _specs_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _specs_in(item)
+
+
+@dataclass(frozen=True)
+class RunRef:
+    """The folder of a run that a parameter takes."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class EnumRef:
+    """A member of an enum that has not been imported: ``package.module:Enum`` and the member's name."""
+
+    target: str
+    member: str
+    key: str
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Spec():
+            return value.plain()
+        case RunRef(folder=folder):
+            return str(folder)
+        case EnumRef(key=key):
+            return key
+        case Path():
+            return str(value)
+        case enum.Enum():
+            return value.value
+        case dict():
+            return {k: _plain(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_plain(v) for v in value]
+    return value
+
+
+@dataclass
+class Recipe:
+    """A recipe whose every key has been checked. A component is None where the recipe has none or it is broken."""
+
+    name: str
+    data: Spec | None = None
+    model: Spec | None = None
+    loss: Spec | None = None
+    trainer: Spec | None = None
+    search: Spec | None = None
+    callbacks: list[Spec] = field(default_factory=list)
+    metrics: dict[str, Spec] = field(default_factory=dict)
+    fit: Fit = field(default_factory=Fit)
+    expect: list[Expect] = field(default_factory=list)
+    paper: str | None = None
+    about: str | None = None
+    marks: dict[str, Mark] = field(default_factory=dict)
+
+    @property
+    def algorithm(self) -> Spec | None:
+        """The trainer, or the search that stands in its place."""
+        return self.trainer or self.search
+
+    def top_level(self) -> Iterator[tuple[str, Spec]]:
+        """Yields (key, spec) of every component that stands at the top level."""
+        for key in ("data", "model", "loss", "trainer", "search"):
+            if (spec := getattr(self, key)) is not None:
+                yield key, spec
+        for number, spec in enumerate(self.callbacks):
+            yield f"callbacks.{number}", spec
+        for name, spec in self.metrics.items():
+            yield f"metrics.{name}", spec
+
+    def specs(self) -> Iterator[Spec]:
+        """Yields every component, nested ones too."""
+        for _, spec in self.top_level():
+            yield from spec.nested()
+
+    def plain(self) -> dict[str, Any]:
+        """Returns the complete recipe as plain values: it reruns as it is."""
+        result: dict[str, Any] = {"rk": 1}
+        result |= {k: v for k, v in (("paper", self.paper), ("about", self.about)) if v is not None}
+        for key in ("model", "data", "loss", "trainer", "search"):
+            if (spec := getattr(self, key)) is not None:
+                result[key] = spec.plain()
+        if self.callbacks:
+            result["callbacks"] = [c.plain() for c in self.callbacks]
+        if self.metrics:
+            result["metrics"] = {k: v.plain() for k, v in self.metrics.items()}
+        result["fit"] = plain(self.fit)
+        if self.expect:
+            result["expect"] = [plain(e) for e in self.expect]
+        return result
+
+    def to_yaml(self) -> str:
+        """Returns the complete recipe as text; marks, comments and inheritance are gone."""
+        import yaml
+
+        return yaml.dump(self.plain(), Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=110)
+
+
+def _dumper() -> type:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Writes lists of plain values in one line, and quotes what rk's own reader would take for something else."""
+
+        def represent_sequence(self, tag, sequence, flow_style=None):
+            flat = all(not isinstance(x, list | dict) for x in sequence)
+            return super().represent_sequence(tag, sequence, flow_style=flat)
+
+        def ignore_aliases(self, data):
+            return True
+
+    def text(dumper: Dumper, value: str):
+        from rk.recipe.tree import parse_value
+
+        style = None
+        if "\n" not in value:
+            node, problems = parse_value(value, "x") if _looks_plain(value) else (None, [1])
+            style = '"' if problems or getattr(node, "value", None) != value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    def number(dumper: Dumper, value: float):
+        return dumper.represent_scalar("tag:yaml.org,2002:float", _float_text(value))
+
+    Dumper.add_representer(str, text)
+    Dumper.add_representer(float, number)
+    return Dumper
+
+
+def _looks_plain(value: str) -> bool:
+    return bool(value) and all(c.isalnum() or c in "_-./:+ " for c in value) and value == value.strip()
+
+
+def _float_text(value: float) -> str:
+    if value != value:
+        return ".nan"
+    if value in (float("inf"), float("-inf")):
+        return ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text  # YAML 1.1 asks for the point
+
+
+def default_values(params: tuple[Param, ...]) -> dict[str, Any]:
+    """Returns the literal defaults that a stored recipe spells out, so that a plugin's later version changes nothing."""
+    return {p.name: p.default for p in params if not p.required and _storable(p.default, p.type)}
+
+
+def _storable(value: Any, type_: Type) -> bool:
+    return value is not None and not isinstance(value, Unreadable)

@@ -1,0 +1,110 @@
+"""The sections of a recipe that belong to the host. Their fields are read by the same reader as every component's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How long and how a run trains. Counts are optimizer steps where nothing else is said.
+
+    Args:
+        max_steps: Ends after so many steps.
+        max_epochs: Ends after so many passes over the training split.
+        seed: Seeds the weights, the data and everything else that is random.
+        validate_every: Validates each time so many steps are done, and at the end.
+        validate_batches: Takes at most so many batches of a validation split; null takes all.
+        monitor: ``split/metric`` that decides which checkpoint is the best; null keeps the last.
+        monitor_mode: Whether less or more is better; auto asks the metric (``loss``: less).
+        log_every: Writes the averages of the logged numbers each time so many steps are done.
+        checkpoint_every: Writes a checkpoint each time so many steps are done; null: at each validation.
+        gradient_clip: Scales gradients down to this L2 norm over all parameters.
+        accumulate: Micro-batches per step.
+        workers: Processes that make batches ahead; 0 makes them in the training process.
+        threads: CPU threads of torch; small models are often faster with 1. null leaves torch's choice.
+        accelerator: The device; auto takes a GPU when there is one.
+    """
+
+    max_steps: Annotated[int, Ge(1)] | None = None
+    max_epochs: Annotated[int, Ge(1)] | None = None
+    seed: Annotated[int, Ge(0)] = 0
+    validate_every: Annotated[int, Ge(1)] | None = None
+    validate_batches: Annotated[int, Ge(1)] | None = None
+    monitor: str | None = None
+    monitor_mode: Literal["auto", "min", "max"] = "auto"
+    log_every: Annotated[int, Ge(1)] = 50
+    checkpoint_every: Annotated[int, Ge(1)] | None = None
+    gradient_clip: Annotated[float, Gt(0)] | None = None
+    accumulate: Annotated[int, Ge(1)] = 1
+    workers: Annotated[int, Ge(0)] = 0
+    threads: Annotated[int, Ge(1)] | None = None
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True)
+class Expect:
+    """What a recipe must reach: one claim.
+
+    Args:
+        metric: ``split/metric``.
+        at_least: The number must not be smaller.
+        at_most: The number must not be larger.
+        paper: The paper's own value.
+        note: Where in the paper, or under what conditions.
+        baseline: The recipe of the method that this one is compared with.
+        times_baseline: The number must be so many times the baseline's.
+    """
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    paper: float | None = None
+    note: str | None = None
+    baseline: str | None = None
+    times_baseline: Annotated[float, Gt(0)] | None = None
+
+    def met(self, value: float | None) -> bool | None:
+        """Returns whether `value` keeps the bounds of this claim; None when it has none."""
+        if self.at_least is None and self.at_most is None:
+            return None
+        if value is None or value != value:
+            return False
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+    def bound(self) -> str:
+        """Returns the bounds as text."""
+        parts = [f">= {self.at_least:g}" if self.at_least is not None else None]
+        parts.append(f"<= {self.at_most:g}" if self.at_most is not None else None)
+        return " and ".join(p for p in parts if p)
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The keys of a recipe that are neither components nor `fit` and `expect`.
+
+    Args:
+        rk: Version of the recipe format; 1.
+        paper: The paper, ``arXiv:1506.03134``.
+        about: One line on what the recipe shows.
+    """
+
+    rk: Literal[1]
+    paper: str | None = None
+    about: str | None = None
+
+
+SECTION_KEYS = ("rk", "paper", "about", "extends")
+COMPONENT_KEYS = {"model": "model", "data": "data", "loss": "loss", "trainer": "trainer", "search": "search"}
+"""Top-level key -> kind of its component."""
+ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, "callbacks", "metrics", "fit", "expect")
+
+
+def plain(section: Any) -> dict[str, Any]:
+    """Returns the fields that are not None, in order."""
+    return {k: v for k, v in vars(section).items() if v is not None}
+
+

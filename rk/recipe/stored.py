@@ -1,0 +1,55 @@
+"""The recipe of a run, read again: only what cannot change the weights may be overridden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rk.catalog import Catalog
+from rk.errors import Mark, Problem, RecipeError
+from rk.recipe.check import read_recipe
+from rk.recipe.find import RecipeFile
+from rk.recipe.model import Recipe
+from rk.runs import RunFolder
+
+RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
+"""Keys of `fit` that `rk train --resume` may change."""
+
+
+def read_stored(
+    folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog, *, resuming: bool = False
+) -> Recipe:
+    """Reads the recipe in a run folder.
+
+    Args:
+        folder: The run.
+        overrides: ``key=value``: `Decode` parameters, the data's and `fit.accelerator` where a run is loaded; some keys of
+            `fit` where it is resumed.
+        catalog: The installed components.
+        resuming: Whether the run goes on.
+
+    Raises:
+        RecipeError: When the recipe no longer checks, or an override could change the weights.
+    """
+    file = RecipeFile(folder.recipe)
+    recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=lambda text: Path(text))
+    for override in overrides:
+        key = override.partition("=")[0]
+        resumable = [f"fit.{name}" for name in RESUMABLE]
+        if not (key in resumable if resuming else _is_harmless(key, recipe)):
+            hint = f"only {', '.join(resumable)}" if resuming else f"only data.* and decoding{_decodes(recipe)}"
+            problems.append(Problem(Mark(f"command line: {override}"), key, "cannot be changed any more", hint))
+    if problems:
+        raise RecipeError(problems)
+    recipe.name = folder.read().get("name", recipe.name)
+    return recipe
+
+
+def _is_harmless(key: str, recipe: Recipe) -> bool:
+    if key.startswith("data.") and key != "data.name" or key in ("fit.accelerator", "fit.threads", "fit.validate_batches"):
+        return True
+    return any(key == f"{spec.key}.{name}" for spec in recipe.specs() for name in spec.decodes)
+
+
+def _decodes(recipe: Recipe) -> str:
+    names = [f"{spec.key}.{name}" for spec in recipe.specs() for name in sorted(spec.decodes)]
+    return f" ({', '.join(names)})" if names else ""

@@ -1,0 +1,180 @@
+"""Classes as syntax: their bases, members, facts and TypedDict fields."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rk.static.source import Module, Ref, StaticError, dotted_name, load_module
+from rk.static.types import Type, parse_type
+
+__all__ = ["ClassInfo", "Field", "StaticError", "load_class", "typed_dict"]
+
+_EMPTY_CONSTRUCTORS = {"builtins.object", "torch.nn.Module", "typing.Protocol", "typing.Generic", "abc.ABC"}
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A class and the module that it stands in."""
+
+    module: Module
+    node: ast.ClassDef
+
+    @property
+    def dotted(self) -> str:
+        return f"{self.module.name}.{self.node.name}"
+
+    @property
+    def docstring(self) -> str:
+        return ast.get_docstring(self.node) or ""
+
+    def bases(self) -> Iterator[Ref]:
+        for base in self.node.bases:
+            node = base.value if isinstance(base, ast.Subscript) else base
+            name = dotted_name(node)
+            yield self.module.resolve(name) if name else Ref(ast.unparse(base))
+
+    def mro(self, _seen: tuple[str, ...] = ()) -> Iterator[ClassInfo]:
+        """Yields the class and those of its bases whose source can be followed, nearest first."""
+        if self.dotted in _seen:
+            return
+        yield self
+        for base in self.bases():
+            if isinstance(base.node, ast.ClassDef):
+                yield from ClassInfo(base.module, base.node).mro((*_seen, self.dotted))
+
+    def implementations(self) -> Iterator[ClassInfo]:
+        """Yields `mro` without the protocols, whose empty bodies implement nothing."""
+        for info in self.mro():
+            if info.module.name != "rk.protocols" or self.module.name == "rk.protocols":
+                yield info
+
+    def lineage(self) -> Iterator[str]:
+        """Yields the dotted names of the class and all its bases, opaque ones too."""
+        for info in self.mro():
+            yield info.dotted
+            for base in info.bases():
+                if base.node is None:
+                    yield base.dotted
+
+    def inherits(self, *dotted: str) -> bool:
+        return any(name in dotted for name in self.lineage())
+
+    def opaque_bases(self) -> list[str]:
+        """Returns bases that cannot be looked into and may bring members or a constructor."""
+        return [name for name in self.lineage() if name.split(".")[0] != "rk" and self._is_opaque(name)]
+
+    def _is_opaque(self, name: str) -> bool:
+        return name not in _EMPTY_CONSTRUCTORS and all(name != info.dotted for info in self.mro())
+
+    def find(self, name: str) -> tuple[ClassInfo, ast.FunctionDef] | None:
+        """Returns the method `name` and the class that defines it."""
+        for info in self.implementations():
+            for statement in info.node.body:
+                if isinstance(statement, ast.FunctionDef) and statement.name == name:
+                    return info, statement
+        return None
+
+    def is_dataclass(self) -> bool:
+        return any("dataclass" in ast.unparse(d) for d in self.node.decorator_list)
+
+    def members(self) -> set[str]:
+        """Returns the public names that instances have, as far as the source tells."""
+        names: set[str] = set()
+        for info in self.implementations():
+            for statement in info.node.body:
+                match statement:
+                    case ast.FunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                        names.add(name)
+                    case ast.Assign(targets=targets):
+                        names |= {t.id for t in targets if isinstance(t, ast.Name)}
+                if isinstance(statement, ast.FunctionDef):
+                    names |= set(_self_attributes(statement))
+        return {n for n in names if not n.startswith("_")}
+
+    def facts(self) -> dict[str, Type]:
+        """Returns a data class's facts: annotated public attributes and properties, name -> type."""
+        found: dict[str, Type] = {}
+        for info in self.implementations():
+            for statement in info.node.body:
+                match statement:
+                    case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
+                        found.setdefault(name, parse_type(info.module, annotation))
+                    case ast.FunctionDef(name=name, returns=ast.AST() as returns) if _is_property(statement):
+                        found.setdefault(name, parse_type(info.module, returns))
+        return {k: v for k, v in found.items() if not k.startswith("_") and k not in ("splits", "metrics")}
+
+    def assigned(self, name: str) -> tuple[ClassInfo, ast.expr] | None:
+        """Returns the expression assigned to `name` in the class body, and where."""
+        for info in self.mro():
+            for statement in info.node.body:
+                match statement:
+                    case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
+                        return info, value
+                    case ast.AnnAssign(target=ast.Name(id=target), value=ast.AST() as value) if target == name:
+                        return info, value
+        return None
+
+
+def _is_property(node: ast.FunctionDef) -> bool:
+    return any("property" in ast.unparse(d) for d in node.decorator_list)
+
+
+def _self_attributes(function: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if isinstance(node.value, ast.Name) and node.value.id == "self":
+                yield node.attr
+
+
+def load_class(target: str) -> ClassInfo:
+    """Reads the class or function-like target ``package.module:Class``. Raises `StaticError`."""
+    module_name, _, name = target.partition(":")
+    module = load_module(module_name)
+    ref = module.resolve(name)
+    if not isinstance(ref.node, ast.ClassDef):
+        raise StaticError(f"{module.path} defines no class {name}")
+    return ClassInfo(ref.module, ref.node)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a TypedDict: its type, whether it is always there, and the class that declares it."""
+
+    type: Type
+    required: bool = True
+
+
+def typed_dict(module: Module, annotation: ast.AST | None) -> dict[str, Field] | None:
+    """Returns the fields of the TypedDict that `annotation` names (possibly ``X | None``), or None if it is none."""
+    match annotation:
+        case ast.Constant(value=str(text)):
+            try:
+                return typed_dict(module, ast.parse(text, mode="eval").body)
+            except SyntaxError:
+                return None
+        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
+            return typed_dict(module, left) or typed_dict(module, right)
+        case ast.Name() | ast.Attribute():
+            ref = module.resolve(dotted_name(annotation) or "")
+            if isinstance(ref.node, ast.ClassDef):
+                info = ClassInfo(ref.module, ref.node)
+                if info.inherits("typing.TypedDict", "typing_extensions.TypedDict"):
+                    return _fields(info)
+    return None
+
+
+def _fields(info: ClassInfo) -> dict[str, Field]:
+    fields: dict[str, Field] = {}
+    for each in reversed(list(info.mro())):
+        total = not any(k.arg == "total" and ast.unparse(k.value) == "False" for k in each.node.keywords)
+        for statement in each.node.body:
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                annotation, required = statement.annotation, total
+                if isinstance(annotation, ast.Subscript):
+                    wrapper = (dotted_name(annotation.value) or "").rpartition(".")[2]
+                    if wrapper in ("NotRequired", "Required"):
+                        annotation, required = annotation.slice, wrapper == "Required"
+                fields[statement.target.id] = Field(parse_type(each.module, annotation), required)
+    return fields

@@ -1,0 +1,156 @@
+"""Modules as syntax trees: finding a module's source without importing it, and following names through imports."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+OPAQUE = sys.stdlib_module_names | {"torch", "numpy", "jaxtyping", "annotated_types", "typing_extensions", "lightning"}
+"""Top-level packages that are never looked into: a name in them is known by its dotted path."""
+
+
+class StaticError(Exception):
+    """A component that cannot be read from its source; the message names module and cause."""
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Where a name leads: its canonical dotted path, and its definition where the source was followed."""
+
+    dotted: str
+    module: Module | None = None
+    node: ast.AST | None = None
+
+
+class Module:
+    """One parsed source file and the names that its top level binds."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.path = path
+        try:
+            self.tree = ast.parse(path.read_bytes(), filename=str(path))
+        except (SyntaxError, ValueError, OSError) as error:
+            raise StaticError(f"{path}: {error}") from None
+        self.is_package = path.name == "__init__.py"
+        self.names: dict[str, ast.AST | str] = {}
+        for statement in _top_level(self.tree.body):
+            self._bind(statement)
+
+    def _bind(self, statement: ast.stmt) -> None:
+        match statement:
+            case ast.Import():
+                for alias in statement.names:
+                    name = alias.asname or alias.name.split(".")[0]
+                    self.names[name] = alias.name if alias.asname else name
+            case ast.ImportFrom():
+                origin = self._origin(statement)
+                for alias in statement.names:
+                    self.names[alias.asname or alias.name] = f"{origin}.{alias.name}"
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                self.names[statement.name] = statement
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                self.names[name] = statement
+            case ast.AnnAssign(target=ast.Name(id=name)) if statement.value is not None:
+                self.names[name] = statement
+
+    def _origin(self, statement: ast.ImportFrom) -> str:
+        if not statement.level:
+            return statement.module or ""
+        parts = self.name.split(".")
+        base = parts[: len(parts) - statement.level + self.is_package]
+        return ".".join([*base, statement.module] if statement.module else base)
+
+    def resolve(self, dotted: str) -> Ref:
+        """Follows `dotted`, as written in this module, to its definition."""
+        return _follow(self, dotted, frozenset())
+
+
+def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yields a module's statements, those under ``if TYPE_CHECKING`` and ``try`` included."""
+    for statement in body:
+        match statement:
+            case ast.If():
+                yield from _top_level(statement.body)
+                yield from _top_level(statement.orelse)
+            case ast.Try():
+                yield from _top_level(statement.body)
+                for handler in statement.handlers:
+                    yield from _top_level(handler.body)
+            case _:
+                yield statement
+
+
+def _follow(module: Module, dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
+    head, _, rest = dotted.partition(".")
+    if (module.name, dotted) in seen:
+        return Ref(f"{module.name}.{dotted}")
+    seen |= {(module.name, dotted)}
+    bound = module.names.get(head)
+    if bound is None:
+        return Ref(f"builtins.{dotted}") if hasattr(builtins, head) else Ref(f"{module.name}.{dotted}")
+    if not isinstance(bound, str):
+        if rest and isinstance(bound, ast.ClassDef):
+            return Ref(f"{module.name}.{dotted}")
+        return Ref(f"{module.name}.{head}", module, bound)
+    return _locate(f"{bound}.{rest}" if rest else bound, seen)
+
+
+def _locate(dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
+    """Splits an absolute path into a module that exists and a name in it."""
+    parts = dotted.split(".")
+    if parts[0] in OPAQUE:
+        return Ref(dotted)
+    for cut in range(len(parts) - 1, 0, -1):
+        path = find_source(".".join(parts[:cut]))
+        if path is not None:
+            return _follow(load_module(".".join(parts[:cut])), ".".join(parts[cut:]), seen)
+    return Ref(dotted)
+
+
+@functools.cache
+def find_source(name: str) -> Path | None:
+    """Returns the source file of module `name`, importing nothing, or None."""
+    top, *rest = name.split(".")
+    # find_spec of a submodule would import its parents: only the top package is asked for.
+    loaded = sys.modules.get(top)
+    try:
+        spec = getattr(loaded, "__spec__", None) if loaded is not None else importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for root in spec.submodule_search_locations or ():
+        base = Path(root, *rest)
+        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+@functools.cache
+def load_module(name: str) -> Module:
+    """Parses module `name`. Raises `StaticError` when it has no source."""
+    path = find_source(name)
+    if path is None:
+        raise StaticError(f"module {name} has no source file")
+    return Module(name, path)
+
+
+def dotted_name(node: ast.AST) -> str | None:
+    """Returns ``a.b.c`` for a chain of attributes, else None."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=attr):
+            base = dotted_name(value)
+            return f"{base}.{attr}" if base else None
+    return None
