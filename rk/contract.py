@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from rk.catalog import Catalog
-from rk.errors import Mark, Problem, nearest, suggest
+from rk.catalog import Catalog, Component
+from rk.errors import Mark, Problem, UserError, nearest, suggest
 from rk.recipe.check import missing_members
 from rk.recipe.model import Recipe, Spec
 from rk.static import ClassInfo, Param, Signature, method, read_function
@@ -496,3 +496,25 @@ def assignable(fact: Type, wanted: Type) -> bool:
     if ANY in (fact, wanted) or type(fact) is Type or type(wanted) is Type:
         return True
     return fact == wanted or (fact is INT and wanted is FLOAT) or type(fact) is type(wanted) is not type(INT)
+
+
+def why_not(components: dict[str, Component], catalog: Catalog) -> str | None:
+    """Returns the first reason why these components cannot stand in one recipe, or None: `rk list --fits`.
+
+    Args:
+        components: Kind -> component; what a recipe needs besides is left open.
+        catalog: Where they come from.
+    """
+    here = Mark("--fits")
+    recipe = Recipe("fits", marks={"": here})
+    if "trainer" not in components and "search" not in components and "model" in components:
+        components = {**components, "trainer": catalog.resolve("trainer", "backprop")}
+    try:
+        for kind, component in components.items():
+            required = tuple(p for p in catalog.signature(component).params if p.required)
+            setattr(recipe, kind, Spec(component, {}, required, here, kind))
+        _, problems, _ = check_contract(recipe, catalog)
+    except UserError as error:
+        return error.message
+    reasons = [p.message for p in problems if not p.message.startswith("missing:")]
+    return reasons[0] if reasons else None

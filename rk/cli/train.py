@@ -64,7 +64,8 @@ def _resume(folder, overrides: tuple[str, ...]) -> int:
     from rk.recipe.stored import read_stored
     from rk.runs import write_atomic
 
-    if folder.read().get("status") == "done" and not overrides:
+    ended = folder.read().get("status") == "done"
+    if ended and not overrides:
         click.echo(f"{folder.label} is complete; nothing to go on with")
         return ExitCode.OK
     catalog = Catalog()
@@ -74,7 +75,7 @@ def _resume(folder, overrides: tuple[str, ...]) -> int:
     from rk.fit.loop import train as fit
 
     click.echo(f"going on with {folder.label}")
-    return _report(fit(recipe, catalog, folder, resume=True), recipe)
+    return _report(fit(recipe, catalog, folder, resume=True, extend=ended), recipe)
 
 
 def _dry_run(recipe, binding, catalog) -> int:

@@ -13,12 +13,12 @@ from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.fit.build import Builder, Parts, load_data_state, prepare
 from rk.fit.checkpoint import read_checkpoint, read_last_checkpoint
-from rk.fit.evaluate import evaluate
+from rk.fit.evaluate import evaluate, evaluating
 from rk.fit.loop import metrics_of
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.stream import to_device
 from rk.fit.weights import load_weights
-from rk.protocols import Batch
+from rk.protocols import Batch, Outputs
 from rk.recipe.model import Recipe
 from rk.recipe.stored import read_stored
 from rk.runs import RunFolder
@@ -106,6 +106,35 @@ class LoadedRun:
             results |= evaluate(self.learner, self.data, split, metrics, self.device, seed=seed, limit=limit)
         return results
 
+    def predict(self, path: Path) -> tuple[Batch, Outputs, list[dict[str, Any]]]:
+        """Answers a user's own file.
+
+        Returns:
+            The batch that the data read, the learner's outputs, and one dict per example.
+
+        Raises:
+            UserError: When the data reads no files, or cannot read this one.
+        """
+        if not hasattr(self.data, "read"):
+            name = self.recipe.data.component.name if self.recipe.data else "this run's data"
+            raise UserError(f"{name} reads no files of one's own")
+        batch = to_device(self.data.read(path), self.device)
+        with evaluating(self.learner, self.recipe.fit.seed):
+            outputs = self.learner.predict(batch)
+        answers = self.data.answers(batch, outputs) if hasattr(self.data, "answers") else _rows(outputs)
+        return batch, outputs, answers
+
+    def render(self, batch: Batch, outputs: Outputs, out: Path | None, stem: str = "") -> list[Path]:
+        """Draws a batch and its outputs into `out`, or into the run's own figures as `stem`."""
+        if not hasattr(self.data, "render"):
+            if out is not None:
+                raise UserError("this run's data draws no figures", "write .json or .csv")
+            return []
+        if out is None:
+            out = self.folder.figures / stem
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return self.data.render(batch, outputs, out)
+
     def prepare(self) -> None:
         """Lets the data do its I/O, once."""
         if self.data is None:
@@ -115,3 +144,7 @@ class LoadedRun:
             self._prepared = True
 
 
+def _rows(outputs: Outputs) -> list[dict[str, Any]]:
+    """Returns the outputs as they are, one dict per example, for data that does not say how to put them."""
+    plain = {name: value.tolist() for name, value in outputs.items() if isinstance(value, torch.Tensor) and value.ndim}
+    return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

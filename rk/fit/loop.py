@@ -41,8 +41,17 @@ class Outcome:
     steps: int = 0
 
 
-def train(recipe: Recipe, catalog: Catalog, folder: RunFolder, *, resume: bool = False) -> Outcome:
+def train(
+    recipe: Recipe, catalog: Catalog, folder: RunFolder, *, resume: bool = False, extend: bool = False
+) -> Outcome:
     """Runs `recipe` in `folder`, from the start or from its last checkpoint.
+
+    Args:
+        recipe: What to run.
+        catalog: The installed components.
+        folder: Where the run is kept.
+        resume: Goes on from the last checkpoint.
+        extend: Goes on although the run had ended: it has been given more steps.
 
     Raises:
         UserError: When the input turns out to be wrong (a claim on an unknown metric, a missing file).
@@ -51,7 +60,7 @@ def train(recipe: Recipe, catalog: Catalog, folder: RunFolder, *, resume: bool =
     loop = Loop(recipe, catalog, folder)
     try:
         with StopSignal() as signal:
-            return loop.run(signal, resume)
+            return loop.run(signal, resume, extend)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             folder.update(status="interrupted")
@@ -83,10 +92,11 @@ class Loop:
 
     # -- the whole -------------------------------------------------------------------------------------------------
 
-    def run(self, signal: StopSignal, resume: bool) -> Outcome:
+    def run(self, signal: StopSignal, resume: bool, extend: bool) -> Outcome:
         self.build()
         if resume:
             self._restore()
+            self.finished = self.finished and not extend
         self._announce()
         self.progress = make_progress(self.recipe.name, self.total_steps)
         self.progress.start(self.step)

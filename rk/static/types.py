@@ -111,7 +111,7 @@ class ComponentType(Type):
     factory: bool = False
 
     def __str__(self) -> str:
-        return f"a {self.kind}"
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
 
 @dataclass(frozen=True)

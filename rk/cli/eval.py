@@ -1,0 +1,43 @@
+"""`rk eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rk.cli.loading import json_option, runs_dir_option
+
+
+@click.command()
+@click.argument("run")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--split", "splits", multiple=True, help="A split to measure; may be repeated.  [default: val*, test*]")
+@click.option("--limit", type=click.IntRange(min=1), help="Take at most so many batches of each split.")
+@json_option
+@runs_dir_option
+def evaluate(
+    run: str, overrides: tuple[str, ...], splits: tuple[str, ...], limit: int | None, as_json: bool, runs_dir: Path | None
+) -> None:
+    """Measure a trained run, on other data or with other decoding.
+
+    RUN is a run's folder, its name, or `last`. KEY=VALUE may change data.* and parameters for decoding: what has no effect
+    on weights.
+
+    \b
+    rk eval last model.beam_size=3
+    rk eval last data.test_sizes=[50] --split test-50
+    """
+    from rk.catalog import Catalog
+    from rk.cli.output import number, print_json, print_table
+    from rk.runs import RunFolder, json_number
+
+    folder = RunFolder.find(run, runs_dir)
+    from rk.fit.loaded import LoadedRun
+
+    loaded = LoadedRun.open(folder.path, Catalog(), overrides)
+    results = loaded.evaluate(splits, limit)
+    if as_json:
+        print_json({"name": loaded.recipe.name, "run": folder.label, "metrics": {k: json_number(v) for k, v in results.items()}})
+    else:
+        print_table(("metric", "value"), [(k, number(v)) for k, v in results.items()])

@@ -1,0 +1,127 @@
+"""`rk search NAME` and `rk analyze NAME`: the component's parameters are the command's options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rk.cli.loading import runs_dir_option
+from rk.errors import ExitCode, Problem, RecipeError, UserError, suggest
+
+
+class ComponentGroup(click.Group):
+    """One command per component of a kind, its options read from the constructor.
+
+    Args:
+        kind: The kind whose components are the commands.
+    """
+
+    def __init__(self, kind: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.kind = kind
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(c.name for c in _catalog(ctx).of_kind(self.kind))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        catalog = _catalog(ctx)
+        names = [c.name for c in catalog.of_kind(self.kind)] + [c.qualified for c in catalog.of_kind(self.kind)]
+        if name not in names:
+            raise UserError(f"there is no {self.kind} {name!r}", suggest(name, names, "installed") or "none is installed")
+        return _command(self.kind, name, catalog)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from rk.static.docstring import summary
+
+        catalog = _catalog(ctx)
+        rows = [(c.name, summary(catalog.info(c))) for c in catalog.of_kind(self.kind)]
+        with formatter.section(f"Installed {self.kind}es" if self.kind == "search" else "Installed analyses"):
+            formatter.write_dl(sorted(rows)) if rows else formatter.write_text("none")
+
+
+def _catalog(ctx: click.Context) -> Any:
+    from rk.catalog import Catalog
+
+    root = ctx.find_root()
+    if root.obj is None:
+        root.obj = Catalog()
+    return root.obj
+
+
+def _command(kind: str, name: str, catalog: Any) -> click.Command:
+    from rk.static.docstring import describe
+
+    component = catalog.resolve(kind, name)
+    info, signature = catalog.info(component), catalog.signature(component)
+    text, help_of = describe(info)
+    params: list[click.Parameter] = [click.Argument(["overrides"], nargs=-1, metavar="[fit.KEY=VALUE]...")]
+    for param in signature.params:
+        needed = "  [required]" if param.required and param.name != "seed" else ""
+        default = "" if param.required or param.default is None else f"  [default: {param.default}]"
+        params.append(
+            click.Option(
+                [f"--{param.name.replace('_', '-')}", f"option_{param.name}"],
+                metavar=str(param.type).upper() if len(str(param.type)) < 20 else "VALUE",
+                help=f"{help_of.get(param.name, '')}{default}{needed}",
+            )
+        )
+    if "data" not in signature:
+        params.append(click.Option(["--data", "top_data"], help="The data, where it is not the run's: a name or {name: ...}."))
+    params.append(click.Option(["--resume"], metavar="RUN", help="Go on with an interrupted run."))
+    params += runs_dir_option(lambda: None).__click_params__
+
+    def call(**values: Any) -> int:
+        options = {k.removeprefix("option_"): v for k, v in values.items() if k.startswith("option_") and v is not None}
+        return _run(kind, name, options, values, catalog)
+
+    return click.Command(name, params=params, callback=call, help=text)
+
+
+def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], catalog: Any) -> int:
+    from rk.cli.loading import run_finder
+    from rk.cli.train import _resume, run
+    from rk.contract import check_contract
+    from rk.recipe import read_search
+    from rk.runs import RunFolder, default_root
+
+    root: Path = values["runs_dir"] or default_root()
+    overrides = tuple(values["overrides"])
+    if values["resume"] is not None:
+        return _resume(RunFolder.find(values["resume"], root), overrides)
+    if values.get("top_data") is not None:
+        overrides = (f"data={values['top_data']}", *overrides)
+    recipe, problems = read_search(kind, name, options, overrides, catalog, run_finder(root))
+    if kind == "search":
+        _, broken, _ = check_contract(recipe, catalog)
+        problems = [*problems, *broken]
+    elif recipe.search is not None:
+        problems += [
+            Problem(recipe.search.mark, f"--{p.name.replace('_', '-')}", f"missing: {p.type}")
+            for p in recipe.search.missing
+            if p.name != "seed"
+        ]
+    if problems:
+        raise RecipeError(problems)
+    return run(recipe, catalog, root) if kind == "search" else _analyze(recipe, catalog, root)
+
+
+def _analyze(recipe: Any, catalog: Any, root: Path) -> int:
+    from rk.cli.output import number, print_table
+    from rk.fit.build import Builder
+    from rk.runs import RunFolder, json_number
+
+    analysis = Builder(recipe, catalog).build(recipe.search)
+    folder = RunFolder.create(root, recipe.name)
+    folder.update(name=recipe.name, status="running", options=recipe.search.plain())
+    folder.figures.mkdir()
+    results = dict(analysis.analyze(folder.figures))
+    folder.update(status="done", metrics={k: json_number(v) for k, v in results.items()})
+    print_table(("result", "value"), [(k, number(v)) for k, v in results.items()])
+    click.echo(f"tables and figures are in {folder.label}")
+    return ExitCode.OK
+
+
+search = ComponentGroup("search", name="search", help="Search for a structure, a path or a program.")
+analyze = ComponentGroup("analysis", name="analyze", help="Compute tables and figures.")

@@ -1,0 +1,124 @@
+"""`rk show KIND NAME`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rk.cli.loading import json_option
+from rk.errors import UserError, suggest
+
+
+@click.command()
+@click.argument("kind")
+@click.argument("name")
+@json_option
+def show(kind: str, name: str, as_json: bool) -> None:
+    """Show a component: its parameters, and the fields and facts that it needs and gives.
+
+    \b
+    rk show model mlp
+    """
+    from rk.catalog import Catalog
+    from rk.hookspecs import HOOK_OF_KIND
+
+    if kind not in HOOK_OF_KIND:
+        raise UserError(f"there is no kind {kind!r}", suggest(kind, HOOK_OF_KIND, "kinds"))
+    catalog = Catalog()
+    found = describe_component(catalog, catalog.resolve(kind, name))
+    if as_json:
+        from rk.cli.output import print_json
+
+        print_json(found)
+        return
+    from rk.cli.output import print_table
+
+    click.echo(f"{found['kind']} {found['plugin']}/{found['name']}  ({found['distribution']})\n")
+    click.echo(found["text"])
+    if found["parameters"]:
+        rows = [(p["name"], p["type"], _default(p), p["help"]) for p in found["parameters"]]
+        print_table(("parameter", "type", "default", "meaning"), rows)
+    for title, fields in found["fields"].items():
+        print_table((title, "shape", ""), [(f["name"], f["type"], "" if f["required"] else "optional") for f in fields])
+    for title in ("facts", "splits", "metrics", "needs"):
+        if found.get(title):
+            values = found[title]
+            text = ", ".join(f"{k} ({v})" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
+            click.echo(f"{title}: {text}")
+
+
+def _default(param: dict[str, Any]) -> str:
+    if param["required"]:
+        return "(required, or a fact)"
+    return "null" if param["default"] is None else str(param["default"])
+
+
+def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
+    """Returns all that the source tells of a component, as plain values."""
+    from rk.static.docstring import describe
+
+    info, signature = catalog.info(component), catalog.signature(component)
+    text, help_of = describe(info)
+    parameters = [
+        {
+            "name": p.name,
+            "type": str(p.type),
+            "required": p.required,
+            "default": None if p.required else p.default,
+            "decode": p.decode,
+            "help": help_of.get(p.name, "") + (" (decoding: may be changed on a trained run)" if p.decode else ""),
+        }
+        for p in signature.params
+    ]
+    result = {
+        "name": component.name,
+        "kind": component.kind,
+        "plugin": component.plugin,
+        "distribution": component.distribution,
+        "target": component.target,
+        "text": text,
+        "parameters": parameters,
+        "fields": _fields(component.kind, info),
+    }
+    if component.kind == "data":
+        result["facts"] = {k: str(v) for k, v in info.facts().items()}
+        result |= {key: names for key in ("splits", "metrics") if (names := _names(info, key))}
+    if component.kind in ("trainer", "search"):
+        from rk.static import method
+
+        setup = method(info, "setup")
+        result["needs"] = [p.name + (" (or none)" if p.optional else "") for p in setup.params] if setup else []
+    return result
+
+
+def _fields(kind: str, info: Any) -> dict[str, list[dict[str, Any]]]:
+    """Returns what the component's methods take and give, by a title for each."""
+    from rk.static import method
+
+    wanted = {
+        "model": [("forward", "takes", "gives"), ("predict", "takes to answer", "answers")],
+        "data": [("batch", None, "batch")],
+        "loss": [("__call__", "takes", None), ("forward", "takes", None)],
+        "metric": [("__call__", "takes", None), ("update", "takes", None)],
+    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, takes, gives in wanted.get(kind, ()):
+        signature = method(info, name)
+        if signature is None:
+            continue
+        if takes:
+            found[takes] = [{"name": p.name, "type": str(p.type), "required": p.required} for p in signature.params]
+        returned = signature.returns()
+        if gives and returned:
+            found[gives] = [{"name": n, "type": str(f.type), "required": f.required} for n, f in returned.items()]
+    return found
+
+
+def _names(info: Any, attribute: str) -> list[str]:
+    """Returns the names in a class-level tuple of strings or dict display; empty where they are computed."""
+    import ast
+
+    assigned = info.assigned(attribute)
+    items = getattr(assigned[1], "keys", None) or getattr(assigned[1], "elts", []) if assigned else []
+    return [item.value for item in items if isinstance(item, ast.Constant)]

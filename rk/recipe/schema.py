@@ -1,0 +1,139 @@
+"""The JSON Schema of recipes, from the same signatures that validate them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rk.catalog import Catalog, Component
+from rk.errors import UserError
+from rk.recipe.sections import COMPONENT_KEYS
+from rk.static import ClassInfo, Signature, constructor, load_class, method
+from rk.static.docstring import describe, summary
+from rk.static.types import (
+    ANY, BOOL, FLOAT, INT, NONE, PATH, STR, BoundedType, ComponentType, DecodeType, DictType, EnumType, ListType,
+    LiteralType, RunType, TupleType, Type, UnionType,
+)  # fmt: skip
+
+_PRIMITIVES = {
+    BOOL: {"type": "boolean"},
+    INT: {"type": "integer"},
+    FLOAT: {"type": "number"},
+    STR: {"type": "string"},
+    NONE: {"type": "null"},
+    PATH: {"type": "string"},
+    ANY: {},
+}
+_BOUNDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
+
+
+def recipe_schema(catalog: Catalog) -> dict[str, Any]:
+    """Returns a schema (draft 2020-12) that accepts the recipes whose components are all in `catalog`.
+
+    It is a little wider than `rk validate`: facts may fill required parameters, so none is required here.
+    """
+    builder = _SchemaBuilder(catalog)
+    properties: dict[str, Any] = {
+        "extends": {"type": "string", "description": "A recipe whose keys this one takes over."},
+        **builder.section("rk.recipe.sections:Sections")["properties"],
+    }
+    for key, kind in COMPONENT_KEYS.items():
+        properties[key] = {"anyOf": [builder.kind(kind), {"type": "null"}]}
+    properties["callbacks"] = {"type": "array", "items": builder.kind("callback")}
+    properties["metrics"] = {"type": "object", "additionalProperties": builder.kind("metric")}
+    properties["fit"] = builder.section("rk.recipe.sections:Fit")
+    properties["expect"] = {"type": "array", "items": builder.section("rk.recipe.sections:Expect")}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "rk recipe",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "$defs": builder.definitions,
+    }
+
+
+class _SchemaBuilder:
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.definitions: dict[str, Any] = {}
+
+    def section(self, target: str) -> dict[str, Any]:
+        """Returns the schema of one of the host's dataclasses."""
+        info = load_class(target)
+        signature = constructor(info)
+        schema = self._object(info, signature)
+        required = [p.name for p in signature.params if p.required]
+        return {**schema, "required": required} if required and target.endswith(":Expect") else schema
+
+    def kind(self, kind: str, supplied: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Returns a reference to the schema of all components of `kind`, less what a factory's caller supplies."""
+        name = "-".join([kind, *supplied])
+        if name not in self.definitions:
+            self.definitions[name] = {}  # a component may take components of its own kind
+            options = [o for c in self.catalog.of_kind(kind) for o in self._component(c, supplied)]
+            self.definitions[name] = {"anyOf": options} if options else {"not": {}}
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _component(self, component: Component, supplied: tuple[str, ...]) -> list[dict[str, Any]]:
+        try:
+            info, signature = self.catalog.info(component), self.catalog.signature(component)
+        except UserError:
+            return []  # `rk plugins` and `rk show` say what is wrong with it
+        names = [component.name, component.qualified]
+        whole = self._object(info, signature, supplied)
+        whole["properties"] = {"name": {"enum": names}, **whole["properties"]}
+        return [{"enum": names, "description": summary(info)}, {**whole, "required": ["name"]}]
+
+    def _object(self, info: ClassInfo, signature: Signature, supplied: tuple[str, ...] = ()) -> dict[str, Any]:
+        _, help_of = describe(info)
+        properties = {}
+        for param in signature.params:
+            if param.name not in supplied:
+                schema = self.type(param.type)
+                if param.name in help_of:
+                    schema = {**schema, "description": help_of[param.name]}
+                if not param.required and isinstance(param.default, bool | int | float | str):
+                    schema = {**schema, "default": param.default}
+                properties[param.name] = schema
+        return {"type": "object", "description": summary(info), "properties": properties, "additionalProperties": False}
+
+    def type(self, type_: Type) -> dict[str, Any]:
+        """Returns the schema of one type."""
+        match type_:
+            case DecodeType(base=base):
+                return self.type(base)
+            case BoundedType(base=base, bounds=bounds):
+                return {**self.type(base), **_bounds(bounds)}
+            case UnionType(options=options):
+                return {"anyOf": [self.type(o) for o in options]}
+            case LiteralType(values=values):
+                return {"enum": list(values)}
+            case EnumType(members=members):
+                return {"enum": [key for key, _ in members]}
+            case ListType(item=item):
+                return {"type": "array", "items": self.type(item)}
+            case TupleType(items=items, variadic=True):
+                return {"type": "array", "items": self.type(items[0])}
+            case TupleType(items=items):
+                return {"type": "array", "prefixItems": [self.type(i) for i in items], "minItems": len(items), "maxItems": len(items)}
+            case DictType(value=value):
+                return {"type": "object", "additionalProperties": self.type(value)}
+            case ComponentType():
+                return self.kind(type_.kind, self._supplied(type_))
+            case RunType():
+                return {"type": "string"}
+        return dict(_PRIMITIVES.get(type_, {"not": {}}))
+
+    def _supplied(self, type_: ComponentType) -> tuple[str, ...]:
+        if not type_.factory:
+            return ()
+        init = method(ClassInfo(type_.protocol.module, type_.protocol.node), "__init__")
+        return tuple(init.names) if init else ()
+
+
+def _bounds(bounds: tuple[tuple[str, float], ...]) -> dict[str, Any]:
+    found = {_BOUNDS[op]: number for op, number in bounds if op in _BOUNDS}
+    found |= {"multipleOf": number for op, number in bounds if op == "multiple of"}
+    return found | {"minItems": number for op, number in bounds if op == "length >="}
+
+

@@ -1,0 +1,31 @@
+"""The strain-test plugins, installed as far as Python can tell: packages and dist-info on the path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PLUGINS = Path(__file__).parent / "plugins"
+NAMES = {"local": "rk_strain_local", "kernel": "rk_strain_kernel", "hebb": "rk_strain_hebb", "prune": "rk_strain_prune"}
+
+
+@pytest.fixture
+def strain(tmp_path, monkeypatch):
+    """Installs the four plugins for this process and works in an empty folder; returns a caller of `rk`."""
+    site = tmp_path / "site"
+    for name, package in NAMES.items():
+        info = site / f"{package}-0.1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: rk-strain-{name}\nVersion: 0.1\n")
+        (info / "entry_points.txt").write_text(f"[rk.plugins]\nstrain-{name} = {package}\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RK_TEST_INTERRUPT", raising=False)
+    from rk.cli import cli
+
+    def call(*args: str) -> int:
+        return cli([str(a) for a in args], standalone_mode=False) or 0
+
+    return call

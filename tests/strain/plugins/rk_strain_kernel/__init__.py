@@ -1,0 +1,8 @@
+"""Strain test: kernel ridge regression in closed form. No model, no loss, no optimizer, no steps to count."""
+
+from rk import hookimpl
+
+
+@hookimpl
+def rk_trainers():
+    return {"kernel-ridge": "rk_strain_kernel.trainer:KernelRidge"}
