@@ -10,22 +10,62 @@ from rk.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from rk.protocols import (
-        Analysis, Batch, Callback, Data, Decode, Exporter, Factory, Layer, Learner, Loss, Metric, Model, Objective,
-        Optimizer, Outputs, Run, Schedule, Search, SequenceLayer, Share, Trainer,
-    )  # fmt: skip
+        Analysis,
+        Batch,
+        Callback,
+        Data,
+        Decode,
+        Exporter,
+        Factory,
+        Layer,
+        Learner,
+        Loss,
+        Metric,
+        Model,
+        Objective,
+        Optimizer,
+        Outputs,
+        Run,
+        Schedule,
+        Search,
+        SequenceLayer,
+        Share,
+        Trainer,
+    )
 
 __version__ = "0.1.0"
 
-_PROTOCOLS = {
-    "Analysis", "Batch", "Callback", "Data", "Decode", "Exporter", "Factory", "Layer", "Learner", "Loss", "Metric",
-    "Model", "Objective", "Optimizer", "Outputs", "Run", "Schedule", "Search", "SequenceLayer", "Share", "Trainer",
-}  # fmt: skip
-
-__all__ = ["RkError", "UserError", "__version__", "hookimpl", *sorted(_PROTOCOLS)]  # noqa: PLE0604
+__all__ = [
+    "Analysis",
+    "Batch",
+    "Callback",
+    "Data",
+    "Decode",
+    "Exporter",
+    "Factory",
+    "Layer",
+    "Learner",
+    "Loss",
+    "Metric",
+    "Model",
+    "Objective",
+    "Optimizer",
+    "Outputs",
+    "RkError",
+    "Run",
+    "Schedule",
+    "Search",
+    "SequenceLayer",
+    "Share",
+    "Trainer",
+    "UserError",
+    "__version__",
+    "hookimpl",
+]
 
 
 def __getattr__(name: str):  # the protocols pull in typing and collections.abc: only for who asks
-    if name in _PROTOCOLS:
+    if name in __all__:
         import rk.protocols
 
         return getattr(rk.protocols, name)

@@ -1,7 +1,8 @@
 """The hooks of rk: one per kind of component.
 
 Every hook returns ``{name: "package.module:Class"}``. The string is resolved on first use, so the module that holds
-the hooks (the plugin's entry point in the group ``rk.plugins``) imports nothing heavy. Names are lower-case with hyphens.
+the hooks (the plugin's entry point in the group ``rk.plugins``) imports nothing heavy. Names are lower-case words
+joined by hyphens.
 The host calls each plugin's implementation on its own: a plugin that raises costs only itself.
 """
 

@@ -100,7 +100,9 @@ class RunFolder:
             path.mkdir(parents=True)
             (path / "checkpoints").mkdir()
         except OSError as error:
-            raise UserError(f"cannot write runs to {root}: {error.strerror}", "choose another with --runs-dir") from None
+            raise UserError(
+                f"cannot write runs to {root}: {error.strerror}", "choose another with --runs-dir"
+            ) from None
         return cls(path)
 
     @classmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Lt
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -12,16 +11,19 @@ from torch.nn import functional
 
 from rk.protocols import Share
 
+_NO_CLASS = -(2**31)
+"""What torch is told to ignore when nothing is: padding that nobody declared then raises, rather than go unnoticed."""
+
 
 class CrossEntropy:
     """Cross-entropy of a class per position.
 
     Args:
-        ignore_index: Targets of this value count for nothing (padding).
+        ignore_index: Targets of this value count for nothing (padding); null: every target counts.
         label_smoothing: Share of the probability that is spread over all classes.
     """
 
-    def __init__(self, ignore_index: int = -100, label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0) -> None:
+    def __init__(self, ignore_index: int | None = None, label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0) -> None:
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
@@ -32,11 +34,11 @@ class CrossEntropy:
         total = functional.cross_entropy(
             logits.flatten(0, -2),
             targets.flatten(),
-            ignore_index=self.ignore_index,
+            ignore_index=_NO_CLASS if self.ignore_index is None else self.ignore_index,
             label_smoothing=self.label_smoothing,
             reduction="sum",
         )
-        return total, (targets != self.ignore_index).sum()
+        return total, targets.numel() if self.ignore_index is None else (targets != self.ignore_index).sum()
 
 
 class MeanSquaredError:
@@ -52,5 +54,5 @@ class MeanSquaredError:
         """Returns the summed squared error and how many numbers it is over; `mask` is True where a number counts."""
         error = (values - targets).square()
         if mask is None:
-            return error.sum(), torch.tensor(error.numel(), device=error.device)
+            return error.sum(), error.numel()
         return (error * mask).sum(), mask.sum()

@@ -16,10 +16,10 @@ class Accuracy:
 
     Args:
         top: How many guesses an example has.
-        ignore_index: Targets of this value count for nothing (padding).
+        ignore_index: Targets of this value count for nothing (padding); null: every target counts.
     """
 
-    def __init__(self, top: Annotated[int, Ge(1)] = 1, ignore_index: int = -100) -> None:
+    def __init__(self, top: Annotated[int, Ge(1)] = 1, ignore_index: int | None = None) -> None:
         self.top = top
         self.ignore_index = ignore_index
 
@@ -28,5 +28,7 @@ class Accuracy:
     ) -> Share:
         """Returns the number of hits and the number of targets that count."""
         hits = (logits.topk(self.top, dim=-1).indices == targets.unsqueeze(-1)).any(-1)
+        if self.ignore_index is None:
+            return hits.sum(), hits.numel()
         counts = targets != self.ignore_index
         return (hits & counts).sum(), counts.sum()

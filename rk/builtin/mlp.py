@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
@@ -42,7 +43,7 @@ class MLP(nn.Module):
             nn.Sequential(
                 nn.Linear(before, after), _ACTIVATIONS[activation](), *([nn.Dropout(dropout)] if dropout else [])
             )
-            for before, after in zip(sizes, sizes[1:], strict=False)
+            for before, after in pairwise(sizes)
         )
         self.head = nn.Linear(sizes[-1], num_classes)
 

@@ -1,4 +1,4 @@
-"""The command line: one module per command, loaded when it is called. Commands parse and print; they do nothing else."""
+"""The command line: one module per command, loaded when it is called. Commands parse and print, nothing else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rk import __version__
 from rk.errors import ExitCode, RkError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -60,7 +61,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="recursion-kit", prog_name="rk", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="rk", message="%(prog)s %(version)s")
 def cli() -> None:
     """rk, the recursion kit: papers' methods as plugins, composed by recipes.
 

@@ -9,7 +9,7 @@ import click
 from rk.cli.loading import json_option, runs_dir_option
 
 
-@click.command()
+@click.command(name="eval")
 @click.argument("run")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--split", "splits", multiple=True, help="A split to measure; may be repeated.  [default: val*, test*]")
@@ -17,12 +17,17 @@ from rk.cli.loading import json_option, runs_dir_option
 @json_option
 @runs_dir_option
 def evaluate(
-    run: str, overrides: tuple[str, ...], splits: tuple[str, ...], limit: int | None, as_json: bool, runs_dir: Path | None
+    run: str,
+    overrides: tuple[str, ...],
+    splits: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+    runs_dir: Path | None,
 ) -> None:
     """Measure a trained run, on other data or with other decoding.
 
-    RUN is a run's folder, its name, or `last`. KEY=VALUE may change data.* and parameters for decoding: what has no effect
-    on weights.
+    RUN is a run's folder, its name, or `last`. KEY=VALUE may change data.* and parameters for decoding: what has no
+    effect on weights.
 
     \b
     rk eval last model.beam_size=3
@@ -38,6 +43,12 @@ def evaluate(
     loaded = LoadedRun.open(folder.path, Catalog(), overrides)
     results = loaded.evaluate(splits, limit)
     if as_json:
-        print_json({"name": loaded.recipe.name, "run": folder.label, "metrics": {k: json_number(v) for k, v in results.items()}})
+        print_json(
+            {
+                "name": loaded.recipe.name,
+                "run": folder.label,
+                "metrics": {k: json_number(v) for k, v in results.items()},
+            }
+        )
     else:
         print_table(("metric", "value"), [(k, number(v)) for k, v in results.items()])

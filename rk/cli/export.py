@@ -12,7 +12,12 @@ from rk.cli.loading import runs_dir_option
 @click.command()
 @click.argument("run")
 @click.option("--to", "format_", required=True, metavar="FORMAT", help="An exporter; `rk list exporter` shows all.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder to write.  [default: RUN/export/FORMAT]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write.  [default: RUN/export/FORMAT]",
+)
 @runs_dir_option
 def export(run: str, format_: str, output: Path | None, runs_dir: Path | None) -> None:
     """Write a trained run for the outside world.

@@ -10,7 +10,9 @@ from rk.errors import UserError, suggest
 
 @click.command(name="list")
 @click.argument("kind", required=False)
-@click.option("--fits", multiple=True, metavar="KIND=NAME", help="Only what can be combined with this; may be repeated.")
+@click.option(
+    "--fits", multiple=True, metavar="KIND=NAME", help="Only what can be combined with this; may be repeated."
+)
 @json_option
 def list_components(kind: str | None, fits: tuple[str, ...], as_json: bool) -> None:
     """List the installed components, all or those of one KIND.
@@ -23,7 +25,9 @@ def list_components(kind: str | None, fits: tuple[str, ...], as_json: bool) -> N
     from rk.static.docstring import summary
 
     if kind is not None and kind not in HOOK_OF_KIND:
-        singular = next((k for k in HOOK_OF_KIND if kind in (f"{k}s", f"{k}es", HOOK_OF_KIND[k].removeprefix("rk_"))), None)
+        singular = next(
+            (k for k in HOOK_OF_KIND if kind in (f"{k}s", f"{k}es", HOOK_OF_KIND[k].removeprefix("rk_"))), None
+        )
         if singular is None:
             raise UserError(f"there is no kind {kind!r}", suggest(kind, HOOK_OF_KIND, "kinds"))
         kind = singular

@@ -14,7 +14,10 @@ from rk.recipe.find import find_recipe
 from rk.runs import RunFolder, default_root
 
 runs_dir_option = click.option(
-    "--runs-dir", type=click.Path(path_type=Path), default=None, help="Folder of all runs.  [default: $RK_RUNS or ./runs]"
+    "--runs-dir",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of all runs.  [default: $RK_RUNS or ./runs]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -55,7 +55,12 @@ def _counts(plugin) -> str:
 
 @plugins.command()
 @click.argument("name")
-@click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=".", help="Folder to write it to.  [default: here]")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    help="Folder to write it to.  [default: here]",
+)
 def new(name: str, into: Path) -> None:
     """Begin a plugin: a small distribution that installs, trains and passes its tests."""
     from rk.scaffold import new_plugin

@@ -25,11 +25,13 @@ FIGURES = (".svg", ".png", ".pdf")
     help="Write the answer: .json, .csv, or a figure (.svg, .png, .pdf). May be repeated.",
 )
 @runs_dir_option
-def predict(run: str, input: Path, overrides: tuple[str, ...], outputs: tuple[Path, ...], runs_dir: Path | None) -> None:
+def predict(
+    run: str, input: Path, overrides: tuple[str, ...], outputs: tuple[Path, ...], runs_dir: Path | None
+) -> None:
     """Answer a file of your own with a trained run.
 
-    RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). The answer is
-    printed; figures go into the run's folder unless -o says otherwise.
+    RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). The answer
+    is printed; figures go into the run's folder unless -o says otherwise.
 
     \b
     rk predict last capitals.csv

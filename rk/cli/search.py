@@ -29,7 +29,9 @@ class ComponentGroup(click.Group):
         catalog = _catalog(ctx)
         names = [c.name for c in catalog.of_kind(self.kind)] + [c.qualified for c in catalog.of_kind(self.kind)]
         if name not in names:
-            raise UserError(f"there is no {self.kind} {name!r}", suggest(name, names, "installed") or "none is installed")
+            raise UserError(
+                f"there is no {self.kind} {name!r}", suggest(name, names, "installed") or "none is installed"
+            )
         return _command(self.kind, name, catalog)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -68,7 +70,9 @@ def _command(kind: str, name: str, catalog: Any) -> click.Command:
             )
         )
     if "data" not in signature:
-        params.append(click.Option(["--data", "top_data"], help="The data, where it is not the run's: a name or {name: ...}."))
+        params.append(
+            click.Option(["--data", "top_data"], help="The data, where it is not the run's: a name or {name: ...}.")
+        )
     params.append(click.Option(["--resume"], metavar="RUN", help="Go on with an interrupted run."))
     params += runs_dir_option(lambda: None).__click_params__
 

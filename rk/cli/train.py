@@ -16,7 +16,9 @@ from rk.errors import ExitCode, UserError
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run: its folder, its name, or `last`.")
 @click.option("--dry-run", is_flag=True, help="Build everything, run one real batch, print the binding; keep nothing.")
 @runs_dir_option
-def train(recipe: str | None, overrides: tuple[str, ...], resume: str | None, dry_run: bool, runs_dir: Path | None) -> int:
+def train(
+    recipe: str | None, overrides: tuple[str, ...], resume: str | None, dry_run: bool, runs_dir: Path | None
+) -> int:
     """Train a recipe.
 
     RECIPE is a packaged recipe (plugin/name, or just the name) or a path that ends in .yaml. KEY=VALUE overrides one
@@ -46,9 +48,9 @@ def train(recipe: str | None, overrides: tuple[str, ...], resume: str | None, dr
 
 def run(recipe, catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
-    from rk.runs import RunFolder, write_atomic
-
     import time
+
+    from rk.runs import RunFolder, write_atomic
 
     folder = RunFolder.create(root, recipe.name)
     write_atomic(folder.recipe, recipe.to_yaml())

@@ -44,7 +44,7 @@ def binding_as_json(recipe, binding) -> dict:
 
 
 def print_binding(recipe, binding) -> None:
-    """Prints who provides which field and fact, and who reads it. Plain columns: rich would cost more than the check."""
+    """Prints who provides which field and fact, and who reads it; without rich, which costs more than the check."""
     rows = [(key, spec.component.qualified, spec.component.distribution) for key, spec in recipe.top_level()]
     _columns(("component", "is", "from"), rows)
     if binding.fields:
@@ -53,7 +53,10 @@ def print_binding(recipe, binding) -> None:
         _columns(("field", "shape", "from", "read by"), rows)
     if binding.facts:
         click.echo()
-        rows = [(f.param, f"{f.owner.key}.{f.param}", "fit.seed" if f.source == "fit" else "the data") for f in binding.facts]
+        rows = [
+            (f.param, f"{f.owner.key}.{f.param}", "fit.seed" if f.source == "fit" else "the data")
+            for f in binding.facts
+        ]
         _columns(("fact", "fills", "from"), rows)
     click.echo()
 

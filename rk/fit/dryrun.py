@@ -11,8 +11,9 @@ from torch import Tensor
 from rk.catalog import Catalog
 from rk.errors import RunFailed
 from rk.fit.evaluate import evaluating, has_objective
-from rk.fit.firstbatch import check_fields
+from rk.fit.firstbatch import check_fields, declared_fields
 from rk.fit.loop import Loop
+from rk.fit.stream import to_device
 from rk.recipe.model import Recipe
 from rk.runs import RunFolder
 
@@ -36,23 +37,24 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Iterator[str]:
         scalars = _one_step(loop)
         yield "one step " + ("had nothing to learn" if scalars is None else _numbers(scalars))
         split = next((s for s in loop.splits if s.startswith(("val", "test"))), None)
-        if split is not None and recipe.data is not None and has_objective(parts.learner):
+        if split is not None and has_objective(parts.learner):  # one without may need to finish before it answers
             with evaluating(parts.learner, recipe.fit.seed):
-                outputs = parts.learner.predict(parts.data.batch(split, 0))
-            model = recipe.model
-            if model is not None:
-                answers = getattr(catalog.load(model.component), "predict", catalog.load(model.component).forward)
-                check_fields(outputs, answers, model, "its outputs")
+                outputs = parts.learner.predict(to_device(parts.data.batch(split, 0), parts.runtime.device))
+            check_fields(outputs, type(parts.learner).predict, recipe.algorithm, "its answers")
+            if recipe.model is not None and declared_fields(type(parts.learner).predict) is None:
+                cls = catalog.load(recipe.model.component)
+                check_fields(outputs, getattr(cls, "predict", cls.forward), recipe.model, "its outputs")
             for name, value in outputs.items():
                 yield f"answers  {name}: {_shape(value)}"
 
 
 def _one_step(loop: Loop) -> dict[str, Tensor] | None:
-    trainer = loop.parts.trainer
-    runtime = loop.parts.runtime
+    trainer, runtime = loop.parts.trainer, loop.parts.runtime
     scalars = None
-    for runtime.micro_batch in range(runtime.accumulate):
-        scalars = trainer.step(loop.parts.data.batch("train", runtime.micro_batch)) if loop.takes_batch else trainer.step()
+    for i in range(runtime.accumulate):
+        runtime.micro_batch = i
+        taken = (to_device(loop.parts.data.batch("train", i), runtime.device),) if loop.takes_batch else ()
+        scalars = trainer.step(*taken)
         if scalars is not None and not isinstance(scalars, dict):
             spec = loop.recipe.algorithm
             raise RunFailed(f"{spec.component.distribution}: {spec.component.name}: step() returned no dict")

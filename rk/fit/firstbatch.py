@@ -18,7 +18,7 @@ def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spe
     Raises:
         RunFailed: Naming the plugin whose declaration and values differ.
     """
-    hints = _field_hints(declared_by)
+    hints = declared_fields(declared_by)
     if hints is None:
         return
     owner = f"{spec.component.distribution}: {spec.component.kind} {spec.component.name}: {what}"
@@ -32,7 +32,7 @@ def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spe
     _check_shapes({k: v for k, v in fields.items() if k in types}, types, owner)
 
 
-def _field_hints(function: Callable[..., Any]) -> Any:
+def declared_fields(function: Callable[..., Any]) -> Any:
     """Returns the TypedDict class, or None where annotations exist for type checkers only."""
     try:
         hint = typing.get_type_hints(function).get("return")

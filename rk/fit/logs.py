@@ -36,7 +36,10 @@ class RunningMeans:
         return means
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sums": {k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in self.sums.items()}, "counts": self.counts}
+        return {
+            "sums": {k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in self.sums.items()},
+            "counts": self.counts,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.sums, self.counts = dict(state["sums"]), dict(state["counts"])

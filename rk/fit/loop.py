@@ -1,7 +1,8 @@
-"""The loop: steps, validation, checkpoints, the end. Nothing in it assumes a gradient, an optimizer, a loss or an epoch."""
+"""The loop: steps, validation, checkpoints, the end. Nothing assumes a gradient, an optimizer, a loss or an epoch."""
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
 import time
@@ -86,7 +87,8 @@ class Loop:
         self.best_step: int | None = None
         self.best_value: float | None = None
         self.validated_at: int | None = None
-        self.checkpoint_at: int | None = None
+        self.checkpoint_at: tuple[int, bool] | None = None
+        self.logged_at = 0
         self.seconds_before = 0.0
         self.logs = RunningMeans()
 
@@ -103,7 +105,11 @@ class Loop:
         for callback in self.hooks["fit_start"]:
             callback(self.context)
         if not self.finished:
-            self._train(signal)
+            gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
+            try:
+                self._train(signal)
+            finally:
+                gc.unfreeze()
         if signal.caught is not None:
             return self._interrupted(signal.caught)
         self._finish()
@@ -225,6 +231,7 @@ class Loop:
         rates = self.parts.runtime.rates()
         self._check_finite(self.logs.peek())
         means = self.logs.flush()
+        self.logged_at = self.step
         if means:
             seconds = self.seconds_before + time.perf_counter() - self.started
             record = {f"train/{k}": v for k, v in means.items()}
@@ -239,7 +246,7 @@ class Loop:
         hint = "a lower learning rate or fit.gradient_clip often helps"
         if kept:
             hint += f"; the last good checkpoint, of step {kept[-1]}, is kept in {self.folder.label}"
-        raise RunFailed(f"{name} became {means[name]} within the {self.fit.log_every} steps before step {self.step}", hint)
+        raise RunFailed(f"{name} became {means[name]} between steps {self.logged_at} and {self.step}", hint)
 
     # -- validation and checkpoints --------------------------------------------------------------------------------
 
@@ -328,6 +335,7 @@ class Loop:
         for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
             _load_state(callback, stored)
         self.folder.forget_after(self.step)
+        self.logged_at = self.step - self.step % self.fit.log_every
         self.context.step = self.step
         set_state(state["rng"])
 

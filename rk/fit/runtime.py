@@ -6,6 +6,7 @@ accumulation: `update` waits for the last micro-batch of a step.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,14 +95,12 @@ class Runtime:
             ``loss`` and, if there are several, the terms: detached scalars.
         """
         terms = objective if isinstance(objective, dict) else {LOSS: objective}
+        weights = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
         if self.accumulate == 1:
-            weights = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
-            totals = [total for total, _ in terms.values()]
-            torch.autograd.backward(totals, list(weights.values()))
-            logs = {name: terms[name][0].detach() * weights[name] for name in terms}
+            torch.autograd.backward([total for total, _ in terms.values()], list(weights.values()))
         else:
-            logs = {name: total.detach() * _reciprocal(total, count) for name, (total, count) in terms.items()}
             self._accumulate(terms)
+        logs = {name: total.detach() * weights[name] for name, (total, _) in terms.items()}
         if len(logs) > 1 or LOSS not in logs:
             logs[LOSS] = torch.stack([*logs.values()]).sum()
         return logs
@@ -175,7 +174,10 @@ class Runtime:
         return {f"lr/{i}" if many else "lr": m.optimizer.param_groups[0]["lr"] for i, m in enumerate(self._managed)}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizers": [m.optimizer.state_dict() for m in self._managed], "updates": [m.updates for m in self._managed]}
+        return {
+            "optimizers": [m.optimizer.state_dict() for m in self._managed],
+            "updates": [m.updates for m in self._managed],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for managed, stored, updates in zip(self._managed, state["optimizers"], state["updates"], strict=True):
@@ -186,8 +188,14 @@ class Runtime:
 def _reciprocal(total: Tensor, count: Tensor | int) -> Tensor:
     """Returns 1 / count in the dtype and on the device of `total`; an empty count divides by one."""
     if isinstance(count, int):
-        return torch.full_like(total, 1 / max(count, 1))
-    return count.clamp(min=1).to(total.dtype).reciprocal()
+        return _constant(1 / max(count, 1), total.dtype, total.device)
+    weight = count.clamp(min=1).reciprocal()
+    return weight if weight.dtype == total.dtype else weight.to(total.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(value, dtype=dtype, device=device)
 
 
 def choose_device(accelerator: str) -> torch.device:

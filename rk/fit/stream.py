@@ -46,6 +46,7 @@ class Stream:
             batch_size=None,
             sampler=_From(self.index),
             num_workers=self.workers,
+            generator=torch.Generator(),  # its seed for the workers must not come from the global generator
             multiprocessing_context="forkserver" if torch.cuda.is_available() else None,
         )
         return iter(loader)

@@ -47,7 +47,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
     except (SafetensorError, OSError, ValueError) as error:
         raise RunFailed(f"{path} cannot be read: {error}") from None

@@ -1,6 +1,7 @@
 """`rk plugins new`: a small distribution that installs and trains at once.
 
-The files under ``plugin/`` are templates: ``$name``, ``$package``, ``$cls`` and ``$version`` are filled in, ``PACKAGE`` in a path too.
+The files under ``plugin/`` are templates: ``$name``, ``$package``, ``$cls`` and ``$version`` are filled in, and
+``rk_PACKAGE`` and ``NAME`` in their paths.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def new_plugin(name: str, parent: Path) -> list[Path]:
     name = name.removeprefix("rk-")
     if not _NAME.fullmatch(name):
         proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        raise UserError(f"{name!r} is no plugin name: lower-case words joined by hyphens", f"as in {proper or 'my-net'}")
+        raise UserError(
+            f"{name!r} is no plugin name: lower-case words joined by hyphens", f"as in {proper or 'my-net'}"
+        )
     root = parent / f"rk-{name}"
     if root.exists():
         raise UserError(f"{root} is there already", "give another name, or move it away")

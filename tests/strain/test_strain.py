@@ -135,7 +135,10 @@ def test_a_sub_model_is_measured_beside_the_whole(strain, tmp_path):
         (LOCAL + "loss: cross-entropy\n", "trainer local-blocks takes no loss"),
         (KERNEL + "model: mlp\n", "trainer kernel-ridge takes no model"),
         (HEBB.replace("max_steps: 120, ", ""), "trainer hebb does not end by itself"),
-        (LOCAL.replace("model: {name: mlp, hidden_sizes: [48, 48], dropout: 0.1}\n", ""), "trainer local-blocks needs a model"),
+        (
+            LOCAL.replace("model: {name: mlp, hidden_sizes: [48, 48], dropout: 0.1}\n", ""),
+            "trainer local-blocks needs a model",
+        ),
     ],
     ids=["a loss too many", "a model too many", "no end", "a model too few"],
 )

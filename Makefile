@@ -1,0 +1,35 @@
+# make train   sets up .venv and trains the quick recipe        make test   sets up .venv and runs all tests
+# Both begin from nothing but Python and a package index, and do only what is missing when run again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+READY := $(VENV)/.ready
+
+.PHONY: train test lint bench clean
+
+train: $(READY)
+	$(BIN)/rk train pointer-net/convex-hull-quick
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# One pip command for the host and every plugin, without build isolation: 43 isolated builds would take minutes.
+$(READY): pyproject.toml constraints.txt $(PLUGINS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip hatchling editables
+	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint constraints.txt --group test \
+		--editable ".[digits]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+	touch $@
+
+clean:
+	rm -rf $(VENV)

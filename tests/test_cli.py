@@ -1,0 +1,256 @@
+"""Every command once through the installed program, as a user types it; and what scripts rely on."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from rk.cli import COMMANDS
+from rk.errors import ExitCode
+
+RECIPE = """
+# Digits in a second.
+rk: 1
+model: {name: mlp, hidden_sizes: [32]}
+data: {name: digits, batch_size: 64}
+loss: cross-entropy
+trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2, schedule: {name: linear, end: 1e-3}}}
+fit: {max_steps: 60, seed: 1, validate_every: 30, monitor: val/accuracy, threads: 1}
+expect:
+  - {metric: test/accuracy, at_least: 0.8, paper: 0.9}
+  - {metric: val/accuracy, at_least: 1.01}
+"""
+
+
+@pytest.fixture(scope="module")
+def program():
+    """The installed `rk`, beside the Python that runs the tests."""
+    found = Path(sys.executable).with_name("rk")
+    return str(found if found.exists() else shutil.which("rk"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("user")
+    (path / "digits.yaml").write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rk(program, folder):
+    def call(*args, code=0):
+        done = subprocess.run([program, *map(str, args)], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(rk):
+    return rk("train", "digits.yaml")
+
+
+# -- the life of a recipe ------------------------------------------------------------------------------------------
+
+
+def test_train_ends_with_metric_value_expectation_and_verdict(trained):
+    rows = {line.split()[0]: line for line in trained.splitlines() if "/" in line[:20]}
+    assert "reached" in rows["test/accuracy"] and ">= 0.8" in rows["test/accuracy"] and "0.9" in rows["test/accuracy"]
+    assert "NOT REACHED" in rows["val/accuracy"]
+    assert "the run is in runs/digits/" in trained
+
+
+def test_train_dry_run_builds_everything_and_keeps_nothing(rk, folder):
+    before = sorted(folder.rglob("*"))
+    out = rk("train", "digits.yaml", "--dry-run")
+    assert "one step loss" in out and "logits: float32 (64, 10)" in out and "(64, 8, 8)" in out
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_resume_of_a_complete_run_says_so_and_more_steps_go_on(rk, trained):
+    assert "is complete" in rk("train", "--resume", "last")
+    assert "90 steps" in rk("train", "--resume", "last", "fit.max_steps=90")
+
+
+def test_eval_measures_again_and_takes_other_data(rk, trained):
+    found = json.loads(rk("eval", "last", "data.batch_size=7", "--split", "test", "--json"))
+    assert set(found["metrics"]) == {"test/loss", "test/accuracy"}
+
+
+def test_eval_refuses_what_would_change_the_weights(rk, trained):
+    assert "model.hidden_sizes: cannot be changed any more" in rk("eval", "last", "model.hidden_sizes=[3]", code=2)
+
+
+def test_predict_answers_a_picture_and_a_csv(rk, trained, folder):
+    image = pytest.importorskip("PIL.Image")
+    image.new("L", (28, 28), 255).save(folder / "white.png")
+    assert "probability" in rk("predict", "last", "white.png")
+    (folder / "two.csv").write_text((",".join(["1"] * 64) + "\n") * 2)
+    rk("predict", "last", "two.csv", "-o", "answers.csv")
+    assert len((folder / "answers.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.csv", "", "the file is empty"),
+        ("short.csv", "1,2,3\n", "line 1 has 3 numbers"),
+        ("words.csv", "a,b\n", "could not convert"),
+        ("nan.csv", ",".join(["nan"] * 64), "not finite"),
+        ("text.png", "no picture", "cannot identify"),
+    ],
+)
+def test_predict_says_what_is_wrong_with_a_file(rk, trained, folder, name, content, message):
+    (folder / name).write_text(content)
+    assert message in rk("predict", "last", name, code=2)
+
+
+def test_export_writes_safetensors(rk, trained, folder):
+    rk("export", "last", "--to", "safetensors", "-o", "out")
+    assert (folder / "out" / "model.safetensors").stat().st_size > 1000
+
+
+# -- looking around ------------------------------------------------------------------------------------------------
+
+
+def test_validate_prints_who_provides_and_who_reads_each_field(rk):
+    out = rk("validate", "digits.yaml")
+    assert "Float[batch classes]" in out and "loss cross-entropy, metric accuracy" in out
+    assert json.loads(rk("validate", "digits.yaml", "--json"))["metrics"] == ["accuracy"]
+
+
+def test_schema_is_a_json_schema_that_accepts_good_recipes_and_refuses_bad_ones(rk):
+    import yaml
+
+    schema = json.loads(rk("schema"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    good = yaml.safe_load(RECIPE.replace("1e-2", "0.01").replace("1e-3", "0.001"))
+    validator.validate(good)
+    for wrong in (
+        {"model": {"name": "mlp", "hiden_sizes": [3]}},
+        {"fit": {"max_step": 3}},
+        {"loss": "mst"},
+        {"mdoel": 1},
+    ):
+        assert not validator.is_valid({**good, **wrong}), wrong
+
+
+@pytest.mark.parametrize("command", ["list", "recipes", "plugins"])
+def test_listings_as_json_are_lists_of_objects_with_name_first(rk, command):
+    found = json.loads(rk(command, "--json"))
+    assert isinstance(found, list) and all(next(iter(item)) == "name" for item in found)
+
+
+def test_list_fits_shows_what_can_be_combined(rk):
+    names = [c["name"] for c in json.loads(rk("list", "model", "--fits", "data=digits", "--json"))]
+    assert "mlp" in names
+    assert "cross-entropy" in [c["name"] for c in json.loads(rk("list", "loss", "--fits", "model=mlp", "--json"))]
+
+
+def test_show_tells_parameters_fields_and_facts(rk):
+    out = rk("show", "model", "mlp")
+    assert "hidden_sizes" in out and "Width of each hidden layer." in out and "logits" in out
+    assert "num_classes (int)" in rk("show", "data", "digits")
+
+
+def test_recipes_are_copied_to_begin_with(rk, folder):
+    name = json.loads(rk("recipes", "--json"))[0]["name"]
+    rk("recipes", "copy", name, "mine.yaml")
+    assert "mine.yaml is there already" in rk("recipes", "copy", name, "mine.yaml", code=2)
+    rk("validate", "mine.yaml")
+    assert rk("recipes", "show", name) == Path(json.loads(rk("recipes", "--json"))[0]["path"]).read_text()
+
+
+def test_plugins_new_writes_what_installs_trains_and_passes_its_tests(rk, folder, program, tmp_path, monkeypatch):
+    rk("plugins", "new", "my-net", "--into", tmp_path)
+    root = tmp_path / "rk-my-net"
+    site = tmp_path / "site" / "rk_my_net-0.1.0.dist-info"
+    site.mkdir(parents=True)
+    site.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: rk-my-net\nVersion: 0.1.0\n")
+    site.joinpath("entry_points.txt").write_text("[rk.plugins]\nmy-net = rk_my_net\n")
+    monkeypatch.setenv("PYTHONPATH", f"{root / 'src'}:{site.parent}")
+    assert "reached" in rk("train", "my-net/quick", "fit.max_steps=250")
+    tests = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", root / "tests"], check=False
+    )
+    assert tests.returncode == 0
+    assert "is there already" in rk("plugins", "new", "my-net", "--into", tmp_path, code=2)
+
+
+@pytest.mark.parametrize("name", ["My Net", "9lives", "a--b", "../x"])
+def test_plugins_new_refuses_a_name_that_is_none(rk, name):
+    assert "is no plugin name" in rk("plugins", "new", name, code=2)
+
+
+def test_search_and_analyze_list_what_is_installed(rk):
+    assert "Installed searches" in rk("search", "--help")
+    assert "there is no search 'colla'" in rk("search", "colla", code=2)
+    assert "Installed analyses" in rk("analyze", "--help")
+
+
+# -- the program ---------------------------------------------------------------------------------------------------
+
+
+def test_the_overview_has_each_commands_own_help():
+    for name, (target, text) in COMMANDS.items():
+        module, _, attribute = target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert command.get_short_help_str(200) == text, name
+        assert command.name == name
+
+
+def test_a_mistyped_command_gets_the_nearest_one(rk):
+    assert "did you mean train?" in rk("trian", code=2)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("train", "nowhere.yaml"), "no such recipe file"),
+        (("train", "digit.yaml"), "did you mean digits.yaml?"),
+        (("train",), "which recipe?"),
+        (("train", "digits.yaml", "fit.max_stepz=3"), "did you mean max_steps?"),
+        (("train", "digits.yaml", "--runs-dir", "/proc/x"), "cannot write runs"),
+        (("eval", "no-such-run"), "no such run"),
+        (("predict", "last", "no-such-file"), "no such file"),
+        (("export", "last", "--to", "safetensor"), "did you mean safetensors?"),
+        (("list", "modl"), "did you mean model?"),
+        (("show", "model", "mpl"), "did you mean mlp?"),
+        (("--no-such-option",), "No such option"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_users_mistake_gets_one_message_and_exit_code_2(rk, trained, args, message):
+    assert message in rk(*args, code=ExitCode.USER_ERROR)
+
+
+LOOKING_AROUND = [
+    ("--help",),
+    ("--version",),
+    ("list", "--json"),
+    ("show", "model", "mlp"),
+    ("validate", "digits.yaml"),
+    ("schema",),
+    ("recipes",),
+]
+
+
+@pytest.mark.parametrize("args", LOOKING_AROUND, ids=" ".join)
+def test_looking_around_never_imports_torch(folder, args):
+    code = (
+        "import sys, atexit; atexit.register(lambda: sys.stderr.write(' '.join("
+        "m for m in ('torch', 'lightning', 'numpy', 'sklearn') if m in sys.modules)))\n"
+        f"sys.argv = ['rk', *{args!r}]\nfrom rk.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
