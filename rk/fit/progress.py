@@ -23,11 +23,11 @@ class Progress:
         self.title = title
         self.total = total
         self.interval = PLAIN_SECONDS
-        self._due = time.perf_counter() + self.interval
         self._numbers = ""
 
     def start(self, step: int) -> None:
         self._started, self._first = time.perf_counter(), step
+        self._due = self._started + self.interval
 
     def step(self, step: int) -> None:
         """Called after every step; does nothing until something is due."""

@@ -1,0 +1,124 @@
+"""The built-in components."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rk.builtin.digits import Digits
+from rk.builtin.losses import CrossEntropy, MeanSquaredError
+from rk.builtin.metrics import Accuracy
+from rk.builtin.mlp import MLP
+from rk.builtin.optimizers import SGD, Adam, AdamW, RMSprop
+from rk.builtin.schedules import Constant, Cosine, Exponential, Linear, Step
+from rk.sampling import generator, rows
+
+
+@pytest.mark.parametrize("ignored", [None, -100], ids=["all count", "padding"])
+@pytest.mark.parametrize("shape", [(6, 4), (3, 5, 4)], ids=["a class each", "a class per position"])
+def test_cross_entropy_over_its_count_is_torchs_mean(ignored, shape):
+    torch.manual_seed(0)
+    logits, targets = torch.randn(shape), torch.randint(shape[-1], shape[:-1])
+    if ignored is not None:
+        targets[0] = ignored
+    total, count = CrossEntropy(ignore_index=ignored)(logits=logits, targets=targets)
+    torch.testing.assert_close(total / count, functional.cross_entropy(logits.flatten(0, -2), targets.flatten()))
+
+
+def test_cross_entropy_does_not_pass_over_padding_that_nobody_declared():
+    with pytest.raises(IndexError):
+        CrossEntropy()(logits=torch.randn(2, 3), targets=torch.tensor([0, -100]))
+
+
+def test_mean_squared_error_counts_what_the_mask_leaves():
+    values, targets = torch.tensor([[1.0, 2.0], [3.0, 9.0]]), torch.zeros(2, 2)
+    mask = torch.tensor([[True, True], [True, False]])
+    assert [float(x) for x in MeanSquaredError()(values=values, targets=targets)] == [95, 4]
+    assert [float(x) for x in MeanSquaredError()(values=values, targets=targets, mask=mask)] == [14, 3]
+
+
+def test_accuracy_counts_hits_among_the_top_guesses():
+    logits, targets = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), torch.tensor([0, 1, -100])
+    assert [int(x) for x in Accuracy(ignore_index=-100)(logits=logits, targets=targets)] == [1, 2]
+    assert [int(x) for x in Accuracy(top=2, ignore_index=-100)(logits=logits, targets=targets)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Constant(), [1, 1, 1, 1, 1]),
+        (Constant(warmup_steps=3), [0.25, 0.5, 0.75, 1, 1]),
+        (Linear(end=0.2), [1, 0.8, 0.6, 0.4, 0.2]),
+        (Cosine(), [1, 0.853553, 0.5, 0.146447, 0]),
+        (Exponential(decay=0.5, every=2), [1, 0.707107, 0.5, 0.353553, 0.25]),
+        (Step(at=[2, 4], decay=0.1), [1, 1, 0.1, 0.1, 0.01]),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, list) else "",
+)
+def test_schedules(schedule, expected):
+    assert [schedule(1.0, step, 5) for step in range(5)] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("factory", "reference"),
+    [
+        (SGD(lr=0.1, momentum=0.9, nesterov=True), lambda p: torch.optim.SGD(p, 0.1, 0.9, nesterov=True)),
+        (Adam(lr=0.1), lambda p: torch.optim.Adam(p, 0.1)),
+        (AdamW(lr=0.1), lambda p: torch.optim.AdamW(p, 0.1)),
+        (RMSprop(lr=0.1), lambda p: torch.optim.RMSprop(p, 0.1)),
+    ],
+    ids=["sgd", "adam", "adamw", "rmsprop"],
+)
+def test_optimizers_do_what_torchs_own_do(factory, reference):
+    weights = []
+    for make in (factory, reference):
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 3)
+        optimizer = make(layer.parameters())
+        for _ in range(5):
+            layer(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        weights.append(layer.weight)
+    torch.testing.assert_close(*weights)
+
+
+def test_an_epoch_takes_each_row_once_and_each_epoch_in_another_order():
+    def epoch(k):
+        return torch.cat([rows(10, 3, i, seed=1, shuffle=True) for i in range(4 * k, 4 * k + 4)])
+
+    assert sorted(epoch(0).tolist()) == list(range(10)) == sorted(epoch(1).tolist())
+    assert epoch(0).tolist() != epoch(1).tolist()
+    assert torch.equal(epoch(0), epoch(0))
+    assert not torch.equal(rows(10, 10, 0, seed=2, shuffle=True), rows(10, 10, 0, seed=1, shuffle=True))
+    assert rows(10, 4, 2, seed=1, shuffle=False).tolist() == [8, 9]
+
+
+def test_generators_of_neighbouring_keys_are_unrelated():
+    draws = torch.stack([torch.rand(2000, generator=generator(0, i)) for i in range(4)])
+    assert torch.corrcoef(draws).triu(1).abs().max() < 0.1
+    assert torch.equal(torch.rand(5, generator=generator(1, 2)), torch.rand(5, generator=generator(1, 2)))
+    assert not torch.equal(torch.rand(5, generator=generator(1, 2)), torch.rand(5, generator=generator(2, 1)))
+
+
+def test_digits_are_split_once_for_all_seeds():
+    data = [Digits(seed=s, batch_size=2000) for s in (0, 1)]
+    for each in data:
+        each.prepare()
+    sizes = [len(data[0].batch(split, 0)["targets"]) for split in data[0].splits]
+    assert sizes == [1197, 300, 300]
+    assert torch.equal(data[0].batch("test", 0)["inputs"], data[1].batch("test", 0)["inputs"])
+    assert not torch.equal(data[0].batch("train", 0)["targets"], data[1].batch("train", 0)["targets"])
+    everything = torch.cat([data[0].batch(split, 0)["inputs"].flatten(1) for split in data[0].splits])
+    assert len(everything) == 1797 and everything.min() == 0 and everything.max() == 1
+
+
+def test_the_mlp_is_its_blocks_and_its_head():
+    model = MLP(num_features=6, num_classes=3, hidden_sizes=(5, 4))
+    inputs = torch.randn(2, 2, 3)
+    hidden = inputs.flatten(1)
+    for block in model.blocks:
+        hidden = block(hidden)
+    torch.testing.assert_close(model(inputs=inputs)["logits"], model.head(hidden))
