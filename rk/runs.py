@@ -95,7 +95,9 @@ class RunFolder:
     def create(cls, root: Path, recipe_name: str) -> RunFolder:
         """Makes a new folder under `root`. Raises `UserError` when it cannot be written."""
         stem = recipe_name.rpartition("/")[2]
-        path = root / stem / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        now = time.time()
+        fraction = int(now % 1 * 0x10000)  # of the second, so that names sort as they were made
+        path = root / stem / f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{fraction:04x}"
         try:
             path.mkdir(parents=True)
             (path / "checkpoints").mkdir()

@@ -148,3 +148,38 @@ def test_a_recipe_that_cannot_work_is_refused_before_it_runs(strain, tmp_path, r
     (tmp_path / "wrong.yaml").write_text(recipe)
     with pytest.raises(RecipeError, match=message):
         strain("train", "wrong.yaml")
+
+
+def test_an_analysis_of_a_run_leaves_its_tables_and_numbers_in_a_run_folder(strain, tmp_path, capsys):
+    (tmp_path / "mlp.yaml").write_text(MLP)
+    strain("train", "mlp.yaml", "fit.max_steps=5")
+    assert strain("analyze", "unit-use", "--run", "last", "--split", "test") == ExitCode.OK
+    run = list(RunFolder.all(tmp_path / "runs"))[-1]
+    assert run.read()["status"] == "done"
+    assert 0 < run.read()["metrics"]["use/mean"] < 1
+    assert len((run.figures / "use.csv").read_text().splitlines()) == 32
+
+
+def test_the_parameters_of_a_search_are_its_options(strain, capsys):
+    with pytest.raises(SystemExit):
+        from rk.cli import cli
+
+        cli(["search", "prune", "--help"])
+    out = capsys.readouterr().out
+    assert "--n-trials" in out and "Units to try." in out and "--run" in out and "[required]" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--n-trials", "0"), "must be >= 1"),
+        (("--run", "nowhere"), "no such run"),
+        ((), "missing: a run folder"),
+    ],
+    ids=["bound", "no run", "nothing"],
+)
+def test_a_search_with_wrong_options_is_refused(strain, options, message):
+    from rk.errors import RecipeError
+
+    with pytest.raises(RecipeError, match=message):
+        strain("search", "prune", *options)

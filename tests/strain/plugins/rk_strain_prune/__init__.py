@@ -1,4 +1,4 @@
-"""Strain test: a search over a trained run, for hidden units that it can do without."""
+"""Strain test: a search over a trained run, for hidden units that it can do without; and an analysis of one."""
 
 from rk import hookimpl
 
@@ -6,3 +6,8 @@ from rk import hookimpl
 @hookimpl
 def rk_searches():
     return {"prune": "rk_strain_prune.search:Prune"}
+
+
+@hookimpl
+def rk_analyses():
+    return {"unit-use": "rk_strain_prune.analysis:UnitUse"}
