@@ -77,5 +77,5 @@ def test_a_file_cut_short_is_refused(tmp_path):
 
 def test_weights_of_another_shape_are_refused_with_their_names(tmp_path):
     save_weights(nn.Linear(2, 3), tmp_path / "w.safetensors")
-    with pytest.raises(RunFailed, match="does not fit the learner.*size mismatch for weight"):
+    with pytest.raises(RunFailed, match=r"does not fit the learner.*size mismatch for weight"):
         load_weights(nn.Linear(2, 4), tmp_path / "w.safetensors")
