@@ -119,6 +119,16 @@ def test_export_writes_safetensors(rk, trained, folder):
     assert (folder / "out" / "model.safetensors").stat().st_size > 1000
 
 
+def test_runs_are_listed_filtered_and_deleted(rk, trained):
+    rk("train", "digits.yaml", "fit.max_steps=2", "--runs-dir", "others")
+    (found,) = json.loads(rk("runs", "--runs-dir", "others", "--status", "done", "--json"))
+    assert found["name"] == "digits" and found["step"] == 2 and "test/accuracy" in found["metrics"]
+    assert json.loads(rk("runs", "--runs-dir", "others", "--recipe", "no such", "--json")) == []
+    assert "test/accuracy" in rk("runs", "--runs-dir", "others")
+    rk("runs", "delete", "last", "--runs-dir", "others", "--yes")
+    assert json.loads(rk("runs", "--runs-dir", "others", "--json")) == []
+
+
 # -- looking around ------------------------------------------------------------------------------------------------
 
 
@@ -145,8 +155,8 @@ def test_schema_is_a_json_schema_that_accepts_good_recipes_and_refuses_bad_ones(
         assert not validator.is_valid({**good, **wrong}), wrong
 
 
-@pytest.mark.parametrize("command", ["list", "recipes", "plugins"])
-def test_listings_as_json_are_lists_of_objects_with_name_first(rk, command):
+@pytest.mark.parametrize("command", ["list", "recipes", "plugins", "runs"])
+def test_listings_as_json_are_lists_of_objects_with_name_first(rk, trained, command):
     found = json.loads(rk(command, "--json"))
     assert isinstance(found, list) and all(next(iter(item)) == "name" for item in found)
 

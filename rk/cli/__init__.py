@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("rk.cli.eval:evaluate", "Measure a trained run, on other data or with other decoding."),
     "predict": ("rk.cli.predict:predict", "Answer a file of your own with a trained run."),
     "export": ("rk.cli.export:export", "Write a trained run for the outside world."),
+    "runs": ("rk.cli.runs:runs", "List the runs, oldest first; delete some."),
     "search": ("rk.cli.search:search", "Search for a structure, a path or a program."),
     "analyze": ("rk.cli.search:analyze", "Compute tables and figures."),
     "recipes": ("rk.cli.recipes:recipes", "List, show and copy the installed recipes."),

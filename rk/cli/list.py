@@ -15,7 +15,9 @@ from rk.errors import UserError, suggest
 )
 @json_option
 def list_components(kind: str | None, fits: tuple[str, ...], as_json: bool) -> None:
-    """List the installed components, all or those of one KIND.
+    """List the installed components.
+
+    Without KIND, those of all kinds.
 
     \b
     rk list trainer --fits model=mlp

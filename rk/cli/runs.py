@@ -1,0 +1,62 @@
+"""`rk runs` and `rk runs delete`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rk.cli.loading import json_option, runs_dir_option
+from rk.errors import ExitCode
+
+
+@click.group(invoke_without_command=True)
+@click.option("--recipe", help="Only runs of recipes whose name contains this.")
+@click.option("--status", help="Only runs in this state: done, running, interrupted, failed.")
+@json_option
+@runs_dir_option
+@click.pass_context
+def runs(ctx: click.Context, recipe: str | None, status: str | None, as_json: bool, runs_dir: Path | None) -> None:
+    """List the runs, oldest first; delete some."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from rk.cli.output import number, print_json, print_table
+    from rk.runs import RunFolder, default_root
+
+    found = [(run, run.read()) for run in RunFolder.all(runs_dir or default_root())]
+    found = [
+        (run, facts)
+        for run, facts in found
+        if (recipe or "") in facts.get("name", "") and status in (None, facts.get("status"))
+    ]
+    if as_json:
+        keys = ("status", "started", "seconds", "step", "parameters", "metrics")
+        print_json([{"name": f.get("name"), "run": run.label, **{k: f.get(k) for k in keys}} for run, f in found])
+        return
+    rows = []
+    for run, facts in found:
+        shown = [f"{k} {number(v)}" for k, v in (facts.get("metrics") or {}).items() if k.startswith("test")]
+        rows.append(
+            (run.label, facts.get("name", ""), facts.get("status", ""), facts.get("step", ""), "  ".join(shown[:3]))
+        )
+    print_table(("run", "recipe", "status", "steps", "tests"), rows)
+
+
+@runs.command()
+@click.argument("which", nargs=-1, required=True, metavar="RUN...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@runs_dir_option
+def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:
+    """Delete runs, with their checkpoints and figures."""
+    import shutil
+
+    from rk.runs import RunFolder
+
+    folders = {str(f.path): f for f in (RunFolder.find(text, runs_dir) for text in which)}
+    for folder in folders.values():
+        click.echo(folder.label)
+    if not yes:
+        click.confirm(f"delete {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
+    for folder in folders.values():
+        shutil.rmtree(folder.path)
+    return ExitCode.OK
