@@ -22,9 +22,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "analyze": ("rk.cli.search:analyze", "Compute tables and figures."),
     "recipes": ("rk.cli.recipes:recipes", "List, show and copy the installed recipes."),
     "list": ("rk.cli.list:list_components", "List the installed components."),
-    "show": ("rk.cli.show:show", "Show a component: parameters, fields, facts."),
+    "show": ("rk.cli.show:show", "Show a component: its parameters, and the fields and facts that it needs and gives."),
     "validate": ("rk.cli.validate:validate", "Check a recipe and print how its parts fit."),
-    "schema": ("rk.cli.schema:schema", "Print the JSON Schema of recipes, for editors."),
+    "schema": ("rk.cli.schema:schema", "Print the JSON Schema of recipes with the installed components, for editors."),
     "plugins": ("rk.cli.plugins:plugins", "List the installed plugins; begin a new one."),
 }
 """Command -> where it is, and its help in the overview: `rk --help` loads none of them (a test keeps both equal)."""
