@@ -7,8 +7,15 @@ import importlib
 from typing import Any
 
 from rk.errors import UserError, suggest
+from rk.hookspecs import HOOK_OF_KIND
 from rk.plugins import BUILTIN, Component, Plugins
 from rk.static import ClassInfo, Signature, StaticError, constructor, load_class
+from rk.static.types import ComponentType
+
+
+def plural(kind: str) -> str:
+    """Returns the word for several components of `kind`."""
+    return HOOK_OF_KIND[kind].removeprefix("rk_")
 
 
 class Unresolved(UserError):
@@ -63,13 +70,17 @@ class Catalog:
     def _hint(self, kind: str, name: str, candidates: list[Component]) -> str | None:
         elsewhere = [c for c in self.plugins.components if name in (c.name, c.qualified)]
         if elsewhere:
-            return f"{name} is a {elsewhere[0].kind}, of {elsewhere[0].distribution}"
-        plugin = name.partition("/")[0]
-        for broken in self.plugins.broken:
-            if "/" in name and broken.name == plugin:
-                return f"{broken.distribution} is installed but {broken.errors[0]}"
-        choices = [c.qualified for c in candidates] if "/" in name else [c.name for c in candidates]
-        hint = suggest(name, set(choices), f"installed {kind}s" if choices else "")
+            return f"{name} is {ComponentType(kind=elsewhere[0].kind)}, of {elsewhere[0].distribution}"
+        if "/" in name:
+            plugin = name.partition("/")[0]
+            for broken in self.plugins.broken:
+                if broken.name == plugin:
+                    return f"{broken.distribution} is installed but {broken.errors[0]}"
+            names = [p.name for p in self.plugins]
+            if plugin not in names:
+                return suggest(plugin, names, f"there is no plugin {plugin}; installed plugins")
+        choices = [c.qualified if "/" in name else c.name for c in candidates]
+        hint = suggest(name, set(choices), f"installed {plural(kind)}")
         broken_names = ", ".join(p.distribution for p in self.plugins.broken)
         if broken_names:
             hint = f"{hint or 'none is installed'}; not loaded: {broken_names} (see rk plugins)"
@@ -88,7 +99,7 @@ class Catalog:
         module_name, _, name = component.target.partition(":")
         try:
             return getattr(importlib.import_module(module_name), name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(
                 f"{component.distribution}: {component.kind} {component.name}: "
                 f"import {component.target}: {type(error).__name__}: {error}"

@@ -1,22 +1,23 @@
 """The contract between a recipe's components: who needs which field, fact or capability, and who provides it.
 
-Checked from the source, before the first step and before torch is imported. A component that is already known to be broken
-takes no part: nothing is said that follows from another mistake.
+Checked from the source, before the first step and before torch is imported. What is already known to be broken takes no
+part: nothing is said that follows from another mistake.
 """
 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog, Component, plural
 from rk.errors import Mark, Problem, UserError, nearest, suggest
 from rk.recipe.check import missing_members
 from rk.recipe.model import Recipe, Spec
-from rk.static import ClassInfo, Param, Signature, method, read_function
+from rk.record import made, record
+from rk.static import ClassInfo, Param, Signature, StaticError, method, read_function
 from rk.static.classes import Field, typed_dict
-from rk.static.source import dotted_name
-from rk.static.types import ANY, FLOAT, INT, BoundedType, ComponentType, TensorType, Type, UnionType
+from rk.static.compare import assignable, mismatch
+from rk.static.source import dotted_name, unquoted
+from rk.static.types import INT, ClassType, ComponentType, RunType, Type, UnionType, literal
 
 USUALLY_OPTIONAL = ("mask", "lengths", "weights")
 """Optional fields whose absence is worth a warning: without them, padding counts as data."""
@@ -27,17 +28,17 @@ HOST_FACTS: dict[str, Type] = {"seed": INT}
 SETUP_PARAMS = ("model", "loss", "data", "runtime")
 
 
-@dataclass
+@record
 class BoundField:
     """One field: who provides it and who reads it."""
 
     name: str
     type: Type
     provider: str
-    readers: list[str] = field(default_factory=list)
+    readers: list[str] = made(default_factory=list)
 
 
-@dataclass
+@record
 class BoundFact:
     """A constructor parameter that a fact fills."""
 
@@ -46,16 +47,16 @@ class BoundFact:
     source: str
 
 
-@dataclass
+@record
 class Binding:
     """What `rk validate` prints."""
 
-    fields: list[BoundField] = field(default_factory=list)
-    facts: list[BoundFact] = field(default_factory=list)
+    fields: list[BoundField] = made(default_factory=list)
+    facts: list[BoundFact] = made(default_factory=list)
     metrics: list[str] | None = None
     splits: tuple[str, ...] | None = None
     answers: dict[str, Field] | None = None
-    unread: list[str] = field(default_factory=list)
+    unread: list[str] = made(default_factory=list)
 
 
 def check_contract(recipe: Recipe, catalog: Catalog) -> tuple[Binding, list[Problem], list[Problem]]:
@@ -65,7 +66,10 @@ def check_contract(recipe: Recipe, catalog: Catalog) -> tuple[Binding, list[Prob
         The binding, the problems, and the warnings.
     """
     check = _Contract(recipe, catalog)
-    check.run()
+    try:
+        check.run()
+    except StaticError as error:  # a module that a component's methods lead to
+        check.report(None, "", error.message)
     return check.binding, check.problems, check.warnings
 
 
@@ -76,12 +80,14 @@ class _Contract:
         self.binding = Binding()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._forward_outputs: dict[str, Field] | None = None
+        self._readers_known = True
 
     # -- small things ----------------------------------------------------------------------------------------------
 
-    def broken(self, key: str) -> bool:
-        """Whether the recipe has `key` but its component could not be read."""
-        return key in self.recipe.marks and getattr(self.recipe, key) is None
+    def unknown(self, key: str) -> bool:
+        """Whether the recipe has `key`, but with a mistake that leaves open which component is meant."""
+        return key in self.recipe.broken and getattr(self.recipe, key) is None
 
     def info(self, spec: Spec) -> ClassInfo:
         return self.catalog.info(spec.component)
@@ -122,38 +128,36 @@ class _Contract:
         of_data = self.info(data).facts() if data is not None else {}
         for spec in self.recipe.specs():
             is_data = spec is data or (data is not None and any(spec is s for s in data.nested()))
-            available = HOST_FACTS if is_data else {**HOST_FACTS, **of_data}
+            available = HOST_FACTS if is_data else {**of_data, **HOST_FACTS}
             for param in spec.missing:
                 if param.name in available:
                     self._take_fact(spec, param, available[param.name], "fit" if param.name in HOST_FACTS else "data")
-                elif is_data or not (self.broken("data") or self._data_comes_later()):
+                # Without data its facts cannot be told (a search takes that of its run); but they are plain values.
+                elif data is not None or param.component() or isinstance(param.type, RunType):
                     self._missing(spec, param, available)
-
-    def _data_comes_later(self) -> bool:
-        """A search takes the data of its run, which is known when it is loaded."""
-        return self.recipe.search is not None and self.recipe.data is None
 
     def _take_fact(self, spec: Spec, param: Param, fact: Type, source: str) -> None:
         if not assignable(fact, param.type):
             name = spec.component.name
-            message = f"{name} takes {param.type}, but the data's fact {param.name} is {fact}"
+            whose = f"fit.{param.name}" if source == "fit" else f"the data's fact {param.name}"
+            message = f"{name} takes {param.type}, but {whose} is {fact}"
             self.report(spec, f"{spec.key}.{param.name}", message, "give the parameter in the recipe")
         self.binding.facts.append(BoundFact(spec, param.name, source))
 
     def _missing(self, spec: Spec, param: Param, available: dict[str, Type]) -> None:
         key = f"{spec.key}.{param.name}"
-        hint = None
+        hint = f"give {key}"
         if spec is not self.recipe.data and self.recipe.data is not None:
             close = nearest(param.name, available)
             data = self.recipe.data.component.name
-            hint = f"the data {data} has no fact of that name" + (f"; it has {close}" if close else "")
+            hint += f"; the data {data} has no fact {param.name}" + (f", but {close}" if close else "")
         self.report(spec, key, f"missing: {param.type}", hint)
 
     # -- how long it runs ------------------------------------------------------------------------------------------
 
     def _ends(self) -> None:
         spec, fit = self.recipe.algorithm, self.recipe.fit
-        if spec is None or fit.max_steps or fit.max_epochs or self.broken("fit"):
+        if spec is None or fit.max_steps or fit.max_epochs or "fit" in self.recipe.broken:
             return
         step = method(self.info(spec), "step")
         if step is not None and not step.may_return_none():
@@ -177,12 +181,10 @@ class _Contract:
                 self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)}: {message}")
         for key in ("model", "loss"):
             self._wanted(spec, setup, key)
-        model = self.recipe.model
-        if model is not None and "model" in setup:
-            self._capability(model, setup["model"], spec)
-        data = self.recipe.data
-        if data is not None and "data" in setup:
-            self._capability(data, setup["data"], spec)
+        for key in ("model", "loss", "data"):
+            given = getattr(self.recipe, key)
+            if given is not None and key in setup:
+                self._capability(given, setup[key], spec)
         return setup
 
     def _wanted(self, spec: Spec, setup: Signature, key: str) -> None:
@@ -190,29 +192,31 @@ class _Contract:
         if key not in setup:
             if given is not None:
                 self.report(given, key, f"{self.who(spec)} takes no {key}", f"leave {key} out")
-        elif given is None and setup[key].required and not setup[key].optional and not self.broken(key):
-            choices = sorted(c.name for c in self.catalog.of_kind(key))
-            self.report(None, key, f"missing: {self.who(spec)} needs a {key}", f"installed: {', '.join(choices) or 'none'}")
+        elif given is None and setup[key].required and not setup[key].optional and not self.unknown(key):
+            choices = ", ".join(sorted(c.name for c in self.catalog.of_kind(key)))
+            self.report(None, key, f"missing: {self.who(spec)} needs a {key}", f"installed: {choices or 'none'}")
 
     def _capability(self, given: Spec, param: Param, asker: Spec) -> None:
-        wanted = param.type
-        if isinstance(wanted, ComponentType):
-            protocol = ClassInfo(wanted.protocol.module, wanted.protocol.node)
-        else:  # a Protocol that does not inherit from the kind's: its members are what counts
-            setup = method(self.info(asker), "setup")
-            annotation = next((a.annotation for a in setup.node.args.kwonlyargs + setup.node.args.args if a.arg == param.name), None)
-            ref = setup.module.resolve(dotted_name(annotation) or "") if annotation is not None else None
-            if ref is None or not isinstance(ref.node, ast.ClassDef):
-                return
-            protocol = ClassInfo(ref.module, ref.node)
+        """Checks that `given` has the members of the Protocol that `param` is annotated with."""
+        options = param.type.options if isinstance(param.type, UnionType) else (param.type,)
+        asked = [o.protocol for o in options if isinstance(o, ComponentType | ClassType)]
+        if len(asked) != 1:
+            return
+        protocol = ClassInfo(asked[0].module, asked[0].node)
         lacking = missing_members(self.info(given), protocol)
         if lacking:
             names = " and ".join(f"`{n}`" for n in lacking)
-            kind = given.component.kind
-            fits = [c.name for c in self.catalog.of_kind(kind) if not missing_members(self.catalog.info(c), protocol)]
-            hint = f"{kind}s that have: {', '.join(sorted(fits))}" if fits else f"no installed {kind} has"
-            message = f"{asker.component.name} needs a {kind} with {names}; {given.component.name} has none"
+            kind, has = given.component.kind, f"{given.component.name} has none"
+            fits = sorted(c.name for c in self.catalog.of_kind(kind) if self._has_members(c, protocol))
+            hint = f"{plural(kind)} that have: {', '.join(fits)}" if fits else f"no installed {kind} has"
+            message = f"{asker.component.name} needs {ComponentType(kind=kind)} with {names}; {has}"
             self.report(given, given.key, message, hint)
+
+    def _has_members(self, component: Component, protocol: ClassInfo) -> bool:
+        try:
+            return not missing_members(self.catalog.info(component), protocol)
+        except UserError:  # some other plugin's mistake
+            return False
 
     # -- fields ----------------------------------------------------------------------------------------------------
 
@@ -225,20 +229,17 @@ class _Contract:
             return
         bound = {n: BoundField(n, f.type, self.who(recipe.data)) for n, f in batch.items()}
         self.binding.fields = list(bound.values())
-        outputs = self._own_outputs(setup)
-        speaks_for_itself = outputs is not None
-        complete = True
-        if not speaks_for_itself:
-            outputs, complete = self._bind_model(batch, bound)
-        outputs = outputs or {}
+        outputs = answers = self._own_outputs(setup)
+        if answers is None and "model" in setup:
+            answers = self._bind_model(batch, bound)
+            outputs = self._forward_outputs
         self._bind_step(batch, bound)
-        if complete:
-            self._bind_loss(batch, outputs if speaks_for_itself else self._forward_outputs or {}, bound)
-            self._bind_metrics({**batch, **outputs}, bound)
-            self.binding.answers = outputs
+        if answers is not None:  # else there is a mistake already, or it cannot be told
+            if "loss" in setup:
+                self._bind_loss(batch, outputs or {}, bound)
+            self._bind_metrics({**batch, **answers}, bound)
+            self.binding.answers = answers
             self._unread(batch, bound)
-
-    _forward_outputs: dict[str, Field] | None = None
 
     def _declared(self, spec: Spec, name: str) -> dict[str, Field] | None:
         found = method(self.info(spec), name)
@@ -252,43 +253,33 @@ class _Contract:
 
     def _own_outputs(self, setup: Signature) -> dict[str, Field] | None:
         """Returns the outputs of a learner that speaks for itself: one whose ``predict`` declares them."""
-        annotation = getattr(setup.node, "returns", None)
-        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-            annotation = ast.parse(annotation.value, mode="eval").body
-        name = dotted_name(annotation) if annotation is not None else None
-        ref = setup.module.resolve(name) if name else None
-        if ref is None or not isinstance(ref.node, ast.ClassDef):
+        ref = setup.module.definition(dotted_name(unquoted(setup.node.returns)) or "")
+        if not isinstance(ref.node, ast.ClassDef):
             return None
         predict = method(ClassInfo(ref.module, ref.node), "predict")
         return predict.returns() if predict is not None else None
 
-    def _bind_model(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> tuple[dict[str, Field], bool]:
+    def _bind_model(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> dict[str, Field] | None:
+        """Returns what the model answers, or None when that is not known or it does not get what it needs."""
         model = self.recipe.model
         if model is None:
-            return {}, not self.broken("model") and self.recipe.algorithm is not None
+            return None
         info = self.info(model)
         forward = method(info, "forward")
         if forward is None:
             self.report(model, "model", f"{model.component.distribution}: {self.who(model)} has no forward()")
-            return {}, False
+            return None
         fits = self._bind(model, forward, batch, bound, "model")
-        outputs = self._declared(model, "forward")
-        if outputs is None:
-            return {}, False
-        self._clash(model, outputs, batch)
-        self._forward_outputs = outputs
-        predict = method(info, "predict")
-        if predict is None:
-            self._provide(model, outputs, bound)
-            return outputs, fits
-        fits &= self._bind(model, predict, batch, bound, "model.predict")
-        answers = self._declared(model, "predict")
-        if answers is None:
-            return {}, False
-        self._clash(model, answers, batch)
-        self._provide(model, outputs, bound)
-        self._provide(model, {k: v for k, v in answers.items() if k not in outputs}, bound)
-        return answers, fits
+        answers = outputs = self._forward_outputs = self._declared(model, "forward")
+        if (predict := method(info, "predict")) is not None:
+            fits &= self._bind(model, predict, batch, bound, "model.predict")
+            answers = self._declared(model, "predict")
+        if outputs is None or answers is None:
+            return None
+        given = {**outputs, **{name: field for name, field in answers.items() if name not in outputs}}
+        self._clash(model, given, batch)
+        self._provide(model, given, bound)
+        return answers if fits else None
 
     def _clash(self, model: Spec, outputs: dict[str, Field], batch: dict[str, Field]) -> None:
         for name in sorted(outputs.keys() & batch.keys()):
@@ -333,10 +324,13 @@ class _Contract:
                 if isinstance(key, ast.Constant) and isinstance(key.value, str):
                     names.append(key.value)
                     signature = _metric_signature(info, value)
-                    if signature is not None:
+                    if signature is None:
+                        self._readers_known = False
+                    else:
                         self._bind(data, signature, fields, bound, f"metric {key.value}")
         elif "metrics" in self.info(data).members():
             names = None  # a property: known when the data is built
+            self._readers_known = False
         for name, spec in self.recipe.metrics.items():
             info = self.info(spec)
             signature = method(info, "update") or method(info, "__call__")
@@ -344,16 +338,16 @@ class _Contract:
                 self._bind(spec, signature, fields, bound, f"metrics.{name}")
             if names is not None:
                 names.append(name)
-        self.binding.metrics = names
+        self.binding.metrics = None if "metrics" in self.recipe.broken else names
 
     def _bind(
         self, spec: Spec, signature: Signature, fields: dict[str, Field], bound: dict[str, BoundField], role: str
     ) -> bool:
         """Binds the parameters of one callable; returns whether all that it needs is there."""
         before = len(self.problems)
+        self._readers_known &= not signature.hides
         for param in signature.params:
-            required = param.required
-            self._need(spec, role, param.name, param.type, required, fields, bound)
+            self._need(spec, role, param.name, param.type, param.required, fields, bound)
         return len(self.problems) == before
 
     def _need(
@@ -371,8 +365,8 @@ class _Contract:
         reader = self.who(spec) if role in ("model", "loss", "step") else role
         if found is None or (required and not found.required):
             if required:
-                sure = found is None
-                message = f"{reader} needs the field {name!r}, which nothing {'provides' if sure else 'always provides'}"
+                how = "provides" if found is None else "always provides"
+                message = f"{reader} needs the field {name!r}, which nothing {how}"
                 self.report(spec, key, message, suggest(name, fields, "fields there are"))
             elif name in USUALLY_OPTIONAL:
                 self.warn(spec.mark, key, f"{reader} could use the field {name!r}, which nothing provides")
@@ -382,13 +376,13 @@ class _Contract:
         reason = mismatch(found.type, wanted)
         if reason is not None:
             provider = bound[name].provider if name in bound else "the batch"
-            self.report(spec, key, f"{reader} takes {name}: {_bare(wanted)}, but {provider} gives {found.type}: {reason}")
+            self.report(spec, key, f"{reader} takes {name}: {wanted}, but {provider} gives {found.type}: {reason}")
 
     def _unread(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> None:
         spec = self.recipe.algorithm
         step = method(self.info(spec), "step")
-        if step is not None and self._forward_outputs is None and "batch" in step:
-            return  # a trainer without declared fields may read any
+        if not self._readers_known or (step is not None and self._forward_outputs is None and "batch" in step):
+            return  # a trainer without declared fields, or a metric that cannot be read, may take any
         for name in batch:
             if not bound[name].readers and not name.endswith("_meta"):
                 self.binding.unread.append(name)
@@ -403,26 +397,25 @@ class _Contract:
         if data is None:
             return
         assigned = self.info(data).assigned("splits")
-        try:
-            splits = tuple(ast.literal_eval(assigned[1])) if assigned is not None else None
-        except (ValueError, TypeError):
-            splits = None
-        self.binding.splits = splits
+        found = literal(assigned[0].module, assigned[1]) if assigned is not None else None
+        splits = self.binding.splits = tuple(found) if isinstance(found, list | tuple) else None
         if self.recipe.fit.monitor is not None:
-            mark = self.recipe.marks.get("fit", data.mark)
-            self._claim(self.recipe.fit.monitor, mark, "fit.monitor", splits)
-        for claim in self.recipe.expect:
-            self._claim(claim.metric, self.recipe.marks["expect"], "expect.metric", splits)
+            self._claim(self.recipe.fit.monitor, "fit.monitor", splits)
+        for i, claim in enumerate(self.recipe.expect):
+            self._claim(claim.metric, f"expect.{i}.metric", splits)
 
-    def _claim(self, metric: str, mark: Mark, key: str, splits: tuple[str, ...] | None) -> None:
+    def _claim(self, metric: str, key: str, splits: tuple[str, ...] | None) -> None:
+        mark = self.recipe.marks[key]
         split, _, name = metric.partition("/")
         name = name.partition("@")[0]
         if not name:
-            self.problems.append(Problem(mark, key, f"{metric!r} names no split", f"as in val/{metric}"))
+            example = f"val/{metric}" if key == "fit.monitor" else f"test/{metric}"
+            self.problems.append(Problem(mark, key, f"{metric!r} names no split", f"as in {example}"))
         elif splits is not None and split not in splits:
             self.problems.append(Problem(mark, key, f"unknown split {split!r}", suggest(split, splits, "splits")))
         elif key == "fit.monitor" and not split.startswith("val"):
-            self.problems.append(Problem(mark, key, f"{split!r} is not validated", "monitor a split that begins with val"))
+            hint = "monitor a split that begins with val"
+            self.problems.append(Problem(mark, key, f"{split!r} is not validated", hint))
         elif self.binding.metrics is not None and self.binding.answers is not None:
             known = [*self.binding.metrics, "loss"]
             if name not in known:
@@ -442,60 +435,6 @@ def _metric_signature(info: ClassInfo, value: ast.expr) -> Signature | None:
         found = ClassInfo(ref.module, ref.node)
         return method(found, "update") or method(found, "__call__")
     return None
-
-
-_DTYPES = {
-    "shaped": {"bool", "int", "uint", "float", "complex"},
-    "num": {"int", "uint", "float", "complex"},
-    "real": {"int", "uint", "float"},
-    "inexact": {"float", "complex"},
-    "integer": {"int", "uint"},
-}
-
-
-def _kinds(dtype: str) -> set[str]:
-    base = dtype.lower().rstrip("0123456789").replace("bfloat", "float")
-    return _DTYPES.get(base, {base})
-
-
-def mismatch(given: Type, wanted: Type) -> str | None:
-    """Returns why a field of type `given` cannot be read as `wanted`, or None when it can, or when it cannot be told."""
-    given, wanted = _bare(given), _bare(wanted)
-    if not isinstance(given, TensorType) or not isinstance(wanted, TensorType):
-        return None
-    if not _kinds(given.dtype) & _kinds(wanted.dtype):
-        return f"{given.dtype} is not {wanted.dtype}"
-    fixed_given = [d for d in given.dims if d != "..." and not d.lstrip("#").startswith("*")]
-    fixed_wanted = [d for d in wanted.dims if d != "..." and not d.lstrip("#").startswith("*")]
-    if not given.variadic and not wanted.variadic:
-        if len(fixed_given) != len(fixed_wanted):
-            return f"{len(fixed_given)} dimensions are not {len(fixed_wanted)}"
-        for one, other in zip(fixed_given, fixed_wanted, strict=True):
-            if one.isdigit() and other.isdigit() and one != other:
-                return f"a dimension of {one} is not {other}"
-    elif not given.variadic and len(fixed_given) < len(fixed_wanted):
-        return f"{len(fixed_given)} dimensions are fewer than {len(fixed_wanted)}"
-    return None
-
-
-def _bare(type_: Type) -> Type:
-    """Sees through ``X | None``."""
-    if isinstance(type_, UnionType):
-        return next((o for o in type_.options if isinstance(o, TensorType)), type_)
-    return type_
-
-
-def assignable(fact: Type, wanted: Type) -> bool:
-    """Whether a fact of type `fact` may fill a parameter of type `wanted`; what cannot be told passes."""
-    fact = fact.base if isinstance(fact, BoundedType) else fact
-    wanted = wanted.base if isinstance(wanted, BoundedType) else wanted
-    if isinstance(wanted, UnionType):
-        return any(assignable(fact, option) for option in wanted.options)
-    if isinstance(fact, UnionType):
-        return any(assignable(option, wanted) for option in fact.options)
-    if ANY in (fact, wanted) or type(fact) is Type or type(wanted) is Type:
-        return True
-    return fact == wanted or (fact is INT and wanted is FLOAT) or type(fact) is type(wanted) is not type(INT)
 
 
 def why_not(components: dict[str, Component], catalog: Catalog) -> str | None:

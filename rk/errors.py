@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from rk.record import record
 
 
 class ExitCode(enum.IntEnum):
@@ -49,7 +50,11 @@ class RunFailed(RkError):
     """The run itself went wrong (NaN, no checkpoint to go on from)."""
 
 
-@dataclass(frozen=True, order=True)
+MAX_TEXT = 2000
+"""Characters of one message that are shown."""
+
+
+@record
 class Mark:
     """A place in a source: a file's line and column (from 1), or the command line (line 0)."""
 
@@ -57,11 +62,14 @@ class Mark:
     line: int = 0
     column: int = 0
 
+    def __lt__(self, other: Mark) -> bool:
+        return (self.source, self.line, self.column) < (other.source, other.line, other.column)
+
     def __str__(self) -> str:
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
 
-@dataclass(frozen=True)
+@record
 class Problem:
     """One mistake, or one warning, at one place."""
 
@@ -72,8 +80,17 @@ class Problem:
 
     def __str__(self) -> str:
         key = f"{self.key}: " if self.key else ""
-        text = f"{self.mark}: {key}{self.message}"
-        return f"{text}\n  hint: {self.hint}" if self.hint else text
+        text = printable(f"{self.mark}: {key}{self.message}")
+        return f"{text}\n  hint: {printable(self.hint)}" if self.hint else text
+
+
+def printable(text: str) -> str:
+    """Returns `text` in one line of bounded length, with escapes for what would change a terminal.
+
+    A recipe may come from anywhere, and messages repeat what it says.
+    """
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text[:MAX_TEXT])
+    return shown if len(text) <= MAX_TEXT else f"{shown}..."
 
 
 class RecipeError(UserError):
@@ -92,8 +109,9 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Returns the choice that `word` was probably meant to be, or None."""
     import difflib
 
-    close = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return close[0] if close else None
+    lower = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
+    return lower[close[0]] if close else None
 
 
 def suggest(word: str, choices: Iterable[str], noun: str = "choose from") -> str | None:

@@ -1,16 +1,16 @@
 """Finding plugins and keeping each one's mistakes its own.
 
-A plugin is a module named by an entry point in the group ``rk.plugins``. It is loaded and asked on its own: one that fails
-to import, returns rubbish from a hook, or clashes with another is reported with its distribution's name, and nothing
-that does not need it notices. There is no global registry: a `Plugins` object is made per process, or per test.
+A plugin is a module named by an entry point in the group ``rk.plugins``. It is loaded and asked on its own: one that
+fails to import, returns rubbish from a hook, or clashes with another is reported with its distribution's name, and
+nothing that does not need it notices. There is no global registry: a `Plugins` object is made per process, or per test.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,9 @@ from typing import Any
 import pluggy
 
 from rk import hookspecs
+from rk.errors import nearest
 from rk.hookspecs import HOOK_OF_KIND
+from rk.record import made, record
 
 GROUP = "rk.plugins"
 BUILTIN = "rk"
@@ -28,42 +30,76 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-@dataclass(frozen=True)
 class Offer:
-    """An installed entry point: what is known of a plugin before it is loaded."""
+    """An installed entry point: what is known of a plugin before it is loaded.
 
-    name: str
-    module: str
-    distribution: str
-    version: str
+    Args:
+        name: The plugin's short name.
+        module: The module with its hooks.
+        distribution: The distribution that brings it.
+        version: That distribution's version.
+        metadata: What to ask for both instead, when they are wanted: reading it costs more than loading the plugin.
+    """
+
+    def __init__(
+        self, name: str, module: str, distribution: str | None = None, version: str | None = None, metadata: Any = None
+    ) -> None:
+        self.name = name
+        self.module = module
+        self._distribution = distribution
+        self._version = version
+        self._metadata = metadata
+
+    @functools.cached_property
+    def distribution(self) -> str:
+        # what a broken uninstall leaves behind has entry points, but neither name nor version
+        return self._distribution or getattr(self._metadata, "name", None) or "?"
+
+    @functools.cached_property
+    def version(self) -> str:
+        return self._version or getattr(self._metadata, "version", None) or "?"
 
 
-@dataclass(frozen=True)
+@record
 class Component:
     """A name that a plugin gave to a class; nothing of it is imported."""
 
     kind: str
     name: str
     plugin: str
-    distribution: str
     target: str
+    offer: Offer
 
     @property
     def qualified(self) -> str:
         return f"{self.plugin}/{self.name}"
 
+    @property
+    def distribution(self) -> str:
+        return self.offer.distribution
 
-@dataclass
+
+@record
 class Plugin:
     """One plugin as it was found: its components, or what is wrong with it."""
 
-    name: str
-    distribution: str
-    version: str
-    components: list[Component] = field(default_factory=list)
+    offer: Offer
+    components: list[Component] = made(default_factory=list)
     recipes: Path | None = None
-    errors: list[str] = field(default_factory=list)
+    errors: list[str] = made(default_factory=list)
     exception: BaseException | None = None
+
+    @property
+    def name(self) -> str:
+        return self.offer.name
+
+    @property
+    def distribution(self) -> str:
+        return self.offer.distribution
+
+    @property
+    def version(self) -> str:
+        return self.offer.version
 
     @property
     def state(self) -> str:
@@ -74,14 +110,14 @@ class Plugin:
 
 
 def installed() -> list[Offer]:
-    """Returns the plugins' entry points, in the order of distribution names; loads none of them."""
+    """Returns the plugins' entry points, by name; loads none of them."""
     from importlib.metadata import entry_points
 
-    offers = {
-        Offer(point.name, point.value, point.dist.name if point.dist else "?", point.dist.version if point.dist else "?")
-        for point in entry_points(group=GROUP)
-    }
-    return sorted(offers, key=lambda o: (o.distribution.lower(), o.name))
+    offers = {}
+    for point in entry_points(group=GROUP):
+        where = getattr(point.dist, "_path", None)  # the same one twice on the path is no clash
+        offers.setdefault((point.name, point.value, where), Offer(point.name, point.value, metadata=point.dist))
+    return [offers[key] for key in sorted(offers, key=str)]
 
 
 class Plugins:
@@ -114,25 +150,26 @@ class Plugins:
 
     def add(self, module: ModuleType, name: str, distribution: str) -> Plugin:
         """Registers a module that is not installed (tests, notebooks)."""
-        plugin = Plugin(name, distribution, "0")
+        plugin = Plugin(Offer(name, module.__name__, distribution, "0"))
         self.plugins.append(plugin)
         self._ask(plugin, module)
         return plugin
 
     def _load(self, offer: Offer) -> None:
-        plugin = Plugin(offer.name, offer.distribution, offer.version)
+        plugin = Plugin(offer)
         self.plugins.append(plugin)
         if not _NAME.fullmatch(offer.name):
             plugin.errors.append(f"entry point {offer.name!r}: names are lower-case words joined by hyphens")
             return
         twin = next((p for p in self.plugins[:-1] if p.name == offer.name), None)
         if twin is not None:
-            plugin.errors.append(f"the name {offer.name!r} is taken by {twin.distribution} {twin.version}; uninstall one")
+            owner = f"{twin.distribution} {twin.version}"
+            plugin.errors.append(f"the name {offer.name!r} is taken by {owner}; uninstall one")
             return
         try:
             module = importlib.import_module(offer.module)
         except (Exception, SystemExit) as error:  # a plugin may do anything at import, even exit
-            plugin.errors.append(f"import {offer.module}: {type(error).__name__}: {error}")
+            plugin.errors.append(f"import {offer.module}: {_said(error)}")
             plugin.exception = error
             return
         self._ask(plugin, module)
@@ -141,20 +178,16 @@ class Plugins:
         try:
             self._manager.register(module, name=plugin.name)
         except (Exception, SystemExit) as error:  # pluggy: bad hook arguments, a module registered twice
-            plugin.errors.append(f"{type(error).__name__}: {error}")
+            plugin.errors.append(_said(error))
             plugin.exception = error
             return
-        for unknown in self._unknown_hooks(module):
-            plugin.errors.append(f"{unknown} is no hook of this version of rk")
+        callers = {c.name: c for c in self._manager.get_hookcallers(module) or ()}
+        plugin.errors += _mistaken_hooks(module, callers)
         for kind, hook in HOOK_OF_KIND.items():
-            answer = self._call(plugin, hook)
-            if answer is not None:
+            if hook in callers and (answer := self._call(plugin, hook)) is not None:
                 self._take(plugin, kind, hook, answer)
-        plugin.recipes = self._recipes(plugin, module)
-
-    def _unknown_hooks(self, module: ModuleType) -> list[str]:
-        callers = self._manager.get_hookcallers(module) or []
-        return [c.name for c in callers if not c.has_spec()]
+        answer = self._call(plugin, "rk_recipes") if "rk_recipes" in callers else None
+        plugin.recipes = self._recipes(plugin, module, answer)
 
     def _call(self, plugin: Plugin, hook: str) -> Any:
         """Calls this plugin's implementation alone, so that what it returns or raises is known to be its own."""
@@ -163,7 +196,7 @@ class Plugins:
                 try:
                     return implementation.function()
                 except (Exception, SystemExit) as error:
-                    plugin.errors.append(f"{hook}(): {type(error).__name__}: {error}")
+                    plugin.errors.append(f"{hook}(): {_said(error)}")
                     plugin.exception = error
         return None
 
@@ -177,10 +210,9 @@ class Plugins:
             elif not isinstance(target, str) or not _TARGET.fullmatch(target):
                 plugin.errors.append(f"{hook}(): {name}: {target!r} is not of the form 'package.module:Class'")
             else:
-                plugin.components.append(Component(kind, name, plugin.name, plugin.distribution, target))
+                plugin.components.append(Component(kind, name, plugin.name, target, plugin.offer))
 
-    def _recipes(self, plugin: Plugin, module: ModuleType) -> Path | None:
-        answer = self._call(plugin, "rk_recipes")
+    def _recipes(self, plugin: Plugin, module: ModuleType, answer: Any) -> Path | None:
         if answer is not None:
             if isinstance(answer, str | Path) and Path(answer).is_dir():
                 return Path(answer)
@@ -189,3 +221,19 @@ class Plugins:
         origin = getattr(module, "__file__", None)
         default = Path(origin).parent / "recipes" if origin else None
         return default if default is not None and default.is_dir() else None
+
+
+def _said(error: BaseException) -> str:
+    """Returns the kind of an exception and its message, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+def _mistaken_hooks(module: ModuleType, callers: dict[str, Any]) -> list[str]:
+    """Returns what is said of functions that look like hooks but are never called."""
+    hooks = [*HOOK_OF_KIND.values(), "rk_recipes"]
+    mistakes = [f"{h}() is not marked with @rk.hookimpl" for h in hooks if h in vars(module) and h not in callers]
+    for name, caller in callers.items():
+        if not caller.has_spec():
+            close = nearest(name.removeprefix("rk_"), [h.removeprefix("rk_") for h in hooks])
+            mistakes.append(f"{name}() is no hook of this version of rk" + (f"; rk_{close}() is" if close else ""))
+    return mistakes

@@ -1,22 +1,40 @@
-"""Checks a recipe's tree against the installed components: every mistake in one pass, none that follows from another."""
+"""Checks a recipe's tree against the installed components: all mistakes in one pass, none that follows from another."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rk.catalog import Catalog
-from rk.errors import Mark, Problem, UserError, nearest, suggest
+from rk.catalog import Catalog, Component, plural
+from rk.errors import Mark, Problem, RecipeError, UserError, nearest, suggest
 from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile
-from rk.recipe.model import EnumRef, Recipe, RunRef, Spec, default_values
-from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, Expect, Fit, Sections
-from rk.recipe.tree import Mapping, Node, Scalar, Sequence, describe
-from rk.static import ClassInfo, Signature, constructor, load_class
-from rk.static.signature import method
+from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
+from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
+from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number
+from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
 from rk.static.types import (
-    ANY, BOOL, FLOAT, INT, NONE, PATH, STR, BoundedType, ComponentType, DecodeType, DictType, EnumType, ListType,
-    LiteralType, RunType, TupleType, Type, UnionType,
+    ANY,
+    BOOL,
+    FLOAT,
+    INT,
+    NONE,
+    PATH,
+    STR,
+    BoundedType,
+    ComponentType,
+    DecodeType,
+    DictType,
+    EnumType,
+    ListType,
+    LiteralType,
+    RunType,
+    TupleType,
+    Type,
+    UnionType,
+    word,
 )  # fmt: skip
 
 
@@ -25,6 +43,8 @@ class _Invalid:
 
 
 INVALID: Any = _Invalid()
+
+MAX_PROBLEMS = 100
 
 
 def read_recipe(
@@ -39,10 +59,10 @@ def read_recipe(
         run_finder: Turns the text of a `Run` parameter into a folder.
 
     Returns:
-        The recipe, with None for what is broken; all problems; and whether nothing was broken.
+        The recipe, with what is right of it; all problems; and whether there are none.
     """
     tree, problems = compose(recipe, overrides, catalog.plugins)
-    checker = Checker(catalog, recipe.plugin, recipe.path.parent, run_finder)
+    checker = Checker(catalog, recipe.plugin, run_finder)
     checker.problems += problems
     result = checker.recipe(tree, recipe.name)
     return result, checker.problems, not checker.problems
@@ -70,7 +90,7 @@ def read_search(
         problems += apply_override(tree, f"search.{key}={text}")
     for override in fit:
         problems += apply_override(tree, override)
-    checker = Checker(catalog, None, Path.cwd(), run_finder)
+    checker = Checker(catalog, None, run_finder)
     checker.problems += problems
     checker.component_keys = {**COMPONENT_KEYS, "search": kind}
     return checker.recipe(tree, name.replace("/", "-")), checker.problems
@@ -79,15 +99,17 @@ def read_search(
 class Checker:
     """Turns nodes into values; keeps `problems`."""
 
-    def __init__(self, catalog: Catalog, plugin: str | None, folder: Path, run_finder: Any = None) -> None:
+    def __init__(self, catalog: Catalog, plugin: str | None, run_finder: Any = None) -> None:
         self.catalog = catalog
         self.plugin = plugin
-        self.folder = folder
         self.run_finder = run_finder
         self.component_keys = COMPONENT_KEYS
         self.problems: list[Problem] = []
+        self.marks: dict[str, Mark] = {}
 
     def report(self, mark: Mark, key: str, message: str, hint: str | None = None) -> Any:
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise RecipeError([*self.problems, Problem(mark, key, f"and more: only {MAX_PROBLEMS} problems are shown")])
         self.problems.append(Problem(mark, key, message, hint))
         return INVALID
 
@@ -95,152 +117,158 @@ class Checker:
 
     def recipe(self, tree: Mapping, name: str) -> Recipe:
         """Checks the whole tree."""
-        result = Recipe(name, marks={k: tree.mark_of(k) for k in tree.items})
-        result.marks[""] = tree.mark
+        result = Recipe(name)
+        self.marks |= {"": tree.mark, **{k: tree.mark_of(k) for k in tree.items}}
         for key in tree.items:
             if key not in ALL_KEYS:
                 self.report(tree.mark_of(key), key, "unknown key", suggest(key, ALL_KEYS, "a recipe has"))
+                if (meant := nearest(key, ALL_KEYS)) not in (None, *tree.items):
+                    result.broken.add(meant)
         self._sections(tree, result)
-        for key, kind in self.component_keys.items():
+        readers = {key: self._top_level(kind) for key, kind in self.component_keys.items()}
+        readers |= {"callbacks": self._callbacks, "metrics": self._metrics, "fit": self._fit, "expect": self._expect}
+        for key, read in readers.items():
             node = tree.items.get(key)
-            if node is not None and not _is_null(node):
-                spec = self.component(node, ComponentType(kind=kind), key)
-                setattr(result, key, None if spec is INVALID else spec)
-        result.callbacks = self._callbacks(tree.items.get("callbacks"))
-        result.metrics = self._metrics(tree.items.get("metrics"))
-        result.fit = self._section(tree.items.get("fit"), "rk.recipe.sections:Fit", Fit, "fit") or Fit()
-        result.expect = self._expect(tree.items.get("expect"))
+            if node is None or _is_null(node):
+                continue
+            before = len(self.problems)
+            value = INVALID if _is_broken(node) else read(node, key)
+            if value is not INVALID:
+                setattr(result, key, value)
+            if value is INVALID or len(self.problems) != before or _holds_broken(node):
+                result.broken.add(key)
         self._required_keys(tree, result)
+        result.marks = self.marks
         return result
 
     def _sections(self, tree: Mapping, result: Recipe) -> None:
-        keys = Mapping({}, tree.mark, tree.key_marks)
-        keys.items = {k: v for k, v in tree.items.items() if k in ("rk", "paper", "about")}
-        if "rk" not in keys.items:
+        keys = Mapping({k: v for k, v in tree.items.items() if k in SECTION_KEYS}, tree.mark, dict(tree.key_marks))
+        if "rk" not in keys.items and "rk" not in result.broken:
             self.report(tree.mark, "rk", "missing: the version of the recipe format", "begin the recipe with rk: 1")
-            keys.put("rk", Scalar(1, tree.mark, "1"))
-        sections = self._section(keys, "rk.recipe.sections:Sections", Sections, "")
-        if sections is not None:
-            result.paper, result.about = sections.paper, sections.about
+        keys.items.setdefault("rk", Scalar(BROKEN, tree.mark))
+        values = self._section_values(keys, "rk.recipe.sections:Sections", "")
+        result.paper, result.about = values.get("paper"), values.get("about")
 
     def _required_keys(self, tree: Mapping, result: Recipe) -> None:
-        if "trainer" in tree.items and "search" in tree.items:
+        given = {k for k, node in tree.items.items() if not _is_null(node)} | result.broken
+        if {"trainer", "search"} <= given:
             self.report(tree.mark_of("search"), "search", "a recipe has a trainer or a search, not both")
-        elif "search" not in tree.items:
+        elif "search" not in given:
             for key, hint in (("data", "the task"), ("trainer", "the learning algorithm, as in trainer: backprop")):
-                if key not in tree.items or _is_null(tree.items[key]):
-                    self.report(tree.mark, key, f"missing: {hint}")
+                if key not in given:
+                    self.report(tree.mark_of(key), key, f"missing: {hint}")
 
-    def _callbacks(self, node: Node | None) -> list[Spec]:
-        if node is None or _is_null(node):
-            return []
+    def _top_level(self, kind: str) -> Any:
+        return lambda node, key: self.component(node, ComponentType(kind=kind), key)
+
+    def _callbacks(self, node: Node, key: str) -> Any:
         if not isinstance(node, Sequence):
-            self.report(node.mark, "callbacks", f"expected a list, found {describe(node)}", "callbacks: [NAME, ...]")
-            return []
+            return self.report(node.mark, key, f"expected a list, found {describe(node)}", "callbacks: [NAME, ...]")
         kind = ComponentType(kind="callback")
-        specs = [self.component(item, kind, f"callbacks.{i}") for i, item in enumerate(node.items)]
+        specs = [self.component(item, kind, f"{key}.{i}") for i, item in enumerate(node.items)]
         return [s for s in specs if s is not INVALID]
 
-    def _metrics(self, node: Node | None) -> dict[str, Spec]:
-        if node is None or _is_null(node):
-            return {}
+    def _metrics(self, node: Node, key: str) -> Any:
         if not isinstance(node, Mapping):
-            self.report(node.mark, "metrics", f"expected a mapping, found {describe(node)}", "metrics: {top5: {name: ...}}")
-            return {}
+            hint = "metrics: {top5: {name: ...}}"
+            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", hint)
         kind = ComponentType(kind="metric")
-        specs = {key: self.component(item, kind, f"metrics.{key}") for key, item in node.items.items()}
-        return {key: s for key, s in specs.items() if s is not INVALID}
+        specs = {name: self.component(item, kind, _join(key, name)) for name, item in node.items.items()}
+        return {name: s for name, s in specs.items() if s is not INVALID}
 
-    def _expect(self, node: Node | None) -> list[Expect]:
-        if node is None or _is_null(node):
-            return []
-        if not isinstance(node, Sequence):
-            self.report(node.mark, "expect", f"expected a list, found {describe(node)}", "expect: [{metric: ...}]")
-            return []
-        target = "rk.recipe.sections:Expect"
-        claims = [self._section(item, target, Expect, f"expect.{i}") for i, item in enumerate(node.items)]
-        for claim, item in zip(claims, node.items, strict=True):
-            if claim is not None and "/" not in claim.metric:
-                mark = item.items["metric"].mark
-                self.report(mark, "metric", f"{claim.metric!r} names no split", f"as in test/{claim.metric}")
-        return [c for c in claims if c is not None]
-
-    def _section(self, node: Node | None, target: str, cls: type, key: str) -> Any:
-        """Checks one of the host's own sections against its dataclass; None when it is absent or broken."""
-        if node is None or _is_null(node):
-            return None
+    def _fit(self, node: Node, key: str) -> Any:
         if not isinstance(node, Mapping):
-            self.report(node.mark, key, f"expected a mapping, found {describe(node)}")
-            return None
-        before = len(self.problems)
+            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", "fit: {max_steps: ...}")
+        self.marks |= {_join(key, name): child.mark for name, child in node.items.items()}
+        return Fit(**self._section_values(node, "rk.recipe.sections:Fit", key))
+
+    def _expect(self, node: Node, key: str) -> Any:
+        hint = "expect: [{metric: test/accuracy, at_least: 0.5}]"
+        if not isinstance(node, Sequence):
+            return self.report(node.mark, key, f"expected a list, found {describe(node)}", hint)
+        claims = []
+        for i, item in enumerate(node.items):
+            if not isinstance(item, Mapping):
+                if not _is_broken(item):
+                    self.report(item.mark, f"{key}.{i}", f"expected a mapping, found {describe(item)}", hint)
+                continue
+            values = self._section_values(item, "rk.recipe.sections:Expect", f"{key}.{i}")
+            if "metric" in values:
+                self.marks[f"{key}.{len(claims)}.metric"] = item.items["metric"].mark
+                claims.append(Expect(**values))
+        return claims
+
+    def _section_values(self, node: Mapping, target: str, key: str) -> dict[str, Any]:
+        """Checks one of the host's own sections against its dataclass; returns what is right of it."""
         signature = constructor(load_class(target))
-        values = self._params(node, signature, key, skip=())
-        for param in signature.params:
+        values = self._params(node, signature, key)
+        for param in signature.params if _is_spelt_right(node, signature) else ():
             if param.required and param.name not in node.items:
                 self.report(node.mark, _join(key, param.name), f"missing: {param.type}")
-        return cls(**values) if len(self.problems) == before else None
+        return {name: value for name, value in values.items() if value is not INVALID}
 
     # -- components ------------------------------------------------------------------------------------------------
 
     def component(self, node: Node, type_: ComponentType, key: str) -> Any:
-        """Checks a component, given as a bare name or as a mapping with ``name``; returns a `Spec` or INVALID."""
+        """Checks a component, given as a bare name or as a mapping with ``name``.
+
+        Returns:
+            A `Spec`, with what is right of the parameters, or INVALID when it is not known which component is meant.
+        """
         kind = type_.kind
+        if _is_broken(node):
+            return INVALID
         if isinstance(node, Scalar) and isinstance(node.value, str):
             node = Mapping({"name": node}, node.mark, {"name": node.mark})
         if not isinstance(node, Mapping):
-            return self.report(node.mark, key, f"expected a {kind}, found {describe(node)}", f"{key}: {{name: ...}}")
+            return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", f"{key}: {{name: ...}}")
         name = node.items.get("name")
         if name is None:
-            choices = ", ".join(sorted(c.name for c in self.catalog.of_kind(kind)))
-            return self.report(node.mark, f"{key}.name", f"missing: which {kind}", f"installed {kind}s: {choices or 'none'}")
+            choices = [c.name for c in self.catalog.of_kind(kind)]
+            hint = suggest("", choices, f"installed {plural(kind)}") or f"no {kind} is installed"
+            if misspelt := next((k for k in node.items if nearest(k, ["name"])), None):
+                hint = f"did you mean name instead of {misspelt}?"
+            return self.report(node.mark, f"{key}.name", f"missing: which {kind}", hint)
+        if _is_broken(name):
+            return INVALID
         if not isinstance(name, Scalar) or not isinstance(name.value, str):
-            return self.report(name.mark, f"{key}.name", f"expected a {kind}'s name, found {describe(name)}")
+            return self.report(name.mark, f"{key}.name", f"expected the name of {type_}, found {describe(name)}")
         try:
             component = self.catalog.resolve(kind, name.value, self.plugin)
             signature = self.catalog.signature(component)
+            info = self.catalog.info(component)
         except UserError as error:
             return self.report(name.mark, key, error.message, error.hint)
-        info = self.catalog.info(component)
-        supplied = self._supplied(type_) if type_.factory else None
-        if not self._fits_protocol(info, component, type_, name.mark, key):
+        supplied = supplied_parameters(type_)
+        if not self._fits_protocol(info, component, signature, type_, name.mark, key):
             return INVALID
-        before = len(self.problems)
-        params = self._params(node, signature, key, skip=("name",), supplied=supplied or (), owner=component)
-        absent = [p for p in signature.params if p.name not in node.items and p.name not in (supplied or ())]
-        spec = Spec(
+        params = self._params(node, signature, key, supplied=supplied, owner=component)
+        absent = [p for p in signature.params if p.name not in node.items and p.name not in supplied]
+        lacking = tuple(p for p in absent if p.required) if _is_spelt_right(node, signature) else ()
+        return Spec(
             component,
             {k: v for k, v in params.items() if v is not INVALID},
-            tuple(p for p in absent if p.required),
+            lacking,
             node.mark,
             key,
-            default_values(tuple(absent)),
-            {k: node.mark_of(k) for k in node.items},
-            supplied,
+            self._defaults(absent),
+            supplied if type_.factory else None,
             frozenset(p.name for p in signature.params if p.decode),
         )
-        return spec if len(self.problems) == before else INVALID
 
-    def _supplied(self, type_: ComponentType) -> tuple[str, ...]:
-        """Returns the parameters that a factory's caller passes: those of the protocol's own constructor."""
-        info = ClassInfo(type_.protocol.module, type_.protocol.node)
-        init = method(info, "__init__")
-        return tuple(init.names) if init else ()
-
-    def _fits_protocol(self, info: ClassInfo, component: Any, type_: ComponentType, mark: Mark, key: str) -> bool:
+    def _fits_protocol(
+        self, info: ClassInfo, component: Component, signature: Signature, type_: ComponentType, mark: Mark, key: str
+    ) -> bool:
         """Checks what the annotation asks for beyond the kind: members, and the parameters that a caller supplies."""
         if type_.protocol.node is None:
             return True
         protocol = ClassInfo(type_.protocol.module, type_.protocol.node)
-        lacking = missing_members(info, protocol)
-        if lacking:
+        if lacking := missing_members(info, protocol):
             self.report(mark, key, f"{component.name} is no {protocol.node.name}: it has no {_listed(lacking)}")
             return False
-        if type_.factory:
-            accepted = self.catalog.signature(component).names
-            refused = [n for n in self._supplied(type_) if n not in accepted]
-            if refused:
-                self.report(mark, key, f"{component.name} does not take {_listed(refused)}, which its user supplies")
-                return False
+        if refused := [n for n in supplied_parameters(type_) if n not in signature]:
+            self.report(mark, key, f"{component.name} does not take {_listed(refused)}, which its user supplies")
+            return False
         return True
 
     def _params(
@@ -249,30 +277,43 @@ class Checker:
         signature: Signature,
         key: str,
         *,
-        skip: tuple[str, ...],
         supplied: tuple[str, ...] = (),
-        owner: Any = None,
+        owner: Component | None = None,
     ) -> dict[str, Any]:
+        """Checks the parameters of a component, or of a section of the host's where there is no `owner`."""
         values: dict[str, Any] = {}
         for name, child in node.items.items():
-            if name in skip:
-                continue
             where, mark = _join(key, name), node.mark_of(name)
             if name in supplied:
                 self.report(mark, where, "is supplied by the component that uses this one", "leave it out")
-            elif name not in signature:
-                noun = f"{owner.name} of {owner.distribution} takes" if owner else "choose from"
-                accepted = [n for n in signature.names if n not in supplied]
-                hint = suggest(name, accepted, noun) or (f"{owner.name} takes no parameters" if owner else None)
-                self.report(mark, where, "unknown key" if not owner else "unknown parameter", hint)
-            else:
+            elif name in signature:
                 values[name] = self.value(child, signature[name].type, where)
+            elif owner is None:
+                self.report(mark, where, "unknown key", suggest(name, signature.names))
+            elif name != "name":
+                accepted = [n for n in signature.names if n not in supplied]
+                hint = suggest(name, accepted, f"{owner.name} of {owner.distribution} takes")
+                self.report(mark, where, "unknown parameter", hint or f"{owner.name} takes no parameters")
         return values
+
+    def _defaults(self, params: list[Param]) -> dict[str, Any]:
+        """Returns the defaults that a stored recipe spells out, so that a plugin's later version changes nothing.
+
+        A default that a recipe cannot say, or that does not fit its own annotation, is left to the constructor.
+        """
+        outer, self.problems = self.problems, []
+        try:
+            found = {p.name: self.value(_as_node(p.default), p.type, "") for p in params if not p.required}
+        finally:
+            self.problems = outer
+        return {name: value for name, value in found.items() if value is not None and _is_plain(value)}
 
     # -- values ----------------------------------------------------------------------------------------------------
 
     def value(self, node: Node, type_: Type, key: str) -> Any:
         """Checks one value against one type; returns it, or INVALID after a report."""
+        if _is_broken(node):
+            return INVALID
         match type_:
             case DecodeType(base=base):
                 return self.value(node, base, key)
@@ -298,68 +339,63 @@ class Checker:
         if type_ is ANY:
             return _plain_value(node)
         if type_ not in (BOOL, INT, FLOAT, STR, NONE, PATH):
-            return self.report(node.mark, key, f"takes {type_}, which a recipe cannot express", "leave it out: a fact fills it")
+            message = f"takes {type_}, which a recipe cannot express"
+            return self.report(node.mark, key, message, "leave it out: a fact fills it")
         if not isinstance(node, Scalar):
             return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}")
         value = node.value
         if type_ is PATH and isinstance(value, str):
-            return self._path(node)
+            return self._path(node, key)
         if type_ is FLOAT and type(value) is int:
             return float(value)
         python = {BOOL: bool, INT: int, FLOAT: float, STR: str, NONE: type(None)}.get(type_)
         if type(value) is python:
             return value
-        hint = None
-        if type_ in (STR, PATH) and value is not None:
-            hint = f'put it in quotes: "{node.raw}"'
-        elif type_ is INT and isinstance(value, float) and value == int(value) and abs(value) < 1e15:
-            hint = f"write {int(value)}"
-        elif type_ is BOOL:
-            hint = "write true or false"
-        elif isinstance(value, str) and type_ in (INT, FLOAT) and _number(value):
-            hint = f"write {value} without quotes"
+        hint = _how_to_write(node, type_)
         return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}", hint)
 
-    def _path(self, node: Scalar) -> Path:
+    def _path(self, node: Scalar, key: str) -> Any:
         """A path in a file is relative to that file, one on the command line to the working folder."""
-        path = Path(node.value).expanduser()
-        return path if path.is_absolute() else ((self.folder if node.mark.line else Path.cwd()) / path).resolve()
+        folder = Path(node.mark.source).parent if node.mark.line else Path()
+        try:
+            return (folder / Path(node.value).expanduser()).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # no such user in ~user, a loop of links, a null character
+            return self.report(node.mark, key, f"{node.value!r} is no path: {error}")
 
     def _bounded(self, node: Node, type_: BoundedType, key: str) -> Any:
         value = self.value(node, type_.base, key)
         if value is INVALID or value is None:
             return value
-        for operator, bound in type_.bounds:
-            keeps = {
-                ">=": lambda v, b: v >= b,
-                ">": lambda v, b: v > b,
-                "<=": lambda v, b: v <= b,
-                "<": lambda v, b: v < b,
-                "multiple of": lambda v, b: v % b == 0,
-                "length >=": lambda v, b: len(v) >= b,
-            }[operator]
-            if not keeps(value, bound):
-                return self.report(node.mark, key, f"must be {operator} {bound:g}, found {_shown(node)}")
+        for name, bound in type_.bounds:
+            try:
+                kept = _BOUNDS[name](value, bound)
+            except TypeError:  # Annotated[int | str, Ge(1)] and a string: the bound is not for it
+                continue
+            if not kept:
+                what = "must have a" if name.startswith("length") else "must be"
+                return self.report(node.mark, key, f"{what} {name} {bound:g}, found {_shown(node)}")
         return value
 
     def _union(self, node: Node, type_: UnionType, key: str) -> Any:
         if _is_null(node) and NONE in type_.options:
             return None
-        outer, self.problems = self.problems, []
-        attempts: list[tuple[Type, list[Problem]]] = []
+        outer = self.problems
+        attempts: list[tuple[Type, Any, list[Problem]]] = []
         try:
-            for option in type_.options:
-                self.problems = []
-                value = self.value(node, option, key)
-                if not self.problems:
-                    return value
-                attempts.append((option, self.problems))
+            for option in sorted(type_.options, key=lambda o: _bare(o) is FLOAT):  # 3 is an int in float | int too
+                if option is not NONE:
+                    self.problems = []
+                    value = self.value(node, option, key)
+                    if not self.problems:
+                        return value
+                    attempts.append((option, value, self.problems))
         finally:
             self.problems = outer
-        fitting = [problems for option, problems in attempts if _same_shape(node, option)]
-        if len(fitting) == 1:  # only one option has this shape: what is wrong inside it is what is wrong
-            self.problems += fitting[0]
-            return INVALID
+        fitting = [attempt for attempt in attempts if _same_shape(node, attempt[0])]
+        for only in (fitting, attempts):  # one option has this shape, or there is one: what is wrong with it is wrong
+            if len(only) == 1:
+                self.problems += only[0][2]
+                return only[0][1]
         return self.report(node.mark, key, f"expected {type_}, found {describe(node)}")
 
     def _literal(self, node: Node, type_: LiteralType, key: str) -> Any:
@@ -367,9 +403,11 @@ class Checker:
         for choice in type_.values:
             if value == choice and type(value) is type(choice):
                 return choice
-        words = [str(v) for v in type_.values]
-        found = describe(node) if not isinstance(node, Scalar) or not isinstance(node.value, str) else repr(node.value)
-        return self.report(node.mark, key, f"expected {_one_of(words)}, found {found}", _near(value, words))
+        words = [word(v) for v in type_.values]
+        hint = _near(value, words)
+        if isinstance(value, str) and value in words:
+            hint = f"write {value} without quotes"
+        return self.report(node.mark, key, f"expected {_one_of(words)}, found {describe(node)}", hint)
 
     def _enum(self, node: Node, type_: EnumType, key: str) -> Any:
         keys = [k for k, _ in type_.members]
@@ -381,7 +419,8 @@ class Checker:
 
     def _sequence(self, node: Node, type_: ListType | TupleType, key: str) -> Any:
         if not isinstance(node, Sequence):
-            return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", f"{key.rpartition('.')[2]}: [...]")
+            hint = f"{key.rpartition('.')[2]}: [{node.raw if isinstance(node, Scalar) else '...'}]"
+            return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}", hint)
         if isinstance(type_, TupleType) and not type_.variadic:
             if len(node.items) != len(type_.items):
                 message = f"expected {len(type_.items)} values, {type_}, found {len(node.items)}"
@@ -409,6 +448,27 @@ class Checker:
             return RunRef(self.run_finder(node.value))
         except UserError as error:
             return self.report(node.mark, key, error.message, error.hint)
+        except OSError as error:  # a name too long for the file system
+            return self.report(node.mark, key, f"no such run: {error.strerror}")
+
+
+_BOUNDS: dict[str, Callable[[Any, float], bool]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+    "multiple of": lambda value, bound: value % bound == 0,
+    "length >=": lambda value, bound: len(value) >= bound,
+    "length <=": lambda value, bound: len(value) <= bound,
+}
+
+
+def supplied_parameters(type_: ComponentType) -> tuple[str, ...]:
+    """Returns the parameters that a factory's caller passes: those of the protocol's own constructor."""
+    if not type_.factory:
+        return ()
+    init = method(ClassInfo(type_.protocol.module, type_.protocol.node), "__init__")
+    return tuple(init.names) if init else ()
 
 
 def missing_members(info: ClassInfo, protocol: ClassInfo) -> list[str]:
@@ -426,9 +486,49 @@ def _is_null(node: Node) -> bool:
     return isinstance(node, Scalar) and node.value is None
 
 
+def _is_spelt_right(node: Mapping, signature: Signature) -> bool:
+    """Whether all keys are known; else what seems to be missing may be what is misspelt."""
+    return all(name == "name" or name in signature for name in node.items)
+
+
+def _is_broken(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is BROKEN
+
+
+def _holds_broken(node: Node) -> bool:
+    if isinstance(node, Scalar):
+        return _is_broken(node)
+    return any(map(_holds_broken, node.items.values() if isinstance(node, Mapping) else node.items))
+
+
+def _as_node(value: Any) -> Node:
+    """Returns a plain value as a node without a place; one that no recipe can say as a broken one."""
+    here = Mark("")
+    if isinstance(value, list | tuple):
+        return Sequence([_as_node(v) for v in value], here)
+    if isinstance(value, dict) and all(isinstance(k, str) for k in value):
+        return Mapping({k: _as_node(v) for k, v in value.items()}, here, {})
+    return Scalar(value if value is None or isinstance(value, bool | int | float | str) else BROKEN, here)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the value is the same wherever the recipe is read: no path, no run, no component."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return value is None or isinstance(value, bool | int | float | str | EnumRef)
+
+
+def _bare(type_: Type) -> Type:
+    """Sees through bounds and `Decode`."""
+    while isinstance(type_, BoundedType | DecodeType):
+        type_ = type_.base
+    return type_
+
+
 def _same_shape(node: Node, option: Type) -> bool:
-    while isinstance(option, BoundedType | DecodeType):
-        option = option.base
+    option = _bare(option)
     if isinstance(node, Sequence):
         return isinstance(option, ListType | TupleType)
     if isinstance(node, Mapping):
@@ -452,11 +552,29 @@ def _join(key: str, name: str) -> str:
 
 def _article(type_: Type) -> str:
     words = {INT: "an int", STR: "a string", BOOL: "a bool", FLOAT: "a float", PATH: "a path"}
-    return words.get(type_, str(type_))
+    text = words.get(type_, str(type_))
+    return f"a {text}" if text.startswith("list") else text
 
 
 def _listed(names: list[str]) -> str:
     return " and ".join(f"`{n}`" for n in names)
+
+
+def _how_to_write(node: Scalar, type_: Type) -> str | None:
+    """Returns a hint: how what was probably meant is written."""
+    value = node.value
+    if type_ in (STR, PATH) and value is not None:
+        return f'put it in quotes: "{node.raw}"'
+    if type_ is BOOL:
+        return "write true or false"
+    if type_ is INT and isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return f"write {int(value)}"
+    if type_ in (INT, FLOAT) and isinstance(value, str):
+        if is_number(value):
+            return f"write {value} without quotes"
+        if type_ is FLOAT and is_number(f".{value.lower()}"):
+            return f"write .{value.lower()}"
+    return None
 
 
 def _shown(node: Node) -> str:
@@ -470,14 +588,3 @@ def _one_of(words: list[str]) -> str:
 def _near(value: Any, words: list[str]) -> str | None:
     close = nearest(value, words) if isinstance(value, str) else None
     return f"did you mean {close}?" if close else None
-
-
-def _number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-__all__ = ["INVALID", "Checker", "missing_members", "read_recipe", "read_search"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rk.errors import Mark, Problem, RecipeError, UserError, suggest
 from rk.plugins import Plugins
 from rk.recipe.find import RecipeFile, find_recipe
-from rk.recipe.tree import Mapping, Node, Scalar, Sequence, parse_value, read_tree
+from rk.recipe.tree import MAX_DEPTH, MAX_SHOWN, Mapping, Node, Scalar, Sequence, parse_value, read_tree
 
 MAX_EXTENDS = 20
 
@@ -41,7 +41,10 @@ def _extended(recipe: RecipeFile, plugins: Plugins, chain: tuple[RecipeFile, ...
         raise RecipeError([*problems, Problem(mark, "extends", f"the recipes extend each other in a circle: {cycle}")])
     if len(chain) >= MAX_EXTENDS:
         raise RecipeError([*problems, Problem(mark, "extends", f"more than {MAX_EXTENDS} recipes in a chain")])
-    below, earlier = _extended(base, plugins, chain)
+    try:
+        below, earlier = _extended(base, plugins, chain)
+    except RecipeError as error:
+        raise RecipeError([*problems, *error.problems]) from None
     return merge(below, tree), [*earlier, *problems]
 
 
@@ -53,25 +56,29 @@ def merge(below: Mapping, above: Mapping) -> Mapping:
     result = Mapping(dict(below.items), above.mark, dict(below.key_marks))
     for key, node in above.items.items():
         old = result.items.get(key)
-        if isinstance(node, Mapping) and isinstance(old, Scalar) and isinstance(old.value, str):
-            if "name" not in node.items:  # parameters for a component that was given as a bare name
-                old = Mapping({"name": old}, old.mark, {"name": old.mark})
-        if isinstance(node, Mapping) and isinstance(old, Mapping) and not _renames(old, node):
+        if isinstance(node, Mapping) and "name" not in node.items:
+            old = _with_parameters(old)
+        if isinstance(node, Mapping) and isinstance(old, Mapping) and not _renames(old, node.items.get("name")):
             node = merge(old, node)
         result.put(key, node, above.mark_of(key))
     return result
 
 
-def _renames(old: Mapping, new: Mapping) -> bool:
-    if "name" not in new.items:
-        return False
-    before = old.items.get("name")
-    return getattr(before, "value", None) != getattr(new.items["name"], "value", None)
+def _with_parameters(node: Node | None) -> Node | None:
+    """Returns a component given as a bare name as a mapping, which takes parameters; any other node as it is."""
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        return Mapping({"name": node}, node.mark, {"name": node.mark})
+    return node
+
+
+def _renames(component: Mapping, name: Node | None) -> bool:
+    """Whether `name` makes `component` another one, to which the parameters given so far mean nothing."""
+    return name is not None and getattr(component.items.get("name"), "value", None) != getattr(name, "value", None)
 
 
 def apply_override(tree: Mapping, override: str) -> list[Problem]:
     """Sets ``a.b=value`` in `tree`, or removes ``~a.b``; returns what is wrong with the override."""
-    mark = Mark(f"command line: {override}")
+    mark = Mark(f"command line: {override if len(override) <= MAX_SHOWN else override[:MAX_SHOWN] + '...'}")
     if override.startswith("~"):
         return _remove(tree, override[1:], mark)
     key, equals, text = override.partition("=")
@@ -80,10 +87,12 @@ def apply_override(tree: Mapping, override: str) -> list[Problem]:
         return [Problem(mark, "", "an override has the form key=value, as in fit.max_steps=10, or ~key to drop one")]
     if key == "extends":
         return [Problem(mark, key, "extends cannot be overridden", "write a recipe that extends the other one")]
+    if len(path) > MAX_DEPTH:
+        return [Problem(mark, "", f"nested deeper than {MAX_DEPTH} levels")]
     try:
         value, problems = parse_value(text, mark.source)
     except RecipeError as error:
-        return list(error.problems)
+        problems = error.problems
     if problems:
         return [Problem(p.mark, key, p.message, p.hint) for p in problems]
     return _set(tree, path, value, mark)
@@ -92,50 +101,43 @@ def apply_override(tree: Mapping, override: str) -> list[Problem]:
 def _set(tree: Mapping, path: list[str], value: Node, mark: Mark) -> list[Problem]:
     node: Node = tree
     for depth, part in enumerate(path[:-1]):
-        child = _child(node, part)
-        if child is None and isinstance(node, Mapping):
+        child = _with_parameters(_child(node, part))  # `loss: mse` takes parameters too
+        if isinstance(node, Mapping) and (child is None or (isinstance(child, Scalar) and child.value is None)):
             child = Mapping({}, mark, {})
-            node.put(part, child, mark)
-        elif isinstance(child, Scalar) and isinstance(child.value, str) and isinstance(node, Mapping):
-            child = Mapping({"name": child}, child.mark, {"name": child.mark})  # `loss: mse` takes parameters too
-            node.put(part, child, node.mark_of(part))
-        elif isinstance(child, Scalar) and child.value is None and isinstance(node, Mapping):
-            child = Mapping({}, mark, {})
-            node.put(part, child, mark)
         if child is None or isinstance(child, Scalar):
             where = ".".join(path[: depth + 1])
-            return [Problem(mark, ".".join(path), f"{where} is {_what(node, part)}, so nothing can be set below it")]
+            what = "a plain value" if child is not None else f"not an item of a list of {len(node.items)}"
+            return [Problem(mark, ".".join(path), f"{where} is {what}, so nothing can be set below it")]
+        _put(node, part, child, node.mark_of(part) if isinstance(node, Mapping) and part in node.items else mark)
         node = child
-    return _assign(node, path, value, mark)
-
-
-def _what(node: Node, part: str) -> str:
-    if isinstance(node, Sequence):
-        return f"not an item of a list of {len(node.items)}" if _child(node, part) is None else "a plain value"
-    return "a plain value"
-
-
-def _assign(node: Node, path: list[str], value: Node, mark: Mark) -> list[Problem]:
     last = path[-1]
-    if isinstance(node, Sequence):
-        if not last.isdigit() or int(last) >= len(node.items):
-            return [Problem(mark, ".".join(path), f"the list has items 0 to {len(node.items) - 1}")]
-        node.items[int(last)] = value
-        return []
-    if last == "name" and isinstance(node, Mapping) and "name" in node.items:
-        if getattr(node.items["name"], "value", None) != getattr(value, "value", None):
-            node.items.clear()  # another component: the old one's parameters mean nothing to it
-            node.key_marks.clear()
-    node.put(last, value, mark)
+    if isinstance(node, Sequence) and _child(node, last) is None:
+        accepted = f"the list has items 0 to {len(node.items) - 1}" if node.items else "the list is empty"
+        return [Problem(mark, ".".join(path), accepted)]
+    if last == "name" and isinstance(node, Mapping) and "name" in node.items and _renames(node, value):
+        node.items.clear()
+        node.key_marks.clear()
+    _put(node, last, value, mark)
     return []
+
+
+def _put(node: Mapping | Sequence, part: str, child: Node, mark: Mark) -> None:
+    if isinstance(node, Mapping):
+        node.put(part, child, mark)
+    else:
+        node.items[int(part)] = child
 
 
 def _child(node: Node, part: str) -> Node | None:
     if isinstance(node, Mapping):
         return node.items.get(part)
-    if isinstance(node, Sequence) and part.isdigit() and int(part) < len(node.items):
+    if isinstance(node, Sequence) and _is_index(part) and int(part) < len(node.items):
         return node.items[int(part)]
     return None
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 10
 
 
 def _remove(tree: Mapping, key: str, mark: Mark) -> list[Problem]:
@@ -143,9 +145,12 @@ def _remove(tree: Mapping, key: str, mark: Mark) -> list[Problem]:
     node: Node | None = tree
     for part in parents:
         node = _child(node, part) if node is not None else None
-    if not isinstance(node, Mapping) or last not in node.items:
+    if isinstance(node, Mapping) and last in node.items:
+        del node.items[last]
+        node.key_marks.pop(last, None)
+    elif isinstance(node, Sequence) and _child(node, last) is not None:
+        del node.items[int(last)]
+    else:
         hint = suggest(last, node.items) if isinstance(node, Mapping) else None
         return [Problem(mark, key, "there is nothing to drop", hint)]
-    del node.items[last]
-    node.key_marks.pop(last, None)
     return []

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
 from pathlib import Path
 
 from rk.errors import UserError, suggest
 from rk.plugins import Plugins
+from rk.record import record
 
 
-@dataclass(frozen=True)
+@record
 class RecipeFile:
     """A recipe on disk. `plugin` is the plugin that ships it, None for a file of the user's."""
 
@@ -53,13 +54,7 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
     """
     recipes = packaged(plugins)
     if name.endswith((".yaml", ".yml")):
-        path = Path(name) if beside is None or Path(name).is_absolute() else beside.path.parent / name
-        known = next((r for r in recipes if r.path.resolve() == path.resolve()), None)
-        if known is not None:
-            return known
-        if path.is_file():
-            return RecipeFile(path)
-        raise UserError(f"no such recipe file: {path}", _nearby(path) or suggest(name, [r.name for r in recipes]))
+        return _by_path(Path(name) if beside is None else beside.path.parent / name, recipes)
     matches = [r for r in recipes if name in (r.name, r.path.stem)]
     own = [r for r in matches if beside is not None and r.plugin == beside.plugin]
     exact = [r for r in matches if r.name == name]
@@ -72,13 +67,24 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
         return RecipeFile(beside.path.parent / f"{name}.yaml")
     names = [r.name for r in recipes] if "/" in name else [r.path.stem for r in recipes]
     hint = suggest(name, set(names), "installed recipes")
+    if os.path.isfile(f"{name}.yaml"):
+        hint = f"did you mean the file {name}.yaml?"
     broken = ", ".join(p.distribution for p in plugins.broken)
     if broken:
         hint = f"{hint or 'no recipe is installed'}; not loaded: {broken} (see rk plugins)"
     raise UserError(f"unknown recipe {name!r}", hint or "give a path that ends in .yaml, or install a plugin")
 
 
-def _nearby(path: Path) -> str | None:
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}"
-    return suggest(path.name, [p.name for p in path.parent.glob("*.y*ml")], "recipes there")
+def _by_path(path: Path, recipes: list[RecipeFile]) -> RecipeFile:
+    if not os.path.isfile(path):  # unlike Path.is_file, it takes any text
+        if os.path.isdir(path):
+            raise UserError(f"{path} is a folder, not a recipe file", _nearby(path))
+        raise UserError(f"no such recipe file: {path}", _nearby(path.parent, path.name))
+    known = next((r for r in recipes if r.path.resolve() == path.resolve()), None)
+    return known or RecipeFile(path)
+
+
+def _nearby(folder: Path, name: str = "") -> str | None:
+    if not os.path.isdir(folder):
+        return f"there is no folder {folder}"
+    return suggest(name, [p.name for p in folder.glob("*.y*ml")], "recipes there")

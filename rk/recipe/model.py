@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rk.catalog import Component
 from rk.errors import Mark
 from rk.recipe.sections import Expect, Fit, plain
+from rk.record import made, record
 from rk.static.signature import Param
-from rk.static.types import Type, Unreadable
 
 
-@dataclass
+@record
 class Spec:
     """A component and its checked parameters.
 
@@ -23,9 +21,11 @@ class Spec:
         component: What the catalog found.
         params: Name -> value, as given: plain values, `Spec`, lists and dicts of them, `Path`, `RunRef`.
         missing: Required parameters that the recipe leaves out: facts must fill them.
-        mark: Where the component stands; `marks` has each parameter's place.
+        mark: Where the component stands.
+        key: Its key in the recipe, ``trainer.optimizer``.
+        defaults: Parameter -> default, of those that the recipe leaves out: what a stored recipe spells out.
         supplied: Parameters that the caller of a factory passes; None for a component that is built at once.
-        demands: The annotation that this component fills (a capability), where it is more than the kind.
+        decodes: Parameters without effect on weights.
     """
 
     component: Component
@@ -33,10 +33,11 @@ class Spec:
     missing: tuple[Param, ...]
     mark: Mark
     key: str
-    defaults: dict[str, Any] = field(default_factory=dict)
-    marks: dict[str, Mark] = field(default_factory=dict)
+    defaults: dict[str, Any] = made(default_factory=dict)
     supplied: tuple[str, ...] | None = None
     decodes: frozenset[str] = frozenset()
+
+    _not_compared = ("mark",)
 
     def nested(self) -> Iterator[Spec]:
         """Yields this spec and all components in its parameters."""
@@ -61,14 +62,14 @@ def _specs_in(value: Any) -> Iterator[Spec]:
             yield from _specs_in(item)
 
 
-@dataclass(frozen=True)
+@record
 class RunRef:
     """The folder of a run that a parameter takes."""
 
     folder: Path
 
 
-@dataclass(frozen=True)
+@record
 class EnumRef:
     """A member of an enum that has not been imported: ``package.module:Enum`` and the member's name."""
 
@@ -87,8 +88,6 @@ def _plain(value: Any) -> Any:
             return key
         case Path():
             return str(value)
-        case enum.Enum():
-            return value.value
         case dict():
             return {k: _plain(v) for k, v in value.items()}
         case list() | tuple():
@@ -96,9 +95,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-@dataclass
+@record
 class Recipe:
-    """A recipe whose every key has been checked. A component is None where the recipe has none or it is broken."""
+    """A recipe whose every key has been checked.
+
+    Attributes:
+        marks: Key -> its place; ``""`` is the whole recipe, ``fit.monitor`` a value in a section.
+        broken: Top-level keys with a mistake that has been reported; their value is what is right of them, or None.
+    """
 
     name: str
     data: Spec | None = None
@@ -106,13 +110,14 @@ class Recipe:
     loss: Spec | None = None
     trainer: Spec | None = None
     search: Spec | None = None
-    callbacks: list[Spec] = field(default_factory=list)
-    metrics: dict[str, Spec] = field(default_factory=dict)
-    fit: Fit = field(default_factory=Fit)
-    expect: list[Expect] = field(default_factory=list)
+    callbacks: list[Spec] = made(default_factory=list)
+    metrics: dict[str, Spec] = made(default_factory=dict)
+    fit: Fit = made(default_factory=Fit)
+    expect: list[Expect] = made(default_factory=list)
     paper: str | None = None
     about: str | None = None
-    marks: dict[str, Mark] = field(default_factory=dict)
+    marks: dict[str, Mark] = made(default_factory=dict)
+    broken: set[str] = made(default_factory=set)
 
     @property
     def algorithm(self) -> Spec | None:
@@ -171,13 +176,7 @@ def _dumper() -> type:
             return True
 
     def text(dumper: Dumper, value: str):
-        from rk.recipe.tree import parse_value
-
-        style = None
-        if "\n" not in value:
-            node, problems = parse_value(value, "x") if _looks_plain(value) else (None, [1])
-            style = '"' if problems or getattr(node, "value", None) != value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if _reads_back(value) else '"')
 
     def number(dumper: Dumper, value: float):
         return dumper.represent_scalar("tag:yaml.org,2002:float", _float_text(value))
@@ -187,8 +186,16 @@ def _dumper() -> type:
     return Dumper
 
 
-def _looks_plain(value: str) -> bool:
-    return bool(value) and all(c.isalnum() or c in "_-./:+ " for c in value) and value == value.strip()
+def _reads_back(value: str) -> bool:
+    """Whether `value`, written without quotes, is the same text to rk's own reader."""
+    from rk.errors import RecipeError
+    from rk.recipe.tree import Scalar, parse_value
+
+    try:
+        node, problems = parse_value(value, "")
+    except RecipeError:
+        return False
+    return not problems and isinstance(node, Scalar) and node.value == value
 
 
 def _float_text(value: float) -> str:
@@ -198,12 +205,3 @@ def _float_text(value: float) -> str:
         return ".inf" if value > 0 else "-.inf"
     text = repr(value)
     return text.replace("e", ".0e") if "e" in text and "." not in text else text  # YAML 1.1 asks for the point
-
-
-def default_values(params: tuple[Param, ...]) -> dict[str, Any]:
-    """Returns the literal defaults that a stored recipe spells out, so that a plugin's later version changes nothing."""
-    return {p.name: p.default for p in params if not p.required and _storable(p.default, p.type)}
-
-
-def _storable(value: Any, type_: Type) -> bool:
-    return value is not None and not isinstance(value, Unreadable)

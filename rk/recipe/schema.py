@@ -6,12 +6,29 @@ from typing import Any
 
 from rk.catalog import Catalog, Component
 from rk.errors import UserError
+from rk.recipe.check import supplied_parameters
 from rk.recipe.sections import COMPONENT_KEYS
-from rk.static import ClassInfo, Signature, constructor, load_class, method
+from rk.static import ClassInfo, Signature, constructor, load_class
 from rk.static.docstring import describe, summary
 from rk.static.types import (
-    ANY, BOOL, FLOAT, INT, NONE, PATH, STR, BoundedType, ComponentType, DecodeType, DictType, EnumType, ListType,
-    LiteralType, RunType, TupleType, Type, UnionType,
+    ANY,
+    BOOL,
+    FLOAT,
+    INT,
+    NONE,
+    PATH,
+    STR,
+    BoundedType,
+    ComponentType,
+    DecodeType,
+    DictType,
+    EnumType,
+    ListType,
+    LiteralType,
+    RunType,
+    TupleType,
+    Type,
+    UnionType,
 )  # fmt: skip
 
 _PRIMITIVES = {
@@ -23,7 +40,15 @@ _PRIMITIVES = {
     PATH: {"type": "string"},
     ANY: {},
 }
-_BOUNDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
+_BOUNDS = {
+    ">=": "minimum",
+    ">": "exclusiveMinimum",
+    "<=": "maximum",
+    "<": "exclusiveMaximum",
+    "multiple of": "multipleOf",
+    "length >=": "minItems",
+    "length <=": "maxItems",
+}
 
 
 def recipe_schema(catalog: Catalog) -> dict[str, Any]:
@@ -115,25 +140,16 @@ class _SchemaBuilder:
             case TupleType(items=items, variadic=True):
                 return {"type": "array", "items": self.type(items[0])}
             case TupleType(items=items):
-                return {"type": "array", "prefixItems": [self.type(i) for i in items], "minItems": len(items), "maxItems": len(items)}
+                places = [self.type(i) for i in items]
+                return {"type": "array", "prefixItems": places, "minItems": len(items), "maxItems": len(items)}
             case DictType(value=value):
                 return {"type": "object", "additionalProperties": self.type(value)}
             case ComponentType():
-                return self.kind(type_.kind, self._supplied(type_))
+                return self.kind(type_.kind, supplied_parameters(type_))
             case RunType():
                 return {"type": "string"}
         return dict(_PRIMITIVES.get(type_, {"not": {}}))
 
-    def _supplied(self, type_: ComponentType) -> tuple[str, ...]:
-        if not type_.factory:
-            return ()
-        init = method(ClassInfo(type_.protocol.module, type_.protocol.node), "__init__")
-        return tuple(init.names) if init else ()
-
 
 def _bounds(bounds: tuple[tuple[str, float], ...]) -> dict[str, Any]:
-    found = {_BOUNDS[op]: number for op, number in bounds if op in _BOUNDS}
-    found |= {"multipleOf": number for op, number in bounds if op == "multiple of"}
-    return found | {"minItems": number for op, number in bounds if op == "length >="}
-
-
+    return {_BOUNDS[operator]: number for operator, number in bounds}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt
+if TYPE_CHECKING:  # the annotations are read from this source
+    from annotated_types import Ge, Gt
 
 
 @dataclass(frozen=True)
@@ -106,5 +107,3 @@ ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, "callbacks", "metrics", "fit", "expe
 def plain(section: Any) -> dict[str, Any]:
     """Returns the fields that are not None, in order."""
     return {k: v for k, v in vars(section).items() if v is not None}
-
-

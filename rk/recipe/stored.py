@@ -15,15 +15,13 @@ RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "worker
 """Keys of `fit` that `rk train --resume` may change."""
 
 
-def read_stored(
-    folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog, *, resuming: bool = False
-) -> Recipe:
+def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog, *, resuming: bool = False) -> Recipe:
     """Reads the recipe in a run folder.
 
     Args:
         folder: The run.
-        overrides: ``key=value``: `Decode` parameters, the data's and `fit.accelerator` where a run is loaded; some keys of
-            `fit` where it is resumed.
+        overrides: ``key=value``: `Decode` parameters, the data's and `fit.accelerator` where a run is loaded; some keys
+            of `fit` where it is resumed.
         catalog: The installed components.
         resuming: Whether the run goes on.
 
@@ -45,7 +43,9 @@ def read_stored(
 
 
 def _is_harmless(key: str, recipe: Recipe) -> bool:
-    if key.startswith("data.") and key != "data.name" or key in ("fit.accelerator", "fit.threads", "fit.validate_batches"):
+    if key in ("fit.accelerator", "fit.threads", "fit.validate_batches"):
+        return True
+    if key.startswith("data.") and key != "data.name":
         return True
     return any(key == f"{spec.key}.{name}" for spec in recipe.specs() for name in spec.decodes)
 

@@ -8,26 +8,36 @@ aliases are mistakes with a hint.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rk.errors import Mark, Problem, RecipeError
+from rk.record import record
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
 MAX_DEPTH = 40
+MAX_SHOWN = 60
+"""Characters of a value that a message repeats."""
 
 
-@dataclass
+class _Broken:
+    """The value of a scalar whose mistake has been reported: nothing that follows from it is."""
+
+
+BROKEN: Any = _Broken()
+
+
+@record
 class Scalar:
-    """A plain value: None, bool, int, float or str; `raw` is how it was written."""
+    """A plain value: None, bool, int, float, str or `BROKEN`; `raw` is how it was written, less the quotes."""
 
     value: Any
     mark: Mark
     raw: str = ""
+    quoted: bool = False
 
 
-@dataclass
+@record
 class Sequence:
     """A list."""
 
@@ -35,7 +45,7 @@ class Sequence:
     mark: Mark
 
 
-@dataclass
+@record
 class Mapping:
     """A mapping from strings; `key_marks` says where each key stands."""
 
@@ -53,10 +63,14 @@ class Mapping:
 
 Node = Scalar | Sequence | Mapping
 
+_UNPRINTABLE = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+"""What YAML 1.1 allows in no file."""
+_LAYOUT = dict.fromkeys(map(ord, "\t\n\r"))
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(\d[\d_]*\.\d*|\.\d+|\d[\d_]*)([eE][-+]?\d+)?")
+_PADDED = re.compile(r"([-+]?)0[0-9_]+")
+_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.[0-9]*|\.[0-9]+|[0-9][0-9_]*)([eE][-+]?[0-9]+)?")
 _SPECIAL = {".inf": float("inf"), "-.inf": float("-inf"), "+.inf": float("inf"), ".nan": float("nan")}
-_SWITCHES = {"yes": "true", "no": "false", "on": "true", "off": "false", "y": "true", "n": "false"}
+_SWITCHES = {"yes": "true", "no": "false", "on": "true", "off": "false"}
 
 
 def read_tree(path: Path, label: str) -> tuple[Mapping, list[Problem]]:
@@ -91,10 +105,13 @@ def parse_tree(text: str, label: str) -> tuple[Mapping, list[Problem]]:
     builder = _Builder(label)
     node = builder.build(text)
     if node is None:
-        raise RecipeError([Problem(Mark(label), "", "the file is empty", "rk recipes copy NAME gives one to begin with")])
+        hint = "rk recipes copy NAME gives one to begin with"
+        raise RecipeError([Problem(Mark(label), "", "the file is empty", hint)])
+    if isinstance(node, Scalar) and node.value is BROKEN:
+        raise RecipeError(builder.problems)
     if not isinstance(node, Mapping):
         message = f"a recipe is a mapping of keys, this is {describe(node)}"
-        raise RecipeError([*builder.problems, Problem(node.mark, "", message)])
+        raise RecipeError([*builder.problems, Problem(node.mark, "", message, "begin with the line rk: 1")])
     return node, builder.problems
 
 
@@ -114,16 +131,21 @@ class _Builder:
     def build(self, text: str) -> Node | None:
         import yaml
 
+        text = text.removeprefix("\ufeff")
+        # The pattern takes 10 ms to compile: nearly every recipe is printable by Python's own, stricter notion.
+        doubtful = not text.translate(_LAYOUT).isprintable()
+        if doubtful and (found := re.search(_UNPRINTABLE, text)) is not None:
+            line, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
+            message = f"not valid YAML: the character {found[0]!r} is not allowed"
+            raise RecipeError([Problem(self.fixed or Mark(self.label, line, column), "", message)])
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
             return self._assemble(yaml.parse(text, Loader=loader))
         except yaml.MarkedYAMLError as error:
             place = error.problem_mark or error.context_mark
-            mark = self._mark(place) if place else Mark(self.label)
-            raise RecipeError([*self.problems, Problem(mark, "", f"not valid YAML: {error.problem}", _yaml_hint(error))])
-        except yaml.YAMLError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise RecipeError([Problem(Mark(self.label), "", f"not valid YAML: {reason}")]) from None
+            mark = self._mark(place) if place else self.fixed or Mark(self.label)
+            problem = Problem(mark, "", f"not valid YAML: {error.problem}", _yaml_hint(error, text))
+            raise RecipeError([*self.problems, problem]) from None
 
     def _mark(self, at: Any) -> Mark:
         return self.fixed or Mark(self.label, at.line + 1, at.column + 1)
@@ -137,6 +159,7 @@ class _Builder:
 
         root: Node | None = None
         open_nodes: list[tuple[Node, list[Scalar]]] = []  # with the pending key of a mapping, if any
+        tagged: list[Node] = []
 
         def place(node: Node) -> None:
             nonlocal root
@@ -156,40 +179,49 @@ class _Builder:
         for event in events:
             if isinstance(event, yaml.AliasEvent):
                 mark = self._mark(event.start_mark)
-                self._problem(mark, f"alias *{event.anchor}: aliases are not used in recipes", "use extends, or repeat it")
-                place(Scalar(None, mark))
+                if not (open_nodes and any(key.raw == "<<" for key in open_nodes[-1][1])):  # << is a mistake already
+                    message = f"alias *{event.anchor}: aliases are not used in recipes"
+                    self._problem(mark, message, "use extends, or repeat it")
+                place(Scalar(BROKEN, mark))
             elif isinstance(event, yaml.ScalarEvent):
                 place(self._scalar(event))
             elif isinstance(event, yaml.CollectionStartEvent):
                 mark = self._mark(event.start_mark)
-                self._refuse_tag(event, mark)
                 if len(open_nodes) >= MAX_DEPTH:
                     raise RecipeError([*self.problems, Problem(mark, "", f"nested deeper than {MAX_DEPTH} levels")])
                 is_list = isinstance(event, yaml.SequenceStartEvent)
                 open_nodes.append((Sequence([], mark) if is_list else Mapping({}, mark, {}), []))
+                if self._refuse_tag(event, mark):
+                    tagged.append(open_nodes[-1][0])
             elif isinstance(event, yaml.CollectionEndEvent):
                 node, _ = open_nodes.pop()
-                place(node)
+                place(Scalar(BROKEN, node.mark) if any(node is t for t in tagged) else node)
         return root
 
-    def _refuse_tag(self, event: Any, mark: Mark) -> None:
-        if event.tag is not None and event.tag != "!":
-            self._problem(mark, f"tag {event.tag}: tags are not used in recipes", "a recipe never runs code")
+    def _refuse_tag(self, event: Any, mark: Mark) -> bool:
+        if event.tag is None:
+            return False
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        self._problem(mark, f"tag {tag}: tags are not used in recipes", "a recipe never runs code")
+        return True
 
     def _key(self, node: Node) -> Scalar:
-        if isinstance(node, Scalar) and isinstance(node.value, str):
+        if not isinstance(node, Scalar):
+            self._problem(node.mark, f"a key must be a string, this is {describe(node)}")
+            return Scalar(BROKEN, node.mark)
+        if node.raw == "<<" and not node.quoted:
+            self._problem(node.mark, "merge keys are not used in recipes", "use extends, or repeat it")
+        elif node.value is not BROKEN and not isinstance(node.value, str):
+            message = f"a key must be a string, this is {describe(node)}"
+            self._problem(node.mark, message, f'write "{node.raw}" in quotes')
+        else:
             return node
-        if isinstance(node, Scalar):
-            if node.raw != "<<":
-                self._problem(node.mark, f"the key {node.raw or 'null'!r} is not a string", "quote it")
-            return Scalar(node.raw, node.mark, node.raw)
-        self._problem(node.mark, "a key must be a string")
-        return Scalar("", node.mark)
+        return Scalar(BROKEN, node.mark, node.raw)
 
     def _add(self, parent: Mapping, key: Scalar, node: Node) -> None:
-        if key.value == "<<":
-            self._problem(key.mark, "merge keys are not used in recipes", "use extends, or repeat it")
-        elif key.value in parent.items:
+        if key.value is BROKEN:
+            return
+        if key.value in parent.items:
             first = parent.mark_of(key.value)
             self._problem(key.mark, f"the key is given twice; first at {first}", "keep one of them", key=key.value)
         else:
@@ -197,9 +229,10 @@ class _Builder:
 
     def _scalar(self, event: Any) -> Scalar:
         mark, raw = self._mark(event.start_mark), event.value
-        self._refuse_tag(event, mark)
-        if event.style or not event.implicit[0]:
-            return Scalar(raw, mark, raw)
+        if self._refuse_tag(event, mark):
+            return Scalar(BROKEN, mark, raw)
+        if event.style:
+            return Scalar(raw, mark, raw, quoted=True)
         return Scalar(self._plain(raw, mark), mark, raw)
 
     def _plain(self, raw: str, mark: Mark) -> Any:
@@ -211,34 +244,51 @@ class _Builder:
         if lower in _SWITCHES:
             hint = f'write {_SWITCHES[lower]}, or "{raw}" in quotes if you mean the word'
             self._problem(mark, f"{raw} means different things to different YAML readers", hint)
-            return _SWITCHES[lower] == "true"
+            return BROKEN
         if _INT.fullmatch(raw):
             return self._integer(raw, mark)
-        if re.fullmatch(r"[-+]?0[0-9_]+", raw):
-            plain = raw.replace("_", "").lstrip("+0") or "0"
+        if (padded := _PADDED.fullmatch(raw)) is not None:
+            plain = padded[1].rstrip("+") + (raw.replace("_", "").lstrip("-+0") or "0")
             self._problem(mark, f"{raw} begins with a zero, which some YAML readers take for octal", f"write {plain}")
-            return 0
+            return BROKEN
         if lower in _SPECIAL:
             return _SPECIAL[lower]
-        if _FLOAT.fullmatch(raw):
-            return float(raw.replace("_", ""))
-        return raw
+        if not _FLOAT.fullmatch(raw):
+            return raw
+        value = float(raw.replace("_", ""))
+        if value in _SPECIAL.values():
+            self._problem(mark, f"{raw} is too large for a float", "write .inf for infinity")
+            return BROKEN
+        return value
 
     def _integer(self, raw: str, mark: Mark) -> int:
         try:
             return int(raw.replace("_", ""))
         except ValueError:  # thousands of digits: Python refuses to convert them
             self._problem(mark, "a number with too many digits")
-            return 0
+            return BROKEN
 
 
-def _yaml_hint(error: Any) -> str | None:
-    problem = error.problem or ""
-    if "\\t" in problem or "'\t'" in problem:
+def _yaml_hint(error: Any, text: str) -> str | None:
+    """Says what the words of the YAML reader leave out."""
+    at = error.problem_mark
+    lines = text.splitlines()
+    rest = lines[at.line][at.column :] if at is not None and at.line < len(lines) else ""
+    if rest.startswith("\t"):
         return "indent with spaces, not tabs"
-    if "mapping values are not allowed" in problem:
+    if "cannot start any token" in error.problem:
+        return f"put a text that begins with {rest[:1]} in quotes"
+    if "mapping values are not allowed" in error.problem:
         return "a colon followed by a space begins a value: put the text in quotes"
-    return error.context
+    begin = error.context_mark
+    if begin is None:
+        return error.context
+    return f"{error.context} that begins at line {begin.line + 1}, column {begin.column + 1}"
+
+
+def is_number(text: str) -> bool:
+    """Whether `text`, written without quotes, is a number."""
+    return bool(_INT.fullmatch(text) or _FLOAT.fullmatch(text) or text in _SPECIAL)
 
 
 def describe(node: Node) -> str:
@@ -247,5 +297,8 @@ def describe(node: Node) -> str:
         return "a mapping"
     if isinstance(node, Sequence):
         return "a list"
-    kinds = {bool: "a bool", int: "an int", float: "a float", str: "a string", type(None): "null"}
-    return f"{kinds[type(node.value)]} ({node.raw!r})" if node.raw and node.value is not None else kinds[type(node.value)]
+    if node.value is None:
+        return "null"
+    kinds = {bool: "a bool", int: "an int", float: "a float", str: "a string"}
+    shown = node.raw if len(node.raw) <= MAX_SHOWN else f"{node.raw[:MAX_SHOWN]}..."
+    return f"{kinds.get(type(node.value), 'a value')} ({shown!r})"

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from rk.static.source import Module, Ref, StaticError, dotted_name, load_module
+from rk.record import record
+from rk.static.source import Module, Ref, StaticError, dotted_name, load_module, unquoted
 from rk.static.types import Type, parse_type
 
 __all__ = ["ClassInfo", "Field", "StaticError", "load_class", "typed_dict"]
 
-_EMPTY_CONSTRUCTORS = {"builtins.object", "torch.nn.Module", "typing.Protocol", "typing.Generic", "abc.ABC"}
+_EMPTY_CONSTRUCTORS = {
+    "builtins.object", "torch.nn.Module", "typing.Protocol", "typing_extensions.Protocol", "typing.Generic", "abc.ABC",
+}  # fmt: skip
+_MODULE_MEMBERS = {
+    "apply", "buffers", "children", "eval", "forward", "get_buffer", "get_parameter", "get_submodule",
+    "load_state_dict", "modules", "named_buffers", "named_children", "named_modules", "named_parameters",
+    "parameters", "requires_grad_", "state_dict", "to", "train", "training", "zero_grad",
+}  # fmt: skip
+"""Members that every ``torch.nn.Module`` brings, as far as a capability may ask for them."""
+_REGISTERING = ("register_buffer", "register_parameter", "register_module", "add_module")
 
 
-@dataclass(frozen=True)
+@record
 class ClassInfo:
     """A class and the module that it stands in."""
 
@@ -33,19 +42,27 @@ class ClassInfo:
         for base in self.node.bases:
             node = base.value if isinstance(base, ast.Subscript) else base
             name = dotted_name(node)
-            yield self.module.resolve(name) if name else Ref(ast.unparse(base))
+            yield self.module.definition(name) if name else Ref(ast.unparse(base))
 
-    def mro(self, _seen: tuple[str, ...] = ()) -> Iterator[ClassInfo]:
-        """Yields the class and those of its bases whose source can be followed, nearest first."""
-        if self.dotted in _seen:
+    def mro(self) -> list[ClassInfo]:
+        """Returns the class and those of its bases whose source can be followed, in Python's order."""
+        order: list[ClassInfo] = []
+        for each in self._ancestors(()):  # depth first; a base shared by several comes after the last of them
+            if each in order:
+                order.remove(each)
+            order.append(each)
+        return order
+
+    def _ancestors(self, seen: tuple[str, ...]) -> Iterator[ClassInfo]:
+        if self.dotted in seen:
             return
         yield self
         for base in self.bases():
             if isinstance(base.node, ast.ClassDef):
-                yield from ClassInfo(base.module, base.node).mro((*_seen, self.dotted))
+                yield from ClassInfo(base.module, base.node)._ancestors((*seen, self.dotted))
 
     def implementations(self) -> Iterator[ClassInfo]:
-        """Yields `mro` without the protocols, whose empty bodies implement nothing."""
+        """Yields `mro` without the host's protocols, whose empty bodies implement nothing."""
         for info in self.mro():
             if info.module.name != "rk.protocols" or self.module.name == "rk.protocols":
                 yield info
@@ -55,7 +72,7 @@ class ClassInfo:
         for info in self.mro():
             yield info.dotted
             for base in info.bases():
-                if base.node is None:
+                if not isinstance(base.node, ast.ClassDef):
                     yield base.dotted
 
     def inherits(self, *dotted: str) -> bool:
@@ -63,10 +80,8 @@ class ClassInfo:
 
     def opaque_bases(self) -> list[str]:
         """Returns bases that cannot be looked into and may bring members or a constructor."""
-        return [name for name in self.lineage() if name.split(".")[0] != "rk" and self._is_opaque(name)]
-
-    def _is_opaque(self, name: str) -> bool:
-        return name not in _EMPTY_CONSTRUCTORS and all(name != info.dotted for info in self.mro())
+        known = {info.dotted for info in self.mro()} | _EMPTY_CONSTRUCTORS
+        return [name for name in self.lineage() if name not in known]
 
     def find(self, name: str) -> tuple[ClassInfo, ast.FunctionDef] | None:
         """Returns the method `name` and the class that defines it."""
@@ -77,7 +92,14 @@ class ClassInfo:
         return None
 
     def is_dataclass(self) -> bool:
-        return any("dataclass" in ast.unparse(d) for d in self.node.decorator_list)
+        """Whether ``@dataclass`` writes the constructor."""
+        for decorator in self.node.decorator_list:
+            call = decorator if isinstance(decorator, ast.Call) else None
+            name = dotted_name(call.func if call else decorator)
+            if name and self.module.resolve(name).dotted == "dataclasses.dataclass":
+                settings = call.keywords if call else []
+                return not any(k.arg == "init" and ast.unparse(k.value) == "False" for k in settings)
+        return False
 
     def members(self) -> set[str]:
         """Returns the public names that instances have, as far as the source tells."""
@@ -91,6 +113,8 @@ class ClassInfo:
                         names |= {t.id for t in targets if isinstance(t, ast.Name)}
                 if isinstance(statement, ast.FunctionDef):
                     names |= set(_self_attributes(statement))
+        if self.inherits("torch.nn.Module"):
+            names |= _MODULE_MEMBERS
         return {n for n in names if not n.startswith("_")}
 
     def facts(self) -> dict[str, Type]:
@@ -122,23 +146,28 @@ def _is_property(node: ast.FunctionDef) -> bool:
 
 
 def _self_attributes(function: ast.FunctionDef) -> Iterator[str]:
+    """Yields what a method sets on ``self``, buffers and submodules registered by name included."""
     for node in ast.walk(function):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if isinstance(node.value, ast.Name) and node.value.id == "self":
-                yield node.attr
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                yield name
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="self"), attr=call), args=[ast.Constant(value=name), *_]
+            ) if call in _REGISTERING:
+                yield str(name)
 
 
 def load_class(target: str) -> ClassInfo:
-    """Reads the class or function-like target ``package.module:Class``. Raises `StaticError`."""
+    """Reads the class ``package.module:Class``. Raises `StaticError`."""
     module_name, _, name = target.partition(":")
     module = load_module(module_name)
-    ref = module.resolve(name)
+    ref = module.definition(name)
     if not isinstance(ref.node, ast.ClassDef):
         raise StaticError(f"{module.path} defines no class {name}")
     return ClassInfo(ref.module, ref.node)
 
 
-@dataclass(frozen=True)
+@record
 class Field:
     """A field of a TypedDict: its type, whether it is always there, and the class that declares it."""
 
@@ -148,16 +177,15 @@ class Field:
 
 def typed_dict(module: Module, annotation: ast.AST | None) -> dict[str, Field] | None:
     """Returns the fields of the TypedDict that `annotation` names (possibly ``X | None``), or None if it is none."""
-    match annotation:
-        case ast.Constant(value=str(text)):
-            try:
-                return typed_dict(module, ast.parse(text, mode="eval").body)
-            except SyntaxError:
-                return None
+    match unquoted(annotation):
         case ast.BinOp(op=ast.BitOr(), left=left, right=right):
-            return typed_dict(module, left) or typed_dict(module, right)
-        case ast.Name() | ast.Attribute():
-            ref = module.resolve(dotted_name(annotation) or "")
+            found = typed_dict(module, left)
+            return typed_dict(module, right) if found is None else found
+        case ast.Subscript(value=wrapper, slice=inner):
+            if module.resolve(dotted_name(wrapper) or "").dotted == "typing.Optional":
+                return typed_dict(module, inner)
+        case ast.Name() | ast.Attribute() as name:
+            ref = module.definition(dotted_name(name) or "")
             if isinstance(ref.node, ast.ClassDef):
                 info = ClassInfo(ref.module, ref.node)
                 if info.inherits("typing.TypedDict", "typing_extensions.TypedDict"):
@@ -167,11 +195,11 @@ def typed_dict(module: Module, annotation: ast.AST | None) -> dict[str, Field] |
 
 def _fields(info: ClassInfo) -> dict[str, Field]:
     fields: dict[str, Field] = {}
-    for each in reversed(list(info.mro())):
+    for each in reversed(info.mro()):
         total = not any(k.arg == "total" and ast.unparse(k.value) == "False" for k in each.node.keywords)
         for statement in each.node.body:
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                annotation, required = statement.annotation, total
+                annotation, required = unquoted(statement.annotation), total
                 if isinstance(annotation, ast.Subscript):
                     wrapper = (dotted_name(annotation.value) or "").rpartition(".")[2]
                     if wrapper in ("NotRequired", "Required"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from typing import Any
 
+from rk.record import record
 from rk.static.classes import ClassInfo, Field, typed_dict
-from rk.static.source import Module, StaticError
-from rk.static.types import ComponentType, DecodeType, NONE, Type, UnionType, literal, parse_type
+from rk.static.source import Module, StaticError, dotted_name, unquoted
+from rk.static.types import NONE, ComponentType, Type, UnionType, literal, parse_type, undecoded
 
 
 class _Required:
@@ -20,7 +20,7 @@ REQUIRED: Any = _Required()
 """The default of a parameter that has none."""
 
 
-@dataclass(frozen=True)
+@record
 class Param:
     """One parameter. `default` is a Python value, `REQUIRED`, or an `Unreadable` expression."""
 
@@ -44,7 +44,7 @@ class Param:
         return next((o for o in options if isinstance(o, ComponentType)), None)
 
 
-@dataclass(frozen=True)
+@record
 class Signature:
     """The parameters of a constructor or method and the TypedDict that it returns."""
 
@@ -53,7 +53,10 @@ class Signature:
     node: ast.FunctionDef | ast.ClassDef
 
     def __getitem__(self, name: str) -> Param:
-        return next(p for p in self.params if p.name == name)
+        found = next((p for p in self.params if p.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def __contains__(self, name: str) -> bool:
         return any(p.name == name for p in self.params)
@@ -62,13 +65,19 @@ class Signature:
     def names(self) -> list[str]:
         return [p.name for p in self.params]
 
+    @property
+    def hides(self) -> bool:
+        """Whether it takes more than it names: ``*args`` or ``**kwargs``."""
+        arguments = getattr(self.node, "args", None)
+        return arguments is not None and (arguments.vararg or arguments.kwarg) is not None
+
     def returns(self) -> dict[str, Field] | None:
         """Returns the fields of the TypedDict in the return annotation, or None."""
         return typed_dict(self.module, getattr(self.node, "returns", None))
 
     def may_return_none(self) -> bool:
         annotation = getattr(self.node, "returns", None)
-        parsed = parse_type(self.module, annotation) if annotation is not None else NONE
+        parsed = NONE if annotation is None else parse_type(self.module, annotation)
         return parsed is NONE or (isinstance(parsed, UnionType) and NONE in parsed.options)
 
 
@@ -76,54 +85,60 @@ def constructor(info: ClassInfo) -> Signature:
     """Reads the parameters of a component's constructor.
 
     Raises:
-        StaticError: For ``*args`` or ``**kwargs``, a parameter called ``name``, or a constructor that is inherited from
-            code that is not read (torch's).
+        StaticError: For ``*args`` or ``**kwargs``, a positional-only parameter, one called ``name``, or a constructor
+            that is inherited from code that is not read (torch's).
     """
     for each in info.implementations():
-        if each.is_dataclass():
-            return _dataclass(each)
         found = next((s for s in each.node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"), None)
-        if found is not None:
-            signature = _function(each.module, found, drop_first=True)
-            _refuse_hidden(info, found)
-            return signature
+        if found is None and not each.is_dataclass():
+            continue
+        signature = _dataclass(each) if found is None else _function(each.module, found, drop_first=True)
+        _refuse_hidden(info, signature)
+        return signature
     if opaque := info.opaque_bases():
-        raise StaticError(f"{info.dotted} inherits its constructor from {opaque[0]}; write one with annotated parameters")
+        raise StaticError(f"{info.dotted} inherits its constructor from {opaque[0]}; write one with annotations")
     return Signature((), info.module, info.node)
 
 
-def _refuse_hidden(info: ClassInfo, node: ast.FunctionDef) -> None:
-    if node.args.vararg or node.args.kwarg:
+def _refuse_hidden(info: ClassInfo, signature: Signature) -> None:
+    """Refuses what a recipe could not give by name."""
+    if signature.hides:
         raise StaticError(f"{info.dotted}.__init__ takes *args or **kwargs, which hide its parameters")
-    if any(a.arg == "name" for a in (*node.args.args, *node.args.kwonlyargs)):
+    if isinstance(signature.node, ast.FunctionDef) and len(signature.node.args.posonlyargs) > 1:
+        raise StaticError(f"{info.dotted}.__init__ has positional-only parameters, which a recipe cannot give")
+    if "name" in signature:
         raise StaticError(f"{info.dotted}.__init__ has a parameter 'name', which recipes use for the component")
 
 
 def _dataclass(info: ClassInfo) -> Signature:
     fields: dict[str, Param] = {}
-    for each in reversed(list(info.mro())):
-        if not each.is_dataclass():
-            continue
-        for statement in each.node.body:
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                name = statement.target.id
-                if "ClassVar" in ast.unparse(statement.annotation):
-                    continue
-                fields[name] = _param(each.module, name, statement.annotation, _field_default(statement.value))
+    for each in reversed(info.mro()):
+        for statement in each.node.body if each.is_dataclass() else ():
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name)):
+                    if (param := _dataclass_field(each.module, name, statement)) is not None:
+                        fields[name] = param
     return Signature(tuple(fields.values()), info.module, info.node)
 
 
-def _field_default(value: ast.expr | None) -> ast.expr | None:
-    """Sees through ``field(default=...)`` and ``field(default_factory=list)``."""
-    if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field"):
-        for keyword in value.keywords:
-            if keyword.arg == "default":
-                return keyword.value
-            if keyword.arg == "default_factory":
-                empty = {"list": "[]", "dict": "{}", "tuple": "()"}.get(ast.unparse(keyword.value))
-                return ast.parse(empty, mode="eval").body if empty else keyword.value
+def _dataclass_field(module: Module, name: str, statement: ast.AnnAssign) -> Param | None:
+    """Reads one field; None for what is no parameter: class variables, ``KW_ONLY``, ``field(init=False)``."""
+    annotation, default = unquoted(statement.annotation), statement.value
+    outer = dotted_name(annotation.value if isinstance(annotation, ast.Subscript) else annotation)
+    if outer and module.resolve(outer).dotted in ("typing.ClassVar", "dataclasses.KW_ONLY"):
         return None
-    return value
+    if isinstance(default, ast.Call) and module.resolve(dotted_name(default.func) or "").dotted == "dataclasses.field":
+        settings = {k.arg: k.value for k in default.keywords}
+        if "init" in settings and literal(module, settings["init"]) is False:
+            return None
+        default = settings.get("default") or _made_by(settings.get("default_factory"))
+    return _param(module, name, annotation, default)
+
+
+def _made_by(factory: ast.expr | None) -> ast.expr | None:
+    """Returns what a ``default_factory`` makes, where its name tells."""
+    empty = {"list": "[]", "dict": "{}", "tuple": "()"}.get(ast.unparse(factory)) if factory is not None else None
+    return ast.parse(empty, mode="eval").body if empty else factory
 
 
 def method(info: ClassInfo, name: str) -> Signature | None:
@@ -150,7 +165,6 @@ def _is_static(node: ast.FunctionDef) -> bool:
 
 
 def _param(module: Module, name: str, annotation: ast.AST | None, default: ast.expr | None) -> Param:
-    parsed = parse_type(module, annotation)
-    decode = isinstance(parsed, DecodeType)
+    type_, decode = undecoded(parse_type(module, annotation))
     value = REQUIRED if default is None else literal(module, default)
-    return Param(name, parsed.base if decode else parsed, value, decode)
+    return Param(name, type_, value, decode)

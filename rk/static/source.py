@@ -8,18 +8,23 @@ import functools
 import importlib.util
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from rk.errors import UserError
+from rk.record import record
 
 OPAQUE = sys.stdlib_module_names | {"torch", "numpy", "jaxtyping", "annotated_types", "typing_extensions", "lightning"}
 """Top-level packages that are never looked into: a name in them is known by its dotted path."""
 
+MAX_STEPS = 50
+"""Names that are followed for one name; more means that they lead in a circle."""
 
-class StaticError(Exception):
+
+class StaticError(UserError):
     """A component that cannot be read from its source; the message names module and cause."""
 
 
-@dataclass(frozen=True)
+@record
 class Ref:
     """Where a name leads: its canonical dotted path, and its definition where the source was followed."""
 
@@ -36,10 +41,11 @@ class Module:
         self.path = path
         try:
             self.tree = ast.parse(path.read_bytes(), filename=str(path))
-        except (SyntaxError, ValueError, OSError) as error:
+        except (SyntaxError, ValueError, OSError, RecursionError) as error:
             raise StaticError(f"{path}: {error}") from None
         self.is_package = path.name == "__init__.py"
         self.names: dict[str, ast.AST | str] = {}
+        self.stars: list[str] = []
         for statement in _top_level(self.tree.body):
             self._bind(statement)
 
@@ -52,7 +58,10 @@ class Module:
             case ast.ImportFrom():
                 origin = self._origin(statement)
                 for alias in statement.names:
-                    self.names[alias.asname or alias.name] = f"{origin}.{alias.name}"
+                    if alias.name == "*":
+                        self.stars.append(origin)
+                    else:
+                        self.names[alias.asname or alias.name] = f"{origin}.{alias.name}"
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 self.names[statement.name] = statement
             case ast.Assign(targets=[ast.Name(id=name)]):
@@ -68,8 +77,18 @@ class Module:
         return ".".join([*base, statement.module] if statement.module else base)
 
     def resolve(self, dotted: str) -> Ref:
-        """Follows `dotted`, as written in this module, to its definition."""
+        """Follows `dotted`, as written in this module, to the statement that binds it."""
         return _follow(self, dotted, frozenset())
+
+    def definition(self, dotted: str) -> Ref:
+        """Follows `dotted` as `resolve` does, and through assignments of one name to another (``Base = nn.Module``)."""
+        ref = self.resolve(dotted)
+        for _ in range(MAX_STEPS):
+            alias = dotted_name(assigned_value(ref.node))
+            if alias is None:
+                break
+            ref = ref.module.resolve(alias)
+        return ref
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -89,17 +108,21 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _follow(module: Module, dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
     head, _, rest = dotted.partition(".")
-    if (module.name, dotted) in seen:
-        return Ref(f"{module.name}.{dotted}")
+    here = Ref(f"{module.name}.{dotted}")
+    if (module.name, dotted) in seen or len(seen) > MAX_STEPS:
+        return here
     seen |= {(module.name, dotted)}
     bound = module.names.get(head)
+    if isinstance(bound, str):
+        return _locate(f"{bound}.{rest}" if rest else bound, seen)
     if bound is None:
-        return Ref(f"builtins.{dotted}") if hasattr(builtins, head) else Ref(f"{module.name}.{dotted}")
-    if not isinstance(bound, str):
-        if rest and isinstance(bound, ast.ClassDef):
-            return Ref(f"{module.name}.{dotted}")
-        return Ref(f"{module.name}.{head}", module, bound)
-    return _locate(f"{bound}.{rest}" if rest else bound, seen)
+        starred = (_locate(f"{star}.{dotted}", seen) for star in module.stars)
+        found = next((ref for ref in starred if ref.node is not None), None)
+        return found or (Ref(f"builtins.{dotted}") if hasattr(builtins, head) else here)
+    if rest:
+        alias = dotted_name(assigned_value(bound))
+        return _follow(module, f"{alias}.{rest}", seen) if alias else here
+    return Ref(here.dotted, module, bound)
 
 
 def _locate(dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
@@ -130,7 +153,7 @@ def find_source(name: str) -> Path | None:
         return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
     for root in spec.submodule_search_locations or ():
         base = Path(root, *rest)
-        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        for candidate in (base / "__init__.py", base.with_suffix(".py")):  # as Python's import: the package first
             if candidate.is_file():
                 return candidate
     return None
@@ -145,7 +168,22 @@ def load_module(name: str) -> Module:
     return Module(name, path)
 
 
-def dotted_name(node: ast.AST) -> str | None:
+def assigned_value(node: ast.AST | None) -> ast.expr | None:
+    """Returns the right side of an assignment, else None."""
+    return node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+
+
+def unquoted(node: ast.AST | None) -> ast.AST | None:
+    """Returns the expression in an annotation that is written as a string; any other node as it is."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            return ast.parse(node.value.strip(), mode="eval").body
+        except (SyntaxError, ValueError):
+            return node
+    return node
+
+
+def dotted_name(node: ast.AST | None) -> str | None:
     """Returns ``a.b.c`` for a chain of attributes, else None."""
     match node:
         case ast.Name(id=name):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from rk.hookspecs import HOOK_OF_KIND
-from rk.static.source import Module, Ref, dotted_name
+from rk.record import record
+from rk.static.source import MAX_STEPS, Module, Ref, assigned_value, dotted_name, unquoted
 
 
-@dataclass(frozen=True)
+@record
 class Type:
     """An annotation that recipes cannot express: such a parameter is filled by a fact or by the host."""
 
@@ -21,7 +20,15 @@ class Type:
         return self.text
 
 
-@dataclass(frozen=True)
+@record
+class ClassType(Type):
+    """Some class, which recipes cannot express either; as a Protocol, a trainer's ``setup`` may ask for it."""
+
+    protocol: Ref = Ref("")
+    _not_compared = ("protocol",)
+
+
+@record
 class Primitive(Type):
     """bool, int, float, str, None, path or any."""
 
@@ -29,17 +36,17 @@ class Primitive(Type):
 BOOL, INT, FLOAT, STR, NONE, PATH, ANY = map(Primitive, ("bool", "int", "float", "str", "null", "path", "any value"))
 
 
-@dataclass(frozen=True)
+@record
 class LiteralType(Type):
     """One of some values."""
 
     values: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
-        return " | ".join("null" if v is None else str(v) for v in self.values)
+        return " | ".join(map(word, self.values))
 
 
-@dataclass(frozen=True)
+@record
 class EnumType(Type):
     """A member of an enum, by its value (a string enum's) or its name; `members` maps that to the member's name."""
 
@@ -50,7 +57,7 @@ class EnumType(Type):
         return " | ".join(key for key, _ in self.members)
 
 
-@dataclass(frozen=True)
+@record
 class UnionType(Type):
     """Any one of several types."""
 
@@ -60,7 +67,7 @@ class UnionType(Type):
         return " | ".join(map(str, self.options))
 
 
-@dataclass(frozen=True)
+@record
 class ListType(Type):
     """A list whose items are of one type."""
 
@@ -70,7 +77,7 @@ class ListType(Type):
         return f"list of {self.item}"
 
 
-@dataclass(frozen=True)
+@record
 class TupleType(Type):
     """A list of fixed length with a type for each place; with `variadic`, of any length and one type."""
 
@@ -81,7 +88,7 @@ class TupleType(Type):
         return f"list of {self.items[0]}" if self.variadic else f"[{', '.join(map(str, self.items))}]"
 
 
-@dataclass(frozen=True)
+@record
 class DictType(Type):
     """A mapping from strings to one type."""
 
@@ -91,7 +98,7 @@ class DictType(Type):
         return f"mapping to {self.value}"
 
 
-@dataclass(frozen=True)
+@record
 class BoundedType(Type):
     """A type with literal bounds, ``Annotated[int, Ge(1)]``; a bound is (operator, number)."""
 
@@ -102,19 +109,20 @@ class BoundedType(Type):
         return f"{self.base} {' and '.join(f'{op} {number:g}' for op, number in self.bounds)}"
 
 
-@dataclass(frozen=True)
+@record
 class ComponentType(Type):
     """A component of a kind, ``{name: ..., ...}``; `protocol` is the Protocol that it is annotated with."""
 
     kind: str = ""
-    protocol: Ref = field(default=Ref(""), compare=False)
+    protocol: Ref = Ref("")
+    _not_compared = ("protocol",)
     factory: bool = False
 
     def __str__(self) -> str:
         return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
 
-@dataclass(frozen=True)
+@record
 class RunType(Type):
     """A finished run, by its folder."""
 
@@ -122,7 +130,7 @@ class RunType(Type):
         return "a run folder"
 
 
-@dataclass(frozen=True)
+@record
 class TensorType(Type):
     """A jaxtyping annotation: the class of dtypes and the dimensions."""
 
@@ -133,11 +141,16 @@ class TensorType(Type):
         return f"{self.dtype}[{' '.join(self.dims)}]"
 
     @property
+    def fixed(self) -> list[str]:
+        """The dimensions that stand for one each."""
+        return [d for d in self.dims if d != "..." and not d.lstrip("#").startswith("*")]
+
+    @property
     def variadic(self) -> bool:
-        return any(d == "..." or d.lstrip("#").startswith("*") for d in self.dims)
+        return len(self.fixed) != len(self.dims)
 
 
-@dataclass(frozen=True)
+@record
 class DecodeType(Type):
     """A parameter without effect on weights."""
 
@@ -155,38 +168,47 @@ _BY_NAME = {
     "builtins.object": ANY,
     "typing.Any": ANY,
     "pathlib.Path": PATH,
-    "builtins.list": ListType(),
-    "builtins.dict": DictType(),
     "builtins.tuple": TupleType(items=(ANY,), variadic=True),
+    "typing.Tuple": TupleType(items=(ANY,), variadic=True),
 }
 _LISTS = {"builtins.list", "typing.List", "typing.Sequence", "collections.abc.Sequence"}
 _DICTS = {"builtins.dict", "typing.Dict", "typing.Mapping", "collections.abc.Mapping"}
-_BOUNDS = {"Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<", "MultipleOf": "multiple of", "MinLen": "length >="}
+_BY_NAME |= {name: ListType() for name in _LISTS} | {name: DictType() for name in _DICTS}
+_TRANSPARENT = {"typing.ClassVar", "typing.Final", "dataclasses.InitVar"}
+_BOUNDS = {
+    "Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<", "ge": ">=", "gt": ">", "le": "<=", "lt": "<",
+    "MultipleOf": "multiple of", "MinLen": "length >=", "MaxLen": "length <=",
+}  # fmt: skip
+"""Bounds of annotated_types -> operator; in lower case, the keywords of its ``Interval``."""
 _KIND_OF_PROTOCOL = {f"rk.protocols.{kind.capitalize()}": kind for kind in HOOK_OF_KIND}
 
 
-def parse_type(module: Module, node: ast.AST | None) -> Type:
-    """Reads the annotation `node`, written in `module`."""
+def parse_type(module: Module, node: ast.AST | None, seen: frozenset[str] = frozenset()) -> Type:
+    """Reads the annotation `node`, written in `module`.
+
+    Args:
+        module: Where the names in it are looked up.
+        node: The annotation.
+        seen: Aliases that are being read: one that names itself is no type that a recipe can express.
+    """
+    node = unquoted(node)
     match node:
         case None:
             return ANY
         case ast.Constant(value=None):
             return NONE
         case ast.Constant(value=str(text)):
-            try:
-                return parse_type(module, ast.parse(text, mode="eval").body)
-            except SyntaxError:
-                return Type(text)
+            return Type(text)
         case ast.BinOp(op=ast.BitOr(), left=left, right=right):
-            return _union([parse_type(module, left), parse_type(module, right)])
+            return _union([parse_type(module, left, seen), parse_type(module, right, seen)])
         case ast.Subscript(value=value, slice=inner):
-            return _subscript(module, value, inner, ast.unparse(node))
+            return _subscript(module, value, inner, ast.unparse(node), seen)
         case ast.Name() | ast.Attribute():
-            return _named(module, dotted_name(node) or ast.unparse(node))
+            return _named(module, dotted_name(node) or ast.unparse(node), seen)
     return Type(ast.unparse(node))
 
 
-def _named(module: Module, dotted: str) -> Type:
+def _named(module: Module, dotted: str, seen: frozenset[str]) -> Type:
     ref = module.resolve(dotted)
     if ref.dotted in _BY_NAME:
         return _BY_NAME[ref.dotted]
@@ -198,10 +220,10 @@ def _named(module: Module, dotted: str) -> Type:
         info = ClassInfo(ref.module, ref.node)
         if kind := kind_of(info):
             return ComponentType(kind=kind, protocol=ref)
-        if info.inherits("enum.Enum", "enum.StrEnum", "enum.IntEnum"):
-            return _enum(ref)
-    if isinstance(ref.node, ast.Assign | ast.AnnAssign) and ref.node.value is not None:
-        return parse_type(ref.module, ref.node.value)
+        return _enum(info) or ClassType(text=dotted, protocol=ref)
+    alias = assigned_value(ref.node)
+    if alias is not None and ref.dotted not in seen:
+        return parse_type(ref.module, alias, seen | {ref.dotted})
     return Type(dotted)
 
 
@@ -210,43 +232,62 @@ def kind_of(info: Any) -> str | None:
     return next((_KIND_OF_PROTOCOL[name] for name in info.lineage() if name in _KIND_OF_PROTOCOL), None)
 
 
-def _enum(ref: Ref) -> EnumType:
+def _enum(info: Any) -> EnumType | None:
+    """Reads the class `info` as an enum; None when it is none."""
+    if not info.inherits("enum.Enum", "enum.StrEnum", "enum.IntEnum"):
+        return None
     members = []
-    for statement in ref.node.body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            name, value = statement.targets[0].id, statement.value
-            is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
-            members.append((value.value if is_text else name, name))
-    return EnumType(target=f"{ref.module.name}:{ref.node.name}", members=tuple(members))
+    for statement in info.node.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if not name.startswith("_"):
+                members.append((_enum_key(info, name, value), name))
+    return EnumType(target=f"{info.module.name}:{info.node.name}", members=tuple(members))
 
 
-def _subscript(module: Module, base: ast.AST, inner: ast.AST, text: str) -> Type:
+def _enum_key(info: Any, name: str, value: ast.expr) -> str:
+    """Returns what a recipe calls the member: its value where that is a string, else its name."""
+    match value:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.Call(func=func) if info.inherits("enum.StrEnum"):
+            if info.module.resolve(dotted_name(func) or "").dotted == "enum.auto":
+                return name.lower()
+    return name
+
+
+def _subscript(module: Module, base: ast.AST, inner: ast.AST, text: str, seen: frozenset[str]) -> Type:
     name = module.resolve(dotted_name(base) or "").dotted
     args = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+
+    def parse(node: ast.AST) -> Type:
+        return parse_type(module, node, seen)
+
     if name.startswith("jaxtyping."):
         dims = args[1].value if len(args) > 1 and isinstance(args[1], ast.Constant) else "..."
         return TensorType(dtype=name.rpartition(".")[2], dims=tuple(str(dims).split()))
     if name in ("typing.Literal", "typing_extensions.Literal"):
         return LiteralType(values=tuple(literal(module, a) for a in args))
     if name in ("typing.Annotated", "typing_extensions.Annotated"):
-        return _annotated(module, args)
+        return _annotated(module, parse(args[0]), args[1:])
+    if name in _TRANSPARENT:
+        return parse(args[0])
     if name == "typing.Optional":
-        return _union([parse_type(module, args[0]), NONE])
+        return _union([parse(args[0]), NONE])
     if name == "typing.Union":
-        return _union([parse_type(module, a) for a in args])
+        return _union([parse(a) for a in args])
     if name == "rk.protocols.Decode":
-        return DecodeType(base=parse_type(module, args[0]))
+        return DecodeType(base=parse(args[0]))
     if name == "rk.protocols.Factory":
-        made = parse_type(module, args[0])
+        made = parse(args[0])
         is_component = isinstance(made, ComponentType)
         return ComponentType(kind=made.kind, protocol=made.protocol, factory=True) if is_component else Type(text)
     if name in _LISTS:
-        return ListType(item=parse_type(module, args[0]))
+        return ListType(item=parse(args[0]))
     if name in _DICTS:
-        return DictType(value=parse_type(module, args[-1]))
+        return DictType(value=parse(args[-1]))
     if name in ("builtins.tuple", "typing.Tuple"):
         variadic = len(args) == 2 and isinstance(args[1], ast.Constant) and args[1].value is Ellipsis
-        return TupleType(items=tuple(parse_type(module, a) for a in (args[:1] if variadic else args)), variadic=variadic)
+        return TupleType(items=tuple(parse(a) for a in (args[:1] if variadic else args)), variadic=variadic)
     return Type(text)
 
 
@@ -259,21 +300,39 @@ def _union(types: list[Type]) -> Type:
     return options[0] if len(options) == 1 else UnionType(options=tuple(options))
 
 
-def _annotated(module: Module, args: list[ast.expr]) -> Type:
-    base = parse_type(module, args[0])
+def _annotated(module: Module, base: Type, extras: list[ast.expr]) -> Type:
     bounds = []
-    for extra in args[1:]:
+    for extra in extras:
         if isinstance(extra, ast.Call) and (name := dotted_name(extra.func)):
-            operator = _BOUNDS.get(module.resolve(name).dotted.rpartition(".")[2])
-            given = [*extra.args, *(k.value for k in extra.keywords)]
-            if operator and given:
-                number = literal(module, given[0])
-                if isinstance(number, int | float):
-                    bounds.append((operator, number))
+            marker = module.resolve(name).dotted.rpartition(".")[2]
+            given = [(k.arg if marker == "Interval" else marker, k.value) for k in extra.keywords]
+            for bound, value in [*((marker, a) for a in extra.args), *given]:
+                number = literal(module, value)
+                if bound in _BOUNDS and isinstance(number, int | float):
+                    bounds.append((_BOUNDS[bound], number))
     return BoundedType(base=base, bounds=tuple(bounds)) if bounds else base
 
 
-@dataclass(frozen=True)
+def word(value: Any) -> str:
+    """Returns a literal as a recipe writes it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def undecoded(type_: Type) -> tuple[Type, bool]:
+    """Returns the type without its `Decode` mark, and whether it had one (``Decode[int] | None`` has)."""
+    match type_:
+        case DecodeType(base=base):
+            return base, True
+        case BoundedType(base=DecodeType(base=base)):
+            return BoundedType(base=base, bounds=type_.bounds), True
+        case UnionType(options=options):
+            bare = [undecoded(option) for option in options]
+            if any(decode for _, decode in bare):
+                return _union([option for option, _ in bare]), True
+    return type_, False
+
+
+@record
 class Unreadable:
     """A default that is no literal; `text` is its source."""
 
@@ -283,22 +342,32 @@ class Unreadable:
         return self.text
 
 
-def literal(module: Module, node: ast.AST) -> Any:
+def literal(module: Module, node: ast.AST, _depth: int = 0) -> Any:
     """Evaluates a literal, or a name that leads to one; `Unreadable` for anything else."""
     try:
         return ast.literal_eval(node)
     except (ValueError, SyntaxError, TypeError):
         pass
-    dotted = dotted_name(node)
-    if dotted:
-        ref = module.resolve(dotted)
-        if isinstance(ref.node, ast.Assign | ast.AnnAssign) and ref.node.value is not node:
-            return literal(ref.module, ref.node.value)
-        owner, _, member = dotted.rpartition(".")
-        if owner and re.fullmatch(r"\w+", member):
-            holder = module.resolve(owner)
-            if isinstance(holder.node, ast.ClassDef):
-                for key, name in _enum(holder).members:
-                    if name == member:
-                        return key
-    return Unreadable(ast.unparse(node))
+    found = _named_value(module, dotted_name(node)) if _depth < MAX_STEPS else None
+    if found is None:
+        return Unreadable(ast.unparse(node))
+    return found if isinstance(found, str) else literal(*found, _depth + 1)
+
+
+def _named_value(module: Module, dotted: str | None) -> tuple[Module, ast.expr] | str | None:
+    """Returns the expression that a constant stands for, or what a recipe calls the enum member that it is."""
+    from rk.static.classes import ClassInfo
+
+    if dotted is None:
+        return None
+    owner, _, member = dotted.rpartition(".")
+    holder = module.definition(owner) if owner else None
+    if holder is not None and isinstance(holder.node, ast.ClassDef):
+        info = ClassInfo(holder.module, holder.node)
+        if enum := _enum(info):
+            return next((key for key, name in enum.members if name == member), None)
+        assigned = info.assigned(member)
+        return (assigned[0].module, assigned[1]) if assigned else None
+    ref = module.resolve(dotted)
+    value = assigned_value(ref.node)
+    return (ref.module, value) if value is not None else None

@@ -1,0 +1,592 @@
+"""Signatures read from source: what an annotated constructor means to a recipe, without importing it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+
+import pytest
+import torch
+
+from rk.catalog import Catalog
+from rk.plugins import Plugins
+from rk.static import ClassInfo, StaticError, constructor, load_class, method
+from rk.static.classes import _MODULE_MEMBERS
+from rk.static.compare import assignable, mismatch
+from rk.static.signature import REQUIRED
+from rk.static.types import ComponentType, EnumType, TensorType, TupleType, Unreadable, parse_type
+
+HEAD = """
+from __future__ import annotations
+import enum
+import dataclasses
+import pathlib
+import typing as t
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, InitVar, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, List, Literal, Optional, TypeAlias, Union
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf
+import annotated_types as at
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+import torch
+import rk
+from rk import Decode, Factory, Loss, Model, Schedule, SequenceLayer
+"""
+
+
+@pytest.fixture
+def read(workshop):
+    """Reads class ``C`` of a module that begins with `HEAD`."""
+
+    def call(source: str, **modules: str) -> ClassInfo:
+        import textwrap
+
+        package = workshop.package(HEAD + textwrap.dedent(source), **modules)
+        return load_class(f"{package}:C")
+
+    return call
+
+
+def takes(info: ClassInfo) -> dict[str, str]:
+    """Returns parameter -> type, as a recipe's user is told."""
+    return {p.name: str(p.type) for p in constructor(info).params}
+
+
+def defaults(info: ClassInfo) -> dict[str, object]:
+    return {p.name: p.default for p in constructor(info).params}
+
+
+# -- the closed set of types -------------------------------------------------------------------------------------------
+
+ENUMS = """
+class Color(enum.StrEnum):
+    RED = "red"
+    BLUE = enum.auto()
+
+class Size(enum.Enum):
+    _ignore_ = ["x"]
+    SMALL = 1
+    LARGE = (2, 3)
+
+class Level(enum.IntEnum):
+    LOW = 0
+"""
+ALIASES = """
+Sizes: TypeAlias = "tuple[Width, ...]"
+Width = Annotated[int, Ge(1)]
+MIN = 3
+Json = dict[str, "Json"] | list["Json"] | int
+Alias = Renamed
+Renamed = Alias
+"""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        pytest.param("bool", "bool", id="bool"),
+        pytest.param("int", "int", id="int"),
+        pytest.param("float", "float", id="float"),
+        pytest.param("str", "str", id="str"),
+        pytest.param("None", "null", id="None"),
+        pytest.param("Any", "any value", id="Any"),
+        pytest.param("object", "any value", id="object"),
+        pytest.param("Path", "path", id="Path"),
+        pytest.param("pathlib.Path", "path", id="Path by its module"),
+        pytest.param("Literal['relu', 'gelu']", "relu | gelu", id="Literal"),
+        pytest.param("t.Literal[1, True, None]", "1 | true | null", id="Literal of several types"),
+        pytest.param("Optional[int]", "int | null", id="Optional"),
+        pytest.param("Union[int, str, None]", "int | str | null", id="Union"),
+        pytest.param("int | None", "int | null", id="union with a bar"),
+        pytest.param("int | (str | int)", "int | str", id="nested union, said once"),
+        pytest.param("list[int]", "list of int", id="list"),
+        pytest.param("List[int]", "list of int", id="List"),
+        pytest.param("Sequence[float]", "list of float", id="Sequence"),
+        pytest.param("list", "list of any value", id="bare list"),
+        pytest.param("Sequence", "list of any value", id="bare Sequence"),
+        pytest.param("tuple[int, str]", "[int, str]", id="tuple of fixed length"),
+        pytest.param("tuple[int, ...]", "list of int", id="tuple of any length"),
+        pytest.param("tuple", "list of any value", id="bare tuple"),
+        pytest.param("dict[str, float]", "mapping to float", id="dict"),
+        pytest.param("Mapping[str, list[int]]", "mapping to list of int", id="Mapping"),
+        pytest.param("dict", "mapping to any value", id="bare dict"),
+        pytest.param("Annotated[int, Ge(1)]", "int >= 1", id="lower bound"),
+        pytest.param("Annotated[float, Gt(0), Lt(1)]", "float > 0 and < 1", id="two bounds"),
+        pytest.param("Annotated[int, at.Le(8), MultipleOf(2)]", "int <= 8 and multiple of 2", id="multiple"),
+        pytest.param("Annotated[int, Ge(ge=-1)]", "int >= -1", id="bound by keyword"),
+        pytest.param("Annotated[int, Ge(MIN)]", "int >= 3", id="bound by a constant's name"),
+        pytest.param("Annotated[float, Interval(ge=0, lt=1)]", "float >= 0 and < 1", id="Interval"),
+        pytest.param(
+            "Annotated[list[int], MinLen(1), MaxLen(3)]", "list of int length >= 1 and length <= 3", id="lengths"
+        ),
+        pytest.param("Annotated[int, 'a note']", "int", id="Annotated without a bound"),
+        pytest.param("Color", "red | blue", id="StrEnum by value"),
+        pytest.param("Size", "SMALL | LARGE", id="plain enum by name"),
+        pytest.param("Level", "LOW", id="IntEnum by name"),
+        pytest.param("Schedule", "a schedule", id="component"),
+        pytest.param("Schedule | None", "a schedule | null", id="component or nothing"),
+        pytest.param("list[Loss]", "list of a loss", id="list of components"),
+        pytest.param("rk.Optimizer", "an optimizer", id="component by its module"),
+        pytest.param("Factory[SequenceLayer]", "a layer", id="factory"),
+        pytest.param("rk.Run", "a run folder", id="run"),
+        pytest.param("'int | None'", "int | null", id="string annotation"),
+        pytest.param("list['int']", "list of int", id="string within an annotation"),
+        pytest.param("Sizes", "list of int >= 1", id="alias of an alias"),
+        pytest.param("Final[int]", "int", id="Final"),
+        pytest.param("Float[Tensor, 'batch 3 *rest']", "Float[batch 3 *rest]", id="tensor"),
+        pytest.param("Bool[Tensor, '...']", "Bool[...]", id="tensor of any shape"),
+        pytest.param("Callable[[int], int]", "Callable[[int], int]", id="a callable cannot be expressed"),
+        pytest.param("torch.dtype", "torch.dtype", id="torch's types cannot be expressed"),
+        pytest.param("Json", "mapping to Json | list of Json | int", id="an alias of itself ends"),
+        pytest.param("Alias", "Alias", id="aliases in a circle end"),
+        pytest.param("Nowhere", "Nowhere", id="unknown name"),
+        pytest.param("'not a type ('", "not a type (", id="no syntax"),
+        pytest.param("1 + 1", "1 + 1", id="no type"),
+    ],
+)
+def test_an_annotation_is_one_of_a_closed_set_of_types(annotation, said, read):
+    info = read(f"{ENUMS}{ALIASES}\nclass C:\n    def __init__(self, p: {annotation}): ...\n")
+    assert takes(info) == {"p": said}
+
+
+def test_what_is_not_annotated_takes_anything(read):
+    assert takes(read("class C:\n    def __init__(self, p, *, q=3): ...")) == {"p": "any value", "q": "any value"}
+
+
+def test_an_enum_keeps_the_name_of_each_member(read):
+    (param,) = constructor(read(f"{ENUMS}\nclass C:\n    def __init__(self, p: Color): ...")).params
+    assert isinstance(param.type, EnumType)
+    assert param.type.target.endswith(":Color")
+    assert param.type.members == (("red", "RED"), ("blue", "BLUE"))
+
+
+def test_a_factory_knows_what_its_user_supplies(read):
+    (param,) = constructor(read("class C:\n    def __init__(self, p: Factory[SequenceLayer]): ...")).params
+    assert isinstance(param.type, ComponentType) and param.type.factory
+    assert param.type.protocol.dotted == "rk.protocols.SequenceLayer"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "said"),
+    [
+        pytest.param("Decode[int]", "int", id="Decode"),
+        pytest.param("Decode[Annotated[int, Ge(1)]]", "int >= 1", id="bounds within"),
+        pytest.param("Annotated[Decode[int], Ge(1)]", "int >= 1", id="bounds around"),
+        pytest.param("Decode[int] | None", "int | null", id="or nothing"),
+    ],
+)
+def test_a_decoding_parameter_is_marked_and_typed_like_any_other(annotation, said, read):
+    (param,) = constructor(read(f"class C:\n    def __init__(self, p: {annotation} = 1): ...")).params
+    assert (param.decode, str(param.type)) == (True, said)
+
+
+def test_a_tuple_of_fixed_length_differs_from_one_of_any(read):
+    fixed, free = constructor(
+        read("class C:\n    def __init__(self, p: tuple[int, int], q: tuple[int, ...]): ...")
+    ).params
+    assert isinstance(fixed.type, TupleType) and not fixed.type.variadic
+    assert isinstance(free.type, TupleType) and free.type.variadic
+
+
+@pytest.mark.parametrize(
+    ("dims", "fixed", "variadic"),
+    [
+        pytest.param("batch time 3", ["batch", "time", "3"], False, id="fixed"),
+        pytest.param("batch *rest", ["batch"], True, id="any number at the end"),
+        pytest.param("*#rest #n", ["#n"], True, id="broadcast"),
+        pytest.param("... n", ["n"], True, id="anonymous"),
+        pytest.param("", [], False, id="scalar"),
+    ],
+)
+def test_the_dimensions_of_a_tensor_are_read(dims, fixed, variadic, read):
+    (param,) = constructor(read(f"class C:\n    def __init__(self, p: Int[Tensor, '{dims}']): ...")).params
+    assert isinstance(param.type, TensorType)
+    assert (param.type.fixed, param.type.variadic) == (fixed, variadic)
+
+
+# -- defaults ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("default", "value"),
+    [
+        pytest.param("1e-3", 1e-3, id="number"),
+        pytest.param("-1", -1, id="negative number"),
+        pytest.param("(0.9, 0.999)", (0.9, 0.999), id="tuple"),
+        pytest.param("None", None, id="None"),
+        pytest.param("MIN", 3, id="constant of the module"),
+        pytest.param("AGAIN", 3, id="constant that names another"),
+        pytest.param("Settings.lr", 0.1, id="constant of a class"),
+        pytest.param("Color.BLUE", "blue", id="member of a string enum: as recipes write it"),
+        pytest.param("Size.SMALL", "SMALL", id="member of a plain enum: as recipes write it"),
+        pytest.param("FAVOURITE", "blue", id="constant that names a member"),
+    ],
+)
+def test_a_default_is_read_where_it_is_a_literal_or_leads_to_one(default, value, read):
+    constants = "MIN = 3\nAGAIN = MIN\nFAVOURITE = Color.BLUE\nclass Settings:\n    lr: float = 0.1\n"
+    assert defaults(read(f"{ENUMS}{constants}\nclass C:\n    def __init__(self, p={default}): ...")) == {"p": value}
+
+
+@pytest.mark.parametrize(
+    "default", ["2 * 3", "float('inf')", "Color.GREEN", "MIN.bit_length", "ROUND", "Settings.momentum", "nowhere"]
+)
+def test_any_other_default_keeps_its_text(default, read):
+    constants = "MIN = 3\nROUND = TRIP\nTRIP = ROUND\nclass Settings:\n    lr = 0.1\n"
+    found = defaults(read(f"{ENUMS}{constants}\nclass C:\n    def __init__(self, p={default}): ..."))["p"]
+    assert isinstance(found, Unreadable) and str(found) == default
+
+
+def test_a_parameter_without_default_is_required(read):
+    first, second = constructor(read("class C:\n    def __init__(self, p: int, *, q: int = 1): ...")).params
+    assert (first.required, second.required) == (True, False)
+    assert repr(first.default) == "REQUIRED"
+
+
+# -- where a constructor is found --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        pytest.param("class C: ...", [], id="none at all"),
+        pytest.param("class B:\n    def __init__(self, p): ...\nclass C(B): ...", ["p"], id="inherited"),
+        pytest.param("class B:\n    def __init__(self, p): ...\nA = B\nclass C(A): ...", ["p"], id="by another name"),
+        pytest.param(
+            "class B(t.Generic[t.T]):\n    def __init__(self, p): ...\nclass C(B[int]): ...", ["p"], id="generic"
+        ),
+        pytest.param(
+            "class A:\n    def __init__(self, a): ...\nclass L(A): ...\n"
+            "class R(A):\n    def __init__(self, r): ...\nclass C(L, R): ...",
+            ["r"],
+            id="diamond: as Python finds it",
+        ),
+        pytest.param("@dataclass\nclass C:\n    a: int\n    b: int = 2", ["a", "b"], id="dataclass"),
+        pytest.param("@dataclasses.dataclass(frozen=True)\nclass C:\n    a: int", ["a"], id="dataclass by its module"),
+        pytest.param("@dataclass\nclass B:\n    a: int\n@dataclass\nclass C(B):\n    b: int", ["a", "b"], id="of two"),
+        pytest.param(
+            "@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int", ["a"], id="b is no field: not decorated"
+        ),
+        pytest.param("@dataclass\nclass C:\n    a: ClassVar[int] = 1\n    b: int = 2", ["b"], id="class variable"),
+        pytest.param(
+            "@dataclass\nclass C:\n    a: int = field(init=False)\n    b: int = 2", ["b"], id="field(init=False)"
+        ),
+        pytest.param("@dataclass\nclass C:\n    a: int\n    _: KW_ONLY\n    b: int = 2", ["a", "b"], id="KW_ONLY"),
+        pytest.param("@dataclass\nclass C:\n    a: InitVar[int]", ["a"], id="InitVar"),
+        pytest.param(
+            "@dataclass\nclass C:\n    a: int\n    def __init__(self, b): ...", ["b"], id="dataclass with its own"
+        ),
+        pytest.param("@dataclass(init=False)\nclass C:\n    a: int", [], id="dataclass without"),
+    ],
+)
+def test_a_constructor_is_found_as_python_finds_it(source, names, read):
+    info = read(source)
+    assert constructor(info).names == names
+    assert list(inspect.signature(importlib.import_module(info.module.name).C).parameters) == names
+
+
+@pytest.mark.parametrize("base", ["nn.Module", "rk.Data", "t.Protocol"])
+def test_a_base_without_parameters_of_its_own_brings_none(base, read):
+    assert constructor(read(f"class C({base}): ...")).names == []
+
+
+def test_the_fields_of_a_dataclass_have_types_and_defaults(read):
+    info = read(
+        "@dataclass\nclass C:\n"
+        "    a: InitVar[int]\n"
+        "    b: list[int] = field(default_factory=list)\n"
+        "    c: float = field(default=0.5, repr=False)\n"
+        "    d: Schedule = field(default_factory=make)\n"
+    )
+    assert takes(info) == {"a": "int", "b": "list of int", "c": "float", "d": "a schedule"}
+    assert defaults(info) == {"a": REQUIRED, "b": [], "c": 0.5, "d": Unreadable("make")}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        pytest.param("class C(nn.Linear): ...", "inherits its constructor from torch.nn.Linear", id="torch's"),
+        pytest.param(
+            "Base = nn.GRU\nclass C(Base): ...", "inherits its constructor from torch.nn.GRU", id="torch's, renamed"
+        ),
+        pytest.param("class C(make_base()): ...", "inherits its constructor from make_base()", id="a made base"),
+        pytest.param("class C:\n    def __init__(self, **kwargs): ...", "takes *args or **kwargs", id="**kwargs"),
+        pytest.param("class C:\n    def __init__(self, *args): ...", "takes *args or **kwargs", id="*args"),
+        pytest.param("class C:\n    def __init__(self, a, /): ...", "positional-only parameters", id="positional-only"),
+        pytest.param("class C:\n    def __init__(self, name): ...", "has a parameter 'name'", id="name"),
+        pytest.param("class C:\n    def __init__(self, *, name): ...", "has a parameter 'name'", id="name by keyword"),
+        pytest.param("@dataclass\nclass C:\n    name: str", "has a parameter 'name'", id="name in a dataclass"),
+    ],
+)
+def test_a_constructor_that_no_recipe_could_fill_is_an_error(source, said, read):
+    info = read(source)
+    with pytest.raises(StaticError, match=re.escape(said)):
+        constructor(info)
+
+
+# -- following names ---------------------------------------------------------------------------------------------------
+
+WIDTH = "Width = int\nclass Base:\n    def __init__(self, p: Width): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("imports", "base"),
+    [
+        pytest.param("from PACKAGE.base import Base", "Base", id="absolute import"),
+        pytest.param("from PACKAGE.base import Base as B", "B", id="import with another name"),
+        pytest.param("from .base import Base", "Base", id="relative import"),
+        pytest.param("from . import base", "base.Base", id="relative import of a module"),
+        pytest.param("import PACKAGE.base", "PACKAGE.base.Base", id="import of a module"),
+        pytest.param("import PACKAGE.base as b", "b.Base", id="import of a module with another name"),
+        pytest.param("import PACKAGE.base\nmod = PACKAGE.base", "mod.Base", id="a module by another name"),
+        pytest.param(
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .base import Base", "Base", id="types only"
+        ),
+        pytest.param("try:\n    from .base import Base\nexcept ImportError:\n    pass", "Base", id="within try"),
+        pytest.param("from .again import Base", "Base", id="re-export"),
+        pytest.param("from .star import Base", "Base", id="re-export with a star"),
+    ],
+)
+def test_a_name_is_followed_to_its_definition(imports, base, workshop):
+    package = workshop.package(
+        base=WIDTH,
+        again="from .base import Base as Base",
+        star="from .base import *",
+        part=f"{imports}\nclass C({base}): ...",
+    )
+    assert takes(load_class(f"{package}.part:C")) == {"p": "int"}
+    assert package not in sys.modules, "it was imported"
+
+
+def test_a_package_comes_before_a_module_of_the_same_name_as_in_python(workshop):
+    package = workshop.package(part="class C:\n    def __init__(self, module): ...")
+    (workshop.folder / package / "part").mkdir()
+    (workshop.folder / package / "part/__init__.py").write_text("class C:\n    def __init__(self, package): ...")
+    assert constructor(load_class(f"{package}.part:C")).names == ["package"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said"),
+    [
+        pytest.param("x = 1", "", "defines no class C", id="no such class"),
+        pytest.param("def C(): ...", "", "defines no class C", id="a function"),
+        pytest.param("from .nowhere import C", "", "defines no class C", id="imported from nowhere"),
+        pytest.param("class C(:", "", "invalid syntax", id="broken syntax"),
+        pytest.param("class C: ...", ".inner", "has no source file", id="no such module"),
+        pytest.param("x = " + "(" * 3000, "", "too many nested parentheses", id="nested too deep"),
+        pytest.param("C = D\nD = C", "", "defines no class C", id="names in a circle"),
+        pytest.param("C = C.C", "", "defines no class C", id="a name that grows"),
+        pytest.param("from .again import C", "", "defines no class C", id="modules in a circle"),
+    ],
+)
+def test_a_target_that_leads_nowhere_says_so(source, target, said, workshop):
+    package = workshop.package(source, again="from . import C")
+    with pytest.raises(StaticError, match=re.escape(said)):
+        load_class(f"{package}{target}:C")
+
+
+# -- members, facts, fields --------------------------------------------------------------------------------------------
+
+
+def test_members_are_what_the_source_says_that_instances_have(read):
+    info = read(
+        """
+        class B:
+            inherited: int
+        class C(B):
+            declared: int
+            assigned = 3
+            def __init__(self):
+                self.set, self.two = 1, 2
+                self.typed: int = 3
+                self.register_buffer("buffer", None)
+                self.add_module("module", None)
+                self._private = other.attribute = 3
+            def method(self): ...
+            @property
+            def prop(self): ...
+        """
+    )
+    expected = {"inherited", "declared", "assigned", "set", "two", "typed", "buffer", "module", "method", "prop"}
+    assert info.members() == expected
+
+
+def test_what_every_module_has_counts_as_a_member_of_each(read):
+    module = torch.nn.Module()
+    assert all(hasattr(module, name) for name in _MODULE_MEMBERS)
+    assert read("class C(nn.Module): ...").members() == _MODULE_MEMBERS
+
+
+def test_facts_are_annotated_attributes_and_properties(read):
+    info = read(
+        """
+        class B:
+            inherited: int = 1
+            shadowed: str
+        class C(B, rk.Data):
+            num_classes: ClassVar[int] = 10
+            shadowed: int
+            not_annotated = 3
+            splits: tuple[str, ...] = ("train",)
+            metrics: dict[str, Any] = {}
+            _private: int
+            @property
+            def vocab_size(self) -> int: ...
+            def method(self) -> int: ...
+        """
+    )
+    facts = {name: str(type_) for name, type_ in info.facts().items()}
+    assert facts == {"num_classes": "int", "shadowed": "int", "vocab_size": "int", "inherited": "int"}
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        pytest.param(
+            "class D(TypedDict):\n    a: int\n    b: NotRequired[int]", {"a": True, "b": False}, id="NotRequired"
+        ),
+        pytest.param(
+            "class D(TypedDict, total=False):\n    a: int\n    b: Required[int]", {"a": False, "b": True}, id="total"
+        ),
+        pytest.param("class D(typing.TypedDict):\n    a: 'NotRequired[int]'", {"a": False}, id="string"),
+        pytest.param("class D(typing_extensions.TypedDict):\n    a: int", {"a": True}, id="typing_extensions"),
+        pytest.param(
+            "class E(TypedDict):\n    a: int\n    b: int\nclass D(E, total=False):\n    b: float\n    c: int",
+            {"a": True, "b": False, "c": False},
+            id="inherited",
+        ),
+        pytest.param("class E(TypedDict):\n    a: int\nD = E", {"a": True}, id="by another name"),
+        pytest.param("class D(TypedDict): ...", {}, id="without fields"),
+        pytest.param("class D(dict):\n    a: int", None, id="a dict is none"),
+        pytest.param("D = dict[str, int]", None, id="an alias of dict is none"),
+    ],
+)
+@pytest.mark.parametrize("returned", ["D", "'D'", "D | None", "Optional[D]"])
+def test_the_fields_of_a_typed_dict_are_read_from_a_return_annotation(source, fields, returned, workshop):
+    imports = "import typing, typing_extensions\nfrom typing import NotRequired, Optional, Required, TypedDict\n"
+    package = workshop.package(f"{imports}{source}\nclass C:\n    def f(self) -> {returned}: ...")
+    found = method(load_class(f"{package}:C"), "f").returns()
+    assert (None if found is None else {name: field.required for name, field in found.items()}) == fields
+
+
+def test_fields_have_the_types_of_the_module_that_declares_them(workshop):
+    package = workshop.package(
+        shared="from typing import TypedDict\nWidth = int\nclass Base(TypedDict):\n    a: Width\n",
+        part="from .shared import Base\nWidth = str\nclass D(Base):\n    b: Width\nclass C:\n    def f(self) -> D: ...",
+    )
+    fields = method(load_class(f"{package}.part:C"), "f").returns()
+    assert {name: str(field.type) for name, field in fields.items()} == {"a": "int", "b": "str"}
+
+
+@pytest.mark.parametrize(
+    ("returned", "ends"),
+    [
+        pytest.param(" -> dict[str, int]", False, id="always something"),
+        pytest.param(" -> dict[str, int] | None", True, id="or None"),
+        pytest.param(" -> 'Optional[int]'", True, id="Optional, as a string"),
+        pytest.param(" -> None", True, id="None"),
+        pytest.param("", True, id="not annotated"),
+    ],
+)
+def test_a_step_that_may_return_none_ends_by_itself(returned, ends, read):
+    assert method(read(f"class C:\n    def step(self){returned}: ..."), "step").may_return_none() is ends
+
+
+def test_a_static_method_has_no_self_to_drop(read):
+    info = read(
+        """
+        class C:
+            @staticmethod
+            def f(a): ...
+            @classmethod
+            def g(cls, b): ...
+            def h(self, c): ...
+        """
+    )
+    assert [method(info, name).names for name in "fgh"] == [["a"], ["b"], ["c"]]
+    assert method(info, "nowhere") is None
+
+
+# -- comparing types ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def type_of(workshop):
+    """Reads an annotation as it stands in a module that begins with `HEAD`."""
+    module = load_class(f"{workshop.package(HEAD + ENUMS + 'class C: ...')}:C").module
+    return lambda text: parse_type(module, ast.parse(text, mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "why"),
+    [
+        pytest.param("Float[Tensor, 'b n']", "Float[Tensor, 'b m']", None, id="names of dimensions are free"),
+        pytest.param("Float[Tensor, 'b 2']", "Float[Tensor, 'b 3']", "a dimension of 2 is not 3", id="numbers are not"),
+        pytest.param("Float[Tensor, 'b 2']", "Float[Tensor, 'b n']", None, id="a number for a name"),
+        pytest.param("Float[Tensor, 'b']", "Float[Tensor, 'b n']", "1 dimensions are not 2", id="rank"),
+        pytest.param("Float[Tensor, 'b']", "Float[Tensor, 'b *n']", None, id="none of any number"),
+        pytest.param("Float[Tensor, 'b']", "Float[Tensor, 'b n *m']", "1 dimensions are fewer than 2", id="too few"),
+        pytest.param("Float[Tensor, 'b *n']", "Float[Tensor, 'b h w']", None, id="unknown rank passes"),
+        pytest.param("Float[Tensor, '']", "Float[Tensor, 'b']", "0 dimensions are not 1", id="a scalar"),
+        pytest.param("Int[Tensor, 'b']", "Float[Tensor, 'b']", "Int is not Float", id="dtype"),
+        pytest.param("Int[Tensor, 'b']", "Int[Tensor, 'b'] | None", None, id="optional"),
+        pytest.param("Int[Tensor, 'b']", "Float[Tensor, 'b'] | Int[Tensor, 'b']", None, id="one of two"),
+        pytest.param(
+            "Bool[Tensor, 'b']", "Float[Tensor, 'b'] | Int[Tensor, 'b']", "Bool is not Float", id="none of two"
+        ),
+        pytest.param("Tensor", "Float[Tensor, 'b']", None, id="a tensor of which nothing is said"),
+    ],
+)
+def test_a_field_fits_where_dtype_and_shape_do(given, wanted, why, type_of):
+    assert mismatch(type_of(given), type_of(wanted)) == why
+
+
+@pytest.mark.parametrize(
+    ("fact", "wanted", "fits"),
+    [
+        pytest.param("int", "int", True, id="the same"),
+        pytest.param("int", "Annotated[int, Ge(1)]", True, id="bounds are for run time"),
+        pytest.param("int", "float", True, id="an int for a float"),
+        pytest.param("float", "int", False, id="a float for an int"),
+        pytest.param("bool", "int", False, id="a bool for an int"),
+        pytest.param("str", "int", False, id="a string for an int"),
+        pytest.param("int", "int | None", True, id="for an option"),
+        pytest.param("str", "int | None", False, id="for no option"),
+        pytest.param("int | None", "int", True, id="perhaps"),
+        pytest.param("tuple[int, ...]", "list[int]", True, id="a tuple for a list"),
+        pytest.param("list[int]", "int", False, id="a list for an int"),
+        pytest.param("dict[str, int]", "Mapping[str, int]", True, id="mappings"),
+        pytest.param("dict[str, int]", "str", False, id="a mapping for a string"),
+        pytest.param("Literal['a', 'b']", "str", True, id="a literal for its type"),
+        pytest.param("Literal['a']", "int", False, id="a literal for another type"),
+        pytest.param("str", "Literal['a']", True, id="perhaps the right word"),
+        pytest.param("Literal['a']", "Literal['b']", False, id="another word"),
+        pytest.param("Any", "int", True, id="anything"),
+        pytest.param("Nowhere", "int", True, id="unknown type"),
+        pytest.param("Color", "str", True, id="an enum is not looked into"),
+    ],
+)
+def test_a_fact_fits_where_its_type_does_and_what_cannot_be_told_passes(fact, wanted, fits, type_of):
+    assert assignable(type_of(fact), type_of(wanted)) is fits
+
+
+# -- against Python ----------------------------------------------------------------------------------------------------
+
+
+def builtin_components():
+    components = Catalog(Plugins(offers=[])).plugins.components
+    return [pytest.param(c, id=f"{c.kind} {c.name}") for c in components]
+
+
+@pytest.mark.parametrize("component", builtin_components())
+def test_the_signature_read_from_source_is_the_one_at_run_time(component, catalog):
+    static = [(p.name, p.default) for p in catalog.signature(component).params]
+    running = [
+        (p.name, REQUIRED if p.default is p.empty else p.default)
+        for p in inspect.signature(catalog.load(component)).parameters.values()
+    ]
+    assert static == running
