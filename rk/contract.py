@@ -80,8 +80,9 @@ class _Contract:
         self.binding = Binding()
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self._forward_outputs: dict[str, Field] | None = None
+        self._bound: dict[str, BoundField] = {}
         self._readers_known = True
+        """Whether what is not bound is not read: not so beside a learner or a metric that takes any field."""
 
     # -- small things ----------------------------------------------------------------------------------------------
 
@@ -127,7 +128,7 @@ class _Contract:
         data = self.recipe.data
         of_data = self.info(data).facts() if data is not None else {}
         for spec in self.recipe.specs():
-            is_data = spec is data or (data is not None and any(spec is s for s in data.nested()))
+            is_data = data is not None and any(spec is s for s in data.nested())
             available = HOST_FACTS if is_data else {**of_data, **HOST_FACTS}
             for param in spec.missing:
                 if param.name in available:
@@ -227,19 +228,20 @@ class _Contract:
         batch = self._declared(recipe.data, "batch")
         if batch is None:
             return
-        bound = {n: BoundField(n, f.type, self.who(recipe.data)) for n, f in batch.items()}
-        self.binding.fields = list(bound.values())
+        self._provide(recipe.data, batch)
         outputs = answers = self._own_outputs(setup)
         if answers is None and "model" in setup:
-            answers = self._bind_model(batch, bound)
-            outputs = self._forward_outputs
-        self._bind_step(batch, bound)
+            outputs, answers = self._bind_model(batch)
+        elif answers is not None:
+            self._provide(recipe.algorithm, answers)
+            self._readers_known = False  # the learner takes whole batches: it may read any field
+        self._bind_step(batch)
         if answers is not None:  # else there is a mistake already, or it cannot be told
             if "loss" in setup:
-                self._bind_loss(batch, outputs or {}, bound)
-            self._bind_metrics({**batch, **answers}, bound)
+                self._bind_loss({**batch, **(outputs or {})})
+            self._bind_metrics({**batch, **answers})
             self.binding.answers = answers
-            self._unread(batch, bound)
+            self._unread(batch)
 
     def _declared(self, spec: Spec, name: str) -> dict[str, Field] | None:
         found = method(self.info(spec), name)
@@ -259,40 +261,37 @@ class _Contract:
         predict = method(ClassInfo(ref.module, ref.node), "predict")
         return predict.returns() if predict is not None else None
 
-    def _bind_model(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> dict[str, Field] | None:
-        """Returns what the model answers, or None when that is not known or it does not get what it needs."""
+    def _bind_model(self, batch: dict[str, Field]) -> tuple[dict[str, Field] | None, dict[str, Field] | None]:
+        """Returns what the model gives and what it answers, or None when it is not known or lacks what it needs."""
         model = self.recipe.model
         if model is None:
-            return None
+            return None, None
         info = self.info(model)
         forward = method(info, "forward")
         if forward is None:
             self.report(model, "model", f"{model.component.distribution}: {self.who(model)} has no forward()")
-            return None
-        fits = self._bind(model, forward, batch, bound, "model")
-        answers = outputs = self._forward_outputs = self._declared(model, "forward")
+            return None, None
+        fits = self._bind(model, forward, batch, "model")
+        answers = outputs = self._declared(model, "forward")
         if (predict := method(info, "predict")) is not None:
-            fits &= self._bind(model, predict, batch, bound, "model.predict")
+            fits &= self._bind(model, predict, batch, "model.predict")
             answers = self._declared(model, "predict")
         if outputs is None or answers is None:
-            return None
-        given = {**outputs, **{name: field for name, field in answers.items() if name not in outputs}}
-        self._clash(model, given, batch)
-        self._provide(model, given, bound)
-        return answers if fits else None
-
-    def _clash(self, model: Spec, outputs: dict[str, Field], batch: dict[str, Field]) -> None:
-        for name in sorted(outputs.keys() & batch.keys()):
+            return None, None
+        for name in sorted({*outputs, *answers} & batch.keys()):
             data = self.recipe.data.component.name
             self.report(model, "model", f"{self.who(model)} gives {name!r}, which is a field of {data}'s batch too")
+        self._provide(model, outputs)
+        self._provide(model, answers)
+        return (outputs, answers) if fits else (None, None)
 
-    def _provide(self, model: Spec, outputs: dict[str, Field], bound: dict[str, BoundField]) -> None:
-        for name, out in outputs.items():
-            if name not in bound:
-                bound[name] = BoundField(name, out.type, self.who(model))
-                self.binding.fields.append(bound[name])
+    def _provide(self, spec: Spec, fields: dict[str, Field]) -> None:
+        for name, field_ in fields.items():
+            if name not in self._bound:
+                self._bound[name] = BoundField(name, field_.type, self.who(spec))
+                self.binding.fields.append(self._bound[name])
 
-    def _bind_step(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> None:
+    def _bind_step(self, batch: dict[str, Field]) -> None:
         """A trainer that annotates ``step``'s batch with a TypedDict says what it reads."""
         spec = self.recipe.algorithm
         step = method(self.info(spec), "step")
@@ -301,53 +300,43 @@ class _Contract:
         arguments = step.node.args.args + step.node.args.kwonlyargs
         annotation = next((a.annotation for a in arguments if a.arg == "batch"), None)
         for name, wanted in (typed_dict(step.module, annotation) or {}).items():
-            self._need(spec, "step", name, wanted.type, wanted.required, batch, bound)
+            self._need(spec, "step", name, wanted.type, wanted.required, batch)
 
-    def _bind_loss(self, batch: dict[str, Field], outputs: dict[str, Field], bound: dict[str, BoundField]) -> None:
+    def _bind_loss(self, fields: dict[str, Field]) -> None:
         loss = self.recipe.loss
         if loss is None:
             return
         info = self.info(loss)
-        call = method(info, "__call__") or method(info, "forward")
-        if call is None:
-            self.report(loss, "loss", f"{loss.component.distribution}: {self.who(loss)} cannot be called")
-            return
-        self._bind(loss, call, {**batch, **outputs}, bound, "loss")
+        self._bind_call(loss, method(info, "__call__") or method(info, "forward"), fields, "loss")
 
-    def _bind_metrics(self, fields: dict[str, Field], bound: dict[str, BoundField]) -> None:
+    def _bind_metrics(self, fields: dict[str, Field]) -> None:
         data = self.recipe.data
-        names: list[str] | None = []
-        assigned = self.info(data).assigned("metrics")
-        if assigned is not None and isinstance(assigned[1], ast.Dict):
-            info, display = assigned
-            for key, value in zip(display.keys, display.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    names.append(key.value)
-                    signature = _metric_signature(info, value)
-                    if signature is None:
-                        self._readers_known = False
-                    else:
-                        self._bind(data, signature, fields, bound, f"metric {key.value}")
-        elif "metrics" in self.info(data).members():
-            names = None  # a property: known when the data is built
-            self._readers_known = False
+        declared = _declared_metrics(self.info(data))
+        for name, signature in (declared or {}).items():
+            if signature is None:
+                self._readers_known = False
+            else:
+                self._bind(data, signature, fields, f"metric {name}")
         for name, spec in self.recipe.metrics.items():
             info = self.info(spec)
-            signature = method(info, "update") or method(info, "__call__")
-            if signature is not None:
-                self._bind(spec, signature, fields, bound, f"metrics.{name}")
-            if names is not None:
-                names.append(name)
-        self.binding.metrics = None if "metrics" in self.recipe.broken else names
+            self._bind_call(spec, method(info, "update") or method(info, "__call__"), fields, f"metrics.{name}")
+        if declared is None:
+            self._readers_known = False
+        elif "metrics" not in self.recipe.broken:
+            self.binding.metrics = [*declared, *self.recipe.metrics]
 
-    def _bind(
-        self, spec: Spec, signature: Signature, fields: dict[str, Field], bound: dict[str, BoundField], role: str
-    ) -> bool:
+    def _bind_call(self, spec: Spec, signature: Signature | None, fields: dict[str, Field], role: str) -> None:
+        if signature is not None:
+            self._bind(spec, signature, fields, role)
+        elif not self.info(spec).opaque_bases():
+            self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)} cannot be called")
+
+    def _bind(self, spec: Spec, signature: Signature, fields: dict[str, Field], role: str) -> bool:
         """Binds the parameters of one callable; returns whether all that it needs is there."""
         before = len(self.problems)
         self._readers_known &= not signature.hides
         for param in signature.params:
-            self._need(spec, role, param.name, param.type, param.required, fields, bound)
+            self._need(spec, role, param.name, param.type, param.required, fields)
         return len(self.problems) == before
 
     def _need(
@@ -358,7 +347,6 @@ class _Contract:
         wanted: Type,
         required: bool,
         fields: dict[str, Field],
-        bound: dict[str, BoundField],
     ) -> None:
         found = fields.get(name)
         key = spec.key
@@ -371,23 +359,18 @@ class _Contract:
             elif name in USUALLY_OPTIONAL:
                 self.warn(spec.mark, key, f"{reader} could use the field {name!r}, which nothing provides")
             return
-        if name in bound and reader not in bound[name].readers:
-            bound[name].readers.append(reader)
+        if reader not in self._bound[name].readers:
+            self._bound[name].readers.append(reader)
         reason = mismatch(found.type, wanted)
         if reason is not None:
-            provider = bound[name].provider if name in bound else "the batch"
-            self.report(spec, key, f"{reader} takes {name}: {wanted}, but {provider} gives {found.type}: {reason}")
+            giver = self._bound[name].provider
+            self.report(spec, key, f"{reader} takes {name}: {wanted}, but {giver} gives {found.type}: {reason}")
 
-    def _unread(self, batch: dict[str, Field], bound: dict[str, BoundField]) -> None:
-        spec = self.recipe.algorithm
-        step = method(self.info(spec), "step")
-        if not self._readers_known or (step is not None and self._forward_outputs is None and "batch" in step):
-            return  # a trainer without declared fields, or a metric that cannot be read, may take any
+    def _unread(self, batch: dict[str, Field]) -> None:
         for name in batch:
-            if not bound[name].readers and not name.endswith("_meta"):
+            if self._readers_known and not self._bound[name].readers and not name.endswith("_meta"):
                 self.binding.unread.append(name)
-                mark = self.recipe.data.mark
-                self.warn(mark, "data", f"the field {name!r} is read by nobody")
+                self.warn(self.recipe.data.mark, "data", f"the field {name!r} is read by nobody")
 
     # -- claims ----------------------------------------------------------------------------------------------------
 
@@ -422,13 +405,26 @@ class _Contract:
                 self.problems.append(Problem(mark, key, f"unknown metric {name!r}", suggest(name, known, "metrics")))
 
 
-def _metric_signature(info: ClassInfo, value: ast.expr) -> Signature | None:
-    """Reads what a metric in a data class's ``metrics`` takes: a function's name, a class, or a call of one."""
-    node = value.func if isinstance(value, ast.Call) else value
-    name = dotted_name(node)
-    ref = info.module.resolve(name) if name else None
-    if ref is None:
+def _declared_metrics(data: ClassInfo) -> dict[str, Signature | None] | None:
+    """Returns the metrics in a data class's ``metrics`` and what each takes (None: it cannot be read).
+
+    None for a property or anything else that is known only when the data is built.
+    """
+    assigned = data.assigned("metrics")
+    if assigned is None:
+        return None if "metrics" in data.members() else {}
+    info, display = assigned
+    if not isinstance(display, ast.Dict):
         return None
+    names = [None if key is None else literal(info.module, key) for key in display.keys]
+    if not all(isinstance(name, str) for name in names):
+        return None
+    return {name: _metric_signature(info, value) for name, value in zip(names, display.values, strict=True)}
+
+
+def _metric_signature(info: ClassInfo, value: ast.expr) -> Signature | None:
+    """Reads what a metric takes: a function's name, a class, or a call of one."""
+    ref = info.module.definition(dotted_name(value.func if isinstance(value, ast.Call) else value) or "")
     if isinstance(ref.node, ast.FunctionDef):
         return read_function(ref.module, ref.node)
     if isinstance(ref.node, ast.ClassDef):

@@ -145,6 +145,8 @@ class Rich(Task):
         pytest.param("metrics = {'f1': torchmetrics.F1Score()}", id="an object that cannot be read"),
         pytest.param("metrics = {'f1': lambda ages: ages}", id="a lambda"),
         pytest.param("metrics = {'f1': f1}", id="a function of any fields"),
+        pytest.param("metrics = {**OTHERS}", id="others taken over"),
+        pytest.param("metrics = OTHERS", id="others'"),
         pytest.param("@property\n    def metrics(self): ...", id="a property"),
         pytest.param("def __init__(self):\n        self.metrics = {}", id="made in the constructor"),
     ],
@@ -153,6 +155,7 @@ def test_a_metric_that_cannot_be_read_may_read_any_field(metrics, compose):
     source = f"""
 import torchmetrics
 def f1(**fields): ...
+OTHERS = {{}}
 class RichBatch(ClassificationBatch):
     ages: Int[Tensor, "batch"]
 class Rich(Task):
@@ -223,6 +226,13 @@ def test_predict_may_need_fewer_fields_and_metrics_see_what_it_answers(compose):
     assert list(checked.binding.answers) == ["choice"]
 
 
+def test_metrics_that_are_not_all_known_are_not_judged(compose):
+    source = "OTHERS = {}\ndef hits(*, logits): ...\nclass More(Task):\n    metrics = {'hits': hits, **OTHERS}\n"
+    recipe = TASK.replace("task", "more").replace("10}", "10, monitor: val/others}")
+    checked = compose(DATA + source, recipe, data="More", model="Net")
+    assert (checked.problems, checked.binding.metrics) == ([], None)
+
+
 def test_a_metric_cannot_see_what_only_training_gives(compose):
     source = PREDICTING.replace("def hits(*, choice, targets)", "def hits(*, logits, targets)")
     recipe = TASK.replace("task", "taught").replace("net", "student")
@@ -256,7 +266,8 @@ def test_a_metric_cannot_see_what_only_training_gives(compose):
             "model x: predict() has no TypedDict as return annotation",
             id="predict undeclared",
         ),
-        pytest.param("class X: ...", "loss", "loss x cannot be called", id="no call"),
+        pytest.param("class X: ...", "loss", "loss x cannot be called", id="a loss without call"),
+        pytest.param("class X: ...", "metric", "metric x cannot be called", id="a metric without call"),
         pytest.param(
             "class X:\n    def step(self, batch) -> dict: ...",
             "trainer",
@@ -270,7 +281,8 @@ def test_a_component_without_what_its_kind_has_is_named_with_its_distribution(so
     recipe = {"data": "task", "model": "net", "loss": "cross-entropy", "trainer": "{name: backprop, optimizer: adam}"}
     if "batch = None" in source:
         source = "class X:\n    def batches(self, split): ..."
-    text = "\n".join(f"{k}: {v}" for k, v in (recipe | {kind: "x"}).items()) + "\nfit: {max_steps: 10}"
+    recipe |= {"metrics": "{m: x}"} if kind == "metric" else {kind: "x"}
+    text = "\n".join(f"{k}: {v}" for k, v in recipe.items()) + "\nfit: {max_steps: 10}"
     checked = compose(DATA + source, text, **names)
     assert [p.message for p in checked.problems] == [f"rk-toys: {said}"]
 
@@ -293,8 +305,35 @@ def test_a_learner_that_speaks_for_itself_is_bound_in_place_of_the_model(compose
     recipe = "data: digits\nmodel: ear\ntrainer: hebb\nfit: {max_steps: 10}"
     checked = compose(READOUT, recipe, model="Ear", trainer="Hebb")
     assert (checked.problems, checked.warnings) == ([], [])
+    assert bound(checked.binding) == {
+        "inputs": ("data digits", ["trainer hebb"]),
+        "targets": ("data digits", ["metric accuracy"]),
+        "logits": ("trainer hebb", ["metric accuracy"]),
+    }
     assert list(checked.binding.answers) == ["logits"]
     assert checked.binding.metrics == ["accuracy"]
+
+
+def test_what_a_learner_gives_must_fit_the_metrics(compose):
+    source = (
+        READOUT.replace("-> LogitsOutputs", "-> Choices")
+        + """
+class Choices(TypedDict):
+    logits: Int[Tensor, "batch"]
+"""
+    )
+    checked = compose(
+        source, "data: digits\nmodel: ear\ntrainer: hebb\nfit: {max_steps: 10}", model="Ear", trainer="Hebb"
+    )
+    (problem,) = checked.problems
+    assert "takes logits: Float[batch *positions classes], but trainer hebb gives Int[batch]" in problem.message
+
+
+def test_a_loss_that_is_refused_is_not_bound(compose):
+    """Nothing is said of the fields that it would need."""
+    source = READOUT + "class Quiet(Hebb):\n    def setup(self) -> Readout: ...\n"
+    checked = compose(source, "data: digits\nloss: mse\ntrainer: quiet\nfit: {max_steps: 10}", trainer="Quiet")
+    assert [p.message for p in checked.problems] == ["trainer quiet takes no loss"]
 
 
 @pytest.mark.parametrize("returned", ["'Readout'", "Same"])
@@ -415,6 +454,17 @@ def test_a_trainer_may_ask_for_what_only_some_models_have(annotation, model, fit
     assert checked.lines == ([] if fits else [said.replace(", unreadable", "")])
 
 
+@pytest.mark.parametrize("annotation", ["nn.Module", "Any", "Model", "int | str", "LocalBlocks | Plain"])
+def test_a_trainer_that_asks_for_nothing_of_one_kind_takes_any_model(annotation, compose):
+    checked = compose(
+        CAPABILITY.replace("ANNOTATION", annotation),
+        "data: digits\nmodel: flat\ntrainer: byblocks\nfit: {max_steps: 10}",
+        model="Flat",
+        trainer="ByBlocks",
+    )
+    assert checked.problems == []
+
+
 def test_another_plugins_mistake_does_not_spoil_the_list_of_who_fits(compose):
     """The hint looks at every installed model; one whose module is gone is passed over."""
     checked = compose(
@@ -482,10 +532,20 @@ def test_what_neither_the_recipe_nor_the_data_gives_is_missing(compose):
     ]
 
 
-def test_facts_are_not_for_the_data_itself(compose):
-    source = "class Own(Task):\n    def __init__(self, seed: int, num_classes: int): ...\n"
-    checked = compose(DATA + source, TASK.replace("task", "own"), data="Own", model="Net")
-    assert checked.lines == ["recipe.yaml:2:7: data.num_classes: missing: int\n  hint: give data.num_classes"]
+def test_facts_are_not_for_the_data_itself_nor_for_what_it_is_built_from(compose):
+    source = """
+class Part:
+    def __init__(self, seed: int, num_classes: int): ...
+class Own(Task):
+    def __init__(self, seed: int, num_classes: int, part: Loss): ...
+"""
+    recipe = TASK.replace("task", "{name: own, part: part}")
+    checked = compose(DATA + source, recipe, data="Own", model="Net", loss="Part")
+    assert [(p.key, p.message) for p in checked.problems] == [
+        ("data.num_classes", "missing: int"),
+        ("data.part.num_classes", "missing: int"),
+    ]
+    assert facts(checked.binding) == [("data.seed", "fit"), ("data.part.seed", "fit")]
 
 
 @pytest.mark.parametrize(

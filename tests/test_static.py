@@ -146,6 +146,7 @@ Renamed = Alias
         pytest.param("Alias", "Alias", id="aliases in a circle end"),
         pytest.param("Nowhere", "Nowhere", id="unknown name"),
         pytest.param("'not a type ('", "not a type (", id="no syntax"),
+        pytest.param("make().Inner", "make().Inner", id="no name"),
         pytest.param("1 + 1", "1 + 1", id="no type"),
     ],
 )
@@ -313,6 +314,7 @@ def test_the_fields_of_a_dataclass_have_types_and_defaults(read):
         pytest.param(
             "Base = nn.GRU\nclass C(Base): ...", "inherits its constructor from torch.nn.GRU", id="torch's, renamed"
         ),
+        pytest.param("from nowhere_at_all import B\nclass C(B): ...", "from nowhere_at_all.B", id="not installed"),
         pytest.param("class C(make_base()): ...", "inherits its constructor from make_base()", id="a made base"),
         pytest.param("class C:\n    def __init__(self, **kwargs): ...", "takes *args or **kwargs", id="**kwargs"),
         pytest.param("class C:\n    def __init__(self, *args): ...", "takes *args or **kwargs", id="*args"),
@@ -347,6 +349,10 @@ WIDTH = "Width = int\nclass Base:\n    def __init__(self, p: Width): ...\n"
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .base import Base", "Base", id="types only"
         ),
         pytest.param("try:\n    from .base import Base\nexcept ImportError:\n    pass", "Base", id="within try"),
+        pytest.param(
+            "try:\n    import nowhere\nexcept ImportError:\n    from .base import Base", "Base", id="within except"
+        ),
+        pytest.param("if never:\n    pass\nelse:\n    from .base import Base", "Base", id="within else"),
         pytest.param("from .again import Base", "Base", id="re-export"),
         pytest.param("from .star import Base", "Base", id="re-export with a star"),
     ],
@@ -367,6 +373,17 @@ def test_a_package_comes_before_a_module_of_the_same_name_as_in_python(workshop)
     (workshop.folder / package / "part").mkdir()
     (workshop.folder / package / "part/__init__.py").write_text("class C:\n    def __init__(self, package): ...")
     assert constructor(load_class(f"{package}.part:C")).names == ["package"]
+
+
+def test_a_module_without_a_package_is_read_too(workshop):
+    (workshop.folder / "throwaway_single.py").write_text("class C:\n    def __init__(self, p): ...")
+    assert constructor(load_class("throwaway_single:C")).names == ["p"]
+
+
+@pytest.mark.parametrize("module", ["math", "sys", "yaml._yaml", "nowhere_at_all", "nowhere_at_all.inner", ""])
+def test_a_module_without_python_source_says_so(module):
+    with pytest.raises(StaticError, match=f"module {module} has no source file"):
+        load_class(f"{module}:C")
 
 
 @pytest.mark.parametrize(

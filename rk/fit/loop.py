@@ -137,7 +137,7 @@ class Loop:
         )
         self.parts: Parts = builder.parts(data, runtime)
         parts = self.parts
-        self.takes_batch = "batch" in inspect.signature(parts.trainer.step).parameters
+        self.takes_batch = bool(inspect.signature(parts.trainer.step).parameters)
         self.metrics = metrics_of(parts)
         self.splits = tuple(getattr(parts.data, "splits", ()))
         self._check_claims()

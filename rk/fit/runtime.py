@@ -66,6 +66,7 @@ class Runtime:
         self.micro_batch = 0
         self.before_update: list[Callable[[list[Tensor]], None]] = []
         self._managed: list[_Managed] = []
+        self._of: dict[int, _Managed] = {}  # by the optimizer's id
         self._pending: dict[str, Any] = {}
         self._term_gradients: dict[str, list[Tensor | None]] = {}
 
@@ -82,7 +83,9 @@ class Runtime:
         optimizer = factory(params)
         groups = optimizer.param_groups
         flat = [p for group in groups for p in group["params"]]
-        self._managed.append(_Managed(optimizer, factory.schedule, [g["lr"] for g in groups], flat))
+        managed = _Managed(optimizer, factory.schedule, [g["lr"] for g in groups], flat)
+        self._managed.append(managed)
+        self._of[id(optimizer)] = managed
         return optimizer
 
     def backward(self, objective: Objective) -> dict[str, Tensor]:
@@ -107,7 +110,7 @@ class Runtime:
 
     def update(self, optimizer: torch.optim.Optimizer) -> None:
         """Ends a micro-batch for `optimizer`; at the last one: normalise, clip, `before_update`, step, schedule."""
-        managed = next(m for m in self._managed if m.optimizer is optimizer)
+        managed = self._of[id(optimizer)]
         if self.accumulate > 1:
             for name, count in self._pending.items():
                 managed.counts[name] = managed.counts.get(name, 0) + count

@@ -141,10 +141,8 @@ def _locate(dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
 def find_source(name: str) -> Path | None:
     """Returns the source file of module `name`, importing nothing, or None."""
     top, *rest = name.split(".")
-    # find_spec of a submodule would import its parents: only the top package is asked for.
-    loaded = sys.modules.get(top)
-    try:
-        spec = getattr(loaded, "__spec__", None) if loaded is not None else importlib.util.find_spec(top)
+    try:  # find_spec of a submodule would import its parents: only the top package is asked for
+        spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
     if spec is None:
