@@ -1,0 +1,80 @@
+"""Reading an answer out of a decoder, step by step: greedily or with a beam.
+
+Both searches see a decoder as one function, ``step(previous, state) -> (log_probs, state)``, whose tensors begin with
+(batch, beams). Choice 0 is END: after it, an answer holds zeros and its probability stays.
+"""
+
+# b batch, k beams, c choices (END and the points)
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+"""Previous choices (b, k) and state tensors (b, k, ...) -> log-probabilities (b, k, c) and the next state."""
+
+Answers = tuple[Int[Tensor, "b steps"], Float[Tensor, "b"]]
+"""The choices, padded with 0 after END, and the log-probability of each answer as a whole."""
+
+
+def greedy(step: Step, state: State, max_steps: int) -> Answers:
+    """Takes the most probable choice at every step until every answer of the batch has ended.
+
+    Args:
+        step: The decoder.
+        state: Its first state, one beam wide.
+        max_steps: Most choices of an answer, END included.
+    """
+    previous = torch.zeros(state[0].shape[:2], dtype=torch.long, device=state[0].device)
+    ended = torch.zeros_like(previous, dtype=torch.bool)
+    total = state[0].new_zeros(previous.shape)
+    choices = []
+    for _ in range(max_steps):
+        log_probs, state = step(previous, state)
+        best, previous = log_probs.max(-1)
+        total = total + best.masked_fill(ended, 0.0)
+        previous = previous.masked_fill(ended, 0)
+        choices.append(previous)
+        ended = previous == 0
+        if ended.all():
+            break
+    return torch.cat(choices, 1), total.squeeze(1)
+
+
+def beam(step: Step, state: State, max_steps: int, size: int) -> Answers:
+    """Keeps the `size` most probable beginnings at every step and returns the best answer.
+
+    Args:
+        step: The decoder.
+        state: Its first state, one beam wide.
+        max_steps: Most choices of an answer, END included.
+        size: Beginnings that are kept.
+    """
+    b = state[0].shape[0]
+    chosen = torch.zeros((b, 1, 0), dtype=torch.long, device=state[0].device)
+    previous = chosen.new_zeros((b, 1))
+    ended = torch.zeros_like(previous, dtype=torch.bool)
+    total = state[0].new_zeros((b, 1))
+    for _ in range(max_steps):
+        log_probs, state = step(previous, state)
+        c = log_probs.shape[-1]
+        stay = torch.full_like(log_probs[0, 0], -torch.inf)
+        stay[0] = 0.0  # an ended answer goes on with END, for nothing
+        log_probs = torch.where(ended.unsqueeze(-1), stay, log_probs)
+        candidates = (total.unsqueeze(-1) + log_probs).flatten(1)
+        total, best = candidates.topk(min(size, candidates.shape[1]))  # sorted: beam 0 is the best
+        parent, previous = best // c, best % c
+        state = tuple(_rows(tensor, parent) for tensor in state)
+        chosen = torch.cat([_rows(chosen, parent), previous.unsqueeze(-1)], -1)
+        ended = previous == 0
+        if ended[:, 0].all():  # probabilities only fall: nothing overtakes a best answer that has ended
+            break
+    return chosen[:, 0], total[:, 0]
+
+
+def _rows(tensor: Tensor, parent: Int[Tensor, "b k"]) -> Tensor:
+    """Returns the beams `parent` of a tensor (b, beams, ...)."""
+    return tensor.take_along_dim(parent.reshape(*parent.shape, *[1] * (tensor.dim() - 2)), dim=1)

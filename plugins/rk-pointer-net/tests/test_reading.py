@@ -1,0 +1,105 @@
+"""Files: what is understood, and what is said of those that are not."""
+
+import pytest
+from rk_pointer_net.reading import read_point_sets
+
+from rk import UserError
+
+TRIANGLE = [[0.5, 1.0], [2.0, -3.0], [4.0, 0.25]]
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Writes a file and reads it."""
+
+    def write_and_read(text: str | bytes, name: str = "points.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_point_sets(path)
+
+    return write_and_read
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("x,y\n0.5,1\n2,-3\n4,0.25\n", None),
+        ("0.5,1\n2,-3\n4,0.25", None),
+        ("0.5;1\n2;-3\n4;0.25\n", None),
+        ("0.5\t1\n2\t-3\n4\t0.25\n", None),
+        ("0.5 1\n\n2   -3\n 4 0.25\n", None),
+        ("\ufeffX, Y\r\n0.5, 1\r\n2, -3\r\n4, 0.25\r\n", None),
+        ("name,y,x\na,1,0.5\nb,-3,2\nc,0.25,4\n", ["a", "b", "c"]),
+        ('city,latitude,longitude\n"a, b",1,0.5\n,-3,2\nc,0.25,4\n', ["a, b", "", "c"]),
+        ("what,east,north\na,.5,1\nb,2,-3\nc,4,0.25\n", ["a", "b", "c"]),
+        ("a,.5,1\nb,2,-3\nc,4,0.25\n", ["a", "b", "c"]),
+        ("id,x,y\n7,.5,1\n8,2,-3\n9,4,0.25\n", ["7", "8", "9"]),
+    ],
+)
+def test_csv_with_and_without_header_labels_and_commas(read, text, labels):
+    (points,) = read(text)
+    assert points.coordinates.tolist() == TRIANGLE
+    assert points.labels == labels
+
+
+def test_axes_are_called_what_the_file_calls_them(read):
+    (points,) = read("name,lon,lat\na,0,1\nb,1,2\nc,3,4\n")
+    assert points.axes == ("lon", "lat")
+
+
+@pytest.mark.parametrize("name", ["points.json", "points.txt"])
+def test_json_pairs_and_objects(read, name):
+    (pairs,) = read("[[0.5, 1], [2, -3], [4, 0.25]]", name)
+    assert pairs.coordinates.tolist() == TRIANGLE
+    (objects,) = read('[{"x": 0.5, "y": 1, "name": "a"}, {"y": -3, "x": 2}, {"x": 4, "y": 0.25, "name": "c"}]', name)
+    assert objects.coordinates.tolist() == TRIANGLE
+    assert objects.labels == ["a", "", "c"]
+
+
+def test_the_papers_lines_are_one_set_each(read):
+    first, second = read("0.5 1 2 -3 4 0.25 output 1 2 3 1 \n0 0 1 0 0 1 1 1 output 1 2 4 3 1\n", "hull.txt")
+    assert first.coordinates.tolist() == TRIANGLE
+    assert second.coordinates.shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("", "p.csv", "p.csv: the file is empty"),
+        (" \n\n", "p.json", "the file is empty"),
+        (b"\x89PNG\xff\xfe\x00", "p.csv", "not a text file"),
+        ("x,y\n", "p.csv", "a header, but no points"),
+        ("name,city\na,b\nc,d\n", "p.csv", "no two columns of numbers"),
+        ("x,name\n1,b\n2,d\n", "p.csv", "no two columns of numbers"),
+        ("x,y\n1,2\n3,four\n5,6\n", "p.csv", 'p.csv:3: "four" is not a number'),
+        ("x,y\n1,2\n3\n5,6\n", "p.csv", "p.csv:3: 1 columns where 2 are needed"),
+        ("x,y\n1,2\n3,nan\n5,6\n", "p.csv", "p.csv:3: a coordinate is nan"),
+        ("1,2\ninf,2\n5,6\n", "p.csv", "p.csv:2: a coordinate is inf"),
+        ("x,y\n1,2\n", "p.csv", "1 point: a convex hull needs at least 3"),
+        ("[[1, 2], [3, 4]]", "p.json", "2 points: a convex hull needs at least 3"),
+        ("[]", "p.json", "the list is empty"),
+        ("{}", "p.json", "a JSON object where a list of points is needed"),
+        ("[[1, 2], [3", "p.json", "p.json:1:12: not JSON"),
+        ("[[1, 2], [3, 4, 5], [6, 7]]", "p.json", r"point 2 is not a pair \[x, y\]"),
+        ('[[1, 2], [3, "4a"], [6, 7]]', "p.json", 'point 2: "4a" is not a number'),
+        ("[[1, 2], [3, true], [6, 7]]", "p.json", "point 2: true is not a number"),
+        ("[[1, 2], [3, NaN], [6, 7]]", "p.json", "point 2: a coordinate is nan"),
+        ('[{"x": 1}, {"x": 2}, {"x": 3}]', "p.json", "point 1 has neither x and y nor longitude"),
+        ('[{"x": 1, "y": 1}, {"x": 2}, [1, 2]]', "p.json", "point 2: null is not a number"),
+        ('[{"x": 1, "y": 1}, [1, 2]]', "p.json", "point 2 is not an object with x and y"),
+        ("[1, 2, 3]", "p.json", "point 1 is not a pair"),
+        ("0 0 1 output 1", "p.txt", "p.txt:1: 3 numbers before 'output'"),
+        ("0 0 1 0 0 1 output 1 2 3\n0 0 1 1\n", "p.txt", "p.txt:2: no 'output' in this line"),
+        ("\n".join(f"{i},{i * i}" for i in range(2001)), "p.csv", "2001 points are too many"),
+    ],
+)
+def test_bad_files_are_refused_with_the_place(read, text, name, message):
+    with pytest.raises(UserError, match=message):
+        read(text, name)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        read_point_sets(tmp_path / "nothing.csv")
+    with pytest.raises(UserError, match="directory"):
+        read_point_sets(tmp_path)
