@@ -10,6 +10,7 @@
         model.safetensors   the result
         data.pt             what the data fitted, if anything
         figures/            what the data drew of its tests
+        traceback.txt       of a bug that ended the run
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import gc
 import inspect
 import math
 import time
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from rk.catalog import Catalog
 from rk.environment import describe
-from rk.errors import ExitCode, RunFailed, UserError, suggest
+from rk.errors import ExitCode, RkError, RunFailed, UserError, suggest
 from rk.fit.build import Builder, Parts, prepare, save_data_state
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint, write_checkpoint
 from rk.fit.context import FitContext
@@ -67,6 +68,8 @@ def train(
             folder.update(status="interrupted")
         else:
             folder.update(status="failed", error=f"{type(error).__name__}: {error}")
+        if isinstance(error, Exception) and not isinstance(error, RkError):  # a bug, of a plugin or of rk
+            folder.traceback.write_text(traceback.format_exc(), encoding="utf-8")
         raise
     finally:
         if loop.progress is not None:

@@ -218,6 +218,15 @@ def test_an_unknown_metric_is_found_before_the_first_step(run, monkeypatch):
         run("fit.monitor=val/accuracy")
 
 
+def test_a_plugins_bug_ends_the_run_and_leaves_its_traceback(run, monkeypatch):
+    monkeypatch.setattr(Backprop, "step", lambda self, batch: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run()
+    folder = next(RunFolder.all(Path("runs")))
+    assert folder.read()["error"] == "ZeroDivisionError: division by zero"
+    assert "1 / 0" in folder.traceback.read_text()
+
+
 # -- what it leaves ------------------------------------------------------------------------------------------------
 
 

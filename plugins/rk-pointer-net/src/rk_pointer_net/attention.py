@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 class AdditivePointer(nn.Module):
-    """Scores ``v^T tanh(W_1 e_j + W_2 d_i)`` of Vinyals et al. (2015), eq. 3, without biases.
+    """Scores ``v^T tanh(W_1 e_j + W_2 d_i)`` of Vinyals et al. (2015), Sec. 2.3, without biases.
 
     Args:
         key_size: Width of the encoder states.

@@ -18,7 +18,7 @@ State = tuple[Tensor, ...]
 
 
 class PointerDecoder(nn.Module):
-    """Ptr-Net: the attention over the input is the output distribution, so there is no dictionary (eq. 3).
+    """Ptr-Net: the attention over the input is the output distribution, so there is no dictionary (Sec. 2.3).
 
     Args:
         input_size: Width of the decoder's inputs.
@@ -39,7 +39,7 @@ class PointerDecoder(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "b m w"], state: State, memory: Tensor) -> Float[Tensor, "b m c"]:
         """Scores all steps: the inputs are known, so all of ``W_2 d_i`` is one product."""
-        return self.pointer(memory, _lstm_all(self.lstm, inputs, state))
+        return self.pointer(memory, _lstm_all(self.lstm, inputs, state))  # u^i, of which p(C_i) is the softmax
 
     def step(self, inputs: Float[Tensor, "b k w"], state: State, memory: Tensor) -> tuple[Tensor, State]:
         """Scores one step."""
@@ -48,7 +48,7 @@ class PointerDecoder(nn.Module):
 
 
 class AttentionDecoder(nn.Module):
-    """Baseline: content attention over the input, then a fixed dictionary (Bahdanau et al.; the paper's eq. 2).
+    """Baseline: content attention over the input, then a fixed dictionary (Bahdanau et al.; the paper's Sec. 2.2).
 
     Args:
         input_size: Width of the decoder's inputs.
@@ -95,12 +95,12 @@ class AttentionDecoder(nn.Module):
         scores = self.pointer(memory.keys, hidden)
         if memory.exists is not None:
             scores = scores.masked_fill(~memory.exists.unsqueeze(1), -torch.inf)
-        fed_back = scores.softmax(-1) @ memory.values  # d'_i = sum_j a_j^i e_j (eq. 2)
+        fed_back = scores.softmax(-1) @ memory.values  # a^i = softmax(u^i), d'_i = sum_j a_j^i e_j
         return torch.cat([hidden, fed_back], -1), (hidden, cell, fed_back)
 
 
 class Seq2SeqDecoder(nn.Module):
-    """Baseline: the decoder's state alone, then a fixed dictionary (Sutskever et al.; the paper's eq. 1).
+    """Baseline: the decoder's state alone, then a fixed dictionary (Sutskever et al.; the paper's Sec. 2.1).
 
     Args:
         input_size: Width of the decoder's inputs.

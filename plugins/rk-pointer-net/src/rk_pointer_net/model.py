@@ -37,7 +37,7 @@ class Reading(NamedTuple):
     """What the encoder leaves behind for the decoder."""
 
     table: Float[Tensor, "b c w"]
-    """The inputs that choices stand for: START in the place of END, which is never fed, then the points."""
+    """The decoder's input after each choice: START in the place of END, which nothing follows, then the points."""
     state: tuple[Tensor, ...]
     """The decoder's first state."""
     memory: Any
@@ -120,7 +120,7 @@ class PointerNet(nn.Module):
             lengths: How many points of an example are real; all of them when left out.
         """
         read = self._read(points, lengths)
-        # Step i sees the point that step i - 1 should have chosen; after END any input will do, the loss ignores it
+        # p(C_i | C_1 ... C_i-1, P): step i is fed the point C_i-1 itself, not its encoding; after END anything will do
         previous = torch.cat([torch.zeros_like(targets[:, :1]), targets[:, :-1].clamp(min=0)], 1)
         logits = self.decoder(_look_up(read.table, previous), read.state, read.memory)
         return {"logits": _among(logits, points.shape[1], read.exists)}
