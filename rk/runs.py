@@ -18,8 +18,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,6 +195,8 @@ class RunFolder:
 
     def publish_checkpoint(self, beside: Path, step: int, best: int | None) -> Path:
         """Renames the finished folder `beside` to the checkpoint of `step`; drops all but the last and the best."""
+        import shutil
+
         target = self.checkpoint_path(step)
         if target.exists():
             shutil.rmtree(target)
@@ -210,9 +210,11 @@ class RunFolder:
 
     def scratch(self) -> Path:
         """Returns a fresh folder in which a checkpoint is written before it is published."""
+        import shutil
+
         for left_over in self.checkpoints.glob(".tmp-*"):
             shutil.rmtree(left_over, ignore_errors=True)
-        path = self.checkpoints / f".tmp-{secrets.token_hex(4)}"
+        path = self.checkpoints / f".tmp-{os.getpid()}"
         try:
             path.mkdir(parents=True)
         except OSError as error:

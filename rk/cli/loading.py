@@ -11,7 +11,6 @@ from rk.contract import Binding, check_contract
 from rk.errors import Problem, RecipeError
 from rk.recipe import Recipe, read_recipe
 from rk.recipe.find import find_recipe
-from rk.runs import RunFolder, default_root
 
 runs_dir_option = click.option(
     "--runs-dir",
@@ -43,7 +42,13 @@ def load_recipe(
 
 def run_finder(root: Path | None):
     """Returns what turns the text of a run into its folder."""
-    return lambda text: RunFolder.find(text, root or default_root()).path.resolve()
+
+    def find(text: str) -> Path:
+        from rk.runs import RunFolder, default_root
+
+        return RunFolder.find(text, root or default_root()).path.resolve()
+
+    return find
 
 
 def show_warnings(warnings: list[Problem]) -> None:

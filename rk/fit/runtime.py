@@ -97,6 +97,11 @@ class Runtime:
         Returns:
             ``loss`` and, if there are several, the terms: detached scalars.
         """
+        if self.accumulate == 1 and not isinstance(objective, dict):  # the common case, without the dicts
+            total, count = objective
+            weight = _reciprocal(total, count)
+            torch.autograd.backward(total, weight)
+            return {LOSS: total.detach() * weight}
         terms = objective if isinstance(objective, dict) else {LOSS: objective}
         weights = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
         if self.accumulate == 1:
