@@ -54,6 +54,12 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def discard(self) -> None:
+        """Removes the whole run."""
+        import shutil
+
+        shutil.rmtree(self.path)
+
     # -- files -----------------------------------------------------------------------------------------------------
 
     @property

@@ -160,6 +160,7 @@ def test_a_broken_recipe_is_reported(name, toys, validate, monkeypatch):
 GENERATED = {
     "empty": (b"", "the file is empty"),
     "blank": (b"\n \n\n", "the file is empty"),
+    "the largest": (b"#" * MAX_BYTES, "the file is empty"),
     "10 MB": (b"a: 1\n" * 2_000_000, f"10,000,000 bytes; a recipe has at most {MAX_BYTES:,}"),
     "binary": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8, "not a text file: byte 0 is not UTF-8"),
     "UTF-16": ("rk: 1\n".encode("utf-16"), "not a text file: byte 0 is not UTF-8"),
@@ -177,6 +178,8 @@ GENERATED = {
         b"a: &a [x, x]\n" + b"".join(b"%c: &%c [*%c, *%c]\n" % (c, c, c - 1, c - 1) for c in range(98, 123)),
         "g.yaml:2:8: alias *a: aliases are not used in recipes",
     ),
+    "an alias and nothing else": (b"*a", "g.yaml:1:1: alias *a: aliases are not used in recipes"),
+    "a tag and nothing else": (b"!!set {a}", "g.yaml:1:1: tag !!set: tags are not used in recipes"),
     "5000 digits": (b"fit: {max_steps: " + b"9" * 5000 + b"}", "g.yaml:1:18: a number with too many digits"),
     "15 000 unknown keys": (
         b"".join(b"key%d: 1\n" % i for i in range(15_000)),
@@ -195,6 +198,30 @@ def test_a_hostile_file_is_refused_at_once(content, said, catalog, validate, tmp
     assert time.perf_counter() - begin < 2
     assert said in text
     assert len(text) < 100_000
+
+
+def test_problems_come_in_the_order_of_the_file(check):
+    checked = check("rk: 1\nmodel: mpl\ndata: digits\nfit: {seed: x}\nmodle: 3\n")
+    assert [p.mark.line for p in checked.problems] != [1, 2, 4, 5], "they are found in another order"
+    assert [p.mark.line for p in RecipeError(checked.problems).problems] == [1, 2, 4, 5]
+
+
+def test_an_error_is_one_line_and_its_hint_another():
+    assert UserError("what", "how").render() == "error: what\n  hint: how"
+    assert UserError("what").render() == "error: what"
+    assert str(UserError("what", "how")) == "what"
+
+
+def test_exit_codes_are_a_public_contract():
+    codes = {code.name: code.value for code in ExitCode}
+    assert codes == {
+        "OK": 0,
+        "FAILED": 1,
+        "USER_ERROR": 2,
+        "CLAIM_NOT_REACHED": 3,
+        "INTERRUPTED": 130,
+        "TERMINATED": 143,
+    }
 
 
 def test_a_message_cannot_change_the_terminal(check):

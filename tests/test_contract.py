@@ -573,6 +573,11 @@ class Prune:
     assert checked.lines == ["recipe.yaml:2:9: search.run: missing: a run folder\n  hint: give search.run"]
 
 
+def test_an_optimizer_is_missed_without_data_too(check):
+    keys = {p.key for p in check("rk: 1\nmodel: mlp\nloss: mse\ntrainer: backprop\nfit: {max_steps: 1}\n").problems}
+    assert keys == {"data", "trainer.optimizer"}
+
+
 # -- slots -------------------------------------------------------------------------------------------------------------
 
 GRAPH = """

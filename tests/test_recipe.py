@@ -411,6 +411,34 @@ def test_a_name_that_two_plugins_offer_is_refused_with_both_distributions(two):
     assert caught.value.hint == "write alpha/twin or beta/twin"
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        pytest.param("twn", "did you mean twin? (installed models: mlp, single, twin)", id="short"),
+        pytest.param(
+            "beta/sngle", "did you mean beta/single? (installed models: alpha/mlp, alpha/twin, ", id="qualified"
+        ),
+        pytest.param(
+            "alpah/twin", "did you mean alpha? (there is no plugin alpah; installed plugins: ", id="its plugin"
+        ),
+        pytest.param("adam", "adam is an optimizer, of recursion-kit", id="of another kind"),
+        pytest.param("rk/adam", "rk/adam is an optimizer, of recursion-kit", id="qualified, of another kind"),
+    ],
+)
+def test_an_unknown_name_brings_the_nearest(name, hint, two):
+    with pytest.raises(Unresolved) as caught:
+        two.resolve("model", name)
+    assert caught.value.message == f"unknown model {name!r}"
+    assert caught.value.hint.startswith(hint)
+    assert "not loaded" not in caught.value.hint
+
+
+def test_a_kind_of_which_nothing_is_installed_says_so(two):
+    with pytest.raises(Unresolved) as caught:
+        two.resolve("callback", "ema")
+    assert caught.value.hint == "no callback is installed"
+
+
 def test_a_stored_recipe_names_components_with_their_plugin(check, two):
     recipe = check(GOOD.replace("mlp", "beta/single"), catalog=two).recipe
     assert recipe.plain()["model"] == {"name": "beta/single", "p": 1}
@@ -603,8 +631,9 @@ def test_a_path_is_relative_to_the_file_that_says_it(kitchen, validate, tmp_path
     (tmp_path / "base/b.yaml").write_text(GOOD.replace("model: mlp", "model: {name: kitchen, a_path: sub/../x.csv}"))
     (tmp_path / "base/sub/r.yaml").write_text("extends: ../b.yaml\n")
     monkeypatch.chdir(tmp_path / "work")
-    below = validate("../base/sub/r.yaml", kitchen).recipe.model.params["a_path"]
-    assert below == tmp_path / "base/x.csv"
+    recipe = validate("../base/sub/r.yaml", kitchen).recipe
+    assert recipe.model.params["a_path"] == tmp_path / "base/x.csv"
+    assert recipe.plain()["model"]["a_path"] == str(tmp_path / "base/x.csv"), "a run may be anywhere"
     given = validate("../base/sub/r.yaml", kitchen, "model.a_path=y.csv").recipe.model.params["a_path"]
     assert given == tmp_path / "work/y.csv", "one on the command line is relative to the working folder"
 
@@ -671,6 +700,13 @@ def test_a_recipe_yields_all_its_components_nested_ones_too(check):
         "metrics.a",
     ]
     assert all(isinstance(s, Spec) for s in recipe.specs())
+
+
+def test_components_in_lists_and_mappings_are_among_them(check, kitchen):
+    given = "{name: kitchen, losses: [mse], by_name: {x: mse}, a_factory: cell}"
+    recipe = check(GOOD.replace("model: mlp", f"model: {given}"), catalog=kitchen).recipe
+    keys = [s.key for s in recipe.model.nested()]
+    assert keys == ["model", "model.losses.0", "model.by_name.x", "model.a_factory"]
 
 
 def test_parameters_without_effect_on_weights_are_marked(give):

@@ -16,6 +16,7 @@ from rk.plugins import Plugins
 from rk.static import ClassInfo, StaticError, constructor, load_class, method
 from rk.static.classes import _MODULE_MEMBERS
 from rk.static.compare import assignable, mismatch
+from rk.static.docstring import describe, summary
 from rk.static.signature import REQUIRED
 from rk.static.types import ComponentType, EnumType, TensorType, TupleType, Unreadable, parse_type
 
@@ -112,6 +113,8 @@ Renamed = Alias
         pytest.param("tuple[int, str]", "[int, str]", id="tuple of fixed length"),
         pytest.param("tuple[int, ...]", "list of int", id="tuple of any length"),
         pytest.param("tuple", "list of any value", id="bare tuple"),
+        pytest.param("t.Tuple", "list of any value", id="bare Tuple"),
+        pytest.param("t.Tuple[int, str]", "[int, str]", id="Tuple"),
         pytest.param("dict[str, float]", "mapping to float", id="dict"),
         pytest.param("Mapping[str, list[int]]", "mapping to list of int", id="Mapping"),
         pytest.param("dict", "mapping to any value", id="bare dict"),
@@ -140,6 +143,8 @@ Renamed = Alias
         pytest.param("Final[int]", "int", id="Final"),
         pytest.param("Float[Tensor, 'batch 3 *rest']", "Float[batch 3 *rest]", id="tensor"),
         pytest.param("Bool[Tensor, '...']", "Bool[...]", id="tensor of any shape"),
+        pytest.param("Bool[Tensor]", "Bool[...]", id="tensor without a shape"),
+        pytest.param("Bool[Tensor, SHAPE]", "Bool[...]", id="tensor with a shape that is no literal"),
         pytest.param("Callable[[int], int]", "Callable[[int], int]", id="a callable cannot be expressed"),
         pytest.param("torch.dtype", "torch.dtype", id="torch's types cannot be expressed"),
         pytest.param("Json", "mapping to Json | list of Json | int", id="an alias of itself ends"),
@@ -255,6 +260,7 @@ def test_a_parameter_without_default_is_required(read):
     ("source", "names"),
     [
         pytest.param("class C: ...", [], id="none at all"),
+        pytest.param("class C:\n    def __init__(self): ...", [], id="empty"),
         pytest.param("class B:\n    def __init__(self, p): ...\nclass C(B): ...", ["p"], id="inherited"),
         pytest.param("class B:\n    def __init__(self, p): ...\nA = B\nclass C(A): ...", ["p"], id="by another name"),
         pytest.param(
@@ -293,6 +299,20 @@ def test_a_constructor_is_found_as_python_finds_it(source, names, read):
 @pytest.mark.parametrize("base", ["nn.Module", "rk.Data", "t.Protocol"])
 def test_a_base_without_parameters_of_its_own_brings_none(base, read):
     assert constructor(read(f"class C({base}): ...")).names == []
+
+
+def test_bases_in_a_circle_end(read):
+    info = read("class C(D): ...\nclass D(C):\n    def __init__(self, p): ...")
+    assert [each.node.name for each in info.mro()] == ["C", "D"]
+    assert constructor(info).names == ["p"]
+
+
+def test_a_signature_is_asked_by_name(read):
+    signature = constructor(read("class C:\n    def __init__(self, p: int): ..."))
+    assert str(signature["p"].type) == "int"
+    assert "p" in signature and "q" not in signature
+    with pytest.raises(KeyError):
+        signature["q"]
 
 
 def test_the_fields_of_a_dataclass_have_types_and_defaults(read):
@@ -526,6 +546,50 @@ def test_a_static_method_has_no_self_to_drop(read):
     )
     assert [method(info, name).names for name in "fgh"] == [["a"], ["b"], ["c"]]
     assert method(info, "nowhere") is None
+
+
+# -- docstrings --------------------------------------------------------------------------------------------------------
+
+
+def test_the_help_of_a_parameter_is_what_the_docstring_says_of_it(read):
+    info = read(
+        '''
+        class B:
+            """A base.
+
+            Args:
+                inherited: Help of
+                    two lines.
+                own: Not this.
+            """
+        class C(B):
+            """The first line.
+
+            More text.
+
+            Args:
+                own: Help of its own.
+            """
+            def __init__(self, own, inherited, late):
+                """Makes it.
+
+                Args:
+                    late: Help at the constructor.
+                """
+        '''
+    )
+    assert summary(info) == "The first line."
+    text, params = describe(info)
+    assert text == "The first line.\n\nMore text.\n\nMakes it."
+    assert params == {"own": "Help of its own.", "late": "Help at the constructor."}
+
+
+def test_a_constructor_that_is_inherited_is_described_where_it_stands(read):
+    info = read(
+        'class B:\n    """B.\n\n    Args:\n        p: Help.\n    """\n    def __init__(self, p): ...\nclass C(B): ...'
+    )
+    assert describe(info) == ("", {"p": "Help."})
+    assert summary(info) == ""
 
 
 # -- comparing types ---------------------------------------------------------------------------------------------------

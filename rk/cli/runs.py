@@ -48,8 +48,6 @@ def runs(ctx: click.Context, recipe: str | None, status: str | None, as_json: bo
 @runs_dir_option
 def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:
     """Delete runs, with their checkpoints and figures."""
-    import shutil
-
     from rk.runs import RunFolder
 
     folders = {str(f.path): f for f in (RunFolder.find(text, runs_dir) for text in which)}
@@ -58,5 +56,5 @@ def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:
     if not yes:
         click.confirm(f"delete {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
     for folder in folders.values():
-        shutil.rmtree(folder.path)
+        folder.discard()
     return ExitCode.OK

@@ -64,6 +64,9 @@ def train(
         with StopSignal() as signal:
             return loop.run(signal, resume, extend)
     except BaseException as error:
+        if isinstance(error, UserError) and loop.progress is None and not resume:
+            folder.discard()  # nothing was run
+            raise
         if isinstance(error, KeyboardInterrupt):
             folder.update(status="interrupted")
         else:

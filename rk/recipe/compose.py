@@ -55,9 +55,7 @@ def merge(below: Mapping, above: Mapping) -> Mapping:
     """
     result = Mapping(dict(below.items), above.mark, dict(below.key_marks))
     for key, node in above.items.items():
-        old = result.items.get(key)
-        if isinstance(node, Mapping) and "name" not in node.items:
-            old = _with_parameters(old)
+        old = _with_parameters(result.items.get(key))
         if isinstance(node, Mapping) and isinstance(old, Mapping) and not _renames(old, node.items.get("name")):
             node = merge(old, node)
         result.put(key, node, above.mark_of(key))

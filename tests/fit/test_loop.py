@@ -216,6 +216,7 @@ def test_an_unknown_metric_is_found_before_the_first_step(run, monkeypatch):
     monkeypatch.setattr(Digits, "splits", property(lambda self: ("train", "dev")), raising=True)
     with pytest.raises(UserError, match="there is no 'val/accuracy'"):
         run("fit.monitor=val/accuracy")
+    assert list(RunFolder.all(Path("runs"))) == [], "nothing was run, so no run is left"
 
 
 def test_a_plugins_bug_ends_the_run_and_leaves_its_traceback(run, monkeypatch):
