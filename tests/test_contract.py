@@ -622,6 +622,7 @@ def test_a_layer_that_is_built_at_once_needs_all_its_parameters(compose):
     recipe = TASK.replace("model: net", "model: {name: graphnets, layers: [conv, {name: conv, width: 3}]}")
     checked = compose(DATA + GRAPH, recipe, data="Task", model="GraphNets", layer="Conv Cell")
     assert [(p.key, p.message) for p in checked.problems] == [("model.layers.0.width", "missing: int")]
+    assert [spec.supplied for spec in checked.recipe.model.params["layers"]] == [None, None]
 
 
 # -- claims ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rk.catalog import Unresolved
-from rk.errors import Mark, RecipeError
+from rk.errors import Mark, RecipeError, UserError
 from rk.recipe import Recipe, Spec, read_search
 from rk.recipe.compose import apply_override, compose, merge
 from rk.recipe.find import RecipeFile, find_recipe
@@ -616,6 +616,12 @@ def test_an_enum_arrives_as_its_member_not_yet_imported(give):
             "a_factory", "no-cell", "no-cell does not take `d_model`, which its user supplies", id="not taken"
         ),
         pytest.param("a_run", "3", "expected a run folder, found an int ('3')", id="run"),
+        pytest.param(
+            "layer_or_word", "{name: cell, dpth: 3}", "layer_or_word.dpth: unknown parameter", id="in an option"
+        ),
+        pytest.param("layer_or_word", "[cell]", "expected a layer | none, found a list", id="of no option's shape"),
+        pytest.param("an_int", "nan", "expected an int, found a string ('nan')", id="a word"),
+        pytest.param("a_bounded", "[2]", "expected an int, found a list", id="a list for a bounded int"),
         pytest.param("a_callable", "len", "takes Callable, which a recipe cannot express", id="not expressible"),
     ],
 )
@@ -745,6 +751,25 @@ def test_a_mistake_in_an_option_of_a_search_names_it(search):
         "command line: search.amount=much: search.amount: expected a float, found a string ('much')",
         "command line: search.tires=3: search.tires: unknown parameter",
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(
+            UserError("no such run: x", "there are no runs yet"), "no such run: x\n  hint: there are", id="unknown"
+        ),
+        pytest.param(OSError(36, "File name too long"), "no such run: File name too long", id="no name for a file"),
+    ],
+)
+def test_a_run_that_is_not_found_is_a_problem_of_its_option(error, said, workshop):
+    def finder(text):
+        raise error
+
+    catalog = workshop.catalog(workshop.plugin("prune", SEARCH, searches={"prune": "Prune"}))
+    recipe, (problem,) = read_search("search", "prune", {"run": "x", "amount": "0.1"}, (), catalog, finder)
+    assert str(problem).startswith(f"command line: search.run=x: search.run: {said}")
+    assert recipe.search.params == {"amount": 0.1}
 
 
 def test_composing_reports_the_problems_of_every_file(tmp_path, catalog, monkeypatch):

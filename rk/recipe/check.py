@@ -364,12 +364,10 @@ class Checker:
 
     def _bounded(self, node: Node, type_: BoundedType, key: str) -> Any:
         value = self.value(node, type_.base, key)
-        if value is INVALID or value is None:
-            return value
         for name, bound in type_.bounds:
             try:
                 kept = _BOUNDS[name](value, bound)
-            except TypeError:  # Annotated[int | str, Ge(1)] and a string: the bound is not for it
+            except TypeError:  # Annotated[int | str, Ge(1)] and a string, null, or a mistake: the bound is not for it
                 continue
             if not kept:
                 what = "must have a" if name.startswith("length") else "must be"
