@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt $(PLUGINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip hatchling editables
 	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint constraints.txt --group test \
-		--editable ".[digits]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+		--editable ".[digits,onnx,report]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
 	touch $@
 
 clean:

@@ -13,13 +13,18 @@ from typing import Any
 
 def describe(distributions: Iterable[str]) -> dict[str, Any]:
     """Returns versions of the host, torch and `distributions`, the git state of the working folder, and the host."""
-    names = sorted({"recursion-kit", "torch", *distributions})
     return {
-        "versions": {"python": platform.python_version(), **{n: v for n in names if (v := _version(n))}},
+        "versions": versions(distributions),
         "git": _git(),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()},
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
     }
+
+
+def versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Returns name -> version of Python, the host, torch and `distributions`."""
+    names = sorted({"recursion-kit", "torch", *distributions})
+    return {"python": platform.python_version(), **{n: v for n in names if (v := _version(n))}}
 
 
 def _version(distribution: str) -> str | None:

@@ -10,6 +10,7 @@
         model.safetensors   the result
         data.pt             what the data fitted, if anything
         figures/            what the data drew of its tests
+        report.html         of `rk report`
         traceback.txt       of a bug that ended the run
 """
 
@@ -19,7 +20,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,10 @@ class RunFolder:
         return self.path / "traceback.txt"
 
     @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def label(self) -> str:
         """The path as a user would type it."""
         try:
@@ -113,6 +118,14 @@ class RunFolder:
         return cls(path)
 
     @classmethod
+    def begin(cls, root: Path, recipe_name: str, recipe: str) -> RunFolder:
+        """Makes the folder of a run that is about to start, with its complete recipe."""
+        folder = cls.create(root, recipe_name)
+        write_atomic(folder.recipe, recipe)
+        folder.update(name=recipe_name, status="starting", started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        return folder
+
+    @classmethod
     def find(cls, text: str, root: Path | None = None) -> RunFolder:
         """Returns the run that `text` means: a folder, ``last``, or the end of a run's path under `root`.
 
@@ -135,6 +148,12 @@ class RunFolder:
             raise UserError(f"{text} is no run folder: it has no run.json")
         hint = suggest(text, [f"{r.path.parent.name}/{r.path.name}" for r in runs], "runs") if runs else None
         raise UserError(f"no such run: {text}", hint or f"there are no runs in {root} yet")
+
+    @classmethod
+    def find_all(cls, texts: Iterable[str], root: Path | None = None) -> list[RunFolder]:
+        """Returns the runs that `texts` mean, each once, in their order. Raises `UserError` as `find` does."""
+        found = {str(f.path.resolve()): f for f in (cls.find(text, root) for text in texts)}
+        return list(found.values())
 
     @classmethod
     def all(cls, root: Path) -> Iterator[RunFolder]:

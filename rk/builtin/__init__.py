@@ -51,4 +51,9 @@ def rk_trainers():
 
 @hookimpl
 def rk_exporters():
-    return {"safetensors": "rk.builtin.safetensors:Safetensors"}
+    return {
+        "safetensors": "rk.export.safetensors:Safetensors",
+        "onnx": "rk.export.onnx:ONNX",
+        "torch-export": "rk.export.torch_export:TorchExport",
+        "hub": "rk.export.hub:Hub",
+    }

@@ -17,6 +17,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("rk.cli.eval:evaluate", "Measure a trained run, on other data or with other decoding."),
     "predict": ("rk.cli.predict:predict", "Answer a file of your own with a trained run."),
     "export": ("rk.cli.export:export", "Write a trained run for the outside world."),
+    "compare": ("rk.cli.compare:compare", "Compare runs: changed settings, metrics, time, curves."),
+    "report": ("rk.cli.report:report", "Write runs as one HTML page: results, curves, figures, recipe."),
+    "reproduce": (
+        "rk.cli.reproduce:reproduce",
+        "Train recipes and their baselines, and check what they claim.",
+    ),
     "runs": ("rk.cli.runs:runs", "List the runs, oldest first; delete some."),
     "search": ("rk.cli.search:search", "Search for a structure, a path or a program."),
     "analyze": ("rk.cli.search:analyze", "Compute tables and figures."),

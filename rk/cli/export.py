@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from rk.cli.loading import runs_dir_option
+from rk.errors import UserError
 
 
 @click.command()
 @click.argument("run")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--to", "format_", required=True, metavar="FORMAT", help="An exporter; `rk list exporter` shows all.")
 @click.option(
     "-o",
@@ -19,21 +21,33 @@ from rk.cli.loading import runs_dir_option
     help="Folder to write.  [default: RUN/export/FORMAT]",
 )
 @runs_dir_option
-def export(run: str, format_: str, output: Path | None, runs_dir: Path | None) -> None:
+def export(run: str, overrides: tuple[str, ...], format_: str, output: Path | None, runs_dir: Path | None) -> None:
     """Write a trained run for the outside world.
+
+    KEY=VALUE sets a parameter of the exporter (`exporter.opset=20`; `rk show exporter FORMAT` lists them), or one for
+    decoding (`model.beam_size=3`).
 
     \b
     rk export last --to safetensors -o my-model
+    rk export last --to onnx exporter.dynamic=[batch]
+    rk export last --to hub -o my-hub-model
     """
     from rk.catalog import Catalog
+    from rk.recipe.check import read_component
     from rk.runs import RunFolder
 
     folder = RunFolder.find(run, runs_dir)
     catalog = Catalog()
-    component = catalog.resolve("exporter", format_)
+    mine = tuple(o for o in overrides if o.lstrip("~").startswith("exporter."))
+    spec = read_component("exporter", format_, mine, catalog)
+    out = output or folder.path / "export" / spec.component.name
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}", "choose another folder with -o") from None
+    from rk.fit.build import Builder
     from rk.fit.loaded import LoadedRun
 
-    loaded = LoadedRun.open(folder.path, catalog)
-    out = output or folder.path / "export" / component.name
-    for path in catalog.load(component)().export(loaded, out):
+    loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
+    for path in Builder(loaded.recipe, catalog, loaded.facts).build(spec).export(loaded, out):
         click.echo(f"wrote {path} ({path.stat().st_size:,} bytes)")

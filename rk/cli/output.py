@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
+
+from rk.report.text import number as number
 
 
 def print_json(value: Any) -> None:
@@ -30,10 +31,3 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     if not console.is_terminal:
         console = Console(highlight=False, width=200)
     console.print(table)
-
-
-def number(value: float | None) -> str:
-    """Returns a metric's value as text; a number that is none is a failure, as papers print it."""
-    if value is None or math.isnan(value):
-        return "FAIL"
-    return f"{value:.4g}"

@@ -50,11 +50,11 @@ def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:
     """Delete runs, with their checkpoints and figures."""
     from rk.runs import RunFolder
 
-    folders = {str(f.path): f for f in (RunFolder.find(text, runs_dir) for text in which)}
-    for folder in folders.values():
+    folders = RunFolder.find_all(which, runs_dir)
+    for folder in folders:
         click.echo(folder.label)
     if not yes:
         click.confirm(f"delete {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
-    for folder in folders.values():
+    for folder in folders:
         folder.discard()
     return ExitCode.OK

@@ -48,13 +48,9 @@ def train(
 
 def run(recipe, catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
-    import time
+    from rk.runs import RunFolder
 
-    from rk.runs import RunFolder, write_atomic
-
-    folder = RunFolder.create(root, recipe.name)
-    write_atomic(folder.recipe, recipe.to_yaml())
-    folder.update(name=recipe.name, status="starting", started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+    folder = RunFolder.begin(root, recipe.name, recipe.to_yaml())
     click.echo(f"{recipe.name} -> {folder.label}")
     from rk.fit.loop import train as fit
 
@@ -92,23 +88,13 @@ def _dry_run(recipe, binding, catalog) -> int:
 
 def _report(outcome, recipe) -> int:
     """Prints the table that a run ends with: metric, value, expectation, verdict."""
-    from rk.cli.output import number, print_table
+    from rk.cli.output import print_table
+    from rk.report.claims import judge
 
     if outcome.exit_code != ExitCode.OK:
         return outcome.exit_code
-    claims: dict[str, list] = {}
-    for claim in recipe.expect:
-        claims.setdefault(claim.metric, []).append(claim)
-    rows = []
-    for name, value in outcome.metrics.items():
-        for claim in claims.get(name) or [None]:
-            if claim is None:
-                rows.append((name, number(value), "", "", ""))
-                continue
-            met = claim.met(value)
-            verdict = "" if met is None else "reached" if met else "NOT REACHED"
-            paper = number(claim.paper) if claim.paper is not None else ""
-            rows.append((name, number(value), claim.bound(), paper, verdict))
+    judged = judge(outcome.metrics, recipe.expect)
+    rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
     if rows:
         print_table(("metric", "value", "expected", "paper", "verdict"), rows)
     if outcome.folder.figures.is_dir():

@@ -30,6 +30,8 @@ from rk.fit.weights import save_weights
 from rk.recipe.model import Recipe
 from rk.runs import RunFolder, json_number
 
+_DEFAULT_THREADS = torch.get_num_threads()
+"""Torch's own choice: another run in this process may have set its own."""
 _CALLBACK_METHODS = ("fit_start", "before_update", "after_step", "validated", "checkpoint", "fit_end")
 
 
@@ -125,8 +127,7 @@ class Loop:
     # -- building --------------------------------------------------------------------------------------------------
 
     def build(self) -> None:
-        if self.fit.threads is not None:
-            torch.set_num_threads(self.fit.threads)
+        torch.set_num_threads(self.fit.threads or _DEFAULT_THREADS)
         self.started = time.perf_counter()
         builder = Builder(self.recipe, self.catalog)
         data = builder.data()
@@ -189,6 +190,7 @@ class Loop:
             status="running",
             facts={k: v for k, v in self.parts.facts.items() if k != "seed"},
             parameters=parameters,
+            higher_is_better={"loss": False, **{name: higher_is_better(m) for name, m in self.metrics.items()}},
             device=str(self.parts.runtime.device),
             **describe(distributions),
         )

@@ -14,17 +14,22 @@ from torch import Tensor, nn
 from rk.errors import RunFailed
 
 
-def save_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Writes `module`'s state into `path`, synced to disk.
+def save_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None, *, share: bool = True) -> None:
+    """Writes `module`'s state into `path`, synced to disk and put in place by one rename.
 
-    Tensors that share their memory are written once; the file's metadata says which names are aliases.
+    Args:
+        module: What is saved.
+        path: The file.
+        metadata: Notes in the file's head. ``prefix`` is what `load_weights` puts before every name.
+        share: Writes tensors that share their memory once; the metadata says which names are aliases. Files for others
+            repeat them.
     """
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     seen: dict[tuple, str] = {}
     for name, tensor in module.state_dict().items():
         identity = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
-        if tensor.numel() and identity in seen:
+        if share and tensor.numel() and identity in seen:
             aliases[name] = seen[identity]
         else:
             seen[identity] = name
@@ -48,9 +53,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+            notes = file.metadata() or {}
+        aliases = json.loads(notes.get("aliases", "{}"))
     except (SafetensorError, OSError, ValueError) as error:
         raise RunFailed(f"{path} cannot be read: {error}") from None
+    prefix = notes.get("prefix", "")
+    tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     tensors |= {name: tensors[original] for name, original in aliases.items() if original in tensors}
     _size_lazy_buffers(module, tensors)
     try:
@@ -69,8 +77,10 @@ def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Writes `content` and waits until the disk has it."""
-    with open(path, "wb") as file:
+    """Replaces `path` by `content`, which the disk has before the name points to it."""
+    beside = path.with_name(f".{path.name}.tmp")
+    with open(beside, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    os.replace(beside, path)

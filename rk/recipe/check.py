@@ -13,7 +13,7 @@ from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
 from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
-from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number
+from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, plain_value
 from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
 from rk.static.types import (
     ANY,
@@ -94,6 +94,27 @@ def read_search(
     checker.problems += problems
     checker.component_keys = {**COMPONENT_KEYS, "search": kind}
     return checker.recipe(tree, name.replace("/", "-")), checker.problems
+
+
+def read_component(kind: str, name: str, overrides: tuple[str, ...], catalog: Catalog) -> Spec:
+    """Checks one component given on the command line, with its parameters as ``KIND.parameter=value``.
+
+    Raises:
+        RecipeError: With all problems.
+    """
+    here = Mark("command line")
+    tree = Mapping({}, here, {})
+    tree.put(kind, Mapping({"name": Scalar(name, here, name)}, here, {}))
+    checker = Checker(catalog, None)
+    for override in overrides:
+        checker.problems += apply_override(tree, override)
+    spec = checker._top_level(kind)(tree.items[kind], kind)
+    if spec is not INVALID:
+        for param in spec.missing:
+            checker.report(here, f"{kind}.{param.name}", f"missing: {param.type}")
+    if checker.problems:
+        raise RecipeError(checker.problems)
+    return spec
 
 
 class Checker:
@@ -337,7 +358,7 @@ class Checker:
 
     def _primitive(self, node: Node, type_: Type, key: str) -> Any:
         if type_ is ANY:
-            return _plain_value(node)
+            return plain_value(node)
         if type_ not in (BOOL, INT, FLOAT, STR, NONE, PATH):
             message = f"takes {type_}, which a recipe cannot express"
             return self.report(node.mark, key, message, "leave it out: a fact fills it")
@@ -534,14 +555,6 @@ def _same_shape(node: Node, option: Type) -> bool:
     if isinstance(node.value, str):
         return option in (STR, PATH) or isinstance(option, LiteralType | EnumType | ComponentType | RunType)
     return option in {int: (INT, FLOAT), float: (FLOAT,), bool: (BOOL,)}.get(type(node.value), ())
-
-
-def _plain_value(node: Node) -> Any:
-    if isinstance(node, Mapping):
-        return {k: _plain_value(v) for k, v in node.items.items()}
-    if isinstance(node, Sequence):
-        return [_plain_value(v) for v in node.items]
-    return node.value
 
 
 def _join(key: str, name: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError
 from rk.recipe.check import read_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import Recipe
+from rk.recipe.tree import plain_value, read_tree
 from rk.runs import RunFolder
 
 RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
@@ -40,6 +42,14 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         raise RecipeError(problems)
     recipe.name = folder.read().get("name", recipe.name)
     return recipe
+
+
+def stored_values(folder: RunFolder) -> dict[str, Any]:
+    """Returns the recipe in a run folder as plain values, unchecked (its plugins may be gone); {} where it has none."""
+    if not folder.recipe.is_file():
+        return {}
+    tree, _ = read_tree(folder.recipe, folder.label)
+    return plain_value(tree)
 
 
 def _is_harmless(key: str, recipe: Recipe) -> bool:

@@ -286,6 +286,15 @@ def _yaml_hint(error: Any, text: str) -> str | None:
     return f"{error.context} that begins at line {begin.line + 1}, column {begin.column + 1}"
 
 
+def plain_value(node: Node) -> Any:
+    """Returns what a node says, without its places."""
+    if isinstance(node, Mapping):
+        return {k: plain_value(v) for k, v in node.items.items()}
+    if isinstance(node, Sequence):
+        return [plain_value(v) for v in node.items]
+    return node.value
+
+
 def is_number(text: str) -> bool:
     """Whether `text`, written without quotes, is a number."""
     return bool(_INT.fullmatch(text) or _FLOAT.fullmatch(text) or text in _SPECIAL)

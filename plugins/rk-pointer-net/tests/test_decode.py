@@ -77,15 +77,15 @@ def test_a_beam_finds_what_greedy_misses_and_keeps_each_beams_state():
     }
     state = (torch.zeros(1, 1),)
     pointers, log_probs = greedy(table_step(table), state, 5)
-    assert pointers.tolist() == [[1, 1, 0]]
+    assert pointers.tolist() == [[1, 1, 0, 0, 0]]
     assert log_probs.exp().item() == pytest.approx(0.6 * 0.35)
     pointers, log_probs = beam(table_step(table), state, 5, size=2)
-    assert pointers.tolist() == [[2, 0]]
+    assert pointers.tolist() == [[2, 0, 0, 0, 0]]
     assert log_probs.exp().item() == pytest.approx(0.4)
 
 
 def test_impossible_choices_give_no_nan():
     step = table_step({(a, b): [1.0, 0.0, 0.0] for a in range(3) for b in range(3)})
     for pointers, log_probs in (greedy(step, (torch.zeros(1, 1),), 4), beam(step, (torch.zeros(1, 1),), 4, size=3)):
-        assert pointers.tolist() == [[0]]
+        assert pointers.tolist() == [[0, 0, 0, 0]]
         assert log_probs.tolist() == [0.0]

@@ -44,7 +44,7 @@ class AdditivePointer(nn.Module):
         queries = F.linear(states, 2 * self.query.weight)
         b, n, h = keys.shape
         per_example = queries.shape[1] * n * h
-        if b * per_example <= self.chunk_elements:
+        if torch.compiler.is_exporting() or b * per_example <= self.chunk_elements:
             scores = _sigmoid_scores(keys, queries, self.v)
         else:
             scores = _ChunkedScores.apply(keys, queries, self.v, max(1, self.chunk_elements // per_example))

@@ -1,7 +1,8 @@
 """Reading an answer out of a decoder, step by step: greedily or with a beam.
 
 Both searches see a decoder as one function, ``step(previous, state) -> (log_probs, state)``, whose tensors begin with
-(batch, beams). Choice 0 is END: after it, an answer holds zeros and its probability stays.
+(batch, beams). Choice 0 is END: after it, an answer holds zeros and its probability stays. A search stops when all
+answers have ended, except where `torch.export` traces it: a graph cannot look.
 """
 
 # b batch, k beams, c choices (END and the points)
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -39,9 +40,9 @@ def greedy(step: Step, state: State, max_steps: int) -> Answers:
         previous = previous.masked_fill(ended, 0)
         choices.append(previous)
         ended = previous == 0
-        if ended.all():
+        if not torch.compiler.is_exporting() and ended.all():
             break
-    return torch.cat(choices, 1), total.squeeze(1)
+    return _padded(torch.cat(choices, 1), max_steps), total.squeeze(1)
 
 
 def beam(step: Step, state: State, max_steps: int, size: int) -> Answers:
@@ -70,11 +71,18 @@ def beam(step: Step, state: State, max_steps: int, size: int) -> Answers:
         state = tuple(_rows(tensor, parent) for tensor in state)
         chosen = torch.cat([_rows(chosen, parent), previous.unsqueeze(-1)], -1)
         ended = previous == 0
-        if ended[:, 0].all():  # probabilities only fall: nothing overtakes a best answer that has ended
+        # probabilities only fall: nothing overtakes a best answer that has ended
+        if not torch.compiler.is_exporting() and ended[:, 0].all():
             break
-    return chosen[:, 0], total[:, 0]
+    return _padded(chosen[:, 0], max_steps), total[:, 0]
+
+
+def _padded(choices: Int[Tensor, "b m"], max_steps: int) -> Int[Tensor, "b steps"]:
+    """Fills up with END, so that the width of answers does not depend on what they say."""
+    return nn.functional.pad(choices, (0, max_steps - choices.shape[1]))
 
 
 def _rows(tensor: Tensor, parent: Int[Tensor, "b k"]) -> Tensor:
     """Returns the beams `parent` of a tensor (b, beams, ...)."""
-    return tensor.take_along_dim(parent.reshape(*parent.shape, *[1] * (tensor.dim() - 2)), dim=1)
+    index = parent.reshape(*parent.shape, *[1] * (tensor.dim() - 2))
+    return tensor.gather(1, index.expand(-1, -1, *tensor.shape[2:]))

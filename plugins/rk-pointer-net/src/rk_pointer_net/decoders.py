@@ -34,7 +34,7 @@ class PointerDecoder(nn.Module):
 
     def memory(self, encoded: Float[Tensor, "b n h"], exists: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b c h"]:
         """Returns the keys ``W_1 e_j``, END first."""
-        end = self.end.expand(len(encoded), 1, -1)
+        end = self.end.expand(encoded.shape[0], 1, -1)
         return self.pointer.keys(torch.cat([end, encoded], 1))
 
     def forward(self, inputs: Float[Tensor, "b m w"], state: State, memory: Tensor) -> Float[Tensor, "b m c"]:

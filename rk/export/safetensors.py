@@ -12,7 +12,6 @@ class Safetensors:
     """Weights as `model.safetensors`, beside the complete `recipe.yaml`."""
 
     def export(self, run: LoadedRun, out: Path) -> list[Path]:
-        out.mkdir(parents=True, exist_ok=True)
         weights, recipe = out / "model.safetensors", out / "recipe.yaml"
         save_weights(run.learner, weights, {"recipe": run.recipe.name, "format": "rk 1"})
         recipe.write_text(run.recipe.to_yaml(), encoding="utf-8")

@@ -1,0 +1,57 @@
+"""`rk compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rk.cli.loading import json_option, runs_dir_option
+from rk.errors import UserError, suggest
+
+
+@click.command()
+@click.argument("which", nargs=-1, required=True, metavar="RUN RUN...")
+@click.option("--metric", "metrics", multiple=True, help="Draw only this metric; may be repeated.  [default: all]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the curves: .svg, .png or .pdf.",
+)
+@json_option
+@runs_dir_option
+def compare(
+    which: tuple[str, ...], metrics: tuple[str, ...], output: Path | None, as_json: bool, runs_dir: Path | None
+) -> None:
+    """Compare runs: changed settings, metrics, time, curves.
+
+    \b
+    rk compare runs/my-recipe/*
+    rk compare 4f0a 77c1 -o curves.svg --metric accuracy
+    """
+    from rk.cli.output import print_json, print_table
+    from rk.report.compare import comparison, table
+    from rk.report.curves import FORMATS, draw_file, metric_names
+    from rk.report.summary import RunSummary
+    from rk.runs import RunFolder
+
+    if output is not None and output.suffix not in FORMATS:
+        raise UserError(f"cannot draw into {output}", f"the ending says what: {', '.join(FORMATS)}")
+    runs = [RunSummary(folder) for folder in RunFolder.find_all(which, runs_dir)]
+    if len(runs) < 2:
+        raise UserError("there is one run: nothing to compare it with", "name two or more; rk runs lists them")
+    if as_json:
+        print_json(comparison(runs))
+    else:
+        columns, rows = ("", *(run.folder.label for run in runs)), table(runs)
+        if len(columns) > len(rows):  # many runs: one to a line
+            columns, *rows = zip(columns, *rows, strict=True)
+        print_table(columns, rows)
+    if output is not None:
+        known = metric_names(runs)
+        for metric in metrics or known[:1]:
+            if metric not in known:
+                raise UserError(f"no run has a curve of {metric!r}", suggest(metric, known, "there are"))
+        draw_file(runs, list(metrics) or known, output)
+        click.echo(f"drew {output}", err=as_json)

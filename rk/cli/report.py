@@ -1,0 +1,43 @@
+"""`rk report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rk.cli.loading import runs_dir_option
+from rk.errors import UserError
+
+
+@click.command()
+@click.argument("which", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write.  [default: RUN/report.html; ./report.html for several]",
+)
+@runs_dir_option
+def report(which: tuple[str, ...], output: Path | None, runs_dir: Path | None) -> None:
+    """Write runs as one HTML page: results, curves, figures, recipe.
+
+    Several runs are compared. The page is one file that needs no network.
+
+    \b
+    rk report last
+    rk report runs/my-recipe/* -o comparison.html
+    """
+    from rk.report.page import render_page
+    from rk.report.summary import RunSummary
+    from rk.runs import RunFolder, write_atomic
+
+    folders = RunFolder.find_all(which, runs_dir)
+    page = render_page([RunSummary(folder) for folder in folders])
+    if output is None:
+        output = folders[0].report if len(folders) == 1 else Path("report.html")
+    try:
+        write_atomic(output, page)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}") from None
+    click.echo(f"wrote {output} ({output.stat().st_size:,} bytes)")

@@ -1,0 +1,97 @@
+"""`rk reproduce`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rk.cli.loading import json_option, runs_dir_option
+from rk.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from rk.reproduce.plan import Reproduction
+    from rk.reproduce.results import Measured
+
+
+@click.command()
+@click.argument("targets", nargs=-1, required=True, metavar="RECIPE|PLUGIN|all...")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per recipe.")
+@click.option("--reuse", is_flag=True, help="Take finished runs of the same recipe and versions; resume stopped ones.")
+@click.option("--stored", is_flag=True, help="Train nothing: judge the results that are stored.")
+@click.option("--markdown", is_flag=True, help="Print the ledger as a Markdown page.")
+@json_option
+@runs_dir_option
+def reproduce(
+    targets: tuple[str, ...],
+    seeds: int,
+    reuse: bool,
+    stored: bool,
+    markdown: bool,
+    as_json: bool,
+    runs_dir: Path | None,
+) -> int:
+    """Train recipes and their baselines, and check what they claim.
+
+    Prints the ledger: claim, the paper's value, what was reached, verdict; exits 3 when a claim is not met. With
+    several seeds, the mean is judged. Results are kept in results.json beside the recipes (in the folder of the runs for
+    plugins that pip has installed), with the digest of each recipe, so that later changes to it show.
+
+    \b
+    rk reproduce pointer-net/convex-hull-quick
+    rk reproduce pointer-net --seeds 3
+    rk reproduce all --stored
+    """
+    from rk.catalog import Catalog
+    from rk.reproduce.plan import plan
+    from rk.reproduce.results import read_all
+    from rk.runs import default_root
+
+    if stored and (reuse or seeds > 1):
+        raise UserError("--stored trains nothing", "leave out --seeds and --reuse, or --stored")
+    root, catalog = runs_dir or default_root(), Catalog()
+    items = plan(targets, catalog)
+    quiet = as_json or markdown
+    code = ExitCode.OK if stored else _train(items, catalog, root, seeds, reuse, quiet)
+    if code != ExitCode.OK:
+        click.echo(f"stopped; go on with: rk reproduce {' '.join(targets)} --seeds {seeds} --reuse", err=True)
+        return code
+    files = [file for item in items for file in (item.file, *item.baselines.values())]
+    return _print(items, read_all(files, root), catalog, as_json, markdown)
+
+
+def _train(items: list[Reproduction], catalog, root: Path, seeds: int, reuse: bool, quiet: bool) -> int:
+    from rk.reproduce.results import add_results, results_path
+    from rk.reproduce.runner import Runner, Stopped
+
+    runner = Runner(catalog, root, seeds, reuse, lambda text: click.echo(text, err=quiet))
+    files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
+    for name, file in files.items():
+        try:
+            measured = runner.measure(file)
+        except Stopped as stop:
+            return stop.exit_code
+        path = results_path(file, root)
+        add_results(path, {name: measured})
+    return ExitCode.OK
+
+
+def _print(items: list[Reproduction], results: dict[str, Measured], catalog, as_json: bool, as_page: bool) -> int:
+    from rk.cli.output import print_json, print_table
+    from rk.reproduce.ledger import ledger, markdown
+    from rk.reproduce.plan import checked
+
+    files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
+    current = {name: results[name].is_of(checked(f, (), catalog)) for name, f in files.items() if name in results}
+    lines = [line for item in items for line in ledger(item, results, current)]
+    if as_json:
+        print_json([line.plain() for line in lines])
+    elif as_page:
+        click.echo(markdown(items, lines, results), nl=False)
+    else:
+        columns = ("recipe", "claim", "where", "paper", "reached", "seeds", "baseline", "verdict")
+        print_table(columns, [tuple(vars(line).values()) for line in lines])
+        failed = sum(not line.holds for line in lines)
+        click.echo(f"{len(lines) - failed} of {len(lines)} claims hold")
+    return ExitCode.OK if all(line.holds for line in lines) else ExitCode.CLAIM_NOT_REACHED

@@ -1,0 +1,96 @@
+"""Exporter: ONNX, by torch's dynamo exporter, compared with onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+
+from rk.errors import UserError
+from rk.export.graph import Fields, Graph, compare, trace
+from rk.fit.loaded import LoadedRun
+
+
+class ONNX:
+    """The answer of a run as `model.onnx`: what `predict` computes, decoding included.
+
+    Axes with a name in the data's field shapes are dynamic where the computation allows. The file is run in onnxruntime
+    on random inputs and must answer as the run does.
+
+    Args:
+        dynamic: Axes that must be dynamic; an error says so when one cannot be.
+        split: The split whose first batch gives the sizes of the fixed axes; null takes a test split.
+        opset: Version of the operator set; null takes torch's choice.
+    """
+
+    def __init__(
+        self,
+        dynamic: tuple[str, ...] = ("batch",),
+        split: str | None = None,
+        opset: Annotated[int, Ge(18)] | None = None,
+    ) -> None:
+        self.dynamic = dynamic
+        self.split = split
+        self.opset = opset
+
+    def export(self, run: LoadedRun, out: Path) -> list[Path]:
+        try:
+            import onnxruntime
+            import onnxscript  # noqa: F401  what torch's exporter stands on
+        except ImportError as error:
+            raise UserError(f"onnx needs {error.name}", 'pip install "recursion-kit[onnx]"') from None
+        graph = trace(run, self.split, self.dynamic)
+        path = out / "model.onnx"
+        with _quiet():
+            program = torch.onnx.export(
+                graph.program,
+                dynamo=True,
+                verbose=False,
+                input_names=list(graph.example.fields),
+                output_names=graph.outputs,
+                opset_version=self.opset,
+            )
+        _name_axes(program, graph)
+        program.save(str(path))
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        print(graph.describe())
+        print(compare(run, graph, lambda fields: _run(session, graph, fields)).describe())
+        return [path, *sorted(out.glob("model.onnx.data"))]
+
+
+def _run(session, graph: Graph, fields: Fields) -> Fields:
+    inputs = {i.name: fields[i.name].numpy() for i in session.get_inputs()}
+    return dict(zip(graph.outputs, map(torch.from_numpy, session.run(None, inputs)), strict=True))
+
+
+def _name_axes(program, graph: Graph) -> None:
+    """Gives the symbols of the graph (s55) the names of the axes."""
+    names: dict[str, str] = {}
+    for value, axes in zip(program.model.graph.inputs, graph.example.axes.values(), strict=True):
+        for axis, size in zip(axes, value.shape):
+            if axis in graph.dynamic:
+                names[str(size)] = axis
+    import onnx_ir
+
+    for value in [*program.model.graph.inputs, *program.model.graph.outputs]:
+        value.shape = onnx_ir.Shape([names.get(str(size), size) for size in value.shape])
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps torch's remarks on its own insides (torchvision is not installed) from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

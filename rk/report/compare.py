@@ -1,0 +1,113 @@
+"""Several runs side by side: the settings in which they differ, and what they reached."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rk.report.summary import RunSummary
+from rk.report.text import duration, number
+
+ABSENT = "-"
+_NOT_SETTINGS = ("rk", "about", "paper", "expect")
+
+
+def flatten(value: Any, key: str = "") -> dict[str, Any]:
+    """Returns dotted key -> plain value. A component's name stands at the component's own key."""
+    if isinstance(value, dict):
+        items = {key: value["name"]} if "name" in value else {}
+        for name, inner in value.items():
+            if not (name == "name" and key):
+                items |= flatten(inner, f"{key}.{name}" if key else name)
+        return items
+    if isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        items = {}
+        for i, inner in enumerate(value):
+            items |= flatten(inner, f"{key}.{i}")
+        return items
+    return {key: value}
+
+
+def changed_settings(runs: list[RunSummary]) -> dict[str, list[Any]]:
+    """Returns key -> one value per run (`ABSENT` where a run has none), for the keys whose values differ."""
+    settings = [flatten({k: v for k, v in run.recipe.items() if k not in _NOT_SETTINGS}) for run in runs]
+    keys = dict.fromkeys(key for one in settings for key in one)
+    rows = {key: [one.get(key, ABSENT) for one in settings] for key in keys}
+    return {key: values for key, values in rows.items() if any(v != values[0] for v in values)}
+
+
+def measured(run: RunSummary) -> dict[str, dict[str, Any]]:
+    """Returns metric -> its final value, and the last and the best of its series, for all that is no training log."""
+    final = run.info.get("metrics") or {}
+    names = dict.fromkeys([*final, *(n for n in run.series if not n.startswith("train/"))])
+    result: dict[str, dict[str, Any]] = {}
+    for name in names:
+        series, best = run.series.get(name, []), run.best(name)
+        entry: dict[str, Any] = {"final": final[name]} if name in final else {}
+        if len(series) > 1:
+            entry["last"] = series[-1][1]
+            if best is not None:
+                entry["best"], entry["best_step"] = best[1], best[0]
+        elif not entry and series:
+            entry["last"] = series[-1][1]
+        result[name] = entry
+    return result
+
+
+def comparison(runs: list[RunSummary]) -> list[dict[str, Any]]:
+    """Returns one object per run: what it is, its changed settings, and its metrics."""
+    changed = changed_settings(runs)
+    return [
+        {
+            "name": run.name,
+            "run": run.folder.label,
+            "status": run.info.get("status"),
+            "step": run.step,
+            "seconds": run.seconds,
+            "parameters": run.info.get("parameters"),
+            "changed": {key: values[i] for key, values in changed.items()},
+            "metrics": measured(run),
+        }
+        for i, run in enumerate(runs)
+    ]
+
+
+def table(runs: list[RunSummary]) -> list[tuple[str, ...]]:
+    """Returns the rows of the comparison: what is compared, then one text per run."""
+    objects = comparison(runs)
+    rows: list[tuple[str, ...]] = []
+    for key, values in changed_settings(runs).items():
+        rows.append((key, *map(_setting, values)))
+    for key, shown in (("status", _text), ("step", _count), ("parameters", _count), ("seconds", duration)):
+        rows.append((_TITLES.get(key, key), *(shown(o[key]) for o in objects)))
+    for name in dict.fromkeys(name for o in objects for name in o["metrics"]):
+        entries = [o["metrics"].get(name, {}) for o in objects]
+        if any("final" in e or "best" not in e for e in entries if e):
+            rows.append((name, *(_value(e, "final" if "final" in e else "last") for e in entries)))
+        if any("best" in e for e in entries):
+            rows.append((f"{name}, last", *(_value(e, "last") for e in entries)))
+            rows.append((f"{name}, best (step)", *map(_best, entries)))
+    return rows
+
+
+_TITLES = {"step": "steps", "seconds": "time"}
+
+
+def _setting(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _text(value: Any) -> str:
+    return ABSENT if value is None else str(value)
+
+
+def _count(value: int | None) -> str:
+    return ABSENT if value is None else f"{value:,}"
+
+
+def _value(entry: dict[str, Any], key: str) -> str:
+    return number(entry[key]) if key in entry else ABSENT
+
+
+def _best(entry: dict[str, Any]) -> str:
+    return f"{number(entry['best'])} ({entry['best_step']:,})" if "best" in entry else ABSENT

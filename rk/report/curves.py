@@ -1,0 +1,127 @@
+"""Curves over the steps of one or several runs, drawn with matplotlib.
+
+A figure for a page is an SVG whose ink is ``currentColor``, so that it follows the page into a dark room.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rk.errors import UserError
+from rk.report.summary import RunSummary, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".svg", ".png", ".pdf")
+MAX_POINTS = 600
+COLORS = ("#3b82c4", "#d97a1f", "#2f9e63", "#d0484b", "#8a63c7", "#9a6b4f", "#cf6fb0", "#7d858c")
+"""Of middling lightness: they show on light and on dark ground."""
+_INK = "#010203"
+"""Stands for the ink of the page until the SVG is written."""
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.18,
+    "svg.fonttype": "none",
+    "legend.frameon": False,
+}
+
+
+def metric_names(runs: Iterable[RunSummary]) -> list[str]:
+    """Returns the metrics, without their splits, that have a curve in one of the runs: losses first."""
+    found = dict.fromkeys(
+        name.partition("/")[2] for run in runs for name, series in run.series.items() if len(series) > 1
+    )
+    return sorted(found, key=lambda name: name != "loss")
+
+
+def draw_file(runs: list[RunSummary], metrics: list[str], path: Path) -> None:
+    """Draws one panel per metric, side by side, into an image file.
+
+    Raises:
+        UserError: When matplotlib is not installed, or the file cannot be written.
+    """
+    matplotlib, figure_of = _matplotlib()
+    columns = min(2, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = figure_of(figsize=(5.4 * columns, 3.2 * rows), layout="constrained")
+        for i, metric in enumerate(metrics):
+            _panel(figure.add_subplot(rows, columns, i + 1), runs, metric)
+        try:
+            figure.savefig(path, dpi=150)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def draw_inline(runs: list[RunSummary], metric: str) -> str:
+    """Returns one panel as an ``<svg>`` element for a page."""
+    matplotlib, figure_of = _matplotlib()
+    ink = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
+    with matplotlib.rc_context({**_STYLE, **ink, "grid.color": _INK, "svg.hashsalt": metric}):
+        figure = figure_of(figsize=(5.0, 2.9), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_facecolor("none")
+        _panel(axes, runs, metric)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="(?:figure|axes|patch|line2d|matplotlib\.axis|xtick|ytick|text|legend)_\d+"', "", svg)
+    return re.sub(r'(<svg\b[^>]*?) width="[^"]*"| height="[\d.]+pt"', lambda m: m.group(1) or "", svg, count=2)
+
+
+def _matplotlib() -> tuple[Any, type[Figure]]:
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError("curves need matplotlib", 'pip install "recursion-kit[report]"') from None
+    return matplotlib, Figure
+
+
+def _panel(axes: Axes, runs: list[RunSummary], metric: str) -> None:
+    """Draws every split's series of `metric`: a colour per split for one run, a colour per run for several."""
+    values: list[float] = []
+    for i, run in enumerate(runs):
+        names = [n for n in run.series if n.partition("/")[2] == metric and len(run.series[n]) > 1]
+        for j, name in enumerate(names):
+            split = name.partition("/")[0]
+            color = COLORS[(_place(split, j) if len(runs) == 1 else i) % len(COLORS)]
+            style = "-" if len(runs) == 1 or not split.startswith("train") else ":"
+            label = split if len(runs) == 1 else f"{_short(run)} {split}"
+            series = thinned(run.series[name])
+            values += [value for _, value in series]
+            axes.plot(*zip(*series, strict=True), style, color=color, label=label, linewidth=1.4)
+    if values and min(values) > 0 and max(values) > 30 * min(values):
+        axes.set_yscale("log")
+    axes.set_title(metric, loc="left", fontsize=10)
+    axes.set_xlabel("step")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
+
+
+def _place(split: str, number: int) -> int:
+    """Returns the colour of a split: the same in every panel for train and val."""
+    return {"train": 0, "val": 1}.get(split, 2 + number)
+
+
+def thinned(series: Series) -> Series:
+    """Returns at most `MAX_POINTS` of the points, evenly spaced, the last one among them."""
+    stride = math.ceil(len(series) / MAX_POINTS)
+    return series if stride <= 1 else [*series[:-1:stride], series[-1]]
+
+
+def _short(run: RunSummary) -> str:
+    return f"{run.name.rpartition('/')[2]} {run.folder.path.name[-4:]}"

@@ -1,0 +1,106 @@
+"""The report: runs as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import re
+from pathlib import Path
+from typing import Any
+
+from rk.report.claims import judge
+from rk.report.compare import table
+from rk.report.curves import draw_inline, metric_names
+from rk.report.summary import RunSummary
+from rk.report.text import duration
+
+PICTURES = (".png", ".svg", ".jpg", ".jpeg")
+
+
+def render_page(runs: list[RunSummary]) -> str:
+    """Returns the page: one run in full, or several compared, with each in full below.
+
+    Raises:
+        rk.UserError: When matplotlib is not installed.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(loader=PackageLoader("rk.report", "."), autoescape=True)
+    several = len(runs) > 1
+    first = runs[0]
+    values: dict[str, Any] = {
+        "title": f"{len(runs)} runs of {_names(runs)}" if several else first.name,
+        "subtitle": "compared by rk" if several else first.folder.label,
+        "paper": _paper(first.recipe.get("paper")),
+        "runs": [_run(run) for run in runs],
+    }
+    if several:
+        values["comparison"] = table(runs)
+        values["charts"] = [draw_inline(runs, metric) for metric in metric_names(runs)]
+    return environment.get_template("page.html.j2").render(values)
+
+
+def _names(runs: list[RunSummary]) -> str:
+    names = list(dict.fromkeys(run.name for run in runs))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _run(run: RunSummary) -> dict[str, Any]:
+    recipe = run.folder.recipe
+    return {
+        "name": run.name,
+        "label": run.folder.label,
+        "error": run.info.get("error"),
+        "facts": _facts(run),
+        "judged": judge(run.metrics, run.expect),
+        "claims": bool(run.expect),
+        "charts": [draw_inline([run], metric) for metric in metric_names([run])],
+        "figures": [_picture(path) for path in _pictures(run.folder.figures)],
+        "recipe": recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        "environment": _environment(run.info),
+    }
+
+
+def _facts(run: RunSummary) -> dict[str, str]:
+    parameters, best = run.info.get("parameters"), run.info.get("best_step")
+    facts = {
+        "status": run.info.get("status"),
+        "steps": None if run.step is None else f"{run.step:,}",
+        "best step": None if best is None else f"{best:,}",
+        "time": duration(run.seconds),
+        "parameters": None if parameters is None else f"{parameters:,}",
+        "device": run.info.get("device"),
+        "started": (run.info.get("started") or "")[:16].replace("T", " "),
+    }
+    return {key: value for key, value in facts.items() if value}
+
+
+def _environment(info: dict[str, Any]) -> dict[str, str]:
+    git, host = info.get("git"), info.get("host") or {}
+    rows = {
+        "command": " ".join(info.get("command") or ()),
+        "machine": ", ".join(str(v) for v in (host.get("system"), host.get("machine")) if v),
+        "cores": str(host.get("cores") or ""),
+        "git": f"{git['commit'][:12]}{', with changes' if git['dirty'] else ''}" if git else "",
+        **(info.get("versions") or {}),
+    }
+    return {key: value for key, value in rows.items() if value}
+
+
+def _paper(text: str | None) -> dict[str, str] | None:
+    """Returns the text and where it leads: arXiv numbers to arXiv, links to themselves."""
+    if not text:
+        return None
+    arxiv = re.fullmatch(r"arXiv:(\S+)", text)
+    link = f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else text if text.startswith("https://") else None
+    return {"text": text, "link": link or f"https://scholar.google.com/scholar?q={text}"}
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES) if folder.is_dir() else []
+
+
+def _picture(path: Path) -> dict[str, str]:
+    kind = mimetypes.guess_type(path.name)[0] or "image/png"
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return {"name": path.stem, "source": f"data:{kind};base64,{content}"}

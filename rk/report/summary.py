@@ -1,0 +1,75 @@
+"""What a run folder says of its run, without loading what was trained."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from rk.recipe.sections import Expect
+from rk.recipe.stored import stored_values
+from rk.runs import RunFolder
+
+Series = list[tuple[int, float]]
+"""(step, value), in the order of the steps; what is no number is left out."""
+
+
+class RunSummary:
+    """A run as its folder tells it.
+
+    Attributes:
+        folder: The run folder.
+        info: ``run.json``.
+        recipe: The stored recipe as plain values; empty for an analysis.
+        series: ``split/metric`` -> its values over the run; what the steps logged is ``train/...``.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self.info: dict[str, Any] = folder.read()
+        self.recipe: dict[str, Any] = stored_values(folder)
+        self.series: dict[str, Series] = {}
+        for line in folder.metrics():
+            step = line.get("step")
+            for name, value in line.items():
+                if "/" in name and isinstance(value, int | float) and isinstance(step, int):
+                    self.series.setdefault(name, []).append((step, value))
+
+    @property
+    def name(self) -> str:
+        return self.info.get("name") or self.folder.path.name
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """The final metrics; those of the last validation while there are none."""
+        final = self.info.get("metrics")
+        if final:
+            return final
+        return {name: values[-1][1] for name, values in self.series.items() if not name.startswith("train/")}
+
+    @property
+    def seconds(self) -> float | None:
+        return self.info.get("seconds")
+
+    @property
+    def step(self) -> int | None:
+        """Steps that were done; of a run without an end, those that it wrote down."""
+        if "step" in self.info:
+            return self.info["step"]
+        return max((values[-1][0] for values in self.series.values()), default=None)
+
+    @property
+    def expect(self) -> list[Expect]:
+        """What the recipe claims."""
+        known = inspect.signature(Expect).parameters
+        return [Expect(**{k: v for k, v in claim.items() if k in known}) for claim in self.recipe.get("expect", [])]
+
+    def higher_is_better(self, metric: str) -> bool | None:
+        """Whether more of ``split/metric`` is better; None when the run does not say."""
+        return (self.info.get("higher_is_better") or {}).get(metric.partition("/")[2].partition("@")[0])
+
+    def best(self, metric: str) -> tuple[int, float] | None:
+        """Returns (step, value) of the best of a series; None when there is none, or no telling which."""
+        values, more = self.series.get(metric), self.higher_is_better(metric)
+        if not values or more is None:
+            return None
+        return (max if more else min)(values, key=lambda point: point[1])

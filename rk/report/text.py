@@ -1,0 +1,21 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+
+def number(value: float | None) -> str:
+    """Returns a metric's value as text; a number that is none is a failure, as papers print it."""
+    if value is None or math.isnan(value):
+        return "FAIL"
+    return f"{value:.4g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Returns a time as text: ``4.6 s``, ``12 min``, ``3.2 h``."""
+    if seconds is None:
+        return ""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

@@ -1,0 +1,149 @@
+"""The ledger: every claim, what the paper has, what was reached, and whether the claim holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rk.recipe.sections import Expect
+from rk.record import record
+from rk.report.claims import NOT_REACHED, REACHED
+from rk.report.text import duration, number
+from rk.reproduce.plan import Reproduction
+from rk.reproduce.results import Measured
+
+MISSING, OLD = "NOT RUN", "OLDER RECIPE"
+
+
+@record
+class Line:
+    """One claim.
+
+    Attributes:
+        recipe: Full name of the recipe.
+        claim: What it says.
+        where: Where in the paper.
+        paper: The paper's value.
+        reached: The mean over the seeds, and its spread.
+        seeds: How many.
+        baseline: The baseline's name and value.
+        verdict: Reached or not, not run, or run with an older recipe.
+    """
+
+    recipe: str
+    claim: str
+    where: str
+    paper: str
+    reached: str
+    seeds: str
+    baseline: str
+    verdict: str
+
+    @property
+    def holds(self) -> bool:
+        return self.verdict in ("", REACHED)
+
+    def plain(self) -> dict[str, Any]:
+        return {"name": self.recipe, **{k: v for k, v in vars(self).items() if k != "recipe"}}
+
+
+def ledger(item: Reproduction, results: Mapping[str, Measured], current: Mapping[str, bool]) -> list[Line]:
+    """Returns a line per claim.
+
+    Args:
+        item: The recipe with its claims.
+        results: Recipe name -> what it reached.
+        current: Recipe name -> whether that was the recipe as it is now.
+    """
+    return [_line(item, claim, results, current) for claim in item.recipe.expect]
+
+
+def _line(item: Reproduction, claim: Expect, results: Mapping[str, Measured], current: Mapping[str, bool]) -> Line:
+    own, name = results.get(item.file.name), item.baseline_of(claim)
+    other = results.get(name) if name else None
+    shown = f"{number(other.mean(claim.metric))} ({name.rpartition('/')[2]})" if other and name else name or ""
+    return Line(
+        item.file.name,
+        _claim(claim),
+        claim.note or "",
+        "" if claim.paper is None else number(claim.paper),
+        _value(own, claim.metric) if own else "",
+        str(len(own.seeds)) if own else "",
+        shown,
+        _verdict(item, claim, results, current),
+    )
+
+
+def _claim(claim: Expect) -> str:
+    words = [claim.metric, claim.bound()]
+    if claim.times_baseline is not None:
+        words.append(f"{'and ' if claim.bound() else ''}{claim.times_baseline:g}x the baseline")
+    return " ".join(word for word in words if word)
+
+
+def _value(measured: Measured, metric: str) -> str:
+    spread = measured.spread(metric)
+    return number(measured.mean(metric)) + (f" ± {spread:.2g}" if spread is not None else "")
+
+
+def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured], current: Mapping[str, bool]) -> str:
+    name = item.baseline_of(claim)
+    for wanted in (item.file.name, name):
+        if wanted is not None and wanted not in results:
+            return MISSING
+        if wanted is not None and not current[wanted]:
+            return OLD
+    own = results[item.file.name]
+    value = own.mean(claim.metric)
+    met = [claim.met(value)]
+    if claim.times_baseline is not None and name is not None:
+        other = results[name].mean(claim.metric)
+        met.append(_beats(value, other, claim.times_baseline, own.higher_is_better(claim.metric)))
+    known = [m for m in met if m is not None]
+    return "" if not known else REACHED if all(known) else NOT_REACHED
+
+
+def _beats(value: float | None, other: float | None, times: float, more: bool) -> bool:
+    """Whether `value` is so many times the other, or, where less is better, at most so many times."""
+    if value is None:
+        return False
+    if other is None:  # the baseline gave no number at all
+        return True
+    return value >= times * other if more else value <= times * other
+
+
+def markdown(items: list[Reproduction], lines: list[Line], results: Mapping[str, Measured]) -> str:
+    """Returns the ledger as a page."""
+    text = [
+        "# Results",
+        "",
+        "What the recipes of this repository claim, and what they reached. Written by "
+        "`rk reproduce all --stored --markdown` from the `results.json` beside the recipes; do not edit.",
+        "`rk reproduce RECIPE` trains one again, with its baselines.",
+    ]
+    for item in items:
+        own = [line for line in lines if line.recipe == item.file.name]
+        paper = f" ({item.recipe.paper})" if item.recipe.paper else ""
+        text += ["", f"## {item.file.name}{paper}", ""]
+        text += ["| claim | where | paper | reached | baseline | verdict |", "| --- | --- | --- | --- | --- | --- |"]
+        text += [
+            f"| {' | '.join((f'`{x.claim}`', x.where, x.paper, x.reached, x.baseline, x.verdict.lower()))} |"
+            for x in own
+        ]
+        names = [item.file.name, *(file.name for file in item.baselines.values())]
+        text += ["", *(f"- {_how(name, results[name])}" for name in names if name in results)]
+    return "\n".join(text) + "\n"
+
+
+def _how(name: str, measured: Measured) -> str:
+    """Returns how a recipe was run, in one line."""
+    values = measured.values
+    seconds = values["seconds"]
+    seeds = f"{len(measured.seeds)} seeds" if len(measured.seeds) > 1 else f"seed {measured.seeds[0]}"
+    where = f"{values['cores']} cores" if values["device"] == "cpu" else values["device"]
+    each = " each" if len(seconds) > 1 else ""
+    versions = ", ".join(f"{k} {v}" for k, v in values["versions"].items() if k != "python")
+    return (
+        f"`{name}`: {seeds}, {values['steps']:,} steps in {duration(sum(seconds) / len(seconds))}{each}, "
+        f"{values['parameters']:,} parameters, {where}; {versions}; {values['date']}"
+    )

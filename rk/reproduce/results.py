@@ -1,0 +1,142 @@
+"""``results.json``, beside the recipes that it is about: what was measured, and of which version of each recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sysconfig
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from rk.errors import UserError
+from rk.recipe import Recipe
+from rk.recipe.find import RecipeFile
+from rk.recipe.sections import Fit, plain
+from rk.runs import write_atomic
+
+FILE = "results.json"
+_SAYS_NOTHING = ("rk", "about", "paper", "expect")
+"""Keys of a recipe that do not change what it trains."""
+
+
+def digest(recipe: Recipe) -> str:
+    """Returns a hash of all that decides what the recipe trains: components with their defaults, and ``fit``.
+
+    Of ``fit``, what differs from the defaults: a key that a later host adds leaves the digests as they are.
+    """
+    values = {k: v for k, v in recipe.plain().items() if k not in _SAYS_NOTHING}
+    values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Measured:
+    """What one recipe reached, with one or several seeds.
+
+    Args:
+        values: The entry in ``results.json``: ``digest``, ``seeds``, ``metrics`` (name -> one value per seed, null for
+            none), ``higher_is_better``, ``steps``, ``parameters``, ``seconds``, ``device``, ``cores``, ``versions``,
+            ``date``.
+    """
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    @classmethod
+    def of_runs(cls, recipe: Recipe, runs: list[dict[str, Any]], seeds: list[int]) -> Measured:
+        """Returns the entry of `recipe` from the ``run.json`` of one run per seed."""
+        last = runs[-1]
+        names = dict.fromkeys(name for run in runs for name in run["metrics"])
+        return cls(
+            {
+                "digest": digest(recipe),
+                "seeds": seeds,
+                "metrics": {name: [_rounded(run["metrics"].get(name)) for run in runs] for name in names},
+                "higher_is_better": last["higher_is_better"],
+                "steps": last["step"],
+                "parameters": last["parameters"],
+                "seconds": [round(run["seconds"], 1) for run in runs],
+                "device": last["device"],
+                "cores": (last.get("host") or {}).get("cores"),
+                "versions": last["versions"],
+                "date": last["started"][:10],
+            }
+        )
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.values["seeds"]
+
+    def is_of(self, recipe: Recipe) -> bool:
+        """Whether this was measured with the recipe as it is now."""
+        return self.values["digest"] == digest(recipe)
+
+    def numbers(self, metric: str) -> list[float] | None:
+        """Returns one value per seed; None when one of them is missing or no number."""
+        found = self.values["metrics"].get(metric)
+        return None if not found or any(v is None for v in found) else found
+
+    def mean(self, metric: str) -> float | None:
+        numbers = self.numbers(metric)
+        return None if numbers is None else fmean(numbers)
+
+    def spread(self, metric: str) -> float | None:
+        """Returns the standard deviation over the seeds; None with one seed."""
+        numbers = self.numbers(metric)
+        return None if numbers is None or len(numbers) < 2 else stdev(numbers)
+
+    def higher_is_better(self, metric: str) -> bool:
+        return self.values["higher_is_better"].get(metric.partition("/")[2].partition("@")[0], True)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+def results_path(file: RecipeFile, runs: Path) -> Path:
+    """Returns where a recipe's results are kept: beside it, or among the runs where the plugin is not one's own.
+
+    A package that pip has copied into an environment is never written to.
+    """
+    folder = file.path.resolve().parent
+    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    return runs / FILE if any(folder.is_relative_to(path) for path in installed) else folder / FILE
+
+
+def read_results(path: Path) -> dict[str, Measured]:
+    """Returns recipe name -> what it reached; nothing where there is no file.
+
+    Raises:
+        UserError: When the file is no results file.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Measured(values) for name, values in stored["results"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read: {error}", "delete it, and reproduce again") from None
+
+
+def add_results(path: Path, new: dict[str, Measured]) -> None:
+    """Puts entries into the file, in place of older ones of the same names."""
+    results = {name: m.values for name, m in (read_results(path) | new).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"rk": 1, "results": dict(sorted(results.items()))}, indent=1, ensure_ascii=False)
+    write_atomic(path, _short_lists(text) + "\n")
+
+
+def _short_lists(text: str) -> str:
+    """Puts lists of numbers in one line each, so that a new measurement is a small change."""
+    return re.sub(r"\[([^][{}\"]+)\]", lambda match: f"[{' '.join(match[1].split())}]", text)
+
+
+def read_all(files: Iterable[RecipeFile], runs: Path) -> dict[str, Measured]:
+    """Returns the stored results of all these recipes and those beside them."""
+    found: dict[str, Measured] = {}
+    for path in dict.fromkeys(results_path(file, runs) for file in files):
+        found |= read_results(path)
+    return found

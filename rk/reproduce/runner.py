@@ -1,0 +1,80 @@
+"""Training what is to be reproduced, one run per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rk.catalog import Catalog
+from rk.environment import versions
+from rk.errors import ExitCode
+from rk.fit.loop import Outcome, train
+from rk.recipe import Recipe
+from rk.recipe.find import RecipeFile
+from rk.reproduce.plan import checked
+from rk.reproduce.results import Measured
+from rk.runs import RunFolder
+
+
+class Stopped(Exception):
+    """The user stopped a run; it has its checkpoint."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.folder.label)
+        self.exit_code = outcome.exit_code
+
+
+class Runner:
+    """Trains recipes.
+
+    Args:
+        catalog: The installed components.
+        root: Folder of the runs.
+        seeds: Runs per recipe: its own seed and those after it.
+        reuse: Takes finished runs of the very same recipe and versions, and goes on with interrupted ones.
+        say: Prints a line.
+    """
+
+    def __init__(self, catalog: Catalog, root: Path, seeds: int, reuse: bool, say: Callable[[str], None]) -> None:
+        self.catalog = catalog
+        self.root = root
+        self.seeds = seeds
+        self.reuse = reuse
+        self.say = say
+
+    def measure(self, file: RecipeFile) -> Measured:
+        """Trains a recipe with each seed.
+
+        Raises:
+            Stopped: When the user stops a run.
+        """
+        recipe = checked(file, (), self.catalog)
+        seeds = [recipe.fit.seed + i for i in range(self.seeds)]
+        runs = [self._run(checked(file, (f"fit.seed={seed}",), self.catalog)) for seed in seeds]
+        return Measured.of_runs(recipe, runs, seeds)
+
+    def _run(self, recipe: Recipe) -> dict[str, Any]:
+        folder = self._earlier(recipe) if self.reuse else None
+        if folder is not None and folder.read()["status"] == "done":
+            self.say(f"{recipe.name}, seed {recipe.fit.seed}: taken from {folder.label}")
+            return folder.read()
+        resume = folder is not None
+        folder = folder or RunFolder.begin(self.root, recipe.name, recipe.to_yaml())
+        self.say(f"{recipe.name}, seed {recipe.fit.seed} -> {folder.label}")
+        outcome = train(recipe, self.catalog, folder, resume=resume)
+        if outcome.exit_code != ExitCode.OK:
+            raise Stopped(outcome)
+        return folder.read()
+
+    def _earlier(self, recipe: Recipe) -> RunFolder | None:
+        """Returns the newest run of the same recipe, seed and versions that is finished or can go on."""
+        text, now = recipe.to_yaml(), versions(s.component.distribution for s in recipe.specs())
+        for folder in reversed(list(RunFolder.all(self.root))):
+            info = folder.read()
+            if info.get("name") != recipe.name or info.get("versions") != now or not folder.recipe.is_file():
+                continue
+            known = info.get("status") == "done" or (info.get("status") == "interrupted" and folder.checkpoint_steps())
+            if known and folder.recipe.read_text(encoding="utf-8") == text:
+                return folder
+        return None
