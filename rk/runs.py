@@ -35,13 +35,21 @@ def default_root() -> Path:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replaces `path` by `text` so that a reader, or a machine that dies, sees the old file or the new one."""
+    """Replaces `path` by `text` so that a reader, or a machine that dies, sees the old file or the new one.
+
+    Raises:
+        RunFailed: When the disk is full or the folder cannot be written; the old file is untouched.
+    """
     beside = path.with_name(f".{path.name}.tmp")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunFailed(f"cannot write {path}: {error.strerror}") from None
 
 
 def json_number(value: float) -> float | None:
@@ -171,6 +179,13 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path / 'run.json'} cannot be read: {error}") from None
 
+    def info(self) -> dict[str, Any]:
+        """Returns ``run.json``; of one that cannot be read, only that: one damaged run does not hide the others."""
+        try:
+            return self.read()
+        except UserError:
+            return {"status": "unreadable"}
+
     def update(self, **values: Any) -> None:
         """Sets keys of ``run.json``."""
         current = self.read() if (self.path / "run.json").exists() else {}
@@ -181,8 +196,14 @@ class RunFolder:
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Adds one line to ``metrics.jsonl``; numbers that JSON lacks become null."""
         clean = {k: json_number(v) if isinstance(v, float) else v for k, v in record.items()}
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(clean) + "\n")
+        path = self.path / "metrics.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(clean) + "\n")
+        except OSError as error:
+            kept = self.checkpoint_steps()
+            hint = f"the checkpoint of step {kept[-1]} is kept: rk train --resume {self.label}" if kept else None
+            raise RunFailed(f"cannot write {path}: {error.strerror}", hint) from None
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """Yields the lines of ``metrics.jsonl``; a last line cut short by a kill is left out."""

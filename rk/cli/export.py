@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rk.cli.loading import runs_dir_option
-from rk.errors import UserError
+from rk.errors import RunFailed, UserError
 
 
 @click.command()
@@ -49,5 +49,10 @@ def export(run: str, overrides: tuple[str, ...], format_: str, output: Path | No
     from rk.fit.loaded import LoadedRun
 
     loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
-    for path in Builder(loaded.recipe, catalog, loaded.facts).build(spec).export(loaded, out):
+    exporter = Builder(loaded.recipe, catalog, loaded.facts).build(spec)
+    try:
+        written = exporter.export(loaded, out)
+    except OSError as error:
+        raise RunFailed(f"cannot write {error.filename or out}: {error.strerror}") from None
+    for path in written:
         click.echo(f"wrote {path} ({path.stat().st_size:,} bytes)")

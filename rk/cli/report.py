@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from rk.cli.loading import runs_dir_option
-from rk.errors import UserError
 
 
 @click.command()
@@ -36,8 +35,5 @@ def report(which: tuple[str, ...], output: Path | None, runs_dir: Path | None) -
     page = render_page([RunSummary(folder) for folder in folders])
     if output is None:
         output = folders[0].report if len(folders) == 1 else Path("report.html")
-    try:
-        write_atomic(output, page)
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}") from None
+    write_atomic(output, page)
     click.echo(f"wrote {output} ({output.stat().st_size:,} bytes)")

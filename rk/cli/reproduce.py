@@ -35,8 +35,8 @@ def reproduce(
     """Train recipes and their baselines, and check what they claim.
 
     Prints the ledger: claim, the paper's value, what was reached, verdict; exits 3 when a claim is not met. With
-    several seeds, the mean is judged. Results are kept in results.json beside the recipes (in the folder of the runs for
-    plugins that pip has installed), with the digest of each recipe, so that later changes to it show.
+    several seeds, the mean is judged. Results are kept in results.json beside the recipes (in the folder of the runs,
+    for plugins that pip has installed), with the digest of each recipe, so that later changes to it show.
 
     \b
     rk reproduce pointer-net/convex-hull-quick

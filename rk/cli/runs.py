@@ -12,7 +12,7 @@ from rk.errors import ExitCode
 
 @click.group(invoke_without_command=True)
 @click.option("--recipe", help="Only runs of recipes whose name contains this.")
-@click.option("--status", help="Only runs in this state: done, running, interrupted, failed.")
+@click.option("--status", help="Only runs in this state: done, running, interrupted, failed, unreadable.")
 @json_option
 @runs_dir_option
 @click.pass_context
@@ -23,7 +23,7 @@ def runs(ctx: click.Context, recipe: str | None, status: str | None, as_json: bo
     from rk.cli.output import number, print_json, print_table
     from rk.runs import RunFolder, default_root
 
-    found = [(run, run.read()) for run in RunFolder.all(runs_dir or default_root())]
+    found = [(run, run.info()) for run in RunFolder.all(runs_dir or default_root())]
     found = [
         (run, facts)
         for run, facts in found

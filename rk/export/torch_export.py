@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
 
 from rk.export.graph import compare, trace
 from rk.fit.loaded import LoadedRun
+from rk.fit.weights import write_synced
 
 
 class TorchExport:
@@ -28,7 +30,9 @@ class TorchExport:
     def export(self, run: LoadedRun, out: Path) -> list[Path]:
         graph = trace(run, self.split, self.dynamic)
         path = out / "model.pt2"
-        torch.export.save(graph.program, path)
+        buffer = io.BytesIO()  # torch's own writer ends the process when the disk is full
+        torch.export.save(graph.program, buffer)
+        write_synced(path, buffer.getvalue())
         module = torch.export.load(path).module()
         print(graph.describe())
         print(compare(run, graph, lambda fields: module(fields)).describe())

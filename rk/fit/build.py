@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError, RunFailed, UserError
 from rk.fit.rng import seed_all
 from rk.fit.runtime import Runtime
+from rk.fit.weights import write_synced
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
 
 
@@ -166,7 +168,9 @@ def save_data_state(data: Any, path: Path) -> None:
     """Keeps what `prepare` fitted, if anything, so that the run answers without the raw data."""
     state = data.state_dict() if hasattr(data, "state_dict") else {}
     if state:
-        torch.save(state, path)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_synced(path, buffer.getvalue())
 
 
 def load_data_state(data: Any, path: Path) -> None:

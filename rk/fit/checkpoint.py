@@ -28,11 +28,12 @@ def write_checkpoint(folder: RunFolder, step: int, learner: nn.Module, state: di
         torch.save(state, buffer)
         write_synced(beside / "state.pt", buffer.getvalue())
         return folder.publish_checkpoint(beside, step, best)
-    except OSError as error:
+    except (OSError, RunFailed) as error:
         shutil.rmtree(beside, ignore_errors=True)
         kept = folder.checkpoint_steps()
         hint = f"the checkpoint of step {kept[-1]} is kept" if kept else None
-        raise RunFailed(f"cannot write the checkpoint of step {step}: {error.strerror or error}", hint) from None
+        reason = error.message if isinstance(error, RunFailed) else error.strerror or error
+        raise RunFailed(f"the checkpoint of step {step} is lost: {reason}", hint) from None
 
 
 def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rk.catalog import Catalog
-from rk.errors import UserError
+from rk.errors import RunFailed, UserError
 from rk.fit.build import Builder, Parts, load_data_state, prepare
 from rk.fit.checkpoint import read_checkpoint, read_last_checkpoint
 from rk.fit.evaluate import evaluate, evaluating
@@ -76,13 +76,22 @@ class LoadedRun:
 
     @staticmethod
     def _load_weights(folder: RunFolder, learner: nn.Module) -> None:
-        """Takes the result, or the best or last checkpoint of a run that has not ended."""
+        """Takes the result; where there is none, or it is damaged, the best or the last good checkpoint."""
         if folder.model.exists():
-            load_weights(learner, folder.model)
-        elif (best := folder.best_step()) is not None:
-            read_checkpoint(folder, best, learner)
-        else:
-            read_last_checkpoint(folder, learner)
+            try:
+                return load_weights(learner, folder.model)
+            except RunFailed as error:
+                if not folder.checkpoint_steps():
+                    raise
+                print(f"warning: {error.message}; taking a checkpoint")
+        if (best := folder.best_step()) is not None:
+            try:
+                read_checkpoint(folder, best, learner)
+                return None
+            except RunFailed as error:
+                print(f"warning: {error.message}; taking the last checkpoint")
+        read_last_checkpoint(folder, learner)
+        return None
 
     def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]:
         """Yields the batches of `split`, on the learner's device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import math
@@ -69,16 +70,22 @@ def train(
         if isinstance(error, UserError) and loop.progress is None and not resume:
             folder.discard()  # nothing was run
             raise
+        _note_failure(folder, error)
+        raise
+    finally:
+        if loop.progress is not None:
+            loop.progress.stop()
+
+
+def _note_failure(folder: RunFolder, error: BaseException) -> None:
+    """Writes into the run how it ended, as far as the disk allows: what went wrong is not to be hidden by it."""
+    with contextlib.suppress(RunFailed, OSError):
         if isinstance(error, KeyboardInterrupt):
             folder.update(status="interrupted")
         else:
             folder.update(status="failed", error=f"{type(error).__name__}: {error}")
         if isinstance(error, Exception) and not isinstance(error, RkError):  # a bug, of a plugin or of rk
             folder.traceback.write_text(traceback.format_exc(), encoding="utf-8")
-        raise
-    finally:
-        if loop.progress is not None:
-            loop.progress.stop()
 
 
 class Loop:

@@ -77,10 +77,18 @@ def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Replaces `path` by `content`, which the disk has before the name points to it."""
+    """Replaces `path` by `content`, which the disk has before the name points to it.
+
+    Raises:
+        RunFailed: When the disk is full or the folder cannot be written; an old file is untouched.
+    """
     beside = path.with_name(f".{path.name}.tmp")
-    with open(beside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunFailed(f"cannot write {path}: {error.strerror}") from None

@@ -71,7 +71,7 @@ class Runner:
         """Returns the newest run of the same recipe, seed and versions that is finished or can go on."""
         text, now = recipe.to_yaml(), versions(s.component.distribution for s in recipe.specs())
         for folder in reversed(list(RunFolder.all(self.root))):
-            info = folder.read()
+            info = folder.info()
             if info.get("name") != recipe.name or info.get("versions") != now or not folder.recipe.is_file():
                 continue
             known = info.get("status") == "done" or (info.get("status") == "interrupted" and folder.checkpoint_steps())

@@ -29,19 +29,27 @@ class PointSet:
     labels: list[str] | None = None
     axes: tuple[str, str] = ("x", "y")
 
-    def in_unit_square(self) -> Float[Tensor, "n 2"]:
+    def in_unit_square(self, keep_shape: bool = False) -> Float[Tensor, "n 2"]:
         """Stretches each axis over [0, 1], as float32; without extent, to 0.5.
 
         Scaling the axes apart moves no point on or off the hull, and a network that was trained on the whole square
         finds more hulls so (61% in place of 42% of 20 points in a strip 0.4 high).
+
+        Args:
+            keep_shape: Scales both axes alike, so that the longer one spans [0, 1] and lengths keep their proportions.
         """
         low, high = self.coordinates.amin(0), self.coordinates.amax(0)
-        extent = torch.where(high > low, high - low, 1.0)
+        extent = (high - low).amax() if keep_shape else high - low
+        extent = torch.where(extent > 0, extent, 1.0)
         return ((self.coordinates - (low + high) / 2) / extent + 0.5).float()
 
 
-def read_point_sets(path: Path) -> list[PointSet]:
+def read_point_sets(path: Path, needs: str = "a convex hull needs at least 3") -> list[PointSet]:
     """Returns the point sets of a file: one per file of CSV or JSON, one per line of the paper's format.
+
+    Args:
+        path: The file.
+        needs: What is said of a set with less than 3 points.
 
     Raises:
         rk.UserError: When the file cannot be read as points, or a set has less than 3 points or far too many.
@@ -61,14 +69,14 @@ def read_point_sets(path: Path) -> list[PointSet]:
     else:
         sets = [_from_csv(path, text)]
     for points in sets:
-        _check_size(path, len(points.coordinates))
+        _check_size(path, len(points.coordinates), needs)
     return sets
 
 
-def _check_size(path: Path, n: int) -> None:
+def _check_size(path: Path, n: int, needs: str) -> None:
     if n < 3:
         count = "1 point" if n == 1 else f"{n} points"
-        raise UserError(f"{path}: {count}: a convex hull needs at least 3", hint="fewer points are their own hull")
+        raise UserError(f"{path}: {count}: {needs}")
     if n > MOST_POINTS:
         raise UserError(f"{path}: {n} points are too many", hint=f"at most {MOST_POINTS} in a set")
 
