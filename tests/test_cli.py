@@ -119,6 +119,54 @@ def test_export_writes_safetensors(rk, trained, folder):
     assert (folder / "out" / "model.safetensors").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("format_", ["torch-export", "hub"])
+def test_export_writes_what_others_load(rk, trained, folder, format_):
+    out = rk("export", "last", "--to", format_, "-o", format_)
+    assert "wrote" in out and list((folder / format_).iterdir())
+
+
+def test_export_writes_onnx_that_answers_alike(rk, trained, folder):
+    pytest.importorskip("onnxruntime")
+    out = rk("export", "last", "--to", "onnx", "-o", "onnx", "exporter.opset=18")
+    assert "inputs: inputs (batch, 8, 8); outputs: logits" in out and "logits differs by at most" in out
+
+
+def test_a_hub_folder_is_a_run(rk, trained, folder):
+    rk("export", "last", "--to", "hub", "-o", "my-model")
+    found = json.loads(rk("eval", "my-model", "--split", "test", "--json"))["metrics"]
+    assert found == json.loads(rk("eval", "last", "--split", "test", "--json"))["metrics"]
+
+
+def test_compare_prints_changed_settings_and_draws_curves(rk, trained, folder):
+    rk("train", "digits.yaml", "model.hidden_sizes=[8]", "fit.max_steps=90", "--runs-dir", "narrow")
+    runs = sorted(map(str, [*folder.glob("narrow/*/*"), *folder.glob("runs/digits/*")]))
+    out = rk("compare", *runs, "-o", "curves.svg", "--metric", "accuracy")
+    assert "model.hidden_sizes" in out and "val/accuracy, best (step)" in out and "fit.seed" not in out
+    assert (folder / "curves.svg").read_text().startswith("<?xml")
+    assert [list(run["changed"]) for run in json.loads(rk("compare", *runs, "--json"))] == [["model.hidden_sizes"]] * 2
+
+
+def test_report_writes_one_page_into_the_run(rk, trained, folder):
+    assert "report.html" in rk("report", "last")
+    (page,) = folder.glob("runs/digits/*/report.html")
+    assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_reproduce_exits_3_when_a_claim_is_not_reached(rk, folder):
+    rk("reproduce", "digits.yaml", "--runs-dir", "claims", code=ExitCode.CLAIM_NOT_REACHED)
+    assert json.loads((folder / "results.json").read_text())["results"]["digits"]["seeds"] == [1]
+    rk("reproduce", "digits.yaml", "--stored", code=ExitCode.CLAIM_NOT_REACHED)
+
+
+def test_one_damaged_run_does_not_hide_the_others(rk, trained, folder):
+    broken = folder / "damaged" / "digits" / "20260101-000000-0000"
+    shutil.copytree(next(iter(folder.glob("runs/digits/*"))), folder / "damaged" / "digits" / "20260101-000000-0001")
+    broken.mkdir()
+    (broken / "run.json").write_text("{")
+    assert [r["status"] for r in json.loads(rk("runs", "--runs-dir", "damaged", "--json"))] == ["unreadable", "done"]
+    assert "run.json cannot be read" in rk("report", broken, code=2)
+
+
 def test_runs_are_listed_filtered_and_deleted(rk, trained):
     rk("train", "digits.yaml", "fit.max_steps=2", "--runs-dir", "others")
     (found,) = json.loads(rk("runs", "--runs-dir", "others", "--status", "done", "--json"))
@@ -237,6 +285,14 @@ def test_a_mistyped_command_gets_the_nearest_one(rk):
         (("list", "modl"), "did you mean model?"),
         (("show", "model", "mpl"), "did you mean mlp?"),
         (("--no-such-option",), "No such option"),
+        (("compare", "last"), "there is one run: nothing to compare it with"),
+        (("compare", "last", "last", "-o", "x.gif"), "cannot draw into x.gif"),
+        (("report", "nothing"), "no such run: nothing"),
+        (("export", "last", "--to", "onx"), "did you mean onnx?"),
+        (("export", "last", "--to", "onnx", "exporter.opset=3"), "exporter.opset: must be >= 18"),
+        (("export", "last", "--to", "hub", "-o", "/proc/x"), "cannot write /proc/x"),
+        (("train", "digits.yaml", "--runs-dir", "/proc/x"), "cannot write runs to /proc/x"),
+        (("reproduce", "digtis.yaml"), "did you mean digits.yaml?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -252,6 +308,8 @@ LOOKING_AROUND = [
     ("validate", "digits.yaml"),
     ("schema",),
     ("recipes",),
+    ("runs", "--json"),
+    ("reproduce", "digits.yaml", "--stored", "--json"),
 ]
 
 
@@ -263,4 +321,5 @@ def test_looking_around_never_imports_torch(folder, args):
         f"sys.argv = ['rk', *{args!r}]\nfrom rk.cli import main\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == (ExitCode.CLAIM_NOT_REACHED if "reproduce" in args else ExitCode.OK)
+    assert done.stderr == ""

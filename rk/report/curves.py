@@ -67,8 +67,9 @@ def draw_file(runs: list[RunSummary], metrics: list[str], path: Path) -> None:
 def draw_inline(runs: list[RunSummary], metric: str) -> str:
     """Returns one panel as an ``<svg>`` element for a page."""
     matplotlib, figure_of = _matplotlib()
+    salt = " ".join([metric, *(str(run.folder.path) for run in runs)])  # ids must be unique in the whole page
     ink = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
-    with matplotlib.rc_context({**_STYLE, **ink, "grid.color": _INK, "svg.hashsalt": metric}):
+    with matplotlib.rc_context({**_STYLE, **ink, "grid.color": _INK, "svg.hashsalt": salt}):
         figure = figure_of(figsize=(5.0, 2.9), layout="constrained")
         axes = figure.add_subplot()
         axes.set_facecolor("none")

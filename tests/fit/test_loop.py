@@ -211,6 +211,32 @@ def test_a_full_disk_leaves_the_last_checkpoint(run, monkeypatch):
     assert caught.value.hint == "the checkpoint of step 4 is kept"
 
 
+def test_metrics_that_cannot_be_written_end_the_run_and_name_its_checkpoint(run, monkeypatch):
+    import builtins
+
+    opened = builtins.open
+
+    def full(path, mode="r", *args, **kwargs):
+        if mode == "a" and Path(path).parent.joinpath("checkpoints", "00000004").exists():
+            raise OSError(28, "No space left on device")
+        return opened(path, mode, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "open", full)
+    with pytest.raises(RunFailed, match=r"cannot write .*metrics.jsonl: No space left on device") as caught:
+        run("fit.checkpoint_every=4")
+    assert caught.value.hint.startswith("the checkpoint of step 4 is kept: rk train --resume")
+
+
+def test_that_a_failure_cannot_be_noted_does_not_hide_it(run, monkeypatch):
+    def step(self, batch):
+        monkeypatch.setattr(RunFolder, "update", lambda self, **values: (_ for _ in ()).throw(RunFailed("disk")))
+        raise ZeroDivisionError("the bug")
+
+    monkeypatch.setattr(Backprop, "step", step)
+    with pytest.raises(ZeroDivisionError, match="the bug"):
+        run()
+
+
 def test_an_unknown_metric_is_found_before_the_first_step(run, monkeypatch):
     monkeypatch.setattr(Loop, "_train", lambda self, signal: pytest.fail("it trained"))
     monkeypatch.setattr(Digits, "splits", property(lambda self: ("train", "dev")), raising=True)

@@ -1,0 +1,48 @@
+"""Runs to export: a trained perceptron, and learners that a test defines."""
+
+from __future__ import annotations
+
+import pytest
+
+from rk.catalog import Catalog
+from rk.contract import check_contract
+from rk.fit.loaded import LoadedRun
+from rk.fit.loop import train
+from rk.plugins import Plugins
+from rk.recipe import read_recipe
+from rk.recipe.find import RecipeFile
+from rk.runs import RunFolder
+
+MLP = """
+rk: 1
+model: {name: mlp, hidden_sizes: [16]}
+data: {name: digits, batch_size: 64}
+loss: cross-entropy
+trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2}}
+fit: {max_steps: 60, seed: 1, threads: 1, accelerator: cpu}
+expect: [{metric: test/accuracy, at_least: 0.5, paper: 0.9, note: a note}]
+"""
+
+
+@pytest.fixture(scope="session")
+def make_run(tmp_path_factory):
+    """Trains a recipe's text and opens the run."""
+
+    def call(text: str = MLP, catalog: Catalog | None = None, *overrides: str) -> LoadedRun:
+        catalog = catalog or Catalog(Plugins(offers=[]))
+        folder = tmp_path_factory.mktemp("export")
+        path = folder / "a-recipe.yaml"
+        path.write_text(text)
+        recipe, problems, _ = read_recipe(RecipeFile(path), overrides, catalog)
+        _, broken, _ = check_contract(recipe, catalog)
+        assert not [*problems, *broken], [str(p) for p in (*problems, *broken)]
+        run = RunFolder.begin(folder, recipe.name, recipe.to_yaml())
+        train(recipe, catalog, run)
+        return LoadedRun.open(run.path, catalog)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def mlp(make_run):
+    return make_run()

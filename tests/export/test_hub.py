@@ -1,0 +1,74 @@
+"""A hub folder is taken by rk as a run, and by safetensors and the class alone; it tells nothing of the machine."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from rk.errors import RunFailed, UserError
+from rk.export.hub import Hub
+from rk.fit.loaded import LoadedRun
+
+
+@pytest.fixture
+def hub(mlp, tmp_path):
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    Hub().export(mlp, folder)
+    return folder
+
+
+def test_it_has_what_the_hub_expects(mlp, tmp_path):
+    written = Hub().export(mlp, tmp_path)
+    assert [p.name for p in written] == ["README.md", "config.json", "model.safetensors", "recipe.yaml", "run.json"]
+
+
+def test_rk_takes_the_folder_as_a_run(hub, mlp):
+    again = LoadedRun.open(hub)
+    assert again.evaluate(("test",)) == mlp.evaluate(("test",))
+    assert again.recipe.name == "a-recipe"
+
+
+def test_the_code_in_the_card_gives_the_same_model(hub, mlp, monkeypatch):
+    monkeypatch.chdir(hub)
+    code = re.search(r"```python\n(.*?)```", (hub / "README.md").read_text(), re.DOTALL)[1]
+    names: dict = {}
+    exec(code, names)
+    (batch,) = mlp.batches("test", 1)
+    assert names["model"](inputs=batch["inputs"])["logits"].equal(mlp.learner.predict(batch)["logits"])
+
+
+def test_weights_have_the_models_own_names(hub, mlp):
+    assert load_file(hub / "model.safetensors").keys() == mlp.learner.model.state_dict().keys()
+
+
+def test_the_card_has_the_results_for_people_and_for_the_hub(hub):
+    front, body = (hub / "README.md").read_text().split("---\n", 2)[1:]
+    (entry,) = yaml.safe_load(front)["model-index"][0]["results"]
+    assert entry["dataset"]["split"] == "test" and {m["type"] for m in entry["metrics"]} == {"loss", "accuracy"}
+    assert "reached: a note" in body and "rk/backprop" in body
+
+
+def test_nothing_tells_of_the_machine_or_of_its_user(hub):
+    assert not {"host", "command", "git", "started", "device"} & json.loads((hub / "run.json").read_text()).keys()
+
+
+def test_the_run_itself_is_not_written_over(mlp):
+    with pytest.raises(UserError, match="is the run itself"):
+        Hub().export(mlp, mlp.folder.path)
+
+
+def test_a_damaged_result_gives_way_to_the_last_checkpoint(make_run, capsys):
+    run = make_run()
+    expected = run.evaluate(("test",))
+    run.folder.model.write_bytes(b"cut short")
+    assert LoadedRun.open(run.folder.path).evaluate(("test",)) == expected
+    assert "taking a checkpoint" in capsys.readouterr().out
+    for state in run.folder.checkpoints.glob("*/state.pt"):
+        state.write_bytes(b"")
+    with pytest.raises(RunFailed, match="has no checkpoint to go on from"):
+        LoadedRun.open(run.folder.path)

@@ -1,0 +1,100 @@
+"""What differs between runs, and what they reached."""
+
+from __future__ import annotations
+
+import pytest
+
+from rk.report.claims import judge
+from rk.report.compare import ABSENT, changed_settings, comparison, flatten, table
+from rk.report.curves import MAX_POINTS, metric_names, thinned
+from rk.report.text import duration, number
+
+
+def test_settings_are_dotted_keys_and_a_components_name_stands_at_its_own_key():
+    plain = {
+        "model": {"name": "rk/mlp", "hidden_sizes": [1, 2]},
+        "loss": "rk/mse",
+        "callbacks": [{"name": "a", "b": 1}],
+    }
+    assert flatten(plain) == {
+        "model": "rk/mlp",
+        "model.hidden_sizes": [1, 2],
+        "loss": "rk/mse",
+        "callbacks.0": "a",
+        "callbacks.0.b": 1,
+    }
+
+
+def test_only_settings_that_differ_are_shown_and_claims_are_none(written):
+    other = written.recipe.replace("0.001", "0.01").replace("rk/mlp, hidden_sizes: [64], ", "x/net, width: 3, ")
+    changed = changed_settings([written(), written(other.replace("0.9,", "0.5,"))])
+    assert changed == {
+        "model": ["rk/mlp", "x/net"],
+        "model.hidden_sizes": [[64], ABSENT],
+        "trainer.optimizer.lr": [0.001, 0.01],
+        "model.width": [ABSENT, 3],
+    }
+
+
+def test_metrics_have_their_final_last_and_best_value(written):
+    (one, _) = comparison([written(), written()])
+    assert next(iter(one)) == "name" and one["changed"] == {}
+    assert one["metrics"]["val/accuracy"] == {"final": 0.9, "last": 0.7, "best": 0.9, "best_step": 10}
+    assert one["metrics"]["val/loss"] == {"last": 0.9, "best": 0.8, "best_step": 10}
+    assert one["metrics"]["test/accuracy"] == {"final": 0.92}
+
+
+def test_the_best_is_not_guessed_where_the_run_does_not_say_which_is_better(written):
+    assert written(higher_is_better=None).best("val/accuracy") is None
+
+
+def test_the_table_has_a_column_for_each_run(written):
+    rows = {row[0]: row[1:] for row in table([written(), written(seconds=None, metrics={}, status="running")])}
+    assert rows["status"] == ("done", "running")
+    assert rows["time"] == ("61.2 s", "")
+    assert rows["val/accuracy, best (step)"] == ("0.9 (10)", "0.9 (10)")
+    assert rows["test/accuracy"] == ("0.92", "0.92")
+
+
+def test_a_run_that_has_not_ended_shows_its_last_validation(written):
+    summary = written(metrics=None, step=None)
+    del summary.info["step"]
+    assert summary.metrics == {"val/loss": 0.9, "val/accuracy": 0.7, "test/accuracy": 0.92}
+    assert summary.step == 20
+
+
+def test_what_is_no_number_is_left_out_of_a_series(written):
+    lines = [{"step": 1, "val/area": float("nan")}, {"step": 2, "val/area": 0.5}]
+    assert written(lines=lines).series == {"val/area": [(2, 0.5)]}
+
+
+def test_claims_are_judged_metric_by_metric(written):
+    summary = written()
+    rows = judge({"val/accuracy": 0.7, "test/accuracy": 0.92}, summary.expect)
+    assert [(r.metric, r.shown, r.expected, r.paper, r.verdict) for r in rows] == [
+        ("val/accuracy", "0.7", "", "", ""),
+        ("test/accuracy", "0.92", ">= 0.9", "0.95", "reached"),
+    ]
+    assert judge({"test/accuracy": None}, summary.expect)[0].verdict == "NOT REACHED"
+
+
+def test_curves_are_of_what_has_more_than_one_point_losses_first(written):
+    assert metric_names([written()]) == ["loss", "accuracy"]
+
+
+@pytest.mark.parametrize("n", [1, MAX_POINTS, MAX_POINTS + 1, 10 * MAX_POINTS + 7])
+def test_a_long_series_is_thinned_and_keeps_its_ends(n):
+    series = [(i, float(i)) for i in range(n)]
+    kept = thinned(series)
+    assert len(kept) <= MAX_POINTS + 1 and kept[0] == series[0] and kept[-1] == series[-1]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(4.6, "4.6 s"), (119.9, "120 s"), (600, "10 min"), (7200, "2 h"), (None, "")]
+)
+def test_durations_read_well(value, text):
+    assert duration(value) == text
+
+
+def test_a_number_that_is_none_is_a_failure():
+    assert (number(None), number(float("nan")), number(0.123456)) == ("FAIL", "FAIL", "0.1235")

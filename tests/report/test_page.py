@@ -1,0 +1,103 @@
+"""The report is one file that needs nothing else, and escapes what it repeats."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from rk.report.page import render_page
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects elements; fails on one that is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+        values = dict(attrs)
+        self.sources += [values[k] for k in ("src", "href", "xlink:href") if k in values]
+        assert tag not in ("script", "iframe", "object", "link")
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def picture(written):
+    def add(summary, name):
+        summary.folder.figures.mkdir(exist_ok=True)
+        (summary.folder.figures / name).write_bytes(b"\x89PNG")
+
+    return add
+
+
+def test_a_page_needs_no_network_and_no_script(written, picture):
+    summary = written()
+    picture(summary, "test.png")
+    page = Page(render_page([summary]))
+    outside = [s for s in page.sources if not s.startswith(("data:image/png;base64,", "#"))]
+    assert outside == ["https://arxiv.org/abs/1506.03134"]
+
+
+def test_a_page_shows_results_against_the_paper_figures_recipe_and_environment(written, picture):
+    summary = written(versions={"torch": "2.0"}, host={"cores": 2}, command=["rk", "train"])
+    picture(summary, "test.png")
+    text = render_page([summary])
+    for part in ("&gt;= 0.9", "0.95", "reached", "test.png"[:4], "rk/backprop", "torch", "2.0", "rk train", "61.2 s"):
+        assert part in text
+    assert text.count("<svg") == 2
+
+
+def test_what_a_run_says_is_escaped(written):
+    text = render_page([written(error="<script>alert(1)</script>", status="failed")])
+    assert "<script>" not in text and "&lt;script&gt;alert(1)" in text and "Table &lt;1&gt;" in text
+
+
+def test_curves_take_the_ink_of_the_page(written):
+    svg = re.search(r"<svg.*?</svg>", render_page([written()]), re.DOTALL)[0]
+    assert "currentColor" in svg and "#010203" not in svg and 'width="' not in svg.split(">")[0]
+
+
+def test_ids_in_the_page_are_unique(written):
+    text = render_page([written(), written(written.recipe.replace("0.001", "0.01"))])
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_several_runs_are_compared_and_each_is_there_in_full(written):
+    text = render_page([written(), written(written.recipe.replace("0.001", "0.01"))])
+    Page(text)
+    assert "2 runs of digits" in text and "trainer.optimizer.lr" in text and text.count('<details class="run">') == 2
+
+
+def test_a_run_that_has_only_begun_has_a_page(written):
+    text = render_page([written(lines=[], metrics=None, status="running", step=None, seconds=None)])
+    Page(text)
+    assert "No metrics yet." in text and "<svg" not in text
+
+
+def test_without_matplotlib_it_says_what_to_install(written, monkeypatch):
+    import sys
+
+    from rk.errors import UserError
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError) as caught:
+        render_page([written()])
+    assert caught.value.hint == 'pip install "recursion-kit[report]"'

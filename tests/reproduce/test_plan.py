@@ -1,0 +1,157 @@
+"""What a target means, and which claims hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rk.errors import RecipeError, UserError
+from rk.reproduce.ledger import ledger, markdown
+from rk.reproduce.plan import checked, plan
+from rk.reproduce.results import Measured, add_results, digest, read_results, results_path
+
+
+def measured(accuracy, loss=(0.005,), **more):
+    values = {
+        "digest": "",
+        "seeds": list(range(len(accuracy))),
+        "metrics": {"test/accuracy": list(accuracy), "test/loss": list(loss)},
+        "higher_is_better": {"accuracy": True, "loss": False},
+        "steps": 60,
+        "parameters": 10,
+        "seconds": [1.0] * len(accuracy),
+        "device": "cpu",
+        "cores": 2,
+        "versions": {"python": "3.11", "torch": "2.13"},
+        "date": "2026-01-02",
+    }
+    return Measured(values | more)
+
+
+@pytest.fixture
+def lines(recipes, catalog):
+    """Judges given results of the recipe and its baseline: one line per claim."""
+
+    def call(own, baseline=None, current=None):
+        (item,) = plan(("net.yaml",), catalog)
+        results = {k: v for k, v in (("net", own), ("linear", baseline)) if v is not None}
+        return ledger(item, results, current or dict.fromkeys(results, True))
+
+    return call
+
+
+def test_a_recipe_comes_with_the_baselines_that_its_claims_name(recipes, catalog):
+    (item,) = plan(("net.yaml", "net.yaml"), catalog)
+    assert item.recipe.name == "net" and [f.name for f in item.baselines.values()] == ["linear"]
+
+
+def test_a_plugin_stands_for_its_recipes_with_claims(workshop):
+    plugin = workshop.offer("toy", "")
+    folder = workshop.folder / plugin.module / "recipes"
+    folder.mkdir()
+    text = "rk: 1\nmodel: mlp\ndata: digits\nloss: cross-entropy\ntrainer: {name: backprop, optimizer: adam}\n"
+    for name, expect in (("a", "[{metric: test/loss, at_most: 3}]"), ("b", "[]"), ("c", "[{metric: test/loss}]")):
+        (folder / f"{name}.yaml").write_text(f"{text}fit: {{max_steps: 1}}\nexpect: {expect}\n")
+    catalog = workshop.catalog(plugin)
+    assert [item.file.name for item in plan(("toy",), catalog)] == ["toy/a", "toy/c"]
+    assert [item.file.name for item in plan(("all", "toy/a"), catalog)] == ["toy/a", "toy/c"]
+    with pytest.raises(UserError, match="toy/b claims nothing"):
+        plan(("toy/b",), catalog)
+    with pytest.raises(UserError, match="unknown recipe or plugin 'toi'") as caught:
+        plan(("toi",), catalog)
+    assert "did you mean toy?" in caught.value.hint
+
+
+def test_a_broken_recipe_is_found_before_anything_is_trained(recipes, catalog):
+    Path("net.yaml").write_text(Path("net.yaml").read_text().replace("hidden_sizes", "hidden_size"))
+    with pytest.raises(RecipeError, match="hidden_size: unknown parameter"):
+        plan(("net.yaml",), catalog)
+
+
+@pytest.mark.parametrize(
+    ("own", "baseline", "verdict"),
+    [
+        pytest.param([0.9], [0.5], "reached", id="both"),
+        pytest.param([0.9], [0.7], "NOT REACHED", id="too good a baseline"),
+        pytest.param([0.4], [0.1], "NOT REACHED", id="below the bound"),
+        pytest.param([0.9], [0.0], "reached", id="a baseline of nothing"),
+        pytest.param([0.9], [None], "reached", id="a baseline without a number"),
+        pytest.param([None], [0.1], "NOT REACHED", id="no number"),
+        pytest.param([0.6, 0.4, 0.8], [0.1], "reached", id="the mean counts"),
+    ],
+)
+def test_a_claim_holds_when_its_bound_and_its_ratio_do(lines, own, baseline, verdict):
+    assert lines(measured(own), measured(baseline))[0].verdict == verdict
+
+
+def test_of_what_should_be_small_the_ratio_is_a_bound_from_above(recipes, catalog):
+    claim = "expect: [{metric: test/loss, baseline: linear.yaml, times_baseline: 0.5}]"
+    text = Path("net.yaml").read_text()
+    Path("net.yaml").write_text(text[: text.index("expect:")] + claim)
+    (item,) = plan(("net.yaml",), catalog)
+    for own, verdict in ((0.4, "reached"), (0.6, "NOT REACHED")):
+        results = {"net": measured([1.0], [own]), "linear": measured([1.0], [1.0])}
+        assert ledger(item, results, dict.fromkeys(results, True))[0].verdict == verdict
+
+
+def test_a_line_says_claim_paper_reached_and_baseline(lines):
+    line, other = lines(measured([0.6, 0.8]), measured([0.1]))
+    assert line.claim == "test/accuracy >= 0.5 and 1.5x the baseline"
+    assert (line.where, line.paper, line.reached, line.seeds) == ("Table 1", "0.97", "0.7 ± 0.14", "2")
+    assert line.baseline == "0.1 (linear)" and line.holds
+    assert next(iter(line.plain())) == "name"
+    assert other.claim == "test/loss <= 0.01" and other.baseline == ""
+
+
+def test_what_was_not_run_or_is_of_an_older_recipe_does_not_hold(lines):
+    assert [x.verdict for x in lines(None)] == ["NOT RUN", "NOT RUN"]
+    assert [x.verdict for x in lines(measured([0.9]))] == ["NOT RUN", "reached"]
+    stale = lines(measured([0.9]), measured([0.1]), {"net": True, "linear": False})
+    assert [(x.verdict, x.holds) for x in stale] == [("OLDER RECIPE", False), ("reached", True)]
+
+
+def test_the_digest_is_of_what_is_trained(recipes, catalog):
+    (item,) = plan(("net.yaml",), catalog)
+    first = digest(item.recipe)
+
+    def changed(*overrides):
+        return digest(checked(item.file, overrides, catalog)) != first
+
+    assert not changed("expect=[]", "about=x") and not changed("fit.log_every=50")
+    assert changed("fit.max_steps=61") and changed("model.dropout=0.1") and changed("data.batch_size=65")
+
+
+def test_the_page_has_a_table_for_each_recipe(recipes, catalog, lines):
+    items = plan(("net.yaml",), catalog)
+    results = {"net": measured([0.6, 0.8]), "linear": measured([0.1])}
+    page = markdown(items, lines(results["net"], results["linear"]), results)
+    assert "## net (arXiv:1506.03134)" in page
+    assert (
+        "| `test/accuracy >= 0.5 and 1.5x the baseline` | Table 1 | 0.97 | 0.7 ± 0.14 | 0.1 (linear) | reached |"
+        in page
+    )
+    assert "- `net`: 2 seeds, 60 steps in 1 s each, 10 parameters, 2 cores; torch 2.13; 2026-01-02" in page
+
+
+def test_results_are_added_beside_older_ones(tmp_path):
+    path = tmp_path / "deep" / "results.json"
+    assert read_results(path) == {}
+    add_results(path, {"b": measured([0.1])})
+    add_results(path, {"a": measured([0.5]), "b": measured([0.2])})
+    assert {k: m.mean("test/accuracy") for k, m in read_results(path).items()} == {"a": 0.5, "b": 0.2}
+    assert '"test/accuracy": [0.5]' in path.read_text()
+    path.write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_results(path)
+
+
+def test_results_are_kept_beside_ones_own_recipes_and_never_in_an_installed_package(tmp_path):
+    import sysconfig
+
+    from rk.recipe.find import RecipeFile
+
+    runs = tmp_path / "runs"
+    own, installed = tmp_path / "my.yaml", Path(sysconfig.get_path("purelib"), "x", "recipes", "a.yaml")
+    assert results_path(RecipeFile(own), runs) == tmp_path / "results.json"
+    assert results_path(RecipeFile(installed, "x"), runs) == runs / "results.json"
