@@ -9,6 +9,7 @@ import torch
 from annotated_types import Ge
 
 from rk.builtin.metrics import Accuracy
+from rk.builtin.pictures import draw_sheet
 from rk.errors import UserError
 from rk.fields import ClassificationBatch
 from rk.protocols import Batch, Outputs
@@ -69,6 +70,16 @@ class Digits:
             {"class": int(c), "probability": round(float(p[c]), 4), "probabilities": [round(float(x), 4) for x in p]}
             for c, p in zip(best, shares, strict=True)
         ]
+
+    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Draws up to 16 pictures with the answered class, in green or red where the class is known."""
+        if out.suffix == ".svg":
+            raise UserError("digits are drawn as .png or .pdf", f"write {out.with_suffix('.png')}")
+        answers = self.answers(batch, outputs)[:16]
+        known = batch.get("targets")
+        right = [None if known is None else a["class"] == int(known[i]) for i, a in enumerate(answers)]
+        captions = [f"{a['class']}  {a['probability']:.0%}" for a in answers]
+        return [draw_sheet(batch["inputs"][: len(answers)], captions, right, out)]
 
 
 def _read_csv(path: Path) -> torch.Tensor:
