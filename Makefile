@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bench clean
+.PHONY: train test lint bench results clean
 
 train: $(READY)
 	$(BIN)/rk train pointer-net/convex-hull-quick
@@ -28,8 +28,12 @@ $(READY): pyproject.toml constraints.txt $(PLUGINS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip hatchling editables
 	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint constraints.txt --group test \
-		--editable ".[digits,onnx,report]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+		--editable ".[digits,lightning,onnx,report]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
 	touch $@
+
+# The page of what the recipes claim and have reached, from their results.json.
+results: $(READY)
+	$(BIN)/rk reproduce all recipes --stored --markdown > docs/results.md
 
 clean:
 	rm -rf $(VENV)

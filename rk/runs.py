@@ -268,6 +268,22 @@ class RunFolder:
         return path
 
 
+class Bystander(RunFolder):
+    """The run of another process, which writes it: here it is only read."""
+
+    def update(self, **values: Any) -> None:
+        pass
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        pass
+
+    def forget_after(self, step: int) -> None:
+        pass
+
+    def discard(self) -> None:
+        pass
+
+
 def _sync_folder(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

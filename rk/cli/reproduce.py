@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="RECIPE|PLUGIN|all...")
+@click.argument("targets", nargs=-1, required=True, metavar="RECIPE|PLUGIN|FOLDER|all...")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per recipe.")
 @click.option("--reuse", is_flag=True, help="Take finished runs of the same recipe and versions; resume stopped ones.")
 @click.option("--stored", is_flag=True, help="Train nothing: judge the results that are stored.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from rk.cli.loading import load_recipe, runs_dir_option, show_warnings
 from rk.errors import ExitCode, UserError
+from rk.runs import RunFolder
 
 
 @click.command()
@@ -30,7 +33,7 @@ def train(
     rk train --resume last
     """
     from rk.catalog import Catalog
-    from rk.runs import RunFolder, default_root
+    from rk.runs import default_root
 
     root = runs_dir or default_root()
     if resume is not None:
@@ -48,10 +51,9 @@ def train(
 
 def run(recipe, catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
-    from rk.runs import RunFolder
-
-    folder = RunFolder.begin(root, recipe.name, recipe.to_yaml())
-    click.echo(f"{recipe.name} -> {folder.label}")
+    folder = _placed(recipe, lambda: RunFolder.begin(root, recipe.name, recipe.to_yaml()))
+    if _is_main(folder):
+        click.echo(f"{recipe.name} -> {folder.label}")
     from rk.fit.loop import train as fit
 
     return _report(fit(recipe, catalog, folder), recipe)
@@ -68,12 +70,30 @@ def _resume(folder, overrides: tuple[str, ...]) -> int:
         return ExitCode.OK
     catalog = Catalog()
     recipe = read_stored(folder, overrides, catalog, resuming=True)
-    if overrides:
+    folder = _placed(recipe, lambda: folder)
+    if overrides and _is_main(folder):
         write_atomic(folder.recipe, recipe.to_yaml())
     from rk.fit.loop import train as fit
 
-    click.echo(f"going on with {folder.label}")
+    if _is_main(folder):
+        click.echo(f"going on with {folder.label}")
     return _report(fit(recipe, catalog, folder, resume=True, extend=ended), recipe)
+
+
+def _placed(recipe, folder: Callable[[], RunFolder]) -> RunFolder:
+    """Returns the folder; of the processes that `torchrun` has started, the first one makes it for all."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return folder()
+    from rk.fit.launch import join_torchrun, shared
+    from rk.runs import Bystander
+
+    rank = join_torchrun(recipe)
+    path = shared(lambda: folder().path)
+    return RunFolder(path) if rank == 0 else Bystander(path)
+
+
+def _is_main(folder: RunFolder) -> bool:
+    return type(folder) is RunFolder
 
 
 def _dry_run(recipe, binding, catalog) -> int:
@@ -91,7 +111,7 @@ def _report(outcome, recipe) -> int:
     from rk.cli.output import print_table
     from rk.report.claims import judge
 
-    if outcome.exit_code != ExitCode.OK:
+    if outcome.exit_code != ExitCode.OK or not _is_main(outcome.folder):
         return outcome.exit_code
     judged = judge(outcome.metrics, recipe.expect)
     rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]

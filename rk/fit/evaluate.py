@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from rk.errors import UserError
 from rk.fit.bind import Bound
-from rk.fit.rng import forked
-from rk.fit.runtime import LOSS
+from rk.fit.rng import forked, seed_all
+from rk.fit.runtime import LOSS, Runtime
 from rk.fit.stream import to_device
 
 
@@ -26,6 +26,18 @@ class Mean:
     def add(self, total: Tensor, count: Tensor | int) -> None:
         self.total = self.total + total.detach()
         self.count = self.count + count
+
+    @property
+    def state(self) -> tuple[float, int]:
+        return float(self.total), int(self.count)
+
+    @classmethod
+    def of(cls, states: Iterable[tuple[float, int]]) -> Mean:
+        """Returns the mean of several processes' sums."""
+        mean = cls()
+        for total, count in states:
+            mean.total, mean.count = mean.total + total, mean.count + count
+        return mean
 
     def compute(self) -> float:
         """Returns the mean; NaN over nothing."""
@@ -46,6 +58,24 @@ class _Measured:
         else:
             self.call = Bound(made)
             self.mean = Mean()
+
+    @property
+    def can_merge(self) -> bool:
+        return self.object is None or hasattr(self.object, "merge")
+
+    @property
+    def state(self) -> Any:
+        """What other processes need of it."""
+        return self.mean.state if self.object is None else self.object
+
+    def take(self, states: Sequence[Any]) -> None:
+        """Takes what all processes have measured, this one too, in place of its own."""
+        if self.object is None:
+            self.mean = Mean.of(states)
+            return
+        self.object, *others = states
+        for other in others:
+            self.object.merge(other)
 
     def add(self, fields: Mapping[str, Any]) -> None:
         result = self.call(fields)
@@ -92,7 +122,7 @@ def evaluate(
     data: Any,
     split: str,
     metrics: Mapping[str, Any],
-    device: torch.device,
+    runtime: Runtime,
     *,
     seed: int = 0,
     limit: int | None = None,
@@ -105,10 +135,10 @@ def evaluate(
         data: Where the batches come from.
         split: Which of them.
         metrics: Metric name -> function, class or object.
-        device: Where the learner lives.
-        seed: Seeds what is random in the evaluation, so that it repeats.
+        runtime: Where the learner lives; several processes share the batches, where all metrics can be merged.
+        seed: Seeds what is random in each batch's answer, so that it repeats.
         limit: Takes at most so many batches.
-        each: Called with the index, the batch and the outputs of each batch.
+        each: Called with the index, the batch and the outputs of each batch that this process takes.
 
     Returns:
         ``split/metric`` -> number; ``split/loss`` where the learner has an objective.
@@ -118,9 +148,12 @@ def evaluate(
         variants |= learner.variants()
     measured = {(v, name): _Measured(metric) for v in variants for name, metric in metrics.items()}
     losses: dict[str, Mean] = {}
-    with evaluating(learner, seed):
-        for i in range(split_batches(data, split, limit)):
-            batch = to_device(data.batch(split, i), device)
+    shared = runtime.world > 1 and all(m.can_merge for m in measured.values())
+    first, stride = (runtime.rank, runtime.world) if shared else (0, 1)
+    with evaluating(learner, seed), runtime.autocast():
+        for i in range(first, split_batches(data, split, limit), stride):
+            seed_all(_seed_of(seed, i))
+            batch = to_device(data.batch(split, i), runtime.device)
             outputs = _answer(learner, batch, losses)
             for variant, predict in variants.items():
                 fields = {**batch, **(outputs if predict is None else predict(batch))}
@@ -128,12 +161,26 @@ def evaluate(
                     measured[variant, name].add(fields)
             if each is not None:
                 each(i, batch, outputs)
+    if shared:
+        losses = _merged(runtime.collect({name: mean.state for name, mean in losses.items()}))
+        for key, others in zip(measured, zip(*runtime.collect([m.state for m in measured.values()])), strict=True):
+            measured[key].take(others)
     result = {f"{split}/{name}": mean.compute() for name, mean in losses.items()}
     if len(losses) > 1:
         result = {f"{split}/{LOSS}": sum(result.values()), **result}
     for (variant, name), metric in measured.items():
         result[f"{split}/{name}@{variant}" if variant else f"{split}/{name}"] = metric.compute()
     return result
+
+
+def _seed_of(seed: int, i: int) -> int:
+    """Returns the seed of a batch: its answer is the same whichever batches came before, in whichever process."""
+    return (seed * 1_000_003 + i) % 2**63
+
+
+def _merged(states: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, Mean]:
+    names = dict.fromkeys(name for one in states for name in one)
+    return {name: Mean.of(one[name] for one in states if name in one) for name in names}
 
 
 def _answer(learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean]) -> Mapping[str, Any]:

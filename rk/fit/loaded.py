@@ -112,7 +112,7 @@ class LoadedRun:
         metrics, seed = metrics_of(self.parts), self.recipe.fit.seed
         results: dict[str, float] = {}
         for split in chosen:
-            results |= evaluate(self.learner, self.data, split, metrics, self.device, seed=seed, limit=limit)
+            results |= evaluate(self.learner, self.data, split, metrics, self.parts.runtime, seed=seed, limit=limit)
         return results
 
     def predict(self, path: Path) -> tuple[Batch, Outputs, list[dict[str, Any]]]:

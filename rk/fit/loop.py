@@ -8,8 +8,9 @@ import inspect
 import math
 import time
 import traceback
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 
@@ -23,13 +24,15 @@ from rk.fit.evaluate import evaluate, higher_is_better
 from rk.fit.firstbatch import check_fields
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.progress import Progress, make_progress, show
-from rk.fit.rng import get_state, set_state
+from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.signals import StopSignal
 from rk.fit.stream import Stream
 from rk.fit.weights import save_weights
 from rk.recipe.model import Recipe
-from rk.runs import RunFolder, json_number
+from rk.recipe.sections import Fit
+from rk.recipe.stored import read_stored
+from rk.runs import Bystander, RunFolder, json_number
 
 _DEFAULT_THREADS = torch.get_num_threads()
 """Torch's own choice: another run in this process may have set its own."""
@@ -62,19 +65,46 @@ def train(
         UserError: When the input turns out to be wrong (a claim on an unknown metric, a missing file).
         RunFailed: When the run went wrong; the folder says so and keeps its last good checkpoint.
     """
+    if (recipe.fit.devices, recipe.fit.nodes) != (1, 1) and not torch.distributed.is_initialized():
+        from rk.fit.launch import device_count, run_processes
+
+        recipe.fit = replace(recipe.fit, devices=device_count(recipe.fit))
+        if recipe.fit.nodes > 1:
+            raise UserError(
+                f"fit.nodes is {recipe.fit.nodes}", "on each machine: torchrun --nnodes ... -m rk train ..."
+            )
+        if recipe.fit.devices > 1:
+            try:
+                found = run_processes(recipe.fit, _one_of_several, catalog, folder.path, resume, extend)
+            except RkError as error:
+                return _failed(folder, error, begun=resume or folder.read().get("status") != "starting")
+            return Outcome(folder, found.metrics, found.exit_code, found.steps)
     loop = Loop(recipe, catalog, folder)
     try:
         with StopSignal() as signal:
             return loop.run(signal, resume, extend)
     except BaseException as error:
-        if isinstance(error, UserError) and loop.progress is None and not resume:
-            folder.discard()  # nothing was run
-            raise
-        _note_failure(folder, error)
-        raise
+        return _failed(folder, error, begun=resume or loop.progress is not None)
     finally:
         if loop.progress is not None:
             loop.progress.stop()
+
+
+def _one_of_several(fit: Fit, catalog: Catalog, path: Path, resume: bool, extend: bool) -> Outcome:
+    """Runs the recipe in the folder `path` as one of several processes, which have their process group."""
+    folder = RunFolder(path) if torch.distributed.get_rank() == 0 else Bystander(path)
+    recipe = read_stored(folder, (), catalog)
+    recipe.fit = fit
+    return train(recipe, catalog, folder, resume=resume, extend=extend)
+
+
+def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
+    """Notes in the run how it ended and raises `error` again; of a run that never began, nothing stays."""
+    if isinstance(error, UserError) and not begun:
+        folder.discard()
+        raise error
+    _note_failure(folder, error)
+    raise error
 
 
 def _note_failure(folder: RunFolder, error: BaseException) -> None:
@@ -115,18 +145,20 @@ class Loop:
             self._restore()
             self.finished = self.finished and not extend
         self._announce()
-        self.progress = make_progress(self.recipe.name, self.total_steps)
+        self.progress = make_progress(self.recipe.name, self.total_steps, self.runtime.is_main)
         self.progress.start(self.step)
         for callback in self.hooks["fit_start"]:
             callback(self.context)
+        if self.runtime.rank and not resume:
+            seed_all(self.fit.seed + 1_000_003 * self.runtime.rank)  # the weights are made: dropout may differ
         if not self.finished:
             gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
             try:
                 self._train(signal)
             finally:
                 gc.unfreeze()
-        if signal.caught is not None:
-            return self._interrupted(signal.caught)
+        if stopped := self.runtime.agree(signal.caught or 0):
+            return self._interrupted(ExitCode(stopped))
         self._finish()
         metrics = self._conclude()
         return Outcome(self.folder, metrics, steps=self.step)
@@ -134,21 +166,19 @@ class Loop:
     # -- building --------------------------------------------------------------------------------------------------
 
     def build(self) -> None:
-        torch.set_num_threads(self.fit.threads or _DEFAULT_THREADS)
         self.started = time.perf_counter()
+        self.runtime = runtime = self._make_runtime()
+        torch.set_num_threads(self.fit.threads or max(1, _DEFAULT_THREADS // min(runtime.world, self.fit.devices)))
         builder = Builder(self.recipe, self.catalog)
         data = builder.data()
+        if not runtime.is_main:  # what one process has downloaded is there for all
+            runtime.barrier()
         prepare(data, self.recipe.data)
+        if runtime.is_main:
+            runtime.barrier()
         if data is not None:
             builder.learn_facts(data)
-        self.total_steps = self._total_steps(data)
-        runtime = Runtime(
-            choose_device(self.fit.accelerator),
-            accumulate=self.fit.accumulate,
-            gradient_clip=self.fit.gradient_clip,
-            total_steps=self.total_steps,
-            folder=self.folder.path,
-        )
+        runtime.total_steps = self.total_steps = self._total_steps(data)
         self.parts: Parts = builder.parts(data, runtime)
         parts = self.parts
         self.takes_batch = bool(inspect.signature(parts.trainer.step).parameters)
@@ -160,10 +190,22 @@ class Loop:
             name: [getattr(c, name) for c in parts.callbacks if _implements(c, name)] for name in _CALLBACK_METHODS
         }
         runtime.before_update += self.hooks["before_update"]
-        if parts.data is not None:
+        if parts.data is not None and runtime.is_main:
             save_data_state(parts.data, self.folder.data_state)
         if self.takes_batch:
             self._check_first_batch()
+
+    def _make_runtime(self) -> Runtime:
+        settings = {
+            "accumulate": self.fit.accumulate,
+            "gradient_clip": self.fit.gradient_clip,
+            "folder": self.folder.path,
+        }
+        if torch.distributed.is_initialized() or self.fit.precision != "32-true":
+            from rk.fit.fabric import FabricRuntime
+
+            return FabricRuntime(self.fit, **settings)
+        return Runtime(choose_device(self.fit.accelerator), **settings)
 
     def _total_steps(self, data: Any) -> int | None:
         limits = [] if self.fit.max_steps is None else [self.fit.max_steps]
@@ -171,7 +213,7 @@ class Loop:
             batches = data.batches("train") if data is not None else None
             if batches is None:
                 raise UserError("fit.max_epochs: the training data has no end", "give fit.max_steps")
-            limits.append(math.ceil(self.fit.max_epochs * batches / self.fit.accumulate))
+            limits.append(math.ceil(self.fit.max_epochs * batches / (self.fit.accumulate * self.runtime.world)))
         return min(limits, default=None)
 
     def _check_claims(self) -> None:
@@ -198,7 +240,8 @@ class Loop:
             facts={k: v for k, v in self.parts.facts.items() if k != "seed"},
             parameters=parameters,
             higher_is_better={"loss": False, **{name: higher_is_better(m) for name, m in self.metrics.items()}},
-            device=str(self.parts.runtime.device),
+            device=str(self.runtime.device),
+            processes=self.runtime.world,
             **describe(distributions),
         )
 
@@ -207,16 +250,22 @@ class Loop:
     def _train(self, signal: StopSignal) -> None:
         fit, parts, runtime = self.fit, self.parts, self.parts.runtime
         trainer, take = parts.trainer, parts.trainer.step
-        stream = Stream(parts.data, self.micro_batches, fit.workers, runtime.device) if self.takes_batch else None
+        stream = None
+        if self.takes_batch:
+            first = self.micro_batches * runtime.world + runtime.rank
+            stream = Stream(parts.data, first, fit.workers, runtime.device, runtime.world)
         after_step, log = self.hooks["after_step"], self.logs
         validate_every = fit.validate_every or 0
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
         total = self.total_steps if self.total_steps is not None else math.inf
-        accumulate, log_every = fit.accumulate, fit.log_every
+        accumulate, log_every, several = fit.accumulate, fit.log_every, runtime.world > 1
         while self.step < total:
             for runtime.micro_batch in range(accumulate):
                 scalars = take(stream.next(getattr(trainer, "stage", 0))) if stream is not None else take()
-                if scalars is None:
+                ended = scalars is None
+                if several:
+                    ended = runtime.agree(ended)
+                if ended:
                     return
                 self.micro_batches += 1
                 log.add(scalars)
@@ -230,7 +279,11 @@ class Loop:
             if checkpoint_every and self.step % checkpoint_every == 0:
                 self._checkpoint()
             self.progress.step(self.step)
-            if signal.caught is not None or self.context.stop_reason is not None:
+            stopping = signal.caught is not None or self.context.stop_reason is not None
+            if several:  # all of them after the same step
+                runtime.check_step(self.recipe.algorithm.component.name)
+                stopping = runtime.agree(stopping)
+            if stopping:
                 return
 
     def _after_step(self, callbacks: list[Any]) -> None:
@@ -243,9 +296,9 @@ class Loop:
 
     def _log(self) -> None:
         """Writes the averages since the last line: the one place where a step waits for the device."""
-        rates = self.parts.runtime.rates()
+        rates = self.runtime.rates()
         self._check_finite(self.logs.peek())
-        means = self.logs.flush()
+        means = self.runtime.mean_of(self.logs.flush())
         self.logged_at = self.step
         if means:
             seconds = self.seconds_before + time.perf_counter() - self.started
@@ -292,7 +345,7 @@ class Loop:
             parts.data,
             split,
             self.metrics,
-            parts.runtime.device,
+            parts.runtime,
             seed=self.fit.seed,
             limit=limit,
             each=each,
@@ -315,44 +368,48 @@ class Loop:
             raise RunFailed(
                 f"a weight is not finite at step {self.step}", "a lower learning rate or fit.gradient_clip often helps"
             )
-        path = write_checkpoint(self.folder, self.step, self.parts.learner, self._state(), self.best_step)
+        self.runtime.check_equal(self.parts.learner)
+        state = self._state()
         self.checkpoint_at = (self.step, self.finished)
         self.context.step = self.step
-        for callback in self.hooks["checkpoint"]:
-            callback(self.context, path)
+        if self.runtime.is_main:
+            path = write_checkpoint(self.folder, self.step, self.parts.learner, state, self.best_step)
+            for callback in self.hooks["checkpoint"]:
+                callback(self.context, path)
+        self.runtime.barrier()
 
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.step,
-            "micro_batches": self.micro_batches,
+            "micro_batches": self.micro_batches * self.runtime.world,
             "finished": self.finished,
             "best": (self.best_step, self.best_value),
             "validated_at": self.validated_at,
             "seconds": self.seconds_before + time.perf_counter() - self.started,
             "logs": self.logs.state_dict(),
-            "runtime": self.parts.runtime.state_dict(),
+            "runtime": self.runtime.state_dict(),
             "trainer": _state_of(self.parts.trainer),
             "callbacks": [_state_of(c) for c in self.parts.callbacks],
-            "rng": get_state(),
+            "rng": self.runtime.collect(get_state()),
         }
 
     def _restore(self) -> None:
         self.step, state = read_last_checkpoint(self.folder, self.parts.learner)
-        self.micro_batches = state["micro_batches"]
+        self.micro_batches = state["micro_batches"] // self.runtime.world
         self.finished = state["finished"]
         self.best_step, self.best_value = state["best"]
         self.validated_at = state["validated_at"]
         self.seconds_before = state["seconds"]
         self.checkpoint_at = (self.step, self.finished)
         self.logs.load_state_dict(state["logs"])
-        self.parts.runtime.load_state_dict(state["runtime"])
+        self.runtime.load_state_dict(state["runtime"])
         _load_state(self.parts.trainer, state["trainer"])
         for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
             _load_state(callback, stored)
         self.folder.forget_after(self.step)
         self.logged_at = self.step - self.step % self.fit.log_every
         self.context.step = self.step
-        set_state(state["rng"])
+        set_state(state["rng"][self.runtime.rank])
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -381,7 +438,8 @@ class Loop:
         if self.best_step is not None and self.best_step != self.step:
             read_checkpoint(self.folder, self.best_step, self.parts.learner)
         metrics = self._final_metrics()
-        save_weights(self.parts.learner, self.folder.model, {"format": "rk 1", "recipe": self.recipe.name})
+        if self.runtime.is_main:
+            save_weights(self.parts.learner, self.folder.model, {"format": "rk 1", "recipe": self.recipe.name})
         self.context.metrics = metrics
         for callback in self.hooks["fit_end"]:
             callback(self.context)
@@ -408,7 +466,7 @@ class Loop:
 
     def _draw(self, split: str) -> Any:
         def first_batch(i: int, batch: Any, outputs: Any) -> None:
-            if i == 0 and hasattr(self.parts.data, "render"):
+            if i == 0 and self.runtime.is_main and hasattr(self.parts.data, "render"):
                 self.folder.figures.mkdir(exist_ok=True)
                 try:
                     self.parts.data.render(batch, outputs, self.folder.figures / split)

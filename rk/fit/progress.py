@@ -89,8 +89,20 @@ class RichProgress(Progress):
         self._bar.update(self._task, completed=step, numbers=self._numbers, refresh=True)
 
 
-def make_progress(title: str, total: int | None) -> Progress:
-    """Returns a bar when standard output is a terminal, else plain lines."""
+class Silence(Progress):
+    """What the other processes of a run show: nothing."""
+
+    def step(self, step: int) -> None:
+        pass
+
+    def line(self, text: str) -> None:
+        pass
+
+
+def make_progress(title: str, total: int | None, is_main: bool = True) -> Progress:
+    """Returns a bar when standard output is a terminal, else plain lines; nothing in any process but the main one."""
+    if not is_main:
+        return Silence(title, total)
     if sys.stdout.isatty():
         from rich.console import Console
 

@@ -1,13 +1,15 @@
 """The runtime: devices, gradients and updates, the one place where a gradient is normalised.
 
 A trainer calls `setup` and `optimizer` once, then `backward` and `update` for each micro-batch. It never sees
-accumulation: `update` waits for the last micro-batch of a step.
+accumulation: `update` waits for the last micro-batch of a step. It need not know of other processes either
+(`rk.fit.fabric`), if all that it learns goes through `update`, or through `gather`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,15 @@ class Runtime:
         gradient_clip: Largest L2 norm of the gradient; None clips nothing.
         total_steps: Updates of the whole run, for schedules; None when it is not known.
         folder: The run folder, where a trainer may leave files of its own.
+
+    Attributes:
+        rank: Number of this process.
+        world: How many processes there are.
+        is_main: Whether this process writes files.
     """
 
+    rank = 0
+    world = 1
     is_main = True
 
     def __init__(
@@ -100,12 +109,12 @@ class Runtime:
         if self.accumulate == 1 and not isinstance(objective, dict):  # the common case, without the dicts
             total, count = objective
             weight = _reciprocal(total, count)
-            torch.autograd.backward(total, weight)
+            self._differentiate([total], [weight])
             return {LOSS: total.detach() * weight}
         terms = objective if isinstance(objective, dict) else {LOSS: objective}
         weights = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
         if self.accumulate == 1:
-            torch.autograd.backward([total for total, _ in terms.values()], list(weights.values()))
+            self._differentiate([total for total, _ in terms.values()], [*weights.values()])
         else:
             self._accumulate(terms)
         logs = {name: total.detach() * weights[name] for name, (total, _) in terms.items()}
@@ -135,8 +144,45 @@ class Runtime:
         managed.updates += 1
 
     def gather(self, value: Tensor) -> Tensor:
-        """Returns the sum of `value` over all processes: here, of one."""
+        """Returns the sum of `value` over all processes, on each of them: what a rule without gradients learns from."""
         return value
+
+    # -- what the loop calls: of one process, there is nothing to agree upon -------------------------------------------
+
+    def agree(self, number: int) -> int:
+        """Returns the largest `number` of all processes."""
+        return number
+
+    def mean_of(self, numbers: dict[str, float]) -> dict[str, float]:
+        """Returns the means over all processes."""
+        return numbers
+
+    def collect(self, value: Any) -> list[Any]:
+        """Returns the values of all processes, in their order."""
+        return [value]
+
+    def barrier(self) -> None:
+        """Waits for all processes."""
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns the context of the precision in which answers are computed."""
+        return contextlib.nullcontext()
+
+    def check_step(self, trainer: str) -> None:
+        """Raises `UserError` when a step has shared nothing with the other processes."""
+
+    def check_equal(self, learner: nn.Module) -> None:
+        """Raises `RunFailed` when the processes have come to hold different weights."""
+
+    # -- gradients -------------------------------------------------------------------------------------------------
+
+    def _differentiate(self, totals: list[Tensor], weights: list[Tensor]) -> None:
+        """Adds the gradient of the weighted sum of `totals`."""
+        torch.autograd.backward(totals, weights)
+
+    def _gradients(self, total: Tensor, params: list[Tensor], retain_graph: bool) -> Sequence[Tensor | None]:
+        """Returns the gradient of `total` alone."""
+        return torch.autograd.grad(total, params, retain_graph=retain_graph, allow_unused=True)
 
     # -- accumulation ----------------------------------------------------------------------------------------------
 
@@ -145,20 +191,22 @@ class Runtime:
         for name, (_, count) in terms.items():
             self._pending[name] = self._pending.get(name, 0) + count
         if len(terms) == 1:
-            next(iter(terms.values()))[0].backward()
+            ((total, _),) = terms.values()
+            self._differentiate([total], [_constant(1.0, total.dtype, total.device)])
             return
         # Terms with counts of their own: their gradients must stay apart until each can be divided.
         params = [p for m in self._managed for p in m.params]
         for position, (name, (total, _)) in enumerate(terms.items()):
-            found = torch.autograd.grad(total, params, retain_graph=position < len(terms) - 1, allow_unused=True)
+            found = self._gradients(total, params, retain_graph=position < len(terms) - 1)
             held = self._term_gradients.setdefault(name, [None] * len(params))
             for i, gradient in enumerate(found):
                 if gradient is not None:
                     held[i] = gradient if held[i] is None else held[i].add_(gradient)
 
     def _normalise(self, managed: _Managed) -> None:
-        counts, managed.counts = managed.counts, {}
+        counts, managed.counts = self._over_all(managed.counts), {}
         if len(counts) == 1:
+            self._sum_gradients(managed.params)
             count = next(iter(counts.values()))
             scale = 1 / max(count, 1) if isinstance(count, int) else 1 / count.clamp(min=1)
             for p in managed.params:
@@ -167,12 +215,25 @@ class Runtime:
             return
         own = {id(p) for p in managed.params}
         params = [p for m in self._managed for p in m.params]
+        mine = [i for i, p in enumerate(params) if id(p) in own]
         for name, held in self._term_gradients.items():
-            for i, (p, gradient) in enumerate(zip(params, held, strict=True)):
-                if gradient is not None and id(p) in own:
+            found = self._sum_over_all([held[i] for i in mine], managed.params)
+            for i, p, gradient in zip(mine, managed.params, found, strict=True):
+                held[i] = None
+                if gradient is not None:
                     share = gradient / max(counts[name], 1)
                     p.grad = share if p.grad is None else p.grad.add_(share)
-                    held[i] = None
+
+    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+        """Returns the counts of all processes together."""
+        return counts
+
+    def _sum_gradients(self, params: list[Tensor]) -> None:
+        """Sums the gradients over all processes."""
+
+    def _sum_over_all(self, gradients: list[Tensor | None], params: list[Tensor]) -> list[Tensor | None]:
+        """Returns the sums over all processes; None where none of them has a gradient."""
+        return gradients
 
     # -- state -----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,11 +18,13 @@ class Stream:
         start: Index of the first micro-batch.
         workers: Processes that make batches ahead; 0 makes them here.
         device: Where tensors go.
+        stride: From one micro-batch to the next: as many as there are processes.
     """
 
-    def __init__(self, data: Any, start: int, workers: int, device: torch.device) -> None:
+    def __init__(self, data: Any, start: int, workers: int, device: torch.device, stride: int = 1) -> None:
         self.data = data
         self.index = start
+        self.stride = stride
         self.workers = workers
         self.device = device
         self.stage = 0
@@ -35,7 +38,7 @@ class Stream:
             if self._ahead is None or stage != self.stage:
                 self._ahead, self.stage = self._loader(stage), stage
             batch = next(self._ahead)
-        self.index += 1
+        self.index += self.stride
         return to_device(batch, self.device)
 
     def _loader(self, stage: int) -> Iterator[Any]:
@@ -44,7 +47,7 @@ class Stream:
         loader = DataLoader(
             _Indexed(self.data, stage),
             batch_size=None,
-            sampler=_From(self.index),
+            sampler=_From(self.index, self.stride),
             num_workers=self.workers,
             generator=torch.Generator(),  # its seed for the workers must not come from the global generator
             multiprocessing_context="forkserver" if torch.cuda.is_available() else None,
@@ -62,14 +65,12 @@ class _Indexed(torch.utils.data.Dataset):
 
 
 class _From(torch.utils.data.Sampler):
-    def __init__(self, start: int) -> None:
+    def __init__(self, start: int, stride: int) -> None:
         self.start = start
+        self.stride = stride
 
     def __iter__(self) -> Iterator[int]:
-        index = self.start
-        while True:
-            yield index
-            index += 1
+        return itertools.count(self.start, self.stride)
 
 
 def to_device(batch: Mapping[str, Any], device: torch.device) -> Mapping[str, Any]:

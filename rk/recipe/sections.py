@@ -28,6 +28,10 @@ class Fit:
         workers: Processes that make batches ahead; 0 makes them in the training process.
         threads: CPU threads of torch; small models are often faster with 1. null leaves torch's choice.
         accelerator: The device; auto takes a GPU when there is one.
+        devices: Processes per node, each with a GPU or a share of the CPU; auto takes all GPUs. Each reads its own
+            micro-batches: a step sees `devices * nodes * accumulate` of them.
+        nodes: Machines; more than one are started with `torchrun`.
+        precision: What forward passes compute in; weights stay in 32 bits.
     """
 
     max_steps: Annotated[int, Ge(1)] | None = None
@@ -44,6 +48,9 @@ class Fit:
     workers: Annotated[int, Ge(0)] = 0
     threads: Annotated[int, Ge(1)] | None = None
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
+    nodes: Annotated[int, Ge(1)] = 1
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
 @dataclass(frozen=True)

@@ -117,9 +117,8 @@ def markdown(items: list[Reproduction], lines: list[Line], results: Mapping[str,
     text = [
         "# Results",
         "",
-        "What the recipes of this repository claim, and what they reached. Written by "
-        "`rk reproduce all --stored --markdown` from the `results.json` beside the recipes; do not edit.",
-        "`rk reproduce RECIPE` trains one again, with its baselines.",
+        "What recipes claim, and what they reached: `rk reproduce ... --stored --markdown` wrote this from the",
+        "`results.json` beside the recipes. `rk reproduce RECIPE` trains one again, with its baselines.",
     ]
     for item in items:
         own = [line for line in lines if line.recipe == item.file.name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rk.catalog import Catalog
 from rk.contract import check_contract
 from rk.errors import RecipeError, UserError, suggest
@@ -41,19 +43,21 @@ def checked(file: RecipeFile, overrides: tuple[str, ...], catalog: Catalog) -> R
 
 
 def plan(targets: tuple[str, ...], catalog: Catalog) -> list[Reproduction]:
-    """Returns what the targets mean, each recipe once: a recipe, a plugin's recipes with claims, or ``all`` of them.
+    """Returns what the targets mean, each recipe with claims once.
+
+    Args:
+        targets: Recipes, plugins or folders with recipes; ``all`` is every plugin's.
+        catalog: The installed components.
 
     Raises:
-        UserError: When a target is unknown or claims nothing.
+        UserError: When a target is unknown, or nothing is claimed.
     """
     files: dict[str, RecipeFile] = {}
     for target in targets:
-        found = _files(target, catalog.plugins)
-        planned = [(file, checked(file, (), catalog)) for file in found]
-        claiming = [file for file, recipe in planned if recipe.expect]
-        if not claiming:
-            raise UserError(f"{target} claims nothing", "a recipe's claims are under its key expect")
+        claiming = [file for file in _files(target, catalog.plugins) if checked(file, (), catalog).expect]
         files |= {str(file.path.resolve()): file for file in claiming}
+    if not files:
+        raise UserError(f"{', '.join(targets)}: nothing is claimed", "a recipe's claims are under its key expect")
     return [_reproduction(file, catalog) for file in files.values()]
 
 
@@ -61,15 +65,16 @@ def _files(target: str, plugins: Plugins) -> list[RecipeFile]:
     recipes = packaged(plugins)
     if target == "all":
         return recipes
-    own = [r for r in recipes if r.plugin == target]
-    if own:
+    if own := [r for r in recipes if r.plugin == target]:
         return own
+    if Path(target).is_dir():
+        return [find_recipe(str(path), plugins) for path in sorted(Path(target).glob("*.yaml"))]
     try:
         return [find_recipe(target, plugins)]
     except UserError as error:
-        names = {r.plugin for r in recipes if r.plugin} | {r.name for r in recipes}
         if "/" in target or target.endswith((".yaml", ".yml")):
             raise
+        names = {r.plugin for r in recipes if r.plugin} | {r.name for r in recipes}
         raise UserError(error.message.replace("recipe", "recipe or plugin", 1), suggest(target, names)) from None
 
 

@@ -56,7 +56,7 @@ def test_a_plugin_stands_for_its_recipes_with_claims(workshop):
     catalog = workshop.catalog(plugin)
     assert [item.file.name for item in plan(("toy",), catalog)] == ["toy/a", "toy/c"]
     assert [item.file.name for item in plan(("all", "toy/a"), catalog)] == ["toy/a", "toy/c"]
-    with pytest.raises(UserError, match="toy/b claims nothing"):
+    with pytest.raises(UserError, match="toy/b: nothing is claimed"):
         plan(("toy/b",), catalog)
     with pytest.raises(UserError, match="unknown recipe or plugin 'toi'") as caught:
         plan(("toi",), catalog)

@@ -1,0 +1,219 @@
+"""The runtime for several processes and for reduced precision, on Lightning Fabric; imported only when asked for.
+
+Gradients are exact: what all processes together minimise is each term's sum over its global count, as if one process
+had seen all the micro-batches. A mean of means would weigh every process alike, however few examples it had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from rk.errors import RunFailed, UserError
+from rk.fit.runtime import LOSS, Runtime
+from rk.protocols import Objective
+from rk.recipe.sections import Fit
+
+
+class FabricRuntime(Runtime):
+    """One of several processes, or one with reduced precision.
+
+    `rk.fit.launch` has started the processes and their process group.
+
+    Args:
+        fit: Devices, nodes, strategy, precision, accelerator.
+        **settings: As for `Runtime`, less the device.
+    """
+
+    def __init__(self, fit: Fit, **settings: Any) -> None:
+        self.fabric = _fabric(fit)
+        super().__init__(self.fabric.device, **settings)
+        self.rank = self.fabric.global_rank
+        self.world = self.fabric.world_size
+        self.is_main = self.rank == 0
+        self._full_precision = fit.precision == "32-true"
+        self._shared = False
+        # Agreements go between CPUs: a GPU is never waited for
+        self._control = dist.new_group(backend="gloo") if self.world > 1 else None
+
+    # -- what trainers call ----------------------------------------------------------------------------------------
+
+    def setup(self, module: nn.Module) -> nn.Module:
+        if not any(p.requires_grad for p in module.parameters()):  # a rule without gradients: nothing to wrap
+            return module.to(self.device)
+        with _quiet():
+            wrapped = self.fabric.setup_module(module)
+        inner = getattr(wrapped, "_forward_module", None)
+        if isinstance(inner, nn.parallel.DistributedDataParallel) and self.accumulate > 1:
+            inner.require_backward_grad_sync = False  # summed once a step instead, in `_sum_gradients`
+        return wrapped
+
+    def backward(self, objective: Objective) -> dict[str, Tensor]:
+        if self.world == 1 or self.accumulate > 1:
+            return super().backward(objective)
+        terms = objective if isinstance(objective, dict) else {LOSS: objective}
+        counts = self._over_all({name: count for name, (_, count) in terms.items()})
+        # The wrapped module averages gradients over the processes: `world` takes that back
+        weights = {name: (self.world / counts[name].clamp(min=1)).to(total.dtype) for name, (total, _) in terms.items()}
+        self._differentiate([total for total, _ in terms.values()], [*weights.values()])
+        logs = {name: total.detach() * weights[name] for name, (total, _) in terms.items()}
+        if len(logs) > 1 or LOSS not in logs:
+            logs[LOSS] = torch.stack([*logs.values()]).sum()
+        return logs
+
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        self._shared = True
+        super().update(optimizer)
+
+    def gather(self, value: Tensor) -> Tensor:
+        self._shared = True
+        if self.world > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+        return value
+
+    # -- what the loop calls ---------------------------------------------------------------------------------------
+
+    def agree(self, number: int) -> int:
+        if self._control is None:
+            return number
+        largest = torch.tensor([number])
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._control)
+        return int(largest)
+
+    def mean_of(self, numbers: dict[str, float]) -> dict[str, float]:
+        if self._control is None or not numbers:
+            return numbers
+        values = torch.tensor([*numbers.values()], dtype=torch.float64)
+        dist.all_reduce(values, group=self._control)
+        return dict(zip(numbers, (values / self.world).tolist(), strict=True))
+
+    def collect(self, value: Any) -> list[Any]:
+        if self._control is None:
+            return [value]
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, value, group=self._control)
+        return found
+
+    def barrier(self) -> None:
+        if self._control is not None:
+            dist.barrier(group=self._control)
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return self.fabric.autocast()
+
+    def check_step(self, trainer: str) -> None:
+        if self.world > 1 and not self._shared:
+            raise UserError(
+                f"{trainer} cannot learn on several devices: its step uses neither runtime.update nor runtime.gather",
+                "fit.devices=1",
+            )
+
+    def check_equal(self, learner: nn.Module) -> None:
+        if self._control is None:
+            return
+        sums = [p.detach().double().sum().cpu() for p in learner.parameters()]
+        lowest = torch.stack(sums) if sums else torch.zeros(1)
+        largest = lowest.clone()
+        dist.all_reduce(lowest, dist.ReduceOp.MIN, group=self._control)
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._control)
+        if not torch.equal(lowest, largest):
+            raise RunFailed(
+                "the processes have come to hold different weights",
+                "something changes them without the runtime, or with random numbers of its own process",
+            )
+
+    # -- gradients: Fabric insists on its own call where the precision is reduced ----------------------------------
+
+    def _differentiate(self, totals: list[Tensor], weights: list[Tensor]) -> None:
+        if self._full_precision:
+            super()._differentiate(totals, weights)
+        else:
+            self.fabric.backward(torch.stack([t * w for t, w in zip(totals, weights, strict=True)]).sum())
+
+    def _gradients(self, total: Tensor, params: list[Tensor], retain_graph: bool) -> list[Tensor | None]:
+        if self._full_precision:
+            return list(super()._gradients(total, params, retain_graph))
+        kept = [p.grad for p in params]
+        for p in params:
+            p.grad = None
+        self.fabric.backward(total, retain_graph=retain_graph)
+        found = [p.grad for p in params]
+        for p, gradient in zip(params, kept, strict=True):
+            p.grad = gradient
+        return found
+
+    # -- accumulation ----------------------------------------------------------------------------------------------
+
+    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+        if self.world == 1 or not counts:
+            return counts
+        mine = [torch.as_tensor(count, dtype=torch.float64, device=self.device) for count in counts.values()]
+        return dict(zip(counts, self.gather(torch.stack(mine)).to(torch.float32), strict=True))
+
+    def _sum_gradients(self, params: list[Tensor]) -> None:
+        if self.world > 1:
+            for p, gradient in zip(params, self._sum_over_all([p.grad for p in params], params), strict=True):
+                p.grad = gradient
+
+    def _sum_over_all(self, gradients: list[Tensor | None], params: list[Tensor]) -> list[Tensor | None]:
+        if self.world == 1:
+            return gradients
+        known = torch.tensor([g is not None for g in gradients], dtype=torch.int32)
+        dist.all_reduce(known, group=self._control)
+        result: list[Tensor | None] = [None] * len(params)
+        kinds = dict.fromkeys(p.dtype for p, n in zip(params, known.tolist(), strict=True) if n)
+        for dtype in kinds:  # one message for each
+            chosen = [i for i, p in enumerate(params) if known[i] and p.dtype == dtype]
+            parts = [torch.zeros_like(params[i]) if gradients[i] is None else gradients[i] for i in chosen]
+            flat = torch.cat([part.flatten() for part in parts])
+            dist.all_reduce(flat)
+            for i, piece in zip(chosen, flat.split([part.numel() for part in parts]), strict=True):
+                result[i] = piece.view_as(params[i])
+        return result
+
+
+def _fabric(fit: Fit) -> Any:
+    try:
+        from lightning.fabric import Fabric
+        from lightning.fabric.plugins.environments import TorchElasticEnvironment
+        from lightning.fabric.strategies import DDPStrategy
+    except ImportError:
+        raise UserError(
+            "several devices and reduced precision need lightning", 'pip install "recursion-kit[lightning]"'
+        ) from None
+    several = dist.is_initialized()
+    with _quiet():
+        fabric = Fabric(
+            accelerator={"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(fit.accelerator, fit.accelerator),
+            devices=fit.devices if several else 1,
+            num_nodes=fit.nodes if several else 1,
+            strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
+            precision=fit.precision,
+            plugins=[TorchElasticEnvironment()] if several else None,
+        )
+        fabric.launch()
+    return fabric
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Lightning's and torch's remarks (how many processes there are, unused parameters) from the user."""
+    names = ("lightning.fabric", "lightning.pytorch", "torch.distributed", "torch.nn.parallel.distributed")
+    levels = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    for logger, _ in levels:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in levels:
+            logger.setLevel(level)

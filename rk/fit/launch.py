@@ -1,0 +1,156 @@
+"""Several processes for one run: started here, or found running under ``torchrun``.
+
+The process that the user started watches over them. It hands on Ctrl-C and SIGTERM, and ends them all when one fails:
+the others would wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from rk.catalog import Catalog
+from rk.errors import ExitCode, RkError, RunFailed, UserError
+from rk.plugins import BUILTIN, Offer, Plugins
+from rk.recipe.model import Recipe
+from rk.recipe.sections import Fit
+
+T = TypeVar("T")
+
+
+def device_count(fit: Fit) -> int:
+    """Returns the processes of one node. Raises `UserError` when there are not so many GPUs."""
+    gpus = torch.cuda.device_count() if fit.accelerator != "cpu" else 0
+    if fit.devices == "auto":
+        return max(1, gpus)
+    if gpus and fit.devices > gpus:
+        raise UserError(f"fit.devices is {fit.devices}, but there are {gpus} GPUs", "fit.accelerator=cpu, or fewer")
+    return fit.devices
+
+
+def join_torchrun(recipe: Recipe) -> int:
+    """Joins the processes that `torchrun` has started, whose number becomes the recipe's; returns this one's."""
+    here, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    recipe.fit = replace(recipe.fit, devices=here, nodes=world // here)
+    if world > 1:
+        _join(recipe.fit)
+    return int(os.environ["RANK"])
+
+
+def shared(make: Callable[[], Any]) -> Any:
+    """Returns what `make` returns in the first process, in all of them."""
+    if not dist.is_initialized():
+        return make()
+    found = [make() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(found)
+    return found[0]
+
+
+def _join(fit: Fit) -> None:
+    on_gpu = fit.accelerator != "cpu" and torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cuda:nccl,cpu:gloo" if on_gpu else "gloo")
+
+
+def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Path, *args: Any) -> T:
+    """Runs `work(fit, catalog, folder, *args)` in `fit.devices` processes; returns what the first one returns.
+
+    Raises:
+        RkError: As a process raised it.
+        RunFailed: When one ended without a word (killed, out of memory).
+    """
+    import torch.multiprocessing as mp
+
+    count = fit.devices
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each process explains find_unused_parameters
+    answers = mp.get_context("spawn").SimpleQueue()
+    offers = [(p.name, p.offer.module, p.distribution, p.offer.version) for p in catalog.plugins if p.name != BUILTIN]
+    context = mp.start_processes(
+        _process,
+        (count, _free_port(), fit, work, offers, folder, args, answers),
+        nprocs=count,
+        join=False,
+        start_method="spawn",
+    )
+    said: list[tuple[str, Any]] = []  # read while they run: a long answer does not fit into a pipe
+    with _Forwarding(context.pids()):
+        try:
+            while not context.join(timeout=0.2):
+                _listen(answers, said)
+        except mp.ProcessExitedException as error:
+            _listen(answers, said)
+            if not said:
+                code = error.signal_name or f"exit code {error.exit_code}"
+                raise RunFailed(f"process {error.error_index} of {count} ended without a word: {code}") from None
+    _listen(answers, said)
+    kind, value = said[0]
+    if kind == "error":
+        message, hint, code = value
+        raise (UserError if code == ExitCode.USER_ERROR else RunFailed)(message, hint)
+    return value
+
+
+def _listen(answers: Any, said: list[tuple[str, Any]]) -> None:
+    while not answers.empty():
+        said.append(answers.get())
+
+
+def _process(rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any, folder: Path, args: Any, answers: Any):
+    """One of the processes. It takes no Ctrl-C from the terminal: the one that the user started hands it on."""
+    os.setpgrp()
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": str(port)}
+    try:
+        _join(fit)
+        result = work(fit, Catalog(Plugins(offers=[Offer(*offer) for offer in offers])), folder, *args)
+    except RkError as error:
+        answers.put(("error", (error.message, error.hint, int(error.exit_code))))
+        sys.exit(int(error.exit_code))
+    except BaseException as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"process {rank} of {count}: {text}\n  at {frame.filename}:{frame.lineno}"
+        answers.put(("error", (where, f"{folder / 'traceback.txt'} has all of it", int(ExitCode.FAILED))))
+        sys.exit(int(ExitCode.FAILED))
+    if rank == 0:
+        answers.put(("done", result))
+    dist.barrier()  # nobody leaves while another still writes
+    dist.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class _Forwarding:
+    """Hands SIGINT and SIGTERM on to the processes."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self.pids = pids
+
+    def __enter__(self) -> None:
+        self.before = {n: signal.signal(n, self._hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _hand_on(self, number: int, frame: object) -> None:
+        for pid in self.pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue

@@ -1,0 +1,50 @@
+"""What the processes of `test_devices` run: functions that they can import by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+import torch
+
+from rk.errors import UserError
+from rk.fit.loop import Loop
+from rk.fit.signals import StopSignal
+from rk.recipe import read_recipe
+from rk.recipe.find import find_recipe
+from rk.runs import RunFolder
+
+
+def weights_of(recipe, catalog, folder):
+    """Takes the steps of a recipe, short of tests and files; returns the weights."""
+    loop = Loop(recipe, catalog, folder)
+    loop.build()
+    loop.context.step = 0
+    loop.progress = type("Quiet", (), {"__getattr__": lambda self, name: lambda *args: None})()
+    loop._log = lambda: None
+    loop._validate = loop._checkpoint = lambda: None
+    loop._train(StopSignal())
+    return {k: v.clone() for k, v in loop.parts.learner.state_dict().items()}
+
+
+def many(fit, catalog, folder, jobs):
+    """Runs several recipes in the same processes; each job is a file and its overrides."""
+    found = []
+    for path, overrides in jobs:
+        recipe, problems, _ = read_recipe(find_recipe(path, catalog.plugins), overrides, catalog)
+        assert not problems, problems
+        recipe.fit = replace(recipe.fit, devices=fit.devices)
+        found.append(weights_of(recipe, catalog, RunFolder(folder)))
+    return [{k: v.numpy() for k, v in weights.items()} for weights in found]
+
+
+def fails(fit, catalog, folder, how):
+    if torch.distributed.get_rank() == 1:
+        if how == "bug":
+            raise ZeroDivisionError("the bug")
+        if how == "mistake":
+            raise UserError("a mistake", "a hint")
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)

@@ -1,0 +1,255 @@
+"""Two processes learn what one would: real processes, real DDP, on the CPU."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("lightning")
+
+from rk.catalog import Catalog
+from rk.errors import ExitCode, RunFailed, UserError
+from rk.fit.launch import run_processes
+from rk.fit.loop import Loop
+from rk.recipe.find import packaged
+from rk.recipe.sections import Fit
+from rk.runs import RunFolder
+
+TASK = '''
+from typing import TypedDict
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from rk.sampling import generator
+
+class Batch(TypedDict):
+    x: Float[Tensor, "batch 5"]
+    y: Float[Tensor, "batch"]
+    weights: Float[Tensor, "batch"]
+
+class Outputs(TypedDict):
+    values: Float[Tensor, "batch"]
+
+class Ragged:
+    """Batches of 3 to 40 rows, some of which count for nothing."""
+    splits = ("train",)
+    def batches(self, split: str) -> int:
+        return 1000
+    def batch(self, split: str, i: int, stage: int = 0) -> Batch:
+        random = generator(1, i)
+        x = torch.randn(3 + 37 * (i % 2), 5, generator=random)
+        return {"x": x, "y": x.sum(1) + i % 2, "weights": (torch.rand(len(x), generator=random) < 0.7).float()}
+
+class Net(nn.Module):
+    """A hidden layer, and one that is never used."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1))
+        self.unused = nn.Linear(3, 3)
+    def forward(self, *, x: Float[Tensor, "batch 5"]) -> Outputs:
+        return {"values": self.layers(x).squeeze(1)}
+
+class Squares:
+    """The weighted squared error.
+
+    Args:
+        way: `terms` adds the absolute error, over all rows; `means` is what one must not return.
+    """
+    def __init__(self, way: str = "sum") -> None:
+        self.way = way
+    def __call__(self, *, values: Float[Tensor, "batch"], y: Float[Tensor, "batch"], weights: Float[Tensor, "batch"]):
+        squared = ((values - y).square() * weights).sum()
+        if self.way == "means":
+            return squared / weights.sum().clamp(min=1), 1
+        if self.way == "terms":
+            return {"squared": (squared, weights.sum()), "absolute": ((values - y).abs().sum(), len(y))}
+        return squared, weights.sum()
+'''
+RECIPE = """
+rk: 1
+model: net
+data: ragged
+loss: {name: squares, way: WAY}
+trainer: {name: backprop, optimizer: {name: sgd, lr: 0.1}}
+fit: {max_steps: 12, seed: 1, threads: 1, accelerator: cpu, gradient_clip: 1.0}
+"""
+
+
+@pytest.fixture(autouse=True)
+def several(monkeypatch):
+    """What the processes run, importable by name in them."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return importlib.import_module("several")
+
+
+@pytest.fixture
+def ragged(workshop, tmp_path):
+    plugin = workshop.plugin(
+        "ragged", TASK, data={"ragged": "Ragged"}, models={"net": "Net"}, losses={"squares": "Squares"}
+    )
+    paths = {}
+    for way in ("sum", "terms", "means"):
+        paths[way] = tmp_path / f"{way}.yaml"
+        paths[way].write_text(RECIPE.replace("WAY", way))
+    return workshop.catalog(plugin), paths
+
+
+def far(some, others):
+    """Returns the largest difference of two sets of weights."""
+    return max(float((torch.as_tensor(some[k]) - torch.as_tensor(others[k])).abs().max()) for k in others)
+
+
+def test_two_processes_reach_the_weights_of_one_with_twice_the_micro_batches(several, ragged, tmp_path):
+    catalog, paths = ragged
+    jobs = [(str(paths[way]), (f"fit.accumulate={n}",)) for way in ("sum", "terms") for n in (1, 2, 3)]
+    jobs.append((str(paths["means"]), ("fit.accumulate=1",)))
+    found_by_two = run_processes(Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, jobs)
+    alone = several.many(
+        Fit(), catalog, tmp_path, [(path, (f"fit.accumulate={2 * int(o[0][-1])}",)) for path, o in jobs]
+    )
+    for found, expected in zip(found_by_two[:-1], alone[:-1], strict=True):
+        assert far(found, expected) < 2e-5
+    assert far(found_by_two[-1], alone[0]) > 1e-2  # a mean of means is another objective
+
+
+def test_every_installed_recipe_learns_the_same_in_two_processes(several, tmp_path):
+    catalog = Catalog()
+    short = ("fit.max_steps=3", "fit.threads=1", "fit.workers=0", "fit.monitor=null", "expect=[]")
+    files = [str(file.path) for file in packaged(catalog.plugins) if "paper" not in file.name]
+    found_by_two = run_processes(
+        Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, [(f, short) for f in files]
+    )
+    alone = several.many(Fit(), catalog, tmp_path, [(f, (*short, "fit.accumulate=2")) for f in files])
+    for name, found, expected in zip(files, found_by_two, alone, strict=True):
+        assert far(found, expected) < 1e-4, name
+
+
+def test_fabric_on_one_device_is_bit_equal_to_the_plain_runtime(several, ragged, tmp_path, monkeypatch):
+    from rk.fit.fabric import FabricRuntime
+
+    catalog, paths = ragged
+    jobs = [(str(paths["terms"]), ("fit.accumulate=2",)), (str(paths["sum"]), ())]
+    plain = several.many(Fit(), catalog, tmp_path, jobs)
+    monkeypatch.setattr(
+        Loop, "_make_runtime", lambda self: FabricRuntime(self.fit, accumulate=self.fit.accumulate, gradient_clip=1.0)
+    )
+    for found, expected in zip(several.many(Fit(), catalog, tmp_path, jobs), plain, strict=True):
+        assert far(found, expected) == 0.0
+
+
+def test_bf16_computes_in_16_bits_and_keeps_weights_in_32(several, ragged, tmp_path):
+    catalog, paths = ragged
+    (full,), (half,) = (
+        several.many(Fit(), catalog, tmp_path, [(str(paths["sum"]), (f"fit.precision={p}",))])
+        for p in ("32-true", "bf16-mixed")
+    )
+    assert all(v.dtype == "float32" for v in half.values())
+    assert 0 < far(half, full) < 0.1
+
+
+MLP = """
+rk: 1
+model: {name: mlp, hidden_sizes: [16], dropout: 0.2}
+data: {name: digits, batch_size: 32}
+loss: cross-entropy
+trainer: {name: backprop, optimizer: {name: adam, lr: 3e-3}}
+fit: {max_steps: 600, seed: 5, devices: 2, accelerator: cpu, threads: 1, validate_every: 200, monitor: val/accuracy}
+"""
+
+
+def test_a_run_in_two_processes_stopped_by_ctrl_c_goes_on_bit_equal(tmp_path):
+    from safetensors.torch import load_file
+
+    (tmp_path / "digits.yaml").write_text(MLP)
+    command = [sys.executable, "-m", "rk", "train"]
+    whole = subprocess.run([*command, "digits.yaml", "--runs-dir", "a"], cwd=tmp_path, capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    assert "test/accuracy" in whole.stdout and whole.stdout.count("step 200 ") == 1
+    process = subprocess.Popen(
+        [*command, "digits.yaml", "--runs-dir", "b"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    while "step 200 " not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "rk train --resume" in process.communicate(timeout=60)[0]
+    assert process.returncode == ExitCode.INTERRUPTED
+    (stopped,) = RunFolder.all(tmp_path / "b")
+    assert stopped.read()["status"] == "interrupted" and 200 <= stopped.read()["step"] < 600
+    again = subprocess.run([*command, "--resume", str(stopped.path)], cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    (first,) = RunFolder.all(tmp_path / "a")
+    one, other = load_file(first.model), load_file(stopped.model)
+    assert all(torch.equal(one[k], other[k]) for k in one)
+    assert first.read()["metrics"] == stopped.read()["metrics"] and first.read()["processes"] == 2
+
+
+def test_torchrun_starts_the_processes_of_one_run(tmp_path):
+    (tmp_path / "digits.yaml").write_text(MLP.replace("devices: 2, ", ""))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "rk", "train"]
+    done = subprocess.run([*command, "digits.yaml", "fit.max_steps=20"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (run,) = RunFolder.all(tmp_path / "runs")
+    assert run.read()["processes"] == 2 and done.stdout.count("the run is in") == 1
+    assert "devices: 2" in run.recipe.read_text()
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ("bug", RunFailed, "process 1 of 2: ZeroDivisionError: the bug"),
+        ("mistake", UserError, "a mistake"),
+        ("killed", RunFailed, "process 1 of 2 ended without a word: SIGKILL"),
+    ],
+)
+def test_when_one_process_fails_all_end_and_the_reason_is_told(several, tmp_path, catalog, how, error, message):
+    start = time.monotonic()
+    with pytest.raises(error) as caught:
+        run_processes(Fit(devices=2, accelerator="cpu"), several.fails, catalog, tmp_path, how)
+    assert caught.value.message.startswith(message) and time.monotonic() - start < 50
+
+
+def test_a_rule_that_shares_nothing_is_refused(tmp_path, strain_hebb):
+    done = strain_hebb("fit.devices=2")
+    assert done.returncode == ExitCode.USER_ERROR
+    assert "hebb cannot learn on several devices" in done.stderr
+    (run,) = RunFolder.all(tmp_path / "runs")
+    assert run.read()["status"] == "failed" and run.checkpoint_steps() == []
+
+
+@pytest.fixture
+def strain_hebb(tmp_path):
+    plugins = Path(__file__).parent.parent / "strain" / "plugins"
+    info = tmp_path / "site" / "rk_strain_hebb-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rk-strain-hebb\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[rk.plugins]\nstrain-hebb = rk_strain_hebb\n")
+    (tmp_path / "hebb.yaml").write_text("rk: 1\ndata: digits\ntrainer: hebb\nfit: {max_steps: 5, threads: 1}\n")
+    path = os.pathsep.join(map(str, (plugins, tmp_path / "site")))
+    return lambda *overrides: subprocess.run(
+        [sys.executable, "-m", "rk", "train", "hebb.yaml", *overrides],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def test_more_nodes_are_started_with_torchrun(run):
+    with pytest.raises(UserError) as caught:
+        run("fit.nodes=2")
+    assert "torchrun" in caught.value.hint
+
+
+def test_without_lightning_it_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightning.fabric", None)
+    with pytest.raises(UserError) as caught:
+        run("fit.precision=bf16-mixed")
+    assert caught.value.hint == 'pip install "recursion-kit[lightning]"'

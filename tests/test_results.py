@@ -1,0 +1,57 @@
+"""What the recipes of this repository claim has been run, with the recipes as they are, and docs/results.md says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rk.catalog import Catalog
+from rk.recipe.find import packaged
+from rk.reproduce.ledger import ledger, markdown
+from rk.reproduce.plan import checked, plan
+from rk.reproduce.results import FILE, read_results
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = sorted({path.parent for path in [*ROOT.glob("plugins/*/src/*/recipes/*.yaml"), *ROOT.glob("recipes/*.yaml")]})
+
+
+@pytest.fixture(scope="module")
+def items():
+    """All recipes of the repository that claim something, in the order of the page."""
+    return plan(tuple(map(str, FOLDERS)), Catalog())
+
+
+@pytest.fixture(scope="module")
+def results():
+    found = {}
+    for folder in FOLDERS:
+        found |= read_results(folder / FILE)
+    return found
+
+
+@pytest.fixture(scope="module")
+def current(items, results):
+    catalog = Catalog()
+    files = {f.name: f for item in items for f in (item.file, *item.baselines.values())}
+    return {n: results[n].is_of(checked(f, (), catalog)) for n, f in files.items() if n in results}
+
+
+def test_there_are_claims(items):
+    assert len(items) >= 2
+
+
+def test_every_claim_was_run_with_the_recipe_as_it_is_and_holds(items, results, current):
+    lines = [line for item in items for line in ledger(item, results, current)]
+    assert [(x.recipe, x.claim, x.reached, x.verdict) for x in lines if not x.holds] == [], "run rk reproduce RECIPE"
+
+
+def test_the_page_of_results_is_what_reproduce_prints(items, results, current):
+    lines = [line for item in items for line in ledger(item, results, current)]
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert page == markdown(items, lines, results), "make results"
+
+
+def test_no_result_is_of_a_recipe_that_is_gone(results):
+    names = {r.name for r in packaged(Catalog().plugins)} | {path.stem for path in ROOT.glob("recipes/*.yaml")}
+    assert set(results) <= names
