@@ -46,7 +46,10 @@ def rk_schedules():
 
 @hookimpl
 def rk_trainers():
-    return {"backprop": "rk.builtin.backprop:Backprop"}
+    return {
+        "backprop": "rk.builtin.backprop:Backprop",
+        "lightning-module": "rk.builtin.lightning_module:LightningTrainer",
+    }
 
 
 @hookimpl

@@ -24,7 +24,9 @@ def hub(mlp, tmp_path):
 
 def test_it_has_what_the_hub_expects(mlp, tmp_path):
     written = Hub().export(mlp, tmp_path)
-    assert [p.name for p in written] == ["README.md", "config.json", "model.safetensors", "recipe.yaml", "run.json"]
+    names = ["README.md", "config.json", "figures/test.png", "model.safetensors", "recipe.yaml", "run.json"]
+    assert [str(p.relative_to(tmp_path)) for p in written] == names
+    assert "![figures/test.png](figures/test.png)" in (tmp_path / "README.md").read_text()
 
 
 def test_rk_takes_the_folder_as_a_run(hub, mlp):

@@ -1,0 +1,198 @@
+"""Training a `LightningModule` of any third party in rk's loop: its own losses, optimizers and schedulers.
+
+The module is a model like any other: a plugin's `rk_models` names its class, wherever it is installed. Nothing here
+imports Lightning; the module does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol, TypedDict
+
+import torch
+from annotated_types import Len
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rk.errors import RunFailed, UserError
+from rk.fit.runtime import Runtime
+from rk.protocols import Batch, Model, Share
+
+
+class TrainsItself(Model, Protocol):
+    """A model that brings its own training: a LightningModule."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any: ...
+
+    def configure_optimizers(self) -> Any: ...
+
+
+class LightningAnswers(TypedDict):
+    """What ``predict_step`` returned. What a bare tensor means is not said: metrics may take it for either."""
+
+    logits: Float[Tensor, "batch classes"]
+    values: Float[Tensor, "batch targets"]
+
+
+class LightningLearner(nn.Module):
+    """A LightningModule and the fields that it is given.
+
+    Args:
+        module: The module.
+        fields: Batch fields, in the order in which the module unpacks its batch.
+    """
+
+    def __init__(self, module: nn.Module, fields: tuple[str, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.fields = fields
+        self.batches = 0
+        self.logged: dict[str, Tensor] = {}
+        # a module logs through its trainer, which it does not have here
+        module.log = self._log
+        module.log_dict = lambda values, *_, **__: [self._log(name, value) for name, value in values.items()]
+
+    def forward(self, batch: Batch) -> Share:
+        """Returns the module's own loss, a mean over the rows of the batch, as their sum."""
+        given = tuple(batch[name] for name in self.fields)
+        step = self.module.training_step if self.training else _of(self.module, "validation_step", "training_step")
+        result = step(given, self.batches)
+        loss = result["loss"] if isinstance(result, Mapping) else result
+        if loss is None and not self.training:  # a validation_step may only log
+            loss = self.logged.get("val_loss", torch.tensor(float("nan")))
+        if not isinstance(loss, Tensor):
+            raise RunFailed(f"{type(self.module).__name__}.training_step returned {type(loss).__name__}, not a loss")
+        rows = given[0].shape[0]
+        return loss * rows, rows
+
+    def predict(self, batch: Batch) -> LightningAnswers:
+        answer = _of(self.module, "predict_step", "forward")
+        extra = (0,) if answer == getattr(self.module, "predict_step", None) else ()
+        result = answer(batch[self.fields[0]], *extra)
+        if isinstance(result, Mapping):
+            return {**{name: result[other] for name, other in _EITHER if other in result}, **result}
+        return {"logits": result, "values": result}
+
+    def _log(self, name: str, value: Any, *_: Any, **__: Any) -> None:
+        self.logged[name] = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+
+    def taken(self) -> dict[str, Tensor]:
+        """Returns what was logged since the last call."""
+        logged, self.logged = self.logged, {}
+        return logged
+
+
+_EITHER = (("logits", "values"), ("values", "logits"))
+
+
+class LightningTrainer:
+    """Trains a LightningModule in rk's loop: ``training_step``, ``configure_optimizers`` and the hooks around them.
+
+    Runs, checkpoints, resuming, several devices, reports and exports are rk's. What stays out: manual optimization,
+    several optimizers at once, plateau schedulers, and all that a module asks of a Lightning `Trainer`.
+
+    Args:
+        fields: Batch fields, as the module unpacks its batch: ``x, y = batch``. The first is what it answers from, by
+            ``predict_step``, else ``forward``.
+    """
+
+    def __init__(self, fields: Annotated[tuple[str, ...], Len(1)] = ("inputs", "targets")) -> None:
+        self.fields = fields
+
+    def setup(self, *, model: TrainsItself, runtime: Runtime) -> LightningLearner:
+        if not getattr(model, "automatic_optimization", True):
+            raise UserError(f"{type(model).__name__} optimizes by hand, which lightning-module cannot run")
+        self.module = model
+        self.learner = LightningLearner(model, self.fields)
+        self.runtime = runtime
+        self.objective = runtime.setup(self.learner)
+        self.scheduler = None
+        if runtime.training:
+            optimizer, self.scheduler = _configured(model)
+            self.optimizer = runtime.optimizer(_Made(optimizer), optimizer.param_groups)
+            _call(model, "on_fit_start")
+            _call(model, "on_train_start")
+        return self.learner
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        learner, runtime = self.learner, self.runtime
+        given = tuple(batch[name] for name in self.fields)
+        _call(self.module, "on_train_batch_start", given, learner.batches)
+        logs = runtime.backward(self.objective(batch))
+        _call(self.module, "on_after_backward")
+        runtime.update(self.optimizer)
+        learner.batches += 1
+        if self.scheduler is not None and runtime.micro_batch == runtime.accumulate - 1:
+            self.scheduler.step()
+        _call(self.module, "on_train_batch_end", logs, given, learner.batches - 1)
+        return {**{k: v for k, v in learner.taken().items() if v.numel() == 1}, **logs}
+
+    def finish(self) -> None:
+        _call(self.module, "on_train_end")
+        _call(self.module, "on_fit_end")
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {"batches": self.learner.batches}
+        return state if self.scheduler is None else {**state, "scheduler": self.scheduler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.learner.batches = state["batches"]
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+
+
+class _Made:
+    """The factory of an optimizer that is there already; its scheduler is the module's own."""
+
+    schedule = None
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        return self.optimizer
+
+
+def _configured(module: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
+    """Returns the optimizer and its scheduler, if any.
+
+    Takes the forms of ``configure_optimizers`` with one optimizer: itself, a list, a pair of lists, a dict.
+    """
+    found = module.configure_optimizers()
+    name = f"{type(module).__name__}.configure_optimizers"
+    scheduler: Any = None
+    if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], list | tuple):
+        found, schedulers = found
+        scheduler = schedulers[0] if schedulers else None
+    if isinstance(found, list | tuple):
+        if len(found) != 1:
+            raise UserError(f"{name} returns {len(found)} optimizers; lightning-module takes one")
+        found = found[0]
+    if isinstance(found, dict):
+        found, scheduler = found["optimizer"], found.get("lr_scheduler")
+    if not isinstance(found, torch.optim.Optimizer):
+        raise UserError(f"{name} returns {type(found).__name__}, not an optimizer")
+    settings = scheduler if isinstance(scheduler, dict) else {"scheduler": scheduler}
+    scheduler = settings["scheduler"]
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise UserError(f"{name} returns a ReduceLROnPlateau, which lightning-module cannot step")
+    if scheduler is not None and settings.get("interval", "epoch") != "step":
+        raise UserError(
+            f"{name} returns a scheduler that steps once an epoch; rk counts steps",
+            'return {"scheduler": ..., "interval": "step"}',
+        )
+    return found, scheduler
+
+
+def _of(module: nn.Module, *names: str) -> Callable[..., Any]:
+    """Returns the first of these methods that the module's author has written."""
+    for name in names:
+        found = getattr(type(module), name, None)
+        if found is not None and not found.__module__.startswith(("lightning.", "pytorch_lightning.", "torch.")):
+            return getattr(module, name)
+    raise UserError(f"{type(module).__name__} has none of: {', '.join(names)}")
+
+
+def _call(module: nn.Module, name: str, *args: Any) -> None:
+    if (method := getattr(module, name, None)) is not None:
+        method(*args)

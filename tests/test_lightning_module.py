@@ -1,0 +1,175 @@
+"""A third party's LightningModule in rk's loop: it learns what Lightning's own Trainer would teach it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rk.builtin.digits import Digits
+from rk.contract import check_contract
+from rk.errors import UserError
+from rk.fit.loaded import LoadedRun
+from rk.fit.loop import train
+from rk.recipe import read_recipe
+from rk.recipe.find import RecipeFile
+from rk.recipe.stored import read_stored
+from rk.runs import RunFolder
+
+lightning = pytest.importorskip("lightning")
+
+MODULE = '''
+import lightning
+import torch
+from torch import nn
+from torch.nn import functional
+
+class Lit(lightning.LightningModule):
+    """As people write them.
+
+    Args:
+        width: Of the hidden layer.
+        how: Which form of configure_optimizers.
+    """
+    def __init__(self, width: int = 16, how: str = "step") -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.how = how
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, 10))
+    def forward(self, x):
+        return self.net(x)
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        logits = self(x)
+        self.log("train_acc", (logits.argmax(1) == y).float().mean(), prog_bar=True)
+        return functional.cross_entropy(logits, y)
+    def validation_step(self, batch, batch_idx):
+        x, y = batch
+        self.log("val_loss", functional.cross_entropy(self(x), y))
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10, 0.5)
+        if self.how == "plain":
+            return optimizer
+        if self.how == "plateau":
+            return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)}
+        if self.how == "epoch":
+            return [optimizer], [scheduler]
+        if self.how == "two":
+            return [optimizer, optimizer]
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+class ByHand(Lit):
+    """Optimizes by hand."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+class Bare(nn.Module):
+    """No LightningModule."""
+    def forward(self, x):
+        return x
+'''
+RECIPE = """
+rk: 1
+model: {name: lit}
+data: {name: digits, batch_size: 64}
+trainer: lightning-module
+fit: {max_steps: 30, seed: 3, validate_every: 10, monitor: val/accuracy, threads: 1, accelerator: cpu}
+"""
+
+
+@pytest.fixture
+def lit(workshop, tmp_path, monkeypatch):
+    """Trains with overrides; returns the run and its outcome."""
+    monkeypatch.chdir(tmp_path)
+    plugin = workshop.plugin("lit", MODULE, models={"lit": "Lit", "by-hand": "ByHand", "bare": "Bare"})
+    catalog = workshop.catalog(plugin)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+
+    def call(*overrides):
+        recipe, problems, _ = read_recipe(RecipeFile(path), overrides, catalog)
+        _, broken, _ = check_contract(recipe, catalog)
+        if problems or broken:
+            raise UserError("; ".join(str(p) for p in (*problems, *broken)))
+        folder = RunFolder.begin(tmp_path / "runs", recipe.name, recipe.to_yaml())
+        outcome = train(recipe, catalog, folder)
+        return LoadedRun.open(folder.path, catalog), outcome
+
+    call.catalog = catalog
+    threads = torch.get_num_threads()
+    yield call
+    torch.set_num_threads(threads)
+
+
+def test_it_ends_with_the_weights_of_lightnings_own_trainer(lit):
+    run, _ = lit("fit.validate_every=null", "fit.monitor=null")
+    data = Digits(seed=3, batch_size=64)
+    data.prepare()
+    batches = [(b["inputs"], b["targets"]) for b in (data.batch("train", i) for i in range(30))]
+    torch.manual_seed(3)
+    module = type(run.learner.module)()
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = lightning.Trainer(max_steps=30, max_epochs=1, accelerator="cpu", **quiet)
+    trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None))
+    for name, weight in module.state_dict().items():
+        torch.testing.assert_close(run.learner.module.state_dict()[name], weight, rtol=1e-5, atol=1e-6)
+
+
+def test_its_logs_and_rks_metrics_are_in_the_run(lit):
+    run, outcome = lit()
+    assert outcome.metrics["test/accuracy"] > 0.5 and outcome.metrics["val/loss"] > 0
+    logged = {name for line in run.folder.metrics() for name in line}
+    assert {"train/train_acc", "train/loss", "val/accuracy"} <= logged
+
+
+def test_a_loaded_run_answers_as_it_did(lit):
+    run, outcome = lit()
+    assert run.evaluate(("test",))["test/accuracy"] == outcome.metrics["test/accuracy"]
+
+
+def test_a_stopped_run_goes_on_bit_equal_schedule_and_all(lit, tmp_path):
+    whole, _ = lit()
+    part, _ = lit("fit.max_steps=17")
+    recipe = read_stored(part.folder, ("fit.max_steps=30",), lit.catalog, resuming=True)
+    train(recipe, lit.catalog, part.folder, resume=True, extend=True)
+    weights = LoadedRun.open(part.folder.path, lit.catalog).learner.state_dict()
+    assert all(torch.equal(v, whole.learner.state_dict()[k]) for k, v in weights.items())
+
+
+def test_plain_optimizers_are_taken_too(lit):
+    _, outcome = lit("model.how=plain")
+    assert outcome.metrics["test/accuracy"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.how=plateau", "returns a ReduceLROnPlateau"),
+        ("model.how=epoch", "steps once an epoch; rk counts steps"),
+        ("model.how=two", "returns 2 optimizers"),
+        ("model=by-hand", "optimizes by hand"),
+        ("model=bare", "lightning-module needs a model with"),
+        ("loss=mse", "takes no loss"),
+    ],
+)
+def test_what_it_cannot_run_is_said(lit, override, message):
+    with pytest.raises(UserError, match=message):
+        lit(override)
+
+
+def test_it_exports_as_one_graph(lit, tmp_path):
+    from rk.export.torch_export import TorchExport
+
+    run, _ = lit()
+    out = tmp_path / "out"
+    out.mkdir()
+    (path,) = TorchExport().export(run, out)
+    inputs = torch.rand(5, 8, 8)
+    found = torch.export.load(path).module()({"inputs": inputs})["logits"]
+    torch.testing.assert_close(found, run.learner.predict({"inputs": inputs})["logits"])
