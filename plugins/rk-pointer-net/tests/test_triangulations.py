@@ -93,7 +93,7 @@ def test_points_on_one_circle_are_triangulated(n, turn):
     assert are_triangulations(points, found).all()
 
 
-@pytest.mark.parametrize("noise", [0.0, 1e-17, 1e-16, 1e-14, 1e-12, 1e-9])
+@pytest.mark.parametrize("noise", [0.0, 1e-17, 1e-15, 1e-13, 1e-11, 1e-9])
 @pytest.mark.parametrize("size", [2, 3, 4, 5], ids=lambda s: f"grid{s}")
 def test_grids_and_what_is_nearly_one_are_triangulated(size, noise):
     grid = torch.cartesian_prod(torch.arange(size), torch.arange(size)).double() / 10

@@ -64,7 +64,7 @@ def _corners_seen(points: Float[Tensor, "b n 2"]) -> tuple[Int[Tensor, "b n n"],
     number = torch.arange(n, device=points.device)
     apart = number.unsqueeze(1) != number
     distinct = apart.unsqueeze(2) & apart.unsqueeze(1) & apart
-    flat = ((cross.abs() <= DOUBT * dot.abs()) & distinct).flatten(1).any(1)
+    flat = ((cross.abs() <= 2 * DOUBT * dot.abs()) & distinct).flatten(1).any(1)  # 2: all that `_turns` calls a line
 
     wide = torch.where(cross > 0, -dot / cross, -math.inf)  # minus the cotangent: it grows with the angle
     widest, corner = wide.max(1)
