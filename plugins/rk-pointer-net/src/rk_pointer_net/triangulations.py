@@ -8,6 +8,7 @@ Coordinates are compared in float64.
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import Delaunay, QhullError
@@ -48,7 +49,7 @@ def triangulations(points: Float[Tensor, "b n 2"]) -> Int[Tensor, "b k"]:
     else:
         found, doubtful = points.new_zeros((b, 0), dtype=torch.long), torch.ones(b, dtype=torch.bool)
     if doubtful.any():
-        others = pad_sequence([_by_qhull(one) for one in points[doubtful]], batch_first=True).flatten(1)
+        others = _by_qhull(points[doubtful])
         width = max(found.shape[1], others.shape[1])
         found = F.pad(found, (0, width - found.shape[1]))
         found[doubtful] = F.pad(others, (0, width - others.shape[1]))
@@ -93,19 +94,31 @@ def _mutual(corner: Int[Tensor, "b n n"]) -> Int[Tensor, "b k"]:
     return found.flatten(1)
 
 
-def _by_qhull(points: Float[Tensor, "n 2"]) -> Int[Tensor, "t 3"]:
-    """Returns Qhull's triangles; those that rounding alone gives an area, along an edge of the hull, are left out."""
+def _by_qhull(points: Float[Tensor, "b n 2"]) -> Int[Tensor, "b k"]:
+    """Returns Qhull's triangles but those that rounding alone gives an area, along an edge of the hull."""
+    found = [torch.from_numpy(_qhull(one)) for one in points.cpu().numpy()]
+    triangles = pad_sequence(found, batch_first=True).to(points.device, torch.long).sort(2).values.flatten(1)
+    flat = _turns(*_corners(points, triangles).unbind(2)) == 0  # padding too
+    triangles = triangles.masked_fill_(flat.repeat_interleave(3, 1), 0)
+    order = flat.long().argsort(stable=True)  # padding last
+    return _reordered(triangles, order)[:, : 3 * int((~flat).sum(1).max())]
+
+
+def _qhull(points: np.ndarray) -> np.ndarray:
     try:
-        triangles = torch.from_numpy(Delaunay(points.cpu().numpy()).simplices).long().sort(1).values
+        return Delaunay(points).simplices + 1
     except QhullError:  # all points on a line
-        return torch.zeros((0, 3), dtype=torch.long)
-    return triangles[_turns(*points[triangles].unbind(1)) != 0] + 1
+        return np.zeros((0, 3), dtype=np.int32)
 
 
 def _by_incenter(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b k"]) -> Int[Tensor, "b k"]:
     x, y = incenters(points, triangles).nan_to_num(math.inf).unbind(-1)
     order = y.argsort(stable=True)
     order = order.gather(1, x.gather(1, order).argsort(stable=True))
+    return _reordered(triangles, order)
+
+
+def _reordered(triangles: Int[Tensor, "b k"], order: Int[Tensor, "b t"]) -> Int[Tensor, "b k"]:
     return triangles.unflatten(1, (-1, 3)).gather(1, order.unsqueeze(-1).expand(-1, -1, 3)).flatten(1)
 
 
@@ -119,11 +132,10 @@ def incenters(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b k"]) -> 
 
 def shuffled(triangles: Int[Tensor, "b k"], random: torch.Generator) -> Int[Tensor, "b k"]:
     """Returns the same triangles in a random order, the numbers of each in a random order too; padding stays behind."""
-    triangles = triangles.unflatten(1, (-1, 3))
-    b, t, _ = triangles.shape
-    order = torch.rand(b, t, generator=random).masked_fill_(triangles[:, :, 0] == 0, 1.0).argsort(stable=True)
-    inside = torch.rand(b, t, 3, generator=random).argsort()
-    return triangles.gather(1, order.unsqueeze(-1).expand(-1, -1, 3)).gather(2, inside).flatten(1)
+    padding = triangles[:, ::3] == 0
+    order = torch.rand(padding.shape, generator=random).masked_fill_(padding, 1.0).argsort(stable=True)
+    inside = torch.rand(*padding.shape, 3, generator=random).argsort()
+    return _reordered(triangles, order).unflatten(1, (-1, 3)).gather(2, inside).flatten(1)
 
 
 def are_triangulations(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b k"]) -> Bool[Tensor, "b"]:
@@ -133,9 +145,7 @@ def are_triangulations(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b
     each, except edges with no point beyond them. A point that is equal to another need not be used.
     """
     b, n, _ = points.shape
-    rows = max(1, ANGLES // n**3)
-    if rows < b:
-        return torch.cat([are_triangulations(*p) for p in zip(points.split(rows), triangles.split(rows), strict=True)])
+    points = points.double()
     turn = _turns(*_corners(points, triangles).unbind(2))
     real = triangles[:, ::3] != 0
     sound = ((turn != 0) | ~real).all(1) & real.any(1)
@@ -145,14 +155,12 @@ def are_triangulations(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b
     count = triangles.new_zeros((b, (n + 1) ** 2)).scatter_add_(1, edges, torch.ones_like(edges))
     count = count.unflatten(1, (n + 1, n + 1))[:, 1:, 1:]  # [:, a, b]: triangles to the left of a -> b; padding is 0
 
-    points = points.double()
-    # Is some point to the right of a -> b? Clearly so: flat triangles left out along the hull may add up
-    every = points[:, :, None, None], points[:, None, :, None], points[:, None, None, :]
-    beyond = (_turns(*every, doubt=10 * DOUBT) < 0).any(3)
-    matched = (count <= 1) & ((count <= count.mT) | ~beyond)
+    rows, start, end = ((count > 0) & (count.mT == 0)).nonzero().unbind(1)
+    side = _turns(points[rows, start].unsqueeze(1), points[rows, end].unsqueeze(1), points[rows], doubt=10 * DOUBT)
+    sound[rows[(side < 0).any(1)]] = False  # clearly beyond: flat triangles left out along the hull may add up
     equal = (points.unsqueeze(1) == points.unsqueeze(2)).all(-1)
     used = (equal & (count > 0).any(2).unsqueeze(1)).any(2)
-    return sound & matched.flatten(1).all(1) & used.all(1)
+    return sound & (count <= 1).flatten(1).all(1) & used.all(1)
 
 
 def _corners(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b k"]) -> Float[Tensor, "b t 3 2"]:
