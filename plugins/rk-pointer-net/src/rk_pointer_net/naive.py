@@ -2,8 +2,11 @@
 
 # b batch, n points, m steps, h hidden
 
+import math
+
 import torch
 from jaxtyping import Float, Int
+from scipy.spatial import Delaunay
 from torch import Tensor, nn
 
 from rk_pointer_net.attention import AdditivePointer
@@ -79,6 +82,19 @@ def convex_hull(points: list[tuple[float, float]]) -> list[int]:
         chain += part[:-1]  # the last point begins the other half
     first = chain.index(min(chain))
     return [i + 1 for i in chain[first:] + chain[:first]]
+
+
+def triangulation(points: list[tuple[float, float]]) -> list[int]:
+    """Qhull's triangles of one set, ascending inside and ordered by incenter; point numbers from 1."""
+
+    def incenter(triangle: list[int]) -> tuple[float, float]:
+        a, b, c = (points[i] for i in triangle)
+        sides = math.dist(b, c), math.dist(c, a), math.dist(a, b)
+        x, y = (sum(s * v for s, v in zip(sides, axis, strict=True)) for axis in zip(a, b, c, strict=True))
+        return x / sum(sides), y / sum(sides)
+
+    triangles = sorted((sorted(triangle) for triangle in Delaunay(points).simplices.tolist()), key=incenter)
+    return [i + 1 for triangle in triangles for i in triangle]
 
 
 def _cell(lstm: nn.LSTM, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,115 @@
+"""Task `delaunay`: points in the unit square, and their Delaunay triangulation as a list of point numbers."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from jaxtyping import Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from rk.protocols import Batch, Outputs
+from rk.sampling import generator
+from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end, sets_of
+from rk_pointer_net.reading import PointSet
+from rk_pointer_net.triangle_metrics import (
+    judge,
+    triangle_accuracy,
+    triangle_coverage,
+    triangulation_rate,
+    whole_triangles,
+)
+from rk_pointer_net.triangulations import shuffled, triangulations
+
+
+class Delaunay(PointTask):
+    """Finds the Delaunay triangulation of points drawn uniformly from the unit square; sets never repeat.
+
+    An answer lists the triangles, three numbers each, which ascend inside a triangle. A triangulation of n points has
+    up to 2n - 5 triangles: give the model a `max_answer` of 3 (2n - 5) + 1. All sets of a batch have the same size; it
+    is drawn anew for every training batch, and goes evenly through the range in `val`.
+
+    Args:
+        n_points: Smallest and largest size of a set in training and validation.
+        order: How the triangles of a target are ordered: by `incenter` as in the paper, or at `random`, their numbers
+            too, to see what the order is worth.
+        batch_size: Sets per batch.
+        test_sizes: A test split `test-N` for each of these sizes; null tests both ends of `n_points`, or has one split
+            `test` where they are equal.
+        test_examples: Sets per test split.
+        val_examples: Sets in `val`.
+        seed: Every set is a function of it.
+    """
+
+    metrics = {
+        "accuracy": triangle_accuracy,
+        "coverage": triangle_coverage,
+        "valid": triangulation_rate,
+    }
+    _needs = "a triangulation needs at least 3"
+    _keeps_shape = True  # circles must stay circles
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        n_points: tuple[Annotated[int, Ge(3)], Annotated[int, Ge(3)]] = (5, 5),
+        order: Literal["incenter", "random"] = "incenter",
+        batch_size: Annotated[int, Ge(1)] = 128,
+        test_sizes: list[Annotated[int, Ge(3)]] | None = None,
+        test_examples: Annotated[int, Ge(1)] = 1000,
+        val_examples: Annotated[int, Ge(1)] = 1000,
+    ) -> None:
+        super().__init__(
+            seed=seed,
+            n_points=n_points,
+            batch_size=batch_size,
+            test_sizes=test_sizes,
+            test_examples=test_examples,
+            val_examples=val_examples,
+        )
+        self.order = order
+
+    def batch(self, split: str, i: int, stage: int = 0) -> PointBatch:
+        points = self.draw(split, i)
+        triangles = triangulations(points)
+        if self.order == "random":
+            # a stream apart from those of `draw`: 0 train, 1 val, n for the test of n points
+            triangles = shuffled(triangles, generator(self.seed, 2, self._tests.get(split, split == "val"), i))
+        lengths = (triangles > 0).sum(1)
+        return {"points": points, "targets": pad_after_end(F.pad(triangles, (0, 1)), lengths)}
+
+    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
+        """Returns for each set the answered triangles, and how they compare with those of the user's coordinates."""
+        return [
+            _answer(points, pointers)
+            for points, pointers in zip(sets_of(batch), outputs["pointers"].cpu(), strict=True)
+        ]
+
+    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Draws answered and true triangulations: a map with labels for a single set, else a grid of up to 12."""
+        from rk_pointer_net.drawing import TRIANGULATION, draw  # matplotlib: only for who draws
+
+        return draw(sets_of(batch), self.answers(batch, outputs), TRIANGULATION, out)
+
+
+def _answer(points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:
+    pointers = pointers.unsqueeze(0)
+    coordinates = points.coordinates.unsqueeze(0)
+    truth = triangulations(coordinates)
+    verdict = judge(coordinates, truth, pointers)
+    answered, _ = whole_triangles(pointers)
+    triangles, true_triangles = (
+        [triangle for triangle in row.view(-1, 3).tolist() if triangle[0]] for row in (answered, truth)
+    )
+    answer = {
+        "triangles": triangles,
+        "ended": bool((pointers == 0).any()),
+        "valid": bool(verdict.valid),
+        "exact": bool(verdict.exact),
+        "coverage": int(verdict.found) / int(verdict.wanted) if verdict.wanted else None,
+        "true_triangles": true_triangles,
+    }
+    if points.labels:
+        answer["labels"] = [[points.labels[j - 1] for j in triangle] for triangle in triangles]
+    return answer
