@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rk.errors import RunFailed
 from rk.fit.weights import load_weights, save_weights, write_synced
 from rk.runs import RunFolder
 
 
-def write_checkpoint(folder: RunFolder, step: int, learner: nn.Module, state: dict[str, Any], best: int | None) -> Path:
+def write_checkpoint(
+    folder: RunFolder, step: int, weights: Mapping[str, Tensor], state: dict[str, Any], best: int | None
+) -> Path:
     """Writes a checkpoint beside the old ones, then puts it in place by one rename.
 
     Raises:
@@ -23,7 +26,7 @@ def write_checkpoint(folder: RunFolder, step: int, learner: nn.Module, state: di
     """
     beside = folder.scratch()
     try:
-        save_weights(learner, beside / "model.safetensors")
+        save_weights(weights, beside / "model.safetensors")
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_synced(beside / "state.pt", buffer.getvalue())
@@ -78,5 +81,6 @@ def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, di
 
 def all_finite(learner: nn.Module) -> bool:
     """Whether every parameter is finite."""
-    params = [p for p in learner.parameters() if p.is_floating_point() and p.numel()]
-    return not params or bool(torch.stack([p.detach().abs().max() for p in params]).isfinite().all())
+    own = [p.to_local() if hasattr(p, "to_local") else p for p in learner.parameters() if p.is_floating_point()]
+    largest = [p.detach().abs().max() for p in own if p.numel()]
+    return not largest or bool(torch.stack(largest).isfinite().all())

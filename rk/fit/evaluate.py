@@ -148,7 +148,7 @@ def evaluate(
         variants |= learner.variants()
     measured = {(v, name): _Measured(metric) for v in variants for name, metric in metrics.items()}
     losses: dict[str, Mean] = {}
-    shared = runtime.world > 1 and all(m.can_merge for m in measured.values())
+    shared = runtime.world > 1 and not runtime.same_forward_everywhere and all(m.can_merge for m in measured.values())
     first, stride = (runtime.rank, runtime.world) if shared else (0, 1)
     with evaluating(learner, seed), runtime.autocast():
         for i in range(first, split_batches(data, split, limit), stride):

@@ -202,6 +202,10 @@ class Loop:
             "folder": self.folder.path,
         }
         if torch.distributed.is_initialized() or self.fit.precision != "32-true":
+            if self.fit.strategy == "fsdp":
+                from rk.fit.sharded import ShardedRuntime
+
+                return ShardedRuntime(self.fit, **settings)
             from rk.fit.fabric import FabricRuntime
 
             return FabricRuntime(self.fit, **settings)
@@ -369,11 +373,11 @@ class Loop:
                 f"a weight is not finite at step {self.step}", "a lower learning rate or fit.gradient_clip often helps"
             )
         self.runtime.check_equal(self.parts.learner)
-        state = self._state()
+        weights, state = self.runtime.weights(self.parts.learner), self._state()
         self.checkpoint_at = (self.step, self.finished)
         self.context.step = self.step
         if self.runtime.is_main:
-            path = write_checkpoint(self.folder, self.step, self.parts.learner, state, self.best_step)
+            path = write_checkpoint(self.folder, self.step, weights, state, self.best_step)
             for callback in self.hooks["checkpoint"]:
                 callback(self.context, path)
         self.runtime.barrier()
@@ -438,8 +442,9 @@ class Loop:
         if self.best_step is not None and self.best_step != self.step:
             read_checkpoint(self.folder, self.best_step, self.parts.learner)
         metrics = self._final_metrics()
+        weights = self.runtime.weights(self.parts.learner)
         if self.runtime.is_main:
-            save_weights(self.parts.learner, self.folder.model, {"format": "rk 1", "recipe": self.recipe.name})
+            save_weights(weights, self.folder.model, {"format": "rk 1", "recipe": self.recipe.name})
         self.context.metrics = metrics
         for callback in self.hooks["fit_end"]:
             callback(self.context)

@@ -55,6 +55,8 @@ class Runtime:
     rank = 0
     world = 1
     is_main = True
+    same_forward_everywhere = False
+    """Whether all processes must call the learner equally often."""
 
     def __init__(
         self,
@@ -171,6 +173,10 @@ class Runtime:
     def check_step(self, trainer: str) -> None:
         """Raises `UserError` when a step has shared nothing with the other processes."""
 
+    def weights(self, learner: nn.Module) -> dict[str, Tensor]:
+        """Returns all that is learned, whole tensors by their names: what files hold."""
+        return learner.state_dict()
+
     def check_equal(self, learner: nn.Module) -> None:
         """Raises `RunFailed` when the processes have come to hold different weights."""
 
@@ -208,7 +214,7 @@ class Runtime:
         if len(counts) == 1:
             self._sum_gradients(managed.params)
             count = next(iter(counts.values()))
-            scale = 1 / max(count, 1) if isinstance(count, int) else 1 / count.clamp(min=1)
+            scale = 1 / max(count, 1) if isinstance(count, int | float) else 1 / count.clamp(min=1)
             for p in managed.params:
                 if p.grad is not None:
                     p.grad.mul_(scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,11 +15,17 @@ from torch import Tensor, nn
 from rk.errors import RunFailed
 
 
-def save_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None = None, *, share: bool = True) -> None:
-    """Writes `module`'s state into `path`, synced to disk and put in place by one rename.
+def save_weights(
+    source: nn.Module | Mapping[str, Tensor],
+    path: Path,
+    metadata: dict[str, str] | None = None,
+    *,
+    share: bool = True,
+) -> None:
+    """Writes a module's state into `path`, synced to disk and put in place by one rename.
 
     Args:
-        module: What is saved.
+        source: The module, or its tensors by name.
         path: The file.
         metadata: Notes in the file's head. ``prefix`` is what `load_weights` puts before every name.
         share: Writes tensors that share their memory once; the metadata says which names are aliases. Files for others
@@ -27,7 +34,7 @@ def save_weights(module: nn.Module, path: Path, metadata: dict[str, str] | None 
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     seen: dict[tuple, str] = {}
-    for name, tensor in module.state_dict().items():
+    for name, tensor in (source.state_dict() if isinstance(source, nn.Module) else source).items():
         identity = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if share and tensor.numel() and identity in seen:
             aliases[name] = seen[identity]
@@ -61,10 +68,25 @@ def load_weights(module: nn.Module, path: Path) -> None:
     tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     tensors |= {name: tensors[original] for name, original in aliases.items() if original in tensors}
     _size_lazy_buffers(module, tensors)
+    if any(hasattr(value, "device_mesh") for value in module.state_dict().values()):
+        tensors = _shares(module, tensors)
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise RunFailed(f"{path} does not fit the learner: {' '.join(str(error).split())}") from None
+
+
+def _shares(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns each tensor as this process's share of it, where the module is sharded."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    mine = module.state_dict()
+    return {
+        name: distribute_tensor(tensor.to(mine[name].device), mine[name].device_mesh, mine[name].placements)
+        if isinstance(mine.get(name), DTensor)
+        else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Tensor]) -> None:

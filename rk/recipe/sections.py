@@ -31,6 +31,7 @@ class Fit:
         devices: Processes per node, each with a GPU or a share of the CPU; auto takes all GPUs. Each reads its own
             micro-batches: a step sees `devices * nodes * accumulate` of them.
         nodes: Machines; more than one are started with `torchrun`.
+        strategy: How several devices share the work. ddp: each has all weights; fsdp: each has a share of them.
         precision: What forward passes compute in; weights stay in 32 bits.
     """
 
@@ -50,6 +51,7 @@ class Fit:
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
     nodes: Annotated[int, Ge(1)] = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 

@@ -26,7 +26,7 @@ def weights_of(recipe, catalog, folder):
     loop._log = lambda: None
     loop._validate = loop._checkpoint = lambda: None
     loop._train(StopSignal())
-    return {k: v.clone() for k, v in loop.parts.learner.state_dict().items()}
+    return {k: v.clone() for k, v in loop.runtime.weights(loop.parts.learner).items()}
 
 
 def many(fit, catalog, folder, jobs):

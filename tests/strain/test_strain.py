@@ -112,6 +112,38 @@ def test_it_answers_a_file_and_exports_its_weights(strain, tmp_path, capsys, whi
     assert all(torch.equal(kept[name], tensor) for name, tensor in exported.items())
 
 
+def test_it_is_reported_compared_and_exported_like_any_run(strain, tmp_path, capsys, which):
+    _, run = train(strain, tmp_path, which)
+    metrics = run.read()["metrics"]
+    strain("report", run.path)
+    assert "test/accuracy" in run.report.read_text()
+    strain("compare", run.path, train(strain, tmp_path, "hebb", "fit.max_steps=2")[1].path)
+
+    strain("export", run.path, "--to", "hub", "-o", "hub")
+    capsys.readouterr()
+    strain("eval", "hub", "--split", "test", "--json")
+    found = json.loads(capsys.readouterr().out)["metrics"]
+    assert found == pytest.approx({k: v for k, v in metrics.items() if k.startswith("test/")}, abs=1e-6)
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert "What was learned is more than one model" in card
+
+    strain("export", run.path, "--to", "torch-export", "-o", "pt2")
+    inputs = torch.rand(5, 8, 8)
+    answer = torch.export.load(tmp_path / "pt2" / "model.pt2").module()({"inputs": inputs})
+    from rk.fit.loaded import LoadedRun
+
+    torch.testing.assert_close(answer["logits"], LoadedRun.open(run.path).learner.predict({"inputs": inputs})["logits"])
+
+
+def test_its_claims_are_reproduced(strain, tmp_path, capsys):
+    (tmp_path / "hebb.yaml").write_text(HEBB.replace("callbacks: [{name: interrupt, at: 57}]\n", ""))
+    text = KERNEL.replace("callbacks: [{name: interrupt, at: 7}]\n", "")
+    claim = "{metric: test/accuracy, at_least: 0.95, baseline: hebb.yaml, times_baseline: 1.02}"
+    (tmp_path / "kernel.yaml").write_text(f"{text}expect: [{claim}]\n")
+    assert strain("reproduce", "kernel.yaml") == ExitCode.OK
+    assert "1 of 1 claims hold" in capsys.readouterr().out
+
+
 def test_no_gradient_crosses_a_block_of_the_local_learner(strain, tmp_path):
     from rk.catalog import Catalog
     from rk.fit.loaded import LoadedRun

@@ -1,0 +1,97 @@
+"""FSDP: every process holds a share of the weights, gradients and optimizer states (torch's `fully_shard`).
+
+The learner is sharded as a whole, and each element of an `nn.ModuleList` on its own: of those, one at a time is put
+together while it computes. Files hold whole tensors, so that a run does not depend on how many processes wrote it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.utils._pytree import tree_map
+
+from rk.errors import UserError
+from rk.fit.fabric import FabricRuntime
+from rk.recipe.sections import Fit
+
+
+class ShardedRuntime(FabricRuntime):
+    """One of several processes that share the weights. Arguments as for `FabricRuntime`."""
+
+    same_forward_everywhere = True
+
+    def __init__(self, fit: Fit, **settings: Any) -> None:
+        super().__init__(fit, **settings)
+        self._policy = MixedPrecisionPolicy()
+        if not self._full_precision:
+            self._policy = MixedPrecisionPolicy(torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32)
+        self._full_precision = True  # the shards see to it, not Fabric
+
+    def setup(self, module: nn.Module) -> nn.Module:
+        module.to(self.device)
+        mesh = init_device_mesh(self.device.type, (self.world,))
+        for part in _blocks(module):
+            fully_shard(part, mesh=mesh, mp_policy=self._policy)
+        fully_shard(module, mesh=mesh, mp_policy=self._policy)
+        for name in ("predict", "evaluate"):
+            if hasattr(module, name):
+                register_fsdp_forward_method(module, name)
+        return module
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def check_equal(self, learner: nn.Module) -> None:
+        pass  # each process holds other weights
+
+    def weights(self, learner: nn.Module) -> dict[str, Tensor]:
+        return {name: _whole(value) for name, value in learner.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return tree_map(_whole, super().state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for managed, stored in zip(self._managed, state["optimizers"], strict=True):
+            for i, p in enumerate(managed.params):
+                values = stored["state"].get(i, {})
+                stored["state"][i] = {name: _shared_like(value, p) for name, value in values.items()}
+        super().load_state_dict(state)
+
+    # -- gradients: `fully_shard` averages them after every backward pass ------------------------------------------
+
+    def _gradients(self, total: Tensor, params: list[Tensor], retain_graph: bool) -> list[Tensor | None]:
+        raise UserError(
+            "fit.strategy fsdp cannot accumulate several loss terms: they are divided by counts of their own",
+            "fit.accumulate=1, or fit.strategy=ddp",
+        )
+
+    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+        summed = super()._over_all(counts)
+        return {name: float(count) for name, count in summed.items()} if self.accumulate > 1 else summed
+
+    def _sum_gradients(self, params: list[Tensor]) -> None:
+        for p in params:
+            if p.grad is not None:
+                p.grad.mul_(self.world)  # from an average to a sum
+
+
+def _blocks(module: nn.Module) -> list[nn.Module]:
+    lists = [part for part in module.modules() if isinstance(part, nn.ModuleList)]
+    return [block for part in lists for block in part if any(True for _ in block.parameters())]
+
+
+def _whole(value: Any) -> Any:
+    return value.full_tensor().cpu() if isinstance(value, DTensor) else value
+
+
+def _shared_like(value: Any, p: Tensor) -> Any:
+    """Returns a whole tensor of the shape of `p` as this process's share of it."""
+    if isinstance(p, DTensor) and isinstance(value, Tensor) and value.shape == p.shape:
+        return distribute_tensor(value.to(p.device), p.device_mesh, p.placements)
+    return value
