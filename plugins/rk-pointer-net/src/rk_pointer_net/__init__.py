@@ -21,4 +21,4 @@ def rk_models() -> dict[str, str]:
 
 @hookimpl
 def rk_data() -> dict[str, str]:
-    return {"convex-hull": "rk_pointer_net.data:ConvexHull"}
+    return {"convex-hull": "rk_pointer_net.data:ConvexHull", "tsp": "rk_pointer_net.tsp:TSP"}

@@ -57,7 +57,7 @@ def hull(
 def triangulation(
     points: Float[Tensor, "b n 2"], exists: Bool[Tensor, "b n"] | None, chosen: Int[Tensor, "b k t"]
 ) -> Bool[Tensor, "b k c"]:
-    """Triples of ascending numbers, none twice; END after at least one of them, and after the 2n - 5 that n can have."""
+    """Triples of ascending numbers, none twice; END after at least one, and after the 2n - 5 that n points can have."""
     b, n, _ = points.shape
     t, k = chosen.shape[2], chosen.shape[1]
     number = torch.arange(1, n + 1, device=points.device)
@@ -65,7 +65,7 @@ def triangulation(
     after = size - number  # how many numbers are above j
 
     # a number is used up when all triples that begin with it, as far as this one has got, have been named
-    triples = chosen[:, :, : t - t % 3].view(b, k, t // 3, 3)
+    triples = chosen[:, :, : t - t % 3].reshape(b, k, t // 3, 3)
     begun = chosen[:, :, t - t % 3 :]
     same = (triples[..., : t % 3] == begun.unsqueeze(2)).all(3)  # (b, k, t // 3); all are alike in nothing
     named = same.new_zeros((b, k, n + 1), dtype=torch.long).scatter_add_(2, triples[..., t % 3], same.long())[..., 1:]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rk.protocols import Batch, Outputs
 from rk_pointer_net.hull import convex_hulls, vertex_counts
+from rk_pointer_net.looks import HULLS
 from rk_pointer_net.metrics import AreaCoverage, ValidArea, hull_accuracy, judge, valid_rate
 from rk_pointer_net.point_task import PointBatch, PointTask, image_path, pad_after_end, sets_of
 from rk_pointer_net.reading import PointSet
@@ -46,7 +47,7 @@ class ConvexHull(PointTask):
         from rk_pointer_net.drawing import draw_grid, draw_map  # matplotlib: only for who draws
 
         sets, answers = sets_of(batch), self.answers(batch, outputs)
-        figure = draw_map(sets[0], answers[0]) if len(sets) == 1 else draw_grid(sets, answers)
+        figure = draw_map(sets[0], answers[0], HULLS) if len(sets) == 1 else draw_grid(sets, answers, HULLS)
         out = image_path(out)
         figure.savefig(out, dpi=160)
         return [out]

@@ -1,7 +1,8 @@
-"""Answered hulls against true ones, drawn with matplotlib's object API: no pyplot, so no global state."""
+"""Answers against the truth, drawn with matplotlib's object API: no pyplot, so no global state."""
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,17 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
+from rk_pointer_net.looks import Look
 from rk_pointer_net.reading import PointSet
 
 INK, QUIET, GOOD, BAD = "#1f2933", "#7b8794", "#0b7a75", "#c2410c"
-TRUE_HULL = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
+TRUTH = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
 MOST_SETS = 12
 MOST_LABELS = 60
-"""With more points than this, only those that the answer points at are named."""
+"""With more points than this, only those that matter are named."""
 
 
-def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]]) -> Figure:
+def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], look: Look) -> Figure:
     """Draws up to 12 sets, four in a row."""
     shown = list(zip(sets, answers, strict=True))[:MOST_SETS]
     columns = min(4, len(shown))
@@ -31,34 +33,33 @@ def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]]) -> Fi
     figure = _figure(2.4 * columns + 0.4, 2.6 * rows + 1.0)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, (points, answer) in zip(panels, shown, strict=False):
-        _draw(panel, points, answer, dot=4)
-        panel.set_title(_verdict(answer), fontsize=9, color=_colour(answer), pad=4)
+        _draw(panel, points, answer, look, dot=4)
+        panel.set_title(look.verdict(answer), fontsize=9, color=_colour(answer, look), pad=4)
         panel.set_xticks([])
         panel.set_yticks([])
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    exact = sum(answer["exact"] for answer in answers)
-    title = f"{exact} of {len(answers)} answers are the convex hull"
+    title = f"{sum(map(look.is_right, answers))} of {len(answers)} answers are {look.truth_name}"
     if len(shown) < len(answers):
         title += f"; the first {len(shown)}"
-    _frame(figure, title, answers[:MOST_SETS])
+    _frame(figure, title, answers[:MOST_SETS], look)
     return figure
 
 
-def draw_map(points: PointSet, answer: dict[str, Any]) -> Figure:
+def draw_map(points: PointSet, answer: dict[str, Any], look: Look) -> Figure:
     """Draws one set, with its labels and axes."""
     wide, high = (points.coordinates.amax(0) - points.coordinates.amin(0)).tolist()
     longest = max(wide, high) or 1.0
     figure = _figure(10 * max(wide / longest, 0.35) + 0.6, 10 * max(high / longest, 0.35) + 1.2)
     panel = figure.subplots()
-    _draw(panel, points, answer, dot=5)
+    _draw(panel, points, answer, look, dot=5)
     panel.set_xlabel(points.axes[0], color=QUIET, fontsize=9)
     panel.set_ylabel(points.axes[1], color=QUIET, fontsize=9)
     panel.tick_params(colors=QUIET, labelsize=8, length=3)
     n = len(points.coordinates)
-    _frame(figure, f"Convex hull of {n} points: {_verdict(answer)}", [answer])
+    _frame(figure, f"{look.task} of {n} points: {look.verdict(answer)}", [answer], look)
     if points.labels:
-        _write_labels(figure, panel, points, answer)
+        _write_labels(figure, panel, points, answer, look)
     return figure
 
 
@@ -68,12 +69,12 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]]) -> None:
+def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], look: Look) -> None:
     """Adds the title and a legend of what there is to see, and gives the panels what room is left."""
-    kinds = {_colour(answer): "answer: the hull" if answer["exact"] else "answer: not the hull" for answer in answers}
+    kinds = {_colour(answer, look): look.kinds[not look.is_right(answer)] for answer in answers}
     entries = [
         *(Patch(facecolor=colour, alpha=0.25, edgecolor=colour, label=text) for colour, text in sorted(kinds.items())),
-        Line2D([], [], **TRUE_HULL, label="true hull"),
+        Line2D([], [], **TRUTH, label=look.kinds[2]),
     ]
     figure.suptitle(title, fontsize=11.5, color=INK)
     figure.legend(handles=entries, loc="lower center", ncols=len(entries), frameon=False, fontsize=8.5, labelcolor=INK)
@@ -81,17 +82,20 @@ def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]]) -> Non
     figure.tight_layout(rect=(0, 0.35 / height, 1, 1 - 0.1 / height), pad=0.7)
 
 
-def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], dot: float) -> None:
-    """Draws the points, the true hull dashed, and the answer filled, its corners ringed."""
+def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], look: Look, dot: float) -> None:
+    """Draws the points, the truth dashed, and the answer, filled if it is an area, with rings where it matters."""
     xy = points.coordinates
-    colour = _colour(answer)
-    if answer["hull"]:
-        x, y = zip(*answer["coordinates"], strict=True)
-        panel.fill(x, y, facecolor=colour, alpha=0.16, zorder=1)
-        panel.plot([*x, x[0]], [*y, y[0]], color=colour, linewidth=1.8, solid_joinstyle="round", zorder=3)
+    colour = _colour(answer, look)
+    important = look.important(answer)
+    for ring in look.answered(answer):
+        x, y = xy[_closed(ring)].T
+        if look.is_area:
+            panel.fill(x, y, facecolor=colour, alpha=0.16, zorder=1)
+        panel.plot(x, y, color=colour, linewidth=1.8, solid_joinstyle="round", zorder=3)
+        x, y = xy[[j - 1 for j in ring if j in important]].T
         panel.plot(x, y, "o", color="white", markeredgecolor=colour, markersize=dot + 3, markeredgewidth=1.5, zorder=4)
-    true = xy[[j - 1 for j in (*answer["true_hull"], answer["true_hull"][0])]]
-    panel.plot(true[:, 0], true[:, 1], **TRUE_HULL, zorder=3.5)
+    for ring in look.truth(answer):
+        panel.plot(*xy[_closed(ring)].T, **TRUTH, zorder=3.5)
     panel.plot(xy[:, 0], xy[:, 1], "o", color=INK, markersize=dot, markeredgewidth=0, zorder=5)
     panel.set_aspect("equal", adjustable="box" if len(points.labels or ()) else "datalim")
     panel.margins(0.08)
@@ -99,20 +103,13 @@ def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], dot: float) -> 
         spine.set_color("#d5dae0")
 
 
-def _verdict(answer: dict[str, Any]) -> str:
-    if answer["exact"]:
-        return "exact"
-    if answer["valid"]:
-        return f"{answer['area_share']:.1%} of the area"
-    if not answer["ended"]:
-        return "never ends"
-    if len(answer["hull"]) < 3:
-        return "no polygon"
-    return "a point twice" if len(set(answer["hull"])) < len(answer["hull"]) else "crosses itself"
+def _closed(ring: Sequence[int]) -> list[int]:
+    """Returns the rows of a ring's points and its first one again."""
+    return [j - 1 for j in (*ring, ring[0])]
 
 
-def _colour(answer: dict[str, Any]) -> str:
-    return GOOD if answer["exact"] else BAD
+def _colour(answer: dict[str, Any], look: Look) -> str:
+    return GOOD if look.is_right(answer) else BAD
 
 
 SPOTS = [
@@ -122,22 +119,21 @@ SPOTS = [
 """Where a label may be: its offset from the point, and which of its sides is there."""
 
 
-def _write_labels(figure: Figure, panel: Axes, points: PointSet, answer: dict[str, Any]) -> None:
+def _write_labels(figure: Figure, panel: Axes, points: PointSet, answer: dict[str, Any], look: Look) -> None:
     """Writes each label at the spot inside where it covers least of the points, the outlines and earlier labels."""
     figure.canvas.draw()  # from here on, coordinates have a place on the page
     renderer = figure.canvas.get_renderer()
     frame = panel.get_window_extent(renderer).extents
     places = panel.transData.transform(points.coordinates.numpy())
     taken = [_boxes(places, 7)]
-    for polygon in (answer["hull"], answer["true_hull"]):
-        corners = places[[j - 1 for j in polygon]]
-        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+    for ring in (*look.answered(answer), *look.truth(answer)):
+        for start, end in pairwise(places[_closed(ring)]):
             taken.append(_boxes(np.linspace(start, end, max(2, int(np.hypot(*(end - start)) / 8))), 4))
-    on_hull = set(answer["hull"]) | set(answer["true_hull"])
-    for j in sorted(range(1, len(places) + 1), key=lambda j: j not in on_hull):  # who matters most chooses first
-        if len(places) > MOST_LABELS and j not in on_hull:
+    important = look.important(answer)
+    for j in sorted(range(1, len(places) + 1), key=lambda j: j not in important):  # who matters most chooses first
+        if len(places) > MOST_LABELS and j not in important:
             break
-        style = {"color": INK, "fontweight": "bold"} if j in on_hull else {"color": QUIET}
+        style = {"color": INK, "fontweight": "bold"} if j in important else {"color": QUIET}
         halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
         label = panel.annotate(
             points.labels[j - 1], points.coordinates[j - 1].tolist(), xytext=(0, 0), textcoords="offset points",

@@ -126,11 +126,11 @@ def _held_karp(d: Float[Tensor, "b n n"], layers: list[Layer]) -> Int[Tensor, "b
 
 def _longer(ways: Float[Tensor, "k s-1 b"], flat: Float[Tensor, "m*m b"], layer: Layer) -> Float[Tensor, "l s b"]:
     """Returns the shortest ways with one point more: the least of s - 1 sums, one after the other, in little memory."""
-    l, s = layer.members.shape
+    size = layer.members.shape[1]
     ways = ways.flatten(0, 1)
     shortest = None
-    for last in range(s - 1):
-        longer = ways.index_select(0, (layer.without * (s - 1) + last).flatten())
+    for last in range(size - 1):
+        longer = ways.index_select(0, (layer.without * (size - 1) + last).flatten())
         longer += flat.index_select(0, layer.pairs[..., last].flatten())
         shortest = longer if shortest is None else torch.minimum(shortest, longer, out=shortest)
-    return shortest.view(l, s, -1)
+    return shortest.view(*layer.members.shape, -1)
