@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -73,13 +74,19 @@ def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], look: 
     """Adds the title and a legend of what there is to see, and gives the panels what room is left."""
     kinds = {_colour(answer, look): look.kinds[not look.is_right(answer)] for answer in answers}
     entries = [
-        *(Patch(facecolor=colour, alpha=0.25, edgecolor=colour, label=text) for colour, text in sorted(kinds.items())),
+        *(_sample(colour, text, look) for colour, text in sorted(kinds.items())),
         Line2D([], [], **TRUTH, label=look.kinds[2]),
     ]
     figure.suptitle(title, fontsize=11.5, color=INK)
     figure.legend(handles=entries, loc="lower center", ncols=len(entries), frameon=False, fontsize=8.5, labelcolor=INK)
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, 0.35 / height, 1, 1 - 0.1 / height), pad=0.7)
+
+
+def _sample(colour: str, text: str, look: Look) -> Artist:
+    if look.is_area:
+        return Patch(facecolor=colour, alpha=0.25, edgecolor=colour, label=text)
+    return Line2D([], [], color=colour, linewidth=1.8, label=text)
 
 
 def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], look: Look, dot: float) -> None:
