@@ -57,8 +57,10 @@ def test_every_start_and_direction_is_written_alike():
 def test_a_tour_does_not_depend_on_the_batch(solver, monkeypatch):
     points = draw(40, 9)
     together = solve(points, solver)
-    monkeypatch.setattr("rk_pointer_net.tours.SUMS", 1)  # sets one by one
-    monkeypatch.setattr("rk_pointer_net.teachers.PAIRS", 1)
+    monkeypatch.setattr("rk_pointer_net.tours.PAIRS", 1)  # sets one by one
+    assert torch.equal(solve(points, solver), together)
+    monkeypatch.undo()
+    monkeypatch.setattr("rk_pointer_net.tours.SUMS", 1)
     assert torch.equal(solve(points, solver), together)
 
 
@@ -103,7 +105,7 @@ def test_mean_lengths_are_near_those_of_the_paper(n, sets, error):
     }
     for solver, paper in zip(SOLVERS, PAPER[n], strict=True):
         if solver in lengths:
-            share = 0.02 if solver == "a1" else 0.01
+            share = 0.03 if solver == "a1" else 0.01
             assert lengths[solver].mean().item() == pytest.approx(paper, rel=share, abs=3 * error), solver
     if "exact" in lengths:
         assert all((lengths["exact"] <= other + 1e-9).all() for other in lengths.values())

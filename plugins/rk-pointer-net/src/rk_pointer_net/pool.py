@@ -43,7 +43,9 @@ def kept(key: Mapping[str, Any], make: Callable[[], Pool]) -> Pool:
             pool = make()
             _write(path, pool)
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", hint="RK_CACHE names another folder for solved sets") from None
+        raise UserError(
+            f"{path}: {error.strerror or error}", hint="RK_CACHE names another folder for solved sets"
+        ) from None
     return pool
 
 

@@ -24,8 +24,11 @@ MOST_EXACT = 13
 VERSION = 1
 """Raised whenever `solve` returns other tours than before: stored ones are then solved again."""
 
+PAIRS = 2**17
+"""Most pairs of points that are looked at at once: 1 MiB a number."""
+
 SUMS = 2**18
-"""Most sums that are held at once: 2 MiB."""
+"""Most sums of Held and Karp's that are held at once: 2 MiB."""
 
 
 def solve(points: Float[Tensor, "b n 2"], solver: Solver) -> Int[Tensor, "b n"]:
@@ -36,7 +39,8 @@ def solve(points: Float[Tensor, "b n 2"], solver: Solver) -> Int[Tensor, "b n"]:
         solver: `exact`, for at most `MOST_EXACT` points; or one of `rk_pointer_net.teachers`.
     """
     teacher = {"exact": held_karp, "a1": a1, "a2": a2, "a3": a3}[solver]
-    return written(teacher(distances(points)))
+    rows = max(1, PAIRS // points.shape[1] ** 2)
+    return torch.cat([written(teacher(distances(part))) for part in points.split(rows)])
 
 
 def best_solver(n: int) -> Solver:

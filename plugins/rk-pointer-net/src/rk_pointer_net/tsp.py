@@ -120,8 +120,7 @@ class TSP(PointTask):
         Up to 13 points, the best tour is the shortest; beyond, it is that of `a3`, which an answer may beat.
         """
         sets = sets_of(batch)
-        rows_ = zip(sets, outputs["pointers"].cpu(), best_tours(sets), strict=True)
-        return [_answer(points, pointers, best) for points, pointers, best in rows_]
+        return [_answer(*one) for one in zip(sets, outputs["pointers"].cpu(), best_tours(sets), strict=True)]
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws answered and best tours: a map with labels for a single set, else a grid of up to 12."""
