@@ -29,7 +29,7 @@ def a2(d: Distances) -> Orders:
 
 
 def a3(d: Distances) -> Orders:
-    """The shortest of 2-opt from greedy edges, nearest neighbours and farthest insertion: 0.1% (13) to 2% (50) above."""
+    """The shortest of 2-opt from greedy edges, nearest neighbours, farthest insertion: 0.1% (13) to 2% (50) above."""
     tours = torch.stack([two_opt(d, begin(d)) for begin in (greedy_edges, nearest_neighbours, farthest_insertion)])
     sets = torch.arange(d.shape[0])
     lengths = d[sets.unsqueeze(1), tours, tours.roll(-1, 2)].sum(2)
