@@ -15,6 +15,7 @@ from rk_pointer_net import naive
 from rk_pointer_net.data import ConvexHull
 from rk_pointer_net.hull import convex_hulls, vertex_counts
 from rk_pointer_net.model import PointerNet
+from rk_pointer_net.tours import distances, solve
 from rk_pointer_net.triangulations import triangulations
 from torch.nn import functional as F
 
@@ -28,7 +29,12 @@ def main() -> None:
         hulls(n)
     for n in (5, 10):
         delaunay(n)
-    beams()
+    for constraint in ("none", "tour"):
+        beams(constraint)
+    for n, sets in ((5, 128), (10, 32)):
+        tours(n, sets, "exact", naive.held_karp)
+    for n, sets in ((10, 128), (20, 32)):
+        tours(n, sets, "a3", naive.a3)
 
 
 def teacher_forcing(n: int, hidden_size: int, rounds: int) -> None:
@@ -85,23 +91,39 @@ def delaunay(n: int) -> None:
     compare(f"Delaunay triangulations of 128 sets of {n} points", contestants, rounds=30)
 
 
-def beams() -> None:
+def tours(n: int, sets: int, solver: str, plain: Callable[[np.ndarray], list[int]]) -> None:
+    """Tours through a batch, against the same method in numpy and lists, set by set."""
+    points = torch.rand(sets, n, 2)
+    tables = list(distances(points).numpy())
+
+    def one_by_one() -> list[list[int]]:
+        return [plain(d) for d in tables]
+
+    def at_once() -> list[list[int]]:
+        return solve(points, solver).tolist()
+
+    assert at_once() == one_by_one()
+    contestants = {"numpy, one by one": one_by_one, "the batch at once": at_once}
+    compare(f"Tours ({solver}) of {sets} sets of {n} points", contestants, rounds=3)
+
+
+def beams(constraint: str) -> None:
     """Beam search over a batch, against running the decoder again for every beginning of every set."""
     size, n, b = 3, 10, 16
     points = torch.rand(b, n, 2, dtype=torch.double)
-    model = PointerNet(max_points=n, hidden_size=64, init_range=1.0, beam_size=size).double()
+    model = PointerNet(max_points=n, hidden_size=64, init_range=1.0, beam_size=size, constraint=constraint).double()
 
     def at_once() -> list[list[int]]:
         return model.predict(points=points)["pointers"].tolist()
 
     @torch.no_grad()
     def one_by_one() -> list[list[int]]:
-        return [naive.beam_answer(model, one, size, max_steps=n + 1)[0] for one in points]
+        return [naive.beam_answer(model, one, size, n + 1, constraint)[0] for one in points]
 
     for answer, choices in zip(at_once(), one_by_one(), strict=True):
         assert answer[: len(choices)] == choices
     contestants = {"beginnings run again": one_by_one, "the batch at once": at_once}
-    compare(f"A beam of {size} over {b} sets of {n} points", contestants, rounds=3)
+    compare(f"A beam of {size} over {b} sets of {n} points, constraint {constraint}", contestants, rounds=3)
 
 
 def compare(title: str, contestants: dict[str, Callable[[], object]], rounds: int) -> None:

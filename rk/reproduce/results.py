@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -15,6 +15,7 @@ from rk.errors import UserError
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.sections import Fit, plain
+from rk.report.compare import flatten
 from rk.runs import write_atomic
 
 FILE = "results.json"
@@ -22,14 +23,19 @@ _SAYS_NOTHING = ("rk", "about", "paper", "expect")
 """Keys of a recipe that do not change what it trains."""
 
 
-def digest(recipe: Recipe) -> str:
-    """Returns a hash of all that decides what the recipe trains: components with their defaults, and ``fit``.
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Returns all that decides what the recipe trains, as dotted keys: components with their defaults, and ``fit``.
 
-    Of ``fit``, what differs from the defaults: a key that a later host adds leaves the digests as they are.
+    Of ``fit``, what differs from the defaults: a key that a later host adds is then no change.
     """
     values = {k: v for k, v in recipe.plain().items() if k not in _SAYS_NOTHING}
     values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
-    text = json.dumps(values, sort_keys=True, ensure_ascii=True, default=str)
+    return flatten(values)
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Returns a hash of settings."""
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -37,9 +43,9 @@ class Measured:
     """What one recipe reached, with one or several seeds.
 
     Args:
-        values: The entry in ``results.json``: ``digest``, ``seeds``, ``metrics`` (name -> one value per seed, null for
-            none), ``higher_is_better``, ``steps``, ``parameters``, ``seconds``, ``device``, ``cores``, ``versions``,
-            ``date``.
+        values: The entry in ``results.json``: ``digest`` and ``settings`` of the recipe, ``seeds``, ``metrics`` (name ->
+            one value per seed, null for none), ``higher_is_better``, ``steps``, ``parameters``, ``seconds``, ``device``,
+            ``cores``, ``versions``, ``date``.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -50,9 +56,11 @@ class Measured:
         """Returns the entry of `recipe` from the ``run.json`` of one run per seed."""
         last = runs[-1]
         names = dict.fromkeys(name for run in runs for name in run["metrics"])
+        trained = settings(recipe)
         return cls(
             {
-                "digest": digest(recipe),
+                "digest": digest(trained),
+                "settings": trained,
                 "seeds": seeds,
                 "metrics": {name: [_rounded(run["metrics"].get(name)) for run in runs] for name in names},
                 "higher_is_better": last["higher_is_better"],
@@ -71,8 +79,18 @@ class Measured:
         return self.values["seeds"]
 
     def is_of(self, recipe: Recipe) -> bool:
-        """Whether this was measured with the recipe as it is now."""
-        return self.values["digest"] == digest(recipe)
+        """Whether this was measured with the recipe as it is now.
+
+        A parameter that a component has got since is no change while the recipe leaves it at its default: it was added
+        without changing what was there. A default that has changed is one.
+        """
+        now, then = settings(recipe), self.values["settings"]
+        if digest(now) == self.values["digest"]:
+            return True
+        said = {spec.key for spec in recipe.specs()}
+        said |= {f"{spec.key}.{name}" for spec in recipe.specs() for name in spec.params}
+        added = [key for key in now if key not in then and (key in said or key.startswith("fit."))]
+        return not added and all(key in now and now[key] == value for key, value in then.items())
 
     def numbers(self, metric: str) -> list[float] | None:
         """Returns one value per seed; None when one of them is missing or no number."""

@@ -9,12 +9,13 @@ import pytest
 from rk.errors import RecipeError, UserError
 from rk.reproduce.ledger import ledger, markdown
 from rk.reproduce.plan import checked, plan
-from rk.reproduce.results import Measured, add_results, digest, read_results, results_path
+from rk.reproduce.results import Measured, add_results, digest, read_results, results_path, settings
 
 
 def measured(accuracy, loss=(0.005,), **more):
     values = {
         "digest": "",
+        "settings": {},
         "seeds": list(range(len(accuracy))),
         "metrics": {"test/accuracy": list(accuracy), "test/loss": list(loss)},
         "higher_is_better": {"accuracy": True, "loss": False},
@@ -111,15 +112,31 @@ def test_what_was_not_run_or_is_of_an_older_recipe_does_not_hold(lines):
     assert [(x.verdict, x.holds) for x in stale] == [("OLDER RECIPE", False), ("reached", True)]
 
 
-def test_the_digest_is_of_what_is_trained(recipes, catalog):
+def test_results_are_of_what_the_recipe_trains(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
-    first = digest(item.recipe)
+    then = settings(item.recipe)
+    entry = measured([0.9], digest=digest(then), settings=then)
 
-    def changed(*overrides):
-        return digest(checked(item.file, overrides, catalog)) != first
+    def is_of(*overrides):
+        return entry.is_of(checked(item.file, overrides, catalog))
 
-    assert not changed("expect=[]", "about=x") and not changed("fit.log_every=50")
-    assert changed("fit.max_steps=61") and changed("model.dropout=0.1") and changed("data.batch_size=65")
+    assert is_of() and is_of("expect=[]", "about=x") and is_of("fit.log_every=50") and is_of("model.dropout=0.0")
+    assert not is_of("fit.max_steps=61") and not is_of("model.dropout=0.1") and not is_of("data.batch_size=65")
+    assert not is_of("model.hidden_sizes=[16, 16]") and not is_of("~fit.threads")
+
+
+def test_a_parameter_that_came_later_is_no_change_but_another_default_is(recipes, catalog):
+    (item,) = plan(("net.yaml",), catalog)
+    then = settings(item.recipe)
+    earlier = {k: v for k, v in then.items() if k != "model.dropout"}
+    assert measured([0.9], digest=digest(earlier), settings=earlier).is_of(item.recipe)
+    assert not measured([0.9], digest=digest(earlier), settings=earlier).is_of(
+        checked(item.file, ("model.dropout=0.1",), catalog)
+    )
+    other = {**then, "model.activation": "tanh"}
+    assert not measured([0.9], digest=digest(other), settings=other).is_of(item.recipe)
+    gone = {**then, "model.gone": 1}
+    assert not measured([0.9], digest=digest(gone), settings=gone).is_of(item.recipe)
 
 
 def test_the_page_has_a_table_for_each_recipe(recipes, catalog, lines):

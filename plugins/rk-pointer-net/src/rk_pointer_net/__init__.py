@@ -21,4 +21,8 @@ def rk_models() -> dict[str, str]:
 
 @hookimpl
 def rk_data() -> dict[str, str]:
-    return {"convex-hull": "rk_pointer_net.data:ConvexHull", "delaunay": "rk_pointer_net.delaunay:Delaunay"}
+    return {
+        "convex-hull": "rk_pointer_net.data:ConvexHull",
+        "delaunay": "rk_pointer_net.delaunay:Delaunay",
+        "tsp": "rk_pointer_net.tsp:TSP",
+    }

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rk.protocols import Batch, Outputs
 from rk_pointer_net.hull import convex_hulls, vertex_counts
+from rk_pointer_net.looks import HULLS
 from rk_pointer_net.metrics import AreaCoverage, ValidArea, hull_accuracy, judge, valid_rate
 from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end, sets_of
 from rk_pointer_net.reading import PointSet
@@ -43,9 +44,9 @@ class ConvexHull(PointTask):
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws answered and true hulls: a map with labels for a single set, else a grid of up to 12."""
-        from rk_pointer_net.drawing import HULL, draw  # matplotlib: only for who draws
+        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
 
-        return draw(sets_of(batch), self.answers(batch, outputs), HULL, out)
+        return draw(sets_of(batch), self.answers(batch, outputs), HULLS, out)
 
 
 def _answer(points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:

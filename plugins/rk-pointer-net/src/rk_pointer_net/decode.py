@@ -1,51 +1,57 @@
 """Reading an answer out of a decoder, step by step: greedily or with a beam.
 
-Both searches see a decoder as one function, ``step(previous, state) -> (log_probs, state)``, whose tensors begin with
-(batch, beams). Choice 0 is END: after it, an answer holds zeros and its probability stays. A search stops when all
-answers have ended, except where `torch.export` traces it: a graph cannot look.
+Both searches see a decoder as one function, ``step(previous, state) -> (logits, state)``, whose tensors begin with
+(batch, beams), and a constraint as another, ``allowed(chosen)``. Choice 0 is END: after it, an answer holds zeros and
+its probability stays. A search stops when all answers have ended, except where `torch.export` traces it: a graph cannot
+look.
 """
 
-# b batch, k beams, c choices (END and the points)
+# b batch, k beams, c choices (END and the points), t choices so far
 
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
-"""Previous choices (b, k) and state tensors (b, k, ...) -> log-probabilities (b, k, c) and the next state."""
+"""Previous choices (b, k) and state tensors (b, k, ...) -> logits (b, k, c) and the next state."""
+
+Allowed = Callable[[Int[Tensor, "b k t"]], Bool[Tensor, "b k c"]]
+"""All choices so far -> which ones may follow: probabilities are then among these. None allows everything."""
 
 Answers = tuple[Int[Tensor, "b steps"], Float[Tensor, "b"]]
 """The choices, padded with 0 after END, and the log-probability of each answer as a whole."""
 
 
-def greedy(step: Step, state: State, max_steps: int) -> Answers:
+def greedy(step: Step, state: State, max_steps: int, allowed: Allowed | None = None) -> Answers:
     """Takes the most probable choice at every step until every answer of the batch has ended.
 
     Args:
         step: The decoder.
         state: Its first state, one beam wide.
         max_steps: Most choices of an answer, END included.
+        allowed: What may follow.
     """
     previous = torch.zeros(state[0].shape[:2], dtype=torch.long, device=state[0].device)
     ended = torch.zeros_like(previous, dtype=torch.bool)
     total = state[0].new_zeros(previous.shape)
-    choices = []
+    chosen = previous.new_zeros((*previous.shape, 0))
     for _ in range(max_steps):
-        log_probs, state = step(previous, state)
+        logits, state = step(previous, state)
+        log_probs = _log_probs(logits, chosen, allowed)
         best, previous = log_probs.max(-1)
         total = total + best.masked_fill(ended, 0.0)
         previous = previous.masked_fill(ended, 0)
-        choices.append(previous)
+        chosen = torch.cat([chosen, previous.unsqueeze(-1)], -1)
         ended = previous == 0
         if not torch.compiler.is_exporting() and ended.all():
             break
-    return _padded(torch.cat(choices, 1), max_steps), total.squeeze(1)
+    return _padded(chosen[:, 0], max_steps), total[:, 0]
 
 
-def beam(step: Step, state: State, max_steps: int, size: int) -> Answers:
+def beam(step: Step, state: State, max_steps: int, size: int, allowed: Allowed | None = None) -> Answers:
     """Keeps the `size` most probable beginnings at every step and returns the best answer.
 
     Args:
@@ -53,6 +59,7 @@ def beam(step: Step, state: State, max_steps: int, size: int) -> Answers:
         state: Its first state, one beam wide.
         max_steps: Most choices of an answer, END included.
         size: Beginnings that are kept.
+        allowed: What may follow.
     """
     b = state[0].shape[0]
     chosen = torch.zeros((b, 1, 0), dtype=torch.long, device=state[0].device)
@@ -60,7 +67,8 @@ def beam(step: Step, state: State, max_steps: int, size: int) -> Answers:
     ended = torch.zeros_like(previous, dtype=torch.bool)
     total = state[0].new_zeros((b, 1))
     for _ in range(max_steps):
-        log_probs, state = step(previous, state)
+        logits, state = step(previous, state)
+        log_probs = _log_probs(logits, chosen, allowed)
         c = log_probs.shape[-1]
         stay = torch.full_like(log_probs[0, 0], -torch.inf)
         stay[0] = 0.0  # an ended answer goes on with END, for nothing
@@ -75,6 +83,17 @@ def beam(step: Step, state: State, max_steps: int, size: int) -> Answers:
         if not torch.compiler.is_exporting() and ended[:, 0].all():
             break
     return _padded(chosen[:, 0], max_steps), total[:, 0]
+
+
+def _log_probs(
+    logits: Float[Tensor, "b k c"], chosen: Int[Tensor, "b k t"], allowed: Allowed | None
+) -> Float[Tensor, "b k c"]:
+    """Returns log-probabilities among the allowed choices; among END alone where nothing is allowed."""
+    if allowed is not None:
+        mask = allowed(chosen)
+        mask = torch.cat([mask[..., :1] | ~mask.any(-1, keepdim=True), mask[..., 1:]], -1)
+        logits = logits.masked_fill(~mask, -torch.inf)
+    return logits.log_softmax(-1)
 
 
 def _padded(choices: Int[Tensor, "b m"], max_steps: int) -> Int[Tensor, "b steps"]:

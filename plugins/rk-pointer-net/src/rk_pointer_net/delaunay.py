@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from rk.protocols import Batch, Outputs
 from rk.sampling import generator
+from rk_pointer_net.looks import TRIANGULATIONS
 from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end, sets_of
 from rk_pointer_net.reading import PointSet
 from rk_pointer_net.triangle_metrics import (
@@ -88,9 +89,9 @@ class Delaunay(PointTask):
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws answered and true triangulations: a map with labels for a single set, else a grid of up to 12."""
-        from rk_pointer_net.drawing import TRIANGULATION, draw  # matplotlib: only for who draws
+        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
 
-        return draw(sets_of(batch), self.answers(batch, outputs), TRIANGULATION, out)
+        return draw(sets_of(batch), self.answers(batch, outputs), TRIANGULATIONS, out)
 
 
 def _answer(points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:

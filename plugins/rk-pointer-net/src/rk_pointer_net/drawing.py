@@ -1,12 +1,13 @@
 """Answers and true ones as outlines of points, drawn with matplotlib's object API: no pyplot, so no global state."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,43 +18,26 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
+from rk_pointer_net.looks import Look
 from rk_pointer_net.point_task import image_path
 from rk_pointer_net.reading import PointSet
 
 INK, QUIET, GOOD, BAD = "#1f2933", "#7b8794", "#0b7a75", "#c2410c"
-TRUE = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
+TRUTH = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
 MOST_SETS = 12
 MOST_LABELS = 60
-"""With more points than this, only those that the answer points at are named."""
+"""With more points than this, only those that matter are named."""
 
 
-class Subject(NamedTuple):
-    """How one task's answers are drawn and spoken of."""
-
-    title: str
-    """What a picture of one set shows."""
-    exact: str
-    """What an answer is when it is right: "3 of 4 answers are ...", this."""
-    right: str
-    wrong: str
-    true: str
-    """What the legend calls an outline that is right, one that is wrong and a true one."""
-    outlines: Callable[[dict[str, Any]], list[tuple[list[int], bool]]]
-    """The closed outlines of an answer as point numbers, and whether each is right."""
-    true_outlines: Callable[[dict[str, Any]], list[list[int]]]
-    verdict: Callable[[dict[str, Any]], str]
-    """How right an answer is, in a few words."""
-
-
-def draw(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], subject: Subject, out: Path) -> list[Path]:
+def draw(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], look: Look, out: Path) -> list[Path]:
     """Draws a map with labels for a single set, else a grid of up to 12, into a file beginning with `out`."""
-    figure = draw_map(sets[0], answers[0], subject) if len(sets) == 1 else draw_grid(sets, answers, subject)
+    figure = draw_map(sets[0], answers[0], look) if len(sets) == 1 else draw_grid(sets, answers, look)
     out = image_path(out)
     figure.savefig(out, dpi=160)
     return [out]
 
 
-def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], subject: Subject) -> Figure:
+def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], look: Look) -> Figure:
     """Draws up to 12 sets, four in a row."""
     shown = list(zip(sets, answers, strict=True))[:MOST_SETS]
     columns = min(4, len(shown))
@@ -61,34 +45,33 @@ def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], subje
     figure = _figure(2.4 * columns + 0.4, 2.6 * rows + 1.0)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, (points, answer) in zip(panels, shown, strict=False):
-        _draw(panel, points, answer, subject, dot=4)
-        panel.set_title(subject.verdict(answer), fontsize=9, color=GOOD if answer["exact"] else BAD, pad=4)
+        _draw(panel, points, answer, look, dot=4)
+        panel.set_title(look.verdict(answer), fontsize=9, color=GOOD if look.is_right(answer) else BAD, pad=4)
         panel.set_xticks([])
         panel.set_yticks([])
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    exact = sum(answer["exact"] for answer in answers)
-    title = f"{exact} of {len(answers)} answers are {subject.exact}"
+    title = f"{sum(map(look.is_right, answers))} of {len(answers)} answers are {look.truth_name}"
     if len(shown) < len(answers):
         title += f"; the first {len(shown)}"
-    _frame(figure, title, answers[:MOST_SETS], subject)
+    _frame(figure, title, answers[:MOST_SETS], look)
     return figure
 
 
-def draw_map(points: PointSet, answer: dict[str, Any], subject: Subject) -> Figure:
+def draw_map(points: PointSet, answer: dict[str, Any], look: Look) -> Figure:
     """Draws one set, with its labels and axes."""
     wide, high = (points.coordinates.amax(0) - points.coordinates.amin(0)).tolist()
     longest = max(wide, high) or 1.0
     figure = _figure(10 * max(wide / longest, 0.35) + 0.6, 10 * max(high / longest, 0.35) + 1.2)
     panel = figure.subplots()
-    _draw(panel, points, answer, subject, dot=5)
+    _draw(panel, points, answer, look, dot=5)
     panel.set_xlabel(points.axes[0], color=QUIET, fontsize=9)
     panel.set_ylabel(points.axes[1], color=QUIET, fontsize=9)
     panel.tick_params(colors=QUIET, labelsize=8, length=3)
     n = len(points.coordinates)
-    _frame(figure, f"{subject.title} of {n} points: {subject.verdict(answer)}", [answer], subject)
+    _frame(figure, f"{look.task} of {n} points: {look.verdict(answer)}", [answer], look)
     if points.labels:
-        _write_labels(figure, panel, points, answer, subject)
+        _write_labels(figure, panel, points, answer, look)
     return figure
 
 
@@ -98,13 +81,17 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], subject: Subject) -> None:
+def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], look: Look) -> None:
     """Adds the title and a legend of what there is to see, and gives the panels what room is left."""
-    rights = {right for answer in answers for _, right in subject.outlines(answer)}
-    kinds = [(GOOD, subject.right, True), (BAD, subject.wrong, False)]
+    rights = {right for answer in answers for _, right in look.answered(answer)}
+    right, wrong, truth = look.kinds
     entries = [
-        *(Patch(facecolor=c, alpha=0.25, edgecolor=c, label=text) for c, text, right in kinds if right in rights),
-        Line2D([], [], **TRUE, label=subject.true),
+        *(
+            _sample(c, text, look)
+            for c, text, is_right in ((GOOD, right, True), (BAD, wrong, False))
+            if is_right in rights
+        ),
+        Line2D([], [], **TRUTH, label=truth),
     ]
     figure.suptitle(title, fontsize=11.5, color=INK)
     figure.legend(handles=entries, loc="lower center", ncols=len(entries), frameon=False, fontsize=8.5, labelcolor=INK)
@@ -112,18 +99,26 @@ def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], subjec
     figure.tight_layout(rect=(0, 0.35 / height, 1, 1 - 0.1 / height), pad=0.7)
 
 
-def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], subject: Subject, dot: float) -> None:
-    """Draws the points, the true outlines dashed, and those of the answer filled, their corners ringed."""
+def _sample(colour: str, text: str, look: Look) -> Artist:
+    if look.is_area:
+        return Patch(facecolor=colour, alpha=0.25, edgecolor=colour, label=text)
+    return Line2D([], [], color=colour, linewidth=1.8, label=text)
+
+
+def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], look: Look, dot: float) -> None:
+    """Draws the points, the truth dashed, and the answer, filled if it is an area, with rings where it matters."""
     xy = points.coordinates
-    ring = {"markersize": dot + 3, "markeredgewidth": 1.5}
-    for outline, right in sorted(subject.outlines(answer), key=lambda part: part[1]):  # what is right is on top
+    important = look.important(answer)
+    for outline, right in sorted(look.answered(answer), key=lambda part: part[1]):  # what is right is on top
         colour = GOOD if right else BAD
         x, y = xy[[j - 1 for j in outline]].T
-        panel.fill(x, y, facecolor=colour, alpha=0.16, zorder=1)
+        if look.is_area:
+            panel.fill(x, y, facecolor=colour, alpha=0.16, zorder=1)
         panel.plot([*x, x[0]], [*y, y[0]], color=colour, linewidth=1.8, solid_joinstyle="round", zorder=3)
-        panel.plot(x, y, "o", color="white", markeredgecolor=colour, **ring, zorder=4)
-    edges = [xy[[a - 1, b - 1]].numpy() for a, b in _edges(subject.true_outlines(answer))]
-    panel.add_collection(LineCollection(edges, **TRUE, zorder=3.5))
+        x, y = xy[[j - 1 for j in outline if j in important]].T
+        panel.plot(x, y, "o", color="white", markeredgecolor=colour, markersize=dot + 3, markeredgewidth=1.5, zorder=4)
+    edges = [xy[[a - 1, b - 1]].numpy() for a, b in _edges(look.truth(answer))]
+    panel.add_collection(LineCollection(edges, **TRUTH, zorder=3.5))
     panel.plot(xy[:, 0], xy[:, 1], "o", color=INK, markersize=dot, markeredgewidth=0, zorder=5)
     panel.set_aspect("equal", adjustable="box" if len(points.labels or ()) else "datalim")
     panel.margins(0.08)
@@ -144,22 +139,22 @@ SPOTS = [
 """Where a label may be: its offset from the point, and which of its sides is there."""
 
 
-def _write_labels(figure: Figure, panel: Axes, points: PointSet, answer: dict[str, Any], subject: Subject) -> None:
+def _write_labels(figure: Figure, panel: Axes, points: PointSet, answer: dict[str, Any], look: Look) -> None:
     """Writes each label at the spot inside where it covers least of the points, the outlines and earlier labels."""
     figure.canvas.draw()  # from here on, coordinates have a place on the page
     renderer = figure.canvas.get_renderer()
     frame = panel.get_window_extent(renderer).extents
     places = panel.transData.transform(points.coordinates.numpy())
     taken = [_boxes(places, 7)]
-    outlines = [*(outline for outline, _ in subject.outlines(answer)), *subject.true_outlines(answer)]
+    outlines = [*(outline for outline, _ in look.answered(answer)), *look.truth(answer)]
     for edge in _edges(outlines):
         start, end = places[[j - 1 for j in edge]]
         taken.append(_boxes(np.linspace(start, end, max(2, int(np.hypot(*(end - start)) / 8))), 4))
-    outlined = {j for outline in outlines for j in outline}
-    for j in sorted(range(1, len(places) + 1), key=lambda j: j not in outlined):  # who matters most chooses first
-        if len(places) > MOST_LABELS and j not in outlined:
+    important = look.important(answer)
+    for j in sorted(range(1, len(places) + 1), key=lambda j: j not in important):  # who matters most chooses first
+        if len(places) > MOST_LABELS and j not in important:
             break
-        style = {"color": INK, "fontweight": "bold"} if j in outlined else {"color": QUIET}
+        style = {"color": INK, "fontweight": "bold"} if j in important else {"color": QUIET}
         halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
         label = panel.annotate(
             points.labels[j - 1], points.coordinates[j - 1].tolist(), xytext=(0, 0), textcoords="offset points",
@@ -186,47 +181,3 @@ def _overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Returns the area that a box shares with each of the others."""
     sides = np.minimum(box[:, 2:], others[:, 2:]) - np.maximum(box[:, :2], others[:, :2])
     return sides.clip(min=0).prod(axis=1)
-
-
-def _hull_verdict(answer: dict[str, Any]) -> str:
-    if answer["exact"]:
-        return "exact"
-    if answer["valid"]:
-        return f"{answer['area_share']:.1%} of the area"
-    if not answer["ended"]:
-        return "never ends"
-    if len(answer["hull"]) < 3:
-        return "no polygon"
-    return "a point twice" if len(set(answer["hull"])) < len(answer["hull"]) else "crosses itself"
-
-
-def _triangulation_verdict(answer: dict[str, Any]) -> str:
-    if answer["exact"]:
-        return "exact"
-    if answer["coverage"] is None:
-        return "there is none"
-    share = f"{answer['coverage']:.0%} of the triangles"
-    return share if answer["ended"] else f"{share}, never ends"
-
-
-HULL = Subject(
-    title="Convex hull",
-    exact="the convex hull",
-    right="answer: the hull",
-    wrong="answer: not the hull",
-    true="true hull",
-    outlines=lambda answer: [(answer["hull"], answer["exact"])] if answer["hull"] else [],
-    true_outlines=lambda answer: [answer["true_hull"]],
-    verdict=_hull_verdict,
-)
-
-TRIANGULATION = Subject(
-    title="Delaunay triangulation",
-    exact="the triangulation",
-    right="answer: a true triangle",
-    wrong="answer: another triangle",
-    true="true triangulation",
-    outlines=lambda answer: [(t, sorted(t) in answer["true_triangles"]) for t in answer["triangles"]],
-    true_outlines=lambda answer: answer["true_triangles"],
-    verdict=_triangulation_verdict,
-)

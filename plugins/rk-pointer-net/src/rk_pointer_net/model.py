@@ -5,6 +5,7 @@ Written from the paper; the key of END, which it leaves open, is learned, as in 
 
 # b batch, n points, m steps, k beams, w input width, h hidden, c choices = END and n points
 
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from rk import UserError
 from rk.protocols import Decode
 from rk_pointer_net.attention import AdditivePointer, DotPointer
+from rk_pointer_net.constraints import CONSTRAINTS
 from rk_pointer_net.decode import State, beam, greedy
 from rk_pointer_net.decoders import AttentionDecoder, PointerDecoder, Seq2SeqDecoder
 
@@ -62,7 +64,10 @@ class PointerNet(nn.Module):
         embedding_size: Width of a learned linear embedding of the points; null feeds raw coordinates as the paper does.
         init_range: All weights start uniform in +-init_range; null leaves torch's defaults.
         beam_size: Beginnings that are kept while decoding; 1 is greedy.
-        max_answer: Most steps of an answer, END included; null allows every point once.
+        constraint: What an answer is held to while decoding: `tour` (every point once, from point 1), `hull` (a convex
+            polygon, counter-clockwise), `triangulation` (different triples of ascending numbers) or `none`.
+        max_answer: Most steps of an answer, END included; null allows what the constraint does, and every point once
+            without one.
         chunk_elements: Largest tensor of the additive attention, in elements; bounds memory, not what is computed.
     """
 
@@ -77,6 +82,7 @@ class PointerNet(nn.Module):
         embedding_size: Annotated[int, Ge(1)] | None = None,
         init_range: Annotated[float, Gt(0)] | None = 0.08,
         beam_size: Decode[Annotated[int, Ge(1)]] = 1,
+        constraint: Decode[Literal["none", "tour", "hull", "triangulation"]] = "none",
         max_answer: Decode[Annotated[int, Ge(1)] | None] = None,
         chunk_elements: Annotated[int, Ge(1)] = 2**21,
     ) -> None:
@@ -84,6 +90,7 @@ class PointerNet(nn.Module):
         self.mode = mode
         self.max_points = max_points
         self.beam_size = beam_size
+        self.constraint = constraint
         self.max_answer = max_answer
 
         width = embedding_size or input_size
@@ -139,13 +146,15 @@ class PointerNet(nn.Module):
 
         def step(previous: Int[Tensor, "b k"], state: State) -> tuple[Float[Tensor, "b k c"], State]:
             logits, state = self.decoder.step(_look_up(read.table, previous), state, read.memory)
-            return _among(logits, points.shape[1], read.exists).log_softmax(-1), state
+            return _among(logits, points.shape[1], read.exists), state
 
-        max_steps = self.max_answer or points.shape[1] + 1
+        rule, longest = CONSTRAINTS[self.constraint]
+        allowed = None if rule is None else partial(rule, points, read.exists)
+        max_steps = self.max_answer or longest(points.shape[1])
         if self.beam_size == 1:
-            pointers, log_probs = greedy(step, read.state, max_steps)
+            pointers, log_probs = greedy(step, read.state, max_steps, allowed=allowed)
         else:
-            pointers, log_probs = beam(step, read.state, max_steps, self.beam_size)
+            pointers, log_probs = beam(step, read.state, max_steps, self.beam_size, allowed=allowed)
         return {"pointers": pointers, "log_probs": log_probs}
 
     def _read(self, points: Float[Tensor, "b n size"], lengths: Int[Tensor, "b"] | None) -> Reading:
