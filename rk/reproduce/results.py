@@ -43,9 +43,9 @@ class Measured:
     """What one recipe reached, with one or several seeds.
 
     Args:
-        values: The entry in ``results.json``: ``digest`` and ``settings`` of the recipe, ``seeds``, ``metrics`` (name ->
-            one value per seed, null for none), ``higher_is_better``, ``steps``, ``parameters``, ``seconds``, ``device``,
-            ``cores``, ``versions``, ``date``.
+        values: The entry in ``results.json``: ``digest`` and ``settings`` of the recipe, ``seeds``, ``metrics`` (name
+            -> one value per seed, null for none), ``higher_is_better``, ``steps``, ``parameters``, ``seconds``,
+            ``device``, ``cores``, ``versions``, ``date``.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
