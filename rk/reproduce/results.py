@@ -23,12 +23,17 @@ _SAYS_NOTHING = ("rk", "about", "paper", "expect")
 """Keys of a recipe that do not change what it trains."""
 
 
+def trained(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a recipe's plain values that decides what it trains: all but claims and words."""
+    return {k: v for k, v in values.items() if k not in _SAYS_NOTHING}
+
+
 def settings(recipe: Recipe) -> dict[str, Any]:
     """Returns all that decides what the recipe trains, as dotted keys: components with their defaults, and ``fit``.
 
     Of ``fit``, what differs from the defaults: a key that a later host adds is then no change.
     """
-    values = {k: v for k, v in recipe.plain().items() if k not in _SAYS_NOTHING}
+    values = trained(recipe.plain())
     values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
     return flatten(values)
 
@@ -56,11 +61,11 @@ class Measured:
         """Returns the entry of `recipe` from the ``run.json`` of one run per seed."""
         last = runs[-1]
         names = dict.fromkeys(name for run in runs for name in run["metrics"])
-        trained = settings(recipe)
+        found = settings(recipe)
         return cls(
             {
-                "digest": digest(trained),
-                "settings": trained,
+                "digest": digest(found),
+                "settings": found,
                 "seeds": seeds,
                 "metrics": {name: [_rounded(run["metrics"].get(name)) for run in runs] for name in names},
                 "higher_is_better": last["higher_is_better"],

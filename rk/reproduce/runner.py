@@ -12,8 +12,9 @@ from rk.errors import ExitCode
 from rk.fit.loop import Outcome, train
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
+from rk.recipe.stored import stored_values
 from rk.reproduce.plan import checked
-from rk.reproduce.results import Measured
+from rk.reproduce.results import Measured, trained
 from rk.runs import RunFolder
 
 
@@ -69,12 +70,12 @@ class Runner:
 
     def _earlier(self, recipe: Recipe) -> RunFolder | None:
         """Returns the newest run of the same recipe, seed and versions that is finished or can go on."""
-        text, now = recipe.to_yaml(), versions(s.component.distribution for s in recipe.specs())
+        wanted, now = trained(recipe.plain()), versions(s.component.distribution for s in recipe.specs())
         for folder in reversed(list(RunFolder.all(self.root))):
             info = folder.info()
             if info.get("name") != recipe.name or info.get("versions") != now or not folder.recipe.is_file():
                 continue
             known = info.get("status") == "done" or (info.get("status") == "interrupted" and folder.checkpoint_steps())
-            if known and folder.recipe.read_text(encoding="utf-8") == text:
+            if known and trained(stored_values(folder)) == wanted:
                 return folder
         return None

@@ -74,6 +74,7 @@ def test_a_run_of_another_recipe_is_not_reused(recipes, catalog):
     runner = Runner(catalog, Path("runs"), 1, True, lambda text: None)
     runner.measure(item.file)
     assert runner._earlier(checked(item.file, (), catalog)) is not None
+    assert runner._earlier(checked(item.file, ("expect=[]",), catalog)) is not None, "claims are not trained"
     assert runner._earlier(checked(item.file, ("fit.max_steps=61",), catalog)) is None
     assert runner._earlier(checked(item.file, ("fit.seed=9",), catalog)) is None
 
