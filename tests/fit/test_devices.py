@@ -22,6 +22,7 @@ from rk.fit.loaded import LoadedRun
 from rk.fit.loop import Loop
 from rk.recipe.find import packaged
 from rk.recipe.sections import Fit
+from rk.reproduce.plan import checked
 from rk.runs import RunFolder
 
 TASK = '''
@@ -126,13 +127,17 @@ def test_two_processes_reach_the_weights_of_one_with_twice_the_micro_batches(sev
 def test_every_installed_recipe_learns_the_same_in_two_processes(several, tmp_path):
     catalog = Catalog()
     short = ("fit.max_steps=3", "fit.threads=1", "fit.workers=0", "fit.monitor=null", "expect=[]")
-    files = [str(file.path) for file in packaged(catalog.plugins) if "paper" not in file.name]
-    found_by_two = run_processes(
-        Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, [(f, short) for f in files]
-    )
-    alone = several.many(Fit(), catalog, tmp_path, [(f, (*short, "fit.accumulate=2")) for f in files])
-    for name, found, expected in zip(files, found_by_two, alone, strict=True):
-        assert far(found, expected) < 1e-4, name
+    # Adam's first steps have the size of the rate, whatever is left of a gradient: it would show rounding at full size
+    plainly = "trainer={name: backprop, optimizer: {name: sgd, lr: 0.1}}"
+    jobs = []
+    for file in packaged(catalog.plugins):
+        if not file.name.endswith("-paper"):
+            by_gradient = checked(file, (), catalog).trainer.component.qualified == "rk/backprop"
+            jobs.append((str(file.path), (*short, plainly) if by_gradient else short))
+    found_by_two = run_processes(Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, jobs)
+    alone = several.many(Fit(), catalog, tmp_path, [(f, (*overrides, "fit.accumulate=2")) for f, overrides in jobs])
+    for (name, _), found, expected in zip(jobs, found_by_two, alone, strict=True):
+        assert far(found, expected) < 1e-5, name
 
 
 def test_fabric_on_one_device_is_bit_equal_to_the_plain_runtime(several, ragged, tmp_path, monkeypatch):
