@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -48,7 +49,8 @@ def write_atomic(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise RunFailed(f"cannot write {path}: {error.strerror}") from None
 
 
@@ -67,7 +69,7 @@ class RunFolder:
         """Removes the whole run."""
         import shutil
 
-        shutil.rmtree(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     # -- files -----------------------------------------------------------------------------------------------------
 

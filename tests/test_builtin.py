@@ -122,3 +122,12 @@ def test_the_mlp_is_its_blocks_and_its_head():
     for block in model.blocks:
         hidden = block(hidden)
     torch.testing.assert_close(model(inputs=inputs)["logits"], model.head(hidden))
+
+
+def test_ink_on_transparent_paper_is_read_as_ink(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    picture = image.new("RGBA", (16, 16), (0, 0, 0, 0))
+    picture.paste((0, 0, 0, 255), (6, 2, 10, 14))
+    picture.save(tmp_path / "one.png")
+    read = Digits(seed=0).read(tmp_path / "one.png")["inputs"][0]
+    assert read[4, 3] == 1.0 and read[4, 0] == 0.0

@@ -137,6 +137,11 @@ def test_a_hub_folder_is_a_run(rk, trained, folder):
     assert found == json.loads(rk("eval", "last", "--split", "test", "--json"))["metrics"]
 
 
+def test_an_export_never_writes_over_its_run(rk, trained, folder):
+    (run,) = folder.glob("runs/digits/*")
+    assert "is the run itself" in rk("export", run, "--to", "safetensors", "-o", run, code=2)
+
+
 def test_compare_prints_changed_settings_and_draws_curves(rk, trained, folder):
     rk("train", "digits.yaml", "model.hidden_sizes=[8]", "fit.max_steps=90", "--runs-dir", "narrow")
     runs = sorted(map(str, [*folder.glob("narrow/*/*"), *folder.glob("runs/digits/*")]))

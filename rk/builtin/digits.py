@@ -105,7 +105,9 @@ def _read_picture(path: Path) -> torch.Tensor:
     import numpy
 
     try:
-        picture = Image.open(path).convert("L").resize((8, 8), Image.Resampling.BOX)
+        picture = Image.open(path).convert("RGBA")  # what is transparent is paper
+        paper = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(paper, picture).convert("L").resize((8, 8), Image.Resampling.BOX)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: {error}", "give a PNG or JPEG picture of one digit, or a CSV") from None
     values = torch.from_numpy(numpy.asarray(picture, dtype="float32").copy()) / 255

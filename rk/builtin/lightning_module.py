@@ -48,9 +48,10 @@ class LightningLearner(nn.Module):
         self.fields = fields
         self.batches = 0
         self.logged: dict[str, Tensor] = {}
+        self.measured: dict[str, Tensor] = {}
         # a module logs through its trainer, which it does not have here
         module.log = self._log
-        module.log_dict = lambda values, *_, **__: [self._log(name, value) for name, value in values.items()]
+        module.log_dict = self._log_dict
 
     def forward(self, batch: Batch) -> Share:
         """Returns the module's own loss, a mean over the rows of the batch, as their sum."""
@@ -59,11 +60,17 @@ class LightningLearner(nn.Module):
         result = step(given, self.batches)
         loss = result["loss"] if isinstance(result, Mapping) else result
         if loss is None and not self.training:  # a validation_step may only log
-            loss = self.logged.get("val_loss", torch.tensor(float("nan")))
+            loss = self.measured.get("val_loss", torch.tensor(float("nan")))
         if not isinstance(loss, Tensor):
             raise RunFailed(f"{type(self.module).__name__}.training_step returned {type(loss).__name__}, not a loss")
         rows = given[0].shape[0]
         return loss * rows, rows
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LightningLearner:
+        super()._apply(fn, recurse)
+        if (first := next(self.module.parameters(), None)) is not None:
+            self.module.to(first.device)  # so that its own `device` is told
+        return self
 
     def predict(self, batch: Batch) -> LightningAnswers:
         answer = _of(self.module, "predict_step", "forward")
@@ -74,7 +81,12 @@ class LightningLearner(nn.Module):
         return {"logits": result, "values": result}
 
     def _log(self, name: str, value: Any, *_: Any, **__: Any) -> None:
-        self.logged[name] = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+        logged = self.logged if self.training else self.measured
+        logged[name] = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+
+    def _log_dict(self, dictionary: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        for name, value in dictionary.items():
+            self._log(name, value)
 
     def taken(self) -> dict[str, Tensor]:
         """Returns what was logged since the last call."""

@@ -50,6 +50,8 @@ def compare(
         print_table(columns, rows)
     if output is not None:
         known = metric_names(runs)
+        if not known:
+            raise UserError("none of these runs has a curve: nothing was measured twice")
         for metric in metrics or known[:1]:
             if metric not in known:
                 raise UserError(f"no run has a curve of {metric!r}", suggest(metric, known, "there are"))

@@ -41,6 +41,8 @@ def export(run: str, overrides: tuple[str, ...], format_: str, output: Path | No
     mine = tuple(o for o in overrides if o.lstrip("~").startswith("exporter."))
     spec = read_component("exporter", format_, mine, catalog)
     out = output or folder.path / "export" / spec.component.name
+    if out.resolve() == folder.path.resolve():
+        raise UserError(f"{out} is the run itself", "choose another folder with -o")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

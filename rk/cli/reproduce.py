@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,19 +56,24 @@ def reproduce(
     root, catalog = runs_dir or default_root(), Catalog()
     items = plan(targets, catalog)
     quiet = as_json or markdown
-    code = ExitCode.OK if stored else _train(items, catalog, root, seeds, reuse, quiet)
+    code = ExitCode.OK
+    if not stored:
+        with contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
+            code = _train(items, catalog, root, seeds, reuse)
     if code != ExitCode.OK:
-        click.echo(f"stopped; go on with: rk reproduce {' '.join(targets)} --seeds {seeds} --reuse", err=True)
+        again = ["rk", "reproduce", *targets, "--seeds", str(seeds), "--reuse"]
+        again += [] if runs_dir is None else ["--runs-dir", str(runs_dir)]
+        click.echo(f"stopped; go on with: {shlex.join(again)}", err=True)
         return code
     files = [file for item in items for file in (item.file, *item.baselines.values())]
     return _print(items, read_all(files, root), catalog, as_json, markdown)
 
 
-def _train(items: list[Reproduction], catalog, root: Path, seeds: int, reuse: bool, quiet: bool) -> int:
+def _train(items: list[Reproduction], catalog, root: Path, seeds: int, reuse: bool) -> int:
     from rk.reproduce.results import add_results, results_path
     from rk.reproduce.runner import Runner, Stopped
 
-    runner = Runner(catalog, root, seeds, reuse, lambda text: click.echo(text, err=quiet))
+    runner = Runner(catalog, root, seeds, reuse, print)
     files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
     for name, file in files.items():
         try:

@@ -37,7 +37,7 @@ def runs(ctx: click.Context, recipe: str | None, status: str | None, as_json: bo
     for run, facts in found:
         shown = [f"{k} {number(v)}" for k, v in (facts.get("metrics") or {}).items() if k.startswith("test")]
         rows.append(
-            (run.label, facts.get("name", ""), facts.get("status", ""), facts.get("step", ""), "  ".join(shown[:3]))
+            (run.label, facts.get("name", ""), facts.get("status", ""), facts.get("step") or "", "  ".join(shown[:3]))
         )
     print_table(("run", "recipe", "status", "steps", "tests"), rows)
 

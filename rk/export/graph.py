@@ -12,6 +12,7 @@ import typing
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -159,7 +160,8 @@ def _example(run: LoadedRun, split: str | None) -> Example:
     batch = {k: v for k, v in run.data.batch(chosen, 0).items() if isinstance(v, Tensor)}
     axes = _axes(run.data, batch)
     fields = {
-        name: value[:TRACED_ROWS] if axes[name] and axes[name][0] == BATCH else value for name, value in batch.items()
+        name: value[torch.arange(TRACED_ROWS) % len(value)] if axes[name] and axes[name][0] == BATCH else value
+        for name, value in batch.items()
     }
     needed = _needed(run, fields)
     return Example({n: fields[n] for n in needed}, {n: axes[n] for n in needed})
@@ -252,11 +254,17 @@ class Agreement:
         return f"{'; '.join(parts)} (random batches of {', '.join(map(str, self.batches))})"
 
 
-def compare(run: LoadedRun, graph: Graph, other: Callable[[Fields], Fields]) -> Agreement:
+def compare(run: LoadedRun, graph: Graph, other: Callable[[Fields], Fields], file: Path) -> Agreement:
     """Compares another implementation with the learner on random inputs of several sizes.
 
+    Args:
+        run: Whose learner.
+        graph: What was traced.
+        other: Answers fields.
+        file: What `other` was read from.
+
     Raises:
-        RunFailed: When they differ by more than rounding.
+        RunFailed: When they differ by more than rounding; `file` is then deleted.
     """
     free = set(graph.dynamic)
     sizes = [1, TRACED_ROWS, 17] if BATCH in free else [TRACED_ROWS]
@@ -279,5 +287,6 @@ def compare(run: LoadedRun, graph: Graph, other: Callable[[Fields], Fields]) -> 
     wrong = [n for n, d in result.difference.items() if not d <= TOLERANCE * largest[n]]
     wrong += [n for n, share in result.equal.items() if share < 1 - TOLERANCE]
     if wrong:
+        file.unlink(missing_ok=True)
         raise RunFailed(f"the exported graph does not answer as the run does: {result.describe()}")
     return result

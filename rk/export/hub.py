@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from rk.errors import UserError
 from rk.fit.loaded import LoadedRun
 from rk.fit.weights import save_weights
 from rk.recipe.model import Spec
@@ -46,9 +45,8 @@ class Hub:
 
     def export(self, run: LoadedRun, out: Path) -> list[Path]:
         folder, summary = RunFolder(out), RunSummary(run.folder)
-        if out.resolve() == run.folder.path.resolve():
-            raise UserError(f"{out} is the run itself", "choose another folder with -o")
-        whole = all(name.startswith(MODEL) for name in run.learner.state_dict())
+        names = run.learner.state_dict().keys()
+        whole = bool(names) and hasattr(run.learner, "model") and all(name.startswith(MODEL) for name in names)
         notes = {"format": "pt", **({"prefix": MODEL} if whole else {})}
         save_weights(run.learner.model if whole else run.learner, folder.model, notes, share=False)
         config = _config(run, summary)
@@ -97,14 +95,15 @@ def _card(run: LoadedRun, summary: RunSummary, config: dict[str, Any], whole: bo
     environment = Environment(loader=PackageLoader("rk.export", "."), keep_trailing_newline=True)  # Markdown, not HTML
     versions = summary.info.get("versions") or {}
     info = summary.info
-    facts = [f"{info['step']:,} steps", f"{info['parameters']:,} parameters", duration(info.get("seconds"))]
+    counts = (("steps", summary.step), ("parameters", info.get("parameters")))
+    facts = [*(f"{n:,} {what}" for what, n in counts if n is not None), duration(summary.seconds)]
     reason = _why_not_plain(run, whole)
     return environment.get_template("card.md.j2").render(
         front=yaml.safe_dump(_front(run, summary), sort_keys=False, allow_unicode=True),
         name=summary.name,
         about=_about(run),
         paper=run.recipe.paper,
-        facts=", ".join(facts),
+        facts=", ".join(filter(None, facts)),
         judged=judge(summary.metrics, summary.expect),
         figures=figures,
         requirements=[_pin(n, versions) for n in sorted(_distributions(run))],

@@ -60,7 +60,7 @@ class ONNX:
         program.save(str(path))
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         print(graph.describe())
-        print(compare(run, graph, lambda fields: _run(session, graph, fields)).describe())
+        print(compare(run, graph, lambda fields: _run(session, graph, fields), path).describe())
         return [path, *sorted(out.glob("model.onnx.data"))]
 
 

@@ -35,5 +35,5 @@ class TorchExport:
         write_synced(path, buffer.getvalue())
         module = torch.export.load(path).module()
         print(graph.describe())
-        print(compare(run, graph, lambda fields: module(fields)).describe())
+        print(compare(run, graph, lambda fields: module(fields), path).describe())
         return [path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, di
             passed_over.append(error.message)
             continue
         if passed_over:
-            print(f"warning: {'; '.join(passed_over)}; going on from step {step}")
+            print(f"warning: {'; '.join(passed_over)}; going on from step {step}", file=sys.stderr)
         return step, state
     reason = f": {'; '.join(passed_over)}" if passed_over else ""
     raise RunFailed(f"{folder.label} has no checkpoint to go on from{reason}", "train again from its recipe.yaml")

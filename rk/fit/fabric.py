@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from rk.errors import RunFailed, UserError
-from rk.fit.runtime import LOSS, Runtime
+from rk.fit.runtime import LOSS, Runtime, choose_device
 from rk.protocols import Objective
 from rk.recipe.sections import Fit
 
@@ -89,11 +89,11 @@ class FabricRuntime(Runtime):
         return int(largest)
 
     def mean_of(self, numbers: dict[str, float]) -> dict[str, float]:
-        if self._control is None or not numbers:
-            return numbers
-        values = torch.tensor([*numbers.values()], dtype=torch.float64)
-        dist.all_reduce(values, group=self._control)
-        return dict(zip(numbers, (values / self.world).tolist(), strict=True))
+        found: dict[str, list[float]] = {}
+        for one in self.collect(numbers):  # a callback may log in one process alone
+            for name, value in one.items():
+                found.setdefault(name, []).append(value)
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
     def collect(self, value: Any) -> list[Any]:
         if self._control is None:
@@ -105,6 +105,11 @@ class FabricRuntime(Runtime):
     def barrier(self) -> None:
         if self._control is not None:
             dist.barrier(group=self._control)
+
+    def share_buffers(self, learner: nn.Module) -> None:
+        if self.world > 1:
+            for buffer in learner.buffers():
+                dist.broadcast(buffer, 0)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         return self.fabric.autocast()
@@ -192,7 +197,7 @@ def _fabric(fit: Fit) -> Any:
     several = dist.is_initialized()
     with _quiet():
         fabric = Fabric(
-            accelerator={"auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(fit.accelerator, fit.accelerator),
+            accelerator=choose_device(fit.accelerator).type,
             devices=fit.devices if several else 1,
             num_nodes=fit.nodes if several else 1,
             strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",

@@ -21,16 +21,20 @@ import torch.distributed as dist
 
 from rk.catalog import Catalog
 from rk.errors import ExitCode, RkError, RunFailed, UserError
+from rk.fit.runtime import choose_device
 from rk.plugins import BUILTIN, Offer, Plugins
 from rk.recipe.model import Recipe
 from rk.recipe.sections import Fit
 
 T = TypeVar("T")
 
+GRACE_SECONDS = 10
+"""How long the others may take to end when one process has failed; then they are killed."""
+
 
 def device_count(fit: Fit) -> int:
     """Returns the processes of one node. Raises `UserError` when there are not so many GPUs."""
-    gpus = torch.cuda.device_count() if fit.accelerator != "cpu" else 0
+    gpus = torch.cuda.device_count() if choose_device(fit.accelerator).type == "cuda" else 0
     if fit.devices == "auto":
         return max(1, gpus)
     if gpus and fit.devices > gpus:
@@ -84,19 +88,23 @@ def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Pa
         start_method="spawn",
     )
     said: list[tuple[str, Any]] = []  # read while they run: a long answer does not fit into a pipe
-    with _Forwarding(context.pids()):
+    with _Forwarding(context.pids()) as forwarding:
         try:
-            while not context.join(timeout=0.2):
+            while not context.join(timeout=0.2, grace_period=GRACE_SECONDS):
                 _listen(answers, said)
         except mp.ProcessExitedException as error:
             _listen(answers, said)
-            if not said:
+            if not said and not forwarding.caught:
                 code = error.signal_name or f"exit code {error.exit_code}"
                 raise RunFailed(f"process {error.error_index} of {count} ended without a word: {code}") from None
     _listen(answers, said)
+    if not said:
+        raise KeyboardInterrupt
     kind, value = said[0]
     if kind == "error":
         message, hint, code = value
+        if code == ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt
         raise (UserError if code == ExitCode.USER_ERROR else RunFailed)(message, hint)
     return value
 
@@ -117,6 +125,9 @@ def _process(rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any,
     except RkError as error:
         answers.put(("error", (error.message, error.hint, int(error.exit_code))))
         sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        answers.put(("error", ("interrupted", None, int(ExitCode.INTERRUPTED))))
+        sys.exit(int(ExitCode.INTERRUPTED))
     except BaseException as error:
         text = f"{type(error).__name__}: {' '.join(str(error).split())}"
         frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -136,21 +147,24 @@ def _free_port() -> int:
 
 
 class _Forwarding:
-    """Hands SIGINT and SIGTERM on to the processes."""
+    """Hands SIGINT and SIGTERM on to the processes; a second one ends them at once, whatever they wait for."""
 
     def __init__(self, pids: list[int]) -> None:
         self.pids = pids
+        self.caught = 0
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Forwarding:
         self.before = {n: signal.signal(n, self._hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
     def _hand_on(self, number: int, frame: object) -> None:
+        self.caught += 1
         for pid in self.pids:
             try:
-                os.kill(pid, number)
+                os.kill(pid, number if self.caught == 1 else signal.SIGKILL)
             except ProcessLookupError:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,13 @@ class LoadedRun:
             except RunFailed as error:
                 if not folder.checkpoint_steps():
                     raise
-                print(f"warning: {error.message}; taking a checkpoint")
+                print(f"warning: {error.message}; taking a checkpoint", file=sys.stderr)
         if (best := folder.best_step()) is not None:
             try:
                 read_checkpoint(folder, best, learner)
                 return None
             except RunFailed as error:
-                print(f"warning: {error.message}; taking the last checkpoint")
+                print(f"warning: {error.message}; taking the last checkpoint", file=sys.stderr)
         read_last_checkpoint(folder, learner)
         return None
 

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import inspect
 import math
+import os
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -76,8 +77,8 @@ def train(
         if recipe.fit.devices > 1:
             try:
                 found = run_processes(recipe.fit, _one_of_several, catalog, folder.path, resume, extend)
-            except RkError as error:
-                return _failed(folder, error, begun=resume or folder.read().get("status") != "starting")
+            except (RkError, KeyboardInterrupt) as error:
+                return _failed(folder, error, begun=resume or folder.info().get("status") != "starting")
             return Outcome(folder, found.metrics, found.exit_code, found.steps)
     loop = Loop(recipe, catalog, folder)
     try:
@@ -100,8 +101,10 @@ def _one_of_several(fit: Fit, catalog: Catalog, path: Path, resume: bool, extend
 
 def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
     """Notes in the run how it ended and raises `error` again; of a run that never began, nothing stays."""
+    watched = torch.distributed.is_initialized() and "TORCHELASTIC_RUN_ID" not in os.environ
     if isinstance(error, UserError) and not begun:
-        folder.discard()
+        if not watched:  # else the process that started this one sees to it
+            folder.discard()
         raise error
     _note_failure(folder, error)
     raise error
@@ -114,7 +117,8 @@ def _note_failure(folder: RunFolder, error: BaseException) -> None:
             folder.update(status="interrupted")
         else:
             folder.update(status="failed", error=f"{type(error).__name__}: {error}")
-        if isinstance(error, Exception) and not isinstance(error, RkError):  # a bug, of a plugin or of rk
+        bug = isinstance(error, Exception) and not isinstance(error, RkError)  # of a plugin or of rk
+        if bug and not folder.traceback.exists():  # of several processes, the others fail because the first one did
             folder.traceback.write_text(traceback.format_exc(), encoding="utf-8")
 
 
@@ -202,7 +206,7 @@ class Loop:
             "folder": self.folder.path,
         }
         if torch.distributed.is_initialized() or self.fit.precision != "32-true":
-            if self.fit.strategy == "fsdp":
+            if self.fit.strategy == "fsdp" and torch.distributed.is_initialized():
                 from rk.fit.sharded import ShardedRuntime
 
                 return ShardedRuntime(self.fit, **settings)
@@ -239,8 +243,13 @@ class Loop:
     def _announce(self) -> None:
         parameters = sum(p.numel() for p in self.parts.learner.parameters())
         distributions = {s.component.distribution for s in self.recipe.specs()}
+        if self.runtime.is_main:
+            self.folder.traceback.unlink(missing_ok=True)  # of an earlier try
         self.folder.update(
             status="running",
+            error=None,
+            metrics=None,
+            step=None,
             facts={k: v for k, v in self.parts.facts.items() if k != "seed"},
             parameters=parameters,
             higher_is_better={"loss": False, **{name: higher_is_better(m) for name, m in self.metrics.items()}},
@@ -327,9 +336,11 @@ class Loop:
             return
         self.validated_at = self.step
         found: dict[str, float] = {}
+        self.runtime.share_buffers(self.parts.learner)
         for split in self.splits:
             if split.startswith("val"):
                 found |= self._evaluate(split, self.fit.validate_batches)
+        found = self.runtime.collect(found)[0]  # what is decided by them is decided alike in all processes
         if not found:
             return
         self.context.metrics = found
@@ -373,6 +384,7 @@ class Loop:
                 f"a weight is not finite at step {self.step}", "a lower learning rate or fit.gradient_clip often helps"
             )
         self.runtime.check_equal(self.parts.learner)
+        self.runtime.share_buffers(self.parts.learner)
         weights, state = self.runtime.weights(self.parts.learner), self._state()
         self.checkpoint_at = (self.step, self.finished)
         self.context.step = self.step
@@ -399,6 +411,11 @@ class Loop:
 
     def _restore(self) -> None:
         self.step, state = read_last_checkpoint(self.folder, self.parts.learner)
+        if len(state["rng"]) != self.runtime.world:
+            raise UserError(
+                f"{self.folder.label} was trained by {len(state['rng'])} processes, not by {self.runtime.world}",
+                "go on with as many",
+            )
         self.micro_batches = state["micro_batches"] // self.runtime.world
         self.finished = state["finished"]
         self.best_step, self.best_value = state["best"]

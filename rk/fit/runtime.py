@@ -156,7 +156,7 @@ class Runtime:
         return number
 
     def mean_of(self, numbers: dict[str, float]) -> dict[str, float]:
-        """Returns the means over all processes."""
+        """Returns the mean of each number over the processes that have it."""
         return numbers
 
     def collect(self, value: Any) -> list[Any]:
@@ -165,6 +165,9 @@ class Runtime:
 
     def barrier(self) -> None:
         """Waits for all processes."""
+
+    def share_buffers(self, learner: nn.Module) -> None:
+        """Gives all processes the buffers (running statistics) of the first one."""
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Returns the context of the precision in which answers are computed."""

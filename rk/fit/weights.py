@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -39,8 +40,8 @@ def save_weights(
         if share and tensor.numel() and identity in seen:
             aliases[name] = seen[identity]
         else:
+            tensors[name] = _own_memory(tensor).clone() if identity in seen else _own_memory(tensor)
             seen[identity] = name
-            tensors[name] = _own_memory(tensor)
     notes = {**(metadata or {}), **({"aliases": json.dumps(aliases)} if aliases else {})}
     write_synced(path, save(tensors, metadata=notes or None))
 
@@ -112,5 +113,6 @@ def write_synced(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise RunFailed(f"cannot write {path}: {error.strerror}") from None

@@ -53,7 +53,7 @@ class RunSummary:
     @property
     def step(self) -> int | None:
         """Steps that were done; of a run without an end, those that it wrote down."""
-        if "step" in self.info:
+        if self.info.get("step") is not None:
             return self.info["step"]
         return max((values[-1][0] for values in self.series.values()), default=None)
 

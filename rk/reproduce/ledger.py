@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from rk.recipe.sections import Expect
@@ -97,18 +98,20 @@ def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured],
     value = own.mean(claim.metric)
     met = [claim.met(value)]
     if claim.times_baseline is not None and name is not None:
-        other = results[name].mean(claim.metric)
-        met.append(_beats(value, other, claim.times_baseline, own.higher_is_better(claim.metric)))
+        others = results[name].values["metrics"].get(claim.metric)
+        met.append(
+            others is not None and _beats(value, others, claim.times_baseline, own.higher_is_better(claim.metric))
+        )
     known = [m for m in met if m is not None]
     return "" if not known else REACHED if all(known) else NOT_REACHED
 
 
-def _beats(value: float | None, other: float | None, times: float, more: bool) -> bool:
-    """Whether `value` is so many times the other, or, where less is better, at most so many times."""
-    if value is None:
-        return False
-    if other is None:  # the baseline gave no number at all
-        return True
+def _beats(value: float | None, others: list[float | None], times: float, more: bool) -> bool:
+    """Whether `value` is so many times the others' mean, or, where less is better, at most so many times."""
+    numbers = [other for other in others if other is not None]
+    if value is None or not numbers:  # a baseline that gave no number at all is beaten by any
+        return value is not None
+    other = fmean(numbers)
     return value >= times * other if more else value <= times * other
 
 

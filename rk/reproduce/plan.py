@@ -58,7 +58,15 @@ def plan(targets: tuple[str, ...], catalog: Catalog) -> list[Reproduction]:
         files |= {str(file.path.resolve()): file for file in claiming}
     if not files:
         raise UserError(f"{', '.join(targets)}: nothing is claimed", "a recipe's claims are under its key expect")
-    return [_reproduction(file, catalog) for file in files.values()]
+    items = [_reproduction(file, catalog) for file in files.values()]
+    known: dict[str, str] = {}
+    for file in (file for item in items for file in (item.file, *item.baselines.values())):
+        if known.setdefault(file.name, str(file.path.resolve())) != str(file.path.resolve()):
+            raise UserError(
+                f"two recipes are called {file.name}: {known[file.name]} and {file.path.resolve()}",
+                "reproduce them one after the other, or rename one",
+            )
+    return items
 
 
 def _files(target: str, plugins: Plugins) -> list[RecipeFile]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
@@ -125,8 +124,7 @@ def results_path(file: RecipeFile, runs: Path) -> Path:
     A package that pip has copied into an environment is never written to.
     """
     folder = file.path.resolve().parent
-    installed = {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
-    return runs / FILE if any(folder.is_relative_to(path) for path in installed) else folder / FILE
+    return runs / FILE if {"site-packages", "dist-packages"} & {*folder.parts} else folder / FILE
 
 
 def read_results(path: Path) -> dict[str, Measured]:

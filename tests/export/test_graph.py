@@ -118,11 +118,13 @@ def test_unknown_axes_and_splits_are_named(sums):
         trace(run, "tst", ())
 
 
-def test_a_graph_that_answers_otherwise_is_found_out(sums):
-    run = sums("plain")
+def test_a_graph_that_answers_otherwise_is_found_out_and_does_not_stay(sums, tmp_path):
+    run, wrong = sums("plain"), tmp_path / "wrong.pt2"
+    wrong.touch()
     graph = trace(run, None, ("batch",))
     with pytest.raises(RunFailed, match="does not answer as the run does: total differs by at most 1"):
-        compare(run, graph, lambda fields: {"total": run.learner.predict(fields)["total"] * 1.01})
+        compare(run, graph, lambda fields: {"total": run.learner.predict(fields)["total"] * 1.01}, wrong)
+    assert not wrong.exists()
 
 
 @pytest.mark.parametrize("way", ["plain", "loop"])

@@ -48,3 +48,16 @@ def fails(fit, catalog, folder, how):
             raise UserError("a mistake", "a hint")
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
+
+
+def agreed(fit, catalog, folder):
+    """Lets each process say something else; returns what they agree upon."""
+    from rk.fit.fabric import FabricRuntime
+
+    runtime = FabricRuntime(fit)
+    learner = torch.nn.BatchNorm1d(3)
+    learner.running_mean += runtime.rank + 1.0
+    runtime.share_buffers(learner)
+    mine = {"loss": 1.0 + runtime.rank, **({"only-here": 5.0} if runtime.is_main else {})}
+    collected = runtime.collect(float(learner.running_mean[0]))
+    return runtime.mean_of(mine), runtime.agree(runtime.rank), collected, float(runtime.gather(torch.tensor(2.0)))

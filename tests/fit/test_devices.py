@@ -124,6 +124,12 @@ def test_two_processes_reach_the_weights_of_one_with_twice_the_micro_batches(sev
         assert far(found, expected) < 2e-5
 
 
+def test_processes_agree_though_one_has_more_to_say(several, tmp_path, catalog):
+    means, largest, buffers, total = run_processes(Fit(devices=2, accelerator="cpu"), several.agreed, catalog, tmp_path)
+    assert means == {"loss": 1.5, "only-here": 5.0}
+    assert (largest, buffers, total) == (1, [1.0, 1.0], 4.0)
+
+
 def test_every_installed_recipe_learns_the_same_in_two_processes(several, tmp_path):
     catalog = Catalog()
     short = ("fit.max_steps=3", "fit.threads=1", "fit.workers=0", "fit.monitor=null", "expect=[]")

@@ -15,6 +15,7 @@ from rk.builtin.backprop import Backprop
 from rk.builtin.digits import Digits
 from rk.errors import ExitCode, RunFailed, UserError
 from rk.fit.loop import Loop
+from rk.fit.runtime import Runtime
 from rk.runs import RunFolder
 
 
@@ -133,7 +134,41 @@ def test_a_checkpoint_cut_short_is_passed_over(run, stop_at, capsys):
         "fit.checkpoint_every=4", "fit.validate_every=4", "fit.monitor=val/accuracy", folder=stopped.folder, resume=True
     )
     assert resumed.outcome.steps == 20
-    assert f"going on from step {steps[0]}" in capsys.readouterr().out
+    assert f"going on from step {steps[0]}" in capsys.readouterr().err
+
+
+def test_a_run_that_failed_and_then_ended_well_tells_of_no_error(run, monkeypatch):
+    def fail(self, batch):
+        raise ZeroDivisionError("the bug")
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        step = Backprop.step
+        patch.setattr(Backprop, "step", lambda self, batch: fail(self, batch) if self.steps > 8 else count(self, batch))
+
+        def count(self, batch):
+            self.steps += 1
+            return step(self, batch)
+
+        patch.setattr(Backprop, "steps", 0, raising=False)
+        run("fit.checkpoint_every=4")
+    (failed,) = RunFolder.all(Path("runs"))
+    assert "the bug" in failed.read()["error"] and failed.traceback.exists()
+    done = run("fit.checkpoint_every=4", folder=failed, resume=True)
+    assert done.folder.read()["error"] is None and done.folder.read()["status"] == "done"
+    assert not failed.traceback.exists()
+
+
+def test_a_run_of_another_number_of_processes_is_not_gone_on_with(run, stop_at, monkeypatch):
+    release = stop_at(8)
+    stopped = run()
+    release()
+    monkeypatch.setattr(Loop, "_make_runtime", lambda self: Pair("cpu"))
+    with pytest.raises(UserError, match="was trained by 1 processes, not by 2"):
+        run(folder=stopped.folder, resume=True)
+
+
+class Pair(Runtime):
+    world = 2
 
 
 def test_without_a_checkpoint_resuming_says_so(run, tmp_path):

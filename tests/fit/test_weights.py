@@ -67,6 +67,17 @@ def test_lazy_buffers_take_their_size_from_the_file_also_inside_another_module(t
     assert other["inner"].seen.shape == (7, 2)
 
 
+def test_tied_weights_are_repeated_in_files_for_others(tmp_path):
+    from safetensors.torch import load_file
+
+    module = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+    module["b"].weight = module["a"].weight
+    save_weights(module, tmp_path / "w.safetensors", share=False)
+    stored = load_file(tmp_path / "w.safetensors")
+    assert stored.keys() == module.state_dict().keys()
+    assert torch.equal(stored["a.weight"], stored["b.weight"])
+
+
 def test_a_file_cut_short_is_refused(tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(nn.Linear(9, 9), path)

@@ -96,6 +96,20 @@ def test_of_what_should_be_small_the_ratio_is_a_bound_from_above(recipes, catalo
         assert ledger(item, results, dict.fromkeys(results, True))[0].verdict == verdict
 
 
+def test_a_baseline_that_never_measured_it_is_not_beaten(lines):
+    baseline = measured([0.1])
+    del baseline.values["metrics"]["test/accuracy"]
+    assert lines(measured([0.9]), baseline)[0].verdict == "NOT REACHED"
+
+
+def test_two_recipes_of_one_name_are_not_confused(recipes, catalog):
+    Path("other").mkdir()
+    for name in ("net.yaml", "linear.yaml"):
+        Path("other", name).write_text(Path(name).read_text())
+    with pytest.raises(UserError, match="two recipes are called net"):
+        plan(("net.yaml", "other"), catalog)
+
+
 def test_a_line_says_claim_paper_reached_and_baseline(lines):
     line, other = lines(measured([0.6, 0.8]), measured([0.1]))
     assert line.claim == "test/accuracy >= 0.5 and 1.5x the baseline"

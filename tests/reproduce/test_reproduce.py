@@ -67,6 +67,12 @@ def test_stopped_it_keeps_what_is_done_and_reuse_goes_on(call, recipes, monkeypa
     assert len(list(RunFolder.all(Path("runs")))) == 4
 
 
+def test_what_it_prints_as_json_is_json_also_when_it_trains(call, recipes):
+    done = CliRunner().invoke(reproduce, ["net.yaml", "--json"], standalone_mode=False)
+    assert [line["verdict"] for line in json.loads(done.stdout)] == ["reached", "NOT REACHED"]
+    assert "net, seed 4 -> runs" in done.stderr
+
+
 def test_a_run_of_another_recipe_is_not_reused(recipes, catalog):
     from rk.reproduce.plan import checked, plan
 
