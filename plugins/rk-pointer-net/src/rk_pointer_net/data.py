@@ -1,16 +1,14 @@
 """Task `convex-hull`: points in the unit square, and the polygon around them as a list of point numbers."""
 
-from pathlib import Path
 from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor
 
-from rk.protocols import Batch, Outputs
 from rk_pointer_net.hull import convex_hulls, vertex_counts
 from rk_pointer_net.looks import HULLS
 from rk_pointer_net.metrics import AreaCoverage, ValidArea, hull_accuracy, judge, valid_rate
-from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end, sets_of
+from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end
 from rk_pointer_net.reading import PointSet
 
 
@@ -28,6 +26,7 @@ class ConvexHull(PointTask):
         "area-valid": ValidArea,
         "valid": valid_rate,
     }
+    _look = HULLS
     _needs = "a convex hull needs at least 3"
 
     def batch(self, split: str, i: int, stage: int = 0) -> PointBatch:
@@ -35,35 +34,21 @@ class ConvexHull(PointTask):
         hulls = convex_hulls(points)
         return {"points": points, "targets": pad_after_end(hulls, vertex_counts(hulls))}
 
-    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        """Returns for each set the answered hull, and how it compares with the true one of the user's coordinates."""
-        return [
-            _answer(points, pointers)
-            for points, pointers in zip(sets_of(batch), outputs["pointers"].cpu(), strict=True)
-        ]
-
-    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws answered and true hulls: a map with labels for a single set, else a grid of up to 12."""
-        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
-
-        return draw(sets_of(batch), self.answers(batch, outputs), HULLS, out)
-
-
-def _answer(points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:
-    pointers = pointers.unsqueeze(0)
-    coordinates = points.coordinates.unsqueeze(0)
-    truth = convex_hulls(coordinates)
-    verdict = judge(coordinates, truth, pointers)
-    hull, true_hull = (row[0, : int(vertex_counts(row))].tolist() for row in (pointers, truth))
-    answer = {
-        "hull": hull,
-        "coordinates": [points.coordinates[j - 1].tolist() for j in hull],
-        "ended": bool((pointers == 0).any()),
-        "valid": bool(verdict.valid),
-        "exact": bool(verdict.exact),
-        "area_share": float(verdict.share) if verdict.valid else None,
-        "true_hull": true_hull,
-    }
-    if points.labels:
-        answer["labels"] = [points.labels[j - 1] for j in hull]
-    return answer
+    def _answer(self, points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:
+        pointers = pointers.unsqueeze(0)
+        coordinates = points.coordinates.unsqueeze(0)
+        truth = convex_hulls(coordinates)
+        verdict = judge(coordinates, truth, pointers)
+        hull, true_hull = (row[0, : int(vertex_counts(row))].tolist() for row in (pointers, truth))
+        answer = {
+            "hull": hull,
+            "coordinates": [points.coordinates[j - 1].tolist() for j in hull],
+            "ended": bool((pointers == 0).any()),
+            "valid": bool(verdict.valid),
+            "exact": bool(verdict.exact),
+            "area_share": float(verdict.share) if verdict.valid else None,
+            "true_hull": true_hull,
+        }
+        if points.labels:
+            answer["labels"] = [points.labels[j - 1] for j in hull]
+        return answer

@@ -1,6 +1,5 @@
 """Task `delaunay`: points in the unit square, and their Delaunay triangulation as a list of point numbers."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -8,10 +7,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from rk.protocols import Batch, Outputs
 from rk.sampling import generator
 from rk_pointer_net.looks import TRIANGULATIONS
-from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end, sets_of
+from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end
 from rk_pointer_net.reading import PointSet
 from rk_pointer_net.triangle_metrics import (
     judge,
@@ -47,6 +45,7 @@ class Delaunay(PointTask):
         "coverage": triangle_coverage,
         "valid": triangulation_rate,
     }
+    _look = TRIANGULATIONS
     _needs = "a triangulation needs at least 3"
     _keeps_shape = True  # circles must stay circles
 
@@ -80,37 +79,23 @@ class Delaunay(PointTask):
         lengths = (triangles > 0).sum(1)
         return {"points": points, "targets": pad_after_end(F.pad(triangles, (0, 1)), lengths)}
 
-    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        """Returns for each set the answered triangles, and how they compare with those of the user's coordinates."""
-        return [
-            _answer(points, pointers)
-            for points, pointers in zip(sets_of(batch), outputs["pointers"].cpu(), strict=True)
-        ]
-
-    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws answered and true triangulations: a map with labels for a single set, else a grid of up to 12."""
-        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
-
-        return draw(sets_of(batch), self.answers(batch, outputs), TRIANGULATIONS, out)
-
-
-def _answer(points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:
-    pointers = pointers.unsqueeze(0)
-    coordinates = points.coordinates.unsqueeze(0)
-    truth = triangulations(coordinates)
-    verdict = judge(coordinates, truth, pointers)
-    answered, _ = whole_triangles(pointers)
-    triangles, true_triangles = (
-        [triangle for triangle in row.view(-1, 3).tolist() if triangle[0]] for row in (answered, truth)
-    )
-    answer = {
-        "triangles": triangles,
-        "ended": bool((pointers == 0).any()),
-        "valid": bool(verdict.valid),
-        "exact": bool(verdict.exact),
-        "coverage": int(verdict.found) / int(verdict.wanted) if verdict.wanted else None,
-        "true_triangles": true_triangles,
-    }
-    if points.labels:
-        answer["labels"] = [[points.labels[j - 1] for j in triangle] for triangle in triangles]
-    return answer
+    def _answer(self, points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:
+        pointers = pointers.unsqueeze(0)
+        coordinates = points.coordinates.unsqueeze(0)
+        truth = triangulations(coordinates)
+        verdict = judge(coordinates, truth, pointers)
+        answered, _ = whole_triangles(pointers)
+        triangles, true_triangles = (
+            [triangle for triangle in row.view(-1, 3).tolist() if triangle[0]] for row in (answered, truth)
+        )
+        answer = {
+            "triangles": triangles,
+            "ended": bool((pointers == 0).any()),
+            "valid": bool(verdict.valid),
+            "exact": bool(verdict.exact),
+            "coverage": int(verdict.found) / int(verdict.wanted) if verdict.wanted else None,
+            "true_triangles": true_triangles,
+        }
+        if points.labels:
+            answer["labels"] = [[points.labels[j - 1] for j in triangle] for triangle in triangles]
+        return answer

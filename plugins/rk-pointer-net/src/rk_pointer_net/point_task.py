@@ -1,7 +1,7 @@
 """What the tasks over points have in common: sets drawn from the unit square, splits, and reading a user's own."""
 
 from pathlib import Path
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 from annotated_types import Ge
@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from rk.protocols import Batch
+from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator
+from rk_pointer_net.looks import Look
 from rk_pointer_net.reading import PointSet, read_point_sets
 
 IGNORED = -100
@@ -42,6 +43,8 @@ class PointTask:
         seed: Every set is a function of it.
     """
 
+    _look: Look
+    """How answers are drawn."""
     _needs = "this task needs at least 3"
     """What a file with fewer points is told."""
     _keeps_shape = False
@@ -111,6 +114,22 @@ class PointTask:
         if len(set(sizes)) > 1:
             batch["lengths"] = torch.tensor(sizes)
         return batch
+
+    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
+        """Returns for each set its answer, and how that compares with the truth, in the user's own coordinates."""
+        return [
+            self._answer(points, pointers)
+            for points, pointers in zip(sets_of(batch), outputs["pointers"].cpu(), strict=True)
+        ]
+
+    def _answer(self, points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Draws answers and the truth: a map with labels for a single set, else a grid of up to 12."""
+        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
+
+        return draw(sets_of(batch), self.answers(batch, outputs), self._look, out)
 
 
 def pad_after_end(answers: Int[Tensor, "b k"], lengths: Int[Tensor, "b"]) -> Int[Tensor, "b k"]:

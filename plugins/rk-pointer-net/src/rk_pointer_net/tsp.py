@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -51,6 +50,7 @@ class TSP(PointTask):
         "gap": TourGap,
         "valid": valid_rate,
     }
+    _look = TOURS
     _needs = "a tour needs at least 3"
     _keeps_shape = True
 
@@ -121,12 +121,6 @@ class TSP(PointTask):
         """
         sets = sets_of(batch)
         return [_answer(*one) for one in zip(sets, outputs["pointers"].cpu(), best_tours(sets), strict=True)]
-
-    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws answered and best tours: a map with labels for a single set, else a grid of up to 12."""
-        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
-
-        return draw(sets_of(batch), self.answers(batch, outputs), TOURS, out)
 
 
 def best_tours(sets: Sequence[PointSet]) -> list[Int[Tensor, "n"]]:
