@@ -54,9 +54,7 @@ def run(recipe, catalog, root: Path) -> int:
     folder = _placed(recipe, lambda: RunFolder.begin(root, recipe.name, recipe.to_yaml()))
     if _is_main(folder):
         click.echo(f"{recipe.name} -> {folder.label}")
-    from rk.fit.loop import train as fit
-
-    return _report(fit(recipe, catalog, folder), recipe)
+    return _report(_fit(recipe, catalog, folder), recipe)
 
 
 def _resume(folder, overrides: tuple[str, ...]) -> int:
@@ -73,11 +71,26 @@ def _resume(folder, overrides: tuple[str, ...]) -> int:
     folder = _placed(recipe, lambda: folder)
     if overrides and _is_main(folder):
         write_atomic(folder.recipe, recipe.to_yaml())
-    from rk.fit.loop import train as fit
-
     if _is_main(folder):
         click.echo(f"going on with {folder.label}")
-    return _report(fit(recipe, catalog, folder, resume=True, extend=ended), recipe)
+    return _report(_fit(recipe, catalog, folder, resume=True, extend=ended), recipe)
+
+
+def _fit(recipe, catalog, folder, **settings: bool):
+    """Runs the recipe; of the processes that `torchrun` has started, none leaves before the others are done."""
+    from rk.fit.loop import train as fit
+
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return fit(recipe, catalog, folder, **settings)
+    from rk.fit.launch import leave
+
+    try:
+        outcome = fit(recipe, catalog, folder, **settings)
+    except BaseException:
+        leave(together=False)
+        raise
+    leave(together=True)
+    return outcome
 
 
 def _placed(recipe, folder: Callable[[], RunFolder]) -> RunFolder:

@@ -60,6 +60,14 @@ def shared(make: Callable[[], Any]) -> Any:
     return found[0]
 
 
+def leave(together: bool) -> None:
+    """Leaves the processes that torchrun has started; `together` waits for those that still write."""
+    if dist.is_initialized():
+        if together:
+            dist.barrier()
+        dist.destroy_process_group()  # or its threads may end the process with an abort
+
+
 def _join(fit: Fit) -> None:
     on_gpu = fit.accelerator != "cpu" and torch.cuda.is_available()
     if on_gpu:
@@ -136,8 +144,7 @@ def _process(rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any,
         sys.exit(int(ExitCode.FAILED))
     if rank == 0:
         answers.put(("done", result))
-    dist.barrier()  # nobody leaves while another still writes
-    dist.destroy_process_group()
+    leave(together=True)
 
 
 def _free_port() -> int:
