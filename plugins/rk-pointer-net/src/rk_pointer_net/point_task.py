@@ -1,5 +1,6 @@
 """What the tasks over points have in common: sets drawn from the unit square, splits, and reading a user's own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -45,6 +46,8 @@ class PointTask:
 
     _look: Look
     """How answers are drawn."""
+    _answer: Callable[[PointSet, Tensor], dict[str, Any]]
+    """How one set's answer compares with the truth: a method of each task, which `answers` calls."""
     _needs = "this task needs at least 3"
     """What a file with fewer points is told."""
     _keeps_shape = False
@@ -121,9 +124,6 @@ class PointTask:
             self._answer(points, pointers)
             for points, pointers in zip(sets_of(batch), outputs["pointers"].cpu(), strict=True)
         ]
-
-    def _answer(self, points: PointSet, pointers: Int[Tensor, "m"]) -> dict[str, Any]:
-        raise NotImplementedError
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws answers and the truth: a map with labels for a single set, else a grid of up to 12."""
