@@ -61,7 +61,9 @@ def install_plugins(site: Path, count: int) -> None:
         (package / "model.py").write_text(MODEL)
         info = site / f"rk_bench_{i}-0.1.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: rk-bench-{i}\nVersion: 0.1\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: rk-bench-{i}\nVersion: 0.1\nRequires-Dist: recursion-kit<1,>=0.1\n"
+        )
         (info / "entry_points.txt").write_text(f"[rk.plugins]\nbench-{i} = rk_bench_{i}\n")
 
 

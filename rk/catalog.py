@@ -8,7 +8,7 @@ from typing import Any
 
 from rk.errors import UserError, suggest
 from rk.hookspecs import HOOK_OF_KIND
-from rk.plugins import BUILTIN, Component, Plugins
+from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins
 from rk.static import ClassInfo, Signature, StaticError, constructor, load_class
 from rk.static.types import ComponentType
 
@@ -73,17 +73,18 @@ class Catalog:
             return f"{name} is {ComponentType(kind=elsewhere[0].kind)}, of {elsewhere[0].distribution}"
         if "/" in name:
             plugin = name.partition("/")[0]
-            for broken in self.plugins.broken:
-                if broken.name == plugin:
-                    return f"{broken.distribution} is installed but {broken.errors[0]}"
-            names = [p.name for p in self.plugins]
-            if plugin not in names:
-                return suggest(plugin, names, f"there is no plugin {plugin}; installed plugins")
+            found = next((p for p in self.plugins if p.name == plugin), None)
+            if found is None:
+                return self.plugins.absent(plugin)
+            if found.disabled:
+                return f"{found.distribution} is disabled by {DISABLE_VARIABLE} or --no-plugins"
+            if found.errors:
+                return f"{found.distribution} is installed but {found.errors[0]}"
         choices = [c.qualified if "/" in name else c.name for c in candidates]
         hint = suggest(name, set(choices), f"installed {plural(kind)}")
         broken_names = ", ".join(p.distribution for p in self.plugins.broken)
         if broken_names:
-            hint = f"{hint or 'none is installed'}; not loaded: {broken_names} (see rk plugins)"
+            hint = f"{hint or 'none is installed'}; not loaded: {broken_names} (see rk plugins doctor)"
         return hint or f"no {kind} is installed"
 
     def info(self, component: Component) -> ClassInfo:

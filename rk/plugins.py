@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pluggy
 
 from rk import hookspecs
+from rk.compatibility import HOST, allows, host_range, normalized, too_new
 from rk.errors import nearest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.record import made, record
@@ -25,6 +27,8 @@ from rk.record import made, record
 GROUP = "rk.plugins"
 BUILTIN = "rk"
 """The name under which the built-in components are registered: ``rk/backprop``."""
+DISABLE_VARIABLE = "RK_DISABLE_PLUGINS"
+"""Names of plugins or distributions that are not loaded, with commas between them; ``*`` stands for all."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -38,16 +42,25 @@ class Offer:
         module: The module with its hooks.
         distribution: The distribution that brings it.
         version: That distribution's version.
-        metadata: What to ask for both instead, when they are wanted: reading it costs more than loading the plugin.
+        host: The range of host versions that it requires; None takes any.
+        metadata: What to ask for these three instead, when they are wanted: parsing it costs more than loading the
+            plugin.
     """
 
     def __init__(
-        self, name: str, module: str, distribution: str | None = None, version: str | None = None, metadata: Any = None
+        self,
+        name: str,
+        module: str,
+        distribution: str | None = None,
+        version: str | None = None,
+        host: str | None = None,
+        metadata: Any = None,
     ) -> None:
         self.name = name
         self.module = module
         self._distribution = distribution
         self._version = version
+        self._host = host
         self._metadata = metadata
 
     @functools.cached_property
@@ -58,6 +71,13 @@ class Offer:
     @functools.cached_property
     def version(self) -> str:
         return self._version or getattr(self._metadata, "version", None) or "?"
+
+    @functools.cached_property
+    def host(self) -> str | None:
+        """The range of host versions that the distribution requires."""
+        if self._metadata is None:
+            return self._host
+        return host_range(self._metadata.read_text("METADATA") or self._metadata.read_text("PKG-INFO") or "")
 
 
 @record
@@ -88,6 +108,7 @@ class Plugin:
     recipes: Path | None = None
     errors: list[str] = made(default_factory=list)
     exception: BaseException | None = None
+    disabled: bool = False
 
     @property
     def name(self) -> str:
@@ -103,9 +124,9 @@ class Plugin:
 
     @property
     def state(self) -> str:
-        """``ok``, ``partial`` (some hooks failed) or ``failed`` (nothing could be used)."""
+        """``ok``, ``partial`` (some hooks failed), ``failed`` (nothing could be used) or ``disabled``."""
         if not self.errors:
-            return "ok"
+            return "disabled" if self.disabled else "ok"
         return "partial" if self.components or self.recipes else "failed"
 
 
@@ -133,9 +154,13 @@ class Plugins:
         self.plugins: list[Plugin] = []
         from rk import __version__
 
-        self._load(Offer(BUILTIN, "rk.builtin", "recursion-kit", __version__))
+        self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
+        disabled = disabled_names()
         for offer in installed() if offers is None else offers:
-            self._load(offer)
+            if is_disabled(offer, disabled):
+                self.plugins.append(Plugin(offer, disabled=True))
+            else:
+                self._load(offer)
 
     def __iter__(self):
         return iter(self.plugins)
@@ -147,6 +172,13 @@ class Plugins:
     @property
     def broken(self) -> list[Plugin]:
         return [plugin for plugin in self.plugins if plugin.errors]
+
+    def absent(self, name: str) -> str:
+        """Returns a hint for who asked for the plugin `name`, which is not installed."""
+        names = sorted(p.name for p in self.plugins)
+        close = nearest(name, names)
+        advice = f"did you mean {close}?" if close else f"if it is a published one: pip install rk-{name}"
+        return f"there is no plugin {name} (installed: {', '.join(names)}); {advice}"
 
     def add(self, module: ModuleType, name: str, distribution: str) -> Plugin:
         """Registers a module that is not installed (tests, notebooks)."""
@@ -165,6 +197,9 @@ class Plugins:
         if twin is not None:
             owner = f"{twin.distribution} {twin.version}"
             plugin.errors.append(f"the name {offer.name!r} is taken by {owner}; uninstall one")
+            return
+        if (error := _made_for_another_host(offer)) is not None:
+            plugin.errors.append(error)
             return
         try:
             module = importlib.import_module(offer.module)
@@ -221,6 +256,29 @@ class Plugins:
         origin = getattr(module, "__file__", None)
         default = Path(origin).parent / "recipes" if origin else None
         return default if default is not None and default.is_dir() else None
+
+
+def disabled_names() -> set[str]:
+    """Returns what `DISABLE_VARIABLE` names."""
+    return {normalized(name.strip()) for name in os.environ.get(DISABLE_VARIABLE, "").split(",") if name.strip()}
+
+
+def is_disabled(offer: Offer, disabled: set[str]) -> bool:
+    """Whether `disabled` holds the plugin, by its own name or its distribution's, or all."""
+    return bool(disabled) and ("*" in disabled or bool({offer.name, normalized(offer.distribution)} & disabled))
+
+
+def _made_for_another_host(offer: Offer) -> str | None:
+    """Returns what is said of a plugin whose distribution requires another version of rk, and what to do about it."""
+    from rk import __version__
+
+    try:
+        if offer.host is None or allows(offer.host, __version__):
+            return None
+    except ValueError:
+        return f"requires {HOST}{offer.host}, which is no range of versions"
+    upgrade = offer.distribution if too_new(offer.host, __version__) else HOST
+    return f"made for {HOST}{offer.host}, and this is {__version__}; try: pip install --upgrade {upgrade}"
 
 
 def _said(error: BaseException) -> str:

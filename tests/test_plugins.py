@@ -183,7 +183,7 @@ def test_who_asks_for_a_component_of_a_broken_plugin_hears_what_is_wrong_with_it
 def test_who_asks_for_an_unknown_name_hears_which_plugins_were_not_loaded(workshop, check):
     catalog = workshop.catalog(workshop.offer("odd", "1 / 0"))
     checked = check("rk: 1\nmodel: net\ndata: digits\n", catalog=catalog)
-    assert any("installed models: mlp; not loaded: rk-odd (see rk plugins)" in line for line in checked.lines)
+    assert any("installed models: mlp; not loaded: rk-odd (see rk plugins doctor)" in line for line in checked.lines)
 
 
 @pytest.mark.parametrize(

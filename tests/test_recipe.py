@@ -419,7 +419,7 @@ def test_a_name_that_two_plugins_offer_is_refused_with_both_distributions(two):
             "beta/sngle", "did you mean beta/single? (installed models: alpha/mlp, alpha/twin, ", id="qualified"
         ),
         pytest.param(
-            "alpah/twin", "did you mean alpha? (there is no plugin alpah; installed plugins: ", id="its plugin"
+            "alpah/twin", "there is no plugin alpah (installed: alpha, beta, rk); did you mean alpha?", id="its plugin"
         ),
         pytest.param("adam", "adam is an optimizer, of recursion-kit", id="of another kind"),
         pytest.param("rk/adam", "rk/adam is an optimizer, of recursion-kit", id="qualified, of another kind"),

@@ -69,7 +69,8 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="rk", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.option("--no-plugins", is_flag=True, help="Load no plugin: the built-in components alone.")
+def cli(no_plugins: bool) -> None:
     """rk, the recursion kit: papers' methods as plugins, composed by recipes.
 
     \b
@@ -79,6 +80,10 @@ def cli() -> None:
 
     Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached, 130 interrupted.
     """
+    if no_plugins:
+        from rk.plugins import DISABLE_VARIABLE
+
+        os.environ[DISABLE_VARIABLE] = "*"  # the processes that a command starts shall hear it too
 
 
 def main() -> None:

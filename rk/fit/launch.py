@@ -87,7 +87,11 @@ def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Pa
     count = fit.devices
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each process explains find_unused_parameters
     answers = mp.get_context("spawn").SimpleQueue()
-    offers = [(p.name, p.offer.module, p.distribution, p.offer.version) for p in catalog.plugins if p.name != BUILTIN]
+    offers = [
+        (o.name, o.module, o.distribution, o.version, o.host)
+        for o in (p.offer for p in catalog.plugins)
+        if o.name != BUILTIN
+    ]
     context = mp.start_processes(
         _process,
         (count, _free_port(), fit, work, offers, folder, args, answers),

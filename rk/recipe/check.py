@@ -169,6 +169,7 @@ class Checker:
         keys.items.setdefault("rk", Scalar(BROKEN, tree.mark))
         values = self._section_values(keys, "rk.recipe.sections:Sections", "")
         result.paper, result.about = values.get("paper"), values.get("about")
+        result.requires = values.get("requires") or []
 
     def _required_keys(self, tree: Mapping, result: Recipe) -> None:
         given = {k for k, node in tree.items.items() if not _is_null(node)} | result.broken

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rk.errors import Mark, Problem, RecipeError, UserError, suggest
 from rk.plugins import Plugins
 from rk.recipe.find import RecipeFile, find_recipe
+from rk.recipe.requires import unmet
 from rk.recipe.tree import MAX_DEPTH, MAX_SHOWN, Mapping, Node, Scalar, Sequence, parse_value, read_tree
 
 MAX_EXTENDS = 20
@@ -14,7 +15,8 @@ def compose(recipe: RecipeFile, overrides: tuple[str, ...], plugins: Plugins) ->
     """Reads `recipe`, what it extends, and the overrides ``a.b=value`` or ``~a.b`` into one tree.
 
     Raises:
-        RecipeError: When a file of the chain cannot be read at all, or the chain is a cycle.
+        RecipeError: When a file of the chain cannot be read at all, requires a plugin that is not there, or the chain is
+            a cycle.
     """
     tree, problems = _extended(recipe, plugins, ())
     for override in overrides:
@@ -25,6 +27,8 @@ def compose(recipe: RecipeFile, overrides: tuple[str, ...], plugins: Plugins) ->
 def _extended(recipe: RecipeFile, plugins: Plugins, chain: tuple[RecipeFile, ...]) -> tuple[Mapping, list[Problem]]:
     tree, problems = read_tree(recipe.path, recipe.label)
     chain = (*chain, recipe)
+    if lacking := unmet(tree, plugins):  # every name of a plugin that is not there would be a mistake too
+        raise RecipeError([*problems, *lacking])
     parent = tree.items.pop("extends", None)
     if parent is None:
         return tree, problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rk.errors import UserError, suggest
+from rk.errors import UserError, nearest, suggest
 from rk.plugins import Plugins
 from rk.record import record
 
@@ -69,9 +69,12 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
     hint = suggest(name, set(names), "installed recipes")
     if os.path.isfile(f"{name}.yaml"):
         hint = f"did you mean the file {name}.yaml?"
+    plugin = name.partition("/")[0]
+    if "/" in name and plugin not in [p.name for p in plugins] and nearest(name, names) is None:
+        hint = plugins.absent(plugin)
     broken = ", ".join(p.distribution for p in plugins.broken)
     if broken:
-        hint = f"{hint or 'no recipe is installed'}; not loaded: {broken} (see rk plugins)"
+        hint = f"{hint or 'no recipe is installed'}; not loaded: {broken} (see rk plugins doctor)"
     raise UserError(f"unknown recipe {name!r}", hint or "give a path that ends in .yaml, or install a plugin")
 
 

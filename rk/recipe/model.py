@@ -116,6 +116,7 @@ class Recipe:
     expect: list[Expect] = made(default_factory=list)
     paper: str | None = None
     about: str | None = None
+    requires: list[str] = made(default_factory=list)
     marks: dict[str, Mark] = made(default_factory=dict)
     broken: set[str] = made(default_factory=set)
 
@@ -139,10 +140,20 @@ class Recipe:
         for _, spec in self.top_level():
             yield from spec.nested()
 
+    def required(self) -> list[str]:
+        """Returns what `requires` says, and the other distributions whose components the recipe uses."""
+        from rk.compatibility import HOST, normalized, parse_requirement
+
+        said = {normalized(parse_requirement(text).name): text for text in self.requires}
+        used = {normalized(name): name for name in sorted({s.component.distribution for s in self.specs()})}
+        return [*said.values(), *(name for key, name in used.items() if key not in (*said, HOST, "?"))]
+
     def plain(self) -> dict[str, Any]:
         """Returns the complete recipe as plain values: it reruns as it is."""
         result: dict[str, Any] = {"rk": 1}
         result |= {k: v for k, v in (("paper", self.paper), ("about", self.about)) if v is not None}
+        if required := self.required():
+            result["requires"] = required
         for key in ("model", "data", "loss", "trainer", "search"):
             if (spec := getattr(self, key)) is not None:
                 result[key] = spec.plain()

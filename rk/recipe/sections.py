@@ -100,14 +100,16 @@ class Sections:
         rk: Version of the recipe format; 1.
         paper: The paper, ``arXiv:1506.03134``.
         about: One line on what the recipe shows.
+        requires: Distributions of plugins that must be installed, with versions or without: ``rk-pointer-net>=0.1``.
     """
 
     rk: Literal[1]
     paper: str | None = None
     about: str | None = None
+    requires: list[str] | None = None
 
 
-SECTION_KEYS = ("rk", "paper", "about", "extends")
+SECTION_KEYS = ("rk", "paper", "about", "requires", "extends")
 COMPONENT_KEYS = {"model": "model", "data": "data", "loss": "loss", "trainer": "trainer", "search": "search"}
 """Top-level key -> kind of its component."""
 ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, "callbacks", "metrics", "fit", "expect")

@@ -9,7 +9,7 @@ from rk.report.summary import RunSummary
 from rk.report.text import duration, number
 
 ABSENT = "-"
-_NOT_SETTINGS = ("rk", "about", "paper", "expect")
+_NOT_SETTINGS = ("rk", "about", "paper", "requires", "expect")
 
 
 def flatten(value: Any, key: str = "") -> dict[str, Any]:

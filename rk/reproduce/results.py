@@ -18,7 +18,7 @@ from rk.report.compare import flatten
 from rk.runs import write_atomic
 
 FILE = "results.json"
-_SAYS_NOTHING = ("rk", "about", "paper", "expect")
+_SAYS_NOTHING = ("rk", "about", "paper", "requires", "expect")
 """Keys of a recipe that do not change what it trains."""
 
 
