@@ -20,7 +20,7 @@ import pluggy
 
 from rk import hookspecs
 from rk.compatibility import HOST, allows, host_range, normalized, too_new
-from rk.errors import nearest
+from rk.errors import UserError, nearest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.record import made, record
 
@@ -172,6 +172,15 @@ class Plugins:
     @property
     def broken(self) -> list[Plugin]:
         return [plugin for plugin in self.plugins if plugin.errors]
+
+    def find(self, name: str) -> Plugin:
+        """Returns the plugin called `name`, or that of the distribution `name`. Raises `UserError`."""
+        found = next(
+            (p for p in self.plugins if p.name == name or normalized(p.distribution) == normalized(name)), None
+        )
+        if found is None:
+            raise UserError(f"unknown plugin {name!r}", self.absent(name.removeprefix("rk-")))
+        return found
 
     def absent(self, name: str) -> str:
         """Returns a hint for who asked for the plugin `name`, which is not installed."""

@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 
 import rk
 from rk.catalog import Catalog
-from rk.compatibility import allows, host_range, normalized, parse_requirement, too_new
+from rk.compatibility import allows, host_range, normalized, parse_requirement
 from rk.plugins import Offer, Plugins, installed
 
 TOY = "from rk import hookimpl\n@hookimpl\ndef rk_models():\n    return {'toy': 'PACKAGE.parts:Toy'}\n"
@@ -153,7 +153,8 @@ def test_a_requirement_that_is_met_is_no_problem(needed, toys, check):
         ),
         (
             "recursion-kit>=99",
-            f"the recipe needs recursion-kit>=99, installed is {rk.__version__}\n  hint: pip install 'recursion-kit>=99'",
+            f"the recipe needs recursion-kit>=99, installed is {rk.__version__}"
+            "\n  hint: pip install 'recursion-kit>=99'",
         ),
         (
             "rk toys",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rk import __version__
 from rk.errors import ExitCode, RkError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("rk.cli.train:train", "Train a recipe."),
@@ -31,11 +34,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("rk.cli.show:show", "Show a component: its parameters, and the fields and facts that it needs and gives."),
     "validate": ("rk.cli.validate:validate", "Check a recipe and print how its parts fit."),
     "schema": ("rk.cli.schema:schema", "Print the JSON Schema of recipes with the installed components, for editors."),
-    "plugins": ("rk.cli.plugins:plugins", "List the installed plugins; begin a new one."),
+    "completion": ("rk.cli.completion:completion", "Print the completion script of a shell."),
+    "plugins": ("rk.cli.plugins:plugins", "List, examine and test the installed plugins; begin a new one."),
 }
 """Command -> where it is, and its help in the overview: `rk --help` loads none of them (a test keeps both equal)."""
 
 TRACEBACK_VARIABLE = "RK_TRACEBACK"
+COMPLETE_VARIABLE = "_RK_COMPLETE"
+"""Set by a shell that asks what could stand at the cursor."""
 
 
 class LazyGroup(click.Group):
@@ -56,6 +62,13 @@ class LazyGroup(click.Group):
 
             raise UserError(f"there is no command {args[0]!r}", suggest(args[0], COMMANDS, "commands"))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(n, help=help_) for n, (_, help_) in COMMANDS.items() if n.startswith(incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -88,6 +101,10 @@ def cli(no_plugins: bool) -> None:
 
 def main() -> None:
     """Runs `rk`; every error ends in one message and an exit code."""
+    if COMPLETE_VARIABLE in os.environ:
+        from rk.cli.completion import answer
+
+        return answer(cli)
     try:
         code = cli(standalone_mode=False)
         sys.stdout.flush()

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_run
 from rk.cli.loading import json_option, runs_dir_option
 from rk.errors import UserError, suggest
 
 
 @click.command()
-@click.argument("which", nargs=-1, required=True, metavar="RUN RUN...")
+@click.argument("which", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=complete_run)
 @click.option("--metric", "metrics", multiple=True, help="Draw only this metric; may be repeated.  [default: all]")
 @click.option(
     "-o",

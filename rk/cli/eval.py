@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_decoding, complete_run
 from rk.cli.loading import json_option, runs_dir_option
 
 
 @click.command(name="eval")
-@click.argument("run")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("run", shell_complete=complete_run)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_decoding)
 @click.option("--split", "splits", multiple=True, help="A split to measure; may be repeated.  [default: val*, test*]")
 @click.option("--limit", type=click.IntRange(min=1), help="Take at most so many batches of each split.")
 @json_option

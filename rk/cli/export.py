@@ -6,14 +6,22 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_decoding, complete_exporter, complete_run
 from rk.cli.loading import runs_dir_option
 from rk.errors import RunFailed, UserError
 
 
 @click.command()
-@click.argument("run")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--to", "format_", required=True, metavar="FORMAT", help="An exporter; `rk list exporter` shows all.")
+@click.argument("run", shell_complete=complete_run)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_decoding)
+@click.option(
+    "--to",
+    "format_",
+    required=True,
+    metavar="FORMAT",
+    shell_complete=complete_exporter,
+    help="An exporter; `rk list exporter` shows all.",
+)
 @click.option(
     "-o",
     "--output",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import click
 
+from rk.cli.complete import complete_fits, complete_kind
 from rk.cli.loading import json_option
 from rk.errors import UserError, suggest
 
 
 @click.command(name="list")
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=complete_kind)
 @click.option(
-    "--fits", multiple=True, metavar="KIND=NAME", help="Only what can be combined with this; may be repeated."
+    "--fits",
+    multiple=True,
+    metavar="KIND=NAME",
+    shell_complete=complete_fits,
+    help="Only what can be combined with this; may be repeated.",
 )
 @json_option
 def list_components(kind: str | None, fits: tuple[str, ...], as_json: bool) -> None:

@@ -1,19 +1,25 @@
-"""`rk plugins` and `rk plugins new`."""
+"""`rk plugins`, `rk plugins doctor`, `rk plugins new`, `rk plugins test`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from rk.cli.complete import complete_plugin
 from rk.cli.loading import json_option
+from rk.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rk.doctor import Examination
 
 
 @click.group(invoke_without_command=True)
 @json_option
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """List the installed plugins; begin a new one."""
+    """List, examine and test the installed plugins; begin a new one."""
     if ctx.invoked_subcommand is not None:
         return
     from rk.plugins import Plugins
@@ -51,6 +57,56 @@ def _counts(plugin) -> str:
     for component in plugin.components:
         kinds.setdefault(component.kind, []).append(component.name)
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items())
+
+
+@plugins.command()
+@click.argument("names", nargs=-1, metavar="[PLUGIN]...", shell_complete=complete_plugin)
+@click.option("--traceback", is_flag=True, help="Show where a plugin's module or hook raised.")
+@json_option
+def doctor(names: tuple[str, ...], traceback: bool, as_json: bool) -> int:
+    """Examine the installed plugins, or the named ones: what they cost, what is broken, what clashes.
+
+    Exit code 1 when one is broken.
+    """
+    from rk.catalog import Catalog
+    from rk.doctor import examine
+
+    catalog = Catalog()
+    found = examine(catalog, [catalog.plugins.find(name) for name in names])
+    code = ExitCode.FAILED if any(e.errors for e in found) else ExitCode.OK
+    if as_json:
+        from rk.cli.output import print_json
+
+        print_json([e.plain() for e in found])
+        return code
+    from rk.cli.output import print_table
+
+    rows = [
+        (
+            e.plugin.name,
+            f"{e.plugin.distribution} {e.plugin.version}",
+            e.plugin.offer.host or "any",
+            "-" if e.milliseconds is None else f"{e.milliseconds:.1f}",
+            _counts(e.plugin) or "-",
+            e.verdict,
+        )
+        for e in found
+    ]
+    print_table(("plugin", "distribution", "made for rk", "import ms", "components", "verdict"), rows)
+    for each in found:
+        _print_findings(each, traceback)
+    if code == ExitCode.OK:
+        click.echo(f"{len(found)} plugins examined, none is broken" if found else "no plugin is installed")
+    return code
+
+
+def _print_findings(found: Examination, with_traceback: bool) -> None:
+    for word, lines in (("error", found.errors), ("warning", found.warnings)):
+        for line in lines:
+            click.echo(f"{found.plugin.distribution}: {word}: {line}")
+    text = found.traceback()
+    if text is not None:
+        click.echo(text if with_traceback else "  hint: --traceback shows where")
 
 
 @plugins.command()

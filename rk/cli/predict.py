@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_decoding, complete_run
 from rk.cli.loading import runs_dir_option
 from rk.errors import UserError
 
@@ -13,9 +14,9 @@ FIGURES = (".svg", ".png", ".pdf")
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.argument("input", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_decoding)
 @click.option(
     "-o",
     "--output",

@@ -6,50 +6,63 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_any_component, complete_data, complete_override, complete_recipe
 from rk.cli.loading import json_option
-from rk.errors import UserError
+from rk.errors import UserError, suggest
 
 
 @click.group(invoke_without_command=True)
+@click.option("--paper", metavar="ID", help="Only those of this paper: its arXiv number, or words of its key `paper`.")
+@click.option("--task", metavar="DATA", shell_complete=complete_data, help="Only those on this data.")
+@click.option(
+    "--uses",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_any_component,
+    help="Only those with this component, of any kind; may be repeated.",
+)
 @json_option
 @click.pass_context
-def recipes(ctx: click.Context, as_json: bool) -> None:
-    """List, show and copy the installed recipes."""
+def recipes(ctx: click.Context, paper: str | None, task: str | None, uses: tuple[str, ...], as_json: bool) -> None:
+    """List, show and copy the installed recipes.
+
+    \b
+    rk recipes --paper 1506.03134
+    rk recipes --task digits --uses mlp
+    """
     if ctx.invoked_subcommand is not None:
         return
     from rk.plugins import Plugins
+    from rk.recipe.digest import Digest, digest
     from rk.recipe.find import packaged
 
-    rows = [(r, *_head(r.path)) for r in packaged(Plugins())]
+    plugins = Plugins()
+    found: list[Digest] = [digest(file, plugins) for file in packaged(plugins)]
+    if paper is not None:
+        found = [d for d in found if d.is_of(paper)]
+    known = {name for c in plugins.components for name in (c.name, c.qualified)}
+    for name in (*uses, *([task] if task is not None else [])):
+        if name not in known:
+            raise UserError(f"there is no component {name!r}", suggest(name, known, "installed"))
+    if task is not None:
+        found = [d for d in found if d.task is not None and d.task.rpartition("/")[2] == task.rpartition("/")[2]]
+    for name in uses:
+        found = [d for d in found if name.rpartition("/")[2] in d.names]
     if as_json:
         from rk.cli.output import print_json
 
-        print_json(
-            [
-                {"name": r.name, "about": about, "paper": paper, "distribution": r.distribution, "path": str(r.path)}
-                for r, about, paper in rows
-            ]
-        )
+        print_json([d.plain() for d in found])
         return
     from rk.cli.output import print_table
 
-    print_table(("recipe", "about", "paper"), [(r.name, about, paper or "") for r, about, paper in rows])
-
-
-def _head(path: Path) -> tuple[str, str | None]:
-    """Returns the first line of the comment that opens a recipe, and its paper; the recipe is not checked."""
-    about, paper = "", None
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("#") and not about:
-            about = line.lstrip("# ").strip()
-        if line.startswith("paper:"):
-            paper = line.partition(":")[2].strip()
-    return about, paper
+    print_table(
+        ("recipe", "about", "task", "paper"), [(d.file.name, d.about, d.task or "", d.paper or "") for d in found]
+    )
 
 
 @recipes.command()
-@click.argument("recipe")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("recipe", shell_complete=complete_recipe)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_override)
 @click.option("--complete", is_flag=True, help="Show it as a run stores it: extended, overridden, with all defaults.")
 def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
     """Print a recipe as it was written, or complete."""
@@ -66,7 +79,7 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
 
 
 @recipes.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=complete_recipe)
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 def copy(recipe: str, target: Path | None) -> None:
     """Copy a recipe to begin one of your own; TARGET is a file or a folder (default: here)."""

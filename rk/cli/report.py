@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_run
 from rk.cli.loading import runs_dir_option
 
 
 @click.command()
-@click.argument("which", nargs=-1, required=True, metavar="RUN...")
+@click.argument("which", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
 @click.option(
     "-o",
     "--output",

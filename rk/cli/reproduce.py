@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rk.cli.complete import complete_target
 from rk.cli.loading import json_option, runs_dir_option
 from rk.errors import ExitCode, UserError
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True, metavar="RECIPE|PLUGIN|FOLDER|all...")
+@click.argument(
+    "targets", nargs=-1, required=True, metavar="RECIPE|PLUGIN|FOLDER|all...", shell_complete=complete_target
+)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per recipe.")
 @click.option("--reuse", is_flag=True, help="Take finished runs of the same recipe and versions; resume stopped ones.")
 @click.option("--stored", is_flag=True, help="Train nothing: judge the results that are stored.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_run
 from rk.cli.loading import json_option, runs_dir_option
 from rk.errors import ExitCode
 
@@ -43,7 +44,7 @@ def runs(ctx: click.Context, recipe: str | None, status: str | None, as_json: bo
 
 
 @runs.command()
-@click.argument("which", nargs=-1, required=True, metavar="RUN...")
+@click.argument("which", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @runs_dir_option
 def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from rk.cli.loading import runs_dir_option
 from rk.errors import ExitCode, Problem, RecipeError, UserError, suggest
@@ -33,6 +34,13 @@ class ComponentGroup(click.Group):
                 f"there is no {self.kind} {name!r}", suggest(name, names, "installed") or "none is installed"
             )
         return _command(self.kind, name, catalog)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from rk.cli.complete import components_of
+
+        return [CompletionItem(n, help=help_) for n, help_ in components_of(self.kind) if n.startswith(incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from rk.static.docstring import summary

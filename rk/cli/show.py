@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from rk.cli.complete import complete_component, complete_kind
 from rk.cli.loading import json_option
 from rk.errors import UserError, suggest
 
 
 @click.command()
-@click.argument("kind")
-@click.argument("name")
+@click.argument("kind", shell_complete=complete_kind)
+@click.argument("name", shell_complete=complete_component)
 @json_option
 def show(kind: str, name: str, as_json: bool) -> None:
     """Show a component: its parameters, and the fields and facts that it needs and gives.

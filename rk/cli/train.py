@@ -8,15 +8,21 @@ from pathlib import Path
 
 import click
 
+from rk.cli.complete import complete_override, complete_recipe, complete_run
 from rk.cli.loading import load_recipe, runs_dir_option, show_warnings
 from rk.errors import ExitCode, UserError
 from rk.runs import RunFolder
 
 
 @click.command()
-@click.argument("recipe", required=False)
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--resume", metavar="RUN", help="Go on with an interrupted run: its folder, its name, or `last`.")
+@click.argument("recipe", required=False, shell_complete=complete_recipe)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_override)
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="Go on with an interrupted run: its folder, its name, or `last`.",
+)
 @click.option("--dry-run", is_flag=True, help="Build everything, run one real batch, print the binding; keep nothing.")
 @runs_dir_option
 def train(

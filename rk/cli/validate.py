@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from rk.cli.complete import complete_override, complete_recipe
 from rk.cli.loading import json_option, load_recipe, show_warnings
 
 
 @click.command()
-@click.argument("recipe")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.argument("recipe", shell_complete=complete_recipe)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_override)
 @json_option
 def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check a recipe and print how its parts fit.

@@ -15,8 +15,8 @@ def compose(recipe: RecipeFile, overrides: tuple[str, ...], plugins: Plugins) ->
     """Reads `recipe`, what it extends, and the overrides ``a.b=value`` or ``~a.b`` into one tree.
 
     Raises:
-        RecipeError: When a file of the chain cannot be read at all, requires a plugin that is not there, or the chain is
-            a cycle.
+        RecipeError: When a file of the chain cannot be read at all or requires a plugin that is not there, or the chain
+            is a cycle.
     """
     tree, problems = _extended(recipe, plugins, ())
     for override in overrides:

@@ -31,6 +31,12 @@ class RecipeFile:
             return str(self.path)
 
 
+def heading(path: Path) -> str:
+    """Returns the first line of the comment that opens a recipe: what it is for."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return next((line.lstrip("# ").strip() for line in file if line.startswith("#")), "")
+
+
 def packaged(plugins: Plugins) -> list[RecipeFile]:
     """Returns all recipes that the plugins ship, by name."""
     return [

@@ -35,7 +35,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
     for override in overrides:
         key = override.partition("=")[0]
         resumable = [f"fit.{name}" for name in RESUMABLE]
-        if not (key in resumable if resuming else _is_harmless(key, recipe)):
+        if not (key in resumable if resuming else is_harmless(key, recipe)):
             hint = f"only {', '.join(resumable)}" if resuming else f"only data.* and decoding{_decodes(recipe)}"
             problems.append(Problem(Mark(f"command line: {override}"), key, "cannot be changed any more", hint))
     if problems:
@@ -52,7 +52,8 @@ def stored_values(folder: RunFolder) -> dict[str, Any]:
     return plain_value(tree)
 
 
-def _is_harmless(key: str, recipe: Recipe) -> bool:
+def is_harmless(key: str, recipe: Recipe) -> bool:
+    """Whether a run can be loaded with another value of `key`: it has no effect on weights."""
     if key in ("fit.accelerator", "fit.threads", "fit.validate_batches"):
         return True
     if key.startswith("data.") and key != "data.name":

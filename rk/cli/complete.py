@@ -1,0 +1,193 @@
+"""What the shell offers at TAB: names of recipes, components, plugins and runs, and the keys of a recipe.
+
+Nothing here imports torch. A completion that fails offers nothing: what is wrong is told when the command runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, str]]]) -> Completer:
+    """Makes a function that yields words, or (word, help), into one that click can ask."""
+
+    @functools.wraps(offers)
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            found = [o if isinstance(o, tuple) else (o, None) for o in offers(ctx, incomplete)]
+        except Exception:  # a broken plugin or recipe must not print into the user's prompt
+            return []
+        return [CompletionItem(word, help=help_) for word, help_ in found if word.startswith(incomplete)]
+
+    return complete
+
+
+@_completer
+def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+    """Packaged recipes, and the recipe files and folders that lie where the word so far points."""
+    from rk.plugins import Plugins
+    from rk.recipe.find import heading, packaged
+
+    for recipe in packaged(Plugins()):
+        if recipe.name.startswith(incomplete):
+            yield recipe.name, heading(recipe.path)
+    for path in sorted(glob.glob(f"{glob.escape(incomplete)}*")):
+        if os.path.isdir(path):
+            yield f"{path}/"
+        elif path.endswith((".yaml", ".yml")):
+            yield path
+
+
+@_completer
+def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """The keys of the recipe that is already on the line, and the values of those that have few."""
+    from rk.catalog import Catalog
+    from rk.cli.loading import run_finder
+    from rk.recipe import read_recipe
+    from rk.recipe.find import find_recipe
+
+    catalog = Catalog()
+    recipe, _, _ = read_recipe(
+        find_recipe(ctx.params["recipe"], catalog.plugins),
+        (),
+        catalog,
+        run_finder=run_finder(ctx.params.get("runs_dir")),
+    )
+    yield from _keys(recipe, catalog, incomplete)
+
+
+@_completer
+def complete_decoding(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """The keys that may be changed on the run that is already on the line."""
+    from rk.catalog import Catalog
+    from rk.recipe.stored import is_harmless, read_stored
+    from rk.runs import RunFolder
+
+    catalog = Catalog()
+    recipe = read_stored(RunFolder.find(ctx.params["run"], ctx.params.get("runs_dir")), (), catalog)
+    yield from (key for key in _keys(recipe, catalog, incomplete) if is_harmless(key.partition("=")[0], recipe))
+
+
+def _keys(recipe: Any, catalog: Any, incomplete: str) -> Iterator[str]:
+    """Yields ``key=`` for each key of the recipe, or ``key=value`` for the values of the key that is written out."""
+    from rk.static import constructor, load_class
+
+    key, equals, _ = incomplete.partition("=")
+    sections = [(spec.key, catalog.signature(spec.component)) for spec in recipe.specs()]
+    sections.append(("fit", constructor(load_class("rk.recipe.sections:Fit"))))
+    for prefix, signature in sections:
+        for param in signature.params:
+            if not equals:
+                yield f"{prefix}.{param.name}="
+            elif key == f"{prefix}.{param.name}":
+                yield from (f"{key}={value}" for value in _values(param.type, catalog))
+
+
+def _values(type_: Any, catalog: Any) -> Iterator[str]:
+    from rk.static import types
+
+    match type_:
+        case types.BOOL:
+            yield from ("true", "false")
+        case types.NONE:
+            yield "null"
+        case types.LiteralType(values=values):
+            yield from map(types.word, values)
+        case types.EnumType(members=members):
+            yield from (key for key, _ in members)
+        case types.ComponentType(kind=kind):
+            yield from (c.name for c in catalog.of_kind(kind))
+        case types.UnionType(options=options):
+            for option in options:
+                yield from _values(option, catalog)
+        case types.DecodeType(base=base) | types.BoundedType(base=base):
+            yield from _values(base, catalog)
+
+
+@_completer
+def complete_kind(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """The kinds of components."""
+    from rk.hookspecs import HOOK_OF_KIND
+
+    yield from HOOK_OF_KIND
+
+
+@_completer
+def complete_component(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """The components of the kind that is already on the line; whole names once a plugin's is begun."""
+    yield from components_of(ctx.params["kind"], qualified="/" in incomplete)
+
+
+@_completer
+def complete_exporter(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """The formats that runs can be exported to."""
+    yield from components_of("exporter")
+
+
+@_completer
+def complete_data(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, str]]:
+    """The tasks."""
+    yield from components_of("data")
+
+
+@_completer
+def complete_any_component(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """The names of all components."""
+    from rk.plugins import Plugins
+
+    yield from sorted({c.name for c in Plugins().components})
+
+
+@_completer
+def complete_fits(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """``KIND=NAME`` for what `rk list --fits` can hold fast."""
+    from rk.plugins import Plugins
+
+    kinds = ("model", "data", "loss", "trainer", "search")
+    yield from (f"{c.kind}={c.name}" for c in Plugins().components if c.kind in kinds)
+
+
+def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str]]:
+    """Yields the name and the summary of each component of `kind`."""
+    from rk.catalog import Catalog
+    from rk.static.docstring import summary
+
+    catalog = Catalog()
+    for component in catalog.of_kind(kind):
+        yield component.qualified if qualified else component.name, summary(catalog.info(component))
+
+
+@_completer
+def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """The installed plugins."""
+    from rk.plugins import installed
+
+    yield from (offer.name for offer in installed())
+
+
+@_completer
+def complete_target(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+    """What can be reproduced: recipes, plugins, folders, all."""
+    yield from ("all", *(item.value for item in complete_plugin(ctx, None, incomplete)))
+    yield from ((item.value, item.help) for item in complete_recipe(ctx, None, incomplete))
+
+
+@_completer
+def complete_run(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+    """The runs, the newest first."""
+    from rk.runs import RunFolder, default_root
+
+    yield "last"
+    folders = list(RunFolder.all(ctx.params.get("runs_dir") or default_root()))
+    for folder in reversed(folders):
+        info = folder.info()
+        yield folder.label, f"{info.get('name', '?')}: {info.get('status', '?')}"

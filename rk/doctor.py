@@ -1,0 +1,121 @@
+"""`rk plugins doctor`: the state of every installed plugin, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rk.catalog import Catalog
+from rk.hookspecs import HOOK_OF_KIND
+from rk.plugins import BUILTIN, Plugin
+from rk.probe import probe
+from rk.record import made, record
+from rk.review import faults, gaps
+
+SLOW = 50
+"""Milliseconds that importing a plugin's hooks may take before it is worth a word: `rk --help` takes about 100."""
+
+
+@record
+class Examination:
+    """What was found of one plugin.
+
+    Attributes:
+        milliseconds: What importing its hooks costs; None where that fails or it is not loaded.
+        errors: What does not work.
+        warnings: What works, but not as its users would like it.
+    """
+
+    plugin: Plugin
+    milliseconds: float | None = None
+    heavy: list[str] = made(default_factory=list)
+    errors: list[str] = made(default_factory=list)
+    warnings: list[str] = made(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        if self.plugin.disabled:
+            return "disabled"
+        return "broken" if self.errors else "to mend" if self.warnings else "healthy"
+
+    def hooks(self) -> list[str]:
+        """Returns the hooks that brought something."""
+        kinds = {c.kind for c in self.plugin.components}
+        found = [hook for kind, hook in HOOK_OF_KIND.items() if kind in kinds]
+        return [*found, "rk_recipes"] if self.plugin.recipes is not None else found
+
+    def traceback(self) -> str | None:
+        """Returns the traceback of the exception that its module or a hook raised."""
+        error = self.plugin.exception
+        return None if error is None else "".join(traceback.format_exception(error))
+
+    def plain(self) -> dict[str, Any]:
+        """Returns all of it as plain values."""
+        plugin = self.plugin
+        return {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "module": plugin.offer.module,
+            "verdict": self.verdict,
+            "requires_host": plugin.offer.host,
+            "milliseconds": self.milliseconds,
+            "heavy_imports": self.heavy,
+            "hooks": self.hooks(),
+            "components": [{"kind": c.kind, "name": c.name, "target": c.target} for c in plugin.components],
+            "recipes": len(list(plugin.recipes.glob("*.yaml"))) if plugin.recipes is not None else 0,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "traceback": self.traceback(),
+        }
+
+
+def examine(catalog: Catalog, plugins: Sequence[Plugin] = ()) -> list[Examination]:
+    """Examines plugins: their imports, hooks, components and recipes.
+
+    Args:
+        catalog: The installed components.
+        plugins: Which of them; by default all but the built-in one.
+    """
+    chosen = list(plugins) or [p for p in catalog.plugins if p.name != BUILTIN]
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        costs = list(pool.map(lambda p: {} if p.disabled else probe(p.offer.module), chosen))
+    return [_examination(plugin, cost, catalog) for plugin, cost in zip(chosen, costs, strict=True)]
+
+
+def _examination(plugin: Plugin, cost: dict[str, Any], catalog: Catalog) -> Examination:
+    found = Examination(plugin, cost.get("milliseconds"), cost.get("heavy", []), list(plugin.errors))
+    if plugin.disabled:
+        return found
+    for component in plugin.components:
+        who = f"{component.kind} {component.name}"
+        found.errors += [f"{who}: {said}" for said in faults(component, catalog)]
+        found.warnings += [f"{who}: {said}" for said in gaps(component, catalog)]
+    found.warnings += _clashes(plugin, catalog)
+    if found.heavy:
+        listed = ", ".join(found.heavy)
+        found.warnings.append(f"import {plugin.offer.module} brings {listed}: import them in the components' modules")
+    elif (found.milliseconds or 0) > SLOW:
+        found.warnings.append(
+            f"import {plugin.offer.module} takes {found.milliseconds:.0f} ms: every command waits for it"
+        )
+    if plugin.offer.host is None and plugin.offer.version != "0" and plugin.name != BUILTIN:
+        found.warnings.append(
+            "its distribution does not require recursion-kit: give the range of versions it is made for"
+        )
+    if not plugin.errors and not plugin.components and plugin.recipes is None:
+        found.warnings.append("it offers nothing: no hook is implemented and it has no recipes")
+    return found
+
+
+def _clashes(plugin: Plugin, catalog: Catalog) -> Iterator[str]:
+    """Yields the names that another plugin offers too: recipes must then say whose is meant."""
+    for component in plugin.components:
+        others = [c for c in catalog.of_kind(component.kind) if c.name == component.name and c.plugin != plugin.name]
+        if others:
+            whose = " and ".join(c.distribution for c in others)
+            name = f"{component.kind} {component.name}"
+            yield f"{name} is offered by {whose} too: recipes must write {component.qualified}"

@@ -1,0 +1,99 @@
+"""What is said of one component alone, from its source: what cannot work, and what its users would miss."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from rk.catalog import Catalog, Component
+from rk.errors import UserError
+from rk.static import ClassInfo, Signature, StaticError, method
+from rk.static.docstring import describe
+from rk.static.types import ANY, ClassType, Type, UnionType
+
+REQUIRED_METHODS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "model": (("forward",),),
+    "layer": (("forward",),),
+    "data": (("batches",), ("batch",)),
+    "loss": (("__call__", "forward"),),
+    "metric": (("__call__", "update"),),
+    "optimizer": (("__call__",),),
+    "schedule": (("__call__",),),
+    "trainer": (("setup",), ("step",)),
+    "search": (("setup",), ("step",)),
+    "callback": (("fit_start", "before_update", "after_step", "validated", "checkpoint", "fit_end"),),
+    "exporter": (("export",),),
+    "analysis": (("analyze",),),
+}
+"""Kind -> the methods that a component of it must have; of those in one tuple, any one will do."""
+
+_DECLARING = {"model": ("forward", "predict"), "data": ("batch",)}
+"""Kind -> the methods whose return annotation is a TypedDict of fields."""
+
+
+def faults(component: Component, catalog: Catalog) -> list[str]:
+    """Returns what keeps `component` from working at all, as far as its source tells."""
+    try:
+        info = catalog.info(component)
+        signature = catalog.signature(component)
+        return [*_lacking(component, info), *_undeclared(component, info), *_inexpressible(component, signature)]
+    except UserError as error:  # it already begins with the distribution, kind and name, which the caller says too
+        return [error.message.partition(f"{component.kind} {component.name}: ")[2] or error.message]
+    except StaticError as error:  # of a module that a method leads to
+        return [error.message]
+
+
+def gaps(component: Component, catalog: Catalog) -> list[str]:
+    """Returns what a user would miss of a component that works: types and words."""
+    try:
+        info, signature = catalog.info(component), catalog.signature(component)
+    except UserError:
+        return []  # a fault
+    text, help_of = describe(info)
+    found = [] if text.strip() else [f"{info.node.name} has no docstring: `rk list` and `rk show` have nothing to say"]
+    for param in signature.params:
+        if _annotation(signature, param.name) is None and param.type is ANY:
+            found.append(f"the parameter {param.name!r} has no type: a recipe's value for it cannot be checked")
+        if not help_of.get(param.name):
+            found.append(f"the parameter {param.name!r} is not in the docstring's Args:")
+    found += [f"Args: documents {name!r}, which is no parameter" for name in help_of if name not in signature]
+    return found
+
+
+def _lacking(component: Component, info: ClassInfo) -> Iterator[str]:
+    for names in REQUIRED_METHODS[component.kind]:
+        if not any(info.find(name) for name in names) and not info.opaque_bases():
+            yield f"has no method {' or '.join(f'{name}()' for name in names)}"
+    if component.kind == "data" and "splits" not in info.members():
+        yield "has no splits"
+
+
+def _undeclared(component: Component, info: ClassInfo) -> Iterator[str]:
+    for name in _DECLARING.get(component.kind, ()):
+        found = method(info, name)
+        if found is not None and found.returns() is None:
+            yield f"{name}() has no TypedDict as return annotation"
+
+
+def _inexpressible(component: Component, signature: Signature) -> Iterator[str]:
+    """A required parameter that no recipe can give; those of a layer may come from the model that it is a layer of."""
+    if component.kind == "layer":
+        return
+    for param in signature.params:
+        if param.required and not _expressible(param.type):
+            yield f"the parameter {param.name!r} takes {param.type}, which no recipe can give, and has no default"
+
+
+def _expressible(type_: Type) -> bool:
+    if isinstance(type_, UnionType):
+        return any(map(_expressible, type_.options))
+    return type(type_) is not Type and not isinstance(type_, ClassType)
+
+
+def _annotation(signature: Signature, name: str) -> ast.AST | None:
+    """Returns how the parameter is annotated in the source."""
+    node = signature.node
+    if isinstance(node, ast.ClassDef):  # a dataclass: a field is one because it is annotated
+        return node
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return next((a.annotation for a in arguments if a.arg == name), None)
