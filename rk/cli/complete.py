@@ -122,6 +122,16 @@ def complete_kind(ctx: click.Context, incomplete: str) -> Iterator[str]:
 
 
 @_completer
+def complete_kinds(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """Kinds with commas between them."""
+    from rk.hookspecs import HOOK_OF_KIND
+
+    before = incomplete.rpartition(",")[0]
+    given = before.split(",")
+    yield from (f"{before},{kind}" if before else kind for kind in HOOK_OF_KIND if kind not in given)
+
+
+@_completer
 def complete_component(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """The components of the kind that is already on the line; whole names once a plugin's is begun."""
     yield from components_of(ctx.params["kind"], qualified="/" in incomplete)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rk.cli.complete import complete_plugin
+from rk.cli.complete import complete_kinds, complete_plugin
 from rk.cli.loading import json_option
-from rk.errors import ExitCode
+from rk.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from rk.doctor import Examination
@@ -112,18 +112,63 @@ def _print_findings(found: Examination, with_traceback: bool) -> None:
 @plugins.command()
 @click.argument("name")
 @click.option(
+    "--kind",
+    "kinds",
+    metavar="KIND[,KIND]...",
+    default="model",
+    show_default=True,
+    shell_complete=complete_kinds,
+    help="What it offers: model, layer, data, loss, metric, optimizer, schedule, trainer, callback, exporter, search, "
+    "analysis.",
+)
+@click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
     default=".",
     help="Folder to write it to.  [default: here]",
 )
-def new(name: str, into: Path) -> None:
-    """Begin a plugin: a small distribution that installs, trains and passes its tests."""
+def new(name: str, kinds: str, into: Path) -> None:
+    """Begin a plugin: a distribution that installs, trains and passes its tests.
+
+    It has a small working component of each kind, a recipe with a baseline, tests with rk's contract kit, and all that
+    a published plugin needs. Change what you like.
+
+    \b
+    rk plugins new my-net
+    rk plugins new my-method --kind trainer,callback
+    """
     from rk.scaffold import new_plugin
 
-    written = new_plugin(name, into)
+    written = new_plugin(name, into, tuple(kind.strip() for kind in kinds.split(",")))
     root = next(p for p in written if p.name == "pyproject.toml").parent
     for path in written:
         click.echo(f"wrote {path}")
     short = root.name.removeprefix("rk-")
-    click.echo(f"\nnext:\n  pip install -e {root}\n  rk train {short}/quick")
+    click.echo(f"\nnext:\n  pip install -e '{root}[test]'")
+    click.echo(f"  rk train {short}/quick\n  rk plugins test {short}")
+
+
+@plugins.command()
+@click.argument("plugin", shell_complete=complete_plugin)
+@click.option("--all", "everything", is_flag=True, help="Take two steps of recipes for larger machines too.")
+@click.option("--only", metavar="TEXT", help="Only the checks whose name contains this: `resumes`, `loss`.")
+@click.option("--traceback", is_flag=True, help="Show where an exception came from.")
+def test(plugin: str, everything: bool, only: str | None, traceback: bool) -> int:
+    """Check an installed plugin against the contract.
+
+    PLUGIN is its name or its distribution's. Components and recipes are read; every recipe takes two steps; one of each
+    kind is taught a batch, cut off and resumed, validated in between, loaded, answered with, and exported. Exit code 1
+    when a check fails.
+
+    \b
+    rk plugins test my-net
+    rk plugins test my-net --only resumes
+    """
+    from rk.plugins import Plugins
+
+    found = Plugins().find(plugin)
+    try:
+        from rk.testing.report import run_kit
+    except ImportError:
+        raise UserError("testing a plugin needs pytest", 'pip install "recursion-kit[testing]"') from None
+    return run_kit(found.name, click.echo, everything=everything, tracebacks=traceback, only=only)

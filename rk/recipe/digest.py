@@ -23,14 +23,19 @@ class Digest:
 
     Attributes:
         task: The name of its data.
-        names: The names of all its components, short and, where it writes them so, qualified.
+        parts: ``key: name`` of all its components, those inside others too; names as it writes them.
     """
 
     file: RecipeFile
     about: str
     paper: str | None
     task: str | None
-    names: frozenset[str]
+    parts: frozenset[str]
+
+    @property
+    def names(self) -> set[str]:
+        """The short names of all its components."""
+        return {part.rpartition(" ")[2].rpartition("/")[2] for part in self.parts}
 
     def is_of(self, paper: str) -> bool:
         """Whether this is a recipe of `paper`: an arXiv number in any form (with version, as a URL), or words."""
@@ -60,7 +65,7 @@ def digest(file: RecipeFile, plugins: Plugins) -> Digest:
         tree, _ = compose(file, (), plugins)
     except RecipeError:
         return Digest(file, heading(file.path), None, None, frozenset())
-    named = {name for key in (*COMPONENT_KEYS, "callbacks", "metrics") for name in _names(tree.items.get(key), True)}
+    keys = (*COMPONENT_KEYS, "callbacks", "metrics")
     task = next(_names(tree.items.get("data"), True), None)
     paper = tree.items.get("paper")
     return Digest(
@@ -68,7 +73,7 @@ def digest(file: RecipeFile, plugins: Plugins) -> Digest:
         heading(file.path),
         paper.value if isinstance(paper, Scalar) and isinstance(paper.value, str) else None,
         task,
-        frozenset(named | {name.rpartition("/")[2] for name in named}),
+        frozenset(f"{key}: {name}" for key in keys for name in _names(tree.items.get(key), True)),
     )
 
 

@@ -1,27 +1,52 @@
-"""`rk plugins new`: a small distribution that installs and trains at once.
+"""`rk plugins new`: a distribution that installs, trains and passes its tests at once.
 
-The files under ``plugin/`` are templates: ``$name``, ``$package``, ``$cls`` and ``$version`` are filled in, and
-``rk_PACKAGE`` and ``NAME`` in their paths.
+The files under ``plugin/`` are Jinja templates; ``PACKAGE`` and ``NAME`` in their paths are filled in too. A file that
+is called after a kind is written when that kind is asked for.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 from pathlib import Path
-from string import Template
+from typing import Any
 
 from rk import __version__
-from rk.errors import UserError
+from rk.errors import UserError, suggest
+from rk.hookspecs import HOOK_OF_KIND
 
 TEMPLATES = Path(__file__).parent / "plugin"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+SUMMARIES = {
+    "model": "Residual layers over flattened inputs.",
+    "layer": "Mixes each step with the mean of all steps up to it.",
+    "data": "Points in the plane on three noisy rings.",
+    "loss": "The focal loss.",
+    "metric": "The share of examples whose class is among the few most probable ones.",
+    "optimizer": "NAdam as a factory with its schedule.",
+    "schedule": "Linear warm-up, then the inverse square root of the step.",
+    "trainer": "Backpropagation on inputs with fresh noise at every step.",
+    "callback": "Keeps each entry of each gradient within bounds.",
+    "exporter": "Weights as one NumPy file.",
+    "search": "Climbs to a linear classifier without gradients.",
+    "analysis": "The confusion matrix of a classifier.",
+}
+"""Kind -> what the component does that is written as an example of it."""
 
 
-def new_plugin(name: str, parent: Path) -> list[Path]:
+def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> list[Path]:
     """Writes the distribution ``rk-<name>`` into a new folder of that name under `parent`.
 
+    Args:
+        name: The plugin's short name.
+        parent: Where its folder goes.
+        kinds: The kinds that it offers a component of.
+
+    Returns:
+        The files.
+
     Raises:
-        UserError: For a name that is none, or a folder that is there already.
+        UserError: For a name or a kind that is none, or a folder that is there already.
     """
     name = name.removeprefix("rk-")
     if not _NAME.fullmatch(name):
@@ -29,25 +54,75 @@ def new_plugin(name: str, parent: Path) -> list[Path]:
         raise UserError(
             f"{name!r} is no plugin name: lower-case words joined by hyphens", f"as in {proper or 'my-net'}"
         )
+    for kind in kinds:
+        if kind not in SUMMARIES:
+            raise UserError(f"there is no kind {kind!r}", suggest(kind, SUMMARIES, "kinds"))
     root = parent / f"rk-{name}"
     if root.exists():
         raise UserError(f"{root} is there already", "give another name, or move it away")
-    major, minor, *_ = __version__.split(".")
-    values = {
-        "name": name,
-        "package": f"rk_{name.replace('-', '_')}",
-        "cls": "".join(word.capitalize() for word in name.split("-")),
-        "version": f"{major}.{minor}",
-        "next_version": f"{major}.{int(minor) + 1}",
-    }
+    values = _values(name, kinds)
     written = []
-    for template in sorted(TEMPLATES.rglob("*.tmpl")):
-        relative = str(template.relative_to(TEMPLATES)).removesuffix(".tmpl").replace("rk_PACKAGE", values["package"])
-        target = root / relative.replace("NAME", values["package"].removeprefix("rk_"))
+    for template in sorted(TEMPLATES.rglob("*.j2")):
+        relative = str(template.relative_to(TEMPLATES)).removesuffix(".j2")
+        if not _is_wanted(Path(relative), values["kinds"]):
+            continue
+        target = root / relative.replace("PACKAGE", values["package"]).replace("NAME", name.replace("-", "_"))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(Template(template.read_text(encoding="utf-8")).substitute(values), encoding="utf-8")
+            target.write_text(_filled(template, values), encoding="utf-8")
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror}") from None
         written.append(target)
     return written
+
+
+def _is_wanted(path: Path, kinds: list[str]) -> bool:
+    """Whether a file that is called after a kind is of one that was asked for; others always are."""
+    kind = path.stem.removeprefix("test_NAME_")
+    return kind not in SUMMARIES or kind in kinds
+
+
+def _filled(template: Path, values: dict[str, Any]) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(values)
+
+
+def _values(name: str, asked: tuple[str, ...]) -> dict[str, Any]:
+    """Returns what the templates are filled in with."""
+    kinds = [kind for kind in HOOK_OF_KIND if kind in asked or (kind == "model" and "layer" in asked)]  # a slot for it
+    title = "".join(word.capitalize() for word in name.split("-"))
+    major, minor, *_ = __version__.split(".")
+    own = {kind: kind in kinds for kind in HOOK_OF_KIND}
+    optimizer = f"name: {name}, lr: 3e-3" if own["optimizer"] else "name: adamw, lr: 3e-3"
+    schedule = name if own["schedule"] else "cosine"
+    return {
+        "name": name,
+        "package": f"rk_{name.replace('-', '_')}",
+        "title": title,
+        "kinds": kinds,
+        "hooks": HOOK_OF_KIND,
+        "classes": {kind: title if len(kinds) == 1 else title + kind.capitalize() for kind in HOOK_OF_KIND},
+        "summaries": SUMMARIES,
+        "offers": ", ".join(f"the {kind} `{name}`" for kind in kinds),
+        "version": f"{major}.{minor}",
+        "next_version": f"{major}.{int(minor) + 1}",
+        "year": datetime.date.today().year,
+        "data": name if own["data"] else "digits",
+        "data_title": "Points on three rings" if own["data"] else "Handwritten digits",
+        "extra": "" if own["data"] else "[digits]",
+        "model": _model(name, own),
+        "trainer": f"{{name: {name if own['trainer'] else 'backprop'}, "
+        f"optimizer: {{{optimizer}, schedule: {schedule}}}}}",
+        # a linear classifier is the baseline of data that need more than one
+        "baseline_sizes": "[]" if own["data"] and not own["model"] else "[64, 64]",
+        "steps": 400,
+        "at_least": 0.95 if own["data"] else 0.9,
+    }
+
+
+def _model(name: str, own: dict[str, bool]) -> str:
+    if own["layer"]:
+        return f"{{name: {name}, layer: {name}, d_model: 32, n_layers: 2}}"
+    return f"{{name: {name}, hidden_size: 64, n_layers: 2}}" if own["model"] else "{name: mlp, hidden_sizes: [64, 64]}"

@@ -1,0 +1,359 @@
+"""The checks of the contract kit. Each raises `Broken` with one message for the plugin's author, or returns.
+
+`NotApplicable` says why a check has nothing to look at: a learner without an objective has no loss to fall.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rk.catalog import Catalog, Component
+from rk.export.safetensors import Safetensors
+from rk.fit.build import Builder
+from rk.fit.evaluate import evaluating, has_objective
+from rk.fit.firstbatch import check_fields, declared_fields
+from rk.fit.loaded import LoadedRun
+from rk.fit.loop import Loop
+from rk.recipe.check import read_component
+from rk.static.signature import REQUIRED
+from rk.testing.close import assert_close
+from rk.testing.trial import Ended, Trial
+
+STEPS = 4
+CUT = 3
+"""A run of `STEPS` steps, with a checkpoint every 2, that loses power after step 3: it must take step 3 again."""
+TEACHING = 30
+"""Steps on one and the same batch, after which the objective on it must be lower."""
+ROWS = 3
+"""Examples of a batch that are answered alone."""
+ADDED = 8
+"""Examples whose objectives are added up one by one."""
+
+
+class Broken(AssertionError):
+    """The plugin does not keep the contract; the message tells its author what, where and, often, why."""
+
+
+class NotApplicable(Exception):
+    """There is nothing here that the check could look at."""
+
+
+# -- one component -----------------------------------------------------------------------------------------------------
+
+
+def constructor_is_as_its_source_says(component: Component, catalog: Catalog) -> None:
+    """What rk has read from the source is what Python has made of it: no decorator or metaclass changed it."""
+    cls = catalog.load(component)
+    if cls.__init__ is object.__init__ or not catalog.signature(component).params:
+        return
+    real = inspect.signature(cls).parameters
+    read = {p.name: p for p in catalog.signature(component).params}
+    if list(real) != list(read):
+        raise Broken(f"Python's constructor takes {', '.join(real)}; from the source, rk reads {', '.join(read)}")
+    for name, param in real.items():
+        if (param.default is inspect.Parameter.empty) != (read[name].default is REQUIRED):
+            raise Broken(f"the default of {name!r} is another one in Python than in the source")
+
+
+# -- the two steps that every recipe must be able to take --------------------------------------------------------------
+
+
+def two_steps(trial: Trial) -> None:
+    """Builds the recipe, takes two steps, and looks at the fields of a real batch, real outputs and real answers."""
+    loop = trial.build()
+    parts, learner = loop.parts, loop.parts.learner
+    for i in range(2):
+        _step(loop, i)
+    split = next((s for s in loop.splits if s.startswith(("val", "test"))), None)
+    if split is None or not has_objective(learner):  # one without may need to finish before it answers
+        return
+    batch = parts.data.batch(split, 0)
+    check_fields(batch, type(parts.data).batch, trial.recipe.data, f"a batch of {split}")
+    with evaluating(learner, 0):
+        outputs = learner.predict(batch)
+    check_fields(outputs, type(learner).predict, trial.recipe.algorithm, "its answers")
+    if trial.recipe.model is not None and declared_fields(type(learner).predict) is None:
+        cls = trial.catalog.load(trial.recipe.model.component)
+        check_fields(outputs, getattr(cls, "predict", cls.forward), trial.recipe.model, "its outputs")
+
+
+def _step(loop: Loop, i: int, batch: Mapping[str, Any] | None = None) -> None:
+    """Takes one optimizer step, on the micro-batches of step `i` or always on `batch`."""
+    runtime, trainer = loop.parts.runtime, loop.parts.trainer
+    for micro in range(runtime.accumulate):
+        runtime.micro_batch = micro
+        if not loop.takes_batch:
+            trainer.step()
+            continue
+        index = i * runtime.accumulate + micro
+        taken = batch if batch is not None else loop.parts.data.batch("train", index, getattr(trainer, "stage", 0))
+        scalars = trainer.step(taken)
+        if scalars is not None and not isinstance(scalars, Mapping):
+            raise Broken(f"the trainer's step() returned {type(scalars).__name__}, expected a dict of scalars or None")
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+def batches_depend_on_their_index_alone(trial: Trial) -> None:
+    """The same batch comes whenever it is asked for, and from another object of the class: or no run could resume."""
+    loop = trial.build()
+    if loop.parts.data is None:
+        raise NotApplicable("the recipe has no data")
+    data, other = loop.parts.data, trial.build().parts.data
+    for split in loop.splits:
+        first, second = data.batch(split, 0), data.batch(split, 1)
+        for label, again in (
+            ("asked for twice", data.batch(split, 0)),
+            ("made by another object of the class", other.batch(split, 0)),
+        ):
+            _same(
+                again,
+                first,
+                f"batch 0 of {split}, {label}, is another one: batch(split, i) must be a function of the seed and its "
+                "arguments alone",
+            )
+        _same(data.batch(split, 1), second, f"batch 1 of {split} is another one the second time")
+
+
+def _same(found: Mapping[str, Any], expected: Mapping[str, Any], message: str) -> None:
+    if found.keys() != expected.keys():
+        raise Broken(message)
+    for name, value in expected.items():
+        if isinstance(value, Tensor) and not (
+            found[name].shape == value.shape and torch.equal(found[name].nan_to_num(), value.nan_to_num())
+            if value.is_floating_point()
+            else torch.equal(found[name], value)
+        ):
+            raise Broken(f"{message} (field {name!r})")
+
+
+# -- learning ----------------------------------------------------------------------------------------------------------
+
+
+def loss_falls(trial: Trial) -> None:
+    """Taught one batch again and again, the learner's objective on it falls."""
+    loop = trial.build(steps=10 * TEACHING)
+    learner = loop.parts.learner
+    if not has_objective(learner):
+        raise NotApplicable("the learner has no objective")
+    if not loop.takes_batch:
+        raise NotApplicable("the trainer takes no batches")
+    batch = loop.parts.data.batch("train", 0)
+    before = after = _objective(learner, batch)
+    for i in range(TEACHING):
+        _step(loop, i, batch)
+        if i % 10 == 9 and (after := _objective(learner, batch)) < before:
+            return
+    raise Broken(f"{TEACHING} steps on one batch took its loss from {before:.6g} to {after:.6g}: it does not fall")
+
+
+def _objective(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> float:
+    return sum(total / max(count, 1e-12) for total, count in _shares(learner, batch, seed).values())
+
+
+def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, tuple[float, float]]:
+    """Returns the terms of the objective on `batch` as (total, count)."""
+    with evaluating(learner, seed):
+        objective = learner(batch)
+    terms = objective if isinstance(objective, Mapping) else {"loss": objective}
+    for name, share in terms.items():
+        if not isinstance(share, tuple) or len(share) != 2:
+            raise Broken(
+                f"the loss gives {_shown(share)} for {name!r}; expected (total, count), a sum and what it is over"
+            )
+    return {name: (float(total), float(count)) for name, (total, count) in terms.items()}
+
+
+def _shown(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+
+
+# -- one example and its batch -----------------------------------------------------------------------------------------
+
+
+def loss_shares_add_up(ended: Ended) -> None:
+    """The objective of a batch is the sum over its examples, and so is its count: a mean would weigh ragged batches
+    wrongly, and accumulation and several devices would train something else."""
+    learner, batch = ended.learner, _one_batch(ended)
+    if not has_objective(learner):
+        raise NotApplicable("the learner has no objective")
+    batch = _first(batch, ended.data, ADDED)
+    whole = _shares(learner, batch)
+    if whole != _shares(learner, batch, seed=1):
+        raise NotApplicable("the objective is drawn at random")
+    rows = [_shares(learner, row) for row in _rows(batch)]
+    for name, (total, count) in whole.items():
+        summed = sum(row[name][0] for row in rows), sum(row[name][1] for row in rows)
+        for what, found, expected in (("count", count, summed[1]), ("total", total, summed[0])):
+            if abs(found - expected) > 1e-3 * max(abs(expected), 1e-6):
+                raise Broken(
+                    f"the {what} of the loss term {name!r} is {found:.6g} over {len(rows)} examples, but "
+                    f"{expected:.6g} when they are summed up one by one: a loss returns a sum and what it is a sum over"
+                )
+
+
+def answers_do_not_depend_on_the_batch(ended: Ended) -> None:
+    """An example is answered the same alone as among others."""
+    learner, batch = ended.learner, _one_batch(ended)
+    whole = _answers(learner, batch)
+    for name, value in _answers(learner, batch, seed=1).items():
+        if not torch.equal(value, whole[name]):
+            raise NotApplicable(f"the answers ({name}) are drawn at random")
+    size = _size(batch)
+    for i, row in enumerate(_rows(_first(batch, ended.data, ROWS))):
+        for name, value in _answers(learner, row).items():
+            if whole[name].ndim and len(whole[name]) == size:
+                _close_row(value[0], whole[name][i], name, i)
+
+
+def _close_row(alone: Tensor, among: Tensor, name: str, i: int) -> None:
+    if alone.shape != among.shape:  # ragged answers may be padded to the longest of a batch
+        shared = tuple(slice(0, min(a, b)) for a, b in zip(alone.shape, among.shape, strict=True))
+        alone, among = alone[shared], among[shared]
+    if among.is_floating_point():
+        same = torch.allclose(alone, among, rtol=1e-3, atol=1e-4, equal_nan=True)
+        far = float((alone - among).abs().max()) if alone.numel() else 0.0
+        if not same:
+            raise Broken(
+                f"{name!r} of example {i} differs by {far:.3g} when it is answered alone: it depends on its batch"
+            )
+    elif not torch.equal(alone, among):
+        raise Broken(f"{name!r} of example {i} is another one when it is answered alone: it depends on its batch")
+
+
+def _answers(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, Tensor]:
+    with evaluating(learner, seed):
+        return {k: v for k, v in learner.predict(batch).items() if isinstance(v, Tensor)}
+
+
+def _one_batch(ended: Ended) -> Mapping[str, Any]:
+    data = ended.data
+    if data is None:
+        raise NotApplicable("the recipe has no data")
+    split = next((s for s in data.splits if s.startswith(("val", "test"))), data.splits[0])
+    return data.batch(split, 0)
+
+
+def _size(batch: Mapping[str, Any]) -> int:
+    return next(len(v) for v in batch.values() if isinstance(v, Tensor) and v.ndim)
+
+
+def _first(batch: Mapping[str, Any], data: Any, count: int) -> Mapping[str, Any]:
+    """Returns a batch of the first `count` examples of `batch`.
+
+    Raises:
+        NotApplicable: When the fields are not stacked along their first axis (flat graphs).
+    """
+    declared = declared_fields(type(data).batch)
+    dims = {name: getattr(t, "dim_str", "") for name, t in (declared.__annotations__ if declared else {}).items()}
+    size = _size(batch)
+    for name, value in batch.items():
+        first = str(dims.get(name, "")).partition(" ")[0]
+        if isinstance(value, Tensor) and (not value.ndim or len(value) != size or first not in ("", "batch")):
+            raise NotApplicable(f"the field {name!r} is not one entry per example")
+    return _slice(batch, slice(0, count))
+
+
+def _rows(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yields each example of `batch` as a batch of one."""
+    for i in range(_size(batch)):
+        yield _slice(batch, slice(i, i + 1))
+
+
+def _slice(batch: Mapping[str, Any], rows: slice) -> Mapping[str, Any]:
+    return {name: value[rows] if isinstance(value, Tensor) else value for name, value in batch.items()}
+
+
+# -- a run from its folder ---------------------------------------------------------------------------------------------
+
+
+def resumes_bit_equal(trial: Trial, whole: Ended) -> None:
+    """A run that loses power goes on from its last checkpoint and ends with the weights of one that did not."""
+    cut = trial.run(STEPS, checkpoint_every=2, cut_at=CUT)
+    resumed = trial.run(STEPS, checkpoint_every=2, resume=cut.folder)
+    _equal_weights(
+        resumed.folder.model,
+        whole.folder.model,
+        "after a power cut at step 3 the run ends with other weights: something that step() changes is neither in the "
+        "learner's state nor in the trainer's, the data's or a callback's state_dict()",
+    )
+
+
+def validation_changes_nothing(trial: Trial, whole: Ended) -> None:
+    """A run that validates after each step ends with the weights of one that does not."""
+    validated = trial.run(STEPS, checkpoint_every=2, validate_every=1)
+    _equal_weights(
+        validated.folder.model,
+        whole.folder.model,
+        "the weights are others when validation runs in between: something in predict(), the objective, a metric or "
+        "the data's batches keeps a state, or a buffer is updated in eval mode",
+    )
+
+
+def answers_after_loading_as_before(trial: Trial, whole: Ended) -> None:
+    """A run loaded from its folder answers as the learner did that was trained."""
+    loaded = LoadedRun.open(whole.folder.path, trial.catalog)
+    batch = _one_batch(whole)
+    expected, found = _answers(whole.learner, batch), _answers(loaded.learner, batch)
+    for name, value in expected.items():
+        if not torch.equal(found[name].nan_to_num(), value.nan_to_num()):
+            raise Broken(
+                f"{name!r} is another one after the run is loaded again: what the learner knows must be in its "
+                "parameters and persistent buffers"
+            )
+
+
+def exports(trial: Trial, whole: Ended, exporters: list[Component]) -> None:
+    """The weights come out as safetensors, and each of the plugin's own exporters writes what it says it writes."""
+    loaded = LoadedRun.open(whole.folder.path, trial.catalog)
+    with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
+        weights, _ = Safetensors().export(loaded, Path(folder))
+        stored = load_file(weights)
+        assert_close(stored, {k: v for k, v in loaded.learner.state_dict().items() if k in stored}, 0.0, "exported")
+    for component in exporters:
+        with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
+            spec = read_component("exporter", component.qualified, (), trial.catalog)
+            paths = Builder(loaded.recipe, trial.catalog, loaded.facts).build(spec).export(loaded, Path(folder))
+            if not paths or not all(Path(p).is_file() for p in paths):
+                raise Broken(f"the exporter {component.name} says that it wrote {[str(p) for p in paths]}")
+            if outside := [str(p) for p in paths if Path(folder).resolve() not in Path(p).resolve().parents]:
+                raise Broken(f"the exporter {component.name} wrote outside its folder: {', '.join(outside)}")
+
+
+def _equal_weights(found: Path, expected: Path, message: str) -> None:
+    one, other = load_file(found), load_file(expected)
+    different = sorted({*one, *other} - {k for k in one if k in other and _equal(one[k], other[k])})
+    if different:
+        raise Broken(f"{message} (differs: {', '.join(different[:3])}{', ...' if len(different) > 3 else ''})")
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+
+
+# -- the rest of the disk ----------------------------------------------------------------------------------------------
+
+
+def writes_outside(written: list[Path], run: Path) -> list[Path]:
+    """Returns what was written elsewhere than in the run, in the data folder, in a cache or in a temporary file."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    allowed = [run.resolve(), home.resolve(), Path("/dev"), Path("/proc")]
+    allowed += [Path(os.environ[name]).resolve() for name in ("RK_DATA", "MPLCONFIGDIR") if os.environ.get(name)]
+    scratch, here = Path(tempfile.gettempdir()).resolve(), Path.cwd().resolve()
+    outside = []
+    for path in dict.fromkeys(p.resolve() for p in written):
+        inside = any(path == a or a in path.parents for a in allowed) or "__pycache__" in path.parts
+        temporary = scratch in path.parents and here not in (path, *path.parents)
+        if not inside and not temporary:
+            outside.append(path)
+    return outside

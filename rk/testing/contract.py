@@ -1,0 +1,255 @@
+"""`PluginContract`: the tests that every plugin must pass, for one plugin, as a class that pytest collects.
+
+.. code-block:: python
+
+    from rk.testing import PluginContract
+
+    class TestContract(PluginContract):
+        plugin = "my-net"
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from rk.catalog import Catalog, Component
+from rk.contract import check_contract
+from rk.doctor import examine
+from rk.errors import RkError, UserError
+from rk.plugins import Plugin
+from rk.recipe import read_recipe
+from rk.recipe.digest import digest
+from rk.recipe.find import RecipeFile, find_recipe, packaged
+from rk.review import faults, gaps
+from rk.testing import checks
+from rk.testing.checks import Broken, NotApplicable
+from rk.testing.trial import Ended, Trial
+from rk.testing.writes import watched_writes
+
+EXEMPT = "RK_EXEMPT"
+"""A constant of a plugin's module: check -> why it does not hold there. ``check:recipe`` exempts one recipe."""
+
+
+class Workbench:
+    """One plugin, its recipes, and the short runs that several tests look at."""
+
+    def __init__(self, plugin: Plugin, catalog: Catalog, scratch: Path) -> None:
+        self.plugin = plugin
+        self.catalog = catalog
+        self.scratch = scratch
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019  a workbench lives as long as the tests of its plugin
+    def trial(self, recipe: RecipeFile) -> Trial:
+        return Trial(recipe, self.catalog, self.scratch)
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019
+    def whole(self, recipe: RecipeFile) -> Ended:
+        """Returns the run of a few steps that nothing disturbed."""
+        return self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)
+
+
+class PluginContract:
+    """Tests of one plugin against the contract (docs/testing.md).
+
+    Attributes:
+        plugin: Its name; without one, what pytest's option ``--rk-plugin`` says.
+        samples: How many of its recipes, each with other components, are run through all checks; None takes all.
+        exempt: Check -> why it does not hold here; adds to the plugin module's `RK_EXEMPT`.
+    """
+
+    plugin: ClassVar[str] = ""
+    samples: ClassVar[int | None] = None
+    exempt: ClassVar[Mapping[str, str]] = {}
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """Makes one test of each component and recipe of the plugin."""
+        catalog = _catalog()
+        try:
+            plugin = catalog.plugins.find(_plugin_of(type(self), metafunc.config))
+        except UserError as error:
+            raise pytest.UsageError(f"{error.message}; {error.hint}") from None
+        if "component" in metafunc.fixturenames:
+            found = plugin.components
+            metafunc.parametrize("component", found, ids=[f"{c.kind} {c.name}" for c in found])
+        recipes = recipes_of(plugin, catalog)
+        if "sample" in metafunc.fixturenames:
+            recipes = samples_of(recipes, catalog)[: self.samples]
+            metafunc.parametrize("sample", recipes, ids=[r.path.stem for r in recipes])
+        elif "recipe" in metafunc.fixturenames:
+            metafunc.parametrize("recipe", recipes, ids=[r.path.stem for r in recipes])
+
+    @pytest.fixture(autouse=True)
+    def _exemptions(self, request: pytest.FixtureRequest, rk_bench: Workbench) -> None:
+        """Skips what the plugin says does not hold for it."""
+        check = request.node.originalname.removeprefix("test_").replace("_", "-")
+        given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+        file = given.get("sample") or given.get("recipe")
+        for key in (check, f"{check}:{file.path.stem}") if file is not None else (check,):
+            if reason := {**exemptions(rk_bench.plugin), **self.exempt}.get(key):
+                pytest.skip(f"exempt: {reason}")
+
+    # -- the plugin ------------------------------------------------------------------------------------------------
+
+    def test_plugin_loads(self, rk_bench: Workbench) -> None:
+        """Its module imports, its hooks answer, and it was made for this version of rk."""
+        _told(lambda: _nothing(rk_bench.plugin.errors))
+
+    def test_hooks_import_nothing_heavy(self, rk_bench: Workbench) -> None:
+        """Every command imports the module with the hooks: it may not bring torch, nor anything that takes as long."""
+        if rk_bench.plugin.offer.version == "0":
+            pytest.skip("the plugin is not installed: no other interpreter finds it")
+        (found,) = examine(rk_bench.catalog, [rk_bench.plugin])
+        if found.heavy:
+            pytest.fail(f"importing {rk_bench.plugin.offer.module} imports {', '.join(found.heavy)}", pytrace=False)
+
+    # -- components ------------------------------------------------------------------------------------------------
+
+    def test_component_is_typed_and_documented(self, rk_bench: Workbench, component: Component) -> None:
+        """Its source can be read, has what its kind must have, and says what each parameter is."""
+        _told(lambda: _nothing([*faults(component, rk_bench.catalog), *gaps(component, rk_bench.catalog)]))
+
+    def test_component_is_what_its_source_says(self, rk_bench: Workbench, component: Component) -> None:
+        """It imports, and Python's signature is the one that rk read."""
+        _told(lambda: checks.constructor_is_as_its_source_says(component, rk_bench.catalog))
+
+    # -- every recipe ----------------------------------------------------------------------------------------------
+
+    def test_recipe_is_valid(self, rk_bench: Workbench, recipe: RecipeFile) -> None:
+        """It checks without a problem or a warning, its baselines exist, and its first line says what it is for."""
+        _told(lambda: _nothing(_problems(recipe, rk_bench.catalog)))
+
+    def test_recipe_takes_two_steps(
+        self, rk_bench: Workbench, recipe: RecipeFile, request: pytest.FixtureRequest
+    ) -> None:
+        """It is built, learns from two batches, and its fields are what was declared."""
+        if is_large(recipe) and not request.config.getoption("--rk-all"):
+            pytest.skip("made for a larger machine; --rk-all tests it too")
+        _told(lambda: checks.two_steps(rk_bench.trial(recipe)))
+
+    # -- one recipe of each kind, through everything ------------------------------------------------------------------
+
+    def test_batches_depend_on_their_index_alone(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        _told(lambda: checks.batches_depend_on_their_index_alone(rk_bench.trial(sample)))
+
+    def test_loss_falls(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        _told(lambda: checks.loss_falls(rk_bench.trial(sample)))
+
+    def test_loss_shares_add_up(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        _told(lambda: checks.loss_shares_add_up(rk_bench.whole(sample)))
+
+    def test_answers_do_not_depend_on_the_batch(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        _told(lambda: checks.answers_do_not_depend_on_the_batch(rk_bench.whole(sample)))
+
+    def test_resumes_bit_equal(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        _told(lambda: checks.resumes_bit_equal(rk_bench.trial(sample), rk_bench.whole(sample)))
+
+    def test_validation_changes_nothing(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        _told(lambda: checks.validation_changes_nothing(rk_bench.trial(sample), rk_bench.whole(sample)))
+
+    def test_answers_after_loading_as_before(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        _told(lambda: checks.answers_after_loading_as_before(rk_bench.trial(sample), rk_bench.whole(sample)))
+
+    def test_exports(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        exporters = [c for c in rk_bench.plugin.components if c.kind == "exporter"]
+        _told(lambda: checks.exports(rk_bench.trial(sample), rk_bench.whole(sample), exporters))
+
+    def test_writes_only_into_the_run(
+        self, rk_bench: Workbench, sample: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        trial = rk_bench.trial(sample)
+
+        def check() -> None:
+            with watched_writes() as written:
+                ended = trial.run(2, draws=True)
+            if outside := checks.writes_outside(written, ended.folder.path):
+                raise Broken(f"a run wrote {', '.join(map(str, outside[:5]))}, which is outside its folder")
+
+        _told(check)
+
+
+@functools.cache
+def _catalog() -> Catalog:
+    return Catalog()
+
+
+def workbench(request: pytest.FixtureRequest, scratch: Path) -> Workbench:
+    """Returns what the tests of one class share: the fixture `rk_bench`."""
+    catalog = _catalog()
+    return Workbench(catalog.plugins.find(_plugin_of(request.cls, request.config)), catalog, scratch)
+
+
+def _plugin_of(cls: type[PluginContract], config: pytest.Config) -> str:
+    name = cls.plugin or config.getoption("--rk-plugin")
+    if not name:
+        raise pytest.UsageError(f"{cls.__name__} names no plugin: plugin = '...', or --rk-plugin NAME")
+    return name
+
+
+def exemptions(plugin: Plugin) -> dict[str, str]:
+    """Returns what the plugin's own module says of itself: check -> reason."""
+    if plugin.state == "failed" or plugin.disabled:
+        return {}
+    return dict(getattr(importlib.import_module(plugin.offer.module), EXEMPT, {}))
+
+
+def recipes_of(plugin: Plugin, catalog: Catalog) -> list[RecipeFile]:
+    """Returns the recipes that `plugin` ships."""
+    return [file for file in packaged(catalog.plugins) if file.plugin == plugin.name]
+
+
+def is_large(recipe: RecipeFile) -> bool:
+    """Whether a recipe is made for a larger machine: its name says ``paper``, the setting of the paper itself."""
+    return "paper" in recipe.path.stem.split("-")
+
+
+def samples_of(recipes: list[RecipeFile], catalog: Catalog) -> list[RecipeFile]:
+    """Returns one recipe for each set of components, the quick ones first; none that is made for larger machines."""
+    small = [recipe for recipe in recipes if not is_large(recipe)]
+    ordered = sorted(small, key=lambda r: ("quick" not in r.path.stem, len(r.path.stem)))
+    chosen: dict[frozenset[str], RecipeFile] = {}
+    for file in ordered:
+        chosen.setdefault(digest(file, catalog.plugins).parts, file)
+    return list(chosen.values())
+
+
+def _problems(file: RecipeFile, catalog: Catalog) -> Iterator[str]:
+    try:
+        recipe, problems, _ = read_recipe(file, (), catalog)
+        _, broken, warnings = check_contract(recipe, catalog)
+        yield from map(str, (*problems, *broken, *warnings))
+    except RkError as error:
+        yield error.message
+        return
+    if not file.path.read_text(encoding="utf-8").startswith("# "):
+        yield f"{file.label} does not begin with a comment that says what it is for: `rk recipes` shows that line"
+    for claim in recipe.expect:
+        if claim.baseline is not None:
+            try:
+                find_recipe(claim.baseline, catalog.plugins, beside=file)
+            except UserError as error:
+                yield f"its baseline: {error.message}"
+
+
+def _nothing(said: Any) -> None:
+    if lines := list(said):
+        raise Broken("\n".join(lines))
+
+
+def _told(check: Callable[[], None]) -> None:
+    """Runs a check; what it finds is told without the traceback of the kit itself."""
+    message = None
+    try:
+        check()
+    except NotApplicable as reason:
+        pytest.skip(f"not applicable: {reason}")
+    except (Broken, RkError) as error:
+        message = str(error)
+    if message is not None:
+        pytest.fail(message, pytrace=False)

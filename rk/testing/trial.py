@@ -1,0 +1,173 @@
+"""Short runs of a recipe in a scratch folder: the real loop, on the CPU, with few steps and few batches measured."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rk.catalog import Catalog
+from rk.contract import check_contract
+from rk.errors import RecipeError
+from rk.fit.build import Parts
+from rk.fit.loop import Loop
+from rk.fit.rng import forked
+from rk.fit.signals import StopSignal
+from rk.recipe import Recipe, read_recipe
+from rk.recipe.find import RecipeFile
+from rk.runs import RunFolder
+
+MEASURED = 2
+"""Batches of each validation and test split that a short run takes."""
+
+
+@dataclass
+class Ended:
+    """How a short run ended."""
+
+    folder: RunFolder
+    parts: Parts
+    metrics: Mapping[str, float]
+    logged: list[dict[str, Any]]
+
+    @property
+    def learner(self) -> nn.Module:
+        return self.parts.learner
+
+    @property
+    def data(self) -> Any:
+        return self.parts.data
+
+
+class Trial:
+    """A recipe that is run for a few steps at a time.
+
+    Args:
+        file: The recipe.
+        catalog: The installed components.
+        scratch: A folder for the runs.
+        overrides: As on the command line: ``model.hidden_size=8``.
+
+    Raises:
+        RecipeError: When the recipe does not check.
+    """
+
+    def __init__(self, file: RecipeFile, catalog: Catalog, scratch: Path, overrides: tuple[str, ...] = ()) -> None:
+        self.file = file
+        self.catalog = catalog
+        self.scratch = scratch
+        self.recipe = self._read(overrides)
+
+    def _read(self, overrides: tuple[str, ...]) -> Recipe:
+        recipe, problems, _ = read_recipe(self.file, overrides, self.catalog)
+        _, broken, _ = check_contract(recipe, self.catalog)
+        if problems + broken:
+            raise RecipeError([*problems, *broken])
+        return recipe
+
+    def run(
+        self,
+        steps: int,
+        *,
+        validate_every: int | None = None,
+        checkpoint_every: int | None = None,
+        cut_at: int | None = None,
+        resume: RunFolder | None = None,
+        draws: bool = False,
+    ) -> Ended:
+        """Runs `steps` steps on the CPU, in one process, in 32 bits.
+
+        Args:
+            steps: Optimizer steps.
+            validate_every: As in ``fit``.
+            checkpoint_every: As in ``fit``.
+            cut_at: Ends the run after this step as a power cut would: nothing is saved any more.
+            resume: Goes on with this run from its last checkpoint.
+            draws: Draws the figures of the end too.
+        """
+        recipe = self._shortened(steps, validate_every, checkpoint_every)
+        folder = resume or RunFolder.begin(self.scratch, recipe.name, recipe.to_yaml())
+        loop = _ShortLoop(recipe, self.catalog, folder, cut_at, draws)
+        threads = torch.get_num_threads()
+        metrics: Mapping[str, float] = {}
+        try:
+            with forked(0), StopSignal() as signal:
+                metrics = loop.run(signal, resume is not None, False).metrics
+        except _Cut:
+            pass
+        finally:
+            if loop.progress is not None:
+                loop.progress.stop()
+            torch.set_num_threads(threads)
+        return Ended(folder, loop.parts, metrics, list(folder.metrics()))
+
+    def build(self, steps: int = 100) -> Loop:
+        """Builds everything and takes no step; `steps` is what schedules are told."""
+        recipe = self._shortened(steps, None, None)
+        loop = _ShortLoop(
+            recipe, self.catalog, RunFolder.begin(self.scratch, recipe.name, recipe.to_yaml()), None, False
+        )
+        threads = torch.get_num_threads()
+        with forked(0):
+            loop.build()
+        torch.set_num_threads(threads)
+        return loop
+
+    def _shortened(self, steps: int, validate_every: int | None, checkpoint_every: int | None) -> Recipe:
+        fit = replace(
+            self.recipe.fit,
+            max_steps=steps,
+            max_epochs=None,
+            validate_every=validate_every,
+            validate_batches=MEASURED,
+            checkpoint_every=checkpoint_every or steps,
+            monitor=None,
+            log_every=1,
+            workers=0,
+            threads=self.recipe.fit.threads or 1,
+            accelerator="cpu",
+            devices=1,
+            nodes=1,
+            strategy="auto",
+            precision="32-true",
+        )
+        short = copy.copy(self.recipe)
+        short.fit, short.expect = fit, []
+        return short
+
+
+class _Cut(BaseException):
+    """The power has failed."""
+
+
+class _ShortLoop(Loop):
+    def __init__(self, recipe: Recipe, catalog: Catalog, folder: RunFolder, cut_at: int | None, draws: bool) -> None:
+        super().__init__(recipe, catalog, folder)
+        self.cut_at = cut_at
+        self.draws = draws
+
+    def build(self) -> None:
+        super().build()
+        data = self.parts.data
+        if data is not None:
+            data.batches = functools.partial(_few_batches, data.batches)
+        if self.cut_at is not None:
+            self.hooks["after_step"] = [*self.hooks["after_step"], self._cut]
+
+    def _cut(self, fit: Any) -> None:
+        if self.step >= self.cut_at:
+            raise _Cut
+
+    def _draw(self, split: str) -> Any:
+        return super()._draw(split) if self.draws else None
+
+
+def _few_batches(batches: Any, split: str) -> int | None:
+    total = batches(split)
+    return min(n for n in (total, MEASURED) if n is not None) if split.startswith(("val", "test")) else total
