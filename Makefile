@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 READY := $(VENV)/.ready
 
-.PHONY: train test lint bench results clean
+.PHONY: train test lint bench results docs clean
 
 train: $(READY)
 	$(BIN)/rk train pointer-net/convex-hull-quick
@@ -34,6 +34,10 @@ $(READY): pyproject.toml constraints.txt $(PLUGINS)
 # The page of what the recipes claim and have reached, from their results.json.
 results: $(READY)
 	$(BIN)/rk reproduce all recipes --stored --markdown > docs/results.md
+
+# The reference page, from the docstrings.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import runpy
 from pathlib import Path
 from typing import get_type_hints
 
@@ -17,6 +19,8 @@ from rk.protocols import KINDS
 ROOT = Path(__file__).parent.parent
 CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
+GENERATE = runpy.run_path(str(ROOT / "docs" / "generate.py"))
 
 
 def test_every_kind_has_a_protocol_and_a_hook():
@@ -55,7 +59,63 @@ def test_the_readme_mentions_each_command(command):
     assert f"rk {command}" in README
 
 
-def test_links_in_the_documents_lead_somewhere():
-    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("plugins/*/README.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([\w-]+))?\)", document.read_text(encoding="utf-8")):
+        path = document.parent / target if target else document
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
+
+
+def anchors(path: Path) -> set[str]:
+    """Returns the names of a page's headings in links, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {str(p.relative_to(ROOT / "docs")) for p in ROOT.glob("docs/**/*.md")} - {"README.md"}
+    assert pages == set(re.findall(r"\]\(([\w/-]+\.md)\)", index)) and "docs/README.md" in README
+
+
+def test_the_reference_is_what_the_code_says():
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert page == GENERATE["page"](), "run: python docs/generate.py"
+
+
+def test_the_reference_has_each_environment_variable_that_the_code_reads():
+    described = set(GENERATE["VARIABLES"])
+    assert variables_read() <= described
+    sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("rk/**/*.py"))
+    assert all(f'"{name}"' in sources for name in described), "a variable that the code no longer knows"
+
+
+def variables_read() -> set[str]:
+    """Returns the names that the host asks the environment for."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in ROOT.glob("rk/**/*.py")]
+    constants = {
+        target.id: node.value.value
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    found = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        name: ast.AST | None = None
+        match node:
+            case ast.Subscript(value=ast.Attribute(attr="environ"), slice=name, ctx=ast.Load()):
+                pass
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="environ"), attr="get"), args=[name, *_]):
+                pass
+            case ast.Compare(left=name, comparators=[ast.Attribute(attr="environ")]):
+                pass
+            case ast.Constant(value=str(text)) if re.fullmatch(r"_?RK_[A-Z_]+", text) and text != "RK_EXEMPT":
+                found.add(text)  # also one that is asked for in a loop over names
+        if isinstance(name, ast.Constant):
+            found.add(name.value)
+        elif isinstance(name, ast.Name) and name.id in constants:
+            found.add(constants[name.id])
+    return found

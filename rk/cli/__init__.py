@@ -91,7 +91,8 @@ def cli(no_plugins: bool) -> None:
     rk train pointer-net/convex-hull-quick        train it
     rk predict last my-points.csv                 use it
 
-    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached, 130 interrupted.
+    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached, 130 and 143
+    interrupted.
     """
     if no_plugins:
         from rk.plugins import DISABLE_VARIABLE

@@ -64,9 +64,14 @@ def _counts(plugin) -> str:
 @click.option("--traceback", is_flag=True, help="Show where a plugin's module or hook raised.")
 @json_option
 def doctor(names: tuple[str, ...], traceback: bool, as_json: bool) -> int:
-    """Examine the installed plugins, or the named ones: what they cost, what is broken, what clashes.
+    """Examine plugins: what they cost, what is broken.
 
-    Exit code 1 when one is broken.
+    Without PLUGIN, all that are installed. Names that clash and what a component's users would miss are told too. Exit
+    code 1 when a plugin is broken.
+
+    \b
+    rk plugins doctor
+    rk plugins doctor my-net --traceback
     """
     from rk.catalog import Catalog
     from rk.doctor import examine
@@ -128,10 +133,10 @@ def _print_findings(found: Examination, with_traceback: bool) -> None:
     help="Folder to write it to.  [default: here]",
 )
 def new(name: str, kinds: str, into: Path) -> None:
-    """Begin a plugin: a distribution that installs, trains and passes its tests.
+    """Begin a plugin that trains and passes its tests.
 
-    It has a small working component of each kind, a recipe with a baseline, tests with rk's contract kit, and all that
-    a published plugin needs. Change what you like.
+    NAME is its short name; the distribution is called rk-NAME. It has a small working component of each kind, a recipe
+    with a baseline, tests with rk's contract kit, and all that a published plugin needs. Change what you like.
 
     \b
     rk plugins new my-net

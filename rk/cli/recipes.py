@@ -65,7 +65,12 @@ def recipes(ctx: click.Context, paper: str | None, task: str | None, uses: tuple
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_override)
 @click.option("--complete", is_flag=True, help="Show it as a run stores it: extended, overridden, with all defaults.")
 def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
-    """Print a recipe as it was written, or complete."""
+    """Print a recipe, as it was written or complete.
+
+    \b
+    rk recipes show pointer-net/convex-hull-quick
+    rk recipes show pointer-net/convex-hull-quick --complete fit.max_steps=100
+    """
     from rk.catalog import Catalog
     from rk.cli.loading import load_recipe
     from rk.recipe.find import find_recipe
@@ -82,7 +87,13 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
 @click.argument("recipe", shell_complete=complete_recipe)
 @click.argument("target", required=False, type=click.Path(path_type=Path))
 def copy(recipe: str, target: Path | None) -> None:
-    """Copy a recipe to begin one of your own; TARGET is a file or a folder (default: here)."""
+    """Copy a recipe, to begin one of your own.
+
+    TARGET is a file or a folder; by default, it goes here under its own name.
+
+    \b
+    rk recipes copy pointer-net/convex-hull-quick mine.yaml
+    """
     from rk.plugins import Plugins
     from rk.recipe.find import find_recipe
 

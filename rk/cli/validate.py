@@ -15,7 +15,12 @@ from rk.cli.loading import json_option, load_recipe, show_warnings
 def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check a recipe and print how its parts fit.
 
-    All mistakes are shown at once, each with file, line and column; exit code 2. Nothing is imported or run.
+    All mistakes are shown at once, each with file, line and column; exit code 2. No component is imported,
+    nothing is run.
+
+    \b
+    rk validate my-recipe.yaml
+    rk validate my-recipe.yaml model.hidden_size=64 --json
     """
     from rk.catalog import Catalog
 
