@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 import rk.testing
+from rk.errors import UserError
+from rk.fit.loaded import LoadedRun
 from rk.hookspecs import HOOK_OF_KIND
 from rk.recipe.find import RecipeFile
 from rk.review import faults, gaps
@@ -47,12 +49,12 @@ def blocks() -> list[Block]:
 PYTHON = [b for b in blocks() if b.language == "python"]
 COMPONENTS = [b for b in PYTHON if "component" in b.info]
 WORKING = {
-    "Ranked": ("model: guide\nloss: cross-entropy\ntrainer: {name: backprop, optimizer: adam}", 0.05),
-    "Ridge": ("trainer: guide", 0.85),
-    "Hebb": ("trainer: guide", 0.6),
-    "Subset": ("search: guide", 0.8),
+    "Ranked": ("model", "model: guide\nloss: cross-entropy\ntrainer: {name: backprop, optimizer: adam}", 0.05),
+    "Ridge": ("trainer", "trainer: guide", 0.85),
+    "Hebb": ("trainer", "trainer: guide", 0.6),
+    "Subset": ("search", "search: guide", 0.8),
 }
-"""Class -> a recipe on digits, and the test accuracy that a few steps must reach."""
+"""Class -> its kind, a recipe on digits, and the test accuracy that a few steps must reach."""
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda b: b.place)
@@ -79,11 +81,43 @@ def test_a_component_has_all_that_its_kind_must_have(block, workshop):
 
 @pytest.mark.parametrize("name", WORKING)
 def test_a_component_does_what_its_page_says(name, workshop, tmp_path):
-    recipe, at_least = WORKING[name]
-    (block,) = [b for b in COMPONENTS if re.search(rf"^class {name}\b", b.text, re.MULTILINE)]
-    (tmp_path / "recipe.yaml").write_text(f"rk: 1\ndata: digits\nfit: {{max_steps: 1}}\n{recipe}\n", encoding="utf-8")
-    trial = Trial(RecipeFile(tmp_path / "recipe.yaml"), installed(block, workshop), tmp_path / "runs")
+    kind, recipe, at_least = WORKING[name]
+    trial = trial_of(name, kind, f"data: digits\n{recipe}", workshop, tmp_path)
     assert trial.run(30).metrics["test/accuracy"] >= at_least
+
+
+def test_data_from_files_of_ones_own_are_learned_and_answered(workshop, tmp_path):
+    for name, count in (("train", 80), ("test", 20)):
+        lines = [f"{i % 2 - 0.5},{i % 7},{'right' if i % 2 else 'left'}" for i in range(count)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "mine.csv").write_text("-0.5,3\n0.5,3\n", encoding="utf-8")
+    recipe = f"data: {{name: guide, folder: {tmp_path}}}\nmodel: mlp\nloss: cross-entropy\n"
+    trial = trial_of("Table", "data", f"{recipe}trainer: {{name: backprop, optimizer: adam}}", workshop, tmp_path)
+    ended = trial.run(60)
+    assert ended.metrics["test/accuracy"] == 1
+    run = LoadedRun.open(ended.folder.path, trial.catalog)
+    assert [answer["class"] for answer in run.predict(tmp_path / "mine.csv")[2]] == ["left", "right"]
+
+
+def test_the_exporter_writes_what_it_returns_and_refuses_what_is_too_large(workshop, tmp_path):
+    recipe = "data: digits\nmodel: mlp\nloss: cross-entropy\ntrainer: {name: backprop, optimizer: adam}"
+    trial = trial_of("Table", "exporter", recipe, workshop, tmp_path)
+    run = LoadedRun.open(trial.run(1).folder.path, trial.catalog)
+    table = trial.catalog.load(trial.catalog.resolve("exporter", "guide"))
+    paths = table().export(run, tmp_path)
+    assert {path.name for path in paths} == {f"{name}.csv" for name in run.learner.state_dict()}
+    assert all(path.read_text(encoding="utf-8") for path in paths)
+    with pytest.raises(UserError, match="too many"):
+        table(largest=5).export(run, tmp_path)
+
+
+def trial_of(name: str, kind: str, recipe: str, workshop, folder: Path) -> Trial:
+    """Returns a trial of a recipe that may use the component of class `name` as ``guide``."""
+    (block,) = [
+        b for b in COMPONENTS if b.info["component"] == kind and re.search(rf"^class {name}\b", b.text, re.MULTILINE)
+    ]
+    (folder / "recipe.yaml").write_text(f"rk: 1\nfit: {{max_steps: 1}}\n{recipe}\n", encoding="utf-8")
+    return Trial(RecipeFile(folder / "recipe.yaml"), installed(block, workshop), folder / "runs")
 
 
 def installed(block: Block, workshop):

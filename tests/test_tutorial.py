@@ -1,4 +1,4 @@
-"""The tutorial is carried out as it stands, in an empty folder and an environment of its own.
+"""Pages with commands, the tutorial above all, are carried out as they stand, in an empty folder and a new environment.
 
 Blocks with a title are files; a block in `diff` changes one; the lines of a `console` block that begin with ``$`` are
 commands, and what stands below one must be in what it prints: in that order, whatever the spaces are, ``...`` standing
@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-TUTORIAL = Path(__file__).parent.parent / "docs" / "tutorial.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = [path for path in sorted(DOCS.glob("**/*.md")) if "```console" in path.read_text(encoding="utf-8")]
 _BLOCK = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DECIMAL = re.compile(r"\d+\.\d+(?:e-?\d+)?")
 
@@ -133,9 +134,10 @@ def says(line: str, wanted: str) -> bool:
     )
 
 
-def test_the_tutorial_does_what_it_says(tmp_path):
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_does_what_it_says(page, tmp_path):
     world = World(tmp_path)
-    for step in steps(TUTORIAL.read_text(encoding="utf-8")):
+    for step in steps(page.read_text(encoding="utf-8")):
         world.do(step)
 
 
