@@ -1,4 +1,4 @@
-"""What starting costs with 43 plugins and 172 recipes installed, against importing click and pluggy; and what must not be imported."""
+"""What starting and completing cost with 43 plugins installed, against importing click; what must not be imported."""
 
 from __future__ import annotations
 
