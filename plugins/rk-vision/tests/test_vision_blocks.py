@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rk_vision.blocks import BatchedBlock, TwoStageBlock, settled
+from rk_vision.blocks import BatchedBlock, Settled, TwoStageBlock
 from rk_vision.conv_block import ConvBlock
 from rk_vision.conv_net import ConvNet
 from rk_vision.fusion import TimeEmbedding
@@ -45,7 +45,7 @@ def test_features_computed_once_serve_many_labels(kind, timed):
     _, x, _ = draw()
     z = torch.randn(15, 4, dtype=torch.double)
     t = torch.tensor(0.3, dtype=torch.double) if timed else None
-    torch.testing.assert_close(settled(block, x, copies=3)(z, t), block(z, x.repeat(3, 1, 1, 1), t))
+    torch.testing.assert_close(Settled(block, x)(z, t), block(z, x.repeat(3, 1, 1, 1), t))
 
 
 def test_a_block_that_cannot_encode_is_settled_all_the_same():
@@ -54,8 +54,8 @@ def test_a_block_that_cannot_encode_is_settled_all_the_same():
             return z * x.flatten(1).sum(1, keepdim=True) + (0 if t is None else t)
 
     z, x, _ = draw()
-    torch.testing.assert_close(settled(Plain(), x)(z, None), Plain()(z, x))
-    torch.testing.assert_close(settled(Plain(), x, 2)(z.repeat(2, 1), torch.tensor(2.0)), Plain()(z, x, 2).repeat(2, 1))
+    torch.testing.assert_close(Settled(Plain(), x)(z), Plain()(z, x))
+    torch.testing.assert_close(Settled(Plain(), x)(z.repeat(2, 1), torch.tensor(2.0)), Plain()(z, x, 2).repeat(2, 1))
 
 
 @pytest.mark.parametrize("visible", [1.0, 0.2])

@@ -7,7 +7,7 @@ computes several blocks in one go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -67,24 +67,25 @@ class BatchedBlock(Protocol):
         ...
 
 
-Judge = Callable[[Tensor, Tensor | None], Tensor]
-"""``(z, t) -> logits`` of a block whose input is settled."""
-
-
-def settled(block: LabelBlock, x: Tensor, copies: int = 1) -> Judge:
-    """Returns `block` for the input `x`, whose features are computed once where the block can tell them apart.
+class Settled:
+    """A block whose input is settled: ``(z[, t]) -> logits``. The input's features are computed once.
 
     Args:
-        block: Any `LabelBlock`.
+        block: Any `LabelBlock`; one without `encode` is given the input every time.
         x: (batch, *x_shape).
-        copies: How often each input occurs in ``z`` of (copies * batch, z): copies of the whole batch, one after another.
     """
-    if isinstance(block, TwoStageBlock):
-        encoded = _repeated(block.encode(x), copies)
-        return lambda z, t=None: block.decide(z, encoded, t)
-    inputs = _repeated(x, copies)
-    return lambda z, t=None: block(z, inputs) if t is None else block(z, inputs, t)
 
+    def __init__(self, block: LabelBlock, x: Float[Tensor, "batch *x"]) -> None:
+        self.block = block
+        self.batch = len(x)
+        self._two_stage = isinstance(block, TwoStageBlock)
+        self._input = block.encode(x) if self._two_stage else x
+        self._repeated = self._input
 
-def _repeated(x: Tensor, copies: int) -> Tensor:
-    return x if copies == 1 else x.repeat(copies, *[1] * (x.ndim - 1))
+    def __call__(self, z: Float[Tensor, "copies*batch z"], t: Tensor | None = None) -> Float[Tensor, "..."]:
+        """Returns the logits for one copy of the batch, or several, one after another."""
+        if len(self._repeated) != len(z):
+            self._repeated = self._input.repeat(len(z) // self.batch, *[1] * (self._input.ndim - 1))
+        if self._two_stage:
+            return self.block.decide(z, self._repeated, t)
+        return self.block(z, self._repeated) if t is None else self.block(z, self._repeated, t)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from annotated_types import Ge, Gt, Lt
 from jaxtyping import Int, UInt8
 from torch import Tensor
