@@ -12,7 +12,8 @@ import torch
 from rk_gradient_noise import naive
 from rk_gradient_noise.callback import GradientNoise
 from rk_gradient_noise.noise import add_noise, variance
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
 
 from rk import UserError
 from rk.builtin.optimizers import SGD, Adam
@@ -20,6 +21,8 @@ from rk.fit.context import FitContext
 from rk.fit.runtime import Runtime
 from rk.recipe.sections import Fit
 from rk.sampling import generator
+
+PLAIN = SGD(lr=0.1)
 
 
 class Loop:
@@ -32,7 +35,7 @@ class Loop:
         settings: Those of the callback.
     """
 
-    def __init__(self, learner, optimizer=SGD(lr=0.1), clip=None, log_every=1, seed=7, runtime=None, **settings):
+    def __init__(self, learner, optimizer=PLAIN, clip=None, log_every=1, seed=7, runtime=None, **settings):
         self.learner = learner
         self.runtime = runtime or Runtime(gradient_clip=clip)
         self.optimizer = self.runtime.optimizer(optimizer, learner.parameters())
@@ -45,7 +48,9 @@ class Loop:
     def step(self, gradients=None):
         """Takes a step with these gradients (zero by default); returns those that reached the optimizer."""
         seen = []
-        self.runtime.before_update.append(lambda params: seen.extend(None if p.grad is None else p.grad.clone() for p in params))
+        self.runtime.before_update.append(
+            lambda params: seen.extend(None if p.grad is None else p.grad.clone() for p in params)
+        )
         for i, p in enumerate(self.learner.parameters()):
             p.grad = torch.zeros_like(p) if gradients is None else gradients[i]
         self.runtime.update(self.optimizer)
@@ -90,7 +95,7 @@ def test_without_a_gradient_the_weights_walk_as_far_as_the_variances_add_up():
     for _ in range(steps):
         loop.step()
     expected = lr**2 * sum(eta / (1 + t) ** gamma for t in range(steps))
-    assert float(loop.learner.weight.var()) == pytest.approx(expected, rel=0.05)
+    assert float(loop.learner.weight.detach().var()) == pytest.approx(expected, rel=0.05)
 
 
 def test_it_is_added_after_clipping():
@@ -111,7 +116,7 @@ def test_t_counts_steps_of_the_optimizer_not_micro_batches():
         loop.fit.step += 1
         loop.noise.after_step(loop.fit)
     expected = 0.1**2 * sum(0.04 / (1 + t) ** 0.55 for t in range(3))
-    assert float(loop.learner.weight.var()) == pytest.approx(expected, rel=0.02)
+    assert float(loop.learner.weight.detach().var()) == pytest.approx(expected, rel=0.02)
 
 
 def test_any_optimizer_takes_it():
@@ -134,6 +139,35 @@ def test_no_other_random_number_of_the_run_changes():
     before = torch.get_rng_state()
     loop.step()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture
+def process_group():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def as_rank(rank, learner):
+    loop = Loop(learner, eta=1.0)
+    loop.runtime.rank = rank
+    (noise,) = loop.step()
+    return noise
+
+
+def test_all_processes_draw_the_same(process_group):
+    assert torch.equal(as_rank(0, wide(50)), as_rank(1, wide(50)))
+
+
+def test_processes_that_share_a_tensor_draw_for_their_shards_alone(process_group):
+    mesh = init_device_mesh("cpu", (1,))
+    shards = []
+    for rank in (0, 1):
+        learner = nn.Module()
+        learner.weight = nn.Parameter(distribute_tensor(torch.zeros(10_000), mesh, [Shard(0)]))
+        shards.append(as_rank(rank, learner).to_local())
+    assert abs(torch.corrcoef(torch.stack(shards))[0, 1]) < 0.04
+    assert torch.stack(shards).std() == pytest.approx(1.0, abs=0.03)
 
 
 def test_two_optimizers_of_one_step_draw_different_noise_of_the_same_strength():

@@ -59,7 +59,7 @@ def train(model, *, noise=False, clip=lambda grads: clip_members(grads, CLIP), c
 
 
 def train_alone(network, k, drawn):
-    """Trains one plain network with torch's own loss and clipping, and member k's share of the noise, if there is any."""
+    """Trains one plain network with torch's own loss and clipping, and member k's share of the noise, if any."""
     optimizer = torch.optim.SGD(network.parameters(), LR, momentum=0.9)
     for i in range(STEPS):
         optimizer.zero_grad()

@@ -42,7 +42,9 @@ def test_success_is_to_reach_a_value(at_least, share):
     assert metric.compute() == pytest.approx(share)
 
 
-@pytest.mark.parametrize("make", [lambda: MemberAccuracy("best"), lambda: SuccessRate(0.5)], ids=["accuracy", "success"])
+@pytest.mark.parametrize(
+    "make", [lambda: MemberAccuracy("best"), lambda: SuccessRate(0.5)], ids=["accuracy", "success"]
+)
 def test_processes_that_share_a_split_measure_what_one_would(make):
     whole, first, second, idle = make(), make(), make(), make()
     whole.update(member_logits=logits(), targets=TARGETS)

@@ -37,8 +37,9 @@ class DeepMLPEnsemble(nn.Module):
     """Independent members of the architecture `deep-mlp`, trained side by side on the same batches.
 
     Every parameter has the members as its first dimension. Train it with the loss `member-cross-entropy`, a sum over
-    the members, so that no member learns from another; and clip with the callback `clip-members`, as `fit.gradient_clip`
-    would scale all members by one norm. The answer to a new example is the mean of the members' probabilities.
+    the members, so that no member learns from another; and clip with the callback `clip-members`, as
+    `fit.gradient_clip` would scale all members by one norm. The answer to a new example is the mean of the members'
+    probabilities.
 
     Args:
         num_features: Numbers per example, all input dimensions together.

@@ -28,9 +28,7 @@ class _OfMembers:
         self.hits: Tensor | None = None
         self.count = 0
 
-    def update(
-        self, *, member_logits: Float[Tensor, "batch members classes"], targets: Int[Tensor, "batch"]
-    ) -> None:
+    def update(self, *, member_logits: Float[Tensor, "batch members classes"], targets: Int[Tensor, "batch"]) -> None:
         """Adds a batch."""
         self._add(member_hits(member_logits, targets), len(targets))
 
@@ -53,7 +51,8 @@ class MemberAccuracy(_OfMembers):
     """A number of the accuracies that the members of an ensemble reach, each alone.
 
     Args:
-        statistic: Which: that of the best member, the mean over members, that of the worst, or their standard deviation.
+        statistic: Which: that of the best member, the mean over members, that of the worst, or their standard
+            deviation.
     """
 
     def __init__(self, statistic: Literal["best", "mean", "worst", "std"] = "mean") -> None:

@@ -26,8 +26,8 @@ class DeepMLP(nn.Module):
         hidden_size: Width of each.
         activation: The nonlinearity after each hidden layer.
         init: Starting weights, normal with mean 0: `simple` has the deviation `init_std`; `sussillo` is the random-walk
-            initialisation (arXiv:1412.6558) and `he` that of arXiv:1502.01852, both made for ReLU; `xavier` is Glorot's;
-            `zero` sets all weights to zero.
+            initialisation (arXiv:1412.6558) and `he` that of arXiv:1502.01852, both made for ReLU; `xavier` is
+            Glorot's; `zero` sets all weights to zero.
         init_std: Deviation of `simple`.
 
     Attributes:
