@@ -9,7 +9,6 @@ from typing import Annotated
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from rk import UserError
 from rk.fit.context import FitContext
@@ -91,12 +90,12 @@ class GradientNoise:
                 "make it dense (sparse=False), or leave its parameter out with gradient-noise's parameters",
             )
         key = [self.seed, _STREAM, step, self.updates]
-        if any(isinstance(g, DTensor) for g in gradients):  # each process holds another share of the numbers
-            gradients = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+        if any(hasattr(g, "to_local") for g in gradients):  # DTensors: each process holds another share of the numbers
+            gradients = [g.to_local() if hasattr(g, "to_local") else g for g in gradients]
             key.append(self.fit.runtime.rank)
         self.updates += 1
         std = math.sqrt(variance(step, self.eta, self.gamma))
-        logging = (step + 1) % self.log_every == 0 and gradients
+        logging = bool(gradients) and (step + 1) % self.log_every == 0
         before = _norm(gradients) if logging else None
         noise = add_noise(gradients, std, *key)
         if before is not None:
