@@ -23,10 +23,10 @@ _ZERO = 1e-12
 class GradientNoise:
     """Adds annealed Gaussian noise to every gradient, after clipping and before the optimizer's step.
 
-    The variance at step t = 0, 1, 2, ... of the run is eta / (1 + t)^gamma (Eq. 1 of arXiv:1511.06807). It counts
-    optimizer steps: neither epochs nor the micro-batches of `fit.accumulate`. The noise is a function of the seed and
-    the step alone, so a resumed run goes on with the noise that it would have had, all processes draw the same, and no
-    other random number of the run changes. Parameters without a gradient stay without.
+    The variance at step t = 0, 1, 2, ... of the run is eta / (1 + t)^gamma (Eq. 1 of arXiv:1511.06807), where t counts
+    neither epochs nor the micro-batches of `fit.accumulate`. The noise is a function of the seed and the step alone, so
+    a resumed run goes on with the noise that it would have had, all processes draw the same, and no other random number
+    of the run changes. Parameters without a gradient stay without.
 
     Logs `noise-std`, and `noise-ratio`: the norm of the noise over that of the gradient, at the steps where the run
     logs. A gradient of zero counts as one of norm 1e-12.
