@@ -1,11 +1,9 @@
-"""What the host's tests share: the built-in catalog, throw-away plugins, checked recipes and the installed program."""
+"""What the host's tests share: the built-in catalog, throw-away plugins, checked recipes. `rk` is rk.testing's own."""
 
 from __future__ import annotations
 
 import importlib
 import itertools
-import subprocess
-import sys
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,26 +110,5 @@ def check(tmp_path, monkeypatch, catalog, validate):
     def call(text: str, *overrides: str, catalog: Catalog = catalog) -> Checked:
         Path("recipe.yaml").write_text(textwrap.dedent(text), encoding="utf-8")
         return validate("recipe.yaml", catalog, *overrides)
-
-    return call
-
-
-@dataclass
-class Done:
-    """A program that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def rk(tmp_path):
-    """Runs the installed program in an empty folder."""
-
-    def call(*args: str | Path) -> Done:
-        command = [sys.executable, "-m", "rk", *map(str, args)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-        return Done(done.returncode, done.stdout, done.stderr)
 
     return call

@@ -131,3 +131,23 @@ def test_ink_on_transparent_paper_is_read_as_ink(tmp_path):
     picture.save(tmp_path / "one.png")
     read = Digits(seed=0).read(tmp_path / "one.png")["inputs"][0]
     assert read[4, 3] == 1.0 and read[4, 0] == 0.0
+
+
+def test_a_sheet_shows_ink_dark_and_colours_as_they_are(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    from rk.builtin.pictures import GAP, draw_sheet
+
+    red = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1).expand(3, 4, 4)
+    for pictures, color in (
+        (torch.ones(1, 4, 4), (0, 0, 0)),
+        (torch.ones(1, 1, 4, 4), (0, 0, 0)),
+        (red[None], (255, 0, 0)),
+    ):
+        sheet = image.open(draw_sheet(pictures, ["?"], [None], tmp_path / "sheet"))
+        assert sheet.getpixel((GAP + 40, GAP + 40)) == color
+
+
+def test_digits_tell_the_shape_of_their_inputs():
+    data = Digits(seed=0)
+    data.prepare()
+    assert tuple(data.batch("val", 0)["inputs"].shape[1:]) == data.input_shape

@@ -234,22 +234,6 @@ def test_recipes_are_copied_to_begin_with(rk, folder):
     assert rk("recipes", "show", name) == Path(json.loads(rk("recipes", "--json"))[0]["path"]).read_text()
 
 
-def test_plugins_new_writes_what_installs_trains_and_passes_its_tests(rk, folder, program, tmp_path, monkeypatch):
-    rk("plugins", "new", "my-net", "--into", tmp_path)
-    root = tmp_path / "rk-my-net"
-    site = tmp_path / "site" / "rk_my_net-0.1.0.dist-info"
-    site.mkdir(parents=True)
-    site.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: rk-my-net\nVersion: 0.1.0\n")
-    site.joinpath("entry_points.txt").write_text("[rk.plugins]\nmy-net = rk_my_net\n")
-    monkeypatch.setenv("PYTHONPATH", f"{root / 'src'}:{site.parent}")
-    assert "reached" in rk("train", "my-net/quick", "fit.max_steps=250")
-    tests = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", root / "tests"], check=False
-    )
-    assert tests.returncode == 0
-    assert "is there already" in rk("plugins", "new", "my-net", "--into", tmp_path, code=2)
-
-
 @pytest.mark.parametrize("name", ["My Net", "9lives", "a--b", "../x"])
 def test_plugins_new_refuses_a_name_that_is_none(rk, name):
     assert "is no plugin name" in rk("plugins", "new", name, code=2)

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge
 
 from rk.builtin.metrics import Accuracy
-from rk.builtin.pictures import draw_sheet
+from rk.builtin.pictures import BOX, draw_sheet, ink, levels, open_picture
 from rk.errors import UserError
 from rk.fields import ClassificationBatch
 from rk.protocols import Batch, Outputs
@@ -29,6 +29,7 @@ class Digits:
     splits = ("train", "val", "test")
     metrics = {"accuracy": Accuracy}
     num_features: int = 64
+    input_shape: tuple[int, ...] = (8, 8)
     num_classes: int = 10
 
     def __init__(self, seed: int, batch_size: Annotated[int, Ge(1)] = 64) -> None:
@@ -98,18 +99,5 @@ def _read_csv(path: Path) -> torch.Tensor:
 
 
 def _read_picture(path: Path) -> torch.Tensor:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise UserError("reading a picture needs Pillow", 'pip install "recursion-kit[digits]"') from None
-    import numpy
-
-    try:
-        picture = Image.open(path).convert("RGBA")  # what is transparent is paper
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture).convert("L").resize((8, 8), Image.Resampling.BOX)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: {error}", "give a PNG or JPEG picture of one digit, or a CSV") from None
-    values = torch.from_numpy(numpy.asarray(picture, dtype="float32").copy()) / 255
-    border = torch.cat([values[0], values[-1], values[:, 0], values[:, -1]]).mean()
-    return (1 - values if border > 0.5 else values).unsqueeze(0)
+    picture = open_picture(path, "give a PNG or JPEG picture of one digit, or a CSV").convert("L")
+    return ink(levels(picture.resize((8, 8), resample=BOX))).unsqueeze(0)

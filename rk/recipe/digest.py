@@ -53,7 +53,7 @@ class Digest:
             "about": self.about,
             "paper": self.paper,
             "task": self.task,
-            "components": sorted(self.names),
+            "components": sorted(self.parts),
             "distribution": self.file.distribution,
             "path": str(self.file.path),
         }

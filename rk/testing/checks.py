@@ -348,7 +348,9 @@ def writes_outside(written: list[Path], run: Path) -> list[Path]:
     """Returns what was written elsewhere than in the run, in the data folder, in a cache or in a temporary file."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     allowed = [run.resolve(), home.resolve(), Path("/dev"), Path("/proc")]
-    allowed += [Path(os.environ[name]).resolve() for name in ("RK_DATA", "MPLCONFIGDIR") if os.environ.get(name)]
+    allowed += [
+        Path(os.environ[name]).resolve() for name in ("RK_DATA", "RK_CACHE", "MPLCONFIGDIR") if os.environ.get(name)
+    ]
     scratch, here = Path(tempfile.gettempdir()).resolve(), Path.cwd().resolve()
     outside = []
     for path in dict.fromkeys(p.resolve() for p in written):

@@ -62,8 +62,11 @@ class _Reporter:
             return
         self.counts[report.outcome] += 1
         name = report.nodeid.rpartition("::test_")[2]
-        check, _, subject = name.partition("[")
-        label = check.replace("_", " ") + (f": {subject.removesuffix(']')}" if subject else "")
+        check, _, subject = name.removesuffix("]").partition("[")
+        if subject == "NOTSET":  # pytest's word for a plugin without recipes, or without components
+            self.echo(f"{'-':<7} {check.replace('_', ' ')}  (the plugin has none)")
+            return
+        label = check.replace("_", " ") + (f": {subject}" if subject else "")
         word = {"passed": "ok", "failed": "FAILED", "skipped": "-"}[report.outcome]
         self.echo(f"{word:<7} {label}{self._reason(report)}")
 

@@ -116,6 +116,8 @@ class Trial:
         threads = torch.get_num_threads()
         with forked(0):
             loop.build()
+            for callback in loop.hooks["fit_start"]:
+                callback(loop.context)
         torch.set_num_threads(threads)
         return loop
 

@@ -25,6 +25,8 @@ def weights_of(recipe, catalog, folder):
     loop.progress = type("Quiet", (), {"__getattr__": lambda self, name: lambda *args: None})()
     loop._log = lambda: None
     loop._validate = loop._checkpoint = lambda: None
+    for callback in loop.hooks["fit_start"]:
+        callback(loop.context)
     loop._train(StopSignal())
     return {k: v.clone() for k, v in loop.runtime.weights(loop.parts.learner).items()}
 

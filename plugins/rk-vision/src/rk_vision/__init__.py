@@ -1,0 +1,23 @@
+"""Pictures: data sets with checksums, folders of one's own, small conv nets, and blocks for local learning."""
+
+from rk import hookimpl
+
+
+@hookimpl
+def rk_data() -> dict[str, str]:
+    return {
+        "mnist": "rk_vision.mnist:MNIST",
+        "fashion-mnist": "rk_vision.mnist:FashionMNIST",
+        "cifar10": "rk_vision.cifar:CIFAR10",
+        "image-folder": "rk_vision.folder:ImageFolder",
+    }
+
+
+@hookimpl
+def rk_models() -> dict[str, str]:
+    return {"conv-net": "rk_vision.conv_net:ConvNet"}
+
+
+@hookimpl
+def rk_layers() -> dict[str, str]:
+    return {"mlp-block": "rk_vision.mlp_block:MLPBlock", "conv-block": "rk_vision.conv_block:ConvBlock"}

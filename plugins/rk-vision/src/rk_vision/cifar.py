@@ -1,0 +1,60 @@
+"""CIFAR-10, from the binary archive: the Python one holds pickles, which run code when they are read."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rk_vision.pictures import Labelled, PictureData
+from rk_vision.reading import read_colored
+from rk_vision.sources import Source, damaged, verified
+
+ARCHIVE = Source(
+    "cifar10", "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"
+)
+MEMBERS = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+RECORD = 1 + 3 * 32 * 32
+"""Bytes per picture: its class, then red, green and blue."""
+
+
+class CIFAR10(PictureData):
+    """Photographs (Krizhevsky, 2009): 50000 to learn from, 10000 to test, 32 x 32 in colour, ten classes."""
+
+    num_features: int = 3072
+    num_classes: int = 10
+    input_shape: tuple[int, ...] = (3, 32, 32)
+    _names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+    def _load(self) -> tuple[Labelled, Labelled]:
+        path = verified(ARCHIVE)
+        try:
+            parts = read_members(path)
+        except (OSError, EOFError, KeyError, ValueError, tarfile.TarError) as error:
+            raise damaged(path, str(error)) from None
+        train = [torch.cat(kind) for kind in zip(*parts[:-1], strict=True)]
+        return (train[0], train[1]), parts[-1]
+
+    def _read_picture(self, path: Path) -> Tensor:
+        return read_colored(path, (32, 32))
+
+
+def read_members(archive: Path) -> list[Labelled]:
+    """Returns the pictures of the five training files and of the test file. Raises `KeyError` where one lacks."""
+    found: dict[str, Labelled] = {}
+    with tarfile.open(archive, "r:gz") as tar:
+        for member in tar:
+            name = member.name.rpartition("/")[2]
+            if name in MEMBERS and (file := tar.extractfile(member)) is not None:
+                found[name] = parse_records(file.read())
+    return [found[name] for name in MEMBERS]
+
+
+def parse_records(content: bytes) -> Labelled:
+    """Returns pictures of (n, 3, 32, 32) and their classes. Raises `ValueError` when the content is cut short."""
+    if not content or len(content) % RECORD:
+        raise ValueError(f"{len(content)} bytes are no whole number of pictures")
+    records = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, RECORD)
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()

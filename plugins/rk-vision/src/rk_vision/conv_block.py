@@ -1,0 +1,59 @@
+"""A small convolutional block, sized for a CPU."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from annotated_types import Ge, Lt
+from torch import Tensor, nn
+
+from rk_vision.fusion import Fusion
+from rk_vision.shapes import as_picture, picture_shape
+
+
+class _Picture(nn.Module):
+    """Gives grey pictures their channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return as_picture(x)
+
+
+class ConvBlock(Fusion):
+    """Convolutions for the input; a linear layer and ReLU each for what they see, label and time; then as `MLPBlock`.
+
+    A stage is a convolution 3 x 3, max-pooling by 2, batch normalisation and ReLU: pooled first, there is a quarter of
+    the numbers left to normalise.
+
+    Args:
+        x_shape: Shape of one input: (channels, height, width), or (height, width) of grey ones.
+        z_shape: Shape of one label embedding; it is flattened.
+        num_classes: Classes.
+        timed: Whether the block is told a time.
+        channels: Channels of each stage; each halves height and width, unless they are 1.
+        hidden_size: Width of the linear layers.
+        batch_norm: Whether stages normalise.
+        dropout: Share of the last stage's numbers that is set to zero in training.
+    """
+
+    def __init__(
+        self,
+        x_shape: tuple[int, ...],
+        z_shape: tuple[int, ...],
+        num_classes: int,
+        timed: bool = False,
+        channels: tuple[Annotated[int, Ge(1)], ...] = (16, 32),
+        hidden_size: Annotated[int, Ge(1)] = 128,
+        batch_norm: bool = True,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    ) -> None:
+        before, height, width = picture_shape(x_shape)
+        layers: list[nn.Module] = [_Picture()]
+        for after in channels:
+            pool = (min(2, height), min(2, width))
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=not batch_norm), nn.MaxPool2d(pool)]
+            layers += [nn.BatchNorm2d(after)] * batch_norm + [nn.ReLU()]
+            before, height, width = after, height // pool[0], width // pool[1]
+        layers += [nn.Flatten()] + [nn.Dropout(dropout)] * bool(dropout)
+        layers += [nn.Linear(before * height * width, hidden_size), nn.ReLU()]
+        super().__init__(nn.Sequential(*layers), hidden_size, math.prod(z_shape), num_classes, timed)

@@ -1,0 +1,65 @@
+"""Where data sets and what is costly to make again are kept on this machine, and how files get there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from rk.errors import UserError
+
+CACHE_VARIABLE = "RK_CACHE"
+DATA_VARIABLE = "RK_DATA"
+
+
+def cache_folder() -> Path:
+    """Returns where downloads and conversions are kept: `RK_CACHE`, else ``rk`` in the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get(CACHE_VARIABLE) or Path(home) / "rk")
+
+
+def data_folder() -> Path:
+    """Returns where data sets lie: `RK_DATA`, else ``data`` in `cache_folder`."""
+    return Path(os.environ.get(DATA_VARIABLE) or cache_folder() / "data")
+
+
+def fetch(name: str, url: str, checksum: str) -> Path:
+    """Returns the file `name` of the data folder, downloaded unless it is there.
+
+    What is there is taken as it is: `is_intact` tells whether it is the published file. What is downloaded is checked.
+
+    Args:
+        name: Path in the data folder, ``mnist/t10k-images-idx3-ubyte.gz``.
+        url: Its public home.
+        checksum: Of the published file, ``sha256:...`` or ``md5:...``.
+
+    Raises:
+        UserError: When it cannot be had: no network, no space, another file at that address; with what to do.
+    """
+    path = data_folder() / name
+    if path.is_file():
+        return path
+    try:
+        import pooch
+    except ImportError:
+        raise UserError(f"downloading {name} needs pooch", "pip install pooch") from None
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(url, checksum, fname=path.name, path=path.parent)
+    except (OSError, ValueError) as error:  # those of requests are OSErrors
+        reason = " ".join(str(error).split())[:200]
+        hint = f"put it to {path}, or let {DATA_VARIABLE} name the folder that has {name}"
+        raise UserError(f"{url} cannot be downloaded: {reason}", hint) from None
+    return path
+
+
+def is_intact(path: Path, checksum: str) -> bool:
+    """Whether the file has the checksum, ``sha256:...`` or ``md5:...``."""
+    algorithm, _, expected = checksum.partition(":")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest() == expected
+
+
+def damaged(path: Path, reason: str = "another checksum") -> UserError:
+    """Returns the error of a file in the data folder that is not what was published."""
+    return UserError(f"{path} is not the published file: {reason}", "remove it: it is then downloaded")
