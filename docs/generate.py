@@ -38,8 +38,9 @@ VARIABLES = {
     "RK_DISABLE_PLUGINS": "Plugins or distributions that are not loaded, with commas between them; `*`: none is. "
     "`rk --no-plugins` sets it to `*`.",
     "RK_TRACEBACK": "Set to anything: a bug ends with its traceback, not with one line.",
-    "RK_DATA": "Folder of data sets, for plugins that read some. The contract kit lets a run write there.",
-    "XDG_CACHE_HOME": "Folder of caches; `~/.cache` without it. The contract kit lets a run write there.",
+    "RK_DATA": "Folder of data sets; `data` in the folder that `RK_CACHE` names without it.",
+    "RK_CACHE": "Folder of downloads and of what is costly to make again; `rk` in `XDG_CACHE_HOME` without it.",
+    "XDG_CACHE_HOME": "Folder of all programs' caches; `~/.cache` without it.",
     "MPLCONFIGDIR": "Matplotlib's own folder. The contract kit lets a run write there.",
     "_RK_COMPLETE": "Set by a shell's completion script (`rk completion`); not for people.",
     "COMP_WORDS": "The same.",
@@ -62,7 +63,7 @@ def page() -> str:
         "Written by `docs/generate.py` from the code (`make docs`); change the docstrings, not this page.",
         "- [Commands](#commands)\n- [Exit codes](#exit-codes)\n- [Environment variables](#environment-variables)\n"
         "- [Recipes](#recipes)\n- [Hooks](#hooks)\n- [Protocols](#protocols)\n- [What components are given]"
-        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Fields](#fields)",
+        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Fields](#fields)",
         *commands(),
         *exit_codes(),
         *variables(),
@@ -70,7 +71,8 @@ def page() -> str:
         *hooks(),
         *protocols(),
         *given(),
-        *sampling(),
+        *functions("Sampling", "What batches are made of.", "rk.sampling"),
+        *functions("Files", "Where data and caches are kept, and how files get there.", "rk.files"),
         *fields(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -182,14 +184,14 @@ def given() -> Iterator[str]:
     yield from _described(_class(ROOT / "rk/fit/loaded.py", "LoadedRun"))
 
 
-def sampling() -> Iterator[str]:
-    tree = ast.parse((ROOT / "rk/sampling.py").read_text(encoding="utf-8"))
-    yield "## Sampling"
-    yield "What data is made of: `from rk.sampling import batch_count, generator, rows`."
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            yield _signature(node)
-            yield prose(ast.get_docstring(node) or "")
+def functions(title: str, about: str, module: str) -> Iterator[str]:
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    yield f"## {title}"
+    yield f"{about} `from {module} import {', '.join(node.name for node in found)}`"
+    for node in found:
+        yield _signature(node)
+        yield prose(ast.get_docstring(node) or "")
 
 
 def fields() -> Iterator[str]:
