@@ -51,7 +51,7 @@ def _draw_input(panel: Axes, x: Tensor) -> None:
     if x.ndim == 3 and len(x) in (1, 3):
         x = x.movedim(0, -1).squeeze(-1)
     if x.ndim == 2 or (x.ndim == 3 and x.shape[-1] == 3):
-        panel.imshow(x.clamp(0, 1), cmap="gray_r", vmin=0, vmax=1)
+        panel.imshow(x.clamp(0, 1).numpy(), cmap="gray_r", vmin=0, vmax=1)
 
 
 def _draw_states(panel: Axes, path: Tensor, shape: Sequence[int], first: bool) -> None:
@@ -60,7 +60,7 @@ def _draw_states(panel: Axes, path: Tensor, shape: Sequence[int], first: bool) -
         panel.set_axis_off()
     else:
         reach = float(path.abs().max())
-        panel.imshow(path.T, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
+        panel.imshow(path.T.numpy(), cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
         panel.set_xlabel("state", color=QUIET)
         panel.set_ylabel("dimension of $z$", color=QUIET)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -81,7 +81,7 @@ def _film(path: Tensor, shape: Sequence[int]) -> np.ndarray:
 
 
 def _draw_guesses(panel: Axes, guesses: Tensor, first: bool) -> None:
-    panel.imshow(guesses.T, cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    panel.imshow(guesses.T.numpy(), cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     panel.set_xticks(range(len(guesses)), range(1, len(guesses) + 1))
     panel.set_yticks(range(guesses.shape[1]) if guesses.shape[1] <= NAMED else [])
     panel.set_xlabel("step", color=QUIET)
