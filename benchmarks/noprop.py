@@ -102,9 +102,7 @@ def memory(name: str, block: Callable[..., nn.Module]) -> None:
         "one block (sampled, sequential)": kept_bytes(learner, lambda: learner({"inputs": x, "targets": y}, 3)),
         "all blocks on one batch (parallel)": kept_bytes(learner, lambda: learner({"inputs": x, "targets": y})),
     }
-    print(
-        f"\nKept for the backward pass, {N_BLOCKS} blocks ({name}), 128 pictures; in the paper 0.49 GB of 0.87 (Table 2)"
-    )
+    print(f"\nKept for the backward pass, {N_BLOCKS} blocks ({name}), 128 pictures; the paper: 0.49 GB of 0.87")
     for what, size in found.items():
         ratio = size / found["backpropagation through all blocks"]
         print(f"  {what:<44} {size / 2**20:10.1f} MiB  {ratio:6.2f}x")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Gt
+from annotated_types import Gt, Lt
 from jaxtyping import Float
 from rk_vision.blocks import BatchedBlock, Settled
 from torch import Tensor, nn
@@ -30,18 +30,21 @@ class DTLearner(DenoisingLearner):
         model: A chain of blocks.
         eta: Weight of denoising in the loss.
         schedule: How the noise falls from block to block.
+        margin: How far its ends are open; None for 1 / (T + 2).
         inference: Whether walks are random (``sde``) or only their beginning is (``ode``).
     """
 
     abar: Float[Tensor, "T+1"]
 
-    def __init__(self, model: nn.Module, eta: float, schedule: str, inference: str) -> None:
+    def __init__(
+        self, model: nn.Module, eta: float, schedule: str, inference: str, margin: float | None = None
+    ) -> None:
         super().__init__(model)
         self.n_steps = len(model.label_blocks)
         self.eta = eta
         self.rule = {"sde": sde_step, "ode": ode_step}[inference]
-        # Both ends are open by one step: cosine is sin^2(pi/2 (t + 1) / (T + 2)) for t = 0 ... T
-        levels = SCHEDULES[schedule](margin=1 / (self.n_steps + 2))
+        # Open by one step at each end: cosine is sin^2(pi/2 (t + 1) / (T + 2)) for t = 0 ... T
+        levels = SCHEDULES[schedule](1 / (self.n_steps + 2) if margin is None else margin)
         times = torch.arange(self.n_steps + 1, dtype=torch.float64) / self.n_steps
         self.register_buffer("abar", levels.abar(times).float())
 
@@ -109,6 +112,7 @@ class NoPropDT(NoPropTrainer):
         seed: Orders the blocks, where that is random.
         eta: Weight of denoising against the read-out.
         schedule: How alpha-bar goes from noise to label.
+        margin: Share of the schedule that is left out at each end; null: 1 / (T + 2), a step.
         order: Which block learns from a batch. parallel: all of them; sampled: one, in a new random order every T
             batches; sequential: one for a whole pass over the data, then the next (Algorithm 1; an epoch is T passes).
         inference: sde walks as the paper does (Eq. 3); ode adds no noise on the way.
@@ -120,13 +124,14 @@ class NoPropDT(NoPropTrainer):
         seed: int,
         eta: Annotated[float, Gt(0)] = 0.1,
         schedule: Literal["cosine", "linear"] = "cosine",
+        margin: Annotated[float, Gt(0), Lt(0.5)] | None = None,
         order: Literal["parallel", "sampled", "sequential"] = "parallel",
         inference: Decode[Literal["sde", "ode"]] = "sde",
     ) -> None:
         super().__init__(optimizer)
         self.seed = seed
         self.order = order
-        self.settings = {"eta": eta, "schedule": schedule, "inference": inference}
+        self.settings = {"eta": eta, "schedule": schedule, "margin": margin, "inference": inference}
 
     def setup(self, *, model: HasLabelBlocks, data: Data, runtime: Runtime) -> DTLearner:
         learner = DTLearner(model, **self.settings)
