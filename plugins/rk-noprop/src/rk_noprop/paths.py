@@ -38,7 +38,7 @@ class Walk:
     def __init__(self, n_steps: int, runs: int, size: int, like: Tensor) -> None:
         self.n_steps = n_steps
         self.runs = runs
-        self.batch = len(like)
+        self.batch = like.shape[0]  # not len(): exporters follow it
         self.start = torch.randn(runs * self.batch, size, dtype=like.dtype, device=like.device)
         self._kept = kept_steps(n_steps)
 
