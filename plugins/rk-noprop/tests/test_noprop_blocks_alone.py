@@ -8,10 +8,14 @@ import pytest
 import torch
 from rk_noprop import naive
 from rk_noprop.chain import NoPropChain
+from rk_noprop.continuous import NoPropCT
 from rk_noprop.discrete import DTLearner, NoPropDT
+from rk_noprop.flow import NoPropFlow
+from rk_noprop.matching import NoPropFM
 from rk_noprop.paper_block import NoPropBlock
 from rk_vision.conv_block import ConvBlock
 from rk_vision.mlp_block import MLPBlock
+from torch import nn
 from torch.nn import functional as F
 
 from rk import UserError
@@ -193,3 +197,35 @@ def test_prototypes_are_chosen_before_the_first_step_and_then_learned():
     moved(made)
     second = made.learner.model.embedding.weight
     assert not torch.equal(first, second) and torch.dist(first, second) < 0.5
+
+
+# -- any block ---------------------------------------------------------------------------------------------------------
+
+
+class Plain(nn.Module):
+    """A block as another plugin might have it: nothing but ``(z, x[, t]) -> logits``."""
+
+    def __init__(self, x_shape, z_shape, num_classes, timed):
+        super().__init__()
+        self.out = nn.Linear(36 + 3 + timed, num_classes)
+
+    def forward(self, z, x, t=None):
+        time = [] if t is None else [t.expand(len(z)).unsqueeze(1)]
+        return self.out(torch.cat([x.flatten(1), z, *time], dim=1))
+
+
+@pytest.mark.parametrize("make", [NoPropDT, NoPropCT, NoPropFM], ids=["dt", "ct", "fm"])
+def test_any_block_learns_and_answers(make):
+    torch.manual_seed(0)
+    given = {"input_shape": (1, 6, 6), "num_classes": 3, "block": Plain, "runs": 2}
+    discrete = make is NoPropDT
+    model = NoPropChain(n_blocks=4, **given) if discrete else NoPropFlow(**given)
+    trainer = make(AdamW(lr=0.05), **({"seed": 0} if discrete else {"inference_steps": 20}))
+    learner = trainer.setup(model=model, data=Pictures(), runtime=Runtime())
+    targets = torch.arange(90) % 3
+    inputs = torch.rand(90, 1, 6, 6) + 2 * (torch.arange(6) // 2 == targets.view(-1, 1, 1, 1))  # a bright stripe
+    for _ in range(150):
+        trainer.step({"inputs": inputs, "targets": targets})
+    with torch.no_grad():
+        found = learner.predict({"inputs": inputs})["run_logits"].argmax(-1)
+    assert (found == targets.unsqueeze(1)).float().mean() > 0.9

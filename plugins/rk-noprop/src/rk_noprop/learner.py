@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class NoPropTrainer:
             raise UserError(f"{why}, but the training split has no end")
         return found
 
-    def _training_pictures(self, like: Tensor):
+    def _training_pictures(self, like: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for i in range(self.batches_per_epoch("prototypes are chosen among all training inputs")):
             batch = self.data.batch("train", i)
             yield batch["inputs"].to(like), batch["targets"]
