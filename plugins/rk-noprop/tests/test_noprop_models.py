@@ -73,6 +73,13 @@ def test_the_radial_head_is_a_gaussian_around_each_class():
 
 
 @pytest.mark.parametrize("head", ["linear", "radial"])
+@pytest.mark.parametrize("embedding", ["one-hot", "learned"])
+def test_an_aligned_head_begins_right_about_every_class(head, embedding):
+    model = NoPropChain((1, 6, 6), 3, MLP, embedding=embedding, head=head, head_start="aligned")
+    assert model.head(model.embedding.weight, model.embedding).argmax(-1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("head", ["linear", "radial"])
 def test_a_head_learns_to_tell_noised_labels_apart(head):
     torch.manual_seed(0)
     model = NoPropChain((1, 6, 6), 3, MLP, n_blocks=1, embedding="learned", head=head)

@@ -40,6 +40,8 @@ class NoPropChain(nn.Module):
         embedding: Class embeddings: one-hot, learned, or a prototype of each class.
         embed_dim: Numbers per class of learned embeddings.
         head: What reads the last state: a linear layer, or distances from class embeddings (Eq. 15 and 16).
+        head_start: Where its weights begin: at random, or aligned with the class embeddings. Gradients through all
+            blocks take long to part classes that a random start confuses.
         gate: Where the residual weights w_t begin: `tanh(gate)` of a state is the block's. Only for `forward`. At 0 no
             block would have a gradient at first.
         runs: Walks per example when it answers, for `run-accuracy`; everything else in the answer is the first one's.
@@ -59,6 +61,7 @@ class NoPropChain(nn.Module):
         embedding: Literal["one-hot", "learned", "prototype"] = "one-hot",
         embed_dim: Annotated[int, Ge(1)] = 20,
         head: Literal["linear", "radial"] = "linear",
+        head_start: Literal["random", "aligned"] = "random",
         gate: float = 0.5,
         runs: Decode[Annotated[int, Ge(1)]] = 5,
     ) -> None:
@@ -69,6 +72,8 @@ class NoPropChain(nn.Module):
             for _ in range(n_blocks)
         )
         self.head = HEADS[head](self.embedding.size, num_classes)
+        if head_start == "aligned":
+            self.head.align(self.embedding)
         self.runs = runs
         self.gates = nn.Parameter(torch.full((n_blocks,), gate))
 

@@ -40,6 +40,8 @@ class NoPropFlow(nn.Module):
         embedding: Class embeddings: one-hot, learned, or a prototype of each class.
         embed_dim: Numbers per class of learned embeddings.
         head: What reads the last state: a linear layer, or distances from class embeddings (Eq. 15 and 16).
+        head_start: Where its weights begin: at random, or aligned with the class embeddings. Gradients through all
+            blocks take long to part classes that a random start confuses.
         ode_steps: Euler steps of `forward` and of `predict`. The trainers of NoProp have their own.
         runs: Walks per example when it answers, for `run-accuracy`; everything else in the answer is the first one's.
 
@@ -57,6 +59,7 @@ class NoPropFlow(nn.Module):
         embedding: Literal["one-hot", "learned", "prototype"] = "one-hot",
         embed_dim: Annotated[int, Ge(1)] = 20,
         head: Literal["linear", "radial"] = "linear",
+        head_start: Literal["random", "aligned"] = "random",
         ode_steps: Annotated[int, Ge(1)] = 1000,
         runs: Decode[Annotated[int, Ge(1)]] = 5,
     ) -> None:
@@ -64,6 +67,8 @@ class NoPropFlow(nn.Module):
         self.embedding = ClassEmbedding(embedding, num_classes, embed_dim, input_shape)
         self.timed_block = block(x_shape=input_shape, z_shape=self.embedding.shape, num_classes=num_classes, timed=True)
         self.head = HEADS[head](self.embedding.size, num_classes)
+        if head_start == "aligned":
+            self.head.align(self.embedding)
         self.ode_steps = ode_steps
         self.runs = runs
 

@@ -21,6 +21,10 @@ class LinearHead(nn.Module):
         super().__init__()
         self.out = nn.Linear(size, num_classes)
 
+    def align(self, embedding: ClassEmbedding) -> None:
+        """Begins with each class's own embedding as its weights: no two classes look alike."""
+        _align(self.out, embedding)
+
     def forward(self, z: Float[Tensor, "batch size"], embedding: ClassEmbedding) -> Float[Tensor, "batch classes"]:
         return self.out(z)
 
@@ -40,9 +44,19 @@ class RadialHead(nn.Module):
         self.mixture = nn.Linear(size, num_classes)
         self.log_sigma = nn.Parameter(torch.zeros(()))
 
+    def align(self, embedding: ClassEmbedding) -> None:
+        """Begins with each class's own embedding as its weights: no two classes look alike."""
+        _align(self.mixture, embedding)
+
     def forward(self, z: Float[Tensor, "batch size"], embedding: ClassEmbedding) -> Float[Tensor, "batch classes"]:
         guess = embedding.mix(self.mixture(z))  # Eq. 15
         return -embedding.distances(guess) / (2 * (2 * self.log_sigma).exp())  # Eq. 16
 
 
 HEADS: dict[str, type[LinearHead] | type[RadialHead]] = {"linear": LinearHead, "radial": RadialHead}
+
+
+@torch.no_grad()
+def _align(layer: nn.Linear, embedding: ClassEmbedding) -> None:
+    layer.weight.copy_(embedding.weight)
+    layer.bias.zero_()
