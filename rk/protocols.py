@@ -187,6 +187,8 @@ class Learner(Protocol):
     * ``forward(batch) -> Objective``: what is minimised; gives ``split/loss``. A learner without an objective has none.
     * ``evaluate(batch) -> (Objective, Outputs)``: both at once, where that is cheaper.
     * ``variants() -> {name: predict}``: sub-models, measured as ``split/metric@name``.
+    * ``render(batch, outputs, out) -> [paths]``: draws how it came to its answer, into files whose names begin with the
+      stem of `out`, and go on: `out` itself is the data's to draw.
     * ``lazy_buffers: tuple[str, ...]``: this module's buffers whose shape depends on the data, sized from the file.
 
     When ``predict``'s return annotation is a TypedDict, the learner speaks for itself: metrics see those outputs and

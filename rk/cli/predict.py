@@ -55,10 +55,12 @@ def predict(
     print_answers(answers)
     for output in outputs:
         if output.suffix in FIGURES:
-            loaded.render(batch, answered, output)
+            written = loaded.render(batch, answered, output)
         else:
             write_answers(answers, output)
-        click.echo(f"wrote {output}")
+            written = [output]
+        for path in written:
+            click.echo(f"wrote {path}")
     if not outputs:
         for path in loaded.render(batch, answered, None, input.stem):
             click.echo(f"drew {path}")

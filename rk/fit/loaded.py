@@ -15,6 +15,7 @@ from rk.errors import RunFailed, UserError
 from rk.fit.build import Builder, Parts, load_data_state, prepare
 from rk.fit.checkpoint import read_checkpoint, read_last_checkpoint
 from rk.fit.evaluate import evaluate, evaluating
+from rk.fit.figures import artists, draw
 from rk.fit.loop import metrics_of
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.stream import to_device
@@ -136,14 +137,14 @@ class LoadedRun:
 
     def render(self, batch: Batch, outputs: Outputs, out: Path | None, stem: str = "") -> list[Path]:
         """Draws a batch and its outputs into `out`, or into the run's own figures as `stem`."""
-        if not hasattr(self.data, "render"):
+        if not artists(self.data, self.learner):
             if out is not None:
                 raise UserError("this run's data draws no figures", "write .json or .csv")
             return []
         if out is None:
             out = self.folder.figures / stem
         out.parent.mkdir(parents=True, exist_ok=True)
-        return self.data.render(batch, outputs, out)
+        return draw(self.data, self.learner, batch, outputs, out)
 
     def prepare(self) -> None:
         """Lets the data do its I/O, once."""

@@ -22,6 +22,7 @@ from rk.fit.build import Builder, Parts, prepare, save_data_state
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint, write_checkpoint
 from rk.fit.context import FitContext
 from rk.fit.evaluate import evaluate, higher_is_better
+from rk.fit.figures import artists, draw
 from rk.fit.firstbatch import check_fields
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.progress import Progress, make_progress, show
@@ -488,10 +489,10 @@ class Loop:
 
     def _draw(self, split: str) -> Any:
         def first_batch(i: int, batch: Any, outputs: Any) -> None:
-            if i == 0 and self.runtime.is_main and hasattr(self.parts.data, "render"):
+            if i == 0 and self.runtime.is_main and artists(self.parts.data, self.parts.learner):
                 self.folder.figures.mkdir(exist_ok=True)
                 try:
-                    self.parts.data.render(batch, outputs, self.folder.figures / split)
+                    draw(self.parts.data, self.parts.learner, batch, outputs, self.folder.figures / split)
                 except Exception as error:  # a figure is never worth the run
                     self.progress.line(f"warning: the figure of {split} could not be drawn: {error}")
 

@@ -77,15 +77,15 @@ class Settled:
 
     def __init__(self, block: LabelBlock, x: Float[Tensor, "batch *x"]) -> None:
         self.block = block
-        self.batch = len(x)
+        self.batch = x.shape[0]  # not len(): exporters follow it
         self._two_stage = isinstance(block, TwoStageBlock)
         self._input = block.encode(x) if self._two_stage else x
         self._repeated = self._input
 
     def __call__(self, z: Float[Tensor, "copies*batch z"], t: Tensor | None = None) -> Float[Tensor, "..."]:
         """Returns the logits for one copy of the batch, or several, one after another."""
-        if len(self._repeated) != len(z):
-            self._repeated = self._input.repeat(len(z) // self.batch, *[1] * (self._input.ndim - 1))
+        if self._repeated.shape[0] != z.shape[0]:
+            self._repeated = self._input.repeat(z.shape[0] // self.batch, *[1] * (self._input.ndim - 1))
         if self._two_stage:
             return self.block.decide(z, self._repeated, t)
         return self.block(z, self._repeated) if t is None else self.block(z, self._repeated, t)

@@ -48,14 +48,13 @@ def fetch(source: Source) -> Path:
         rk.UserError: When it cannot be had: no network, no space, another checksum.
     """
     import pooch
-    import requests
 
     path = data_folder() / source.folder / source.name
     if path.is_file():
         return path
     try:
         pooch.retrieve(source.url, f"md5:{source.md5}", fname=path.name, path=path.parent)
-    except (OSError, ValueError, requests.RequestException) as error:
+    except (OSError, ValueError) as error:  # those of requests are OSErrors
         reason = " ".join(str(error).split())[:200]
         hint = f"put {source.name} into {path.parent}, or set RK_DATA to the folder of data that has {source.folder}/"
         raise UserError(f"{source.url} cannot be downloaded: {reason}", hint) from None

@@ -1,0 +1,121 @@
+"""One block that is told the time: what NoProp-CT and NoProp-FM train, and the paper's adjoint baseline."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Float
+from rk_vision.blocks import LabelBlock, TwoStageBlock
+from torch import Tensor, nn
+
+from rk.fields import LogitsOutputs
+from rk.protocols import Decode, Factory, Model
+from rk_noprop.embedding import ClassEmbedding
+from rk_noprop.heads import HEADS
+from rk_noprop.paths import KEPT, PathOutputs
+
+
+class HasTimedBlock(Model, Protocol):
+    """A model that is one block ``(z, x, t) -> logits``, with class embeddings and a read-out."""
+
+    timed_block: nn.Module
+    embedding: ClassEmbedding
+    head: nn.Module
+    runs: int
+
+
+class NoPropFlow(nn.Module):
+    """A block that is told the time, for all times.
+
+    `noprop-ct` and `noprop-fm` train it at random times. Any trainer that goes through `forward`, `backprop` above all,
+    trains it as a neural ODE, ``dz/dt = logits(z, x, t) W_E`` from noise at t = 0, with the adjoint method (Chen et
+    al., arXiv:1806.07366): the paper's baseline.
+
+    Args:
+        input_shape: Shape of one input.
+        num_classes: Classes.
+        block: The block.
+        embedding: Class embeddings: one-hot, learned, or a prototype of each class.
+        embed_dim: Numbers per class of learned embeddings.
+        head: What reads the last state: a linear layer, or distances from class embeddings (Eq. 15 and 16).
+        head_start: Where its weights begin: at random, or aligned with the class embeddings. Gradients through all
+            blocks take long to part classes that a random start confuses.
+        ode_steps: Euler steps of `forward` and of `predict`. The trainers of NoProp have their own.
+        runs: Walks per example when it answers, for `run-accuracy`; everything else in the answer is the first one's.
+
+    Attributes:
+        timed_block: The block.
+        embedding: W_E.
+        head: The read-out.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[Annotated[int, Ge(1)], ...],
+        num_classes: int,
+        block: Factory[LabelBlock],
+        embedding: Literal["one-hot", "learned", "prototype"] = "one-hot",
+        embed_dim: Annotated[int, Ge(1)] = 20,
+        head: Literal["linear", "radial"] = "linear",
+        head_start: Literal["random", "aligned"] = "random",
+        ode_steps: Annotated[int, Ge(1)] = 1000,
+        runs: Decode[Annotated[int, Ge(1)]] = 5,
+    ) -> None:
+        super().__init__()
+        self.embedding = ClassEmbedding(embedding, num_classes, embed_dim, input_shape)
+        self.timed_block = block(x_shape=input_shape, z_shape=self.embedding.shape, num_classes=num_classes, timed=True)
+        self.head = HEADS[head](self.embedding.size, num_classes)
+        if head_start == "aligned":
+            self.head.align(self.embedding)
+        self.ode_steps = ode_steps
+        self.runs = runs
+
+    def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
+        """Returns logits of (batch, classes): the ODE's solution at t = 1, read out."""
+        states = self._solve(inputs, runs=1, times=torch.tensor([0.0, 1.0]))
+        return {"logits": self.head(states[-1], self.embedding)}
+
+    def predict(self, *, inputs: Float[Tensor, "batch *shape"]) -> PathOutputs:
+        """Returns the answers of several walks, and the path of the first: its guesses are read out of its states."""
+        states = self._solve(inputs, self.runs, torch.linspace(0, 1, min(self.ode_steps, KEPT) + 1))
+        logits = self.head(states[-1], self.embedding).view(self.runs, len(inputs), -1)
+        path = states[:, : len(inputs)].transpose(0, 1)
+        guesses = self.head(path[:, 1:].flatten(0, 1), self.embedding).softmax(-1)
+        return {
+            "logits": logits[0],
+            "run_logits": logits.transpose(0, 1),
+            "guesses": guesses.view(len(inputs), -1, guesses.shape[-1]),
+            "path": path,
+        }
+
+    def _solve(self, inputs: Tensor, runs: int, times: Tensor) -> Float[Tensor, "times runs*batch z"]:
+        """Returns the states at some times, from noise at the first one."""
+        from torchdiffeq import odeint_adjoint
+
+        dynamics = _Dynamics(self.timed_block, self.embedding)
+        encoded = self.timed_block.encode(inputs) if dynamics.two_stage else inputs
+        start = torch.randn(runs * len(inputs), self.embedding.size, dtype=inputs.dtype, device=inputs.device)
+        begin = (start, encoded.repeat(runs, *[1] * (encoded.ndim - 1)))
+        options = {"step_size": 1 / self.ode_steps}
+        states, _ = odeint_adjoint(dynamics, begin, times.to(start), method="euler", options=options)
+        return states
+
+
+class _Dynamics(nn.Module):
+    """The right-hand side. What is known of the input is a second state, which stands still.
+
+    So the adjoint method gives its gradient too, and convolutions are computed once, not in every step.
+    """
+
+    def __init__(self, block: nn.Module, embedding: ClassEmbedding) -> None:
+        super().__init__()
+        self.block = block
+        self.embedding = embedding
+        self.two_stage = isinstance(block, TwoStageBlock)
+
+    def forward(self, t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        z, encoded = state
+        logits = self.block.decide(z, encoded, t) if self.two_stage else self.block(z, encoded, t)
+        return logits @ self.embedding.weight, torch.zeros_like(encoded)
