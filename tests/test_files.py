@@ -22,6 +22,7 @@ def elsewhere(tmp_path, monkeypatch):
     for name in ("RK_CACHE", "RK_DATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture

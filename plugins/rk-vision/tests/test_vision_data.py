@@ -17,15 +17,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rk_vision import mnist, sources
+from rk_vision import mnist
 from rk_vision.cifar import RECORD, parse_records, read_members
 from rk_vision.folder import ImageFolder
 from rk_vision.idx import parse_idx
 from rk_vision.mnist import MNIST, FashionMNIST
 from rk_vision.reading import read_colored, read_digit, read_grey
-from rk_vision.sources import Source, fetch, read_gzip
+from rk_vision.sources import Source, read_gzip
 
 from rk import UserError
+from rk.files import data_folder
 
 
 def idx(values: np.ndarray) -> bytes:
@@ -105,7 +106,7 @@ def published(tmp_path, monkeypatch):
 def test_a_file_is_downloaded_once_into_the_data_folder(published, tmp_path):
     source, asked = published
     assert read_gzip(source) == b"published"
-    assert fetch(source) == tmp_path / "data" / "things" / "file.gz" and read_gzip(source) == b"published"
+    assert source.fetch() == tmp_path / "data" / "things" / "file.gz" and read_gzip(source) == b"published"
     assert len(asked) == 1
 
 
@@ -113,13 +114,13 @@ def test_a_download_with_another_checksum_is_refused_and_not_kept(published):
     source, _ = published
     other = Source(source.folder, source.url, "0" * 32)
     with pytest.raises(UserError, match="cannot be downloaded"):
-        fetch(other)
-    assert not (sources.data_folder() / "things" / "file.gz").exists()
+        other.fetch()
+    assert not (data_folder() / "things" / "file.gz").exists()
 
 
 def test_a_copy_that_was_packed_anew_is_as_good(published):
     source, asked = published
-    path = sources.data_folder() / "things" / "file.gz"
+    path = data_folder() / "things" / "file.gz"
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(b"published", compresslevel=1, mtime=7))
     assert read_gzip(source) == b"published" and not asked
@@ -130,7 +131,7 @@ def test_a_copy_that_was_packed_anew_is_as_good(published):
 )
 def test_a_damaged_file_is_one_clear_error(published, content):
     source, _ = published
-    path = sources.data_folder() / "things" / "file.gz"
+    path = data_folder() / "things" / "file.gz"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(UserError, match="is not the published file"):
@@ -140,7 +141,7 @@ def test_a_damaged_file_is_one_clear_error(published, content):
 def test_without_network_the_error_says_where_the_file_belongs(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     with pytest.raises(UserError, match="cannot be downloaded") as error:
-        fetch(Source("things", "http://127.0.0.1:9/file.gz", md5(CONTENT)))
+        Source("things", "http://127.0.0.1:9/file.gz", md5(CONTENT)).fetch()
     assert "RK_DATA" in error.value.hint and str(tmp_path / "things") in error.value.hint
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rk.files import damaged
 from rk_vision.pictures import Labelled, PictureData
 from rk_vision.reading import read_colored
-from rk_vision.sources import Source, damaged, verified
+from rk_vision.sources import Source, verified
 
 ARCHIVE = Source(
     "cifar10", "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"

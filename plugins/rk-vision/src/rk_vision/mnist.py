@@ -6,10 +6,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from rk.files import damaged
 from rk_vision.idx import parse_idx
 from rk_vision.pictures import Labelled, PictureData
 from rk_vision.reading import read_digit, read_grey
-from rk_vision.sources import Source, damaged, data_folder, read_gzip
+from rk_vision.sources import Source, read_gzip
 
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -37,7 +38,7 @@ class _IDXPictures(PictureData):
         try:
             return parse_idx(read_gzip(source))
         except ValueError as error:
-            raise damaged(data_folder() / source.folder / source.name, str(error)) from None
+            raise damaged(source.fetch(), str(error)) from None
 
 
 class MNIST(_IDXPictures):

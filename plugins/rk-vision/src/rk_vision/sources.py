@@ -1,15 +1,14 @@
-"""Where data files come from: the folder that ``RK_DATA`` names, else a download with a checksum."""
+"""The published files of picture data: where they are, and whether a copy is the published one."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from rk import UserError
+from rk import files
 
 
 @dataclass(frozen=True)
@@ -33,32 +32,9 @@ class Source:
     def name(self) -> str:
         return self.url.rpartition("/")[2]
 
-
-def data_folder() -> Path:
-    """Returns the folder in ``RK_DATA``, else the user's cache folder."""
-    import pooch
-
-    return Path(os.environ.get("RK_DATA") or pooch.os_cache("rk"))
-
-
-def fetch(source: Source) -> Path:
-    """Returns the path of the file, which is downloaded unless it is there.
-
-    Raises:
-        rk.UserError: When it cannot be had: no network, no space, another checksum.
-    """
-    import pooch
-
-    path = data_folder() / source.folder / source.name
-    if path.is_file():
-        return path
-    try:
-        pooch.retrieve(source.url, f"md5:{source.md5}", fname=path.name, path=path.parent)
-    except (OSError, ValueError) as error:  # those of requests are OSErrors
-        reason = " ".join(str(error).split())[:200]
-        hint = f"put {source.name} into {path.parent}, or set RK_DATA to the folder of data that has {source.folder}/"
-        raise UserError(f"{source.url} cannot be downloaded: {reason}", hint) from None
-    return path
+    def fetch(self) -> Path:
+        """Returns the path of the file, which is downloaded unless it is there. Raises `rk.UserError`."""
+        return files.fetch(f"{self.folder}/{self.name}", self.url, f"md5:{self.md5}")
 
 
 def read_gzip(source: Source) -> bytes:
@@ -67,14 +43,14 @@ def read_gzip(source: Source) -> bytes:
     Raises:
         rk.UserError: When the file is damaged or another one.
     """
-    path = fetch(source)
+    path = source.fetch()
     packed = path.read_bytes()
     try:
         content = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
-        raise damaged(path, str(error)) from None
+        raise files.damaged(path, str(error)) from None
     if _md5(packed) != source.md5 and _md5(content) != source.content_md5:
-        raise damaged(path, "another checksum")
+        raise files.damaged(path)
     return content
 
 
@@ -84,16 +60,10 @@ def verified(source: Source) -> Path:
     Raises:
         rk.UserError: When the file is damaged or another one.
     """
-    path = fetch(source)
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "md5").hexdigest() != source.md5:
-            raise damaged(path, "another checksum")
+    path = source.fetch()
+    if not files.is_intact(path, f"md5:{source.md5}"):
+        raise files.damaged(path)
     return path
-
-
-def damaged(path: Path, reason: str) -> UserError:
-    """Returns the error of a file that is not what was published."""
-    return UserError(f"{path} is not the published file: {reason}", "remove it: it is then downloaded")
 
 
 def _md5(content: bytes) -> str:
