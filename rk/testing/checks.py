@@ -161,6 +161,11 @@ def _objective(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> float:
     return sum(total / max(count, 1e-12) for total, count in _shares(learner, batch, seed).values())
 
 
+def objective_is_drawn(learner: Any, batch: Mapping[str, Any]) -> bool:
+    """Whether the objective on one and the same batch depends on random numbers, in eval mode too."""
+    return has_objective(learner) and _shares(learner, batch) != _shares(learner, batch, seed=1)
+
+
 def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, tuple[float, float]]:
     """Returns the terms of the objective on `batch` as (total, count)."""
     with evaluating(learner, seed):
@@ -188,9 +193,9 @@ def loss_shares_add_up(ended: Ended) -> None:
     if not has_objective(learner):
         raise NotApplicable("the learner has no objective")
     batch = _first(batch, ended.data, ADDED)
-    whole = _shares(learner, batch)
-    if whole != _shares(learner, batch, seed=1):
+    if objective_is_drawn(learner, batch):
         raise NotApplicable("the objective is drawn at random")
+    whole = _shares(learner, batch)
     rows = [_shares(learner, row) for row in _rows(batch)]
     for name, (total, count) in whole.items():
         summed = sum(row[name][0] for row in rows), sum(row[name][1] for row in rows)

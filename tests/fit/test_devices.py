@@ -23,6 +23,8 @@ from rk.fit.loop import Loop
 from rk.recipe.sections import Fit
 from rk.reproduce.plan import checked
 from rk.runs import RunFolder
+from rk.testing import Trial
+from rk.testing.checks import objective_is_drawn
 from rk.testing.contract import recipes_of, samples_of
 
 TASK = '''
@@ -105,8 +107,12 @@ def ragged(workshop, tmp_path):
 
 
 def far(some, others):
-    """Returns the largest difference of two sets of weights."""
-    return max(float((torch.as_tensor(some[k]) - torch.as_tensor(others[k])).abs().max()) for k in others)
+    """Returns the largest difference of two sets of weights.
+
+    The statistics of batch norm are left out: each process has those of its own batches.
+    """
+    names = [k for k in others if not k.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    return max(float((torch.as_tensor(some[k]) - torch.as_tensor(others[k])).abs().max()) for k in names)
 
 
 def test_two_processes_reach_the_weights_of_one_with_twice_the_micro_batches(several, ragged, tmp_path):
@@ -139,7 +145,10 @@ def test_a_recipe_of_every_plugin_learns_the_same_in_two_processes(several, tmp_
     jobs = []
     for file in (file for files in samples for file in files):
         trainer = checked(file, (), catalog).trainer
-        if trainer is not None:  # a search is not shared
+        if trainer is None:  # a search is not shared
+            continue
+        parts = Trial(file, catalog, tmp_path).build().parts
+        if not objective_is_drawn(parts.learner, parts.data.batch("train", 0)):  # each process draws numbers of its own
             jobs.append((str(file.path), (*short, plainly) if trainer.component.qualified == "rk/backprop" else short))
     found_by_two = run_processes(Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, jobs)
     alone = several.many(Fit(), catalog, tmp_path, [(f, (*overrides, "fit.accumulate=2")) for f, overrides in jobs])
