@@ -158,7 +158,7 @@ class StatefulSequenceLayer(SequenceLayer, Protocol):
         ...
 
     def scan(self, x: Tensor, state: Any, mask: Tensor | None = None) -> tuple[Tensor, Any]:
-        """Maps a further piece of the sequence, of any length from 1; ``forward(x)`` is ``scan`` from the initial state.
+        """Maps a further piece, of any length from 1; ``forward(x)`` is ``scan`` from the initial state.
 
         Args:
             x: (batch, time, d_model).
