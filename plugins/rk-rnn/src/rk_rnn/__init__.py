@@ -24,3 +24,13 @@ def rk_layers() -> dict[str, str]:
         "gru": "rk_rnn.gru:GRU",
         "bidirectional": "rk_rnn.bidirectional:Bidirectional",
     }
+
+
+@hookimpl
+def rk_callbacks() -> dict[str, str]:
+    return {"gradient-flow": "rk_rnn.gradient_flow:GradientFlow"}
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"gradient-flow": "rk_rnn.analysis:GradientFlowAnalysis"}
