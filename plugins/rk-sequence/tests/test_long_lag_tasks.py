@@ -138,3 +138,16 @@ def test_targets_of_minus_100_count_for_nothing():
 
 def test_a_class_of_the_whole_is_right_or_wrong():
     assert [int(n) for n in class_accuracy(logits=torch.eye(3), targets=torch.tensor([0, 1, 1]))] == [2, 3]
+
+
+# -- what is drawn -----------------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_asks_at_each_step_draws_where_answers_are_right(tmp_path):
+    data = Parity(seed=1, length=6, batch_size=4)
+    batch = data.batch("test", 0)
+    logits = torch.nn.functional.one_hot(batch["targets"], 2).float()
+    (path,) = data.render(batch, {"logits": logits}, tmp_path / "test")
+    assert path.name == "test.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert Adding(seed=1).render({}, {}, tmp_path / "test") == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rk_sequence.reber import SYMBOLS, states_after
+from rk_sequence.reber import SYMBOLS, states_after, walks
 from rk_sequence.reber_next import Reber, legal_accuracy, second_last, string_accuracy
 from rk_sequence.reber_strings import ReberStrings
 
@@ -120,10 +120,31 @@ def test_the_second_last_symbol_is_found_behind_padding():
     assert [int(n) for n in second_last(logits=logits, targets=targets, mask=mask)] == [1, 1]
 
 
-def test_strings_that_are_too_rare_are_refused():
-    for settings in ({"min_length": 26}, {"test_lengths": [40]}, {"min_length": 12, "max_length": 10}):
-        with pytest.raises(ValueError, match="too rare"):
-            Reber(seed=1, **settings)
+def test_walks_of_a_length_are_as_frequent_as_among_all_walks():
+    edges = walks(40000, 5, 60, generator(0))
+    given = edges[((edges >= 0).sum(1) >= 12) & ((edges >= 0).sum(1) <= 14)]
+    asked = walks(len(given), 12, 14, generator(1))
+
+    def shares(paths):
+        lengths = (paths >= 0).sum(1)
+        loops = (paths == 3).sum(1)  # how often S leads from the upper state to itself
+        return [float((lengths == n).float().mean()) for n in (12, 13, 14)] + [
+            float((loops == k).float().mean()) for k in range(4)
+        ]
+
+    assert len(given) > 3000
+    assert shares(asked) == pytest.approx(shares(given), abs=0.035)
+
+
+def test_long_strings_are_no_harder_to_draw():
+    batch = Reber(seed=1, min_length=90, max_length=95, batch_size=50).batch("train", 0)
+    assert all(is_reber(string) and 90 <= len(string) <= 95 for string in strings(batch))
+
+
+@pytest.mark.parametrize("settings", [{"min_length": 12, "max_length": 10}, {"test_lengths": [51]}], ids=str)
+def test_lengths_that_no_string_has_are_refused(settings):
+    with pytest.raises(ValueError, match="no string of the grammar"):
+        Reber(seed=1, **settings)
 
 
 # -- does a string belong to the grammar? ------------------------------------------------------------------------------

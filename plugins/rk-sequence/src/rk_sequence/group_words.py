@@ -143,7 +143,7 @@ def running_products(factors: Int[Tensor, "b t"], table: Int[Tensor, "order orde
     """
     products, reach = factors, 1
     while reach < factors.shape[1]:
-        joined = table[products[:, :-reach], products[:, reach:]]
+        joined = table.take(products[:, :-reach] * len(table) + products[:, reach:])
         products = torch.cat([products[:, :reach], joined], 1)
         reach *= 2
     return products

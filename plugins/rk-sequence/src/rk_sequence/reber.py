@@ -8,8 +8,10 @@ An edge is written ``state -symbol-> state``; of the two that leave a state, bot
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 SYMBOLS = "BEPSTVX"
@@ -21,7 +23,6 @@ EDGES = (
 """From, symbol, to."""
 START, END, DEAD = 0, 7, 8
 """The first state, the one after the last symbol, and the one that no symbol leads out of."""
-SHORTEST = 5
 
 LABELS = torch.tensor([SYMBOLS.index(symbol) for _, symbol, _ in EDGES])
 """The symbol of each edge."""
@@ -35,30 +36,46 @@ for _source, _symbol, _target in EDGES:
 
 
 def walks(rows: int, shortest: int, longest: int, random: torch.Generator) -> Int[Tensor, "rows time"]:
-    """Returns the edges of `rows` random walks of `shortest` to `longest` symbols; -1 follows the last one."""
-    found: list[Tensor] = []
-    while sum(map(len, found)) < rows:
-        edges = _attempts(max(rows, 256), longest, random)
-        length = (edges >= 0).sum(1)
-        ended = edges[torch.arange(len(edges)), length - 1] == len(EDGES) - 1
-        found.append(edges[ended & (length >= shortest)])
-    chosen = torch.cat(found)[:rows]
-    return chosen[:, : int((chosen >= 0).sum(1).max())]
+    """Returns the edges of `rows` random walks of `shortest` to `longest` symbols; -1 follows the last one.
 
-
-def _attempts(rows: int, longest: int, random: torch.Generator) -> Int[Tensor, "rows longest"]:
-    """Returns the edges of walks that are cut off after `longest`."""
-    chances = torch.randint(2, (rows, longest), generator=random)
-    state = torch.zeros(rows, dtype=torch.int64)
-    edges = torch.full((rows, longest), -1)
+    A walk takes each edge with the probability that it has among all walks of such a length: none is thrown away.
+    """
+    chance = _chances(shortest, longest)
+    draws = torch.rand(rows, longest, generator=random, dtype=torch.float64)
+    state = torch.full((rows,), START)
+    taken = []
     for t in range(longest):
         walking = state < END
         if not walking.any():
             break
-        edge = _CHOICES[state.clamp(max=END - 1), chances[:, t]]
-        edges[:, t] = torch.where(walking, edge, -1)
+        one, other = _CHOICES[state.clamp(max=END - 1)].unbind(1)
+        weights = chance[t + 1, _TARGETS[one]], chance[t + 1, _TARGETS[other]]
+        edge = torch.where(draws[:, t] * (weights[0] + weights[1]) < weights[0], one, other)
+        taken.append(torch.where(walking, edge, -1))
         state = torch.where(walking, _TARGETS[edge], state)
-    return edges
+    return torch.stack(taken, 1)
+
+
+def check_lengths(shortest: tuple[int, ...], longest: int) -> None:
+    """Raises `ValueError` when no string has at least so many symbols, each of `shortest`, and at most `longest`."""
+    for length in shortest:
+        if not _chances(length, longest)[0, START] > 0:
+            raise ValueError(f"no string of the grammar has {length} to {longest} symbols")
+
+
+@lru_cache(maxsize=64)
+def _chances(shortest: int, longest: int) -> Float[Tensor, "symbols states"]:
+    """Returns how likely a walk with so many symbols, in that state, ends with `shortest` to `longest` of them."""
+    chance = torch.zeros(longest + 2, END + 1, dtype=torch.float64)
+    chance[shortest : longest + 1, END] = 1
+    for t in range(longest - 1, -1, -1):
+        chance[t, :END] = chance[t + 1, _TARGETS[_CHOICES]].mean(1)
+    return chance
+
+
+def legal_along(edges: Int[Tensor, "rows time"]) -> Bool[Tensor, "rows time symbols"]:
+    """Returns which symbols may come after each edge of a walk; none behind its end."""
+    return (_NEXT != DEAD)[_TARGETS[edges]] & (edges >= 0).unsqueeze(-1)
 
 
 def states_after(tokens: Int[Tensor, "rows time"]) -> Int[Tensor, "rows time"]:
@@ -73,8 +90,3 @@ def states_after(tokens: Int[Tensor, "rows time"]) -> Int[Tensor, "rows time"]:
         state = torch.where(known, _NEXT[state, token.clamp(0, len(SYMBOLS) - 1)], state)
         given.append(state)
     return torch.stack(given, 1)
-
-
-def legal_after(states: Int[Tensor, "*shape"]) -> Bool[Tensor, "*shape symbols"]:
-    """Returns which symbols may come next."""
-    return _NEXT[states] != DEAD

@@ -12,14 +12,12 @@ from torch.nn import functional as F
 
 from rk.protocols import Batch, Share
 from rk_sequence.fields import IGNORED
-from rk_sequence.reber import LABELS, SHORTEST, SYMBOLS, legal_after, states_after, walks
+from rk_sequence.reber import LABELS, SYMBOLS, check_lengths, legal_along, walks
 from rk_sequence.task import GeneratedTask, integers
 
 BEGIN, END = SYMBOLS.index("B"), SYMBOLS.index("E")
 WAYS = torch.tensor([SYMBOLS.index("T"), SYMBOLS.index("P")])
 """What an embedded string has in front of the inner one, and again behind it."""
-RARE = 25
-"""One string in 430 is as long as that: a batch draws until it has enough."""
 
 
 class ReberBatch(TypedDict):
@@ -88,7 +86,7 @@ class Reber(GeneratedTask):
         test_examples: Strings per test split.
 
     Raises:
-        ValueError: When no string, or hardly one, is as long as that.
+        ValueError: When no string has such a length.
     """
 
     metrics = {"accuracy": legal_accuracy, "sequence-accuracy": string_accuracy, "second-last": second_last}
@@ -127,7 +125,7 @@ class Reber(GeneratedTask):
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
         edges = walks(rows, length, self.max_length, random)
         string = torch.where(edges >= 0, LABELS[edges.clamp(min=0)], IGNORED)
-        legal = legal_after(states_after(string))
+        legal = legal_along(edges)
         if self.embedded:
             string, legal = _embed(string, legal, WAYS[integers(2, (rows,), random)])
         mask = string[:, 1:] != IGNORED
@@ -135,14 +133,8 @@ class Reber(GeneratedTask):
             "tokens": string[:, :-1].masked_fill(~mask, 0),
             "targets": string[:, 1:],
             "mask": mask,
-            "legal": legal[:, :-1] & mask.unsqueeze(-1),
+            "legal": legal[:, :-1],
         }
-
-
-def check_lengths(shortest: tuple[int, ...], longest: int) -> None:
-    """Raises `ValueError` when strings of such lengths are too rare to be drawn."""
-    if longest < SHORTEST or max(shortest) > min(longest, RARE):
-        raise ValueError(f"strings of {max(shortest)} to {longest} symbols are too rare; {RARE} is the longest minimum")
 
 
 def _embed(

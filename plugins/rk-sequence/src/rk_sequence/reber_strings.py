@@ -12,8 +12,7 @@ from torch import Tensor
 from rk.protocols import Batch
 from rk_sequence.fields import TokenBatch
 from rk_sequence.metrics import class_accuracy
-from rk_sequence.reber import EDGES, END, LABELS, SYMBOLS, states_after, walks
-from rk_sequence.reber_next import check_lengths
+from rk_sequence.reber import EDGES, END, LABELS, SYMBOLS, check_lengths, states_after, walks
 from rk_sequence.task import GeneratedTask, integers
 
 LETTERS = 26
@@ -44,7 +43,7 @@ class ReberStrings(GeneratedTask):
         test_examples: Strings per test split.
 
     Raises:
-        ValueError: When no string, or hardly one, is as long as that, or the shares exceed 1.
+        ValueError: When no string has such a length, or the shares exceed 1.
     """
 
     metrics = {"accuracy": class_accuracy}
