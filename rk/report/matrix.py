@@ -21,7 +21,7 @@ class Matrix:
         rows: Labels of the one setting.
         columns: Labels of the other.
         metrics: The metric of each column.
-        cells: (row, column) -> the metric of each run there; None where a run has not got it.
+        cells: (row, column) -> the metric of each run there; None where it is no number.
     """
 
     rows: list[str]
@@ -68,7 +68,7 @@ def matrix(runs: list[RunSummary], rows: str, columns: str, metrics: tuple[str, 
         metric = _metric(there, metrics)
         result.metrics.append(metric)
         for run, row, label in zip(runs, down, across, strict=True):
-            if label == column:
+            if label == column and metric in run.metrics:
                 result.cells.setdefault((row, column), []).append(run.metrics.get(metric))
     return result
 

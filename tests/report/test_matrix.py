@@ -59,6 +59,11 @@ def test_a_run_that_failed_is_not_hidden_in_a_mean(run):
     assert matrix(runs, "model.layer", "data").table() == [("gru", "0.1 FAIL")]
 
 
+def test_a_run_that_has_not_come_to_its_metric_leaves_its_cell_empty(run):
+    runs = [run(GRU, "parity", {"test/loss": 0.1}), run(ONE, "parity", {})]
+    assert matrix(runs, "model.layer", "data").table() == [("gru", "0.1"), ("delta", "")]
+
+
 def test_a_column_shows_what_a_recipe_there_claims(run):
     metrics = {"val/loss": 1.0, "test/loss": 0.2, "test-8/accuracy": 0.9}
     claim = "[{metric: test-8/accuracy, at_least: 0.5}]"
