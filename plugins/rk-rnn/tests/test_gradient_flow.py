@@ -116,10 +116,18 @@ fit: {max_steps: 4, seed: 1, validate_every: 2, threads: 1}
 """
 
 
-def test_a_run_has_its_table_and_its_picture_and_two_runs_are_drawn_together(rk, tmp_path):
+def run(*args: object) -> None:
+    """Runs `rk` in this process."""
+    from rk.cli import cli
+
+    assert not cli([str(a) for a in args], standalone_mode=False)
+
+
+def test_a_run_has_its_table_and_its_picture_and_two_runs_are_drawn_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     for name in ("elman", "lstm"):
         (tmp_path / f"{name}.yaml").write_text(RECIPE.replace("NAME", name))
-        assert rk("train", f"{name}.yaml", "--runs-dir", "runs").code == 0
+        run("train", f"{name}.yaml", "--runs-dir", "runs")
     runs = {name: next((tmp_path / "runs" / name).iterdir()) for name in ("elman", "lstm")}
     with (runs["lstm"] / "gradient-flow.csv").open() as file:
         header, *rows = csv.reader(file)
@@ -127,8 +135,11 @@ def test_a_run_has_its_table_and_its_picture_and_two_runs_are_drawn_together(rk,
     assert [int(row[0]) for row in rows] == list(range(1, 12)) and all(float(x) > 0 for row in rows for x in row)
     assert (runs["lstm"] / "figures" / "gradient-flow.png").stat().st_size > 1000
 
-    done = rk("analyze", "gradient-flow", "--run", runs["lstm"], "--baseline", runs["elman"])
-    assert done.code == 0 and "run/left" in done.out and "baseline/lag-11" in done.out
+    capsys.readouterr()
+    run("analyze", "gradient-flow", "--run", runs["lstm"], "--baseline", runs["elman"], "--runs-dir", "analyses")
+    printed = capsys.readouterr().out
+    assert "run/left" in printed and "baseline/lag-11" in printed
+    assert len(list((tmp_path / "analyses").rglob("gradient-flow.png"))) == 1
 
 
 def test_a_split_that_is_not_there_is_named():

@@ -1,7 +1,8 @@
 """torch's fused kernels (oneDNN, cuDNN, or its own C++ loop), as functions of a layer's own weights.
 
 `torch.nn.LSTM` keeps a list of its weights beside its parameters, which goes stale when a mask or any other
-parametrization takes their place. Functions read the parameters as they are at the call.
+parametrization takes their place. Functions read the parameters as they are at the call. (cuDNN then copies them into
+one piece of memory each time, and warns of it once; they are small beside the steps.)
 """
 
 from __future__ import annotations
