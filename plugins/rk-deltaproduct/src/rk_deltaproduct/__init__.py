@@ -18,3 +18,13 @@ from rk import hookimpl
 @hookimpl
 def rk_layers() -> dict[str, str]:
     return {"deltaproduct": "rk_deltaproduct.layer:DeltaProduct"}
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"prefix-accuracy": "rk_deltaproduct.analysis:PrefixAccuracy"}
+
+
+@hookimpl
+def rk_trainers() -> dict[str, str]:
+    return {"length-curriculum": "rk_deltaproduct.curriculum:LengthCurriculum"}
