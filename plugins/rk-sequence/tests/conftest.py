@@ -32,6 +32,15 @@ class Bench:
         return next(RunFolder.all(self.folder / "runs"))
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Several threads only get in each other's way over tensors as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def bench(tmp_path, monkeypatch) -> Bench:
     monkeypatch.chdir(tmp_path)

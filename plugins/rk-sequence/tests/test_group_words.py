@@ -158,8 +158,9 @@ def test_no_split_begins_as_another():
     ("settings", "message"),
     [
         ({"group": "Z5", "max_moved": 2}, "only permutations"),
-        ({"group": "A3", "max_moved": 2}, "no element but the identity"),
-        ({"group": "S1"}, "no element but the identity"),
+        ({"group": "A5xZ2", "max_moved": 3}, "only permutations"),
+        ({"group": "A3", "max_moved": 2}, "A3 with max_moved 2 has no element but the identity"),
+        ({"group": "S1"}, "S1 has no element but the identity"),
         ({"merged": 2, "tokens_per_element": 2}, "take one"),
     ],
 )

@@ -12,7 +12,7 @@ from torch import nn
 from rk import UserError
 
 READOUTS = ("step", "last", "mean")
-PIECES = ((1, 1, 1, 1, 1, 1, 1), (3, 4), (6, 1), (7,))
+PIECES = ((1, 1, 1, 1, 1, 1, 1), (3, 4))
 
 
 class Reversed(nn.Module):
@@ -56,7 +56,7 @@ def in_pieces(model, sizes, tokens, mask=None):
     return torch.cat(given, 1) if model.readout == "step" else given[-1]
 
 
-@pytest.mark.parametrize("window", [None, 1, 4])
+@pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("sizes", PIECES, ids=str)
 @pytest.mark.parametrize("readout", READOUTS)
 def test_pieces_give_what_the_whole_gives(make_model, tokens, readout, sizes, window):

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rk.protocols import Batch
+from rk_sequence import groups
 from rk_sequence.fields import IGNORED, TokenBatch
-from rk_sequence.groups import group
 from rk_sequence.metrics import sequence_accuracy, token_accuracy
 from rk_sequence.task import GeneratedTask, integers
 
@@ -70,16 +70,15 @@ class GroupWords(GeneratedTask):
             val_examples=val_examples,
             test_examples=test_examples,
         )
-        self._group = _made(group)
+        self._group = groups.group(group)
         self.group = group
         drawn = self._group.moved <= (self._group.moved.max() if max_moved is None else max_moved)
         self._drawn_elements = drawn.nonzero().flatten()
-        if max_moved is not None and not group.startswith(("S", "A")):
-            raise ValueError("max_moved: only permutations move points; take a group S or A")
+        if max_moved is not None and "Z" in group:
+            raise ValueError(f"max_moved: only permutations move points, not the numbers of {group}")
         if len(self._drawn_elements) < 2:
-            raise ValueError(
-                f"{group} has no element but the identity" + (f" below max_moved {max_moved}" * drawn.any())
-            )
+            limit = "" if max_moved is None else f" with max_moved {max_moved}"
+            raise ValueError(f"{group}{limit} has no element but the identity")
         if merged > 1 and tokens_per_element > 1:
             raise ValueError("merged and tokens_per_element: take one of them")
         self.merged = merged
@@ -143,10 +142,7 @@ def running_products(factors: Int[Tensor, "b t"], table: Int[Tensor, "order orde
     """
     products, reach = factors, 1
     while reach < factors.shape[1]:
-        joined = table[products[:, :-reach], products[:, reach:]]
+        joined = table.take(products[:, :-reach] * len(table) + products[:, reach:])
         products = torch.cat([products[:, :reach], joined], 1)
         reach *= 2
     return products
-
-
-_made = group  # the constructor's parameter has the same name

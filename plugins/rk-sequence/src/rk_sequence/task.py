@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,8 +11,9 @@ from annotated_types import Ge
 from jaxtyping import Int
 from torch import Tensor
 
-from rk.protocols import Batch
+from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator
+from rk_sequence.fields import IGNORED
 
 
 class GeneratedTask(ABC):
@@ -65,6 +67,16 @@ class GeneratedTask(ABC):
             return self.draw(rows, self.length, generator(self.seed, 1, i))
         n = self._tests[split]
         return self.draw(rows, n, generator(self.seed, 1 + n, i))  # a length's tests are the same whatever is tested
+
+    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Draws where in the sequences answers are right, of tasks that ask at each step."""
+        if self.readout != "step":
+            return []
+        from rk_sequence.drawing import draw_positions  # matplotlib: only for who draws
+
+        targets = batch["targets"].cpu()
+        right = outputs["logits"].argmax(-1).cpu() == targets
+        return [draw_positions(right, targets != IGNORED, out)]
 
 
 def integers(high: int, shape: tuple[int, ...], random: torch.Generator) -> Int[Tensor, "*shape"]:
