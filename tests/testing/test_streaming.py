@@ -1,4 +1,4 @@
-"""`layer-streams`: in pieces, a layer with a state gives what it gives for the whole; else the kit says what is wrong."""
+"""`layer-streams`: in pieces, a layer with a state gives what it gives for the whole; else the kit tells why not."""
 
 import pytest
 
