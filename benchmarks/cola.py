@@ -58,9 +58,8 @@ def searched(model: Layered, items: list[Item]) -> list[list[Pair]]:
         f"\n{ITEMS} questions of level 3, {length} tokens; {ROUNDS_OF_SEARCH} rounds of the search after the full paths"
     )
     rows = count.layer_rows - ITEMS * model.depth
-    print(
-        f"  layers on these paths: {steps}, run: {rows} ({rows / steps:.0%}); in batches of {count.layer_rows / count.layer_calls:.1f}"
-    )
+    batch = count.layer_rows / count.layer_calls
+    print(f"  layers on these paths: {steps}, run: {rows} ({rows / steps:.0%}), in batches of {batch:.1f}")
     return rounds
 
 
@@ -80,9 +79,8 @@ def verdicts(model: Layered, items: list[Item], rounds: list[list[Pair]]) -> Non
         expected = naive.score(model, items[item], path)
         differ += expected.greedy.tolist() != scores.greedy.tolist()
         apart = max(apart, float((expected.log_probs - scores.log_probs).abs().max()))
-    print(
-        f"\nVerdicts that differ from one forward pass per pair: {differ} of {len(chosen)}; log-probabilities: {apart:.1e}"
-    )
+    print(f"\nVerdicts that differ from one forward pass per pair: {differ} of {len(chosen)}")
+    print(f"  largest difference of a log-probability: {apart:.1e}")
 
 
 def paths(model: Layered, items: list[Item], rounds: list[list[Pair]], pad: int) -> None:
