@@ -52,7 +52,7 @@ def searched(model: Layered, items: list[Item]) -> list[list[Pair]]:
         for tree, scores in zip(trees, engine.score(pairs), strict=True):
             tree.observe(Finding(bool(scores.greedy[0]), float(scores.log_probs[0])))
         rounds.append(pairs)
-    length = -(-len(items[0].tokens) // 4) * 4
+    length = max(len(item.tokens) for item in items)
     count, steps = engine.counts, sum(len(p) for pairs in rounds[1:] for _, p in pairs)
     print(
         f"\n{ITEMS} questions of level 3, {length} tokens; {ROUNDS_OF_SEARCH} rounds of the search after the full paths"
@@ -127,7 +127,7 @@ def paths(model: Layered, items: list[Item], rounds: list[list[Pair]], pad: int)
 @torch.inference_mode()
 def layers(model: Layered, items: list[Item]) -> None:
     """A layer in batches, against its matrix products alone: what the machine has to give."""
-    length = -(-len(items[0].tokens) // 4) * 4
+    length = max(len(item.tokens) for item in items)
     weights = [m.weight for m in model.decoder_layers[0].modules() if isinstance(m, torch.nn.Linear)]
     for size in (1, 16, 64):
         tokens = torch.randint(1000, (size, length))

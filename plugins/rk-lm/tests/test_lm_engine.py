@@ -75,8 +75,8 @@ def test_scores_are_those_of_one_forward_pass_per_continuation(family):
         {"batch_tokens": 30},
         {"cache_bytes": 1},
         {"cache_bytes": 20_000},
-        {"round_to": 1},
-        {"round_to": 16},
+        {"padding": 0.0},
+        {"padding": 1.0},
         {"reuse": False},
         {"depth_first": True},
         {"reuse": False, "depth_first": True},
@@ -97,6 +97,13 @@ def test_every_layer_runs_once_over_all_states_that_need_it(llama):
     full = full_path(llama)
     engine.score([(i, full) for i in range(5)])
     assert (engine.counts.layer_calls, engine.counts.layer_rows, engine.counts.layer_steps) == (8, 40, 40)
+
+
+def test_items_of_similar_length_run_together(llama):
+    items = [Item(tuple(range(n)), ((7,),)) for n in (10, 9, 8, 7, 3)]
+    engine = Engine(llama, items, padding=0.2)
+    engine.score([(i, (0,)) for i in range(5)])
+    assert (engine.counts.layer_calls, engine.counts.layer_tokens) == (3, 3 * 10 + 7 + 3)
 
 
 def test_a_prefix_is_computed_once_for_all_paths(llama):

@@ -83,6 +83,7 @@ class Cola:
         "n_votes",
         "in_flight",
         "batch_tokens",
+        "cache_mb",
     )
 
     def __init__(
@@ -114,7 +115,7 @@ class Cola:
         n_votes: Annotated[int, Ge(1)] = 5,
         random_init: bool = False,
         in_flight: Annotated[int, Ge(1)] = 128,
-        batch_tokens: Annotated[int, Ge(1)] = 4096,
+        batch_tokens: Annotated[int, Ge(1)] = 1024,
         cache_mb: Annotated[int, Ge(1)] = 1024,
     ) -> None:
         self.model = model

@@ -70,7 +70,7 @@ class Engine:
         items: What is scored; numbered from 0.
         batch_tokens: Tokens of one batch through a layer; at least one state always fits.
         cache_bytes: Memory for states of prefixes, besides those of the full path.
-        round_to: Lengths are padded to multiples of this, so that items of similar length run together.
+        padding: Items run together where no more than this share of their tokens is padding.
         reuse: Keeps the states of prefixes; without it, each path is run from the embedding on.
         depth_first: Runs each pair to its end by itself, without batching: for comparison.
     """
@@ -80,9 +80,9 @@ class Engine:
         model: LayeredModel,
         items: Sequence[Item],
         *,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 1024,
         cache_bytes: int = 2**30,
-        round_to: int = 4,
+        padding: float = 0.2,
         reuse: bool = True,
         depth_first: bool = False,
     ) -> None:
@@ -96,18 +96,18 @@ class Engine:
         self._roots = [Node(i) for i in range(len(self.items))]
         self._buckets: list[_Bucket] = []
         self._place: list[tuple[int, int]] = []  # of each item: its bucket, and its row there
-        self._make_buckets(round_to)
+        self._make_buckets(padding)
 
-    def _make_buckets(self, round_to: int) -> None:
-        by_length: dict[int, _Bucket] = {}
-        for number, item in enumerate(self.items):
-            length = -(-len(item.tokens) // round_to) * round_to
-            bucket = by_length.setdefault(length, _Bucket(length))
-            self._place.append((length, len(bucket.members)))
+    def _make_buckets(self, padding: float) -> None:
+        """Puts items of similar length together, the longest first."""
+        self._place = [(0, 0)] * len(self.items)
+        for number in sorted(range(len(self.items)), key=lambda n: -len(self.items[n].tokens)):
+            length = len(self.items[number].tokens)
+            if not self._buckets or length < (1 - padding) * self._buckets[-1].length:
+                self._buckets.append(_Bucket(length))
+            bucket = self._buckets[-1]
+            self._place[number] = (len(self._buckets) - 1, len(bucket.members))
             bucket.members.append(number)
-        self._buckets = [by_length[length] for length in sorted(by_length)]
-        index = {bucket.length: i for i, bucket in enumerate(self._buckets)}
-        self._place = [(index[length], row) for length, row in self._place]
         device = getattr(self.model, "device", "cpu")
         for bucket in self._buckets:
             tokens, branches = pack([self.items[i] for i in bucket.members], bucket.length)
