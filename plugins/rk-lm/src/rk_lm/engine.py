@@ -10,8 +10,9 @@ Four ideas, each without effect on what is computed:
    each of them is. Layers have no memory, so only the number of tokens must agree; it is padded, on the right.
 4. The head is applied where something is predicted, and nowhere else.
 
-Layers are taken from the lowest number up. So states that start low collect those that start above them, and one sweep
-runs every layer once; a state that has to go back (a repeated block) catches up by itself, and joins again.
+Layers are taken like floors by a lift that only carries upwards: states that start low collect those that wait above
+them, and one sweep runs every layer once. A state that has to go back (to a repeated block) waits for the next sweep,
+and shares it with all others that went back. Waiting for them at once makes a quarter more, and smaller, batches.
 """
 
 from __future__ import annotations
@@ -181,8 +182,9 @@ class Engine:
         if known := [(node, self._state(node)) for node in ends if node.hidden is not None or node.parent is None]:
             finish(known)
             targets -= {node for node, _ in known}
+        layer = 0
         while waiting:
-            layer = min(waiting)
+            layer = min((i for i in waiting if i >= layer), default=min(waiting))
             states = waiting.pop(layer)
             for nodes in self._batches(states):
                 out = self._layer(layer, nodes, [states[node] for node in nodes])
