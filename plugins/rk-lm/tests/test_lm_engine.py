@@ -99,6 +99,13 @@ def test_every_layer_runs_once_over_all_states_that_need_it(llama):
     assert (engine.counts.layer_calls, engine.counts.layer_rows, engine.counts.layer_steps) == (8, 40, 40)
 
 
+def test_the_head_runs_once_where_continuations_begin(llama):
+    item = Item((1, 2, 3), ((7,), (8, 9), (10,), (7, 5, 6)))
+    engine = Engine(llama, [item])
+    engine.score([(0, full_path(llama))])
+    assert engine.counts.head_rows == 1 + 1 + 2
+
+
 def test_states_that_go_back_share_the_next_sweep(llama):
     """Two paths repeat blocks that end on different layers: both are taken up once more, together."""
     items = [Item((1, 2, 3), ((7,),)), Item((4, 5, 6), ((8,),))]

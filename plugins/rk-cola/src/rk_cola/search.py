@@ -180,10 +180,16 @@ class Cola:
 
     @property
     def total_steps(self) -> int:
-        """Rounds of the search; those of the controls come on top."""
-        questions = len(self.data.questions_of("test"))
-        groups = -(-min(questions, self.limit or questions) // self.in_flight)
-        return groups * (self.n_simulations + 1)
+        """Rounds of the search, and of the controls: at most so many, where trees use up their space or end early."""
+        there = len(self.data.questions_of("test"))
+        questions = min(there, self.limit or there)
+        rounds = -(-questions // self.in_flight) * (self.n_simulations + 1)
+        if self.controls:
+            half = -(-questions // 2)
+            rounds += (
+                sum(-(-half * paths // CONTROL_CHUNK) for paths in (self.n_candidates, self.n_votes)) + self.n_votes
+            )
+        return rounds
 
     def step(self) -> dict[str, Tensor] | None:
         """One round: one path for every question that is being searched."""

@@ -244,14 +244,20 @@ class Engine:
     # -- the head --------------------------------------------------------------------------------------------------
 
     def _read(self, states: list[tuple[int, Tensor]]) -> list[Scores]:
-        """Returns the scores of final states: the head at the places where continuations are predicted."""
-        rows, wanted = [], []
+        """Returns the scores of final states: the head at the places where continuations are predicted, once each."""
+        rows: list[Tensor] = []
+        wanted: list[int] = []
+        row_of: list[int] = []  # of each wanted token: all first tokens of an item's continuations have the same
+        n_rows = 0
         for number, hidden in states:
             item = self.items[number]
-            rows.append(hidden[item.read_at])
+            places = sorted(set(item.read_at))
+            rows.append(hidden[places])
+            row_of += [n_rows + places.index(place) for place in item.read_at]
             wanted += item.predicted
-        hits, log_probs = self._predict(torch.cat(rows), torch.tensor(wanted))
-        self.counts.head_rows += len(wanted)
+            n_rows += len(places)
+        hits, log_probs = self._predict(torch.cat(rows), torch.tensor(row_of), torch.tensor(wanted))
+        self.counts.head_rows += n_rows
         found, start = [], 0
         for number, _ in states:
             lengths = [len(c) for c in self.items[number].continuations]
@@ -262,16 +268,17 @@ class Engine:
             found.append(Scores(torch.stack(greedy), torch.stack(sums), torch.tensor(lengths)))
         return found
 
-    def _predict(self, hidden: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns for each row whether `wanted` is its most probable token, and the log-probability of it."""
-        hits, log_probs = [], []
+    def _predict(self, hidden: Tensor, row_of: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns for each wanted token whether it is the most probable one of its row, and its log-probability."""
+        hits = torch.empty(len(wanted), dtype=torch.bool)
+        log_probs = torch.empty(len(wanted))
         at_once, start = 64, 0  # until the size of the vocabulary is known
         while start < len(hidden):
             logits = self.model.head(hidden[start : start + at_once]).float()
-            tokens = wanted[start : start + len(logits)].to(logits.device).unsqueeze(1)
-            best = logits.argmax(-1)
-            hits.append((best == tokens.squeeze(1)).cpu())
-            log_probs.append((logits.gather(1, tokens).squeeze(1) - logits.logsumexp(-1)).cpu())
+            here = ((row_of >= start) & (row_of < start + len(logits))).nonzero().squeeze(1)
+            row, token = (row_of[here] - start).to(logits.device), wanted[here].to(logits.device)
+            hits[here] = (logits.argmax(-1)[row] == token).cpu()
+            log_probs[here] = (logits[row, token] - logits.logsumexp(-1)[row]).cpu()
             start += len(logits)
             at_once = max(1, HEAD_BYTES // (4 * logits.shape[1]))
-        return torch.cat(hits), torch.cat(log_probs)
+        return hits, log_probs
