@@ -186,9 +186,8 @@ class Cola:
         rounds = -(-questions // self.in_flight) * (self.n_simulations + 1)
         if self.controls:
             half = -(-questions // 2)
-            rounds += (
-                sum(-(-half * paths // CONTROL_CHUNK) for paths in (self.n_candidates, self.n_votes)) + self.n_votes
-            )
+            chunks = (-(-half * paths // CONTROL_CHUNK) for paths in (self.n_candidates, self.n_votes))
+            rounds += sum(chunks) + self.n_votes
         return rounds
 
     def step(self) -> dict[str, Tensor] | None:

@@ -171,9 +171,7 @@ class Engine:
     @torch.inference_mode()
     def _run(self, ends: list[Node], finish: Callable[[list[tuple[Node, Tensor]]], None]) -> None:
         """Computes the states of `ends` and passes them on, batch by batch."""
-        waiting: dict[int, dict[Node, Tensor]] = defaultdict(
-            dict
-        )  # layer -> states that it is to compute, their inputs
+        waiting: dict[int, dict[Node, Tensor]] = defaultdict(dict)  # layer -> what it is to compute, with its inputs
         targets = set(ends)
         started: set[Node] = set()
         for start in dict.fromkeys(self._deepest(node) for node in ends):
