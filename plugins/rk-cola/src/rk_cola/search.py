@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -176,16 +177,24 @@ class Cola:
         )
         self.programs: Space = Edits(limits) if self.space == "edits" else Segments(limits)
         self.learner = Programs(self.lm, self._wrong_answer, self.chat)
+        if runtime.training:
+            size = f"{self.lm.reference.parameters / 1e6:.3g} million parameters in {depth} layers"
+            budget = f"{self.n_questions} questions, {self.n_simulations} paths each"
+            print(f"{self.model}: {size}; {budget}", file=sys.stderr, flush=True)
         return self.learner
+
+    @property
+    def n_questions(self) -> int:
+        """Questions that are searched."""
+        there = len(self.data.questions_of("test"))
+        return min(there, self.limit or there)
 
     @property
     def total_steps(self) -> int:
         """Rounds of the search, and of the controls: at most so many, where trees use up their space or end early."""
-        there = len(self.data.questions_of("test"))
-        questions = min(there, self.limit or there)
-        rounds = -(-questions // self.in_flight) * (self.n_simulations + 1)
+        rounds = -(-self.n_questions // self.in_flight) * (self.n_simulations + 1)
         if self.controls:
-            half = -(-questions // 2)
+            half = -(-self.n_questions // 2)
             chunks = (-(-half * paths // CONTROL_CHUNK) for paths in (self.n_candidates, self.n_votes))
             rounds += sum(chunks) + self.n_votes
         return rounds
