@@ -1,0 +1,19 @@
+"""Chain of layers: the layers of a frozen language model, skipped and repeated anew for every sample.
+
+Ziyue Li, Yang Li and Tianyi Zhou, "Skip a Layer or Loop it? Test-Time Depth Adaptation of Pretrained LLMs",
+arXiv:2507.07996, 2025:
+
+    @article{li2025skip,
+      title   = {Skip a Layer or Loop it? Test-Time Depth Adaptation of Pretrained LLMs},
+      author  = {Li, Ziyue and Li, Yang and Zhou, Tianyi},
+      journal = {arXiv preprint arXiv:2507.07996},
+      year    = {2025}
+    }
+"""
+
+from rk import hookimpl
+
+
+@hookimpl
+def rk_searches() -> dict[str, str]:
+    return {"cola": "rk_cola.search:Cola"}
