@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Search,
         SequenceLayer,
         Share,
+        StatefulSequenceLayer,
         Trainer,
     )
 
@@ -57,6 +58,7 @@ __all__ = [
     "Search",
     "SequenceLayer",
     "Share",
+    "StatefulSequenceLayer",
     "Trainer",
     "UserError",
     "__version__",

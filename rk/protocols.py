@@ -145,6 +145,32 @@ class SequenceLayer(Layer, Protocol):
         ...
 
 
+class StatefulSequenceLayer(SequenceLayer, Protocol):
+    """A causal `SequenceLayer` that can stop at any step and go on from there.
+
+    Truncated backpropagation carries its state from chunk to chunk, streaming from step to step. A state is a tensor,
+    or tuples, lists and dicts of them; every tensor has the batch as its first dimension, so that rows can be reset,
+    reordered and dropped without knowing what they hold.
+    """
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Returns the state before the first step, on the device and in the dtype of the layer's parameters."""
+        ...
+
+    def scan(self, x: Tensor, state: Any, mask: Tensor | None = None) -> tuple[Tensor, Any]:
+        """Maps a further piece, of any length from 1; ``forward(x)`` is ``scan`` from the initial state.
+
+        Args:
+            x: (batch, time, d_model).
+            state: What `initial_state` or the last call returned; it is not changed.
+            mask: (batch, time), True where a step exists; a step that does not leaves the row's state as it is.
+
+        Returns:
+            The output, of `x`'s shape, and the state after the last step.
+        """
+        ...
+
+
 class Loss(Protocol):
     """Outputs and batch fields by keyword -> ``(total, count)`` or ``{term: (total, count)}``, never a mean."""
 

@@ -156,7 +156,9 @@ def new(name: str, kinds: str, into: Path) -> None:
 @plugins.command()
 @click.argument("plugin", shell_complete=complete_plugin)
 @click.option("--all", "everything", is_flag=True, help="Take two steps of recipes for larger machines too.")
-@click.option("--only", metavar="TEXT", help="Only the checks whose name contains this: `resumes`, `loss`.")
+@click.option(
+    "--only", metavar="TEXT", help="Only the checks whose name contains this: `resumes`; `resumes or loss` for both."
+)
 @click.option("--traceback", is_flag=True, help="Show where an exception came from.")
 def test(plugin: str, everything: bool, only: str | None, traceback: bool) -> int:
     """Check an installed plugin against the contract.

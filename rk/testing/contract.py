@@ -44,11 +44,11 @@ class Workbench:
         self.catalog = catalog
         self.scratch = scratch
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019  a workbench lives as long as the tests of its plugin
+    @functools.lru_cache(maxsize=2)  # noqa: B019  a workbench lives as long as the tests of its plugin
     def trial(self, recipe: RecipeFile) -> Trial:
         return Trial(recipe, self.catalog, self.scratch)
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019
+    @functools.lru_cache(maxsize=2)  # noqa: B019
     def whole(self, recipe: RecipeFile) -> Ended:
         """Returns the run of a few steps that nothing disturbed."""
         return self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)
@@ -80,7 +80,8 @@ class PluginContract:
         recipes = recipes_of(plugin, catalog)
         if "sample" in metafunc.fixturenames:
             recipes = samples_of(recipes, catalog)[: self.samples]
-            metafunc.parametrize("sample", recipes, ids=[r.path.stem for r in recipes])
+            # of this scope, pytest runs all checks of one sample before those of the next: they share its runs
+            metafunc.parametrize("sample", recipes, ids=[r.path.stem for r in recipes], scope="class")
         elif "recipe" in metafunc.fixturenames:
             metafunc.parametrize("recipe", recipes, ids=[r.path.stem for r in recipes])
 

@@ -7,6 +7,7 @@ u is noised to ``sqrt(abar) u + sqrt(1 - abar) eps``; the signal-to-noise ratio 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -17,16 +18,16 @@ from torch.nn import functional as F
 Times = Float[Tensor, "*n"]
 
 
-class NoiseSchedule(nn.Module):
+class NoiseSchedule(nn.Module, ABC):
     """The logarithm of the signal-to-noise ratio as a function of the time, with its derivative."""
 
+    @abstractmethod
     def log_snr(self, t: Times) -> Times:
         """Returns log SNR(t)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_snr_rate(self, t: Times) -> Times:
         """Returns the derivative of `log_snr` by the time."""
-        raise NotImplementedError
 
     def abar(self, t: Times) -> Times:
         """Returns alpha-bar."""
