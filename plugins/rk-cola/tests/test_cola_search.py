@@ -130,6 +130,19 @@ def test_every_method_spends_the_same_budget(world, method, space):
     assert [s["n_evals"] for s in lines(run, "samples.jsonl")] == [13, 13]
 
 
+def found(run: RunFolder) -> list[dict]:
+    """What a run says of each question, without the scores: they depend on the batches in their last digits."""
+    samples = lines(run, "samples.jsonl")
+    return [sample | {"paths": [path | {"score": None} for path in sample["paths"]]} for sample in samples]
+
+
+def verdicts(run: RunFolder) -> set[tuple]:
+    """What was evaluated, each once, and to what verdict."""
+    rows = [(e["question"], e["path"], *e["greedy"]) for e in lines(run, "evaluations.jsonl")[1:]]
+    assert len(set(rows)) == len(rows)
+    return set(rows)
+
+
 def stop_after(monkeypatch, steps: int) -> None:
     """Presses Ctrl-C after so many rounds."""
     import os
@@ -159,7 +172,7 @@ def test_ctrl_c_keeps_every_evaluation_and_the_search_goes_on_to_the_same_end(wo
     assert cli(["search", "cola", "--resume", str(broken.path)], standalone_mode=False) == ExitCode.OK
     after = (broken.path / "evaluations.jsonl").read_text()
     assert after.startswith(before) and len(after) > len(before), "nothing was evaluated twice, or lost"
-    assert (broken.path / "samples.jsonl").read_text() == (whole.path / "samples.jsonl").read_text()
+    assert found(broken) == found(whole)
     assert broken.read()["metrics"] == whole.read()["metrics"]
 
 
@@ -171,7 +184,7 @@ def test_a_kill_costs_no_more_than_the_line_that_was_being_written(world, monkey
     file = broken.path / "evaluations.jsonl"
     file.write_text(file.read_text()[:-20])
     cli(["search", "cola", "--resume", str(broken.path)], standalone_mode=False)
-    assert sorted(file.read_text().splitlines()) == sorted((whole.path / file.name).read_text().splitlines())
+    assert verdicts(broken) == verdicts(whole)
 
 
 def test_a_larger_budget_extends_a_search_that_has_ended(world):
@@ -181,7 +194,7 @@ def test_a_larger_budget_extends_a_search_that_has_ended(world):
     more = ["search", "cola", "--resume", str(short.path), "--n-simulations", "20"]
     assert cli(more, standalone_mode=False) == ExitCode.OK
     assert (short.path / "evaluations.jsonl").read_text().startswith(before)
-    assert (short.path / "samples.jsonl").read_text() == (long.path / "samples.jsonl").read_text()
+    assert found(short) == found(long)
     with pytest.raises(RecipeError, match="cannot be changed any more"):
         cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
 
