@@ -9,6 +9,7 @@ from rk_lm.engine import Engine
 from rk_lm.items import Item
 from rk_lm.layered import full_path
 from rk_lm.pretrained import FAMILIES, Layered
+from rk_lm.slabs import Slabs
 from rk_lm.tiny import tiny_model
 
 
@@ -142,13 +143,17 @@ def test_all_exits_of_a_model_cost_one_pass(llama):
     assert_same(found, [naive.score(llama, items[i], path) for i, path in pairs])
 
 
+def kept(engine) -> int:
+    return sum(bucket.cache.bytes for bucket in engine._buckets)
+
+
 def test_states_beyond_the_limit_are_given_up_and_computed_again(llama, requests, expected):
     items, pairs = requests
     small, large = Engine(llama, items, cache_bytes=20_000), Engine(llama, items)
     for engine in (small, large):
         for pair in pairs:
             engine.score([pair])
-    assert small._cache.bytes <= 20_000 < large._cache.bytes
+    assert kept(small) <= 20_000 < kept(large)
     assert small.counts.layer_rows > large.counts.layer_rows
 
 
@@ -173,9 +178,25 @@ def test_the_tree_of_prefixes_does_not_grow_beyond_what_it_keeps(llama, requests
     def size(node) -> int:
         return 1 + sum(map(size, node.children.values()))
 
-    assert sum(map(size, engine._roots)) <= len(items) + max(len(p) for _, p in pairs), (
-        "the one state that is kept, and the way there"
-    )
+    most = len(engine._buckets) * max(len(p) for _, p in pairs)
+    assert sum(map(size, engine._roots)) <= len(items) + most, "one state of each length is kept, and the way there"
+
+
+def test_slots_are_taken_again_and_their_number_is_kept():
+    slabs = Slabs(torch.Size([2, 3]), torch.zeros(()), limit=2)
+    (first, a), (second, b) = slabs.take(), slabs.take()
+    assert slabs.full and first != second and a.shape == b.shape == (2, 3)
+    a.fill_(1), b.fill_(2)
+    assert a.eq(1).all()
+    slabs.give_back(first)
+    assert not slabs.full and slabs.take()[1].data_ptr() == a.data_ptr()
+
+
+def test_slots_beyond_one_piece_are_distinct(monkeypatch):
+    monkeypatch.setattr("rk_lm.slabs.SLAB_BYTES", 100)
+    slabs = Slabs(torch.Size([5]), torch.zeros(()))
+    taken = [slabs.take() for _ in range(23)]
+    assert len({number for number, _ in taken}) == len({slot.data_ptr() for _, slot in taken}) == 23
 
 
 def test_an_empty_path_is_the_head_over_the_embedding(llama):

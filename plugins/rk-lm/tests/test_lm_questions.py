@@ -6,7 +6,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rk_lm import download
 from rk_lm.arc import Arc
 from rk_lm.arith import EXAMPLES, LEVELS, ArithLevels
 from rk_lm.gsm8k import Gsm8k
@@ -177,13 +176,6 @@ def test_a_file_that_is_another_one_is_refused(tmp_path, monkeypatch):
     (tmp_path / "gsm8k" / "train.jsonl").write_text("{}")
     with pytest.raises(UserError, match="is not the published file"):
         prepared(Gsm8k(seed=0))
-
-
-def test_a_file_that_cannot_be_downloaded_says_where_to_put_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("RK_DATA", str(tmp_path))
-    with pytest.raises(UserError, match=r"x\.txt cannot be downloaded") as error:
-        download.fetch("a/x.txt", "http://127.0.0.1:9/x.txt", "0" * 64)
-    assert str(tmp_path / "a" / "x.txt") in error.value.hint and "RK_DATA" in error.value.hint
 
 
 # -- batches, controls, tokens -----------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ class _Bucket:
     members: list[int] = field(default_factory=list)
     tokens: Tensor | None = None
     context: Context | None = None
+    cache: StateCache | None = None
 
 
 class Engine:
@@ -93,14 +94,13 @@ class Engine:
         self.reuse = reuse
         self.depth_first = depth_first
         self.counts = Counts()
-        self._cache = StateCache(cache_bytes)
         self._roots = [Node(i) for i in range(len(self.items))]
         self._buckets: list[_Bucket] = []
         self._place: list[tuple[int, int]] = []  # of each item: its bucket, and its row there
-        self._make_buckets(padding)
+        self._make_buckets(padding, cache_bytes)
 
-    def _make_buckets(self, padding: float) -> None:
-        """Puts items of similar length together, the longest first."""
+    def _make_buckets(self, padding: float, cache_bytes: int) -> None:
+        """Puts items of similar length together, the longest first; they share the memory by their tokens."""
         self._place = [(0, 0)] * len(self.items)
         for number in sorted(range(len(self.items)), key=lambda n: -len(self.items[n].tokens)):
             length = len(self.items[number].tokens)
@@ -110,10 +110,14 @@ class Engine:
             self._place[number] = (len(self._buckets) - 1, len(bucket.members))
             bucket.members.append(number)
         device = getattr(self.model, "device", "cpu")
+        n_tokens = sum(bucket.length * len(bucket.members) for bucket in self._buckets)
         for bucket in self._buckets:
             tokens, branches = pack([self.items[i] for i in bucket.members], bucket.length)
             bucket.tokens = tokens.to(device)
             bucket.context = self.model.context(bucket.tokens, branches.to(device))
+            state = self.model.embed(bucket.tokens[:1])[0]
+            share = bucket.length * len(bucket.members) / n_tokens
+            bucket.cache = StateCache(state.shape, state, int(share * cache_bytes))
 
     # -- what callers use ------------------------------------------------------------------------------------------
 
@@ -175,8 +179,8 @@ class Engine:
         targets = set(ends)
         started: set[Node] = set()
         for start in dict.fromkeys(self._deepest(node) for node in ends):
-            self._cache.use(start)
-            self._offer(start, self._state(start), waiting, started)
+            self._state(start)
+            self._offer(start, self._cache(start).use(start), waiting, started)
         if known := [(node, self._state(node)) for node in ends if node.hidden is not None or node.parent is None]:
             finish(known)
             targets -= {node for node, _ in known}
@@ -191,8 +195,7 @@ class Engine:
                     if node in targets:
                         done.append((node, hidden))
                     if self.reuse:
-                        node.hidden = hidden.clone()  # a view would keep its whole batch in memory
-                        self._cache.put(node)
+                        self._cache(node).put(node, hidden)
                     self._offer(node, hidden, waiting, started)
                 if done:
                     finish(done)
@@ -231,6 +234,9 @@ class Engine:
         self.counts.layer_rows += len(nodes)
         self.counts.layer_tokens += len(nodes) * bucket.length
         return out
+
+    def _cache(self, node: Node) -> StateCache:
+        return self._buckets[self._place[node.item][0]].cache
 
     def _state(self, node: Node) -> Tensor:
         """Returns the state of `node`, which is there, or is the embedding."""

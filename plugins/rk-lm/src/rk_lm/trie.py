@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
 from torch import Tensor
 
 from rk_lm.layered import Path
+from rk_lm.slabs import Slabs
 
 
 class Node:
@@ -55,34 +57,41 @@ class StateCache:
     """Keeps the states of nodes up to a number of bytes; those that were used longest ago go first.
 
     Args:
-        capacity: Bytes, pinned states not counted.
+        shape: Of one state, (time, d_model).
+        like: Has their dtype and device.
+        capacity: Bytes, pinned states not counted; at least one state is kept.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.bytes = 0
-        self.pinned_bytes = 0
-        self._kept: OrderedDict[int, Node] = OrderedDict()
+    def __init__(self, shape: torch.Size, like: Tensor, capacity: int) -> None:
+        size = max(1, shape.numel() * like.element_size())
+        self._slabs = Slabs(shape, like, limit=max(1, capacity // size))
+        self._pinned = Slabs(shape, like)
+        self._kept: OrderedDict[Node, int] = OrderedDict()  # the one that was used longest ago first; its slot
 
-    def put(self, node: Node) -> None:
-        """Counts the state that `node` has got."""
-        size = node.hidden.numel() * node.hidden.element_size()
+    def put(self, node: Node, hidden: Tensor) -> None:
+        """Gives `node` a copy of its state, which stays as long as `node.hidden` does."""
         if node.pinned:
-            self.pinned_bytes += size
-            return
-        self._kept[id(node)] = node
-        self.bytes += size
-        while self.bytes > self.capacity and len(self._kept) > 1:
-            self._drop(next(iter(self._kept.values())))
+            _, node.hidden = self._pinned.take()
+        else:
+            if self._slabs.full:
+                self._drop(next(iter(self._kept)))
+            self._kept[node], node.hidden = self._slabs.take()
+        node.hidden.copy_(hidden)
 
-    def use(self, node: Node) -> None:
-        """Notes that the state of `node` was of use."""
-        if id(node) in self._kept:
-            self._kept.move_to_end(id(node))
+    def use(self, node: Node) -> Tensor:
+        """Returns the state of `node`, which is there, and which stays what it is whatever is put after it."""
+        if node not in self._kept:
+            return node.hidden
+        self._kept.move_to_end(node)
+        return node.hidden.clone()  # its slot may be needed before the caller is done
+
+    @property
+    def bytes(self) -> int:
+        """What the states that are kept take, pinned ones not counted."""
+        return len(self._kept) * self._slabs.slot_bytes
 
     def _drop(self, node: Node) -> None:
-        del self._kept[id(node)]
-        self.bytes -= node.hidden.numel() * node.hidden.element_size()
+        self._slabs.give_back(self._kept.pop(node))
         node.hidden = None
         node.prune()
 
