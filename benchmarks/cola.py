@@ -23,7 +23,7 @@ from rk_lm.load import load
 from rk_lm.pretrained import Layered
 from torch.nn import functional as F
 
-ITEMS, ROUNDS_OF_SEARCH = 64, 4
+ITEMS, ROUNDS_OF_SEARCH = 100, 2
 FEW = 12
 """Pairs that the slow contestants run: their time is per pair."""
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def searched(model: Layered, items: list[Item]) -> list[list[Pair]]:
-    """Returns the pairs that 64 trees ask for in their first rounds; the first one is of full paths."""
+    """Returns the pairs that the trees of all questions ask for in their first rounds; the first one is of full paths."""
     space = Edits(Limits(depth=model.depth, max_length=45))
     trees = [TreeSearch(space, model.depth, str(i)) for i in range(len(items))]
     engine, rounds = fresh(model, items), []
