@@ -39,12 +39,12 @@ class Covariance:
     @property
     def q11(self) -> Tensor:
         """`d1` in a shape that broadcasts against the entries."""
-        return self.d1.unsqueeze(-1) if self.triangle is None else self.d1[..., self.triangle[0]]
+        return self.d1.unsqueeze(-1) if self.triangle is None else self.d1.index_select(-1, self.triangle[0])
 
     @property
     def q22(self) -> Tensor:
         """`d2` in a shape that broadcasts against the entries."""
-        return self.d2.unsqueeze(-2) if self.triangle is None else self.d2[..., self.triangle[1]]
+        return self.d2.unsqueeze(-2) if self.triangle is None else self.d2.index_select(-1, self.triangle[1])
 
     def matrix(self, kind: Kind) -> Tensor:
         """Returns the NNGP or the NTK as (..., n1, n2), symmetric to the last bit where both inputs are the same."""

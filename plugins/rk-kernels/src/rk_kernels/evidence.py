@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from annotated_types import Ge
@@ -40,21 +41,22 @@ class MarginalLikelihood:
 
     Args:
         optimizer: Climbs the evidence; null: nothing is learned but the rows themselves.
-        patience: Steps over which the evidence must rise.
-        tolerance: By this much per target, in nats.
+        patience: Ends after so many steps without a new best evidence.
+        tolerance: By how much per target, in nats, a best one must be better than the last.
     """
 
     def __init__(
         self,
         optimizer: Optimizer | None = None,
-        patience: Annotated[int, Ge(1)] = 10,
+        patience: Annotated[int, Ge(1)] = 25,
         tolerance: Annotated[float, Ge(0)] = 1e-4,
     ) -> None:
         self.factory = optimizer
         self.patience = patience
         self.tolerance = tolerance
         self.seen = 0
-        self.history: list[float] = []
+        self.best = math.inf
+        self.stale = 0
 
     def setup(self, *, model: Process, data: Data, runtime: Runtime) -> ProcessLearner:
         if runtime.world > 1:
@@ -74,24 +76,23 @@ class MarginalLikelihood:
             model.observe(batch["inputs"], batch["targets"])
             self.seen += 1
             return {}
-        if self.optimizer is None or self._has_converged():
+        if self.optimizer is None or self.stale >= self.patience:
             return None
         model.release()
         evidence = model.log_evidence()
         logs = self.runtime.backward((-evidence, model.observed_targets.numel()))
         self.runtime.update(self.optimizer)
-        self.history = [*self.history[-self.patience :], float(logs["loss"])]
+        loss = float(logs["loss"])
+        better = loss < self.best - self.tolerance
+        self.best, self.stale = (loss, 0) if better else (self.best, self.stale + 1)
         return logs
-
-    def _has_converged(self) -> bool:
-        return len(self.history) > self.patience and self.history[0] - min(self.history[1:]) < self.tolerance
 
     def finish(self) -> None:
         """Solves for all answers to come."""
         self.learner.model.condition()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seen": self.seen, "history": self.history}
+        return {"seen": self.seen, "best": self.best, "stale": self.stale}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.seen, self.history = state["seen"], state["history"]
+        self.seen, self.best, self.stale = state["seen"], state["best"], state["stale"]
