@@ -58,7 +58,7 @@ class QuadraturePrior(nn.Module, ABC):
         """Returns nodes (..., nodes) over all that matters, evenly spaced in log s, and their spacing (...,)."""
         coarse = WIDE.to(quadratic.device).expand(*quadratic.shape, -1)
         if count:
-            peak = (quadratic / count).clamp(min=torch.finfo(quadratic.dtype).tiny).log().unsqueeze(-1)
+            peak = (quadratic / count).log().clamp(WIDE[0], WIDE[-1]).unsqueeze(-1)
             coarse = torch.cat([coarse, peak + NEAR.to(quadratic.device) * math.sqrt(2 / count)], -1).sort(-1).values
         values = self._integrand(coarse, quadratic, count)
         matters = values > values.amax(-1, keepdim=True) - DEPTH
