@@ -52,3 +52,8 @@ def rk_metrics() -> dict[str, str]:
 @hookimpl
 def rk_data() -> dict[str, str]:
     return {"scale-problems": "rk_nngp_mixture.problems:ScaleProblems", "shifted": "rk_nngp_mixture.shifted:Shifted"}
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"mixture-table": "rk_nngp_mixture.table:MixtureTable"}
