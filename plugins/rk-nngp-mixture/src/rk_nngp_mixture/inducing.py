@@ -16,7 +16,7 @@ class InducingRows:
 
     @torch.no_grad()
     def fit_start(self, fit: FitContext) -> None:
-        if fit.runtime.micro_batch or fit.step:  # resumed: they have been learned since
+        if fit.step:  # resumed: they have been learned since
             return
         inducing = fit.learner.model.inducing
         inputs, targets = [], []

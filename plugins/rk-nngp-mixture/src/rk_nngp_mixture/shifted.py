@@ -83,7 +83,7 @@ class Shifted:
             if split == "test" and self.unseen:
                 self._splits["test-unseen"] = inputs[~seen], targets[~seen]
         self._splits["train"] = self._chosen("train", self.train_limit, self.seed)
-        for split in ("test", "test-unseen")[: (len(self.unseen) and 2) or 1]:
+        for split in {"test", "test-unseen"} & self._splits.keys():
             self._splits[split] = self._chosen(split, self.test_limit, 0)
         inputs, targets = self._splits["test"]
         noise = torch.randn(inputs.shape, generator=generator(1))
