@@ -13,7 +13,9 @@ from rk.reproduce.plan import checked, plan
 from rk.reproduce.results import FILE, read_results
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = sorted({path.parent for path in [*ROOT.glob("plugins/*/src/*/recipes/*.yaml"), *ROOT.glob("recipes/*.yaml")]})
+FOLDERS = sorted(
+    {path.parent for path in [*ROOT.glob("plugins/*/src/*/recipes/*.yaml"), *ROOT.glob("recipes/**/*.yaml")]}
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,5 +55,5 @@ def test_the_page_of_results_is_what_reproduce_prints(items, results, current):
 
 
 def test_no_result_is_of_a_recipe_that_is_gone(results):
-    names = {r.name for r in packaged(Catalog().plugins)} | {path.stem for path in ROOT.glob("recipes/*.yaml")}
+    names = {r.name for r in packaged(Catalog().plugins)} | {path.stem for path in ROOT.glob("recipes/**/*.yaml")}
     assert set(results) <= names

@@ -16,7 +16,7 @@ from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.recipe.schema import recipe_schema
 from rk.recipe.tree import Mapping, Node, Sequence
 
-SHIPPED = [*packaged(Plugins()), *map(RecipeFile, sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml")))]
+SHIPPED = [*packaged(Plugins()), *map(RecipeFile, sorted((Path(__file__).parent.parent / "recipes").rglob("*.yaml")))]
 
 
 @pytest.fixture(scope="module")

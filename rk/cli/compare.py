@@ -13,7 +13,16 @@ from rk.errors import UserError, suggest
 
 @click.command()
 @click.argument("which", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=complete_run)
-@click.option("--metric", "metrics", multiple=True, help="Draw only this metric; may be repeated.  [default: all]")
+@click.option(
+    "--metric", "metrics", multiple=True, help="Draw, or put into the matrix, only this metric; may be repeated."
+)
+@click.option(
+    "--matrix",
+    "axes",
+    nargs=2,
+    metavar="ROWS COLUMNS",
+    help="Two settings, one down and one across, and a metric where they meet.",
+)
 @click.option(
     "-o",
     "--output",
@@ -23,17 +32,24 @@ from rk.errors import UserError, suggest
 @json_option
 @runs_dir_option
 def compare(
-    which: tuple[str, ...], metrics: tuple[str, ...], output: Path | None, as_json: bool, runs_dir: Path | None
+    which: tuple[str, ...],
+    metrics: tuple[str, ...],
+    axes: tuple[str, str] | None,
+    output: Path | None,
+    as_json: bool,
+    runs_dir: Path | None,
 ) -> None:
     """Compare runs: changed settings, metrics, time, curves.
 
     \b
     rk compare runs/my-recipe/*
     rk compare 4f0a 77c1 -o curves.svg --metric accuracy
+    rk compare runs/*/* --matrix model.layer data --metric test/accuracy
     """
     from rk.cli.output import print_json, print_table
     from rk.report.compare import comparison, table
     from rk.report.curves import FORMATS, draw_file, metric_names
+    from rk.report.matrix import matrix
     from rk.report.summary import RunSummary
     from rk.runs import RunFolder
 
@@ -42,6 +58,16 @@ def compare(
     runs = [RunSummary(folder) for folder in RunFolder.find_all(which, runs_dir)]
     if len(runs) < 2:
         raise UserError("there is one run: nothing to compare it with", "name two or more; rk runs lists them")
+    if axes is not None:
+        if output is not None:
+            raise UserError("a matrix has no curves", "leave out --matrix or -o")
+        found = matrix(runs, *axes, metrics)
+        if as_json:
+            print_json(found.plain())
+        else:
+            heads = (f"{column}\n{metric}" for column, metric in zip(found.columns, found.metrics, strict=True))
+            print_table(("", *heads), found.table())
+        return
     if as_json:
         print_json(comparison(runs))
     else:

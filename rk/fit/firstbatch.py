@@ -22,9 +22,8 @@ def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spe
     if hints is None:
         return
     owner = f"{spec.component.distribution}: {spec.component.kind} {spec.component.name}: {what}"
-    required = hints.__required_keys__
     types = typing.get_type_hints(hints)
-    missing = sorted(required - fields.keys())
+    missing = sorted(_required(hints) - fields.keys())
     extra = sorted(k for k in fields if k not in types and not k.endswith("_meta"))
     if missing or extra:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(extra)}, which it does not declare"
@@ -39,6 +38,12 @@ def declared_fields(function: Callable[..., Any]) -> Any:
     except (NameError, TypeError):
         return None
     return hint if typing.is_typeddict(hint) else None
+
+
+def _required(hints: Any) -> set[str]:
+    """Returns the fields that must be there: ``__required_keys__`` cannot read annotations that are strings."""
+    full = typing.get_type_hints(hints, include_extras=True)
+    return {name for name in hints.__required_keys__ if typing.get_origin(full[name]) is not typing.NotRequired}
 
 
 def _check_shapes(fields: Mapping[str, Any], types: Mapping[str, Any], owner: str) -> None:

@@ -30,7 +30,11 @@ def flatten(value: Any, key: str = "") -> dict[str, Any]:
 
 def changed_settings(runs: list[RunSummary]) -> dict[str, list[Any]]:
     """Returns key -> one value per run (`ABSENT` where a run has none), for the keys whose values differ."""
-    settings = [flatten({k: v for k, v in run.recipe.items() if k not in _NOT_SETTINGS}) for run in runs]
+    return changed_values([flatten({k: v for k, v in r.recipe.items() if k not in _NOT_SETTINGS}) for r in runs])
+
+
+def changed_values(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Returns key -> one value for each of `settings` (`ABSENT` where one has none), for the keys that differ."""
     keys = dict.fromkeys(key for one in settings for key in one)
     rows = {key: [one.get(key, ABSENT) for one in settings] for key in keys}
     return {key: values for key, values in rows.items() if any(v != values[0] for v in values)}

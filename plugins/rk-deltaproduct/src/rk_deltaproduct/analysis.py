@@ -1,0 +1,110 @@
+"""How far sequences are answered without a mistake: the curve of the paper's state-tracking figures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rk import Run, UserError
+from rk.fit.evaluate import evaluating
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLORS = ("#0b7a75", "#d97a1f", "#3b82c4", "#b3446c", "#6b7280", "#7a9e1f")
+"""Of middling lightness: they show on light and on dark ground."""
+
+
+class PrefixAccuracy:
+    """The share of sequences whose first t answers are all right, for each t, of one or several runs.
+
+    Takes runs of any model that answers at each step, on data with a target for each step. Steps with the target -100
+    count for nothing.
+
+    Args:
+        runs: The runs, each a curve.
+        split: Whose examples; a split of long sequences shows how far the answers hold.
+        batches: Takes at most so many batches; null: all.
+        trained_length: Marked in the figure: the length of the sequences in training.
+
+    Raises:
+        ValueError: When there is no run.
+    """
+
+    def __init__(
+        self,
+        runs: list[Run],
+        split: str = "test",
+        batches: Annotated[int, Ge(1)] | None = None,
+        trained_length: Annotated[int, Ge(1)] | None = None,
+    ) -> None:
+        if not runs:
+            raise ValueError("runs: name one at least")
+        self.runs = runs
+        self.split = split
+        self.limit = batches
+        self.trained_length = trained_length
+
+    def analyze(self, out: Path) -> dict[str, float]:
+        """Writes `prefix-accuracy.csv` and a figure into `out`; returns how many whole sequences each run has right."""
+        curves: dict[str, list[float]] = {}
+        for run in self.runs:
+            title = run.recipe.name.rpartition("/")[2]
+            curves[title if title not in curves else f"{title} ({run.folder.label})"] = self._curve(run)
+        with (out / "prefix-accuracy.csv").open("w", newline="") as file:
+            rows = ((name, t, share) for name, curve in curves.items() for t, share in enumerate(curve, 1))
+            csv.writer(file).writerows([("run", "length", "accuracy"), *rows])
+        self._draw(curves).savefig(out / "prefix-accuracy.png", dpi=150)
+        return {name: curve[-1] for name, curve in curves.items()}
+
+    def _curve(self, run: Any) -> list[float]:
+        if self.split not in run.data.splits:
+            raise UserError(f"{run.folder.label} has no split {self.split!r}", f"splits: {', '.join(run.data.splits)}")
+        right, count = torch.zeros(0), 0
+        with evaluating(run.learner, run.recipe.fit.seed):
+            for batch in run.batches(self.split, self.limit):
+                outputs = run.learner.predict(batch)
+                logits, targets = outputs.get("logits"), batch.get("targets")
+                if logits is None or targets is None or logits.ndim != 3 or targets.shape != logits.shape[:2]:
+                    raise UserError(
+                        f"{run.folder.label} does not answer at each step",
+                        "prefix-accuracy takes runs whose logits and targets are per step",
+                    )
+                prefixes = right_prefixes(logits, targets)
+                right = prefixes if not count else right + prefixes
+                count += len(targets)
+        return (right / count).tolist()
+
+    def _draw(self, curves: dict[str, list[float]]) -> Figure:
+        import matplotlib
+        from matplotlib.figure import Figure
+
+        style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+        with matplotlib.rc_context(style):
+            figure = Figure(figsize=(6, 3.2), layout="constrained")
+            axis = figure.subplots()
+            for i, (name, curve) in enumerate(curves.items()):
+                axis.plot(range(1, len(curve) + 1), curve, color=COLORS[i % len(COLORS)], linewidth=2, label=name)
+            if self.trained_length is not None:
+                axis.axvline(self.trained_length, color="#6b7280", linestyle=":", linewidth=1)
+                axis.text(self.trained_length, 1.03, " longest in training", color="#6b7280", fontsize=8)
+            axis.set_xlabel("length")
+            axis.set_ylabel("all right so far")
+            axis.set_ylim(-0.02, 1.1)
+            axis.grid(alpha=0.18)
+            axis.legend(loc="center right")
+        return figure
+
+
+def right_prefixes(
+    logits: Float[Tensor, "batch time classes"], targets: Int[Tensor, "batch time"]
+) -> Float[Tensor, "time"]:
+    """Returns how many sequences have their first t answers right, for each t; targets of -100 count for nothing."""
+    right = (logits.argmax(-1) == targets) | (targets == -100)
+    return right.long().cumprod(1).sum(0).double().cpu()

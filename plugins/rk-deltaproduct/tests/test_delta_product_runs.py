@@ -1,0 +1,72 @@
+"""From a recipe to a figure, through the commands that users have; and the layer in other tasks."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from rk_deltaproduct.analysis import right_prefixes
+
+from rk.runs import RunFolder
+
+SMALL = (
+    "model.d_model=16",
+    "model.layer.head_dim=4",
+    "data.length=5",
+    "data.batch_size=8",
+    "data.val_examples=8",
+    "data.test_examples=16",
+    "fit.max_steps=3",
+)
+
+
+def test_prefixes_are_right_until_the_first_mistake():
+    targets = torch.tensor([[0, 1, 1, 0], [1, -100, 0, 0], [1, 1, 1, 1]])
+    answers = torch.tensor([[0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 1, 1]])
+    logits = torch.nn.functional.one_hot(answers, 2).double()
+    assert right_prefixes(logits, targets).tolist() == [2, 2, 1, 1]
+
+
+def test_the_curve_of_a_run_ends_at_its_sequence_accuracy(rk, tmp_path):
+    runs = []
+    for name in ("s3-quick", "s3-quick-n1"):
+        done = rk("train", f"deltaproduct/{name}", *SMALL, "--runs-dir", tmp_path / name)
+        assert done.code == 0, done.err
+        (folder,) = (tmp_path / name / name).iterdir()
+        runs.append(folder)
+    done = rk("analyze", "prefix-accuracy", "--runs", json.dumps([str(run) for run in runs]), "--split", "test-96")
+    assert done.code == 0, done.err
+    (table,) = tmp_path.rglob("prefix-accuracy.csv")
+    assert table.with_suffix(".png").stat().st_size > 5000
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    for run in runs:
+        curve = [float(row["accuracy"]) for row in rows if row["run"] == run.parent.name]
+        assert len(curve) == 96 and curve == sorted(curve, reverse=True)
+        assert curve[-1] == pytest.approx(RunFolder(run).read()["metrics"]["test-96/sequence-accuracy"])
+        assert curve[0] > 0
+
+
+def test_it_fits_other_tasks_of_which_those_without_an_answer_at_each_step_have_no_curve(rk, tmp_path):
+    recipe = tmp_path / "adding.yaml"
+    recipe.write_text(
+        "# Two of many numbers.\nrk: 1\nmodel:\n  name: sequence\n  layer: {name: deltaproduct, use_short_conv: true, "
+        "use_forget_gate: true}\n  d_model: 16\n"
+        "data: {name: adding, length: 12, batch_size: 8, val_examples: 8, test_examples: 8}\nloss: {name: mse}\n"
+        "trainer: {name: backprop, optimizer: {name: adam}}\nfit: {max_steps: 2, seed: 1, threads: 1}\n"
+    )
+    done = rk("train", recipe, "--runs-dir", tmp_path / "runs")
+    assert done.code == 0, done.err
+    (run,) = (tmp_path / "runs" / "adding").iterdir()
+    done = rk("analyze", "prefix-accuracy", "--runs", f"[{run}]")
+    assert done.code == 2 and "does not answer at each step" in done.err
+    done = rk("analyze", "prefix-accuracy", "--runs", f"[{run}]", "--split", "test-96")
+    assert done.code == 2 and "no split 'test-96'" in done.err
+
+
+def test_heads_that_do_not_divide_the_width_are_shown_at_their_place(rk):
+    done = rk("train", "deltaproduct/s3-quick", *SMALL, "model.layer.head_dim=null", "model.layer.n_heads=5")
+    assert done.code == 2
+    assert "5 heads do not divide a width of 16" in done.err and "Traceback" not in done.err

@@ -1,0 +1,60 @@
+"""The analysis `gradient-flow`: how far back the losses of one or two finished runs reach, side by side."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge
+
+from rk import Run
+from rk.fit.evaluate import evaluating
+from rk_rnn.flow import gradient_by_lag
+
+
+class GradientFlowAnalysis:
+    """|dL/dS| of a recurrent layer's state, by lag, for a run and another one, such as the same with another layer.
+
+    Args:
+        run: A run whose model has layers with a state.
+        baseline: Another one.
+        split: Whose first batch is looked at.
+        layer: Which of the model's layers with a state, from 0.
+        seed: Seeds what a learner draws when it answers.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        baseline: Run | None = None,
+        split: str = "test",
+        layer: Annotated[int, Ge(0)] = 0,
+        seed: int = 0,
+    ) -> None:
+        self.runs = {"run": run} if baseline is None else {"run": run, "baseline": baseline}
+        self.split = split
+        self.layer = layer
+        self.seed = seed
+
+    def analyze(self, out: Path) -> dict[str, float]:
+        """Writes `gradient-flow.csv` and a figure; returns the norm at lag 1, at the longest, and their ratio."""
+        from rk_rnn.drawing import draw
+
+        curves: dict[str, list[float]] = {}
+        results: dict[str, float] = {}
+        for role, run in self.runs.items():
+            with evaluating(run.learner, self.seed):
+                norms = gradient_by_lag(run.learner, next(iter(run.batches(self.split, 1))), self.layer)
+            title = run.recipe.name.rpartition("/")[2]
+            curves[title if title not in curves else f"{title} ({role})"] = norms
+            results |= {f"{role}/lag-1": norms[0], f"{role}/lag-{len(norms)}": norms[-1]}
+            results[f"{role}/left"] = norms[-1] / norms[0] if norms[0] else 0.0
+        with (out / "gradient-flow.csv").open("w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file)
+            lines.writerow(["lag", *curves])
+            longest = max(map(len, curves.values()))
+            padded = [norms + [""] * (longest - len(norms)) for norms in curves.values()]
+            lines.writerows([lag, *row] for lag, row in enumerate(zip(*padded, strict=True), 1))
+        draw(curves, out / "gradient-flow.png")
+        return results

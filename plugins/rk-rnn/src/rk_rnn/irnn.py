@@ -1,0 +1,38 @@
+"""A ReLU network that begins by remembering all (Le, Jaitly and Hinton 2015, arXiv:1504.00941)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt
+from torch import nn
+
+from rk_rnn.elman import Elman
+
+
+class IRNN(Elman):
+    """Elman's network with ReLU, whose weights from state to state begin as the identity, and biases as zero.
+
+    Without input its state then stays as it is, and so does a gradient on its way back, whatever the lag.
+
+    Args:
+        d_model: Width of input and output.
+        hidden_size: Width of h; null: `d_model`.
+        scale: The multiple of the identity; the paper takes less than 1 for tasks with shorter memory.
+        input_std: Standard deviation of the input's weights at the start; the paper's is 0.001.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: Annotated[int, Ge(1)],
+        hidden_size: Annotated[int, Ge(1)] | None = None,
+        scale: Annotated[float, Gt(0)] = 1.0,
+        input_std: Annotated[float, Gt(0)] = 0.001,
+    ) -> None:
+        super().__init__(d_model=d_model, hidden_size=hidden_size, activation="relu")
+        nn.init.normal_(self.weight_ih, std=input_std)
+        nn.init.eye_(self.weight_hh)
+        self.weight_hh.data.mul_(scale)
+        nn.init.zeros_(self.bias_ih)
+        nn.init.zeros_(self.bias_hh)

@@ -1,0 +1,97 @@
+"""What all cells share: weights with torch's names and shapes, the way in and out, masks."""
+
+# b batch, t time, d width of the model, h hidden, g gates
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from rk_rnn.masks import at_front, put_back, to_front
+
+Start = Literal["uniform", "orthogonal"]
+"""How weights begin: all uniform in +-1/sqrt(h), as torch's; or orthogonal from state to state, biases zero."""
+
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Input to gates, state to gates, and a bias of each: in this order wherever torch takes them."""
+
+
+class Recurrent(nn.Module, ABC):
+    """A layer whose output at a step is a linear map of a hidden vector, which it updates from step to step.
+
+    The parameters have the names and the shapes of `torch.nn.LSTMCell` and its kin, one block of rows per gate, so that
+    weights go from here to there and back.
+
+    Args:
+        d_model: Width of input and output.
+        hidden_size: Width of the hidden vector; None: `d_model`.
+        gates: Blocks of rows in the weights.
+        start: How the weights begin.
+        context_size: Width of what is fed back from step to step; None: it is the hidden vector.
+    """
+
+    def __init__(
+        self, d_model: int, hidden_size: int | None, gates: int, start: Start, context_size: int | None = None
+    ) -> None:
+        super().__init__()
+        self.hidden_size = h = hidden_size or d_model
+        self.weight_ih = nn.Parameter(torch.empty(gates * h, d_model))
+        self.weight_hh = nn.Parameter(torch.empty(gates * h, context_size or h))
+        self.bias_ih = nn.Parameter(torch.zeros(gates * h))
+        self.bias_hh = nn.Parameter(torch.zeros(gates * h))
+        self.out = nn.Identity() if h == d_model else nn.Linear(h, d_model)
+        bound = 1 / math.sqrt(h)
+        nn.init.uniform_(self.weight_ih, -bound, bound)
+        if start == "uniform":
+            for parameter in (self.weight_hh, self.bias_ih, self.bias_hh):
+                nn.init.uniform_(parameter, -bound, bound)
+        else:
+            for block in self.weight_hh.chunk(gates):
+                nn.init.orthogonal_(block)
+
+    @property
+    def weights(self) -> Weights:
+        return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Returns h_0 = 0, (b, h); layers with another state say so."""
+        return self.weight_hh.new_zeros(batch_size, self.hidden_size)
+
+    def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
+        """Maps all steps, from the initial state; a step that `mask` leaves out gives zeros."""
+        return self.scan(x, self.initial_state(len(x)), mask)[0]
+
+    def scan(
+        self, x: Float[Tensor, "b t d"], state: Any, mask: Bool[Tensor, "b t"] | None = None
+    ) -> tuple[Float[Tensor, "b t d"], Any]:
+        """Maps a further piece of any length; a step that `mask` leaves out gives zeros and keeps the state.
+
+        Args:
+            x: (batch, time, d_model).
+            state: What `initial_state` or the last call returned.
+            mask: (batch, time), True where a step exists.
+
+        Returns:
+            The output, of `x`'s shape, and the state after the last step.
+        """
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind):  # a state that is rounded at every step is not what it was a while ago
+            with torch.autocast(kind, enabled=False):
+                return self.scan(x.to(self.weight_hh.dtype), state, mask)
+        if mask is None:
+            hidden, state = self._unroll(x, state, None)
+            return self.out(hidden), state
+        front = at_front(mask)
+        hidden, state = self._unroll(to_front(x, mask).masked_fill(~front.unsqueeze(-1), 0), state, front)
+        return self.out(put_back(hidden, mask)).masked_fill(~mask.unsqueeze(-1), 0), state
+
+    @abstractmethod
+    def _unroll(
+        self, x: Float[Tensor, "b t d"], state: Any, front: Bool[Tensor, "b t"] | None
+    ) -> tuple[Float[Tensor, "b t h"], Any]:
+        """Returns h of every step and the state after the last one; `front` is True up to each row's last step."""

@@ -1,0 +1,38 @@
+"""Sequences: a model with a slot for any layer, tasks that tell layers apart, text, and truncated backpropagation."""
+
+from rk import hookimpl
+
+
+@hookimpl
+def rk_models() -> dict[str, str]:
+    return {
+        "language-model": "rk_sequence.language_model:LanguageModel",
+        "sequence": "rk_sequence.model:SequenceModel",
+    }
+
+
+@hookimpl
+def rk_layers() -> dict[str, str]:
+    return {"attention": "rk_sequence.attention:Attention"}
+
+
+@hookimpl
+def rk_data() -> dict[str, str]:
+    return {
+        "adding": "rk_sequence.adding:Adding",
+        "associative-recall": "rk_sequence.recall:AssociativeRecall",
+        "copying": "rk_sequence.copying:Copying",
+        "group-words": "rk_sequence.group_words:GroupWords",
+        "parity": "rk_sequence.parity:Parity",
+        "reber": "rk_sequence.reber_next:Reber",
+        "reber-strings": "rk_sequence.reber_strings:ReberStrings",
+        "sequential-mnist": "rk_sequence.sequential_mnist:SequentialMNIST",
+        "temporal-order": "rk_sequence.temporal_order:TemporalOrder",
+        "text": "rk_sequence.text:Text",
+        "two-sided": "rk_sequence.two_sided:TwoSided",
+    }
+
+
+@hookimpl
+def rk_trainers() -> dict[str, str]:
+    return {"tbptt": "rk_sequence.tbptt:TBPTT"}

@@ -1,0 +1,132 @@
+"""The layer `attention`: causal softmax attention with rotary positions, the baseline of every other layer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# b batch, t time of a piece, s time of what came before, h heads, c width of a head, d = h * c
+
+AttentionState = tuple[
+    Float[Tensor, "b s h c"], Float[Tensor, "b s h c"], Bool[Tensor, "b s"], Int[Tensor, "b"]
+]  # keys (turned by their positions), values, which of them exist, and how many steps there have been
+"""What a piece needs of the steps before it."""
+
+
+class Attention(nn.Module):
+    """Causal softmax attention over several heads (arXiv:1706.03762) with rotary positions (arXiv:2104.09864).
+
+    Steps that a mask leaves out have no position and are seen by none. The state is the cache of keys and values. It
+    grows with every step, unless a window bounds it; then it has a fixed size.
+
+    Args:
+        d_model: Width of the input and of the output.
+        n_heads: Heads; they divide `d_model` into even parts.
+        window: How many steps a step sees, itself included; null: all before it.
+        rope_base: Longest wavelength of the rotary positions, in steps over 2 pi.
+
+    Raises:
+        ValueError: When the heads do not divide `d_model` into parts of even width.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        n_heads: Annotated[int, Ge(1)] = 4,
+        window: Annotated[int, Ge(1)] | None = None,
+        rope_base: Annotated[float, Gt(1)] = 10000.0,
+    ) -> None:
+        super().__init__()
+        if d_model % (2 * n_heads):
+            raise ValueError(f"{n_heads} heads do not divide a width of {d_model} into parts of even width")
+        self.n_heads = n_heads
+        self.window = window
+        self.rope_base = rope_base
+        self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+
+    def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
+        """Maps `x` to the same shape; `mask` is True where a step exists."""
+        if mask is not None or self.window is not None:
+            return self.scan(x, self.initial_state(len(x)), mask)[0]
+        query, key, value = self._heads(x)
+        position = torch.arange(x.shape[1], device=x.device)
+        query, key = self._turned(query, position), self._turned(key, position)
+        mixed = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (query, key, value)), is_causal=True)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+    def initial_state(self, batch_size: int) -> AttentionState:
+        """Returns an empty cache; with a window, one of its full size in which nothing exists."""
+        weight = self.in_proj.weight
+        size = 0 if self.window is None else self.window - 1
+        empty = weight.new_zeros(batch_size, size, self.n_heads, weight.shape[1] // self.n_heads)
+        present = torch.zeros(batch_size, size, dtype=torch.bool, device=weight.device)
+        return empty, empty, present, torch.zeros(batch_size, dtype=torch.int64, device=weight.device)
+
+    def scan(
+        self, x: Float[Tensor, "b t d"], state: AttentionState, mask: Bool[Tensor, "b t"] | None = None
+    ) -> tuple[Float[Tensor, "b t d"], AttentionState]:
+        """Maps a further piece of any length; see `rk.protocols.StatefulSequenceLayer`."""
+        keys, values, present, seen = state
+        query, key, value = self._heads(x)
+        exists = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+        count = exists.cumsum(1)
+        position = seen.unsqueeze(1) + count - 1
+        query, key = self._turned(query, position), self._turned(key, position)
+        keys, values = torch.cat([keys, key], 1), torch.cat([values, value], 1)
+        present = torch.cat([present, exists], 1)
+
+        allowed = self._allowed(present, x.shape[1])
+        mixed = F.scaled_dot_product_attention(
+            *(part.transpose(1, 2) for part in (query, keys, values)), attn_mask=allowed.unsqueeze(1)
+        )
+        y = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return y, (*self._kept(keys, values, present, mask), seen + count[:, -1])
+
+    def _heads(self, x: Float[Tensor, "b t d"]) -> tuple[Float[Tensor, "b t h c"], ...]:
+        return tuple(part.unflatten(-1, (self.n_heads, -1)) for part in self.in_proj(x).chunk(3, -1))
+
+    def _turned(
+        self, x: Float[Tensor, "b t h c"], position: Int[Tensor, "b t"] | Int[Tensor, "t"]
+    ) -> Float[Tensor, "b t h c"]:
+        """Turns pairs of numbers by angles that grow with the position: rotary positions (arXiv:2104.09864, eq. 34)."""
+        half = x.shape[-1] // 2
+        dtype = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot tell positions apart
+        rates = self.rope_base ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
+        angle = (position.unsqueeze(-1) * rates).unsqueeze(-2)
+        cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        first, second = x.chunk(2, -1)
+        return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
+
+    def _allowed(self, present: Bool[Tensor, "b s"], t: int) -> Bool[Tensor, "b t s"]:
+        """Which keys the last `t` steps see: those that exist, are not later, and lie in the window.
+
+        Every step sees itself, also one that does not exist: its answer means nothing, but is a number.
+        """
+        s = present.shape[1]
+        own = torch.eye(s, dtype=torch.bool, device=present.device)[s - t :]
+        allowed = present.unsqueeze(1) & own.new_ones(t, s).tril(s - t)
+        if self.window is not None:
+            place = present.cumsum(1)  # so many exist up to this one
+            allowed = allowed & (place[:, s - t :].unsqueeze(2) - place.unsqueeze(1) < self.window)
+        return allowed | own
+
+    def _kept(
+        self, keys: Tensor, values: Tensor, present: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns what the steps to come can see of the cache; with a window, its newest entries that exist."""
+        if self.window is None:
+            return keys, values, present
+        size = self.window - 1
+        start = present.shape[1] - size
+        if mask is None:  # those that do not exist are in front, where the first state has them
+            return keys[:, start:], values[:, start:], present[:, start:]
+        newest = present.to(torch.uint8).argsort(dim=1, stable=True)[:, start:]
+        rows = torch.arange(len(present), device=present.device).unsqueeze(1)
+        return keys[rows, newest], values[rows, newest], present[rows, newest]

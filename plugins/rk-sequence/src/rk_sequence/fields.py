@@ -1,0 +1,48 @@
+"""Fields of sequence tasks: what their batches hold, and what models make of them."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+IGNORED = -100
+"""A target that counts for nothing: give the loss ``ignore_index: -100``."""
+
+Readout = Literal["step", "last", "mean"]
+"""Where answers are read: at each step, at the last one, or from the mean over all."""
+
+
+class TokenBatch(TypedDict):
+    """Token numbers, and a class for each step (-100: none) or for the whole."""
+
+    tokens: Int[Tensor, "batch time"]
+    targets: Int[Tensor, "batch *positions"]
+    mask: NotRequired[Bool[Tensor, "batch time"]]
+    """Which steps exist: only where lengths differ."""
+
+
+class SeriesBatch(TypedDict):
+    """Real-valued steps, and a class for each step or for the whole."""
+
+    inputs: Float[Tensor, "batch time features"]
+    targets: Int[Tensor, "batch *positions"]
+    mask: NotRequired[Bool[Tensor, "batch time"]]
+    """Which steps exist: only where lengths differ."""
+
+
+class RegressionSeriesBatch(TypedDict):
+    """Real-valued steps, and numbers for the whole."""
+
+    inputs: Float[Tensor, "batch time features"]
+    targets: Float[Tensor, "batch numbers"]
+    mask: NotRequired[Bool[Tensor, "batch time"]]
+    """Which steps exist: only where lengths differ."""
+
+
+class SequenceOutputs(TypedDict):
+    """The head's numbers under the names that losses ask for: scores over classes, or values."""
+
+    logits: Float[Tensor, "batch *positions outputs"]
+    values: Float[Tensor, "batch *positions outputs"]

@@ -1,0 +1,148 @@
+"""Task `group-words`: after each factor, which element of a group is the product so far?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from rk.protocols import Batch
+from rk_sequence import groups
+from rk_sequence.fields import IGNORED, TokenBatch
+from rk_sequence.metrics import sequence_accuracy, token_accuracy
+from rk_sequence.task import GeneratedTask, integers
+
+
+class GroupWords(GeneratedTask):
+    """The word problem of a finite group: the target of step t is the product ``x_1 x_2 ... x_t``.
+
+    Elements are drawn uniformly. Permutation groups tell apart what can track a state: S3 is the smallest that is not
+    abelian, A5 and S5 are not solvable (arXiv:2404.08819, arXiv:2502.10297).
+
+    Args:
+        seed: Every word is a function of it.
+        group: ``S5`` (all permutations of 5), ``A5`` (the even ones), ``Z60`` (cyclic), or a product like ``A5xZ2``.
+        length: Factors of a word in ``train``, ``val`` and ``test``.
+        test_lengths: A further split ``test-N`` for each of these lengths; null for none.
+        batch_size: Words per batch.
+        val_examples: Words in ``val``.
+        test_examples: Words per test split.
+        max_moved: Draws only permutations that move so many points at most: 2 for swaps alone. Null: all elements.
+        merged: So many factors are multiplied into one input, and as many identities less one follow it; the products
+            are asked for that much later. 1 for plain words.
+        tokens_per_element: Each factor is followed by fillers up to so many tokens; the answer is due at the last.
+        filler: What fills: one `special` token, or the factor itself, `repeat`.
+        bos: Puts one more token in front, which has no target.
+
+    Raises:
+        ValueError: When there is no such group, or the variants do not go together.
+    """
+
+    metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
+    num_features: None = None
+    readout: Literal["step"] = "step"
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        group: str = "S3",
+        length: Annotated[int, Ge(1)] = 24,
+        test_lengths: list[Annotated[int, Ge(1)]] | None = None,
+        batch_size: Annotated[int, Ge(1)] = 128,
+        val_examples: Annotated[int, Ge(1)] = 512,
+        test_examples: Annotated[int, Ge(1)] = 1024,
+        max_moved: Annotated[int, Ge(2)] | None = None,
+        merged: Annotated[int, Ge(1)] = 1,
+        tokens_per_element: Annotated[int, Ge(1)] = 1,
+        filler: Literal["special", "repeat"] = "special",
+        bos: bool = False,
+    ) -> None:
+        super().__init__(
+            seed=seed,
+            length=length,
+            test_lengths=test_lengths,
+            batch_size=batch_size,
+            val_examples=val_examples,
+            test_examples=test_examples,
+        )
+        self._group = groups.group(group)
+        self.group = group
+        drawn = self._group.moved <= (self._group.moved.max() if max_moved is None else max_moved)
+        self._drawn_elements = drawn.nonzero().flatten()
+        if max_moved is not None and "Z" in group:
+            raise ValueError(f"max_moved: only permutations move points, not the numbers of {group}")
+        if len(self._drawn_elements) < 2:
+            limit = "" if max_moved is None else f" with max_moved {max_moved}"
+            raise ValueError(f"{group}{limit} has no element but the identity")
+        if merged > 1 and tokens_per_element > 1:
+            raise ValueError("merged and tokens_per_element: take one of them")
+        self.merged = merged
+        self.tokens_per_element = tokens_per_element
+        self.filler = filler
+        self.bos = bos
+
+    @property
+    def num_outputs(self) -> int:
+        """The group's elements."""
+        return len(self._group.table)
+
+    @property
+    def vocab_size(self) -> int:
+        """The group's elements, and the special tokens in use: the filler, then the beginning."""
+        return self.num_outputs + (self.tokens_per_element > 1 and self.filler == "special") + self.bos
+
+    def batch(self, split: str, i: int, stage: int = 0) -> TokenBatch:
+        return self._drawn(split, i)
+
+    def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
+        chosen = integers(len(self._drawn_elements), (rows, length), random)
+        tokens = self._drawn_elements[chosen]
+        if self.merged > 1:
+            tokens, targets = self._merge(tokens)
+        else:
+            targets = running_products(tokens, self._group.table)
+        if self.tokens_per_element > 1:
+            tokens, targets = self._fill(tokens, targets)
+        if self.bos:
+            tokens = F.pad(tokens, (1, 0), value=self.vocab_size - 1)
+            targets = F.pad(targets, (1, 0), value=IGNORED)
+        return {"tokens": tokens, "targets": targets}
+
+    def _merge(self, factors: Int[Tensor, "b t"]) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
+        """Returns words in which the first of every `merged` inputs stands for all of them, and late answers."""
+        t = factors.shape[1]
+        padded = F.pad(factors, (0, -t % self.merged)).unflatten(1, (-1, self.merged))
+        blocks = running_products(padded.flatten(0, 1), self._group.table)[:, -1].unflatten(0, padded.shape[:2])
+        tokens = torch.zeros_like(padded)
+        tokens[:, :, 0] = blocks
+        tokens = tokens.flatten(1)[:, :t]
+        late = F.pad(running_products(tokens, self._group.table), (self.merged - 1, 0))  # the identity until then
+        return tokens, late[:, :t]
+
+    def _fill(self, factors: Int[Tensor, "b t"], products: Tensor) -> tuple[Int[Tensor, "b s"], Int[Tensor, "b s"]]:
+        """Returns `tokens_per_element` tokens for each factor, with its answer at the last of them."""
+        k = self.tokens_per_element
+        tokens = factors.unsqueeze(-1).repeat(1, 1, k)
+        if self.filler == "special":
+            tokens[..., 1:] = self.num_outputs
+        targets = torch.full_like(tokens, IGNORED)
+        targets[..., -1] = products
+        return tokens.flatten(1), targets.flatten(1)
+
+
+def running_products(factors: Int[Tensor, "b t"], table: Int[Tensor, "order order"]) -> Int[Tensor, "b t"]:
+    """Returns ``x_1 ... x_t`` for each t.
+
+    Products of the last 1, 2, 4, ... factors are joined: log2(t) lookups, as multiplication is associative.
+    """
+    products, reach = factors, 1
+    while reach < factors.shape[1]:
+        joined = table.take(products[:, :-reach] * len(table) + products[:, reach:])
+        products = torch.cat([products[:, :reach], joined], 1)
+        reach *= 2
+    return products

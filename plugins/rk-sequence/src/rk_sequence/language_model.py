@@ -1,0 +1,101 @@
+"""The model `language-model`: `sequence` over the tokens of a text, which also goes on with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired, TypedDict
+
+import torch
+from annotated_types import Ge, Lt
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from rk.protocols import Decode, Factory, SequenceLayer
+from rk_sequence.model import SequenceModel
+
+
+class LanguageOutputs(TypedDict):
+    """What comes next after each token, and how the text goes on."""
+
+    logits: Float[Tensor, "batch time outputs"]
+    values: Float[Tensor, "batch time outputs"]
+    continuation: NotRequired[Int[Tensor, "batch new"]]
+    """Only where it is asked for."""
+
+
+class LanguageModel(SequenceModel):
+    """A `sequence` model of the next token, which continues a text token by token, from state to state.
+
+    Args:
+        layer: What mixes the steps; one is built for each block. To continue a text it must stream.
+        vocab_size: Tokens.
+        d_model: Width of the residual stream.
+        n_layers: Blocks.
+        mlp_ratio: Width of the MLP behind each layer, as a multiple of `d_model`; 0 for none.
+        norm: Before each layer and MLP, and before the head: `rms`, `layer`, or `none`.
+        residual: Whether blocks add to their input.
+        dropout: Share of what the embedding, layers and MLPs give that is dropped in training.
+        tie: Uses the embedding as the weights of the head (arXiv:1608.05859).
+        max_new_tokens: Length of a continuation.
+        temperature: Divides the logits before a token is drawn: below 1 for the likely, 0 for the likeliest alone.
+        top_k: Draws among so many of the likeliest tokens; null: among all.
+    """
+
+    def __init__(
+        self,
+        *,
+        layer: Factory[SequenceLayer],
+        vocab_size: int,
+        d_model: Annotated[int, Ge(1)] = 128,
+        n_layers: Annotated[int, Ge(1)] = 1,
+        mlp_ratio: Annotated[float, Ge(0)] = 0.0,
+        norm: Literal["rms", "layer", "none"] = "rms",
+        residual: bool = True,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        tie: bool = True,
+        max_new_tokens: Decode[Annotated[int, Ge(1)]] = 200,
+        temperature: Decode[Annotated[float, Ge(0)]] = 1.0,
+        top_k: Decode[Annotated[int, Ge(1)] | None] = None,
+    ) -> None:
+        super().__init__(
+            layer=layer,
+            vocab_size=vocab_size,
+            num_features=None,
+            num_outputs=vocab_size,
+            readout="step",
+            d_model=d_model,
+            n_layers=n_layers,
+            mlp_ratio=mlp_ratio,
+            norm=norm,
+            residual=residual,
+            dropout=dropout,
+            tie=tie,
+        )
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.top_k = top_k
+
+    def predict(
+        self,
+        *,
+        tokens: Int[Tensor, "batch time"],
+        mask: Bool[Tensor, "batch time"] | None = None,
+        continue_meta: bool = False,
+    ) -> LanguageOutputs:
+        """Returns the scores of what comes next after each token and, with `continue_meta`, a continuation."""
+        if not continue_meta:
+            return self.forward(tokens=tokens, mask=mask)
+        outputs, state = self.scan(state=self.initial_state(len(tokens)), tokens=tokens, mask=mask)
+        logits, drawn = outputs["logits"][:, -1], []
+        for _ in range(self.max_new_tokens):
+            drawn.append(self._draw(logits))
+            following, state = self.scan(state=state, tokens=drawn[-1])
+            logits = following["logits"][:, -1]
+        return {**outputs, "continuation": torch.cat(drawn, 1)}
+
+    def _draw(self, logits: Float[Tensor, "batch tokens"]) -> Int[Tensor, "batch 1"]:
+        if self.temperature == 0:
+            return logits.argmax(-1, keepdim=True)
+        if self.top_k is not None and self.top_k < logits.shape[-1]:
+            least = logits.topk(self.top_k, dim=-1).values[:, -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        return (logits / self.temperature).softmax(-1).multinomial(1)

@@ -1,0 +1,64 @@
+"""Task `two-sided`: the answer needs what comes before and what comes after."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch.nn import functional as F
+
+from rk.protocols import Batch
+from rk_sequence.fields import IGNORED, SeriesBatch
+from rk_sequence.metrics import sequence_accuracy, token_accuracy
+from rk_sequence.task import GeneratedTask
+
+
+class TwoSided(GeneratedTask):
+    """Uniform numbers; the class of step t is whether ``x[t-1] + x[t+1] > 1``. The first and the last step have none.
+
+    Who looks only back cannot have more than 0.75 of the steps right: given x[t-1] = p, the better guess is right with
+    probability max(p, 1 - p). Who looks both ways can have all. Train it with
+    ``{name: cross-entropy, ignore_index: -100}``.
+
+    Args:
+        seed: Every sequence is a function of it.
+        length: Steps in ``train``, ``val`` and ``test``; at least 3.
+        test_lengths: A further split ``test-N`` for each of these lengths; null for none.
+        batch_size: Sequences per batch.
+        val_examples: Sequences in ``val``.
+        test_examples: Sequences per test split.
+    """
+
+    metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
+    vocab_size: None = None
+    num_features: int = 1
+    num_outputs: int = 2
+    readout: Literal["step"] = "step"
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        length: Annotated[int, Ge(3)] = 20,
+        test_lengths: list[Annotated[int, Ge(3)]] | None = None,
+        batch_size: Annotated[int, Ge(1)] = 64,
+        val_examples: Annotated[int, Ge(1)] = 512,
+        test_examples: Annotated[int, Ge(1)] = 1024,
+    ) -> None:
+        super().__init__(
+            seed=seed,
+            length=length,
+            test_lengths=test_lengths,
+            batch_size=batch_size,
+            val_examples=val_examples,
+            test_examples=test_examples,
+        )
+
+    def batch(self, split: str, i: int, stage: int = 0) -> SeriesBatch:
+        return self._drawn(split, i)
+
+    def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
+        x = torch.rand(rows, length, generator=random)
+        above = (x[:, :-2] + x[:, 2:] > 1).long()
+        return {"inputs": x.unsqueeze(-1), "targets": F.pad(above, (1, 1), value=IGNORED)}

@@ -1,0 +1,126 @@
+"""Many runs as a table of two settings: one down, one across, and a metric where they meet."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from typing import Any
+
+from rk.errors import UserError, suggest
+from rk.record import made, record
+from rk.report.compare import ABSENT, changed_values, flatten
+from rk.report.summary import RunSummary
+from rk.report.text import number
+
+
+@record
+class Matrix:
+    """What each pair of settings has reached.
+
+    Attributes:
+        rows: Labels of the one setting.
+        columns: Labels of the other.
+        metrics: The metric of each column.
+        cells: (row, column) -> the metric of each run there; None where it is no number.
+    """
+
+    rows: list[str]
+    columns: list[str]
+    metrics: list[str]
+    cells: dict[tuple[str, str], list[float | None]] = made(default_factory=dict)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Returns one line of texts for each row: its label, and its cells."""
+        return [(row, *(_cell(self.cells.get((row, column), [])) for column in self.columns)) for row in self.rows]
+
+    def plain(self) -> dict[str, Any]:
+        """Returns the same for JSON: column -> its metric, and row -> column -> the metric of each run."""
+        return {
+            "metrics": dict(zip(self.columns, self.metrics, strict=True)),
+            "rows": {
+                row: {column: self.cells[row, column] for column in self.columns if (row, column) in self.cells}
+                for row in self.rows
+            },
+        }
+
+
+def matrix(runs: list[RunSummary], rows: str, columns: str, metrics: tuple[str, ...] = ()) -> Matrix:
+    """Puts runs into a table.
+
+    Args:
+        runs: Which ones.
+        rows: The setting that goes down, a dotted key: ``model.layer``.
+        columns: The one that goes across: ``data``.
+        metrics: What cells show: in each column, the first that a run there has. None are given: what a recipe there
+            claims first, else the first test metric.
+
+    Raises:
+        UserError: When no run has such a setting or such a metric.
+    """
+    down, across = labels(runs, rows), labels(runs, columns)
+    known = dict.fromkeys(name for run in runs for name in run.metrics)
+    for metric in metrics:
+        if metric not in known:
+            raise UserError(f"no run has a metric {metric!r}", suggest(metric, known, "there are"))
+    result = Matrix([*dict.fromkeys(down)], [*dict.fromkeys(across)], [])
+    for column in result.columns:
+        there = [run for run, label in zip(runs, across, strict=True) if label == column]
+        metric = _metric(there, metrics)
+        result.metrics.append(metric)
+        for run, row, label in zip(runs, down, across, strict=True):
+            if label == column and metric in run.metrics:
+                result.cells.setdefault((row, column), []).append(run.metrics.get(metric))
+    return result
+
+
+def labels(runs: list[RunSummary], key: str) -> list[str]:
+    """Returns for each run what its setting `key` is: a value, or a component's name.
+
+    Components of one name are told apart by the parameters in which they differ.
+
+    Raises:
+        UserError: When no run has that setting.
+    """
+    values = [_setting(run.recipe, key) for run in runs]
+    if all(value == ABSENT for value in values):
+        known = dict.fromkeys(k for run in runs for k in flatten(run.recipe))
+        raise UserError(f"no run has a setting {key!r}", suggest(key, known, "there are"))
+    flat = [flatten(value, key) for value in values]
+    names = [_word(one.get(key, ABSENT)) for one in flat]
+    found = []
+    for one, name in zip(flat, names, strict=True):
+        alike = [other for other, its_name in zip(flat, names, strict=True) if its_name == name]
+        differing = changed_values(alike)
+        told = [f"{k.removeprefix(f'{key}.')}={_word(one.get(k, ABSENT))}" for k in differing]
+        found.append(" ".join([name, *told]))
+    return found
+
+
+def _setting(recipe: dict[str, Any], key: str) -> Any:
+    value: Any = recipe
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return ABSENT
+        value = value[part]
+    return value
+
+
+def _word(value: Any) -> str:
+    """Returns a value as text; of a component, the name without its plugin."""
+    return value.rpartition("/")[2] if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _metric(runs: list[RunSummary], wanted: tuple[str, ...]) -> str:
+    has = dict.fromkeys(name for run in runs for name in run.metrics)
+    claimed = [claim.metric for run in runs for claim in run.expect]
+    tested = [name for name in has if name.startswith("test")]
+    candidates = wanted or (*claimed, *tested, *has)
+    return next((name for name in candidates if name in has), ABSENT)
+
+
+def _cell(values: list[float | None]) -> str:
+    if not values:
+        return ""
+    if len(values) == 1 or None in values:
+        return " ".join(map(number, values))
+    return f"{number(statistics.mean(values))} ± {statistics.stdev(values):.2g}"
