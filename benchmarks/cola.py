@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def searched(model: Layered, items: list[Item]) -> list[list[Pair]]:
-    """Returns the pairs that the trees of all questions ask for in their first rounds; the first one is of full paths."""
+    """Returns the pairs that the trees of all questions ask for in their first rounds, the one of full paths first."""
     space = Edits(Limits(depth=model.depth, max_length=45))
     trees = [TreeSearch(space, model.depth, str(i)) for i in range(len(items))]
     engine, rounds = fresh(model, items), []
