@@ -25,7 +25,7 @@ class PrefixAccuracy:
     """The share of sequences whose first t answers are all right, for each t, of one or several runs.
 
     Takes runs of any model that answers at each step, on data with a target for each step. Steps with the target -100
-    count for nothing.
+    count for nothing, and are left out where no sequence has another.
 
     Args:
         runs: The runs, each a curve.
@@ -59,14 +59,14 @@ class PrefixAccuracy:
             curves[title if title not in curves else f"{title} ({run.folder.label})"] = self._curve(run)
         with (out / "prefix-accuracy.csv").open("w", newline="") as file:
             rows = ((name, t, share) for name, curve in curves.items() for t, share in enumerate(curve, 1))
-            csv.writer(file).writerows([("run", "length", "accuracy"), *rows])
+            csv.writer(file).writerows([("run", "answers", "accuracy"), *rows])
         self._draw(curves).savefig(out / "prefix-accuracy.png", dpi=150)
         return {name: curve[-1] for name, curve in curves.items()}
 
     def _curve(self, run: Any) -> list[float]:
         if self.split not in run.data.splits:
             raise UserError(f"{run.folder.label} has no split {self.split!r}", f"splits: {', '.join(run.data.splits)}")
-        right, count = torch.zeros(0), 0
+        right, asked, count = torch.zeros(0), torch.zeros(0), 0
         with evaluating(run.learner, run.recipe.fit.seed):
             for batch in run.batches(self.split, self.limit):
                 outputs = run.learner.predict(batch)
@@ -76,10 +76,15 @@ class PrefixAccuracy:
                         f"{run.folder.label} does not answer at each step",
                         "prefix-accuracy takes runs whose logits and targets are per step",
                     )
-                prefixes = right_prefixes(logits, targets)
-                right = prefixes if not count else right + prefixes
+                if count and targets.shape[1] != len(right):
+                    raise UserError(
+                        f"{run.folder.label}: sequences of {self.split} differ in length", "take another split"
+                    )
+                prefixes, questions = right_prefixes(logits, targets), (targets != -100).sum(0).cpu()
+                right = right + prefixes if count else prefixes
+                asked = asked + questions if count else questions
                 count += len(targets)
-        return (right / count).tolist()
+        return (right[asked > 0] / count).tolist()
 
     def _draw(self, curves: dict[str, list[float]]) -> Figure:
         import matplotlib
@@ -94,7 +99,7 @@ class PrefixAccuracy:
             if self.trained_length is not None:
                 axis.axvline(self.trained_length, color="#6b7280", linestyle=":", linewidth=1)
                 axis.text(self.trained_length, 1.03, " longest in training", color="#6b7280", fontsize=8)
-            axis.set_xlabel("length")
+            axis.set_xlabel("answers")
             axis.set_ylabel("all right so far")
             axis.set_ylim(-0.02, 1.1)
             axis.grid(alpha=0.18)
