@@ -1,4 +1,4 @@
-"""rk-deltaproduct in chunks against the recurrence and against flash-linear-attention's torch code; one thread.
+"""rk-deltaproduct against the recurrence and flash-linear-attention's torch code, by the CPU time of one thread.
 
 python benchmarks/deltaproduct.py
 
@@ -9,12 +9,13 @@ has for the CPU is the code that its own tests compare with, read here from the 
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from paired import interleave, report, seconds
+from paired import interleave, report
 from rk_deltaproduct import naive
 from rk_deltaproduct.layer import DeltaProduct
 from rk_deltaproduct.ops import delta_product
@@ -34,6 +35,13 @@ def main() -> None:
     chunk_sizes()
     growth()
     decoding()
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Returns the CPU seconds of one call: with one thread, the time that it takes when nothing else runs."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
 
 
 def make_inputs(t: int, n: int) -> list[Tensor]:
@@ -107,9 +115,9 @@ def growth() -> None:
     times = interleave({str(t): lambda run=run: seconds(run) for t, run in runs.items()}, rounds=3)
     memory = {t: kept_for_backward(delta_product, t) for t in lengths}
     for t in lengths:
-        time, kept = times[str(t)], memory[t]
-        ratios = f"{time / times['512']:5.1f}x time, {kept / memory[512]:5.1f}x memory"
-        print(f"  {t:5} tokens {time * 1e3:10.1f} ms {kept / 2**20:8.1f} MiB   {t / 512:5.1f}x tokens: {ratios}")
+        elapsed, kept = times[str(t)], memory[t]
+        ratios = f"{elapsed / times['512']:5.1f}x time, {kept / memory[512]:5.1f}x memory"
+        print(f"  {t:5} tokens {elapsed * 1e3:10.1f} ms {kept / 2**20:8.1f} MiB   {t / 512:5.1f}x tokens: {ratios}")
     print(f"  the recurrence keeps {kept_for_backward(naive.delta_product, 512) / 2**20:.1f} MiB for 512 tokens")
 
 
