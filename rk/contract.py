@@ -147,8 +147,9 @@ class _Contract:
 
     def _missing(self, spec: Spec, param: Param, available: dict[str, Type]) -> None:
         key = f"{spec.key}.{param.name}"
-        hint = f"give {key}"
-        if spec is not self.recipe.data and self.recipe.data is not None:
+        option = spec.key == "search" and not spec.mark.line  # of `rk search NAME`, not of a recipe
+        hint = f"give --{param.name.replace('_', '-')}" if option else f"give {key}"
+        if not option and spec is not self.recipe.data and self.recipe.data is not None:
             close = nearest(param.name, available)
             data = self.recipe.data.component.name
             hint += f"; the data {data} has no fact {param.name}" + (f", but {close}" if close else "")

@@ -23,21 +23,25 @@ def data_folder() -> Path:
     return Path(os.environ.get(DATA_VARIABLE) or cache_folder() / "data")
 
 
-def fetch(name: str, url: str, checksum: str) -> Path:
+def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
     """Returns the file `name` of the data folder, downloaded unless it is there.
 
-    What is there is taken as it is: `is_intact` tells whether it is the published file. What is downloaded is checked.
+    What is downloaded is checked.
 
     Args:
         name: Path in the data folder, ``mnist/t10k-images-idx3-ubyte.gz``.
         url: Its public home.
         checksum: Of the published file, ``sha256:...`` or ``md5:...``.
+        verify: Checks a file that was there, too; else it is taken as it is.
 
     Raises:
-        UserError: When it cannot be had: no network, no space, another file at that address; with what to do.
+        UserError: When it is another file, or cannot be had (no network, no space, another file at that address); with
+            what to do.
     """
     path = data_folder() / name
     if path.is_file():
+        if verify and not is_intact(path, checksum):
+            raise damaged(path)
         return path
     try:
         import pooch

@@ -257,7 +257,15 @@ class Search(Protocol):
     """Looks for a structure, a path or a program: a trainer whose ``step`` takes no batch, run as `rk search NAME`.
 
     Constructor parameters annotated `rk.Run` take a run folder, those annotated with a kind take a component. A
-    `setup` that asks for ``data`` gets the one named by ``--data``, else that of its run.
+    `setup` that asks for ``data`` gets the one named by ``--data``, else that of its run. A trainer may have the
+    optional members too:
+
+    * ``defaults: tuple[str, ...]``, a literal in the class body: overrides of the recipe that `rk search NAME` begins
+      with, ``("data=arith-levels", "fit.log_every=1")``. Recipes in files have none.
+    * ``resumable: tuple[str, ...]``, a literal too: parameters that may be changed when a run goes on, ended or not; a
+      budget, say.
+    * ``total_steps: int``, known after ``setup``: how long the progress bar is, where `fit` does not say it.
+    * ``summary() -> str``: printed when the run has ended.
     """
 
     def setup(self, *, data: Data, runtime: Runtime) -> Learner: ...

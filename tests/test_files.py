@@ -63,6 +63,15 @@ def test_one_that_is_not_is_downloaded_once(server, tmp_path):
     assert fetch("set/data.csv", "http://nowhere.invalid/data.csv", CHECKSUM) == path
 
 
+def test_one_that_is_there_is_checked_where_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("RK_DATA", str(tmp_path))
+    (tmp_path / "data.csv").write_bytes(CONTENT)
+    assert fetch("data.csv", "http://nowhere.invalid/data.csv", CHECKSUM, verify=True).read_bytes() == CONTENT
+    (tmp_path / "data.csv").write_text("mine")
+    with pytest.raises(UserError, match="is not the published file"):
+        fetch("data.csv", "http://nowhere.invalid/data.csv", CHECKSUM, verify=True)
+
+
 @pytest.mark.parametrize(
     ("name", "checksum"), [("data.csv", "sha256:" + 64 * "0"), ("other.csv", CHECKSUM)], ids=["another", "none"]
 )

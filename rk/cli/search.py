@@ -62,12 +62,18 @@ def _catalog(ctx: click.Context) -> Any:
 
 def _command(kind: str, name: str, catalog: Any) -> click.Command:
     from rk.static.docstring import describe
+    from rk.static.types import BOOL
 
     component = catalog.resolve(kind, name)
     info, signature = catalog.info(component), catalog.signature(component)
     text, help_of = describe(info)
     params: list[click.Parameter] = [click.Argument(["overrides"], nargs=-1, metavar="[fit.KEY=VALUE]...")]
     for param in signature.params:
+        if param.type == BOOL and param.default is False:
+            dashed = param.name.replace("_", "-")
+            names = [f"--{dashed}/--no-{dashed}", f"option_{param.name}"]
+            params.append(click.Option(names, default=None, help=help_of.get(param.name, "")))
+            continue
         needed = "  [required]" if param.required and param.name != "seed" else ""
         default = "" if param.required or param.default is None else f"  [default: {param.default}]"
         params.append(
@@ -85,7 +91,8 @@ def _command(kind: str, name: str, catalog: Any) -> click.Command:
     params += runs_dir_option(lambda: None).__click_params__
 
     def call(**values: Any) -> int:
-        options = {k.removeprefix("option_"): v for k, v in values.items() if k.startswith("option_") and v is not None}
+        given = {k.removeprefix("option_"): v for k, v in values.items() if k.startswith("option_") and v is not None}
+        options = {k: str(v).lower() if isinstance(v, bool) else v for k, v in given.items()}
         return _run(kind, name, options, values, catalog)
 
     return click.Command(name, params=params, callback=call, help=text)
@@ -101,7 +108,8 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
     root: Path = values["runs_dir"] or default_root()
     overrides = tuple(values["overrides"])
     if values["resume"] is not None:
-        return _resume(RunFolder.find(values["resume"], root), overrides)
+        changed = tuple(f"search.{key}={text}" for key, text in options.items())
+        return _resume(RunFolder.find(values["resume"], root), (*changed, *overrides))
     if values.get("top_data") is not None:
         overrides = (f"data={values['top_data']}", *overrides)
     recipe, problems = read_search(kind, name, options, overrides, catalog, run_finder(root))

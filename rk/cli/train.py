@@ -132,6 +132,8 @@ def _report(outcome, recipe) -> int:
 
     if outcome.exit_code != ExitCode.OK or not _is_main(outcome.folder):
         return outcome.exit_code
+    if outcome.summary:
+        click.echo(f"\n{outcome.summary.rstrip()}\n")
     judged = judge(outcome.metrics, recipe.expect)
     rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
     if rows:

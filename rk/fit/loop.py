@@ -49,6 +49,8 @@ class Outcome:
     metrics: dict[str, float]
     exit_code: ExitCode = ExitCode.OK
     steps: int = 0
+    summary: str = ""
+    """What the algorithm says of the whole run."""
 
 
 def train(
@@ -150,7 +152,8 @@ class Loop:
             self._restore()
             self.finished = self.finished and not extend
         self._announce()
-        self.progress = make_progress(self.recipe.name, self.total_steps, self.runtime.is_main)
+        total = self.total_steps if self.total_steps is not None else getattr(self.parts.trainer, "total_steps", None)
+        self.progress = make_progress(self.recipe.name, total, self.runtime.is_main)
         self.progress.start(self.step)
         for callback in self.hooks["fit_start"]:
             callback(self.context)
@@ -166,7 +169,8 @@ class Loop:
             return self._interrupted(ExitCode(stopped))
         self._finish()
         metrics = self._conclude()
-        return Outcome(self.folder, metrics, steps=self.step)
+        summary = self.parts.trainer.summary() if hasattr(self.parts.trainer, "summary") else ""
+        return Outcome(self.folder, metrics, steps=self.step, summary=summary)
 
     # -- building --------------------------------------------------------------------------------------------------
 

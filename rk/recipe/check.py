@@ -34,6 +34,7 @@ from rk.static.types import (
     TupleType,
     Type,
     UnionType,
+    literal,
     word,
 )  # fmt: skip
 
@@ -77,7 +78,7 @@ def read_search(
         kind: ``search`` or ``analysis``.
         name: The component's name.
         options: Parameter -> text as written on the command line.
-        fit: Overrides ``fit.x=...`` and others.
+        fit: Overrides ``fit.x=...`` and others; they come after those in the component's own ``defaults``.
         catalog: The installed components.
         run_finder: Turns the text of a `Run` parameter into a folder.
     """
@@ -88,12 +89,19 @@ def read_search(
     problems: list[Problem] = []
     for key, text in options.items():
         problems += apply_override(tree, f"search.{key}={text}")
-    for override in fit:
+    for override in (*class_literal(catalog.info(catalog.resolve(kind, name)), "defaults"), *fit):
         problems += apply_override(tree, override)
     checker = Checker(catalog, None, run_finder)
     checker.problems += problems
     checker.component_keys = {**COMPONENT_KEYS, "search": kind}
     return checker.recipe(tree, name.replace("/", "-")), checker.problems
+
+
+def class_literal(info: ClassInfo, name: str) -> tuple[str, ...]:
+    """Returns the tuple of texts that a class has under `name`; an empty one where it has none, or no literal."""
+    assigned = info.assigned(name)
+    found = literal(assigned[0].module, assigned[1]) if assigned is not None else ()
+    return tuple(x for x in found if isinstance(x, str)) if isinstance(found, list | tuple) else ()
 
 
 def read_component(kind: str, name: str, overrides: tuple[str, ...], catalog: Catalog) -> Spec:

@@ -7,14 +7,14 @@ from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError
-from rk.recipe.check import read_recipe
+from rk.recipe.check import class_literal, read_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import Recipe
 from rk.recipe.tree import plain_value, read_tree
 from rk.runs import RunFolder
 
 RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
-"""Keys of `fit` that `rk train --resume` may change."""
+"""Keys of `fit` that `rk train --resume` may change; a trainer or a search names others in ``resumable``."""
 
 
 def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog, *, resuming: bool = False) -> Recipe:
@@ -23,7 +23,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
     Args:
         folder: The run.
         overrides: ``key=value``: `Decode` parameters, the data's and `fit.accelerator` where a run is loaded; some keys
-            of `fit` where it is resumed.
+            of `fit`, and what the algorithm calls ``resumable``, where it is resumed.
         catalog: The installed components.
         resuming: Whether the run goes on.
 
@@ -34,7 +34,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
     recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=lambda text: Path(text))
     for override in overrides:
         key = override.partition("=")[0]
-        resumable = [f"fit.{name}" for name in RESUMABLE]
+        resumable = [f"fit.{name}" for name in RESUMABLE] + _resumable(recipe, catalog)
         if not (key in resumable if resuming else is_harmless(key, recipe)):
             hint = f"only {', '.join(resumable)}" if resuming else f"only data.* and decoding{_decodes(recipe)}"
             problems.append(Problem(Mark(f"command line: {override}"), key, "cannot be changed any more", hint))
@@ -42,6 +42,14 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         raise RecipeError(problems)
     recipe.name = folder.read().get("name", recipe.name)
     return recipe
+
+
+def _resumable(recipe: Recipe, catalog: Catalog) -> list[str]:
+    """Returns the algorithm's own keys that may change when a run goes on: a budget, say."""
+    spec = recipe.algorithm
+    if spec is None:
+        return []
+    return [f"{spec.key}.{name}" for name in class_literal(catalog.info(spec.component), "resumable")]
 
 
 def stored_values(folder: RunFolder) -> dict[str, Any]:

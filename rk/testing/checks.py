@@ -1,7 +1,4 @@
-"""The checks of the contract kit. Each raises `Broken` with one message for the plugin's author, or returns.
-
-`NotApplicable` says why a check has nothing to look at: a learner without an objective has no loss to fall.
-"""
+"""The checks of the contract kit. Each raises `Broken` with one message for the plugin's author, or returns."""
 
 from __future__ import annotations
 
@@ -25,6 +22,7 @@ from rk.fit.loaded import LoadedRun
 from rk.fit.loop import Loop
 from rk.recipe.check import read_component
 from rk.static.signature import REQUIRED
+from rk.testing.broken import Broken, NotApplicable
 from rk.testing.close import assert_close
 from rk.testing.trial import Ended, Trial
 
@@ -37,14 +35,6 @@ ROWS = 3
 """Examples of a batch that are answered alone."""
 ADDED = 8
 """Examples whose objectives are added up one by one."""
-
-
-class Broken(AssertionError):
-    """The plugin does not keep the contract; the message tells its author what, where and, often, why."""
-
-
-class NotApplicable(Exception):
-    """There is nothing here that the check could look at."""
 
 
 # -- one component -----------------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ from rk.recipe import read_recipe
 from rk.recipe.digest import digest
 from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.review import faults, gaps
-from rk.testing import checks
-from rk.testing.checks import Broken, NotApplicable
+from rk.testing import checks, streaming
+from rk.testing.broken import Broken, NotApplicable
 from rk.testing.trial import Ended, Trial
 from rk.testing.writes import watched_writes
 
@@ -77,6 +77,9 @@ class PluginContract:
         if "component" in metafunc.fixturenames:
             found = plugin.components
             metafunc.parametrize("component", found, ids=[f"{c.kind} {c.name}" for c in found])
+        if "layer" in metafunc.fixturenames:
+            found = [c for c in plugin.components if streaming.streams(c, catalog)]
+            metafunc.parametrize("layer", found, ids=[c.name for c in found])
         recipes = recipes_of(plugin, catalog)
         if "sample" in metafunc.fixturenames:
             recipes = samples_of(recipes, catalog)[: self.samples]
@@ -118,6 +121,10 @@ class PluginContract:
     def test_component_is_what_its_source_says(self, rk_bench: Workbench, component: Component) -> None:
         """It imports, and Python's signature is the one that rk read."""
         _told(lambda: checks.constructor_is_as_its_source_says(component, rk_bench.catalog))
+
+    def test_layer_streams(self, rk_bench: Workbench, layer: Component) -> None:
+        """A layer with a state gives, piece by piece, what it gives for the whole."""
+        _told(lambda: streaming.pieces_are_the_whole(layer, rk_bench.catalog))
 
     # -- every recipe ----------------------------------------------------------------------------------------------
 

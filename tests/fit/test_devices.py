@@ -136,20 +136,30 @@ def test_processes_agree_though_one_has_more_to_say(several, tmp_path, catalog):
     assert (largest, buffers, total) == (1, [1.0, 1.0], 4.0)
 
 
+def shared(catalog, scratch):
+    """Yields one recipe of every plugin that has one which processes can share.
+
+    That is one for `backprop`: other trainers may have reasons to refuse. And its objective is not drawn at random, as
+    each process draws numbers of its own.
+    """
+    for plugin in catalog.plugins:
+        for file in samples_of(recipes_of(plugin, catalog), catalog):
+            trainer = checked(file, (), catalog).trainer
+            if trainer is None or trainer.component.qualified != "rk/backprop":
+                continue
+            parts = Trial(file, catalog, scratch).build().parts
+            if not objective_is_drawn(parts.learner, parts.data.batch("train", 0)):
+                yield file
+                break
+
+
 def test_a_recipe_of_every_plugin_learns_the_same_in_two_processes(several, tmp_path):
     catalog = Catalog()
-    samples = [samples_of(recipes_of(plugin, catalog), catalog)[:1] for plugin in catalog.plugins]
     short = ("fit.max_steps=3", "fit.threads=1", "fit.workers=0", "fit.monitor=null", "expect=[]")
     # Adam's first steps have the size of the rate, whatever is left of a gradient: it would show rounding at full size
     plainly = "trainer={name: backprop, optimizer: {name: sgd, lr: 0.1}}"
-    jobs = []
-    for file in (file for files in samples for file in files):
-        trainer = checked(file, (), catalog).trainer
-        if trainer is None:  # a search is not shared
-            continue
-        parts = Trial(file, catalog, tmp_path).build().parts
-        if not objective_is_drawn(parts.learner, parts.data.batch("train", 0)):  # each process draws numbers of its own
-            jobs.append((str(file.path), (*short, plainly) if trainer.component.qualified == "rk/backprop" else short))
+    jobs = [(str(file.path), (*short, plainly)) for file in shared(catalog, tmp_path)]
+    assert jobs
     found_by_two = run_processes(Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, jobs)
     alone = several.many(Fit(), catalog, tmp_path, [(f, (*overrides, "fit.accumulate=2")) for f, overrides in jobs])
     for (name, _), found, expected in zip(jobs, found_by_two, alone, strict=True):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rk.errors import ExitCode
+from rk.errors import ExitCode, RecipeError
 from rk.runs import RunFolder
 
 LOCAL = """
@@ -201,17 +201,61 @@ def test_the_parameters_of_a_search_are_its_options(strain, capsys):
     assert "--n-trials" in out and "Units to try." in out and "--run" in out and "[required]" in out
 
 
+def prune(strain, tmp_path, capsys, *options):
+    """Runs the search over a fresh mlp; returns its run and what was printed."""
+    (tmp_path / "mlp.yaml").write_text(MLP)
+    strain("train", "mlp.yaml", "--runs-dir", "base", "fit.max_steps=20")
+    base = next(RunFolder.all(tmp_path / "base")).path
+    capsys.readouterr()
+    strain("search", "prune", "--run", base, *options, "fit.threads=1")
+    return list(RunFolder.all(tmp_path / "runs"))[-1], capsys.readouterr().out
+
+
+def test_a_search_begins_with_its_own_defaults_which_the_command_line_overrides(strain, tmp_path, capsys):
+    run, _ = prune(strain, tmp_path, capsys, "--n-trials", "8")
+    assert [line["step"] for line in run.metrics() if "train/kept" in line] == [4, 8]
+    run, _ = prune(strain, tmp_path, capsys, "--n-trials", "8", "fit.log_every=2")
+    assert [line["step"] for line in run.metrics() if "train/kept" in line] == [2, 4, 6, 8]
+
+
+def test_a_search_ends_with_its_summary(strain, tmp_path, capsys):
+    run, out = prune(strain, tmp_path, capsys, "--n-trials", "3")
+    kept = int(load_file(run.model)["kept"].sum())
+    assert f"\n{kept} units are left after 3 trials\n" in out
+
+
+def test_a_switch_of_a_search_is_a_flag(strain, tmp_path, capsys):
+    run, _ = prune(strain, tmp_path, capsys, "--in-order")
+    assert "in_order: true" in run.recipe.read_text()
+    run, _ = prune(strain, tmp_path, capsys, "--no-in-order")
+    assert "in_order: false" in run.recipe.read_text()
+
+
+def test_a_search_that_ended_goes_on_with_a_larger_budget_and_nothing_else(strain, tmp_path, capsys):
+    run, _ = prune(strain, tmp_path, capsys, "--n-trials", "4", "--in-order")
+    assert strain("search", "prune", "--resume", run.path, "--n-trials", "9") == ExitCode.OK
+    assert "after 9 trials" in capsys.readouterr().out
+    whole, _ = prune(strain, tmp_path, capsys, "--n-trials", "9", "--in-order")
+    assert torch.equal(load_file(run.model)["kept"], load_file(whole.model)["kept"])
+    with pytest.raises(RecipeError, match=r"search.in_order: cannot be changed any more\n  hint: .*search.n_trials"):
+        strain("search", "prune", "--resume", run.path, "--no-in-order")
+
+
+def test_the_progress_of_a_search_goes_to_its_own_end(strain, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("rk.fit.progress.PLAIN_SECONDS", 0.0)
+    _, out = prune(strain, tmp_path, capsys, "--n-trials", "3")
+    assert "step 3/3" in out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--n-trials", "0"), "must be >= 1"),
         (("--run", "nowhere"), "no such run"),
-        ((), "missing: a run folder"),
+        ((), r"search.run: missing: a run folder\n  hint: give --run$"),
     ],
     ids=["bound", "no run", "nothing"],
 )
 def test_a_search_with_wrong_options_is_refused(strain, options, message):
-    from rk.errors import RecipeError
-
     with pytest.raises(RecipeError, match=message):
         strain("search", "prune", *options)

@@ -33,11 +33,16 @@ class Prune:
     Args:
         run: A run of an mlp.
         n_trials: Units to try.
+        in_order: Tries the units one after the other.
     """
 
-    def __init__(self, run: Run, n_trials: Annotated[int, Ge(1)] = 20) -> None:
+    defaults = ("fit.log_every=4",)
+    resumable = ("n_trials",)
+
+    def __init__(self, run: Run, n_trials: Annotated[int, Ge(1)] = 20, in_order: bool = False) -> None:
         self.run = run
         self.n_trials = n_trials
+        self.in_order = in_order
         self.tried = 0
         self.accuracy = -1.0
 
@@ -49,7 +54,8 @@ class Prune:
         if self.tried == self.n_trials:
             return None
         self.tried += 1
-        unit = torch.randint(len(self.learner.kept), ())
+        units = len(self.learner.kept)
+        unit = torch.tensor((self.tried - 1) % units) if self.in_order else torch.randint(units, ())
         before = self.learner.kept[unit].clone()
         self.learner.kept[unit] = 0
         accuracy = self._measure()
@@ -65,6 +71,13 @@ class Prune:
             hits += int((self.learner.predict(batch)["logits"].argmax(-1) == batch["targets"]).sum())
             total += len(batch["targets"])
         return hits / total
+
+    @property
+    def total_steps(self) -> int:
+        return self.n_trials
+
+    def summary(self) -> str:
+        return f"{int(self.learner.kept.sum())} units are left after {self.tried} trials"
 
     def state_dict(self) -> dict:
         return {"tried": self.tried, "accuracy": self.accuracy}

@@ -1,0 +1,129 @@
+"""What an oracle's accuracy has to be seen beside: guessing as often, and what needs no answer."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rk_lm.cached import generate
+from rk_lm.layered import Path
+from rk_lm.load import LanguageModel
+
+from rk_cola.evaluations import Evaluation, Evaluations, Target
+from rk_cola.sample import Sample
+
+Request = tuple[int, Path]
+
+
+@dataclass
+class Controls:
+    """What the controls have found.
+
+    Attributes:
+        n: Samples per question.
+        pass_at_n: For each question, the probability that one of `n` samples of the unmodified model is right.
+        wrong_pass_at_n: The same for the control's wrong answer; NaN where it has none.
+        held_out: Whether each question belongs to the half that is only answered.
+        fixed: The path that is best on the other half.
+        fixed_correct: Its verdict on each held-out question.
+        vote: The paths that vote.
+        vote_correct: The verdict of the majority on each held-out question.
+    """
+
+    n: int
+    pass_at_n: list[float]
+    wrong_pass_at_n: list[float]
+    held_out: list[bool]
+    fixed: Path
+    fixed_correct: dict[int, bool]
+    vote: list[Path]
+    vote_correct: dict[int, bool]
+
+
+def pass_at(n: int, target: Target, base: Evaluation) -> float:
+    """Returns the probability that at least one of `n` independent samples hits the target.
+
+    The samples are drawn from the unmodified model at temperature 1: the probability p of one hit is that of the
+    target's tokens, known from one forward pass, and 1 - (1 - p)^n is exactly what sampling estimates. Of a multiple
+    choice an option is drawn by its probability per token.
+    """
+    if target.lengths is None:
+        p = math.exp(base.log_probs[target.number])
+    else:
+        means = [log / length for log, length in zip(base.log_probs, target.lengths, strict=True)]
+        top = max(means)
+        p = math.exp(means[target.number] - top) / sum(math.exp(mean - top) for mean in means)
+    return -math.expm1(n * math.log1p(-min(p, 1 - 1e-12)))
+
+
+def halves(samples: Sequence[Sample]) -> list[bool]:
+    """Returns for each sample whether it is held out: every second one of its level."""
+    seen: Counter[str] = Counter()
+    found = []
+    for sample in samples:
+        found.append(seen[sample.question.level] % 2 == 1)
+        seen[sample.question.level] += 1
+    return found
+
+
+def candidates(samples: Sequence[Sample], held_out: Sequence[bool], most: int) -> list[Path]:
+    """Returns paths that answered a question of the first half right: those of most questions, then the shorter ones.
+
+    The full path is always among them.
+    """
+    known = [s for s, out in zip(samples, held_out, strict=True) if not out]
+    votes = Counter(path for sample in known for path in sample.search.valid)
+    ordered = sorted(votes, key=lambda p: (-votes[p], len(p), p))
+    full = samples[0].search.paths[0]
+    return [full, *[path for path in ordered if path != full][: most - 1]]
+
+
+def ranked(paths: Sequence[Path], samples: Sequence[Sample], evaluations: Evaluations) -> list[Path]:
+    """Returns `paths`, those that answer most of `samples` first; among equals, the shorter ones."""
+    right = {p: sum(s.judge(evaluations.of[s.number][p]) for s in samples) for p in paths}
+    return sorted(paths, key=lambda p: (-right[p], len(p), p))
+
+
+def missing(paths: Sequence[Path], samples: Sequence[Sample], evaluations: Evaluations) -> list[Request]:
+    """Returns what has to be evaluated before all `paths` can be judged on all `samples`."""
+    return [(s.number, p) for s in samples for p in paths if p not in evaluations.of[s.number]]
+
+
+def majority(
+    paths: Sequence[Path], samples: Sequence[Sample], evaluations: Evaluations, lm: LanguageModel
+) -> Iterator[dict[int, bool] | None]:
+    """Yields None after each path that has answered, at last whether the most frequent answer to each sample is right.
+
+    Of equally frequent answers that of the better path counts. A multiple choice is answered from its evaluations; an
+    answer that has to be produced is generated.
+    """
+    answers: dict[int, list[object]] = {s.number: [] for s in samples}
+    free = [s for s in samples if not s.question.options]
+    for path in paths:
+        for sample in samples:
+            if sample.question.options:
+                found = evaluations.of[sample.number][path]
+                means = [p / len(c) for p, c in zip(found.log_probs, sample.item.continuations, strict=True)]
+                answers[sample.number].append(max(range(len(means)), key=means.__getitem__))
+        if free:
+            for sample, tokens in zip(free, _generated(path, free, lm), strict=True):
+                answers[sample.number].append(tokens)
+            yield None
+    yield {s.number: Counter(answers[s.number]).most_common(1)[0][0] == _right(s) for s in samples}
+
+
+def _generated(path: Path, samples: Sequence[Sample], lm: LanguageModel) -> list[tuple[int, ...]]:
+    """Returns the first tokens that greedy decoding gives under `path`: as many as the right answer has."""
+    longest = max(len(s.item.continuations[0]) for s in samples)
+    pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else 0
+    prompts = [list(s.item.prompt) for s in samples]
+    found = generate(lm.layered, path, prompts, pad, max_new_tokens=longest, do_sample=False).tolist()
+    return [tuple(row[: len(s.item.continuations[0])]) for row, s in zip(found, samples, strict=True)]
+
+
+def _right(sample: Sample) -> object:
+    if sample.question.options:
+        return sample.question.options.index(sample.question.answer)
+    return sample.item.continuations[0]

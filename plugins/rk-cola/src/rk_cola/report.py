@@ -1,0 +1,243 @@
+"""What a search has found, as tables: for people, as text; for programs, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from rk.runs import json_number, write_atomic
+from rk_cola.paths import layer_entropy, pareto, path_text
+from rk_cola.sample import Sample
+
+if TYPE_CHECKING:
+    from rk_cola.search import Cola
+
+Row = tuple[str, list[str]]
+
+
+def write(search: Cola, folder: FilePath) -> str:
+    """Writes ``samples.jsonl``, ``summary.json``, ``summary.md`` and figures; returns the summary as text."""
+    from rk_cola.drawing import draw  # matplotlib: only for who has something to draw
+
+    samples = [s for s in search.samples if s.search.paths]
+    lines = [json.dumps(sample_record(s), ensure_ascii=False) for s in samples]
+    write_atomic(folder / "samples.jsonl", "\n".join(lines) + "\n")
+    text = summary_text(search, samples)
+    write_atomic(folder / "summary.md", text)
+    write_atomic(folder / "summary.json", json.dumps(summary_record(search, samples), indent=2) + "\n")
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    draw(samples, search.lm.layered.depth, figures)
+    return text
+
+
+def sample_record(sample: Sample) -> dict[str, Any]:
+    """Returns one question's line of ``samples.jsonl``; every path that was tried is in ``evaluations.jsonl``."""
+    hunt = sample.search
+    tried = list(zip(hunt.paths, hunt.findings, strict=True))
+    return {
+        "id": sample.number,
+        "level": sample.question.level,
+        "prompt": sample.question.prompt,
+        "answer": sample.question.answer,
+        "base_correct": hunt.base,
+        "n_evals": len(tried),
+        "paths": [
+            {"path": path_text(p), "len": len(p), "unique": len(set(p)), "valid": True, "score": f.score}
+            for p, f in sorted(tried, key=lambda one: (len(one[0]), one[0]))
+            if f.valid
+        ],
+        "pareto": [
+            {"path": path_text(p), "len": len(p), "valid": valid} for p, valid in pareto((p, f.valid) for p, f in tried)
+        ],
+        "control_found": None if sample.control is None else bool(sample.control.valid),
+    }
+
+
+def summary_record(search: Cola, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Returns the numbers of the summary, for all questions and for each level."""
+    depth = search.lm.layered.depth
+    evaluated = sum(len(s.search.paths) for s in samples)
+    return {
+        "model": search.lm.reference.plain(),
+        "depth": depth,
+        "method": search.method,
+        "n_simulations": search.n_simulations,
+        "questions": len(samples),
+        "paths_tried": evaluated,
+        "evaluations": search.evaluated,
+        "seconds": round(search.seconds, 1),
+        "all": _numbers(search, samples),
+        "levels": {level: _numbers(search, group) for level, group in _levels(samples).items() if level},
+        "depths": _depths(samples, depth),
+        **({} if search.found is None else {"fixed_path": path_text(search.found.fixed)}),
+    }
+
+
+def _numbers(search: Cola, samples: Sequence[Sample]) -> dict[str, float | int | None]:
+    """Returns the counts and shares of point: base, oracle, control, and what `--controls` adds."""
+    right = [s for s in samples if s.search.base]
+    wrong = [s for s in samples if not s.search.base]
+    depth = search.lm.layered.depth
+    controlled = [s for s in samples if s.control is not None and s.control.paths]
+    n = len(samples)
+    numbers: dict[str, float | int | None] = {
+        "questions": n,
+        "base": len(right) / n,
+        "oracle": sum(bool(s.search.valid) for s in samples) / n,
+        "right": len(right),
+        "right_shorter": sum(len(s.search.best) < depth for s in right),
+        "wrong": len(wrong),
+        "wrong_fixed": sum(bool(s.search.valid) for s in wrong),
+        "wrong_fixed_shorter": sum(bool(s.search.valid) and len(s.search.best) < depth for s in wrong),
+        "control": _share([bool(s.control.valid) for s in controlled]),
+        "control_of_wrong": _share([bool(s.control.valid) for s in controlled if not s.search.base]),
+    }
+    found = search.found
+    if found is not None:
+        place = {s.number: i for i, s in enumerate(search.samples)}
+        held = [s for s in samples if found.held_out[place[s.number]]]
+        numbers |= {
+            "pass_at_n": _mean([found.pass_at_n[place[s.number]] for s in samples]),
+            "pass_at_n_control": _mean([found.wrong_pass_at_n[place[s.number]] for s in controlled]),
+            "held_out": len(held),
+            "held_out_base": _share([s.search.base for s in held]),
+            "held_out_oracle": _share([bool(s.search.valid) for s in held]),
+            "fixed_path": _share([found.fixed_correct[s.number] for s in held]),
+            "vote": _share([found.vote_correct[s.number] for s in held]),
+        }
+    return {k: json_number(v) if isinstance(v, float) else v for k, v in numbers.items()}
+
+
+def _depths(samples: Sequence[Sample], depth: int) -> dict[str, dict[str, float | int | None]]:
+    """Returns statistics of the shortest valid path of each question: of those right before, and of those fixed."""
+    found = {
+        "right before": [s.search.best for s in samples if s.search.base],
+        "fixed": [s.search.best for s in samples if not s.search.base and s.search.valid],
+    }
+    valid = sorted(len(p) for s in samples for p in s.search.valid)
+    twentieth = valid[: max(1, len(valid) // 20)]
+    result: dict[str, dict[str, float | int | None]] = {}
+    for name, paths in found.items():
+        lengths = sorted(map(len, paths))
+        result[name] = {
+            "paths": len(paths),
+            "mean_length": json_number(_mean(lengths)),
+            "shortest": lengths[0] if lengths else None,
+            "longest": lengths[-1] if lengths else None,
+            "layer_entropy": json_number(layer_entropy(paths)),
+        }
+    result["all valid"] = {
+        "paths": len(valid),
+        "mean_length": json_number(_mean(valid)),
+        "shortest": valid[0] if valid else None,
+        "longest": valid[-1] if valid else None,
+        "shortest_5_percent_to": twentieth[-1] if twentieth and valid else None,
+        "full_entropy": math.log(depth),
+    }
+    return result
+
+
+def summary_text(search: Cola, samples: Sequence[Sample]) -> str:
+    """Returns the summary as Markdown that reads as plain text."""
+    levels = {level: group for level, group in _levels(samples).items() if level}
+    groups = {"all": samples, **(levels if len(levels) > 1 else {})}
+    numbers = {name: _numbers(search, group) for name, group in groups.items()}
+    reference, depth = search.lm.reference, search.lm.layered.depth
+
+    def cells(text: Callable[[dict[str, Any]], str]) -> list[str]:
+        return [text(one) for one in numbers.values()]
+
+    rows: list[Row] = [
+        ("questions", cells(lambda v: str(v["questions"]))),
+        ("base: the unmodified model", cells(lambda v: _percent(v["base"]))),
+        (f"oracle: any of {search.n_simulations} paths", cells(lambda v: _percent(v["oracle"]))),
+        ("control: the same, to a wrong answer", cells(lambda v: _percent(v["control"]))),
+        ("right before, shorter now", cells(lambda v: _of(v["right_shorter"], v["right"]))),
+        ("wrong before, right now", cells(lambda v: _of(v["wrong_fixed"], v["wrong"]))),
+        ("... by a shorter path", cells(lambda v: _of(v["wrong_fixed_shorter"], v["wrong"]))),
+        ("... control: to a wrong answer", cells(lambda v: _percent(v["control_of_wrong"]))),
+    ]
+    if search.found is not None:
+        rows += [
+            (f"pass@{search.found.n}: as many samples", cells(lambda v: _percent(v["pass_at_n"]))),
+            ("... control: of the wrong answer", cells(lambda v: _percent(v["pass_at_n_control"]))),
+            ("held-out half: base", cells(lambda v: _percent(v["held_out_base"]))),
+            ("held-out half: best fixed path", cells(lambda v: _percent(v["fixed_path"]))),
+            (f"held-out half: vote of {len(search.found.vote)} paths", cells(lambda v: _percent(v["vote"]))),
+        ]
+    notice = (
+        f"RANDOM WEIGHTS: these numbers are of the mechanics, not of {reference.asked}.\n\n" if reference.random else ""
+    )
+    tried = sum(len(h.paths) for s in samples for h in s.hunts)
+    what = f"{reference.asked}, {depth} layers, {search.method} in the space of {search.space}, {search.ops}"
+    rate = f", {search.evaluated / search.seconds:.1f} evaluations/s" if search.seconds else ""
+    text = f"{notice}{what}: {tried} paths tried, {search.evaluated} evaluated{rate}\n\n"
+    text += _table(["", *groups], rows)
+    text += "\nPaths by length (layers, of the shortest valid path of each question):\n\n" + _depth_table(
+        samples, depth
+    )
+    if search.found is not None:
+        text += f"\nBest fixed path: {path_text(search.found.fixed)}\n"
+    return (
+        text
+        + "\nThe oracle knows the answer. What it is worth shows against the control, which is led to a wrong one.\n"
+    )
+
+
+def _depth_table(samples: Sequence[Sample], depth: int) -> str:
+    rows: list[Row] = []
+    for name, one in _depths(samples, depth).items():
+        entropy = one.get("layer_entropy")
+        span = "-" if one["shortest"] is None else f"{one['shortest']} to {one['longest']}"
+        rows.append(
+            (
+                name,
+                [
+                    str(one["paths"]),
+                    "-" if one["mean_length"] is None else f"{one['mean_length']:.1f}",
+                    span,
+                    "-" if entropy is None else f"{entropy:.2f}",
+                ],
+            )
+        )
+    return _table(["", "paths", "mean", "range", f"entropy (full: {math.log(depth):.2f})"], rows)
+
+
+def _table(head: list[str], rows: list[Row]) -> str:
+    """Returns a Markdown table whose columns are aligned."""
+    lines = [head, *([name, *cells] for name, cells in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    shown = [
+        "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))) + " |"
+        for line in lines
+    ]
+    rule = "| " + " | ".join("-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)) + " |"
+    return "\n".join([shown[0], rule, *shown[1:]]) + "\n"
+
+
+def _levels(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.question.level, []).append(sample)
+    return dict(sorted(found.items()))
+
+
+def _share(flags: Sequence[bool]) -> float:
+    return sum(flags) / len(flags) if flags else math.nan
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else math.nan
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}" if value in (0, 1) else f"{100 * value:.1f}%"
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part} of {whole}"

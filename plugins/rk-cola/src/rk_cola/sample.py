@@ -1,0 +1,78 @@
+"""One question with all that is looked for in it: the answer, and the control's wrong answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rk_lm.items import Item
+from rk_lm.layered import Path
+from rk_lm.questions import Question
+
+from rk_cola.evaluations import Evaluation, Target
+from rk_cola.mcts import Finding, Method
+
+
+@dataclass(eq=False)
+class Hunt:
+    """One search for one target.
+
+    Attributes:
+        target: What is looked for.
+        method: What proposes paths.
+        paths: What it has tried, in order; the full path first.
+        over: Whether it has ended.
+    """
+
+    target: Target
+    method: Method
+    paths: list[Path] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    over: bool = False
+
+    def observe(self, path: Path, finding: Finding) -> None:
+        """Takes what became of the path that was proposed."""
+        self.paths.append(path)
+        self.findings.append(finding)
+        self.method.observe(finding)
+
+    @property
+    def valid(self) -> list[Path]:
+        """The paths that reach the target, the shortest first."""
+        return sorted((p for p, f in zip(self.paths, self.findings, strict=True) if f.valid), key=lambda p: (len(p), p))
+
+    @property
+    def base(self) -> bool:
+        """Whether the full path reaches the target."""
+        return self.findings[0].valid
+
+    @property
+    def best(self) -> Path | None:
+        """The shortest path that reaches the target."""
+        return min(self.valid, key=len, default=None)
+
+
+@dataclass(eq=False)
+class Sample:
+    """One question.
+
+    Attributes:
+        number: Its place in the data.
+        question: What is asked.
+        item: Its tokens.
+        search: The search for the answer.
+        control: The search for a wrong one; None where there is no other.
+    """
+
+    number: int
+    question: Question
+    item: Item
+    search: Hunt
+    control: Hunt | None
+
+    @property
+    def hunts(self) -> list[Hunt]:
+        return [self.search] if self.control is None else [self.search, self.control]
+
+    def judge(self, evaluation: Evaluation) -> bool:
+        """Whether an evaluation has the right answer."""
+        return self.search.target.judge(evaluation).valid

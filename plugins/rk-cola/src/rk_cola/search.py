@@ -1,0 +1,398 @@
+"""`rk search cola`: a search for paths through a frozen language model, question by question."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from rk_lm.engine import Engine
+from rk_lm.items import Item, encode
+from rk_lm.layered import Path, full_path
+from rk_lm.load import load
+from rk_lm.questions import QuestionData, shuffled_gold
+from torch import Tensor
+
+from rk import UserError
+from rk.fit.runtime import Runtime
+from rk.protocols import Data
+from rk_cola import controls as checks
+from rk_cola.evaluations import Evaluations, targets
+from rk_cola.learner import Programs
+from rk_cola.mcts import Method, TreeSearch
+from rk_cola.rivals import Beam, RandomPaths, SingleEdits
+from rk_cola.sample import Hunt, Sample
+from rk_cola.spaces import Edits, Limits, Segments, Space
+
+EVALUATIONS = "evaluations.jsonl"
+CONTROL_CHUNK = 256
+"""Evaluations of the controls between two looks at the keyboard."""
+
+
+class Cola:
+    """Chain of layers: searches, for every question, a path through a frozen language model that answers it right.
+
+    Layers are skipped and repeated; shorter paths are preferred. The right answer is the reward, so the accuracy found
+    is an oracle's: what could be had by who knew which path to take. Beside it stands what the same search finds for
+    a wrong answer.
+
+    Args:
+        model: An alias (gemma, llama, qwen, smollm2, ...), an id on the Hugging Face hub, or a folder.
+        seed: Of the trees, each of which has its own, and of the control's answers.
+        limit: Takes the first so many questions; null takes all.
+        n_simulations: Paths that are evaluated per question, besides the full one.
+        method: Tree search, or one of its rivals: random programs, single edits, a beam.
+        space: Edits of the sequence, or segments of layers, each skipped, kept or run twice.
+        ops: What may be done to a block.
+        max_block: Longest block of an action, in layers.
+        max_repeats: Most additional copies that an edit inserts.
+        max_len_ratio: Longest path, in depths of the model.
+        protect_first: Layers at the beginning that are left as they are.
+        protect_last: Layers at the end that are left as they are.
+        c: Weight of exploration in the bound.
+        length_penalty: Weight of a path's length, in depths of the model, in the bound.
+        epsilon: Probability of trying a new edit where the bound would follow a known one.
+        widening_alpha: A program of v visits has up to ceil(alpha v ** beta) successors.
+        widening_beta: The exponent.
+        visits: Which simulations count as V in the bound: all of the tree, or those of the parent.
+        max_edits: Most edits of a random program.
+        beam_size: Programs in the beam.
+        early_stop: Ends a question's search at its first right path, or at the first that is shorter than the model.
+        chat: Puts prompts into the model's chat template.
+        controls: Also measures sampling from the unmodified model as often, and, on a held-out half of the questions,
+            the best fixed path and a vote.
+        n_candidates: Paths among which the best fixed one is chosen.
+        n_votes: Paths that vote.
+        random_init: Takes a tiny random model of the family: the mechanics only.
+        in_flight: Questions that are searched at the same time.
+        batch_tokens: Tokens that go through a layer at once.
+        cache_mb: Megabytes for the states of prefixes.
+    """
+
+    defaults = ("data=arith-levels", "fit.log_every=1", "fit.checkpoint_every=10")
+    resumable = (
+        "n_simulations",
+        "limit",
+        "early_stop",
+        "controls",
+        "n_candidates",
+        "n_votes",
+        "in_flight",
+        "batch_tokens",
+        "cache_mb",
+    )
+
+    def __init__(
+        self,
+        model: str,
+        seed: int,
+        limit: Annotated[int, Ge(1)] | None = None,
+        n_simulations: Annotated[int, Ge(1)] = 200,
+        method: Literal["mcts", "random", "exhaustive-1", "beam"] = "mcts",
+        space: Literal["edits", "segments"] = "edits",
+        ops: Literal["skip", "repeat", "both"] = "both",
+        max_block: Annotated[int, Ge(1)] = 4,
+        max_repeats: Annotated[int, Ge(1)] = 4,
+        max_len_ratio: Annotated[float, Ge(1)] = 1.5,
+        protect_first: Annotated[int, Ge(0)] = 1,
+        protect_last: Annotated[int, Ge(0)] = 0,
+        c: Annotated[float, Ge(0)] = 1.414,
+        length_penalty: Annotated[float, Ge(0)] = 5.0,
+        epsilon: Annotated[float, Ge(0), Le(1)] = 0.1,
+        widening_alpha: Annotated[float, Gt(0)] = 2.0,
+        widening_beta: Annotated[float, Ge(0), Le(1)] = 0.5,
+        visits: Literal["global", "parent"] = "global",
+        max_edits: Annotated[int, Ge(1)] = 3,
+        beam_size: Annotated[int, Ge(1)] = 8,
+        early_stop: Literal["none", "first-valid", "shorter-valid"] = "none",
+        chat: bool = False,
+        controls: bool = False,
+        n_candidates: Annotated[int, Ge(1)] = 32,
+        n_votes: Annotated[int, Ge(1)] = 5,
+        random_init: bool = False,
+        in_flight: Annotated[int, Ge(1)] = 128,
+        batch_tokens: Annotated[int, Ge(1)] = 1024,
+        cache_mb: Annotated[int, Ge(1)] = 1024,
+    ) -> None:
+        self.model = model
+        self.seed = seed
+        self.limit = limit
+        self.n_simulations = n_simulations
+        self.method = method
+        self.space = space
+        self.ops = ops
+        self.max_block = max_block
+        self.max_repeats = max_repeats
+        self.max_len_ratio = max_len_ratio
+        self.protect_first = protect_first
+        self.protect_last = protect_last
+        self.tree = {
+            "c": c,
+            "length_penalty": length_penalty,
+            "epsilon": epsilon,
+            "widening_alpha": widening_alpha,
+            "widening_beta": widening_beta,
+            "visits": visits,
+        }
+        self.max_edits = max_edits
+        self.beam_size = beam_size
+        self.early_stop = early_stop
+        self.chat = chat
+        self.controls = controls
+        self.n_candidates = n_candidates
+        self.n_votes = n_votes
+        self.random_init = random_init
+        self.in_flight = in_flight
+        self.batch_tokens = batch_tokens
+        self.cache_mb = cache_mb
+        self.samples: list[Sample] = []
+        self.found: checks.Controls | None = None
+        self.seconds = 0.0
+        self.evaluated = 0
+        self._work: Iterator[dict[str, Tensor]] | None = None
+        self._wrong: list[str | None] | None = None
+
+    # -- what the loop calls ---------------------------------------------------------------------------------------
+
+    def setup(self, *, data: Data, runtime: Runtime) -> Programs:
+        if not hasattr(data, "questions_of"):
+            raise UserError(f"cola needs questions; {type(data).__name__} has none", "rk list data")
+        self.data: QuestionData = data
+        self.runtime = runtime
+        self.lm = load(self.model, random_init=self.random_init, seed=self.seed, device=runtime.device)
+        depth = self.lm.layered.depth
+        limits = Limits(
+            depth=depth,
+            ops=self.ops,
+            max_block=min(self.max_block, depth),
+            max_repeats=self.max_repeats,
+            max_length=math.ceil(self.max_len_ratio * depth),
+            protect_first=self.protect_first,
+            protect_last=self.protect_last,
+        )
+        self.programs: Space = Edits(limits) if self.space == "edits" else Segments(limits)
+        self.learner = Programs(self.lm, self._wrong_answer, self.chat)
+        if runtime.training:
+            size = f"{self.lm.reference.parameters / 1e6:.3g} million parameters in {depth} layers"
+            budget = f"{self.n_questions} questions, {self.n_simulations} paths each"
+            print(f"{self.model}: {size}; {budget}", file=sys.stderr, flush=True)
+        return self.learner
+
+    @property
+    def n_questions(self) -> int:
+        """Questions that are searched."""
+        there = len(self.data.questions_of("test"))
+        return min(there, self.limit or there)
+
+    @property
+    def total_steps(self) -> int:
+        """Rounds of the search, and of the controls: at most so many, where trees use up their space or end early."""
+        rounds = -(-self.n_questions // self.in_flight) * (self.n_simulations + 1)
+        if self.controls:
+            half = -(-self.n_questions // 2)
+            chunks = (-(-half * paths // CONTROL_CHUNK) for paths in (self.n_candidates, self.n_votes))
+            rounds += sum(chunks) + self.n_votes
+        return rounds
+
+    def step(self) -> dict[str, Tensor] | None:
+        """One round: one path for every question that is being searched."""
+        if self._work is None:
+            self._work = self._rounds()
+        started = time.perf_counter()
+        numbers = next(self._work, None)
+        self.seconds += time.perf_counter() - started
+        return numbers
+
+    def finish(self) -> None:
+        """Keeps what was found: in the learner, and as tables and figures in the run's folder."""
+        done = [s for s in self.samples if s.search.paths]
+        if not done:
+            return
+        full = full_path(self.lm.layered)
+        found = self.found
+        self.learner.keep(
+            [s.search.best or full for s in done],
+            [(s.control.best if s.control else None) or full for s in done],
+            found.fixed if found else None,
+            found.held_out if found else [],
+        )
+        if self.runtime.training and self.runtime.folder is not None:
+            from rk_cola.report import write
+
+            self._summary = write(self, self.runtime.folder)
+
+    def summary(self) -> str:
+        """Returns the table that the command ends with."""
+        return getattr(self, "_summary", "")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "evaluated": self.evaluated}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes the clock back; the trees grow again from the evaluations that are on disk, which costs nothing."""
+        self.seconds, self.evaluated = state["seconds"], state["evaluated"]
+
+    # -- the search ------------------------------------------------------------------------------------------------
+
+    def _rounds(self) -> Iterator[dict[str, Tensor]]:
+        self._prepare()
+        for start in range(0, len(self.samples), self.in_flight):
+            yield from self._search(self.samples[start : start + self.in_flight])
+        if self.controls:
+            yield from self._control()
+
+    def _prepare(self) -> None:
+        questions = self.data.questions_of("test")[: self.limit]
+        wrong = [self._wrong_answer(i) for i in range(len(questions))]
+        items = self._items(questions, wrong)
+        folder = self.runtime.folder
+        head = {
+            "model": self.lm.reference.digest,
+            "questions": _digest([self.data.questions_of("test"), self._wrong, self.chat]),
+        }
+        self.evaluations = Evaluations(None if folder is None else folder / EVALUATIONS, head)
+        for number, (question, item) in enumerate(zip(questions, items, strict=True)):
+            right, other = targets(question, wrong[number], tuple(map(len, item.continuations)))
+            search = Hunt(right, self._method(number))
+            control = None if other is None else Hunt(other, self._method(number))
+            self.samples.append(Sample(number, question, item, search, control))
+
+    def _items(self, questions: list[Any], wrong: list[str | None]) -> list[Item]:
+        found = []
+        for question, other in zip(questions, wrong, strict=True):
+            asked = question.continuations if question.options or other is None else (question.answer, other)
+            found.append(encode(self.lm.tokenizer, question.prompt, asked, self.chat))
+        return found
+
+    def _wrong_answer(self, number: int) -> str | None:
+        """Returns the control's answer to a question."""
+        if self._wrong is None:
+            self._wrong = shuffled_gold(self.data.questions_of("test"), self.seed)
+        return self._wrong[number] if 0 <= number < len(self._wrong) else None
+
+    def _method(self, number: int) -> Method:
+        """Makes what proposes paths; that of the control has the same seed, so it begins with the same ones."""
+        seed = f"{self.seed}/{number}"
+        match self.method:
+            case "random":
+                return RandomPaths(self.programs, seed, self.max_edits)
+            case "exhaustive-1":
+                return SingleEdits(self.programs, seed)
+            case "beam":
+                return Beam(self.programs, seed, self.beam_size, max(1, self.n_simulations // (4 * self.beam_size)))
+        return TreeSearch(self.programs, self.lm.layered.depth, seed, **self.tree)
+
+    def _search(self, samples: list[Sample]) -> Iterator[dict[str, Tensor]]:
+        """Grows the trees of `samples` together; what is known from the disk takes no round."""
+        engine = self._engine(samples)
+        place = {sample.number: i for i, sample in enumerate(samples)}
+        while True:
+            proposed = [
+                (s, hunt, path) for s in samples for hunt in s.hunts if (path := self._propose(hunt)) is not None
+            ]
+            if not proposed:
+                return
+            known = self.evaluations.of
+            new = list(dict.fromkeys((s.number, path) for s, _, path in proposed if path not in known[s.number]))
+            if new:
+                started = time.perf_counter()
+                scores = engine.score([(place[number], path) for number, path in new])
+                self.evaluations.add((number, path, one) for (number, path), one in zip(new, scores, strict=True))
+                self.evaluated += len(new)
+                rate = len(new) / (time.perf_counter() - started)
+            for sample, hunt, path in proposed:
+                hunt.observe(path, hunt.target.judge(known[sample.number][path]))
+                hunt.over = self._is_over(hunt)
+            if new:
+                yield self._numbers(rate)
+
+    def _engine(self, samples: list[Sample]) -> Engine:
+        engine = Engine(
+            self.lm.layered,
+            [s.item for s in samples],
+            batch_tokens=self.batch_tokens,
+            cache_bytes=self.cache_mb * 2**20,
+        )
+        engine.pin(full_path(self.lm.layered))
+        return engine
+
+    def _propose(self, hunt: Hunt) -> Path | None:
+        if hunt.over or len(hunt.paths) > self.n_simulations:  # the full path is beyond the budget
+            return None
+        path = hunt.method.propose()
+        hunt.over = path is None
+        return path
+
+    def _is_over(self, hunt: Hunt) -> bool:
+        if self.early_stop == "none" or not hunt.findings[-1].valid:
+            return False
+        return self.early_stop == "first-valid" or len(hunt.paths[-1]) < self.lm.layered.depth
+
+    def _numbers(self, rate: float) -> dict[str, Tensor]:
+        """What the progress shows: evaluations per second, and how many questions are right so far."""
+        done = [s for s in self.samples if s.search.paths]
+        numbers = {
+            "evaluations/s": rate,
+            "base": sum(s.search.base for s in done) / len(done),
+            "oracle": sum(any(f.valid for f in s.search.findings) for s in done) / len(done),
+        }
+        tried = [s.control for s in done if s.control is not None and s.control.paths]
+        if tried:
+            numbers["control"] = sum(any(f.valid for f in h.findings) for h in tried) / len(tried)
+        return {name: torch.tensor(value) for name, value in numbers.items()}
+
+    # -- controls --------------------------------------------------------------------------------------------------
+
+    def _control(self) -> Iterator[dict[str, Tensor]]:
+        samples, known = self.samples, self.evaluations
+        held_out = checks.halves(samples)
+        train = [s for s, out in zip(samples, held_out, strict=True) if not out]
+        test = [s for s, out in zip(samples, held_out, strict=True) if out]
+        paths = checks.candidates(samples, held_out, self.n_candidates)
+        yield from self._evaluate(paths, train)
+        best = checks.ranked(paths, train, known)[: self.n_votes]
+        yield from self._evaluate(best, test)
+        vote: dict[int, bool] = {}
+        for answered in checks.majority(best, test, known, self.lm):
+            if answered is None:
+                yield {}
+            else:
+                vote = answered
+        full = full_path(self.lm.layered)
+        base = {s.number: known.of[s.number][full] for s in samples}
+        n = self.n_simulations
+        self.found = checks.Controls(
+            n=n,
+            pass_at_n=[checks.pass_at(n, s.search.target, base[s.number]) for s in samples],
+            wrong_pass_at_n=[
+                math.nan if s.control is None else checks.pass_at(n, s.control.target, base[s.number]) for s in samples
+            ],
+            held_out=held_out,
+            fixed=best[0],
+            fixed_correct={s.number: s.judge(known.of[s.number][best[0]]) for s in test},
+            vote=best,
+            vote_correct=vote,
+        )
+
+    def _evaluate(self, paths: list[Path], samples: list[Sample]) -> Iterator[dict[str, Tensor]]:
+        """Evaluates all `paths` on all `samples`, as far as that has not been done."""
+        requests = checks.missing(paths, samples, self.evaluations)
+        engine = self._engine(samples)
+        place = {sample.number: i for i, sample in enumerate(samples)}
+        for start in range(0, len(requests), CONTROL_CHUNK):
+            chunk = requests[start : start + CONTROL_CHUNK]
+            started = time.perf_counter()
+            scores = engine.score([(place[number], path) for number, path in chunk])
+            self.evaluations.add((number, path, one) for (number, path), one in zip(chunk, scores, strict=True))
+            self.evaluated += len(chunk)
+            yield {"evaluations/s": torch.tensor(len(chunk) / (time.perf_counter() - started))}
+
+
+def _digest(asked: list[Any]) -> str:
+    """Returns a digest of what is asked, so that evaluations are never taken for those of other questions."""
+    return hashlib.sha256(repr(asked).encode()).hexdigest()

@@ -1,0 +1,298 @@
+"""`rk search cola` from end to end, on tiny random models."""
+
+import json
+
+import pytest
+import torch
+from rk_cola.evaluations import Evaluation, Evaluations, Target, targets
+from rk_cola.paths import read_path
+from rk_lm import naive
+from rk_lm.items import encode
+from rk_lm.load import load
+from rk_lm.questions import Question
+from rk_lm.tiny import byte_tokenizer, tiny_model
+from safetensors.torch import load_file
+
+from rk import UserError
+from rk.cli import cli
+from rk.errors import ExitCode, RecipeError
+from rk.runs import RunFolder
+
+SETTINGS = ("fit.threads=1", "fit.seed=1")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("RK_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A tiny random model in a folder, and questions about it: every second answer is its own, the rest are wrong."""
+    folder = tmp_path_factory.mktemp("world")
+    tiny_model("llama", seed=2).save_pretrained(folder / "model")
+    byte_tokenizer().save_pretrained(folder / "model")
+    lm = load(str(folder / "model"))
+    rows = []
+    for number in range(100):
+        prompt = f"{number}="
+        ids = lm.tokenizer(prompt).input_ids
+        with torch.inference_mode():
+            best = lm.layered.model(torch.tensor([ids])).logits[0, -1].topk(6).indices.tolist()
+        letters = [lm.tokenizer.decode([token]) for token in best]
+        own = len(rows) % 2 == 0
+        answer = letters[0] if own else next((x for x in letters[2:] if x.isalnum()), "")
+        if len(rows) < 8 and answer.isalnum():
+            rows.append({"prompt": prompt, "answer": answer, "level": "own" if own else "other"})
+    (folder / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = [{"question": r["prompt"], "options": ["a", "b", "c", "d"], "answer": "b"} for r in rows]
+    (folder / "choices.jsonl").write_text("\n".join(map(json.dumps, options)))
+    return folder
+
+
+def search(world, *options: str, data: str | None = None, runs: str = "runs") -> tuple[int, RunFolder]:
+    data = data or f"{{name: exact-jsonl, file: {world}/questions.jsonl, stop: ''}}"
+    command = [
+        "search",
+        "cola",
+        "--model",
+        f"{world}/model",
+        "--data",
+        data,
+        "--n-simulations",
+        "12",
+        "--runs-dir",
+        runs,
+    ]
+    code = cli([*command, *options, *SETTINGS], standalone_mode=False)
+    return code, list(RunFolder.all(world.__class__(runs)))[-1]
+
+
+def lines(run: RunFolder, name: str) -> list[dict]:
+    return [json.loads(line) for line in (run.path / name).read_text().splitlines()]
+
+
+def test_no_path_is_reported_that_does_not_answer_right(world):
+    _, run = search(world)
+    lm, samples = load(f"{world}/model"), lines(run, "samples.jsonl")
+    assert len(samples) == 8
+    found = 0
+    for sample in samples:
+        item = encode(lm.tokenizer, sample["prompt"], [sample["answer"]])
+        for path in sample["paths"]:
+            found += 1
+            assert naive.score(lm.layered, item, read_path(path["path"])).greedy.all()
+            assert path["len"] == len(read_path(path["path"]))
+        assert sample["n_evals"] == 13
+    assert found > 8
+
+
+def test_base_oracle_and_control_are_counted_and_measured_again(world, capsys):
+    code, run = search(world)
+    out, err = capsys.readouterr()
+    assert "million parameters in 8 layers; 8 questions, 12 paths each" in err
+    summary = json.loads((run.path / "summary.json").read_text())
+    metrics = run.read()["metrics"]
+    samples = lines(run, "samples.jsonl")
+    assert code == ExitCode.OK
+    assert summary["all"]["base"] == sum(s["base_correct"] for s in samples) / 8 == metrics["test/accuracy"]
+    assert summary["all"]["oracle"] == sum(bool(s["paths"]) for s in samples) / 8 == metrics["test/accuracy@oracle"]
+    assert summary["all"]["control"] == metrics["test/accuracy@control"]
+    assert summary["all"]["right"] == 4 and summary["all"]["right_shorter"] >= 1
+    assert "oracle: any of 12 paths" in out and "control: the same, to a wrong answer" in out
+    assert (run.path / "summary.md").read_text().strip() in out
+    assert {p.name for p in run.figures.iterdir()} == {"layer-use.png", "lengths.png", "outcomes.png"}
+
+
+def test_controls_add_what_can_be_had_without_the_answer(world):
+    _, run = search(world, "--controls", "--n-candidates", "4", "--n-votes", "3")
+    numbers = json.loads((run.path / "summary.json").read_text())["all"]
+    assert 0 < numbers["pass_at_n"] <= 1 and numbers["held_out"] == 4
+    assert {"fixed_path", "vote", "held_out_base"} <= numbers.keys()
+    assert run.read()["metrics"]["test/accuracy@fixed"] == numbers["fixed_path"]
+
+
+def test_of_a_choice_one_evaluation_serves_answer_and_control(world):
+    data = f"{{name: mc-jsonl, file: {world}/choices.jsonl}}"
+    _, run = search(world, "--method", "random", "--controls", "--n-candidates", "2", data=data)
+    assert len(lines(run, "evaluations.jsonl")) - 1 >= 8 * 13
+    evaluated = json.loads((run.path / "summary.json").read_text())
+    assert evaluated["paths_tried"] == 8 * 13
+    assert all(len(line["log_probs"]) == 4 for line in lines(run, "evaluations.jsonl")[1:])
+
+
+@pytest.mark.parametrize("method", ["mcts", "random", "exhaustive-1", "beam"])
+@pytest.mark.parametrize("space", ["edits", "segments"])
+def test_every_method_spends_the_same_budget(world, method, space):
+    _, run = search(world, "--method", method, "--space", space, "--limit", "2")
+    assert [s["n_evals"] for s in lines(run, "samples.jsonl")] == [13, 13]
+
+
+def found(run: RunFolder) -> list[dict]:
+    """What a run says of each question, without the scores: they depend on the batches in their last digits."""
+    samples = lines(run, "samples.jsonl")
+    return [sample | {"paths": [path | {"score": None} for path in sample["paths"]]} for sample in samples]
+
+
+def verdicts(run: RunFolder) -> set[tuple]:
+    """What was evaluated, each once, and to what verdict."""
+    rows = [(e["question"], e["path"], *e["greedy"]) for e in lines(run, "evaluations.jsonl")[1:]]
+    assert len(set(rows)) == len(rows)
+    return set(rows)
+
+
+def stop_after(monkeypatch, steps: int) -> None:
+    """Presses Ctrl-C after so many rounds."""
+    import os
+    import signal
+
+    from rk_cola.search import Cola
+
+    step, count = Cola.step, [0]
+
+    def counted(self):
+        count[0] += 1
+        if count[0] == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(Cola, "step", counted)
+
+
+def test_ctrl_c_keeps_every_evaluation_and_the_search_goes_on_to_the_same_end(world, monkeypatch, capsys):
+    _, whole = search(world, "--controls", runs="a")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        code, broken = search(world, "--controls", runs="b")
+    assert code == ExitCode.INTERRUPTED
+    before = (broken.path / "evaluations.jsonl").read_text()
+    assert "--resume" in capsys.readouterr().out
+    assert cli(["search", "cola", "--resume", str(broken.path)], standalone_mode=False) == ExitCode.OK
+    after = (broken.path / "evaluations.jsonl").read_text()
+    assert after.startswith(before) and len(after) > len(before), "nothing was evaluated twice, or lost"
+    assert found(broken) == found(whole)
+    assert broken.read()["metrics"] == whole.read()["metrics"]
+
+
+def test_a_kill_costs_no_more_than_the_line_that_was_being_written(world, monkeypatch):
+    _, whole = search(world, runs="a")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        _, broken = search(world, runs="b")
+    file = broken.path / "evaluations.jsonl"
+    file.write_text(file.read_text()[:-20])
+    cli(["search", "cola", "--resume", str(broken.path)], standalone_mode=False)
+    assert verdicts(broken) == verdicts(whole)
+
+
+def test_a_larger_budget_extends_a_search_that_has_ended(world):
+    _, short = search(world, runs="a")
+    _, long = search(world, "--n-simulations", "20", runs="b")
+    before = (short.path / "evaluations.jsonl").read_text()
+    more = ["search", "cola", "--resume", str(short.path), "--n-simulations", "20"]
+    assert cli(more, standalone_mode=False) == ExitCode.OK
+    assert (short.path / "evaluations.jsonl").read_text().startswith(before)
+    assert found(short) == found(long)
+    with pytest.raises(RecipeError, match="cannot be changed any more"):
+        cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
+
+
+def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(world, capsys):
+    _, run = search(world)
+    assert run.model.stat().st_size < 10_000
+    assert load_file(run.model).keys() == {"digest", "paths", "control_paths", "fixed_path", "held_out"}
+    capsys.readouterr()
+    cli(["eval", str(run.path), "--json"], standalone_mode=False)
+    metrics = run.read()["metrics"]
+    assert json.loads(capsys.readouterr().out)["metrics"] == metrics
+    cli(["predict", str(run.path), f"{world}/questions.jsonl", "-o", "answers.json"], standalone_mode=False)
+    assert sum(a["correct"] for a in json.loads((world.__class__("answers.json")).read_text())) <= 8
+
+
+def test_weights_that_have_changed_since_are_refused(world, tmp_path):
+    import shutil
+
+    shutil.copytree(world, tmp_path / "other")
+    other = tmp_path / "other"
+    _, run = search(other)
+    tiny_model("llama", seed=3).save_pretrained(other / "model")
+    with pytest.raises(UserError, match="has other weights than those that were searched"):
+        cli(["eval", str(run.path)], standalone_mode=False)
+    with pytest.raises(UserError, match="evaluations were made with other model"):
+        cli(["search", "cola", "--resume", str(run.path), "--n-simulations", "20"], standalone_mode=False)
+
+
+def test_trees_have_seeds_of_their_own(world):
+    _, run = search(world, "--method", "random")
+    tried: dict[int, list[str]] = {}
+    for line in lines(run, "evaluations.jsonl")[1:]:
+        tried.setdefault(line["question"], []).append(line["path"])
+    assert len({tuple(paths) for paths in tried.values()}) == 8
+
+
+@pytest.mark.parametrize(("stop", "shorter"), [("first-valid", False), ("shorter-valid", True)])
+def test_a_search_may_end_early(world, stop, shorter):
+    _, run = search(world, "--early-stop", stop)
+    for sample in lines(run, "samples.jsonl"):
+        if sample["level"] == "own":
+            assert sample["base_correct"]
+            assert (sample["n_evals"] == 1) == (not shorter)
+        if shorter and sample["n_evals"] < 13:
+            assert min(p["len"] for p in sample["paths"]) < 8
+
+
+def test_random_weights_are_searched_and_said_to_be_random(capsys):
+    command = ["search", "cola", "--model", "gemma", "--random-init", "--limit", "3", "--n-simulations", "3", *SETTINGS]
+    assert cli(command, standalone_mode=False) == ExitCode.OK
+    said = capsys.readouterr()
+    assert "gemma: RANDOM weights" in said.err
+    assert "RANDOM WEIGHTS: these numbers are of the mechanics, not of gemma." in said.out
+
+
+def test_without_weights_one_message_and_no_run(tmp_path):
+    with pytest.raises(UserError, match=r"gemma \(google/gemma-3-1b-pt\)") as error:
+        cli(["search", "cola", "--model", "gemma", *SETTINGS], standalone_mode=False)
+    assert error.value.exit_code == 2
+    assert list(RunFolder.all(tmp_path / "runs")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--protect-first", "8"), "leave none of 8 layers"),
+        (("--n-simulations", "0"), "must be >= 1"),
+        (("--method", "magic"), "mcts"),
+        (("--data", "digits"), "data=digits"),
+    ],
+    ids=["protected", "bound", "method", "data"],
+)
+def test_what_cannot_be_searched_is_refused_at_once(options, message):
+    with pytest.raises(UserError, match=message):
+        cli(["search", "cola", "--model", "gemma", "--random-init", *options, *SETTINGS], standalone_mode=False)
+
+
+# -- evaluations -------------------------------------------------------------------------------------------------------
+
+
+def test_the_target_of_a_choice_is_the_option_of_the_highest_mean():
+    question = Question("?", " b", (" a", " b", " c"))
+    right, wrong = targets(question, " c", (1, 2, 4))
+    found = right.judge(Evaluation((False,) * 3, (-2.0, -3.0, -8.0)))  # -2, -1.5, -2 per token
+    assert found.valid and found.score == pytest.approx(0.5)
+    assert not wrong.judge(Evaluation((False,) * 3, (-2.0, -3.0, -8.0))).valid
+
+
+def test_an_exact_target_is_reached_by_greedy_decoding_alone():
+    right, wrong = targets(Question("?", "4"), "5", (1, 1))
+    evaluation = Evaluation((False, True), (-0.1, -3.0))
+    assert (right.judge(evaluation).valid, wrong.judge(evaluation).valid) == (False, True)
+    assert targets(Question("?", "4"), None, (1,)) == (Target(0), None)
+
+
+def test_evaluations_of_other_questions_are_refused(tmp_path):
+    Evaluations(tmp_path / "e.jsonl", {"model": "x", "questions": "y"})
+    Evaluations(tmp_path / "e.jsonl", {"model": "x", "questions": "y"})
+    with pytest.raises(UserError, match="made with other questions"):
+        Evaluations(tmp_path / "e.jsonl", {"model": "x", "questions": "z"})

@@ -1,0 +1,20 @@
+"""The trainer `as-is`: a model is measured, and nothing is learned."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from rk.fit.runtime import Runtime
+from rk.protocols import Model
+from rk_kernels.evidence import ProcessLearner
+
+
+class AsIs:
+    """Learns nothing: for models that answer in closed form, and for what a model is before it is trained."""
+
+    def setup(self, *, model: Model, runtime: Runtime) -> ProcessLearner:
+        return runtime.setup(ProcessLearner(model))
+
+    def step(self) -> dict[str, Tensor] | None:
+        """There is nothing to learn."""
+        return None

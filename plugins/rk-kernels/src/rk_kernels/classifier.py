@@ -1,0 +1,85 @@
+"""The trainer `kernel-regression`: classes by regression onto their indicators, in closed form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rk import UserError
+from rk.fields import ClassificationBatch, LogitsOutputs
+from rk.fit.runtime import Runtime
+from rk.protocols import Data
+from rk_kernels.kernel import Kernel
+from rk_kernels.linalg import kernel_regression
+
+
+class KernelMachine(nn.Module):
+    """The training inputs and a coefficient for each of them and each class.
+
+    Args:
+        kernel: Compares an input with those of the training set.
+    """
+
+    lazy_buffers = ("inputs", "coefficients")
+
+    def __init__(self, kernel: nn.Module) -> None:
+        super().__init__()
+        self.kernel = kernel
+        for name in self.lazy_buffers:
+            self.register_buffer(name, torch.empty(0, 0, dtype=torch.float64))
+
+    def predict(self, batch: ClassificationBatch) -> LogitsOutputs:
+        """Returns scores of (batch, classes): about 1 - 1/classes for the class, -1/classes for the others."""
+        return {"logits": self.kernel(batch["inputs"].flatten(1), self.inputs) @ self.coefficients}
+
+
+class KernelRegression:
+    """Kernel ridge regression onto centred one-hot classes: with an NTK, what gradient descent on squares ends with.
+
+    Args:
+        kernel: The kernel; its own parameters are not learned.
+        num_classes: Classes; a fact of the data.
+        ridge: Added to the diagonal, relative to its mean.
+    """
+
+    def __init__(self, kernel: Kernel, num_classes: int, ridge: Annotated[float, Ge(0)] = 1e-3) -> None:
+        self.kernel = kernel
+        self.num_classes = num_classes
+        self.ridge = ridge
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def setup(self, *, data: Data, runtime: Runtime) -> KernelMachine:
+        if runtime.world > 1:
+            raise UserError("kernel-regression factorises one matrix: it runs in one process", "fit.devices=1")
+        self.data = data
+        for parameter in self.kernel.parameters():
+            parameter.requires_grad_(False)
+        self.learner = KernelMachine(self.kernel)
+        return runtime.setup(self.learner)
+
+    def step(self, batch: ClassificationBatch) -> dict[str, Tensor] | None:
+        """Takes the rows of one batch; None when the pass is over."""
+        if len(self.seen) >= self.data.batches("train"):
+            return None
+        self.seen.append((batch["inputs"].flatten(1), batch["targets"]))
+        return {}
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Solves for the coefficients."""
+        inputs = torch.cat([x for x, _ in self.seen]).double()
+        targets = functional.one_hot(torch.cat([y for _, y in self.seen]), self.num_classes).double()
+        gram = self.kernel(inputs)
+        ridge = self.ridge * float(gram.diagonal().mean())
+        self.learner.inputs = inputs
+        self.learner.coefficients = kernel_regression(gram, targets - 1 / self.num_classes, ridge)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seen = list(state["seen"])

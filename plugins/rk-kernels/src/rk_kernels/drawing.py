@@ -1,0 +1,96 @@
+"""Intervals around predictions, and how often they cover: matplotlib's object API, so no global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from rk_kernels.metrics import LEVELS, coverage
+from rk_kernels.predictive import central_probability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = ("#3b82c4", "#d97a1f", "#0b7a75", "#8c5fb3")
+INSIDE, OUTSIDE = "#0b7a75", "#c2410c"
+STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+
+
+def draw_intervals(
+    outputs: Mapping[str, Tensor],
+    half: Tensor,
+    targets: Tensor | None,
+    level: float,
+    name: str | None,
+    out: Path,
+) -> Path:
+    """Draws the intervals in the order of their central values; beside known targets, their calibration.
+
+    Args:
+        outputs: The fields of `PredictiveOutputs`.
+        half: Half width of each interval, (batch,).
+        targets: (batch, 1), or None.
+        level: Probability of the intervals.
+        name: What is predicted.
+        out: The file; an ending is added where it has none.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.4 if targets is not None else 5.6, 3.4), layout="constrained")
+        widths = {"width_ratios": [1.7, 1]} if targets is not None else {}
+        axes = figure.subplots(1, 2 if targets is not None else 1, squeeze=False, gridspec_kw=widths)[0]
+        _intervals(axes[0], outputs["values"][:, 0], half, targets, level, name)
+        if targets is not None:
+            fields = (outputs[k] for k in ("values", "scales", "log_weights", "degrees"))
+            reached = central_probability(*fields, targets).flatten()
+            draw_coverage(axes[1], {"observed": reached})
+        return save(figure, out)
+
+
+def _intervals(
+    axis: Axes, values: Tensor, half: Tensor, targets: Tensor | None, level: float, name: str | None
+) -> None:
+    order = values.argsort()
+    x = torch.arange(len(order))
+    middle, width = values[order], half[order]
+    axis.vlines(x, middle - width, middle + width, color=COLORS[0], alpha=0.45, linewidth=max(1, 260 / len(order) / 2))
+    axis.plot(x, middle, ".", color=COLORS[0], markersize=4, label=f"prediction, {level:.0%} interval")
+    if targets is not None:
+        y = targets[order, 0]
+        inside = (y - middle).abs() <= width
+        for mask, color, word in ((inside, INSIDE, "inside"), (~inside, OUTSIDE, "outside")):
+            count = int(mask.sum())
+            axis.plot(x[mask], y[mask], "o", color=color, markersize=3.2, label=f"target {word} ({count})")
+    axis.set_xlabel("row, by its prediction")
+    axis.set_ylabel(name or "target")
+    axis.grid(alpha=0.18)
+    axis.legend(fontsize=8, loc="upper left")
+
+
+def draw_coverage(axis: Axes, found: Mapping[str, Tensor]) -> None:
+    """Draws observed against nominal coverage, a line for each of `found`: what `central_probability` returned."""
+    levels = torch.tensor(LEVELS, dtype=torch.float64)
+    axis.plot([0, 1], [0, 1], color="#7b8794", linewidth=1, linestyle=(0, (4, 3)))
+    for color, (name, reached) in zip(COLORS, found.items(), strict=False):
+        observed = coverage(reached, levels)
+        error = float((observed - levels).abs().mean())
+        axis.plot(levels, observed, "-o", color=color, markersize=3, linewidth=1.6, label=f"{name} (error {error:.3f})")
+    axis.set_xlabel("nominal level of the interval")
+    axis.set_ylabel("share of targets inside")
+    axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axis.grid(alpha=0.18)
+    axis.legend(fontsize=8, loc="upper left")
+
+
+def save(figure: Figure, out: Path) -> Path:
+    """Writes the figure; a name without the ending of a picture gets .png."""
+    path = out if out.suffix in (".png", ".svg", ".pdf") else out.with_name(f"{out.name}.png")
+    figure.savefig(path, dpi=150)
+    return path

@@ -1,0 +1,112 @@
+"""A user's own table, and one that scikit-learn ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from torch import Tensor
+
+from rk import UserError
+from rk.sampling import rows
+from rk_kernels.regression import RegressionTable, Rows
+from rk_kernels.tables import read_table
+
+
+class Tabular(RegressionTable):
+    """A CSV file of one's own: a row per line, numbers alone, with a first line of names or without.
+
+    A run answers further rows with `rk predict RUN rows.csv`, by the names of the columns where there are some.
+
+    Args:
+        file: The CSV file (or .csv.gz), beside the working folder or absolute.
+        seed: Chooses the rows that are validated and tested, and orders the training batches.
+        target: Name of the column to predict; null: the last one.
+        batch_size: Rows per batch; null: all of a split at once, as closed forms like it.
+        val_fraction: Share of all rows that is validated.
+        test_fraction: Share of all rows that is tested.
+        level: Probability of the intervals that are answered and drawn.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        seed: int,
+        target: str | None = None,
+        batch_size: Annotated[int, Ge(1)] | None = None,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        level: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    ) -> None:
+        super().__init__(seed, batch_size, level)
+        if val_fraction + test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave nothing to learn from")
+        self.file = file
+        self.target = target
+        self.fractions = (val_fraction, test_fraction)
+
+    def _load(self) -> tuple[dict[str, Rows], tuple[str, ...] | None, str | None]:
+        table = read_table(self.file)
+        count = table.values.shape[1]
+        if count < 2:
+            raise UserError(f"{self.file}: one column alone: there is nothing to predict it from")
+        place = count - 1
+        if self.target is not None:
+            if table.names is None or self.target not in table.names:
+                there = ", ".join(table.names) if table.names else "its first line has no names"
+                raise UserError(f"{self.file}: there is no column {self.target!r}", f"columns: {there}")
+            place = table.names.index(self.target)
+        inputs = torch.cat([table.values[:, :place], table.values[:, place + 1 :]], 1)
+        found = parted(inputs, table.values[:, place : place + 1], self.fractions, self.seed)
+        if table.names is None:
+            return found, None, None
+        return found, (*table.names[:place], *table.names[place + 1 :]), table.names[place]
+
+
+class Diabetes(RegressionTable):
+    """Progression of diabetes in 442 patients (Efron et al. 2004), which scikit-learn ships: ten features.
+
+    A tenth of the rows is validated, a tenth tested.
+
+    Args:
+        seed: Orders the training batches.
+        split: Seeds which rows are validated and tested.
+        batch_size: Rows per batch; null: all of a split at once, as closed forms like it.
+        level: Probability of the intervals that are answered and drawn.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        split: Annotated[int, Ge(0)] = 0,
+        batch_size: Annotated[int, Ge(1)] | None = None,
+        level: Annotated[float, Gt(0), Lt(1)] = 0.9,
+    ) -> None:
+        super().__init__(seed, batch_size, level)
+        self.split = split
+
+    def _load(self) -> tuple[dict[str, Rows], tuple[str, ...], str]:
+        try:
+            from sklearn.datasets import load_diabetes
+        except ImportError:
+            raise UserError("the data diabetes needs scikit-learn", "pip install scikit-learn") from None
+        bunch = load_diabetes(scaled=False)
+        inputs, targets = torch.from_numpy(bunch.data), torch.from_numpy(bunch.target).unsqueeze(1)
+        return parted(inputs, targets, (0.1, 0.1), self.split), tuple(bunch.feature_names), "progression"
+
+
+def parted(inputs: Tensor, targets: Tensor, fractions: tuple[float, float], seed: int) -> dict[str, Rows]:
+    """Returns rows for training, validation and tests, chosen at random.
+
+    Args:
+        inputs: (n, features).
+        targets: (n, 1).
+        fractions: Shares that are validated and tested; at least one row each.
+        seed: Of the choice.
+    """
+    order = rows(len(inputs), len(inputs), 0, seed=seed, shuffle=True)
+    n_val, n_test = (max(1, round(share * len(inputs))) for share in fractions)
+    parts = {"train": order[n_val + n_test :], "val": order[:n_val], "test": order[n_val : n_val + n_test]}
+    return {name: (inputs[chosen], targets[chosen]) for name, chosen in parts.items()}

@@ -1,0 +1,130 @@
+"""Tables to regress on: UCI's, one's own, and what is answered for further rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from rk_kernels.tables import read_table
+from rk_kernels.tabular import Diabetes, Tabular
+from rk_kernels.uci import CHECKSUMS, UCI
+
+from rk.errors import UserError
+
+ROWS = 40
+
+
+@pytest.fixture
+def cars(tmp_path):
+    """A user's table; the target is in the middle."""
+    x = torch.rand(ROWS, 2, generator=torch.Generator().manual_seed(0))
+    lines = [f"{a:.4f},{10 + 3 * a - b:.4f},{b:.4f}" for a, b in x.tolist()]
+    path = tmp_path / "cars.csv"
+    path.write_text("\n".join(["weight,price,age", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("name", CHECKSUMS)
+def test_a_set_has_standardised_inputs_and_targets_in_their_unit(name):
+    data = UCI(name, seed=0)
+    data.prepare()
+    train, test = data.batch("train", 0), data.batch("test", 0)
+    assert train["inputs"].shape[1] == data.num_features
+    torch.testing.assert_close(train["inputs"].mean(0), torch.zeros(data.num_features), atol=1e-4, rtol=0)
+    sizes = [len(data.batch(s, 0)["targets"]) for s in data.splits]
+    assert sizes[0] / sum(sizes) == pytest.approx(0.81, abs=0.02)
+    assert test["targets"].dtype == torch.float64
+
+
+def test_each_row_is_tested_in_one_of_the_ten_splits():
+    tested = []
+    for split in range(10):
+        data = UCI("servo", seed=0, split=split)
+        data.prepare()
+        tested += data.batch("test", 0)["targets"].flatten().tolist()
+    whole = [data.batch(s, 0)["targets"].flatten() for s in data.splits]
+    assert sorted(tested) == sorted(torch.cat(whole).tolist())
+
+
+def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("RK_DATA", str(tmp_path))
+    folder = tmp_path / "uci" / "yacht"
+    folder.mkdir(parents=True)
+    (folder / "data.csv.gz").write_bytes(b"something else")
+    with pytest.raises(UserError, match="not the published file"):
+        UCI("yacht", seed=0).prepare()
+
+
+def test_training_batches_go_through_all_rows():
+    data = UCI("servo", seed=0, batch_size=50)
+    data.prepare()
+    rows = torch.cat([data.batch("train", i)["targets"] for i in range(data.batches("train"))])
+    assert len(rows) == len(data.batch("train", 0)["targets"]) * 2 + len(data.batch("train", 2)["targets"])
+
+
+def test_the_diabetes_table_has_442_rows():
+    data = Diabetes(seed=0)
+    data.prepare()
+    assert sum(len(data.batch(s, 0)["targets"]) for s in data.splits) == 442
+
+
+def test_a_users_table_is_learned_and_further_rows_are_answered(bench, cars, tmp_path):
+    data = f"data={{name: tabular, file: {cars}, target: price}}"
+    run = bench.train("kernels/yacht", data, "trainer.optimizer.lr=0.1", "fit.max_steps=40").path
+    cars.unlink()  # the run answers without the table
+    (tmp_path / "more.csv").write_text("age,weight\n0.5,0.5\n0.1,0.9\n")
+    assert bench.rk("predict", run, "more.csv", "-o", "a.json", "-o", "a.png") == 0
+    first, second = json.loads((tmp_path / "a.json").read_text())
+    assert first["lower"] < 11 < first["upper"]
+    assert second["value"] == pytest.approx(12.6, abs=0.3)
+    assert (tmp_path / "a.png").stat().st_size > 5000
+    (tmp_path / "judged.csv").write_text("age,weight,price\n0.5,0.5,11\n0.1,0.9,99\n")
+    assert bench.rk("predict", run, "judged.csv", "data.level=0.5", "-o", "b.json") == 0
+    narrow, outside = json.loads((tmp_path / "b.json").read_text())
+    assert narrow["upper"] - narrow["lower"] < first["upper"] - first["lower"]
+    assert (outside["target"], outside["inside"]) == (99, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "no rows"),
+        ("a,a\n1,2\n", "same name"),
+        ("1,2\n3\n", "line 2 has 1 columns, not 2"),
+        ("1,2\n3,x\n", "'x' is no finite number"),
+        ("1,2\n3,nan\n", "'nan' is no finite number"),
+        ("1,2\n3,\n", "'an empty cell' is no finite number"),
+    ],
+    ids=["empty", "names alone", "twice", "ragged", "word", "nan", "hole"],
+)
+def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path, text, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_table(path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match="No such file"):
+        read_table(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("weight,price\n1,2\n", "no column 'age'"), ("1,2,3,4\n", "rows have 4 numbers, the training rows have 2")],
+    ids=["a column is missing", "another width"],
+)
+def test_rows_of_another_table_are_refused(cars, tmp_path, text, message):
+    data = Tabular(cars, seed=0, target="price")
+    data.prepare()
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        data.read(path)
+
+
+def test_a_target_that_is_no_column_is_refused(cars):
+    with pytest.raises(UserError, match="no column 'speed'"):
+        Tabular(cars, seed=0, target="speed").prepare()

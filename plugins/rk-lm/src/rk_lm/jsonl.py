@@ -1,0 +1,153 @@
+"""Questions out of a user's own JSON lines, with exact answers or with options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rk import UserError
+from rk_lm.questions import Question, QuestionData
+
+EXACT_TEMPLATE = "Question: {question}\nAnswer:"
+ACCEPTED = (
+    'a line is {"question": ..., "answer": ...}, with "options": [...] for a multiple choice; '
+    '"prompt" in place of "question" is taken as it is; "level" groups questions'
+)
+
+
+class ExactJsonl(QuestionData):
+    """Questions whose answer has to be produced exactly, from a file of JSON lines.
+
+    A line is `{"question": "How many legs has a spider?", "answer": "8"}`; `level` groups questions in the tables. With
+    `prompt` in place of `question` the text is taken as it is, and the answer follows without a space.
+
+    Args:
+        file: The file.
+        template: What is made of a question.
+        stop: What must follow the answer, so that the beginning of a longer one does not count.
+    """
+
+    def __init__(self, file: Path, template: str = EXACT_TEMPLATE, stop: str = "\n") -> None:
+        self.file = file
+        self.template = template
+        self.stop = stop
+        _check_template(template)
+
+    def _load(self) -> list[Question]:
+        return read_questions(self.file, self.template, self.stop, kind="exact")
+
+
+class MultipleChoiceJsonl(QuestionData):
+    """Questions with options, from a file of JSON lines; the most probable option per token is the answer.
+
+    A line is `{"question": ..., "options": ["a spider", "an ant"], "answer": "a spider"}`. The answer may be the
+    option's number from 0, or its letter; the form of the ARC files is taken too.
+
+    Args:
+        file: The file.
+        template: What is made of a question.
+        style: Scores the options themselves, or shows them with letters and scores the letters.
+    """
+
+    def __init__(self, file: Path, template: str = EXACT_TEMPLATE, style: str = "cloze") -> None:
+        self.file = file
+        self.template = template
+        self.style = style
+        _check_template(template)
+        if style not in ("cloze", "letter"):
+            raise ValueError(f"style: {style!r} is neither cloze nor letter")
+
+    def _load(self) -> list[Question]:
+        return read_questions(self.file, self.template, kind="options", style=self.style)
+
+
+def read_questions(
+    path: Path, template: str = EXACT_TEMPLATE, stop: str = "\n", kind: str = "any", style: str = "cloze"
+) -> list[Question]:
+    """Returns the questions of a file of JSON lines.
+
+    Args:
+        path: The file.
+        template: What is made of a ``question``.
+        stop: Follows every exact answer.
+        kind: What every line must be: ``exact``, with ``options``, or ``any``.
+        style: How options are shown: ``cloze`` or ``letter``.
+
+    Raises:
+        rk.UserError: When a line cannot be taken; it is named.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not a text file'}", ACCEPTED) from None
+    questions = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                questions.append(_question(json.loads(line), template, stop, kind, style))
+            except ValueError as error:  # JSONDecodeError is one
+                raise UserError(f"{path}:{number}: {error}", ACCEPTED) from None
+    if not questions:
+        raise UserError(f"{path}: there is no question in it", ACCEPTED)
+    return questions
+
+
+def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Question:
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object")
+    options, labels = _options_of(row)
+    if kind == "exact" and options:
+        raise ValueError("has options, where an exact answer is needed: read it with mc-jsonl")
+    if kind == "options" and not options:
+        raise ValueError("has no options")
+    answer = row.get("answer", row.get("answerKey"))
+    if answer is None or isinstance(answer, bool | list | dict):
+        raise ValueError("has no answer")
+    prompt = row.get("prompt")
+    if prompt is None:
+        if not isinstance(row.get("question"), str):
+            raise ValueError("has neither a question nor a prompt")
+        shown = row["question"]
+        if options and style == "letter":
+            shown += "".join(f"\n{label}. {option}" for label, option in zip(labels, options, strict=True))
+        prompt = template.replace("{question}", shown)
+    space = "" if "prompt" in row else " "
+    level = str(row.get("level", ""))
+    if not options:
+        return Question(str(prompt), f"{space}{answer}{stop}", (), level)
+    right = _right_option(answer, options, labels)
+    follows = labels if style == "letter" else options
+    texts = tuple(f"{space}{text}" for text in follows)
+    return Question(str(prompt), texts[right], texts, level)
+
+
+def _options_of(row: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Returns options and their letters; both forms of ARC's choices are taken."""
+    found = row.get("options", row.get("choices"))
+    if found is None:
+        return [], []
+    labels = None
+    if isinstance(found, dict):
+        found, labels = found.get("text"), found.get("label")
+    if not isinstance(found, list) or len(found) < 2 or not all(isinstance(o, str) for o in found):
+        raise ValueError("options are a list of at least two texts")
+    if labels is None or len(labels) != len(found):
+        labels = [chr(ord("A") + i) for i in range(len(found))]
+    return found, [str(label) for label in labels]
+
+
+def _right_option(answer: Any, options: list[str], labels: list[str]) -> int:
+    if isinstance(answer, int):
+        if not 0 <= answer < len(options):
+            raise ValueError(f"the answer {answer} is the number of no option; they count from 0")
+        return answer
+    for known in (options, labels):
+        if answer in known:
+            return known.index(answer)
+    raise ValueError(f"the answer {answer!r} is none of the options")
+
+
+def _check_template(template: str) -> None:
+    if "{question}" not in template:
+        raise ValueError("template: there is no {question} in it")

@@ -1,0 +1,250 @@
+"""A model with its tokenizer: by alias, by its id on the hub, or out of a folder. Code in it is never run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rk import UserError
+from rk.errors import nearest
+from rk_lm import smollm2
+from rk_lm.aliases import Alias, all_aliases
+from rk_lm.pretrained import FAMILIES, Layered, check_family
+from rk_lm.tiny import byte_tokenizer, tiny_model
+
+CONNECT_SECONDS = 5.0
+SAMPLES_PER_TENSOR = 256
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Which frozen weights were used: what a run keeps in place of a copy.
+
+    Attributes:
+        asked: What the user has asked for.
+        source: The hub id or the folder that it means.
+        revision: The hub's commit, where it is known.
+        digest: SHA-256 over the configuration's sizes and a sample of every weight tensor.
+        parameters: How many there are.
+        random: Whether the weights are random.
+    """
+
+    asked: str
+    source: str
+    revision: str | None
+    digest: str
+    parameters: int
+    random: bool
+
+    def plain(self) -> dict[str, Any]:
+        """Returns it as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A frozen model, layer by layer, with its tokenizer and a reference to its weights."""
+
+    layered: Layered
+    tokenizer: Any
+    reference: Reference
+
+
+def load(name: str, *, random_init: bool = False, seed: int = 0, device: str | torch.device = "cpu") -> LanguageModel:
+    """Loads a causal language model in 32 bits, frozen and in eval mode.
+
+    Args:
+        name: An alias (`rk_lm.aliases`), an id on the Hugging Face hub (``org/model``), or a folder.
+        random_init: Takes a tiny random model of the same family instead; it has bytes for tokens.
+        seed: Of the random weights.
+        device: Where the model is put.
+
+    Raises:
+        rk.UserError: When there is no such model, its weights are not to be had, or its family is not known.
+    """
+    alias = all_aliases().get(name)
+    with _quiet():
+        if random_init:
+            family = _family(name, alias)
+            model, tokenizer, source = tiny_model(family, seed), byte_tokenizer(), f"tiny random {family}"
+            _say(f"{name}: RANDOM weights, a tiny {FAMILIES[family]}: this shows the mechanics, and nothing of {name}")
+        else:
+            source = _source(name, alias)
+            model, tokenizer = _load(name, source, alias)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    reference = Reference(
+        asked=name,
+        source=source,
+        revision=getattr(model.config, "_commit_hash", None),
+        digest=digest(model),
+        parameters=sum(p.numel() for p in model.parameters()),
+        random=random_init,
+    )
+    return LanguageModel(Layered(model.to(device)), tokenizer, reference)
+
+
+def digest(model: torch.nn.Module) -> str:
+    """Returns a SHA-256 over names, shapes and up to 256 evenly spaced values of every parameter.
+
+    A sample tells any two trainings apart, and takes no time where the whole would take as long as loading.
+    """
+    found = hashlib.sha256()
+    for name, tensor in model.named_parameters():
+        flat = tensor.detach().flatten()
+        sample = flat[:: max(1, -(-flat.numel() // SAMPLES_PER_TENSOR))]
+        found.update(f"{name} {tuple(tensor.shape)}".encode())
+        found.update(sample.float().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _source(name: str, alias: Alias | None) -> str:
+    """Returns the folder or the hub id that `name` means."""
+    if alias is not None:
+        folder = smollm2.converted() if name == "smollm2" else None
+        return str(folder or alias.hub)
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(
+                f"{name}: the folder has no config.json", "give the folder that save_pretrained has written"
+            )
+        return str(path)
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    names = sorted(all_aliases())
+    close = nearest(name, names)
+    raise UserError(
+        f"there is no model {name!r}",
+        (f"did you mean {close}? " if close else "")
+        + f"an alias ({', '.join(names)}), a hub id (org/model), or a folder",
+    )
+
+
+def _family(name: str, alias: Alias | None) -> str:
+    """Returns the ``model_type`` that a random model is to have."""
+    if alias is not None:
+        return alias.family
+    if name in FAMILIES:
+        return name
+    if Path(name).is_dir():
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False).get_text_config(decoder=True)
+        check_family(config)
+        return config.model_type
+    raise UserError(
+        f"there is no random model for {name!r}",
+        f"an alias ({', '.join(all_aliases())}) or a family ({', '.join(FAMILIES)})",
+    )
+
+
+def _load(name: str, source: str, alias: Alias | None) -> tuple[Any, Any]:
+    """Loads from a folder or from the hub's local cache; only then asks the hub."""
+    try:
+        return _from_pretrained(source, local=True)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            raise UserError(f"{source} cannot be loaded: {_first_line(error)}") from None
+    reason = _why_no_hub()
+    if reason is None:
+        _say(f"downloading {source}")
+        try:
+            return _from_pretrained(source, local=False)
+        except UserError:
+            raise
+        except (OSError, ValueError) as error:
+            reason = _said_by_hub(error)
+    raise UserError(_no_weights(name, source, reason), _what_to_do(name, source, alias))
+
+
+def _from_pretrained(source: str, local: bool) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    settings = {"local_files_only": local, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(source, **settings)
+    check_family(config.get_text_config(decoder=True))  # before gigabytes are read
+    tokenizer = AutoTokenizer.from_pretrained(source, **settings)
+    return AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **settings), tokenizer
+
+
+def _no_weights(name: str, source: str, reason: str) -> str:
+    which = name if name == source else f"{name} ({source})"
+    return f"the weights of {which} are not on this machine, and {reason}"
+
+
+def _what_to_do(name: str, source: str, alias: Alias | None) -> str:
+    log_in = f"accept its licence at https://huggingface.co/{source}, `hf auth login`, and run this again online"
+    online = log_in if alias is None or alias.gated else "run this again online"
+    if name == "smollm2":
+        return f"{smollm2.HINT}; or {online}"
+    return (
+        f"{online}; or give a folder that has them: --model PATH; or take a model that needs no hub: --model smollm2; "
+        "or try the mechanics on random weights: --random-init"
+    )
+
+
+def _why_no_hub() -> str | None:
+    """Returns why the hub cannot be asked, or None; its own client would find out after half a minute of retries."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+        return "HF_HUB_OFFLINE forbids to download them"
+    if urllib.request.getproxies():
+        return None  # only the client knows its way
+    where = urllib.parse.urlparse(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    try:
+        socket.create_connection((where.hostname, where.port or 443), CONNECT_SECONDS).close()
+    except OSError:
+        return f"{where.hostname} cannot be reached"
+    return None
+
+
+def _said_by_hub(error: BaseException) -> str:
+    """Returns in a few words what the hub's client has raised, through however many wrappers."""
+    kinds = set()
+    cause: BaseException | None = error
+    while cause is not None:
+        kinds.add(type(cause).__name__)
+        cause = cause.__cause__ or cause.__context__
+    if "GatedRepoError" in kinds:
+        return "the hub gives them only to who has accepted their licence and is logged in"
+    if "RepositoryNotFoundError" in kinds:
+        return "the hub has no such model, or only for who is logged in"
+    return f"the download failed: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers' own bars and advice off the screen while a model is loaded."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

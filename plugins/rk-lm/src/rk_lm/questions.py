@@ -1,0 +1,124 @@
+"""What is asked of a language model, and the data that asks it."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rk.protocols import Batch, Outputs
+from rk.sampling import batch_count, rows
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question: with options, multiple choice; without, an answer that has to be produced exactly.
+
+    Attributes:
+        prompt: The text before the answer.
+        answer: What has to follow; of a multiple choice, its right option.
+        options: What there is to choose from, as it would follow the prompt.
+        level: A group of questions that are alike.
+    """
+
+    prompt: str
+    answer: str
+    options: tuple[str, ...] = ()
+    level: str = ""
+
+    def __post_init__(self) -> None:
+        if self.options and self.answer not in self.options:
+            raise ValueError(f"the answer {self.answer!r} is none of the options")
+        if len(set(self.options)) != len(self.options):
+            raise ValueError(f"two of the options are the same: {list(self.options)}")
+
+    @property
+    def continuations(self) -> tuple[str, ...]:
+        """What is scored: the options, or the answer."""
+        return self.options or (self.answer,)
+
+
+class QuestionBatch(TypedDict):
+    """Questions by number; they themselves are in ``questions_meta``, a list of `Question`."""
+
+    question: Int[Tensor, "batch"]
+
+
+class VerdictOutputs(TypedDict):
+    """How the questions were answered.
+
+    ``correct`` is 1 for a right answer, 0 for a wrong one, and for an answer that is drawn, the probability that it is
+    right. ``asked`` is 1 where there was an answer at all, else 0.
+    """
+
+    correct: Float[Tensor, "batch"]
+    asked: Float[Tensor, "batch"]
+
+
+def accuracy(*, correct: Float[Tensor, "batch"], asked: Float[Tensor, "batch"]) -> tuple[Tensor, Tensor]:
+    """Share of right answers among the questions that were asked."""
+    return (correct * asked).sum(), asked.sum()
+
+
+class QuestionData:
+    """Finite questions with one split, ``test``; `_load` of a subclass makes them.
+
+    A batch has no tokens: which they are is the model's matter.
+    """
+
+    splits = ("test",)
+    metrics = {"accuracy": accuracy}
+    _batch_size = 32
+
+    def prepare(self) -> None:
+        self.questions = self._load()
+
+    def _load(self) -> list[Question]:
+        raise NotImplementedError
+
+    def questions_of(self, split: str) -> list[Question]:
+        """Returns the questions of a split, in order."""
+        return self.questions
+
+    def batches(self, split: str) -> int:
+        return batch_count(len(self.questions), self._batch_size)
+
+    def batch(self, split: str, i: int, stage: int = 0) -> QuestionBatch:
+        chosen = rows(len(self.questions), self._batch_size, i, seed=0, shuffle=False)
+        return {"question": chosen, "questions_meta": [self.questions[j] for j in chosen.tolist()]}
+
+    def read(self, path: Path) -> Batch:
+        """Reads a user's own questions, as JSON lines (`rk_lm.jsonl`)."""
+        from rk_lm.jsonl import read_questions
+
+        questions = read_questions(path)
+        return {"question": torch.full((len(questions),), -1), "questions_meta": questions}
+
+    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
+        return [
+            {"prompt": q.prompt, "answer": q.answer.strip(), "correct": bool(right)}
+            for q, right in zip(batch["questions_meta"], outputs["correct"], strict=True)
+        ]
+
+
+def shuffled_gold(questions: Sequence[Question], seed: int) -> list[str | None]:
+    """Returns a wrong answer for each question, drawn from what is right elsewhere: the target of a control.
+
+    Of a multiple choice it is another option. Else it is the answer to another question of the same level, so it looks
+    like a right one. None where every other answer of the level is the same.
+    """
+    by_level = defaultdict(list)
+    for question in questions:
+        by_level[question.level].append(question.answer)
+    wrong: list[str | None] = []
+    for number, question in enumerate(questions):
+        others = [a for a in question.options or by_level[question.level] if a != question.answer]
+        wrong.append(random.Random(f"{seed}/{number}").choice(others) if others else None)
+    return wrong

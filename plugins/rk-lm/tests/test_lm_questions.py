@@ -1,0 +1,251 @@
+"""Questions: what is generated, what is read, and the tokens that they become."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from rk_lm.arc import Arc
+from rk_lm.arith import EXAMPLES, LEVELS, ArithLevels
+from rk_lm.gsm8k import Gsm8k
+from rk_lm.items import Item, encode
+from rk_lm.jsonl import ExactJsonl, MultipleChoiceJsonl, read_questions
+from rk_lm.questions import Question, accuracy, shuffled_gold
+from rk_lm.tiny import N_BYTES, byte_tokenizer
+
+from rk import UserError
+
+NEEDS_ARC = pytest.mark.skipif(
+    not (Path(os.environ.get("RK_DATA", "")) / "arc").is_dir(), reason="RK_DATA has no folder arc"
+)
+NEEDS_GSM8K = pytest.mark.skipif(
+    not (Path(os.environ.get("RK_DATA", "")) / "gsm8k").is_dir(), reason="RK_DATA has no folder gsm8k"
+)
+
+
+def prepared(data):
+    data.prepare()
+    return data.questions
+
+
+# -- arithmetic --------------------------------------------------------------------------------------------------------
+
+
+def test_levels_take_turns_and_every_answer_is_right():
+    questions = prepared(ArithLevels(seed=1, n_questions=100))
+    assert [q.level for q in questions[:5]] == [f"level {i}" for i in range(1, 6)]
+    assert set(Counter(q.level for q in questions).values()) == {20}
+    for question in questions:
+        *shown, asked = question.prompt.split("\n")
+        assert len(shown) == 2
+        for line in (*shown, asked + question.answer):
+            left, right = line.split("=")
+            assert eval(left) == int(right)
+        assert question.answer.endswith("\n")
+
+
+def test_no_question_is_asked_twice_or_shown_as_an_example():
+    questions = prepared(ArithLevels(seed=0, n_questions=250))
+    assert len({q.prompt for q in questions}) == 250
+    asked = {q.prompt.split("\n")[-1].rstrip("=") for q in questions}
+    assert not asked & {text for texts in EXAMPLES.values() for text in texts}
+    assert all(text in dict(LEVELS[level]) for level, texts in EXAMPLES.items() for text in texts)
+
+
+def test_questions_are_a_function_of_the_seed_and_more_of_them_begin_alike():
+    first = prepared(ArithLevels(seed=4, n_questions=20))
+    assert first == prepared(ArithLevels(seed=4, n_questions=40))[:20]
+    assert first != prepared(ArithLevels(seed=5, n_questions=20))
+
+
+def test_a_level_that_has_too_few_questions_says_so():
+    with pytest.raises(ValueError, match="level 4 has 52 different questions, not 60"):
+        ArithLevels(seed=0, n_questions=300)
+    with pytest.raises(ValueError, match="name at least one"):
+        ArithLevels(seed=0, levels=[])
+
+
+def test_options_are_four_and_one_of_them_is_right():
+    for question in prepared(ArithLevels(seed=0, n_questions=200, options=True)):
+        assert len(set(question.options)) == 4
+        assert question.answer in question.options
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def write(path, *rows):
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def test_a_file_of_exact_questions_is_read(tmp_path):
+    file = write(
+        tmp_path / "q.jsonl",
+        {"question": "How many legs has a spider?", "answer": 8, "level": "easy"},
+        "",
+        {"prompt": "2+2=", "answer": "4"},
+    )
+    first, second = prepared(ExactJsonl(file))
+    assert (first.prompt, first.answer) == ("Question: How many legs has a spider?\nAnswer:", " 8\n")
+    assert (second.prompt, second.answer, first.level) == ("2+2=", "4\n", "easy")
+    (only, _) = prepared(ExactJsonl(file, template="Q {question}\n", stop=""))
+    assert (only.prompt, only.answer) == ("Q How many legs has a spider?\n", " 8")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"options": ["an ant", "a bee"], "answer": "a bee"},
+        {"options": ["an ant", "a bee"], "answer": 1},
+        {"options": ["an ant", "a bee"], "answer": "B"},
+        {"choices": {"text": ["an ant", "a bee"], "label": ["1", "2"]}, "answerKey": "2"},
+        {"choices": ["an ant", "a bee"], "answer": "B"},
+    ],
+    ids=["text", "number", "letter", "arc", "choices"],
+)
+def test_the_right_option_is_understood_in_every_form(tmp_path, row):
+    file = write(tmp_path / "q.jsonl", {"question": "Who?", **row})
+    (question,) = prepared(MultipleChoiceJsonl(file))
+    assert (question.options, question.answer) == ((" an ant", " a bee"), " a bee")
+    (letters,) = prepared(MultipleChoiceJsonl(file, style="letter"))
+    assert letters.answer == letters.options[1] and "an ant\n" in letters.prompt
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "q.jsonl:2: "),
+        ("[1]", "q.jsonl:2: not a JSON object"),
+        ({"question": "Who?"}, "q.jsonl:2: has no answer"),
+        ({"answer": "x"}, "q.jsonl:2: has neither a question nor a prompt"),
+        ({"question": "?", "options": ["a", "b"], "answer": "c"}, "q.jsonl:2: the answer 'c' is none of the options"),
+        ({"question": "?", "options": ["a", "b"], "answer": 2}, "q.jsonl:2: the answer 2 is the number of no option"),
+        ({"question": "?", "options": ["a", "a"], "answer": "a"}, "q.jsonl:2: two of the options are the same"),
+        ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options are a list of at least two"),
+        ({"question": "?", "answer": True}, "q.jsonl:2: has no answer"),
+    ],
+    ids=str,
+)
+def test_a_line_that_cannot_be_taken_is_named(tmp_path, row, message):
+    file = write(tmp_path / "q.jsonl", {"question": "Who?", "answer": "me"}, row)
+    with pytest.raises(UserError, match=message) as error:
+        read_questions(file)
+    assert '"options": [...]' in error.value.hint
+
+
+def test_a_file_of_the_other_kind_is_refused(tmp_path):
+    exact = write(tmp_path / "exact.jsonl", {"question": "?", "answer": "a"})
+    options = write(tmp_path / "options.jsonl", {"question": "?", "options": ["a", "b"], "answer": "a"})
+    with pytest.raises(UserError, match="has no options"):
+        prepared(MultipleChoiceJsonl(exact))
+    with pytest.raises(UserError, match="mc-jsonl"):
+        prepared(ExactJsonl(options))
+    with pytest.raises(UserError, match="no question in it"):
+        read_questions(write(tmp_path / "empty.jsonl", ""))
+    with pytest.raises(UserError, match="No such file"):
+        read_questions(tmp_path / "gone.jsonl")
+    with pytest.raises(ValueError, match=r"no \{question\}"):
+        ExactJsonl(exact, template="Q:")
+
+
+@NEEDS_ARC
+def test_arc_has_500_random_questions_with_their_options():
+    questions = prepared(Arc(seed=0))
+    assert len(questions) == 500
+    assert all(q.answer in q.options and len(q.options) >= 3 for q in questions)
+    assert questions[:50] == prepared(Arc(seed=0, n_questions=50))
+    assert len(prepared(Arc(seed=0, subset="challenge", part="validation", n_questions=None))) == 299
+    (letter,) = prepared(Arc(seed=0, n_questions=1, style="letter"))
+    assert letter.answer in (" A", " B", " C", " D") and f"\nA. {questions[0].options[0].strip()}\n" in letter.prompt
+
+
+@NEEDS_GSM8K
+def test_gsm8k_asks_for_the_last_number():
+    questions = prepared(Gsm8k(seed=0, n_questions=None))
+    assert len(questions) == 1319
+    assert questions[0].answer == " 18\n"
+    assert questions[0].prompt.count("Question:") == 3
+    assert all(q.answer.strip().lstrip("-").replace(".", "").isdigit() for q in questions)
+
+
+def test_a_file_that_is_another_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("RK_DATA", str(tmp_path))
+    (tmp_path / "gsm8k").mkdir()
+    (tmp_path / "gsm8k" / "train.jsonl").write_text("{}")
+    with pytest.raises(UserError, match="is not the published file"):
+        prepared(Gsm8k(seed=0))
+
+
+# -- batches, controls, tokens -----------------------------------------------------------------------------------------
+
+
+def test_batches_go_through_all_questions_in_order():
+    data = ArithLevels(seed=0, n_questions=70)
+    data.prepare()
+    batches = [data.batch("test", i) for i in range(data.batches("test"))]
+    assert [n for b in batches for n in b["question"].tolist()] == [*range(70)]
+    assert [q for b in batches for q in b["questions_meta"]] == data.questions
+
+
+def test_a_user_file_is_answered_as_questions_without_a_number(tmp_path):
+    file = write(tmp_path / "q.jsonl", {"prompt": "1+1=", "answer": "2"})
+    data = ArithLevels(seed=0)
+    batch = data.read(file)
+    assert batch["question"].tolist() == [-1]
+    assert data.answers(batch, {"correct": [1.0]}) == [{"prompt": "1+1=", "answer": "2", "correct": True}]
+
+
+def test_wrong_answers_of_the_control_are_right_elsewhere_in_the_level():
+    questions = prepared(ArithLevels(seed=0, n_questions=100))
+    wrong = shuffled_gold(questions, seed=0)
+    for question, other in zip(questions, wrong, strict=True):
+        assert other != question.answer
+        assert other in {q.answer for q in questions if q.level == question.level}
+    assert wrong[:50] != shuffled_gold(questions, seed=1)[:50]
+
+
+def test_of_a_choice_the_control_takes_another_option_and_without_one_nothing():
+    choice = Question("?", " a", (" a", " b", " c"))
+    lonely = Question("?", "7\n", level="of one")
+    assert shuffled_gold([choice, lonely], 0)[0] in (" b", " c")
+    assert shuffled_gold([choice, lonely], 0)[1] is None
+
+
+def test_accuracy_counts_what_was_asked():
+    import torch
+
+    total, count = accuracy(correct=torch.tensor([1.0, 0.0, 1.0]), asked=torch.tensor([1.0, 1.0, 0.0]))
+    assert (total, count) == (1, 2)
+
+
+def test_tokens_are_those_of_prompt_and_answer_together():
+    tokenizer = byte_tokenizer()
+    item = encode(tokenizer, "1+1=", ["2\n", "10\n"])
+    assert item.prompt == tuple(tokenizer("1+1=").input_ids) and item.prompt[0] == N_BYTES + 1
+    assert [tokenizer.decode(c) for c in item.continuations] == ["2\n", "10\n"]
+    assert item.tokens == [*item.prompt, *item.continuations[0][:-1], *item.continuations[1][:-1]]
+
+
+class Joining:
+    """Takes ``= `` before a digit for one token with it."""
+
+    def __call__(self, text, add_special_tokens=True):
+        from types import SimpleNamespace
+
+        ids = [1] if add_special_tokens else []
+        text = text.replace("= 2", "#")
+        return SimpleNamespace(input_ids=ids + [ord(c) for c in text])
+
+
+def test_where_a_tokenizer_joins_prompt_and_answer_the_answer_is_tokenised_alone():
+    item = encode(Joining(), "1+1= ", ["2\n", "x"])
+    assert item.prompt == (1, *map(ord, "1+1= "))
+    assert item.continuations == ((ord("2"), ord("\n")), (ord("x"),))
+
+
+@pytest.mark.parametrize(("prompt", "tails"), [((), ((1,),)), ((1,), ()), ((1,), ((1,), ()))], ids=str)
+def test_an_item_needs_a_prompt_and_continuations(prompt, tails):
+    with pytest.raises(ValueError, match="none of them is empty"):
+        Item(prompt, tails)

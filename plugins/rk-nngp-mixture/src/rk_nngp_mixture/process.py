@@ -1,0 +1,28 @@
+"""The scale mixture of a Gaussian process: the limit of wide networks with a random last layer's scale."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Gt
+from rk_kernels.kernel import Kernel
+from rk_kernels.process import ExactProcess
+from rk_kernels.scale import ScalePrior
+
+
+class ScaleMixtureProcess(ExactProcess):
+    """f | sigma^2 ~ GP(0, sigma^2 K), sigma^2 ~ H (Lee et al. 2022, arXiv:2107.01408), conditioned exactly.
+
+    The mean is that of the Gaussian process; what the mixture changes is how wide it says it may be wrong.
+
+    Args:
+        kernel: The covariance K; its last layer has variance 1, as b and that variance would be told apart by nothing.
+        scale: The prior H of sigma^2, in units of the standardised targets.
+        noise: Variance of the noise where learning begins, relative to sigma^2.
+        learn_noise: Whether gradients change it.
+    """
+
+    def __init__(
+        self, kernel: Kernel, scale: ScalePrior, noise: Annotated[float, Gt(0)] = 0.05, learn_noise: bool = True
+    ) -> None:
+        super().__init__(kernel, scale, noise, learn_noise)

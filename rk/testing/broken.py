@@ -1,0 +1,11 @@
+"""How a check of the kit ends when it does not pass."""
+
+from __future__ import annotations
+
+
+class Broken(AssertionError):
+    """The plugin does not keep the contract; the message tells its author what, where and, often, why."""
+
+
+class NotApplicable(Exception):
+    """There is nothing here that the check could look at: a learner without an objective has no loss to fall."""
