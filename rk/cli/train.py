@@ -138,7 +138,8 @@ def _report(outcome, recipe) -> int:
     rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
     if rows:
         print_table(("metric", "value", "expected", "paper", "verdict"), rows)
-    if outcome.folder.figures.is_dir():
-        click.echo(f"figures: {', '.join(sorted(p.name for p in outcome.folder.figures.iterdir()))}")
+    figures = outcome.folder.figures
+    if drawn := sorted(path.name for path in figures.iterdir()) if figures.is_dir() else []:
+        click.echo(f"figures: {', '.join(drawn)}")
     click.echo(f"{outcome.steps} steps, {outcome.folder.read()['seconds']:.1f} s; the run is in {outcome.folder.label}")
     return ExitCode.OK
