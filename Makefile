@@ -13,7 +13,7 @@ train: $(READY)
 	$(BIN)/rk train pointer-net/convex-hull-quick
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group lint
