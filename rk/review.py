@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from rk.catalog import Catalog, Component
 from rk.errors import UserError
 from rk.static import ClassInfo, Signature, StaticError, method
-from rk.static.docstring import describe
-from rk.static.types import ANY, ClassType, Type, UnionType
+from rk.static.docstring import arguments, describe
+from rk.static.types import ClassType, Type, UnionType
 
 REQUIRED_METHODS: dict[str, tuple[tuple[str, ...], ...]] = {
     "model": (("forward",),),
@@ -52,11 +51,11 @@ def gaps(component: Component, catalog: Catalog) -> list[str]:
     text, help_of = describe(info)
     found = [] if text.strip() else [f"{info.node.name} has no docstring: `rk list` and `rk show` have nothing to say"]
     for param in signature.params:
-        if _annotation(signature, param.name) is None and param.type is ANY:
+        if not param.annotated:
             found.append(f"the parameter {param.name!r} has no type: a recipe's value for it cannot be checked")
         if not help_of.get(param.name):
             found.append(f"the parameter {param.name!r} is not in the docstring's Args:")
-    found += [f"Args: documents {name!r}, which is no parameter" for name in help_of if name not in signature]
+    found += [f"Args: documents {name!r}, which is no parameter" for name in arguments(info) if name not in signature]
     return found
 
 
@@ -88,12 +87,3 @@ def _expressible(type_: Type) -> bool:
     if isinstance(type_, UnionType):
         return any(map(_expressible, type_.options))
     return type(type_) is not Type and not isinstance(type_, ClassType)
-
-
-def _annotation(signature: Signature, name: str) -> ast.AST | None:
-    """Returns how the parameter is annotated in the source."""
-    node = signature.node
-    if isinstance(node, ast.ClassDef):  # a dataclass: a field is one because it is annotated
-        return node
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    return next((a.annotation for a in arguments if a.arg == name), None)

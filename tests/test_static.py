@@ -42,13 +42,13 @@ from rk import Decode, Factory, Loss, Model, Schedule, SequenceLayer
 
 @pytest.fixture
 def read(workshop):
-    """Reads class ``C`` of a module that begins with `HEAD`."""
+    """Reads a class, ``C`` unless told, of a module that begins with `HEAD`."""
 
-    def call(source: str, **modules: str) -> ClassInfo:
+    def call(source: str, name: str = "C", **modules: str) -> ClassInfo:
         import textwrap
 
         package = workshop.package(HEAD + textwrap.dedent(source), **modules)
-        return load_class(f"{package}:C")
+        return load_class(f"{package}:{name}")
 
     return call
 
@@ -307,6 +307,42 @@ def test_bases_in_a_circle_end(read):
     assert constructor(info).names == ["p"]
 
 
+BASE = "class B:\n    def __init__(self, *, a: int, b: str = 'x', c: float = 0.5): ...\n"
+
+
+def test_kwargs_that_super_takes_whole_are_the_inherited_parameters(read):
+    info = read(BASE + "class C(B):\n    def __init__(self, *, d: bool = True, **k):\n        super().__init__(**k)")
+    assert takes(info) == {"d": "bool", "a": "int", "b": "str", "c": "float"}
+    assert defaults(info) == {"d": True, "a": REQUIRED, "b": "x", "c": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "names"),
+    [
+        pytest.param("b: str = 'y', ", "b=b, ", ["b", "a", "c"], id="an inherited parameter with another default"),
+        pytest.param("", "b='y', ", ["a", "c"], id="an inherited parameter that is settled"),
+        pytest.param("", "1, ", ["b", "c"], id="settled by its place"),
+    ],
+)
+def test_what_a_constructor_names_or_gives_is_not_inherited(own, given, names, read):
+    init = f"    def __init__(self, {own}**k):\n        super().__init__({given}**k)"
+    assert constructor(read(f"{BASE}class C(B):\n{init}")).names == names
+
+
+def test_kwargs_are_followed_from_class_to_class(read):
+    one = "class C(B):\n    def __init__(self, d: int = 1, **k):\n        super().__init__(a=d, **k)\n"
+    two = "class D(C):\n    def __init__(self, e: int = 2, **more):\n        super().__init__(**more)"
+    assert constructor(read(BASE + one + two, "D")).names == ["e", "d", "b", "c"]
+
+
+def test_the_help_of_inherited_parameters_comes_with_them(read):
+    documented = 'class B:\n    """B.\n\n    Args:\n        a: Of B.\n        b: Of B.\n    """\n'
+    init = "    def __init__(self, a: int, b: int = 1): ...\n"
+    child = '"""C.\n\n    Args:\n        b: Of C.\n    """\n    def __init__(self, b: int = 2, **k):\n        '
+    info = read(documented + init + "class C(B):\n    " + child + "super().__init__(b=b, **k)")
+    assert describe(info) == ("C.", {"a": "Of B.", "b": "Of C."})
+
+
 def test_a_signature_is_asked_by_name(read):
     signature = constructor(read("class C:\n    def __init__(self, p: int): ..."))
     assert str(signature["p"].type) == "int"
@@ -337,6 +373,21 @@ def test_the_fields_of_a_dataclass_have_types_and_defaults(read):
         pytest.param("from nowhere_at_all import B\nclass C(B): ...", "from nowhere_at_all.B", id="not installed"),
         pytest.param("class C(make_base()): ...", "inherits its constructor from make_base()", id="a made base"),
         pytest.param("class C:\n    def __init__(self, **kwargs): ...", "takes *args or **kwargs", id="**kwargs"),
+        pytest.param(
+            BASE + "class C(B):\n    def __init__(self, **k):\n        super().__init__(a=k.pop('a'), **k)",
+            "takes *args or **kwargs",
+            id="**kwargs that are used before",
+        ),
+        pytest.param(
+            BASE + "class C(B):\n    def __init__(self, **k):\n        B.__init__(self, **k)",
+            "takes *args or **kwargs",
+            id="**kwargs that go elsewhere",
+        ),
+        pytest.param(
+            "class C(nn.Linear):\n    def __init__(self, **k):\n        super().__init__(**k)",
+            "inherits its constructor from torch.nn.Linear",
+            id="**kwargs that go to torch",
+        ),
         pytest.param("class C:\n    def __init__(self, *args): ...", "takes *args or **kwargs", id="*args"),
         pytest.param("class C:\n    def __init__(self, a, /): ...", "positional-only parameters", id="positional-only"),
         pytest.param("class C:\n    def __init__(self, name): ...", "has a parameter 'name'", id="name"),

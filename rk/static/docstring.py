@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import ast
 import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rk.static.classes import ClassInfo
+
+if TYPE_CHECKING:
+    from griffe import DocstringSection
 
 
 def summary(info: ClassInfo) -> str:
@@ -14,24 +19,34 @@ def summary(info: ClassInfo) -> str:
 
 
 def describe(info: ClassInfo) -> tuple[str, dict[str, str]]:
-    """Returns the text of the class docstring and the help of each parameter in its ``Args:`` section.
-
-    A docstring on ``__init__`` adds to the class's.
-    """
-    from griffe import Docstring, DocstringSectionKind, Parser
-
-    logging.getLogger("griffe").setLevel(logging.CRITICAL)  # its advice is for the plugin's author, not for the user
-    text: list[str] = []
+    """Returns the text of the class docstring and the help of each parameter, of inherited ones too."""
     params: dict[str, str] = {}
     for each in info.mro():
-        inits = [s for s in each.node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"]
-        for source in (each.docstring, *(ast.get_docstring(i) or "" for i in inits)):
-            for section in Docstring(source).parse(Parser.google):
-                if section.kind is DocstringSectionKind.parameters:
-                    for parameter in section.value:
-                        params.setdefault(parameter.name, " ".join(parameter.description.split()))
-                elif section.kind is DocstringSectionKind.text and each is info:
-                    text.append(section.value)
-        if inits:
+        params = arguments(each) | params
+        init = _constructor(each)
+        if init is not None and init.args.kwarg is None:  # otherwise the next constructor's parameters are its own too
             break
-    return "\n\n".join(text), params
+    return "\n\n".join(s.value for s in _sections(info) if s.kind.value == "text"), params
+
+
+def arguments(info: ClassInfo) -> dict[str, str]:
+    """Returns what this very class says of each parameter, in the ``Args:`` of its docstring or its constructor's."""
+    return {
+        parameter.name: " ".join(parameter.description.split())
+        for section in _sections(info)
+        if section.kind.value == "parameters"
+        for parameter in section.value
+    }
+
+
+def _sections(info: ClassInfo) -> Iterator[DocstringSection]:
+    from griffe import Docstring, Parser
+
+    logging.getLogger("griffe").setLevel(logging.CRITICAL)  # its advice is for the plugin's author, not for the user
+    init = _constructor(info)
+    for source in (info.docstring, (init and ast.get_docstring(init)) or ""):
+        yield from Docstring(source).parse(Parser.google)
+
+
+def _constructor(info: ClassInfo) -> ast.FunctionDef | None:
+    return next((s for s in info.node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"), None)

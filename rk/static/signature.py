@@ -28,6 +28,7 @@ class Param:
     type: Type
     default: Any = REQUIRED
     decode: bool = False
+    annotated: bool = True
 
     @property
     def required(self) -> bool:
@@ -84,17 +85,29 @@ class Signature:
 def constructor(info: ClassInfo) -> Signature:
     """Reads the parameters of a component's constructor.
 
+    One that ends in ``**common`` and hands it on whole, ``super().__init__(length=length, **common)``, takes the
+    inherited constructor's parameters too, but for those that it has itself or gives in that call.
+
     Raises:
-        StaticError: For ``*args`` or ``**kwargs``, a positional-only parameter, one called ``name``, or a constructor
-            that is inherited from code that is not read (torch's).
+        StaticError: For ``*args``, for ``**kwargs`` that are used in any other way, a positional-only parameter, one
+            called ``name``, or a constructor that is inherited from code that is not read (torch's).
     """
-    for each in info.implementations():
+    signature = _constructor(info, list(info.implementations()))
+    if "name" in signature:
+        raise StaticError(f"{info.dotted}.__init__ has a parameter 'name', which recipes use for the component")
+    return signature
+
+
+def _constructor(info: ClassInfo, lineage: list[ClassInfo]) -> Signature:
+    """Reads the first constructor among `lineage`, the classes that are left of the order of inheritance of `info`."""
+    for place, each in enumerate(lineage, 1):
         found = next((s for s in each.node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"), None)
-        if found is None and not each.is_dataclass():
-            continue
-        signature = _dataclass(each) if found is None else _function(each.module, found, drop_first=True)
-        _refuse_hidden(info, signature)
-        return signature
+        if found is not None:
+            own = _function(each.module, found, drop_first=True)
+            _refuse_hidden(each, own)
+            return own if found.args.kwarg is None else _extended(own, _constructor(info, lineage[place:]))
+        if each.is_dataclass():
+            return _dataclass(each)
     if opaque := info.opaque_bases():
         raise StaticError(f"{info.dotted} inherits its constructor from {opaque[0]}; write one with annotations")
     return Signature((), info.module, info.node)
@@ -102,12 +115,34 @@ def constructor(info: ClassInfo) -> Signature:
 
 def _refuse_hidden(info: ClassInfo, signature: Signature) -> None:
     """Refuses what a recipe could not give by name."""
-    if signature.hides:
-        raise StaticError(f"{info.dotted}.__init__ takes *args or **kwargs, which hide its parameters")
-    if isinstance(signature.node, ast.FunctionDef) and len(signature.node.args.posonlyargs) > 1:
+    node = signature.node
+    if node.args.vararg is not None or (node.args.kwarg is not None and _handing_on(node) is None):
+        raise StaticError(
+            f"{info.dotted}.__init__ takes *args or **kwargs, which hide its parameters; only **kwargs that "
+            "super().__init__(..., **kwargs) takes whole are those of the class that it extends"
+        )
+    if len(node.args.posonlyargs) > 1:
         raise StaticError(f"{info.dotted}.__init__ has positional-only parameters, which a recipe cannot give")
-    if "name" in signature:
-        raise StaticError(f"{info.dotted}.__init__ has a parameter 'name', which recipes use for the component")
+
+
+def _handing_on(node: ast.FunctionDef) -> ast.Call | None:
+    """Returns the call of ``super().__init__`` that takes the ``**kwargs`` of `node`, if nothing else uses them."""
+    name = node.args.kwarg.arg
+    if sum(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node)) != 1:
+        return None
+    for each in ast.walk(node):
+        match each:
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="__init__")):
+                if any(k.arg is None and ast.unparse(k.value) == name for k in each.keywords):
+                    return each
+    return None
+
+
+def _extended(own: Signature, inherited: Signature) -> Signature:
+    """Returns `own` with those inherited parameters that it neither names nor gives."""
+    call = _handing_on(own.node)
+    settled = {*own.names, *inherited.names[: len(call.args)], *(k.arg for k in call.keywords)}
+    return Signature((*own.params, *(p for p in inherited.params if p.name not in settled)), own.module, own.node)
 
 
 def _dataclass(info: ClassInfo) -> Signature:
@@ -167,4 +202,4 @@ def _is_static(node: ast.FunctionDef) -> bool:
 def _param(module: Module, name: str, annotation: ast.AST | None, default: ast.expr | None) -> Param:
     type_, decode = undecoded(parse_type(module, annotation))
     value = REQUIRED if default is None else literal(module, default)
-    return Param(name, type_, value, decode)
+    return Param(name, type_, value, decode, annotation is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,26 @@ def constructor_is_as_its_source_says(component: Component, catalog: Catalog) ->
     cls = catalog.load(component)
     if cls.__init__ is object.__init__ or not catalog.signature(component).params:
         return
-    real = inspect.signature(cls).parameters
     read = {p.name: p for p in catalog.signature(component).params}
+    real = _constructor_parameters(cls, read)
     if list(real) != list(read):
         raise Broken(f"Python's constructor takes {', '.join(real)}; from the source, rk reads {', '.join(read)}")
     for name, param in real.items():
         if (param.default is inspect.Parameter.empty) != (read[name].default is REQUIRED):
             raise Broken(f"the default of {name!r} is another one in Python than in the source")
+
+
+def _constructor_parameters(cls: type, read: Container[str]) -> dict[str, inspect.Parameter]:
+    """Returns what Python's constructor takes; behind ``**kwargs``, those of the inherited one that are in `read`."""
+    real = dict(inspect.signature(cls).parameters)
+    for base in [c for c in cls.__mro__ if "__init__" in vars(c)][1:]:
+        *_, last = real.values()
+        if last.kind is not last.VAR_KEYWORD:
+            break
+        del real[last.name]
+        inherited = inspect.signature(base).parameters.items()
+        real |= {n: p for n, p in inherited if n not in real and (n in read or p.kind is p.VAR_KEYWORD)}
+    return real
 
 
 # -- the two steps that every recipe must be able to take --------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -29,12 +29,7 @@ class Adding(GeneratedTask):
     answers 1 always has a squared error of 1/6 = 0.1667. Train it with the loss `mse`.
 
     Args:
-        seed: Every sequence is a function of it.
         length: Steps in ``train``, ``val`` and ``test``; at least 2.
-        test_lengths: A further split ``test-N`` for each of these lengths; null for none.
-        batch_size: Sequences per batch.
-        val_examples: Sequences in ``val``.
-        test_examples: Sequences per test split.
     """
 
     metrics = {"solved": solved}
@@ -42,25 +37,10 @@ class Adding(GeneratedTask):
     num_features: int = 2
     num_outputs: int = 1
     readout: Literal["last"] = "last"
+    _shortest = 2
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        length: Annotated[int, Ge(2)] = 50,
-        test_lengths: list[Annotated[int, Ge(2)]] | None = None,
-        batch_size: Annotated[int, Ge(1)] = 50,
-        val_examples: Annotated[int, Ge(1)] = 1000,
-        test_examples: Annotated[int, Ge(1)] = 2000,
-    ) -> None:
-        super().__init__(
-            seed=seed,
-            length=length,
-            test_lengths=test_lengths,
-            batch_size=batch_size,
-            val_examples=val_examples,
-            test_examples=test_examples,
-        )
+    def __init__(self, *, length: Annotated[int, Ge(2)] = 50, **common: Any) -> None:
+        super().__init__(length=length, **common)
 
     def batch(self, split: str, i: int, stage: int = 0) -> RegressionSeriesBatch:
         return self._drawn(split, i)

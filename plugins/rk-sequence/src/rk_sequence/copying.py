@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -11,9 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk.protocols import Batch, Share
-from rk_sequence.fields import TokenBatch
 from rk_sequence.metrics import sequence_accuracy, token_accuracy
-from rk_sequence.task import GeneratedTask, integers
+from rk_sequence.task import TokenTask, integers
 
 BLANK = 0
 
@@ -29,7 +28,7 @@ def memoryless_loss(length: int, n_copied: int = 10, n_symbols: int = 8) -> floa
     return n_copied * math.log(n_symbols) / (length + 2 * n_copied)
 
 
-class Copying(GeneratedTask):
+class Copying(TokenTask):
     """The copying problem (Hochreiter and Schmidhuber, 1997; as in arXiv:1511.06464, Sec. 4.1).
 
     A sequence is `n_copied` symbols, ``length - 1`` blanks, a delimiter, and `n_copied` blanks; the answer is a blank
@@ -37,40 +36,22 @@ class Copying(GeneratedTask):
     be below ``n_copied log(n_symbols) / (length + 2 n_copied)``.
 
     Args:
-        seed: Every sequence is a function of it.
         length: Steps from the last symbol to the delimiter, in ``train``, ``val`` and ``test``.
-        test_lengths: A further split ``test-N`` for each of these lengths; null for none.
-        batch_size: Sequences per batch.
-        val_examples: Sequences in ``val``.
-        test_examples: Sequences per test split.
         n_copied: Symbols of a sequence.
         n_symbols: Different symbols.
     """
 
     metrics = {"accuracy": token_accuracy, "recall": recall, "sequence-accuracy": sequence_accuracy}
-    num_features: None = None
-    readout: Literal["step"] = "step"
 
     def __init__(
         self,
         *,
-        seed: int,
         length: Annotated[int, Ge(1)] = 50,
-        test_lengths: list[Annotated[int, Ge(1)]] | None = None,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        val_examples: Annotated[int, Ge(1)] = 512,
-        test_examples: Annotated[int, Ge(1)] = 1024,
         n_copied: Annotated[int, Ge(1)] = 10,
         n_symbols: Annotated[int, Ge(2)] = 8,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            seed=seed,
-            length=length,
-            test_lengths=test_lengths,
-            batch_size=batch_size,
-            val_examples=val_examples,
-            test_examples=test_examples,
-        )
+        super().__init__(length=length, **common)
         self.n_copied = n_copied
         self.n_symbols = n_symbols
 
@@ -83,9 +64,6 @@ class Copying(GeneratedTask):
     def num_outputs(self) -> int:
         """The blank and the symbols."""
         return self.n_symbols + 1
-
-    def batch(self, split: str, i: int, stage: int = 0) -> TokenBatch:
-        return self._drawn(split, i)
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
         symbols = 1 + integers(self.n_symbols, (rows, self.n_copied), random)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -12,25 +12,19 @@ from torch.nn import functional as F
 
 from rk.protocols import Batch
 from rk_sequence import groups
-from rk_sequence.fields import IGNORED, TokenBatch
-from rk_sequence.metrics import sequence_accuracy, token_accuracy
-from rk_sequence.task import GeneratedTask, integers
+from rk_sequence.fields import IGNORED
+from rk_sequence.task import TokenTask, integers
 
 
-class GroupWords(GeneratedTask):
+class GroupWords(TokenTask):
     """The word problem of a finite group: the target of step t is the product ``x_1 x_2 ... x_t``.
 
     Elements are drawn uniformly. Permutation groups tell apart what can track a state: S3 is the smallest that is not
     abelian, A5 and S5 are not solvable (arXiv:2404.08819, arXiv:2502.10297).
 
     Args:
-        seed: Every word is a function of it.
         group: ``S5`` (all permutations of 5), ``A5`` (the even ones), ``Z60`` (cyclic), or a product like ``A5xZ2``.
         length: Factors of a word in ``train``, ``val`` and ``test``.
-        test_lengths: A further split ``test-N`` for each of these lengths; null for none.
-        batch_size: Words per batch.
-        val_examples: Words in ``val``.
-        test_examples: Words per test split.
         max_moved: Draws only permutations that move so many points at most: 2 for swaps alone. Null: all elements.
         merged: So many factors are multiplied into one input, and as many identities less one follow it; the products
             are asked for that much later. 1 for plain words.
@@ -42,34 +36,19 @@ class GroupWords(GeneratedTask):
         ValueError: When there is no such group, or the variants do not go together.
     """
 
-    metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
-    num_features: None = None
-    readout: Literal["step"] = "step"
-
     def __init__(
         self,
         *,
-        seed: int,
         group: str = "S3",
         length: Annotated[int, Ge(1)] = 24,
-        test_lengths: list[Annotated[int, Ge(1)]] | None = None,
-        batch_size: Annotated[int, Ge(1)] = 128,
-        val_examples: Annotated[int, Ge(1)] = 512,
-        test_examples: Annotated[int, Ge(1)] = 1024,
         max_moved: Annotated[int, Ge(2)] | None = None,
         merged: Annotated[int, Ge(1)] = 1,
         tokens_per_element: Annotated[int, Ge(1)] = 1,
         filler: Literal["special", "repeat"] = "special",
         bos: bool = False,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            seed=seed,
-            length=length,
-            test_lengths=test_lengths,
-            batch_size=batch_size,
-            val_examples=val_examples,
-            test_examples=test_examples,
-        )
+        super().__init__(length=length, **common)
         self._group = groups.group(group)
         self.group = group
         drawn = self._group.moved <= (self._group.moved.max() if max_moved is None else max_moved)
@@ -95,9 +74,6 @@ class GroupWords(GeneratedTask):
     def vocab_size(self) -> int:
         """The group's elements, and the special tokens in use: the filler, then the beginning."""
         return self.num_outputs + (self.tokens_per_element > 1 and self.filler == "special") + self.bos
-
-    def batch(self, split: str, i: int, stage: int = 0) -> TokenBatch:
-        return self._drawn(split, i)
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
         chosen = integers(len(self._drawn_elements), (rows, length), random)

@@ -8,6 +8,7 @@ An edge is written ``state -symbol-> state``; of the two that leave a state, bot
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import torch
@@ -56,7 +57,7 @@ def walks(rows: int, shortest: int, longest: int, random: torch.Generator) -> In
     return torch.stack(taken, 1)
 
 
-def check_lengths(shortest: tuple[int, ...], longest: int) -> None:
+def check_lengths(shortest: Iterable[int], longest: int) -> None:
     """Raises `ValueError` when no string has at least so many symbols, each of `shortest`, and at most `longest`."""
     for length in shortest:
         if not _chances(length, longest)[0, START] > 0:

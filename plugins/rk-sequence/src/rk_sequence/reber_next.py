@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
 from annotated_types import Ge
@@ -76,14 +76,10 @@ class Reber(GeneratedTask):
     string. Train it with ``{name: cross-entropy, ignore_index: -100}``.
 
     Args:
-        seed: Every string is a function of it.
         embedded: Whether strings are embedded.
         min_length: Fewest symbols of a plain or inner string in ``train``, ``val`` and ``test``.
         test_lengths: A further split ``test-N``, of strings with at least so many symbols, for each; null for none.
         max_length: Most symbols of a plain or inner string.
-        batch_size: Strings per batch.
-        val_examples: Strings in ``val``.
-        test_examples: Strings per test split.
 
     Raises:
         ValueError: When no string has such a length.
@@ -98,24 +94,13 @@ class Reber(GeneratedTask):
     def __init__(
         self,
         *,
-        seed: int,
         embedded: bool = False,
         min_length: Annotated[int, Ge(1)] = 5,
-        test_lengths: list[Annotated[int, Ge(1)]] | None = None,
         max_length: Annotated[int, Ge(5)] = 50,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        val_examples: Annotated[int, Ge(1)] = 512,
-        test_examples: Annotated[int, Ge(1)] = 1024,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            seed=seed,
-            length=min_length,
-            test_lengths=test_lengths,
-            batch_size=batch_size,
-            val_examples=val_examples,
-            test_examples=test_examples,
-        )
-        check_lengths((min_length, *(test_lengths or ())), max_length)
+        super().__init__(length=min_length, **common)
+        check_lengths(self.test_lengths.values(), max_length)
         self.embedded = embedded
         self.max_length = max_length
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -10,10 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rk.protocols import Batch
-from rk_sequence.fields import TokenBatch
 from rk_sequence.metrics import class_accuracy
 from rk_sequence.reber import EDGES, END, LABELS, SYMBOLS, check_lengths, states_after, walks
-from rk_sequence.task import GeneratedTask, integers
+from rk_sequence.task import TokenTask, integers
 
 LETTERS = 26
 """Tokens are capitals; those of the grammar come first, in the order of `SYMBOLS`."""
@@ -23,7 +22,7 @@ ALPHABETS = 8
 """How many ways of relabelling the edges with any letters there are."""
 
 
-class ReberStrings(GeneratedTask):
+class ReberStrings(TokenTask):
     """Strings of the Reber grammar (class 1) and strings that only look like it (class 0), half and half.
 
     The three kinds of the latter are walks through the grammar whose edges are labelled with any letters (`alien`, in
@@ -32,15 +31,11 @@ class ReberStrings(GeneratedTask):
     looks at pairs of neighbours can have 94% right, at triples all.
 
     Args:
-        seed: Every string is a function of it.
         min_length: Fewest symbols in ``train``, ``val`` and ``test``.
         test_lengths: A further split ``test-N``, of strings with at least so many symbols, for each; null for none.
         max_length: Most symbols.
         alien: Share of the strings of class 0 that are labelled with any letters.
         mutated: Share of the strings of class 0 that have wrong symbols; the rest is swapped.
-        batch_size: Strings per batch.
-        val_examples: Strings in ``val``.
-        test_examples: Strings per test split.
 
     Raises:
         ValueError: When no string has such a length, or the shares exceed 1.
@@ -48,40 +43,25 @@ class ReberStrings(GeneratedTask):
 
     metrics = {"accuracy": class_accuracy}
     vocab_size: int = 26
-    num_features: None = None
     num_outputs: int = 2
     readout: Literal["last"] = "last"
 
     def __init__(
         self,
         *,
-        seed: int,
         min_length: Annotated[int, Ge(1)] = 11,
-        test_lengths: list[Annotated[int, Ge(1)]] | None = None,
         max_length: Annotated[int, Ge(5)] = 53,
         alien: Annotated[float, Ge(0), Le(1)] = 0.56,
         mutated: Annotated[float, Ge(0), Le(1)] = 0.0,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        val_examples: Annotated[int, Ge(1)] = 512,
-        test_examples: Annotated[int, Ge(1)] = 1024,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            seed=seed,
-            length=min_length,
-            test_lengths=test_lengths,
-            batch_size=batch_size,
-            val_examples=val_examples,
-            test_examples=test_examples,
-        )
-        check_lengths((min_length, *(test_lengths or ())), max_length)
+        super().__init__(length=min_length, **common)
+        check_lengths(self.test_lengths.values(), max_length)
         if alien + mutated > 1:
             raise ValueError(f"alien and mutated: {alien} and {mutated} are more than all")
         self.max_length = max_length
         self.alien = alien
         self.mutated = mutated
-
-    def batch(self, split: str, i: int, stage: int = 0) -> TokenBatch:
-        return self._drawn(split, i)
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
         edges = walks(rows, length, self.max_length, random)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator
-from rk_sequence.fields import IGNORED
+from rk_sequence.fields import IGNORED, TokenBatch
+from rk_sequence.metrics import sequence_accuracy, token_accuracy
 
 
 class GeneratedTask(ABC):
@@ -26,9 +27,14 @@ class GeneratedTask(ABC):
         batch_size: Sequences per batch.
         val_examples: Sequences in ``val``.
         test_examples: Sequences per test split.
+
+    Raises:
+        ValueError: When sequences would be too short for the task.
     """
 
     readout: Literal["step", "last", "mean"]
+    _shortest = 1
+    """The least length that the task makes sense with."""
 
     def __init__(
         self,
@@ -40,15 +46,17 @@ class GeneratedTask(ABC):
         val_examples: Annotated[int, Ge(1)] = 512,
         test_examples: Annotated[int, Ge(1)] = 1024,
     ) -> None:
+        if short := [n for n in (length, *(test_lengths or ())) if n < self._shortest]:
+            raise ValueError(f"a length of {short[0]} is too short: the least is {self._shortest}")
         self.seed = seed
         self.length = length
         self.batch_size = batch_size
-        self._tests = {"test": length} | {f"test-{n}": n for n in test_lengths or ()}
-        self._examples = {"val": val_examples} | dict.fromkeys(self._tests, test_examples)
+        self.test_lengths = {"test": length} | {f"test-{n}": n for n in test_lengths or ()}
+        self._examples = {"val": val_examples} | dict.fromkeys(self.test_lengths, test_examples)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return ("train", "val", *self._tests)
+        return ("train", "val", *self.test_lengths)
 
     def batches(self, split: str) -> int | None:
         return None if split == "train" else batch_count(self._examples[split], self.batch_size)
@@ -65,7 +73,7 @@ class GeneratedTask(ABC):
         rows = min(self.batch_size, self._examples[split] - i * self.batch_size)
         if split == "val":
             return self.draw(rows, self.length, generator(self.seed, 1, i))
-        n = self._tests[split]
+        n = self.test_lengths[split]
         return self.draw(rows, n, generator(self.seed, 1 + n, i))  # a length's tests are the same whatever is tested
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
@@ -77,6 +85,17 @@ class GeneratedTask(ABC):
         targets = batch["targets"].cpu()
         right = outputs["logits"].argmax(-1).cpu() == targets
         return [draw_positions(right, targets != IGNORED, out)]
+
+
+class TokenTask(GeneratedTask):
+    """A generated task of tokens; if nothing else is said, with an answer at each step."""
+
+    metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
+    num_features: None = None
+    readout: Literal["step", "last", "mean"] = "step"
+
+    def batch(self, split: str, i: int, stage: int = 0) -> TokenBatch:
+        return self._drawn(split, i)
 
 
 def integers(high: int, shape: tuple[int, ...], random: torch.Generator) -> Int[Tensor, "*shape"]:

@@ -2,62 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
 
 from rk.protocols import Batch
-from rk_sequence.fields import TokenBatch
 from rk_sequence.metrics import class_accuracy
-from rk_sequence.task import GeneratedTask, integers
+from rk_sequence.task import TokenTask, integers
 
 NOISE, X, BEGIN, END = 4, 4, 6, 7
 """How many symbols of noise there are, from 0; then X and Y; the first token and the last."""
 
 
-class TemporalOrder(GeneratedTask):
+class TemporalOrder(TokenTask):
     """Temporal order with two symbols (Hochreiter and Schmidhuber, 1997, experiment 6a).
 
     A sequence is four kinds of noise between two markers, but for an X or a Y at a random place in its second tenth,
     and another at a random place in its sixth. The four classes are XX, XY, YX and YY.
 
     Args:
-        seed: Every sequence is a function of it.
         length: Steps in ``train``, ``val`` and ``test``; at least 10.
-        test_lengths: A further split ``test-N`` for each of these lengths; null for none.
-        batch_size: Sequences per batch.
-        val_examples: Sequences in ``val``.
-        test_examples: Sequences per test split.
     """
 
     metrics = {"accuracy": class_accuracy}
     vocab_size: int = 8
-    num_features: None = None
     num_outputs: int = 4
     readout: Literal["last"] = "last"
+    _shortest = 10
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        length: Annotated[int, Ge(10)] = 100,
-        test_lengths: list[Annotated[int, Ge(10)]] | None = None,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        val_examples: Annotated[int, Ge(1)] = 512,
-        test_examples: Annotated[int, Ge(1)] = 1024,
-    ) -> None:
-        super().__init__(
-            seed=seed,
-            length=length,
-            test_lengths=test_lengths,
-            batch_size=batch_size,
-            val_examples=val_examples,
-            test_examples=test_examples,
-        )
-
-    def batch(self, split: str, i: int, stage: int = 0) -> TokenBatch:
-        return self._drawn(split, i)
+    def __init__(self, *, length: Annotated[int, Ge(10)] = 100, **common: Any) -> None:
+        super().__init__(length=length, **common)
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
         tokens = integers(NOISE, (rows, length), random)

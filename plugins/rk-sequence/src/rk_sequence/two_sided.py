@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -22,12 +22,7 @@ class TwoSided(GeneratedTask):
     ``{name: cross-entropy, ignore_index: -100}``.
 
     Args:
-        seed: Every sequence is a function of it.
         length: Steps in ``train``, ``val`` and ``test``; at least 3.
-        test_lengths: A further split ``test-N`` for each of these lengths; null for none.
-        batch_size: Sequences per batch.
-        val_examples: Sequences in ``val``.
-        test_examples: Sequences per test split.
     """
 
     metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
@@ -35,25 +30,10 @@ class TwoSided(GeneratedTask):
     num_features: int = 1
     num_outputs: int = 2
     readout: Literal["step"] = "step"
+    _shortest = 3
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        length: Annotated[int, Ge(3)] = 20,
-        test_lengths: list[Annotated[int, Ge(3)]] | None = None,
-        batch_size: Annotated[int, Ge(1)] = 64,
-        val_examples: Annotated[int, Ge(1)] = 512,
-        test_examples: Annotated[int, Ge(1)] = 1024,
-    ) -> None:
-        super().__init__(
-            seed=seed,
-            length=length,
-            test_lengths=test_lengths,
-            batch_size=batch_size,
-            val_examples=val_examples,
-            test_examples=test_examples,
-        )
+    def __init__(self, *, length: Annotated[int, Ge(3)] = 20, **common: Any) -> None:
+        super().__init__(length=length, **common)
 
     def batch(self, split: str, i: int, stage: int = 0) -> SeriesBatch:
         return self._drawn(split, i)
