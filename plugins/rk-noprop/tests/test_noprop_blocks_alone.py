@@ -129,7 +129,7 @@ class Pictures:
 def trainer(order: str, data=None, accumulate: int = 1, **params) -> NoPropDT:
     made = NoPropDT(AdamW(lr=1e-2, weight_decay=0.1), seed=0, order=order)
     torch.manual_seed(0)
-    model = NoPropChain((1, 6, 6), 3, BLOCKS["mlp"], n_blocks=4, **params)
+    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=BLOCKS["mlp"], n_blocks=4, **params)
     made.setup(model=model, data=data or Pictures(), runtime=Runtime(accumulate=accumulate))
     return made
 

@@ -75,14 +75,16 @@ def test_the_radial_head_is_a_gaussian_around_each_class():
 @pytest.mark.parametrize("head", ["linear", "radial"])
 @pytest.mark.parametrize("embedding", ["one-hot", "learned"])
 def test_an_aligned_head_begins_right_about_every_class(head, embedding):
-    model = NoPropChain((1, 6, 6), 3, MLP, embedding=embedding, head=head, head_start="aligned")
+    model = NoPropChain(
+        input_shape=(1, 6, 6), num_classes=3, block=MLP, embedding=embedding, head=head, head_start="aligned"
+    )
     assert model.head(model.embedding.weight, model.embedding).argmax(-1).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("head", ["linear", "radial"])
 def test_a_head_learns_to_tell_noised_labels_apart(head):
     torch.manual_seed(0)
-    model = NoPropChain((1, 6, 6), 3, MLP, n_blocks=1, embedding="learned", head=head)
+    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=MLP, n_blocks=1, embedding="learned", head=head)
     optimizer = torch.optim.Adam(model.head.parameters(), lr=0.1)
     targets = torch.arange(3).repeat(40)
     z = model.embedding(targets).detach() + 0.1 * torch.randn(120, 20)
@@ -129,7 +131,7 @@ def test_the_papers_paths_meet_in_a_concatenation(timed):
 
 def test_the_chain_from_end_to_end_is_equations_17_to_19():
     torch.manual_seed(0)
-    model = NoPropChain((1, 6, 6), 3, MLP, n_blocks=3, embedding="learned", embed_dim=5)
+    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=MLP, n_blocks=3, embedding="learned", embed_dim=5)
     with torch.no_grad():
         model.gates.copy_(torch.tensor([0.1, 0.5, 2.0]))
     x = torch.rand(4, 1, 6, 6)
@@ -144,7 +146,9 @@ def test_the_chain_from_end_to_end_is_equations_17_to_19():
 
 def flow(block, steps: int) -> NoPropFlow:
     torch.manual_seed(0)
-    return NoPropFlow((1, 6, 6), 3, block, embedding="learned", embed_dim=5, ode_steps=steps, runs=2).double()
+    return NoPropFlow(
+        input_shape=(1, 6, 6), num_classes=3, block=block, embedding="learned", embed_dim=5, ode_steps=steps, runs=2
+    ).double()
 
 
 def by_hand(model: NoPropFlow, x: torch.Tensor) -> torch.Tensor:

@@ -129,7 +129,7 @@ def test_a_perfect_block_leads_to_the_noised_label():
         def forward(self, z, x):
             return torch.tensor([0.0, 90.0, 0.0]).expand(len(z), 3)
 
-    model = NoPropChain((1, 6, 6), 3, Oracle, n_blocks=6, runs=1)
+    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=Oracle, n_blocks=6, runs=1)
     for inference in ("sde", "ode"):
         learner = DTLearner(model, eta=0.1, schedule="cosine", inference=inference)
         torch.manual_seed(0)

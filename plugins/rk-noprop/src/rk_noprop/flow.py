@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 from annotated_types import Ge
 from jaxtyping import Float
-from rk_vision.blocks import LabelBlock, TwoStageBlock
+from rk_vision.blocks import TwoStageBlock
 from torch import Tensor, nn
 
 from rk.fields import LogitsOutputs
-from rk.protocols import Decode, Factory, Model
+from rk.protocols import Model
 from rk_noprop.embedding import ClassEmbedding
-from rk_noprop.heads import HEADS
+from rk_noprop.model import NoPropModel
 from rk_noprop.paths import KEPT, PathOutputs
 
 
@@ -26,7 +26,7 @@ class HasTimedBlock(Model, Protocol):
     runs: int
 
 
-class NoPropFlow(nn.Module):
+class NoPropFlow(NoPropModel):
     """A block that is told the time, for all times.
 
     `noprop-ct` and `noprop-fm` train it at random times. Any trainer that goes through `forward`, `backprop` above all,
@@ -34,43 +34,19 @@ class NoPropFlow(nn.Module):
     al., arXiv:1806.07366): the paper's baseline.
 
     Args:
-        input_shape: Shape of one input.
-        num_classes: Classes.
         block: The block.
-        embedding: Class embeddings: one-hot, learned, or a prototype of each class.
-        embed_dim: Numbers per class of learned embeddings.
-        head: What reads the last state: a linear layer, or distances from class embeddings (Eq. 15 and 16).
-        head_start: Where its weights begin: at random, or aligned with the class embeddings. Gradients through all
-            blocks take long to part classes that a random start confuses.
         ode_steps: Euler steps of `forward` and of `predict`. The trainers of NoProp have their own.
-        runs: Walks per example when it answers, for `run-accuracy`; everything else in the answer is the first one's.
 
     Attributes:
         timed_block: The block.
-        embedding: W_E.
-        head: The read-out.
     """
 
-    def __init__(
-        self,
-        input_shape: tuple[Annotated[int, Ge(1)], ...],
-        num_classes: int,
-        block: Factory[LabelBlock],
-        embedding: Literal["one-hot", "learned", "prototype"] = "one-hot",
-        embed_dim: Annotated[int, Ge(1)] = 20,
-        head: Literal["linear", "radial"] = "linear",
-        head_start: Literal["random", "aligned"] = "random",
-        ode_steps: Annotated[int, Ge(1)] = 1000,
-        runs: Decode[Annotated[int, Ge(1)]] = 5,
-    ) -> None:
-        super().__init__()
-        self.embedding = ClassEmbedding(embedding, num_classes, embed_dim, input_shape)
-        self.timed_block = block(x_shape=input_shape, z_shape=self.embedding.shape, num_classes=num_classes, timed=True)
-        self.head = HEADS[head](self.embedding.size, num_classes)
-        if head_start == "aligned":
-            self.head.align(self.embedding)
+    def __init__(self, *, ode_steps: Annotated[int, Ge(1)] = 1000, **common: Any) -> None:
+        super().__init__(n_blocks=1, timed=True, **common)
         self.ode_steps = ode_steps
-        self.runs = runs
+
+    def _hold(self, blocks: list[nn.Module]) -> None:
+        (self.timed_block,) = blocks
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
         """Returns logits of (batch, classes): the ODE's solution at t = 1, read out."""

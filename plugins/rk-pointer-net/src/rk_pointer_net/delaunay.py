@@ -32,12 +32,6 @@ class Delaunay(PointTask):
         n_points: Smallest and largest size of a set in training and validation.
         order: How the triangles of a target are ordered: by `incenter` as in the paper, or at `random`, their numbers
             too, to see what the order is worth.
-        batch_size: Sets per batch.
-        test_sizes: A test split `test-N` for each of these sizes; null tests both ends of `n_points`, or has one split
-            `test` where they are equal.
-        test_examples: Sets per test split.
-        val_examples: Sets in `val`.
-        seed: Every set is a function of it.
     """
 
     metrics = {
@@ -52,22 +46,11 @@ class Delaunay(PointTask):
     def __init__(
         self,
         *,
-        seed: int,
         n_points: tuple[Annotated[int, Ge(3)], Annotated[int, Ge(3)]] = (5, 5),
         order: Literal["incenter", "random"] = "incenter",
-        batch_size: Annotated[int, Ge(1)] = 128,
-        test_sizes: list[Annotated[int, Ge(3)]] | None = None,
-        test_examples: Annotated[int, Ge(1)] = 1000,
-        val_examples: Annotated[int, Ge(1)] = 1000,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            seed=seed,
-            n_points=n_points,
-            batch_size=batch_size,
-            test_sizes=test_sizes,
-            test_examples=test_examples,
-            val_examples=val_examples,
-        )
+        super().__init__(n_points=n_points, **common)
         self.order = order
 
     def batch(self, split: str, i: int, stage: int = 0) -> PointBatch:

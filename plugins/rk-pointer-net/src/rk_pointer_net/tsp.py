@@ -33,16 +33,9 @@ class TSP(PointTask):
     size after the other. Test sets have the shortest tours that can be had as their targets, whatever the solver.
 
     Args:
-        n_points: Smallest and largest size of a set in training and validation.
-        batch_size: Sets per batch.
         solver: Whose tours are learned: `exact` (up to 13 points), or the paper's approximate `a1`, `a2` or `a3`.
         pool: Training sets in all, equally many of each size, that are solved once, kept in a file and then trained on
             again and again; null draws and solves new ones for every batch.
-        test_sizes: A test split `test-N` for each of these sizes; null tests both ends of `n_points`, or has one split
-            `test` where they are equal.
-        test_examples: Sets per test split.
-        val_examples: Sets in `val`.
-        seed: Every set is a function of it.
     """
 
     metrics = {
@@ -57,23 +50,11 @@ class TSP(PointTask):
     def __init__(
         self,
         *,
-        seed: int,
-        n_points: tuple[Annotated[int, Ge(3)], Annotated[int, Ge(3)]] = (5, 10),
-        batch_size: Annotated[int, Ge(1)] = 128,
         solver: Literal["exact", "a1", "a2", "a3"] = "exact",
         pool: Annotated[int, Ge(1)] | None = None,
-        test_sizes: list[Annotated[int, Ge(3)]] | None = None,
-        test_examples: Annotated[int, Ge(1)] = 1000,
-        val_examples: Annotated[int, Ge(1)] = 1000,
+        **common: Any,
     ) -> None:
-        super().__init__(
-            seed=seed,
-            n_points=n_points,
-            batch_size=batch_size,
-            test_sizes=test_sizes,
-            test_examples=test_examples,
-            val_examples=val_examples,
-        )
+        super().__init__(**common)
         self.solver = solver
         self.pool = pool
         self._pools: dict[int, Pool] = {}

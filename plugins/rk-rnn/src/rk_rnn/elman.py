@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,10 +24,7 @@ class Elman(Recurrent):
     Its state is h, (batch, hidden_size).
 
     Args:
-        d_model: Width of input and output.
-        hidden_size: Width of h; null: `d_model`.
         activation: phi.
-        start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or `orthogonal` from state to state with biases 0.
         truncated: Learns as in 1990: the context is a copy of h_t-1 that no gradient goes through, so that only what a
             step itself has seen is taught. All steps then learn at once. false: backpropagation through time.
     """
@@ -36,13 +32,11 @@ class Elman(Recurrent):
     def __init__(
         self,
         *,
-        d_model: Annotated[int, Ge(1)],
-        hidden_size: Annotated[int, Ge(1)] | None = None,
         activation: Literal["tanh", "relu"] = "tanh",
-        start: Literal["uniform", "orthogonal"] = "uniform",
         truncated: bool = False,
+        **sizes: Any,
     ) -> None:
-        super().__init__(d_model, hidden_size, gates=1, start=start)
+        super().__init__(gates=1, **sizes)
         self.activation = activation
         self.truncated = truncated
 

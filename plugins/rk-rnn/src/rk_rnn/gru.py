@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,22 +23,17 @@ class GRU(Recurrent):
     Rows of the weights: r, z, n. The state is h, (batch, hidden_size).
 
     Args:
-        d_model: Width of input and output.
-        hidden_size: Width of h; null: `d_model`.
         reset: Where r gates h_t-1: `after` the product, n = tanh(W_nx x + r (W_nh h + b)), as cuDNN and torch do;
             `before` it, n = tanh(W_nx x + W_nh (r h) + b), as in the paper. Weights of one do not fit the other.
-        start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or `orthogonal` from state to state with biases 0.
     """
 
     def __init__(
         self,
         *,
-        d_model: Annotated[int, Ge(1)],
-        hidden_size: Annotated[int, Ge(1)] | None = None,
         reset: Literal["after", "before"] = "after",
-        start: Literal["uniform", "orthogonal"] = "uniform",
+        **sizes: Any,
     ) -> None:
-        super().__init__(d_model, hidden_size, gates=3, start=start)
+        super().__init__(gates=3, **sizes)
         self.reset = reset
 
     def _unroll(

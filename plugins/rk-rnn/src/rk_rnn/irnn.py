@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from annotated_types import Ge, Gt
+from annotated_types import Gt
 from torch import nn
 
 from rk_rnn.elman import Elman
@@ -16,8 +16,6 @@ class IRNN(Elman):
     Without input its state then stays as it is, and so does a gradient on its way back, whatever the lag.
 
     Args:
-        d_model: Width of input and output.
-        hidden_size: Width of h; null: `d_model`.
         scale: The multiple of the identity; the paper takes less than 1 for tasks with shorter memory.
         input_std: Standard deviation of the input's weights at the start; the paper's is 0.001.
     """
@@ -25,12 +23,11 @@ class IRNN(Elman):
     def __init__(
         self,
         *,
-        d_model: Annotated[int, Ge(1)],
-        hidden_size: Annotated[int, Ge(1)] | None = None,
         scale: Annotated[float, Gt(0)] = 1.0,
         input_std: Annotated[float, Gt(0)] = 0.001,
+        **sizes: Any,
     ) -> None:
-        super().__init__(d_model=d_model, hidden_size=hidden_size, activation="relu")
+        super().__init__(activation="relu", start="uniform", truncated=False, **sizes)
         nn.init.normal_(self.weight_ih, std=input_std)
         nn.init.eye_(self.weight_hh)
         self.weight_hh.data.mul_(scale)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Lt
@@ -24,20 +24,20 @@ class Jordan(Recurrent):
 
     Args:
         d_model: Width of input and output, and so of the context.
-        hidden_size: Width of h; null: `d_model`.
         start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or W_hs `orthogonal` with biases 0.
         self_connection: a, the share of its last value that a context unit keeps.
     """
 
+    _feeds_back = "output"
+
     def __init__(
         self,
         *,
-        d_model: Annotated[int, Ge(1)],
-        hidden_size: Annotated[int, Ge(1)] | None = None,
-        start: Literal["uniform", "orthogonal"] = "uniform",
         self_connection: Annotated[float, Ge(0), Lt(1)] = 0.5,
+        **sizes: Any,
     ) -> None:
-        super().__init__(d_model, hidden_size, gates=1, start=start, context_size=d_model)
+        super().__init__(gates=1, **sizes)
+        d_model = self.weight_ih.shape[1]
         self.out = nn.Linear(self.hidden_size, d_model)
         self.self_connection = self_connection
 

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,27 +30,22 @@ class LSTM(Recurrent):
     forget gate of its own i, g, o. The state is h and s, (batch, hidden_size) each.
 
     Args:
-        d_model: Width of input and output.
-        hidden_size: Width of h and s; null: `d_model`.
         forget: `gate` is the usual form (Gers et al. 2000); `none` keeps all, f = 1, as in 1997; `coupled` forgets as
             much as it takes in, f = 1 - i.
         peepholes: Whether gates see the cell: i and f see s_t-1, o sees s_t (Gers and Schmidhuber 2000).
         forget_bias: Where the bias of the forget gate begins: at 1, nothing is forgotten fast. null leaves that to
             `start`.
-        start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or `orthogonal` from state to state with biases 0.
     """
 
     def __init__(
         self,
         *,
-        d_model: Annotated[int, Ge(1)],
-        hidden_size: Annotated[int, Ge(1)] | None = None,
         forget: Literal["gate", "none", "coupled"] = "gate",
         peepholes: bool = False,
         forget_bias: float | None = 1.0,
-        start: Literal["uniform", "orthogonal"] = "uniform",
+        **sizes: Any,
     ) -> None:
-        super().__init__(d_model, hidden_size, gates=4 if forget == "gate" else 3, start=start)
+        super().__init__(gates=4 if forget == "gate" else 3, **sizes)
         self.forget = forget
         h = self.hidden_size
         if forget_bias is not None and forget != "none":

@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rk_rnn.masks import at_front, put_back, to_front
-
-Start = Literal["uniform", "orthogonal"]
-"""How weights begin: all uniform in +-1/sqrt(h), as torch's; or orthogonal from state to state, biases zero."""
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """Input to gates, state to gates, and a bias of each: in this order wherever torch takes them."""
@@ -29,19 +27,26 @@ class Recurrent(nn.Module, ABC):
 
     Args:
         d_model: Width of input and output.
-        hidden_size: Width of the hidden vector; None: `d_model`.
         gates: Blocks of rows in the weights.
-        start: How the weights begin.
-        context_size: Width of what is fed back from step to step; None: it is the hidden vector.
+        hidden_size: Width of the hidden vector h; null: `d_model`.
+        start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or `orthogonal` from state to state with biases 0.
     """
 
+    _feeds_back: Literal["hidden", "output"] = "hidden"
+    """What `weight_hh` maps."""
+
     def __init__(
-        self, d_model: int, hidden_size: int | None, gates: int, start: Start, context_size: int | None = None
+        self,
+        *,
+        d_model: Annotated[int, Ge(1)],
+        gates: int,
+        hidden_size: Annotated[int, Ge(1)] | None = None,
+        start: Literal["uniform", "orthogonal"] = "uniform",
     ) -> None:
         super().__init__()
         self.hidden_size = h = hidden_size or d_model
         self.weight_ih = nn.Parameter(torch.empty(gates * h, d_model))
-        self.weight_hh = nn.Parameter(torch.empty(gates * h, context_size or h))
+        self.weight_hh = nn.Parameter(torch.empty(gates * h, h if self._feeds_back == "hidden" else d_model))
         self.bias_ih = nn.Parameter(torch.zeros(gates * h))
         self.bias_hh = nn.Parameter(torch.zeros(gates * h))
         self.out = nn.Identity() if h == d_model else nn.Linear(h, d_model)

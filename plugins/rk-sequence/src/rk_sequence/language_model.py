@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rk.protocols import Decode, Factory, SequenceLayer
+from rk.protocols import Decode
 from rk_sequence.model import SequenceModel
 
 
@@ -29,11 +29,6 @@ class LanguageModel(SequenceModel):
         layer: What mixes the steps; one is built for each block. To continue a text it must stream.
         vocab_size: Tokens.
         d_model: Width of the residual stream.
-        n_layers: Blocks.
-        mlp_ratio: Width of the MLP behind each layer, as a multiple of `d_model`; 0 for none.
-        norm: Before each layer and MLP, and before the head: `rms`, `layer`, or `none`.
-        residual: Whether blocks add to their input.
-        dropout: Share of what the embedding, layers and MLPs give that is dropped in training.
         tie: Uses the embedding as the weights of the head (arXiv:1608.05859).
         max_new_tokens: Length of a continuation.
         temperature: Divides the logits before a token is drawn: below 1 for the likely, 0 for the likeliest alone.
@@ -43,32 +38,22 @@ class LanguageModel(SequenceModel):
     def __init__(
         self,
         *,
-        layer: Factory[SequenceLayer],
         vocab_size: int,
         d_model: Annotated[int, Ge(1)] = 128,
-        n_layers: Annotated[int, Ge(1)] = 1,
-        mlp_ratio: Annotated[float, Ge(0)] = 0.0,
-        norm: Literal["rms", "layer", "none"] = "rms",
-        residual: bool = True,
-        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
         tie: bool = True,
         max_new_tokens: Decode[Annotated[int, Ge(1)]] = 200,
         temperature: Decode[Annotated[float, Ge(0)]] = 1.0,
         top_k: Decode[Annotated[int, Ge(1)] | None] = None,
+        **stack: Any,
     ) -> None:
         super().__init__(
-            layer=layer,
             vocab_size=vocab_size,
             num_features=None,
             num_outputs=vocab_size,
             readout="step",
             d_model=d_model,
-            n_layers=n_layers,
-            mlp_ratio=mlp_ratio,
-            norm=norm,
-            residual=residual,
-            dropout=dropout,
             tie=tie,
+            **stack,
         )
         self.max_new_tokens = max_new_tokens
         self.temperature = temperature

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge
 from jaxtyping import Float
 from rk_vision.mnist import MNIST
 from torch import Tensor
@@ -23,11 +23,6 @@ class SequentialMNIST(MNIST):
     """MNIST as a sequence of grey values, line by line from the top left (arXiv:1504.00941, Sec. 4.2).
 
     Args:
-        seed: Orders the training batches.
-        batch_size: Pictures per batch.
-        val_fraction: Share of the published training pictures that is validated instead.
-        train_limit: Trains on so many pictures at most; null: on all.
-        test_limit: Tests on so many pictures at most; null: on all.
         pixels_per_step: Grey values that make up a step: 28 for line by line.
         shrink: Averages over squares of so many pixels a side: 2 for 14 x 14.
         permuted: Puts the grey values in another order, the same for all pictures and seeds.
@@ -43,16 +38,13 @@ class SequentialMNIST(MNIST):
 
     def __init__(
         self,
-        seed: int,
-        batch_size: Annotated[int, Ge(1)] = 128,
-        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.05,
-        train_limit: Annotated[int, Ge(1)] | None = None,
-        test_limit: Annotated[int, Ge(1)] | None = None,
+        *,
         pixels_per_step: Annotated[int, Ge(1)] = 1,
         shrink: Annotated[int, Ge(1)] = 1,
         permuted: bool = False,
+        **pictures: Any,
     ) -> None:
-        super().__init__(seed, batch_size, val_fraction, train_limit, test_limit)
+        super().__init__(**pictures)
         if SIDE % shrink:
             raise ValueError(f"shrink: {shrink} does not divide a side of {SIDE} pixels")
         self.side = SIDE // shrink

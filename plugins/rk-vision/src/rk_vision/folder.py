@@ -24,29 +24,22 @@ class ImageFolder(PictureData):
 
     Args:
         folder: Where the class folders are.
-        seed: Orders the training batches.
         size: Height and width to which pictures are scaled.
         channels: 3 for colour, 1 for grey.
-        batch_size: Pictures per batch.
         val_fraction: Share of the training pictures that is validated instead.
         test_fraction: Share of all pictures that is tested instead, where there is no folder `test`.
-        train_limit: Trains on so many pictures at most; null: on all.
-        test_limit: Tests on so many pictures at most; null: on all.
     """
 
     def __init__(
         self,
         folder: Path,
-        seed: int,
         size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = (32, 32),
         channels: Literal[1, 3] = 3,
-        batch_size: Annotated[int, Ge(1)] = 128,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
-        train_limit: Annotated[int, Ge(1)] | None = None,
-        test_limit: Annotated[int, Ge(1)] | None = None,
+        **pictures: Any,
     ) -> None:
-        super().__init__(seed, batch_size, val_fraction, train_limit, test_limit)
+        super().__init__(val_fraction=val_fraction, **pictures)
         self.folder = Path(folder).expanduser()
         self.size = size
         self.channels = channels
