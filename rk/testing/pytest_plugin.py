@@ -26,6 +26,15 @@ def rk_bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return workbench(request, tmp_path_factory.mktemp("runs"))
 
 
+@pytest.fixture
+def rk_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty working folder, in which the test is: a `rk.testing.folder.Folder`, which runs `rk` in this process."""
+    from rk.testing.folder import Folder
+
+    monkeypatch.chdir(tmp_path)
+    return Folder(tmp_path)
+
+
 @dataclass(frozen=True)
 class Done:
     """A program that has ended: its exit code and what it printed."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rk.catalog import Catalog, Component
+from rk.states import tensors_of
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.close import assert_close
 
@@ -48,16 +48,16 @@ def _built(component: Component, catalog: Catalog) -> Any:
 
 def _compare(layer: Any, x: Tensor, mask: Tensor | None, what: str) -> None:
     state = layer.initial_state(ROWS)
-    for tensor in _tensors(state):
+    for tensor in tensors_of(state):
         if tensor.dim() == 0 or len(tensor) != ROWS:
             shape = tuple(tensor.shape)
             raise Broken(f"a tensor of the state has shape {shape}: the batch, of {ROWS}, must be its first dimension")
     outputs, start = [], 0
     for steps in PIECES:
         piece = slice(start, start + steps)
-        kept = [tensor.clone() for tensor in _tensors(state)]
+        kept = [tensor.clone() for tensor in tensors_of(state)]
         out, after = layer.scan(x[:, piece], state, None if mask is None else mask[:, piece])
-        if any(not torch.equal(a, b) for a, b in zip(kept, _tensors(state), strict=True)):
+        if any(not torch.equal(a, b) for a, b in zip(kept, tensors_of(state), strict=True)):
             raise Broken("scan() changes the state that it is given: it may be asked to go on from there again")
         outputs.append(out)
         state, start = after, start + steps
@@ -80,14 +80,3 @@ def _skipped_steps_change_nothing(layer: Any, x: Tensor) -> None:
         assert_close(after, layer.scan(x[:, 7:], before)[0], relative=1e-6)
     except AssertionError as difference:
         raise Broken(f"steps whose mask is False change what comes after them: {difference}") from None
-
-
-def _tensors(state: Any) -> Iterator[Tensor]:
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, dict):
-        for value in state.values():
-            yield from _tensors(value)
-    elif isinstance(state, list | tuple):
-        for value in state:
-            yield from _tensors(value)

@@ -58,17 +58,17 @@ def whole(tmp_path_factory):
     return next(RunFolder.all(folder))
 
 
-def test_a_killed_run_goes_on_with_the_noise_that_it_would_have_had(bench, whole):
-    (bench.folder / "recipe.yaml").write_text(whole.recipe.read_text())
-    process = bench.start("train", "recipe.yaml", "--runs-dir", bench.folder)
+def test_a_killed_run_goes_on_with_the_noise_that_it_would_have_had(rk_folder, whole):
+    (rk_folder.folder / "recipe.yaml").write_text(whole.recipe.read_text())
+    process = rk_folder.start("train", "recipe.yaml", "--runs-dir", rk_folder.folder)
     deadline = time.monotonic() + 60
-    while not (run := next(RunFolder.all(bench.folder), None)) or not run.checkpoint_steps():
+    while not (run := next(RunFolder.all(rk_folder.folder), None)) or not run.checkpoint_steps():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.002)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert run.checkpoint_steps()[-1] < 600 and run.info()["status"] == "running"
-    assert bench.rk("train", "--resume", run.path) == 0
+    assert rk_folder.rk("train", "--resume", run.path) == 0
     expected, found = load_file(whole.model), load_file(run.model)
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
     for names in (("train/noise-std", "train/noise-ratio"), ("val/mean", "val/best")):
@@ -86,15 +86,15 @@ def test_the_strength_that_is_logged_is_that_of_the_step(whole):
     assert found == {step: pytest.approx(math.sqrt(0.2 / step**0.55)) for step in range(40, 601, 40)}
 
 
-def test_accumulated_micro_batches_make_one_step(bench):
-    one = bench.train(ONE, "fit.accumulate=3")
+def test_accumulated_micro_batches_make_one_step(rk_folder):
+    one = rk_folder.train(ONE, "fit.accumulate=3")
     found = dict(lines(one, "train/noise-std"))
     assert found == {step: pytest.approx(math.sqrt(0.01 / step**0.55)) for step in (4, 8, 12)}
 
 
-def test_the_batches_are_the_same_with_and_without_noise(bench):
-    noisy = bench.train(ONE, "fit.log_every=1")
-    plain = bench.train(ONE, "fit.log_every=1", "callbacks=[]", runs="plain")
+def test_the_batches_are_the_same_with_and_without_noise(rk_folder):
+    noisy = rk_folder.train(ONE, "fit.log_every=1")
+    plain = rk_folder.train(ONE, "fit.log_every=1", "callbacks=[]", runs="plain")
     (_, first), (_, second), *_ = lines(noisy, "train/loss")
     (_, expected), (_, other), *_ = lines(plain, "train/loss")
     assert first == expected and second != other
@@ -111,11 +111,11 @@ def test_the_curves_hold_every_members_accuracy_at_every_validation(whole):
     assert (whole.figures / "members.png").stat().st_size > 5000
 
 
-def test_two_runs_side_by_side(bench, whole, capsys):
-    plain = bench.train(ENSEMBLE, "callbacks=[{name: member-curves, limit: 2}]", "fit.max_steps=100")
-    arguments = ("--run", whole.path, "--baseline", plain.path, "--at-least", 0.15, "--runs-dir", bench.folder / "a")
-    assert bench.rk("analyze", "member-curves", *arguments) == 0
-    (found,) = RunFolder.all(bench.folder / "a")
+def test_two_runs_side_by_side(rk_folder, whole, capsys):
+    plain = rk_folder.train(ENSEMBLE, "callbacks=[{name: member-curves, limit: 2}]", "fit.max_steps=100")
+    arguments = ("--run", whole.path, "--baseline", plain.path, "--at-least", 0.15)
+    assert rk_folder.rk("analyze", "member-curves", *arguments, "--runs-dir", rk_folder.folder / "a") == 0
+    (found,) = RunFolder.all(rk_folder.folder / "a")
     last = Curves.read(whole.path / "members.csv").accuracies[-1]
     metrics = found.read()["metrics"]
     assert metrics["run/best"] == max(last) and metrics["run/mean"] == pytest.approx(sum(last) / 3)
@@ -123,10 +123,10 @@ def test_two_runs_side_by_side(bench, whole, capsys):
     assert (found.figures / "members.png").stat().st_size > 5000
 
 
-def test_a_run_without_curves_is_named(bench):
-    run = bench.train(ONE)
+def test_a_run_without_curves_is_named(rk_folder):
+    run = rk_folder.train(ONE)
     with pytest.raises(UserError, match=r"has no members\.csv") as error:
-        bench.rk("analyze", "member-curves", "--run", run.path)
+        rk_folder.rk("analyze", "member-curves", "--run", run.path)
     assert "callback member-curves" in error.value.hint
 
 
@@ -147,15 +147,15 @@ def test_a_file_that_holds_no_curves_is_named(tmp_path):
     ],
     ids=["curves-of-one", "unknown-split", "clip-one", "regex"],
 )
-def test_what_does_not_fit_is_said_in_one_line(bench, overrides, message):
+def test_what_does_not_fit_is_said_in_one_line(rk_folder, overrides, message):
     with pytest.raises(UserError, match=message):
-        bench.train(ONE, *overrides)
+        rk_folder.train(ONE, *overrides)
 
 
-def test_a_loss_for_members_does_not_bind_to_one_network(bench):
-    (bench.folder / "recipe.yaml").write_text("\n".join(line[4:] for line in ONE.splitlines()))
+def test_a_loss_for_members_does_not_bind_to_one_network(rk_folder):
+    (rk_folder.folder / "recipe.yaml").write_text("\n".join(line[4:] for line in ONE.splitlines()))
     catalog = Catalog()
-    file = find_recipe(str(bench.folder / "recipe.yaml"), catalog.plugins)
+    file = find_recipe(str(rk_folder.folder / "recipe.yaml"), catalog.plugins)
     recipe, problems, _ = read_recipe(file, ("loss=member-cross-entropy",), catalog)
     _, broken, _ = check_contract(recipe, catalog)
     assert ["needs the field 'member_logits'" in str(p) for p in (*problems, *broken)] == [True]

@@ -227,34 +227,34 @@ def test_targets_of_the_distribution_itself_are_calibrated():
 # -- in the loop -------------------------------------------------------------------------------------------------------
 
 
-def test_all_rows_are_observed_once_and_the_evidence_rises(bench):
-    run = bench.train("kernels/yacht", "data.batch_size=100", "fit.max_steps=20", "fit.log_every=1")
+def test_all_rows_are_observed_once_and_the_evidence_rises(rk_folder):
+    run = rk_folder.train("kernels/yacht", "data.batch_size=100", "fit.max_steps=20", "fit.log_every=1")
     losses = [r["train/loss"] for r in run.metrics() if "train/loss" in r]
     assert len(losses) == 17, "three steps only observed"
     assert losses[-1] < losses[0] - 0.3
     assert run.read()["metrics"]["test/rmse"] < 2
 
 
-def test_without_an_optimizer_one_pass_is_all(bench):
-    run = bench.train("kernels/yacht", "trainer.optimizer=null").read()
+def test_without_an_optimizer_one_pass_is_all(rk_folder):
+    run = rk_folder.train("kernels/yacht", "trainer.optimizer=null").read()
     assert run["step"] == 1
     assert run["metrics"]["test/rmse"] < 4
 
 
-def test_it_ends_when_the_evidence_no_longer_rises(bench):
-    run = bench.train("kernels/yacht", "trainer.patience=2", "trainer.tolerance=10", "~fit.max_steps")
+def test_it_ends_when_the_evidence_no_longer_rises(rk_folder):
+    run = rk_folder.train("kernels/yacht", "trainer.patience=2", "trainer.tolerance=10", "~fit.max_steps")
     assert run.read()["step"] <= 5
 
 
-def test_a_kernel_machine_tells_digits_apart_without_a_step_of_descent(bench):
-    assert bench.train("kernels/digits").read()["metrics"]["test/accuracy"] > 0.97
+def test_a_kernel_machine_tells_digits_apart_without_a_step_of_descent(rk_folder):
+    assert rk_folder.train("kernels/digits").read()["metrics"]["test/accuracy"] > 0.97
 
 
-def test_the_calibration_of_two_runs_is_drawn_side_by_side(bench):
-    first = bench.train("kernels/yacht", "trainer.optimizer=null", runs="a").path
-    second = bench.train("kernels/yacht", "trainer.optimizer=null", "model.noise=0.5", runs="b").path
-    assert bench.rk("analyze", "calibration", "--run", first, "--baseline", second, "--runs-dir", "looks") == 0
-    look = next(RunFolder.all(bench.folder / "looks"))
+def test_the_calibration_of_two_runs_is_drawn_side_by_side(rk_folder):
+    first = rk_folder.train("kernels/yacht", "trainer.optimizer=null", runs="a").path
+    second = rk_folder.train("kernels/yacht", "trainer.optimizer=null", "model.noise=0.5", runs="b").path
+    assert rk_folder.rk("analyze", "calibration", "--run", first, "--baseline", second, "--runs-dir", "looks") == 0
+    look = next(RunFolder.all(rk_folder.folder / "looks"))
     assert (look.figures / "calibration.png").stat().st_size > 5000
     assert len((look.figures / "calibration.csv").read_text().splitlines()) == 20
     assert set(look.read()["metrics"]) == {"yacht/calibration-error", "yacht (baseline)/calibration-error"}

@@ -69,18 +69,18 @@ def test_the_diabetes_table_has_442_rows():
     assert sum(len(data.batch(s, 0)["targets"]) for s in data.splits) == 442
 
 
-def test_a_users_table_is_learned_and_further_rows_are_answered(bench, cars, tmp_path):
+def test_a_users_table_is_learned_and_further_rows_are_answered(rk_folder, cars, tmp_path):
     data = f"data={{name: tabular, file: {cars}, target: price}}"
-    run = bench.train("kernels/yacht", data, "trainer.optimizer.lr=0.1", "fit.max_steps=40").path
+    run = rk_folder.train("kernels/yacht", data, "trainer.optimizer.lr=0.1", "fit.max_steps=40").path
     cars.unlink()  # the run answers without the table
     (tmp_path / "more.csv").write_text("age,weight\n0.5,0.5\n0.1,0.9\n")
-    assert bench.rk("predict", run, "more.csv", "-o", "a.json", "-o", "a.png") == 0
+    assert rk_folder.rk("predict", run, "more.csv", "-o", "a.json", "-o", "a.png") == 0
     first, second = json.loads((tmp_path / "a.json").read_text())
     assert first["lower"] < 11 < first["upper"]
     assert second["value"] == pytest.approx(12.6, abs=0.3)
     assert (tmp_path / "a.png").stat().st_size > 5000
     (tmp_path / "judged.csv").write_text("age,weight,price\n0.5,0.5,11\n0.1,0.9,99\n")
-    assert bench.rk("predict", run, "judged.csv", "data.level=0.5", "-o", "b.json") == 0
+    assert rk_folder.rk("predict", run, "judged.csv", "data.level=0.5", "-o", "b.json") == 0
     narrow, outside = json.loads((tmp_path / "b.json").read_text())
     assert narrow["upper"] - narrow["lower"] < first["upper"] - first["lower"]
     assert (outside["target"], outside["inside"]) == (99, False)

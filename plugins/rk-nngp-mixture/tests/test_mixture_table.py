@@ -60,12 +60,12 @@ def test_no_other_place_of_the_grid_has_more_evidence():
             assert best[method].evidence >= chosen.evidence
 
 
-def test_the_table_has_a_line_for_each_set_and_differences_are_paired(bench):
-    assert bench.rk(
+def test_the_table_has_a_line_for_each_set_and_differences_are_paired(rk_folder):
+    assert rk_folder.rk(
         "analyze", "mixture-table", "--datasets", "[servo]", "--n-splits", "2", "--train-limit", "40",
         "--runs-dir", "looks",
     ) == 0  # fmt: skip
-    look = next(RunFolder.all(bench.folder / "looks"))
+    look = next(RunFolder.all(rk_folder.folder / "looks"))
     with open(look.figures / "splits.csv", newline="") as file:
         rows = [{**r, "nll": float(r["nll"]), "rmse": float(r["rmse"])} for r in csv.DictReader(file)]
     assert len(rows) == 2 * 3

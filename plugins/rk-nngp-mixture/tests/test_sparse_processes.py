@@ -146,8 +146,8 @@ def test_classes_that_are_not_there_are_refused():
         Shifted(Digits(seed=0), seed=0, unseen=(10,)).prepare()
 
 
-def test_inducing_inputs_begin_at_rows_of_all_classes(bench):
-    run = bench.train("nngp-mixture/digits-svtp", "fit.max_steps=1", "trainer.optimizer.lr=1e-9")
+def test_inducing_inputs_begin_at_rows_of_all_classes(rk_folder):
+    run = rk_folder.train("nngp-mixture/digits-svtp", "fit.max_steps=1", "trainer.optimizer.lr=1e-9")
     from safetensors.torch import load_file
 
     data = Shifted(Digits(seed=0), seed=0, train_limit=200, unseen=(2, 5, 8))

@@ -1,35 +1,11 @@
-"""Small models of every readout, and recipes that are run for a few steps."""
+"""Small models of every readout."""
 
 from __future__ import annotations
-
-import textwrap
-from pathlib import Path
 
 import pytest
 import torch
 from rk_sequence.attention import Attention
 from rk_sequence.model import SequenceModel
-
-from rk.runs import RunFolder
-
-
-class Bench:
-    """An empty working folder with one recipe in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def rk(self, *args: str | Path) -> int:
-        """Runs `rk` in this process; returns its exit code, or raises what it would print."""
-        from rk.cli import cli
-
-        return cli([str(a) for a in args], standalone_mode=False) or 0
-
-    def train(self, recipe: str, *overrides: str) -> RunFolder:
-        """Trains the text of a recipe; returns its run."""
-        (self.folder / "recipe.yaml").write_text(textwrap.dedent(recipe), encoding="utf-8")
-        assert self.rk("train", "recipe.yaml", *overrides, "--runs-dir", self.folder / "runs") == 0
-        return next(RunFolder.all(self.folder / "runs"))
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +15,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def bench(tmp_path, monkeypatch) -> Bench:
-    monkeypatch.chdir(tmp_path)
-    return Bench(tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 import torch
 from rk_sequence.attention import Attention
 from rk_sequence.language_model import LanguageModel
-from rk_sequence.states import map_states, tensors_of, with_rows_from
 from rk_sequence.tbptt import TBPTT
 from torch import nn
 
@@ -17,6 +16,7 @@ from rk.builtin.backprop import Backprop
 from rk.builtin.losses import CrossEntropy
 from rk.builtin.optimizers import SGD
 from rk.fit.runtime import Runtime
+from rk.states import map_states, tensors_of, with_rows_from
 
 
 class Leaky(nn.Module):
@@ -177,9 +177,9 @@ def test_several_processes_are_refused():
         TBPTT(SGD(lr=0.1)).setup(model=make(), data=None, loss=CrossEntropy(), runtime=runtime)
 
 
-def test_data_that_do_not_go_on_are_refused_before_the_first_step(bench):
+def test_data_that_do_not_go_on_are_refused_before_the_first_step(rk_folder):
     with pytest.raises(Exception, match="`streams`"):
-        bench.train(
+        rk_folder.train(
             """\
             # parity by pieces
             rk: 1
@@ -227,9 +227,9 @@ def test_no_token_is_drawn_beyond_the_likeliest():
     assert set(drawn.tolist()) == set(model(tokens=tokens[:1])["logits"][0, -1].topk(2).indices.tolist())
 
 
-def test_a_trained_run_goes_on_with_a_file(bench, capsys):
-    (bench.folder / "own.txt").write_text("abc " * 300)
-    bench.train(
+def test_a_trained_run_goes_on_with_a_file(rk_folder, capsys):
+    (rk_folder.folder / "own.txt").write_text("abc " * 300)
+    rk_folder.train(
         """\
         # a text of one's own
         rk: 1
@@ -240,7 +240,8 @@ def test_a_trained_run_goes_on_with_a_file(bench, capsys):
         fit: {max_steps: 60, seed: 1, threads: 1}
         """
     )
-    (bench.folder / "prompt.txt").write_text("abc a")
+    (rk_folder.folder / "prompt.txt").write_text("abc a")
     capsys.readouterr()
-    assert bench.rk("predict", "last", "prompt.txt", "model.temperature=0", "--runs-dir", bench.folder / "runs") == 0
+    arguments = ("last", "prompt.txt", "model.temperature=0", "--runs-dir", rk_folder.folder / "runs")
+    assert rk_folder.rk("predict", *arguments) == 0
     assert capsys.readouterr().out == "continuation  bc abc abc a\n"

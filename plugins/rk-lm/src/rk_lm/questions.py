@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def accuracy(*, correct: Float[Tensor, "batch"], asked: Float[Tensor, "batch"]) 
     return (correct * asked).sum(), asked.sum()
 
 
-class QuestionData:
+class QuestionData(ABC):
     """Finite questions with one split, ``test``; `_load` of a subclass makes them.
 
     A batch has no tokens: which they are is the model's matter.
@@ -80,8 +81,9 @@ class QuestionData:
     def prepare(self) -> None:
         self.questions = self._load()
 
+    @abstractmethod
     def _load(self) -> list[Question]:
-        raise NotImplementedError
+        """Returns the questions, in order."""
 
     def questions_of(self, split: str) -> list[Question]:
         """Returns the questions of a split, in order."""

@@ -14,31 +14,32 @@ Readout = Literal["step", "last", "mean"]
 """Where answers are read: at each step, at the last one, or from the mean over all."""
 
 
-class TokenBatch(TypedDict):
+class StepsBatch(TypedDict):
+    """What all batches of sequences may have."""
+
+    mask: NotRequired[Bool[Tensor, "batch time"]]
+    """Which steps exist: only where lengths differ."""
+
+
+class TokenBatch(StepsBatch):
     """Token numbers, and a class for each step (-100: none) or for the whole."""
 
     tokens: Int[Tensor, "batch time"]
     targets: Int[Tensor, "batch *positions"]
-    mask: NotRequired[Bool[Tensor, "batch time"]]
-    """Which steps exist: only where lengths differ."""
 
 
-class SeriesBatch(TypedDict):
+class SeriesBatch(StepsBatch):
     """Real-valued steps, and a class for each step or for the whole."""
 
     inputs: Float[Tensor, "batch time features"]
     targets: Int[Tensor, "batch *positions"]
-    mask: NotRequired[Bool[Tensor, "batch time"]]
-    """Which steps exist: only where lengths differ."""
 
 
-class RegressionSeriesBatch(TypedDict):
+class RegressionSeriesBatch(StepsBatch):
     """Real-valued steps, and numbers for the whole."""
 
     inputs: Float[Tensor, "batch time features"]
     targets: Float[Tensor, "batch numbers"]
-    mask: NotRequired[Bool[Tensor, "batch time"]]
-    """Which steps exist: only where lengths differ."""
 
 
 class SequenceOutputs(TypedDict):

@@ -31,6 +31,9 @@ class GroupWords(TokenTask):
         tokens_per_element: Each factor is followed by fillers up to so many tokens; the answer is due at the last.
         filler: What fills: one `special` token, or the factor itself, `repeat`.
         bos: Puts one more token in front, which has no target.
+        skew: Trains on words of few elements beside words of all: each draws a number e from 0 to `skew`, and its
+            elements with chances r^-e, where r is an element's rank in a fixed order. What two or three elements do is
+            learned soon, and the others then one by one. ``val`` and tests draw all elements alike.
 
     Raises:
         ValueError: When there is no such group, or the variants do not go together.
@@ -46,6 +49,7 @@ class GroupWords(TokenTask):
         tokens_per_element: Annotated[int, Ge(1)] = 1,
         filler: Literal["special", "repeat"] = "special",
         bos: bool = False,
+        skew: Annotated[float, Ge(0)] = 0.0,
         **common: Any,
     ) -> None:
         super().__init__(length=length, **common)
@@ -64,6 +68,8 @@ class GroupWords(TokenTask):
         self.tokens_per_element = tokens_per_element
         self.filler = filler
         self.bos = bos
+        self.skew = skew
+        self._ranks = torch.randperm(len(self._drawn_elements), generator=torch.Generator().manual_seed(0)) + 1.0
 
     @property
     def num_outputs(self) -> int:
@@ -76,7 +82,16 @@ class GroupWords(TokenTask):
         return self.num_outputs + (self.tokens_per_element > 1 and self.filler == "special") + self.bos
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
-        chosen = integers(len(self._drawn_elements), (rows, length), random)
+        return self._asked(integers(len(self._drawn_elements), (rows, length), random))
+
+    def draw_to_train(self, rows: int, length: int, random: torch.Generator) -> Batch:
+        if self.skew == 0:
+            return self.draw(rows, length, random)
+        exponents = self.skew * torch.rand(rows, 1, generator=random)
+        return self._asked(torch.multinomial(self._ranks**-exponents, length, replacement=True, generator=random))
+
+    def _asked(self, chosen: Int[Tensor, "b t"]) -> Batch:
+        """Returns words of these elements, as numbers among those that are drawn, and their answers."""
         tokens = self._drawn_elements[chosen]
         if self.merged > 1:
             tokens, targets = self._merge(tokens)

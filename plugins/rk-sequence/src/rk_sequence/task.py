@@ -65,10 +65,14 @@ class GeneratedTask(ABC):
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
         """Returns `rows` sequences of `length` and their answers, as fields."""
 
+    def draw_to_train(self, rows: int, length: int, random: torch.Generator) -> Batch:
+        """Returns the same for training, where a task may teach what is easy beside what is asked."""
+        return self.draw(rows, length, random)
+
     def _drawn(self, split: str, i: int) -> Any:
         """Returns batch `i` of `split`: a function of the seed and these arguments."""
         if split == "train":
-            return self.draw(self.batch_size, self.length, generator(self.seed, 0, i))
+            return self.draw_to_train(self.batch_size, self.length, generator(self.seed, 0, i))
         i %= self.batches(split)
         rows = min(self.batch_size, self._examples[split] - i * self.batch_size)
         if split == "val":

@@ -12,7 +12,7 @@ from rk.builtin.backprop import Supervised
 from rk.fit.bind import Bound
 from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Data, Loss, Model, Objective, Optimizer, Outputs
-from rk_sequence.states import map_states, tensors_of, with_rows_from
+from rk.states import map_states, tensors_of, with_rows_from
 
 STATE, STARTS = "state_meta", "starts_meta"
 
