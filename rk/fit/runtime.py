@@ -88,10 +88,15 @@ class Runtime:
         return module.to(self.device)
 
     def optimizer(self, factory: Optimizer, params: Iterable[Any]) -> torch.optim.Optimizer | None:
-        """Makes an optimizer over `params` (tensors or parameter groups); None when nothing is trained."""
+        """Makes an optimizer over `params`; None when nothing is trained.
+
+        Args:
+            factory: What makes it.
+            params: Tensors, or parameter groups. Of tensors, those whose ``no_weight_decay`` is True do not decay.
+        """
         if not self.training:
             return None
-        optimizer = factory(params)
+        optimizer = factory(_by_decay(list(params)))
         groups = optimizer.param_groups
         flat = [p for group in groups for p in group["params"]]
         managed = _Managed(optimizer, factory.schedule, [g["lr"] for g in groups], flat)
@@ -261,6 +266,15 @@ class Runtime:
         for managed, stored, updates in zip(self._managed, state["optimizers"], state["updates"], strict=True):
             managed.optimizer.load_state_dict(stored)
             managed.updates = updates
+
+
+def _by_decay(params: list[Any]) -> list[Any]:
+    """Returns `params`, in two groups where some are marked ``no_weight_decay``."""
+    marked = {id(p) for p in params if getattr(p, "no_weight_decay", False)}
+    if not marked:
+        return params
+    decaying, others = ([p for p in params if (id(p) in marked) == is_marked] for is_marked in (False, True))
+    return [{"params": decaying}, {"params": others, "weight_decay": 0.0}]
 
 
 def _reciprocal(total: Tensor, count: Tensor | int) -> Tensor:

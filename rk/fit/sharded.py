@@ -35,10 +35,13 @@ class ShardedRuntime(FabricRuntime):
 
     def setup(self, module: nn.Module) -> nn.Module:
         module.to(self.device)
+        marked = [name for name, p in module.named_parameters() if getattr(p, "no_weight_decay", False)]
         mesh = init_device_mesh(self.device.type, (self.world,))
         for part in _blocks(module):
             fully_shard(part, mesh=mesh, mp_policy=self._policy)
         fully_shard(module, mesh=mesh, mp_policy=self._policy)
+        for name in marked:  # the shares are new tensors
+            module.get_parameter(name).no_weight_decay = True
         for name in ("predict", "evaluate"):
             if hasattr(module, name):
                 register_fsdp_forward_method(module, name)

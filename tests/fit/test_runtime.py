@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rk.builtin.optimizers import SGD
+from rk.builtin.optimizers import SGD, AdamW
 from rk.builtin.schedules import Linear
 from rk.errors import UserError
 from rk.fit.runtime import Runtime
@@ -115,6 +115,19 @@ def test_the_schedule_reaches_its_end_at_the_last_update():
 def test_a_schedule_of_unknown_length_says_what_to_give():
     with pytest.raises(UserError, match="how long the run is"):
         Linear()(1.0, 0, None)
+
+
+def test_weights_that_are_marked_do_not_decay():
+    module = nn.Linear(3, 2).double()
+    module.bias.no_weight_decay = True
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    runtime = Runtime()
+    runtime.setup(module)
+    optimizer = runtime.optimizer(AdamW(lr=0.1, weight_decay=0.5), module.parameters())
+    runtime.backward((0.0 * sum(p.sum() for p in module.parameters()), 1))  # no gradient: what moves is decay
+    runtime.update(optimizer)
+    torch.testing.assert_close(module.weight, before["weight"] * 0.95)
+    assert torch.equal(module.bias, before["bias"])
 
 
 def test_optimizers_are_not_made_for_a_run_that_is_only_loaded():

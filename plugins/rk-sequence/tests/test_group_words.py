@@ -91,6 +91,26 @@ def test_factors_are_drawn_uniformly():
     assert torch.allclose(tokens.flatten().bincount(minlength=6) / 60000, torch.tensor(1 / 6), atol=0.006)
 
 
+def test_with_skew_training_has_words_of_few_elements_beside_words_of_all():
+    tokens, targets = words(GroupWords(seed=1, group="A5", length=200, batch_size=300, skew=3.0))
+    assert targets[0].tolist() == multiplied(tokens[0], group("A5").table)
+    commonest = tokens.flatten().bincount(minlength=60).argsort(descending=True)
+    shares = (tokens == commonest[0]).float().mean(1)  # of a word: 1/60 where e = 0, 0.83 where e = 3
+    assert shares.min() < 0.06 and shares.max() > 0.7
+    assert len(tokens.unique()) == 60
+
+
+def test_the_elements_that_are_common_do_not_depend_on_the_seed():
+    one, other = (words(GroupWords(seed=s, group="A5", length=200, batch_size=300, skew=3.0))[0] for s in (1, 2))
+    assert one.flatten().mode().values == other.flatten().mode().values
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_with_skew_words_are_still_validated_and_tested_on_all_elements_alike(split):
+    plain, skewed = (GroupWords(seed=1, group="A5", length=9, batch_size=5, skew=skew) for skew in (0.0, 3.0))
+    assert torch.equal(words(plain, split)[0], words(skewed, split)[0])
+
+
 def test_swaps_alone_still_reach_every_element():
     tokens, targets = words(GroupWords(seed=1, group="S5", max_moved=2, length=40, batch_size=200))
     assert len(tokens.unique()) == 11  # ten transpositions and the identity

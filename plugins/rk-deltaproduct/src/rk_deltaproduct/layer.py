@@ -95,6 +95,7 @@ class DeltaProduct(nn.Module):
         if use_forget_gate:
             self.A_log = nn.Parameter(torch.empty(n_heads))
             self.dt_bias = nn.Parameter(torch.empty(n_heads))
+            self.A_log.no_weight_decay = self.dt_bias.no_weight_decay = True
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
