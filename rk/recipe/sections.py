@@ -66,7 +66,8 @@ class Expect:
         paper: The paper's own value.
         note: Where in the paper, or under what conditions.
         baseline: The recipe of the method that this one is compared with.
-        times_baseline: The number must be so many times the baseline's.
+        times_baseline: The number must be so many times the baseline's; where less is better, at most so many times.
+        better_by: The number must be better than the baseline's by so much: larger, or smaller where less is better.
     """
 
     metric: str
@@ -76,6 +77,7 @@ class Expect:
     note: str | None = None
     baseline: str | None = None
     times_baseline: Annotated[float, Gt(0)] | None = None
+    better_by: Annotated[float, Gt(0)] | None = None
 
     def met(self, value: float | None) -> bool | None:
         """Returns whether `value` keeps the bounds of this claim; None when it has none."""

@@ -76,10 +76,12 @@ def _line(item: Reproduction, claim: Expect, results: Mapping[str, Measured], cu
 
 
 def _claim(claim: Expect) -> str:
-    words = [claim.metric, claim.bound()]
+    parts = [claim.bound()]
     if claim.times_baseline is not None:
-        words.append(f"{'and ' if claim.bound() else ''}{claim.times_baseline:g}x the baseline")
-    return " ".join(word for word in words if word)
+        parts.append(f"{claim.times_baseline:g}x the baseline")
+    if claim.better_by is not None:
+        parts.append(f"{claim.better_by:g} better than the baseline")
+    return " ".join([claim.metric, " and ".join(part for part in parts if part)]).strip()
 
 
 def _value(measured: Measured, metric: str) -> str:
@@ -97,22 +99,25 @@ def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured],
     own = results[item.file.name]
     value = own.mean(claim.metric)
     met = [claim.met(value)]
-    if claim.times_baseline is not None and name is not None:
+    if name is not None and (claim.times_baseline is not None or claim.better_by is not None):
         others = results[name].values["metrics"].get(claim.metric)
-        met.append(
-            others is not None and _beats(value, others, claim.times_baseline, own.higher_is_better(claim.metric))
-        )
+        met.append(others is not None and _beats(value, others, claim, own.higher_is_better(claim.metric)))
     known = [m for m in met if m is not None]
     return "" if not known else REACHED if all(known) else NOT_REACHED
 
 
-def _beats(value: float | None, others: list[float | None], times: float, more: bool) -> bool:
-    """Whether `value` is so many times the others' mean, or, where less is better, at most so many times."""
+def _beats(value: float | None, others: list[float | None], claim: Expect, more: bool) -> bool:
+    """Whether `value` is as much better than the others' mean as is claimed; `more` tells what better is."""
     numbers = [other for other in others if other is not None]
     if value is None or not numbers:  # a baseline that gave no number at all is beaten by any
         return value is not None
     other = fmean(numbers)
-    return value >= times * other if more else value <= times * other
+    wanted = []
+    if claim.times_baseline is not None:
+        wanted.append(claim.times_baseline * other)
+    if claim.better_by is not None:
+        wanted.append(other + claim.better_by if more else other - claim.better_by)
+    return all(value >= bound if more else value <= bound for bound in wanted)
 
 
 def markdown(items: list[Reproduction], lines: list[Line], results: Mapping[str, Measured]) -> str:

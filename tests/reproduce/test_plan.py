@@ -86,14 +86,34 @@ def test_a_claim_holds_when_its_bound_and_its_ratio_do(lines, own, baseline, ver
     assert lines(measured(own), measured(baseline))[0].verdict == verdict
 
 
-def test_of_what_should_be_small_the_ratio_is_a_bound_from_above(recipes, catalog):
-    claim = "expect: [{metric: test/loss, baseline: linear.yaml, times_baseline: 0.5}]"
+@pytest.mark.parametrize(
+    ("claimed", "own", "baseline", "verdict"),
+    [
+        pytest.param("times_baseline: 0.5", 0.4, 1.0, "reached", id="of what should be small, a part"),
+        pytest.param("times_baseline: 0.5", 0.6, 1.0, "NOT REACHED", id="not small enough a part"),
+        pytest.param("better_by: 0.3", -0.6, -0.2, "reached", id="a difference, where numbers are below 0"),
+        pytest.param("better_by: 0.3", -0.4, -0.2, "NOT REACHED", id="not far enough below"),
+        pytest.param("times_baseline: 0.5, better_by: 0.3", 0.4, 0.9, "reached", id="both"),
+        pytest.param("times_baseline: 0.5, better_by: 0.3", 0.2, 0.4, "NOT REACHED", id="one of both"),
+    ],
+)
+def test_what_should_be_small_is_compared_with_what_the_baseline_lost(
+    claimed, own, baseline, verdict, recipes, catalog
+):
     text = Path("net.yaml").read_text()
+    claim = f"expect: [{{metric: test/loss, baseline: linear.yaml, {claimed}}}]"
     Path("net.yaml").write_text(text[: text.index("expect:")] + claim)
     (item,) = plan(("net.yaml",), catalog)
-    for own, verdict in ((0.4, "reached"), (0.6, "NOT REACHED")):
-        results = {"net": measured([1.0], [own]), "linear": measured([1.0], [1.0])}
-        assert ledger(item, results, dict.fromkeys(results, True))[0].verdict == verdict
+    results = {"net": measured([1.0], [own]), "linear": measured([1.0], [baseline])}
+    assert ledger(item, results, dict.fromkeys(results, True))[0].verdict == verdict
+
+
+def test_a_difference_is_named_in_the_claim(recipes, catalog):
+    text = Path("net.yaml").read_text()
+    claim = "expect: [{metric: test/loss, at_most: 2, baseline: linear.yaml, better_by: 0.3}]"
+    Path("net.yaml").write_text(text[: text.index("expect:")] + claim)
+    (item,) = plan(("net.yaml",), catalog)
+    assert ledger(item, {}, {})[0].claim == "test/loss <= 2 and 0.3 better than the baseline"
 
 
 def test_a_baseline_that_never_measured_it_is_not_beaten(lines):
