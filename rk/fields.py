@@ -11,6 +11,9 @@ from typing import TypedDict
 from jaxtyping import Float, Int
 from torch import Tensor
 
+IGNORED = -100
+"""A target that counts for nothing, as in torch: give the loss ``ignore_index: -100``."""
+
 
 class ClassificationBatch(TypedDict):
     """Inputs of any shape with one class each."""

@@ -154,7 +154,7 @@ class StatefulSequenceLayer(SequenceLayer, Protocol):
     """
 
     def initial_state(self, batch_size: int) -> Any:
-        """Returns the state before the first step, on the device and in the dtype of the layer's parameters."""
+        """Returns the state before the first step, on the device of the parameters, in their dtype or a wider one."""
         ...
 
     def scan(self, x: Tensor, state: Any, mask: Tensor | None = None) -> tuple[Tensor, Any]:

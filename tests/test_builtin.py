@@ -13,6 +13,7 @@ from rk.builtin.metrics import Accuracy
 from rk.builtin.mlp import MLP
 from rk.builtin.optimizers import SGD, Adam, AdamW, RMSprop
 from rk.builtin.schedules import Constant, Cosine, Exponential, Linear, Step
+from rk.errors import UserError
 from rk.sampling import generator, rows
 
 
@@ -27,9 +28,18 @@ def test_cross_entropy_over_its_count_is_torchs_mean(ignored, shape):
     torch.testing.assert_close(total / count, functional.cross_entropy(logits.flatten(0, -2), targets.flatten()))
 
 
-def test_cross_entropy_does_not_pass_over_padding_that_nobody_declared():
-    with pytest.raises(IndexError):
-        CrossEntropy()(logits=torch.randn(2, 3), targets=torch.tensor([0, -100]))
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        pytest.param(-100, "loss={name: cross-entropy, ignore_index: -100}", id="padding that nobody declared"),
+        pytest.param(3, "classes are counted from 0", id="one class too many"),
+    ],
+)
+@pytest.mark.parametrize("ignored", [None, -1])
+def test_cross_entropy_says_which_target_is_no_class(target, hint, ignored):
+    with pytest.raises(UserError, match=f"a target is {target}, and the model tells 3 classes apart") as caught:
+        CrossEntropy(ignored)(logits=torch.randn(2, 3), targets=torch.tensor([0, target]))
+    assert hint in caught.value.hint
 
 
 def test_mean_squared_error_counts_what_the_mask_leaves():

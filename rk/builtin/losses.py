@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from rk.errors import UserError
+from rk.fields import IGNORED
 from rk.protocols import Share
 
 _NO_CLASS = -(2**31)
@@ -30,15 +32,31 @@ class CrossEntropy:
     def __call__(
         self, *, logits: Float[Tensor, "batch *positions classes"], targets: Int[Tensor, "batch *positions"]
     ) -> Share:
-        """Returns the summed loss and the number of targets that count."""
-        total = functional.cross_entropy(
-            logits.flatten(0, -2),
-            targets.flatten(),
-            ignore_index=_NO_CLASS if self.ignore_index is None else self.ignore_index,
-            label_smoothing=self.label_smoothing,
-            reduction="sum",
-        )
+        """Returns the summed loss and the number of targets that count.
+
+        Raises:
+            UserError: When a target is no class, as far as the device tells: a GPU only stops.
+        """
+        try:
+            total = functional.cross_entropy(
+                logits.flatten(0, -2),
+                targets.flatten(),
+                ignore_index=_NO_CLASS if self.ignore_index is None else self.ignore_index,
+                label_smoothing=self.label_smoothing,
+                reduction="sum",
+            )
+        except IndexError:
+            raise _no_class(targets, logits.shape[-1], self.ignore_index) from None
         return total, targets.numel() if self.ignore_index is None else (targets != self.ignore_index).sum()
+
+
+def _no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
+    strange = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)][0].item()
+    if strange == IGNORED:
+        hint = f"of this data, such targets count for nothing: loss={{name: cross-entropy, ignore_index: {IGNORED}}}"
+    else:
+        hint = "classes are counted from 0; the model has one output for each"
+    return UserError(f"cross-entropy: a target is {strange}, and the model tells {classes} classes apart", hint)
 
 
 class MeanSquaredError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from annotated_types import Ge
 from rk.errors import UserError
 from rk.export.graph import Fields, Graph, compare, trace
 from rk.fit.loaded import LoadedRun
+
+_LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 
 
 class ONNX:
@@ -48,14 +51,22 @@ class ONNX:
         graph = trace(run, self.split, self.dynamic)
         path = out / "model.onnx"
         with _quiet():
-            program = torch.onnx.export(
-                graph.program,
-                dynamo=True,
-                verbose=False,
-                input_names=list(graph.example.fields),
-                output_names=graph.outputs,
-                opset_version=self.opset,
-            )
+            try:
+                program = torch.onnx.export(
+                    graph.program,
+                    dynamo=True,
+                    verbose=False,
+                    input_names=list(graph.example.fields),
+                    output_names=graph.outputs,
+                    opset_version=self.opset,
+                )
+            except torch.onnx.OnnxExporterError as error:
+                if (lacking := _LACKING.search(str(error))) is None:
+                    raise
+                raise UserError(
+                    f"ONNX has no counterpart of the operation {lacking[1]}, which the model uses",
+                    "rk export RUN --to torch-export keeps all operations",
+                ) from None
         _name_axes(program, graph)
         program.save(str(path))
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -96,21 +96,25 @@ class LoadedRun:
         return None
 
     def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]:
-        """Yields the batches of `split`, on the learner's device."""
+        """Yields the batches of `split`, on the learner's device. Raises `UserError` when there is no such split."""
         self.prepare()
+        self._check_splits(split)
         total = self.data.batches(split)
         if total is None and limit is None:
             raise UserError(f"the split {split} has no end", "say how many batches to take")
         for i in range(min(n for n in (total, limit) if n is not None)):
             yield to_device(self.data.batch(split, i), self.device)
 
+    def _check_splits(self, *splits: str) -> None:
+        unknown = [s for s in splits if s not in self.data.splits]
+        if unknown:
+            raise UserError(f"unknown split {unknown[0]!r}", f"splits: {', '.join(self.data.splits)}")
+
     def evaluate(self, splits: tuple[str, ...] = (), limit: int | None = None) -> dict[str, float]:
         """Measures the learner on `splits`; by default on all that are validated or tested."""
         self.prepare()
         chosen = splits or tuple(s for s in self.data.splits if s.startswith(("val", "test")))
-        unknown = [s for s in chosen if s not in self.data.splits]
-        if unknown:
-            raise UserError(f"unknown split {unknown[0]!r}", f"splits: {', '.join(self.data.splits)}")
+        self._check_splits(*chosen)
         metrics, seed = metrics_of(self.parts), self.recipe.fit.seed
         results: dict[str, float] = {}
         for split in chosen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from typing import Any
 
@@ -11,6 +12,8 @@ from rk.record import made, record
 from rk.report.compare import ABSENT, changed_values, flatten
 from rk.report.summary import RunSummary
 from rk.report.text import number
+
+_COMPONENT = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
 
 
 @record
@@ -86,12 +89,15 @@ def labels(runs: list[RunSummary], key: str) -> list[str]:
         known = dict.fromkeys(k for run in runs for k in flatten(run.recipe))
         raise UserError(f"no run has a setting {key!r}", suggest(key, known, "there are"))
     flat = [flatten(value, key) for value in values]
-    names = [_word(one.get(key, ABSENT)) for one in flat]
+    whole = [_text(one.get(key, ABSENT)) for one in flat]
+    names = [_short(text) for text in whole]
+    if len(set(names)) < len(set(whole)):  # two plugins may have components of one name
+        names = whole
     found = []
     for one, name in zip(flat, names, strict=True):
         alike = [other for other, its_name in zip(flat, names, strict=True) if its_name == name]
         differing = changed_values(alike)
-        told = [f"{k.removeprefix(f'{key}.')}={_word(one.get(k, ABSENT))}" for k in differing]
+        told = [f"{k.removeprefix(f'{key}.')}={_short(_text(one.get(k, ABSENT)))}" for k in differing]
         found.append(" ".join([name, *told]))
     return found
 
@@ -105,9 +111,13 @@ def _setting(recipe: dict[str, Any], key: str) -> Any:
     return value
 
 
-def _word(value: Any) -> str:
-    """Returns a value as text; of a component, the name without its plugin."""
-    return value.rpartition("/")[2] if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _short(text: str) -> str:
+    """Returns a component's name without its plugin; other text as it is, paths too."""
+    return text.partition("/")[2] if _COMPONENT.fullmatch(text) else text
 
 
 def _metric(runs: list[RunSummary], wanted: tuple[str, ...]) -> str:

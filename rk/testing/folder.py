@@ -38,7 +38,7 @@ class Folder:
             (self.folder / "recipe.yaml").write_text(textwrap.dedent(recipe), encoding="utf-8")
             recipe = "recipe.yaml"
         assert self.rk("train", recipe, *overrides, "--runs-dir", self.folder / runs) == 0
-        return next(RunFolder.all(self.folder / runs))
+        return [*RunFolder.all(self.folder / runs)][-1]
 
     def start(self, *arguments: str | Path) -> subprocess.Popen:
         """Starts `rk` as a process of its own, and does not wait for its end."""

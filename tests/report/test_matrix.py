@@ -49,6 +49,16 @@ def test_plain_settings_are_labels_too(run):
     assert labels(runs, "fit.seed") == ["1", "2"]
 
 
+def test_paths_that_end_alike_are_told_apart(run):
+    runs = [run("x/gru", f"books/{book}/input.txt", {}) for book in "ab"]
+    assert labels(runs, "data.name") == ["sequence/books/a/input.txt", "sequence/books/b/input.txt"]
+
+
+def test_components_of_two_plugins_keep_their_plugins_where_they_have_one_name(run):
+    runs = [run(layer, "parity", {}) for layer in ("one/gru", "two/gru", "one/lstm")]
+    assert labels(runs, "model.layer") == ["one/gru", "two/gru", "one/lstm"]
+
+
 def test_several_runs_of_a_cell_are_averaged(run):
     runs = [run(GRU, "parity", {"test/loss": value}, seed=i) for i, value in enumerate((0.1, 0.2, 0.3))]
     assert matrix(runs, "model.layer", "data").table() == [("gru", "0.2 ± 0.1")]

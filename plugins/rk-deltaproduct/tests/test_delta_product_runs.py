@@ -59,7 +59,7 @@ def test_it_fits_other_tasks_of_which_those_without_an_answer_at_each_step_have_
     done = rk("analyze", "prefix-accuracy", "--runs", f"[{run}]")
     assert done.code == 2 and "does not answer at each step" in done.err
     done = rk("analyze", "prefix-accuracy", "--runs", f"[{run}]", "--split", "test-96")
-    assert done.code == 2 and "no split 'test-96'" in done.err
+    assert done.code == 2 and "unknown split 'test-96'" in done.err
 
 
 def test_heads_that_do_not_divide_the_width_are_shown_at_their_place(rk):

@@ -6,14 +6,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 from rk_rnn import naive
+from rk_rnn.bidirectional import Bidirectional
 from rk_rnn.flow import gradient_by_lag
 from rk_rnn.gradient_flow import Flow, GradientFlow
 from rk_rnn.gru import GRU
 from rk_rnn.irnn import IRNN
 from rk_rnn.lstm import LSTM
+from rk_sequence.model import SequenceModel
 from torch import Tensor, nn
 
 from rk import UserError
+from rk.builtin.backprop import Supervised
 from rk.builtin.losses import CrossEntropy
 
 D = 5
@@ -89,6 +92,28 @@ def test_of_targets_for_each_step_the_last_one_counts():
     assert found == gradient_by_lag(learner, {"inputs": x, "targets": other}) and min(found) > 0
     with pytest.raises(UserError, match="last one alone"):
         gradient_by_lag(Tagger(CrossEntropy()), {"inputs": x, "targets": targets})
+
+
+def test_lags_are_counted_from_each_row_s_last_target():
+    learner = Tagger(CrossEntropy(ignore_index=-100))
+    x, targets = torch.randn(2, 6, D), torch.randint(D, (2, 6))
+    targets[0, 5], targets[1, 3:] = -100, -100
+    ends = ((slice(0, 1), slice(5)), (slice(1, 2), slice(3)))
+    cut = [gradient_by_lag(learner, {"inputs": x[at], "targets": targets[at]}) for at in ends]
+    both = gradient_by_lag(learner, {"inputs": x, "targets": targets})
+    assert both == pytest.approx([(a + b) / 2 for a, b in zip(*cut, strict=False)] + cut[0][2:])
+
+
+def test_the_halves_of_a_bidirectional_layer_are_not_followed():
+    model = SequenceModel(
+        layer=lambda d_model: Bidirectional(d_model=d_model, layer=GRU),
+        vocab_size=None,
+        num_features=D,
+        num_outputs=2,
+        readout="step",
+    )
+    with pytest.raises(UserError, match="no layer of this model keeps a state"):
+        gradient_by_lag(Supervised(model, CrossEntropy(ignore_index=-100)), {})
 
 
 @pytest.mark.parametrize(

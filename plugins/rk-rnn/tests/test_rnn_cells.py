@@ -198,7 +198,7 @@ def test_masks_on_weights_reach_every_kernel(cell):
 
     layer, pruned = make(cell), make(cell)
     x = torch.randn(3, 8, D).double()
-    for name in ("weight_ih", "weight_hh"):
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
         getattr(pruned, name).data = Keep()(getattr(pruned, name).data)
         nn.utils.parametrize.register_parametrization(layer, name, Keep())
     assert_close(layer(x), pruned(x))

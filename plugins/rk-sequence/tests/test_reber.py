@@ -104,6 +104,20 @@ def test_the_automaton_of_the_table_accepts_what_the_other_one_accepts():
         assert flags.tolist() == [follow(spelled(row[: t + 1])) is None for t in range(6)]
 
 
+def test_a_letter_that_the_grammar_does_not_have_is_an_end_of_it():
+    alien, padded = states_after(torch.tensor([[0, 4, 25, 6, 3, 1], [0, 4, -1, -1, -1, -1]])).tolist()
+    assert alien[2:] == [8] * 4
+    assert padded[2:] == [padded[1]] * 4
+
+
+def test_the_figure_shows_what_the_metric_counts(tmp_path):
+    data = Reber(seed=1, batch_size=40)
+    batch = data.batch("train", 0)
+    right, asked = data._judged(batch, {"logits": batch["legal"].float()})
+    assert torch.equal(asked, batch["mask"]) and right[asked].all()
+    assert data.render(batch, {"logits": batch["legal"].float()}, tmp_path / "reber")[0].exists()
+
+
 def test_a_step_is_right_when_the_likeliest_symbols_are_the_legal_ones():
     logits = torch.tensor([[[3.0, 2, 1], [3, 2, 1], [3, 2, 1]]])
     legal = torch.tensor([[[1, 1, 0], [1, 0, 1], [1, 0, 0]]]).bool()

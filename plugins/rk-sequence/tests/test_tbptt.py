@@ -213,6 +213,16 @@ def test_without_temperature_the_likeliest_token_is_taken_each_time(layer):
     assert torch.equal(found, expected[:, 2:])
 
 
+def test_a_padded_text_is_continued_from_its_own_last_token():
+    model, tokens = make().eval(), torch.tensor([[0, 3, 1], [2, 1, 4]])
+    model.temperature, model.max_new_tokens = 0.0, 5
+    padded, mask = torch.cat([tokens, torch.tensor([[4, 0], [0, 3]])], 1), torch.arange(5) < 3
+    with torch.no_grad():
+        plain = model.predict(tokens=tokens, continue_meta=True)["continuation"]
+        found = model.predict(tokens=padded, mask=mask.expand(2, 5), continue_meta=True)["continuation"]
+    assert torch.equal(found, plain)
+
+
 def test_tokens_are_drawn_with_the_shares_that_the_model_gives():
     model, tokens = make().eval(), torch.tensor([[2]]).expand(4000, 1)
     torch.manual_seed(0)

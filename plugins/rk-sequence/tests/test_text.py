@@ -86,6 +86,13 @@ def test_words_are_what_white_space_separates_and_lines_end():
     assert join_tokens(["two", "words", "<eos>", "more"], "word") == "two words\nmore"
 
 
+@pytest.mark.parametrize(
+    "text", ["a b\nc\n", "\na b\n\n\nc\n", "a\n \nb\n"], ids=["lines", "blank lines", "white lines"]
+)
+def test_lines_of_words_come_back(text):
+    assert join_tokens(split_text(text, "word"), "word") == text.replace(" \n", "\n")
+
+
 def test_characters_come_back_as_they_were():
     tokens = split_text(LINES, "char")
     vocabulary = Vocabulary.of(tokens, "char", None)

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk import Run, UserError
+from rk.fields import IGNORED
 from rk.fit.evaluate import evaluating
 
 if TYPE_CHECKING:
@@ -64,8 +65,6 @@ class PrefixAccuracy:
         return {name: curve[-1] for name, curve in curves.items()}
 
     def _curve(self, run: Any) -> list[float]:
-        if self.split not in run.data.splits:
-            raise UserError(f"{run.folder.label} has no split {self.split!r}", f"splits: {', '.join(run.data.splits)}")
         right, asked, count = torch.zeros(0), torch.zeros(0), 0
         with evaluating(run.learner, run.recipe.fit.seed):
             for batch in run.batches(self.split, self.limit):
@@ -80,7 +79,7 @@ class PrefixAccuracy:
                     raise UserError(
                         f"{run.folder.label}: sequences of {self.split} differ in length", "take another split"
                     )
-                prefixes, questions = right_prefixes(logits, targets), (targets != -100).sum(0).cpu()
+                prefixes, questions = right_prefixes(logits, targets), (targets != IGNORED).sum(0).cpu()
                 right = right + prefixes if count else prefixes
                 asked = asked + questions if count else questions
                 count += len(targets)
@@ -111,5 +110,5 @@ def right_prefixes(
     logits: Float[Tensor, "batch time classes"], targets: Int[Tensor, "batch time"]
 ) -> Float[Tensor, "time"]:
     """Returns how many sequences have their first t answers right, for each t; targets of -100 count for nothing."""
-    right = (logits.argmax(-1) == targets) | (targets == -100)
+    right = (logits.argmax(-1) == targets) | (targets == IGNORED)
     return right.long().cumprod(1).sum(0).double().cpu()

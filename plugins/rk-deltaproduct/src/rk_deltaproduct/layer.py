@@ -111,7 +111,7 @@ class DeltaProduct(nn.Module):
 
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
         """Maps `x` to the same shape; `mask` is True where a step exists."""
-        return self.scan(x, self.initial_state(len(x)), mask)[0]
+        return self.scan(x, self.initial_state(x.shape[0]), mask)[0]
 
     def initial_state(self, batch_size: int) -> DeltaProductState:
         """Returns an empty memory, of 32 bits at least, and zeros for what convolutions see before the first step."""

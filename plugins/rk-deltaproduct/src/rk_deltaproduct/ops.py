@@ -57,6 +57,8 @@ def delta_product(
         state = v.new_zeros(b, h, width, v.shape[-1], dtype=dtype) if state is None else state.to(dtype)
         if t == 0:
             return v.new_zeros(b, 0, h, v.shape[-1]), state
+        if torch.compiler.is_exporting():
+            t = int(t)  # a graph has chunks of one number and size, hence one length
         chunks = _divide(t, n, width, chunk_size)
         size = -(-t // chunks)
         queries, keys, values, rates = (

@@ -10,13 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from rk.fields import IGNORED
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator
 from rk_pointer_net.looks import Look
 from rk_pointer_net.reading import PointSet, read_point_sets
-
-IGNORED = -100
-"""What targets are padded with: torch's ``ignore_index``."""
 
 
 class PointBatch(TypedDict):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from rk import Run
+from rk import Run, UserError
 from rk.fit.evaluate import evaluating
 from rk_rnn.flow import gradient_by_lag
 
@@ -46,6 +46,8 @@ class GradientFlowAnalysis:
         for role, run in self.runs.items():
             with evaluating(run.learner, self.seed):
                 norms = gradient_by_lag(run.learner, next(iter(run.batches(self.split, 1))), self.layer)
+            if not norms:
+                raise UserError(f"{run.folder.label}: sequences of one step have nothing before the last")
             title = run.recipe.name.rpartition("/")[2]
             curves[title if title not in curves else f"{title} ({role})"] = norms
             results |= {f"{role}/lag-1": norms[0], f"{role}/lag-{len(norms)}": norms[-1]}

@@ -13,20 +13,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rk import UserError
+from rk.fields import IGNORED
 from rk.protocols import Batch
-
-IGNORED = -100
-"""A target that counts for nothing, as in torch."""
 
 
 def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[float]:
-    """Returns the mean norm over the batch of dL/dS_n-k, for lag k = 1, 2, ..., where L is the loss at the last step n.
+    """Returns the mean norm over the batch of dL/dS_n-k, for lag k = 1, 2, ..., where L is the loss at the last step n
+    that has a target.
 
     S is the whole state of a layer, h and s of an LSTM, say. The layer is run step by step for it.
 
     Args:
         learner: A learner with an objective.
-        batch: What the loss is of. Where there are targets for each step, that of a row's last one alone counts.
+        batch: What the loss is of. Of targets for each step, a row's last one alone counts.
         layer: Which of the learner's layers with a state, from 0.
 
     Raises:
@@ -34,8 +33,9 @@ def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[fl
     """
     if not hasattr(learner, "forward") or type(learner).forward is nn.Module.forward:
         raise UserError("this learner has no loss, so there is no gradient to follow")
+    batch, until = _last_alone(batch, learner)
     with torch.enable_grad(), _recorded(_layers(learner)[_checked(layer, learner)]) as recorded:
-        objective = learner(_last_alone(batch, learner))
+        objective = learner(batch)
         total = sum(share for share, _ in (objective.values() if isinstance(objective, dict) else [objective]))
         (states, mask), *others = recorded
         if others:
@@ -45,11 +45,11 @@ def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[fl
     found = [torch.zeros_like(s) if g is None else g for s, g in zip(flat, gradients, strict=True)]
     width = len(states[0])
     squares = torch.stack([g.flatten(1).double().square().sum(1) for g in found], 1)
-    return _by_lag(squares.unflatten(1, (-1, width)).sum(-1).sqrt(), mask)
+    return _by_lag(squares.unflatten(1, (-1, width)).sum(-1).sqrt(), mask if until is None else until)
 
 
 def _by_lag(norms: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"] | None) -> list[float]:
-    """Averages over rows what is equally far from the last step; lag 0, which nothing follows, is left out."""
+    """Averages over rows what is as far from the last step in `mask`; lag 0, which nothing follows, is left out."""
     exists = torch.ones_like(norms, dtype=torch.bool) if mask is None else mask
     lags = exists.sum(1, keepdim=True) - exists.cumsum(1)
     sums = torch.bincount(lags[exists], weights=norms[exists])
@@ -57,9 +57,22 @@ def _by_lag(norms: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"] | None) -> li
 
 
 def _layers(learner: nn.Module) -> list[nn.Module]:
-    """Returns the innermost modules that have a state: a model of such layers may well stream itself."""
-    streaming = [m for m in learner.modules() if hasattr(m, "scan") and hasattr(m, "initial_state")]
-    return [m for m in streaming if not any(other is not m and other in streaming for other in m.modules())]
+    """Returns the innermost modules that have a state: a model of such layers may well stream itself.
+
+    What a layer that does not stream is made of is none of them: one half of a bidirectional layer begins at the end.
+    """
+
+    def within(module: nn.Module, streams: bool) -> list[nn.Module]:
+        found = []
+        for part in module.children():
+            if streams and not hasattr(part, "scan") and not isinstance(part, nn.ModuleList | nn.Sequential):
+                continue
+            is_stateful = hasattr(part, "scan") and hasattr(part, "initial_state")
+            is_innermost = is_stateful and not any(hasattr(m, "scan") for m in part.modules() if m is not part)
+            found += [part] if is_innermost else within(part, streams or is_stateful)
+        return found
+
+    return within(learner, False)
 
 
 def _checked(layer: int, learner: nn.Module) -> int:
@@ -108,17 +121,19 @@ def _passed_on(state: Any, parts: list[Tensor]) -> Any:
     return type(state)(_passed_on(part, parts) for part in state)
 
 
-def _last_alone(batch: Batch, learner: nn.Module) -> Batch:
-    """Leaves of targets for each step those of each row's last one."""
+def _last_alone(batch: Batch, learner: nn.Module) -> tuple[Batch, Bool[Tensor, "b t"] | None]:
+    """Leaves of targets for each step each row's last one; returns also the steps up to it, None for all that exist."""
     targets = batch.get("targets")
     sequence = batch.get("tokens", batch.get("inputs"))
     if targets is None or sequence is None or targets.shape[:2] != sequence.shape[:2] or targets.ndim != 2:
-        return batch
+        return batch, None
     if getattr(getattr(learner, "loss", None), "ignore_index", None) != IGNORED or targets.is_floating_point():
         raise UserError(
             "the loss is over all steps, and cannot be asked about the last one alone",
             f"a loss with ignore_index: {IGNORED} can: cross-entropy",
         )
     mask = batch.get("mask", torch.ones_like(targets, dtype=torch.bool))
-    after = mask.sum(1, keepdim=True) - mask.cumsum(1)
-    return {**batch, "targets": torch.where(mask & (after == 0), targets, IGNORED)}
+    asked = mask & (targets != IGNORED)
+    left = asked.flip(1).cumsum(1).flip(1)  # targets from a step on
+    last = asked & (left == 1)
+    return {**batch, "targets": torch.where(last, targets, IGNORED)}, mask & (left > 0)

@@ -81,7 +81,7 @@ class Jordan(Recurrent):
         steps = torch.arange(1, hidden.shape[1] + 1, device=hidden.device)
         count = steps[-1:] if front is None else front.sum(1, keepdim=True)
         keep = torch.as_tensor(self.self_connection, dtype=hidden.dtype, device=hidden.device)
-        shares = (keep ** (count - steps).clamp(min=0)).masked_fill(steps > count, 0).expand(len(hidden), -1)
+        shares = (keep ** (count - steps).clamp(min=0)).masked_fill(steps > count, 0).expand(hidden.shape[0], -1)
         # the sum of outputs is the output of the sum
         total = torch.bmm(shares.unsqueeze(1), hidden).squeeze(1) @ self.out.weight.T
         return keep**count * state + total + shares.sum(1, keepdim=True) * self.out.bias

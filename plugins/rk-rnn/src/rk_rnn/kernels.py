@@ -28,4 +28,5 @@ def unrolled(kernel: Callable[..., tuple[Tensor, ...]], x: Tensor, state: Any, w
     """
     # cuDNN goes backward only through what it has computed for training, whichever mode the module is in
     training = torch.is_grad_enabled()
+    state = tuple(s.contiguous() for s in state) if isinstance(state, tuple) else state.contiguous()  # or refuses it
     return kernel(x, state, weights, True, 1, 0.0, training, False, True)

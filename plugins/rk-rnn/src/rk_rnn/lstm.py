@@ -84,12 +84,12 @@ class LSTM(Recurrent):
         if self.forget == "gate":
             return self.weights
         wide = []
-        for rows in self.weights:
+        for place, rows in enumerate(self.weights):
             i, rest = rows[: self.hidden_size], rows[self.hidden_size :]
             if self.forget == "coupled":
                 f = -i
             else:
-                f = torch.full_like(i, _OPEN if rows is self.bias_ih else 0.0)
+                f = torch.full_like(i, _OPEN if place == 2 else 0.0)  # in one bias
             wide.append(torch.cat([i, f, rest]))
         return tuple(wide)
 

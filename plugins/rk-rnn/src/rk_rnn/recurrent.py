@@ -69,7 +69,7 @@ class Recurrent(nn.Module, ABC):
 
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
         """Maps all steps, from the initial state; a step that `mask` leaves out gives zeros."""
-        return self.scan(x, self.initial_state(len(x)), mask)[0]
+        return self.scan(x, self.initial_state(x.shape[0]), mask)[0]
 
     def scan(
         self, x: Float[Tensor, "b t d"], state: Any, mask: Bool[Tensor, "b t"] | None = None

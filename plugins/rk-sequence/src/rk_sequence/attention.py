@@ -54,7 +54,7 @@ class Attention(nn.Module):
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
         """Maps `x` to the same shape; `mask` is True where a step exists."""
         if mask is not None or self.window is not None:
-            return self.scan(x, self.initial_state(len(x)), mask)[0]
+            return self.scan(x, self.initial_state(x.shape[0]), mask)[0]
         query, key, value = self._heads(x)
         position = torch.arange(x.shape[1], device=x.device)
         query, key = self._turned(query, position), self._turned(key, position)

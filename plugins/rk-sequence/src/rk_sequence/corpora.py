@@ -32,7 +32,7 @@ class Source(NamedTuple):
         return path.read_text(encoding="utf-8")
 
 
-TINY_86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565edPEARE = Source(
+TINY_SHAKESPEARE = Source(
     "tinyshakespeare/input.txt",
     f"{_EXAMPLES}/distributed/minGPT-ddp/mingpt/data/input.txt",
     "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
@@ -49,7 +49,7 @@ WIKITEXT_2_TEST = Source(
 )
 
 CORPORA: dict[str, tuple[Source, Source | None]] = {
-    "tiny-shakespeare": (TINY_86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565edPEARE, None),
+    "tiny-shakespeare": (TINY_SHAKESPEARE, None),
     "wikitext-2": (WIKITEXT_2_TEST, WIKITEXT_2_VALID),
 }
 """Name -> what is trained on, and what is held out; None: a share of the former."""

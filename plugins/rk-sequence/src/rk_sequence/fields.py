@@ -7,9 +7,6 @@ from typing import Literal, NotRequired, TypedDict
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-IGNORED = -100
-"""A target that counts for nothing: give the loss ``ignore_index: -100``."""
-
 Readout = Literal["step", "last", "mean"]
 """Where answers are read: at each step, at the last one, or from the mean over all."""
 

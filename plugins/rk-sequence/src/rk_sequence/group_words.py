@@ -10,9 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from rk.fields import IGNORED
 from rk.protocols import Batch
 from rk_sequence import groups
-from rk_sequence.fields import IGNORED
 from rk_sequence.task import TokenTask, integers
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 from annotated_types import Ge
@@ -69,8 +69,11 @@ class LanguageModel(SequenceModel):
         """Returns the scores of what comes next after each token and, with `continue_meta`, a continuation."""
         if not continue_meta:
             return self.forward(tokens=tokens, mask=mask)
-        outputs, state = self.scan(state=self.initial_state(len(tokens)), tokens=tokens, mask=mask)
+        outputs, state = self.scan(state=self.initial_state(tokens.shape[0]), tokens=tokens, mask=mask)
         logits, drawn = outputs["logits"][:, -1], []
+        if mask is not None:
+            last = mask.cumsum(1).argmax(1)  # of equal numbers the first: the last step that exists
+            logits = outputs["logits"][torch.arange(len(last), device=last.device), last]
         for _ in range(self.max_new_tokens):
             drawn.append(self._draw(logits))
             following, state = self.scan(state=state, tokens=drawn[-1])

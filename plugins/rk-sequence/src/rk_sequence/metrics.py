@@ -5,8 +5,8 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rk.fields import IGNORED
 from rk.protocols import Share
-from rk_sequence.fields import IGNORED
 
 
 def token_accuracy(*, logits: Float[Tensor, "batch time classes"], targets: Int[Tensor, "batch time"]) -> Share:

@@ -217,7 +217,7 @@ def _read(hidden: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None, read
     if mask is None:
         return hidden[:, -1] if readout == "last" else hidden.mean(1)
     width = hidden.shape[-1] + (readout == "mean")
-    return _pooled(_pool(hidden, mask, hidden.new_zeros(len(hidden), width), readout), readout)
+    return _pooled(_pool(hidden, mask, hidden.new_zeros(hidden.shape[0], width), readout), readout)
 
 
 def _pool(

@@ -82,12 +82,12 @@ def legal_along(edges: Int[Tensor, "rows time"]) -> Bool[Tensor, "rows time symb
 def states_after(tokens: Int[Tensor, "rows time"]) -> Int[Tensor, "rows time"]:
     """Returns the state after each symbol; `DEAD` from the first one on that the grammar does not allow.
 
-    A token that is no symbol, padding, leaves the state as it is.
+    A negative token, padding, leaves the state as it is.
     """
     state = torch.full((len(tokens),), START)
     given = []
     for token in tokens.unbind(1):
-        known = (token >= 0) & (token < len(SYMBOLS))
-        state = torch.where(known, _NEXT[state, token.clamp(0, len(SYMBOLS) - 1)], state)
+        after = torch.where(token < len(SYMBOLS), _NEXT[state, token.clamp(0, len(SYMBOLS) - 1)], DEAD)
+        state = torch.where(token >= 0, after, state)
         given.append(state)
     return torch.stack(given, 1)

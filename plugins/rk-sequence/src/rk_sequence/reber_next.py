@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from rk.protocols import Batch, Share
-from rk_sequence.fields import IGNORED
+from rk.fields import IGNORED
+from rk.protocols import Batch, Outputs, Share
 from rk_sequence.reber import LABELS, SYMBOLS, check_lengths, legal_along, walks
 from rk_sequence.task import GeneratedTask, integers
 
@@ -106,6 +106,9 @@ class Reber(GeneratedTask):
 
     def batch(self, split: str, i: int, stage: int = 0) -> ReberBatch:
         return self._drawn(split, i)
+
+    def _judged(self, batch: Batch, outputs: Outputs) -> tuple[Bool[Tensor, "b t"], Bool[Tensor, "b t"]]:
+        return _foreseen(outputs["logits"], batch["legal"]), batch["mask"]
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
         edges = walks(rows, length, self.max_length, random)

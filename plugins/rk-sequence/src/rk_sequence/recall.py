@@ -8,8 +8,8 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional as F
 
+from rk.fields import IGNORED
 from rk.protocols import Batch
-from rk_sequence.fields import IGNORED
 from rk_sequence.task import TokenTask, integers
 
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from rk.fields import IGNORED
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator
-from rk_sequence.fields import IGNORED, TokenBatch
+from rk_sequence.fields import TokenBatch
 from rk_sequence.metrics import sequence_accuracy, token_accuracy
 
 
@@ -86,9 +87,12 @@ class GeneratedTask(ABC):
             return []
         from rk_sequence.drawing import draw_positions  # matplotlib: only for who draws
 
-        targets = batch["targets"].cpu()
-        right = outputs["logits"].argmax(-1).cpu() == targets
-        return [draw_positions(right, targets != IGNORED, out)]
+        right, asked = self._judged(batch, outputs)
+        return [draw_positions(right.cpu(), asked.cpu(), out)]
+
+    def _judged(self, batch: Batch, outputs: Outputs) -> tuple[Bool[Tensor, "b t"], Bool[Tensor, "b t"]]:
+        """Returns which answers are right, and which steps are asked about."""
+        return outputs["logits"].argmax(-1) == batch["targets"], batch["targets"] != IGNORED
 
 
 class TokenTask(GeneratedTask):

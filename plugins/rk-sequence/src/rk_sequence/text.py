@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rk import UserError
+from rk.fields import IGNORED
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator, rows
 from rk_sequence.corpora import CORPORA, read_text
-from rk_sequence.fields import IGNORED
 from rk_sequence.metrics import token_accuracy
 from rk_sequence.vocabulary import Vocabulary, split_text
 

@@ -8,8 +8,9 @@ import torch
 from annotated_types import Ge
 from torch.nn import functional as F
 
+from rk.fields import IGNORED
 from rk.protocols import Batch
-from rk_sequence.fields import IGNORED, SeriesBatch
+from rk_sequence.fields import SeriesBatch
 from rk_sequence.metrics import sequence_accuracy, token_accuracy
 from rk_sequence.task import GeneratedTask
 

@@ -26,7 +26,13 @@ def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
     """Returns the text that the tokens are."""
     if unit == "char":
         return "".join(tokens)
-    return " ".join("\n" if token == LINE else token for token in tokens).replace(" \n ", "\n").strip(" ")
+    lines: list[list[str]] = [[]]
+    for token in tokens:
+        if token == LINE:
+            lines.append([])
+        else:
+            lines[-1].append(token)
+    return "\n".join(" ".join(words) for words in lines)
 
 
 class Vocabulary:
