@@ -174,3 +174,12 @@ def test_sizes_that_do_not_fit_are_refused():
         DeltaProduct(d_model=8, n_heads=3)
     with pytest.raises(ValueError, match="no whole number"):
         DeltaProduct(d_model=8, n_heads=2, expand_v=1.3)
+
+
+@pytest.mark.parametrize("layer", ["all"], indirect=True)
+def test_a_graph_of_a_layer_takes_any_number_of_rows(layer):
+    rows = torch.export.Dim.AUTO
+    x, mask = torch.randn(7, 5, 8).double(), torch.rand(7, 5) > 0.3
+    with torch.no_grad():
+        graph = torch.export.export(layer, (x[:3], mask[:3]), dynamic_shapes=({0: rows}, {0: rows}), strict=False)
+        assert_close(graph.module()(x, mask), layer(x, mask))

@@ -240,3 +240,13 @@ def test_the_backward_chain_begins_at_the_last_real_step():
     for row, length in enumerate(lengths):
         assert_close(y[row : row + 1, :length], layer(x[row : row + 1, :length]))
         assert not y[row, length:].any()
+
+
+@pytest.mark.parametrize("cell", ["elman", "jordan", "lstm-none", "lstm-gate-peepholes", "gru"])
+def test_a_graph_of_a_layer_takes_any_number_of_rows(cell):
+    layer, rows = make(cell).eval(), torch.export.Dim.AUTO
+    examples = (torch.randn(4, 5, D).double(), holes(4, 5))
+    with torch.no_grad():
+        graph = torch.export.export(layer, examples, dynamic_shapes=({0: rows}, {0: rows}), strict=False).module()
+        x, mask = torch.randn(7, 5, D).double(), holes(7, 5)
+        assert_close(graph(x, mask), layer(x, mask))

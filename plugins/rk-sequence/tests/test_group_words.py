@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 from rk_sequence.group_words import GroupWords, running_products
-from rk_sequence.groups import group
+from rk_sequence.groups import generated, group
 
 from rk.sampling import generator
 
@@ -187,3 +187,26 @@ def test_no_split_begins_as_another():
 def test_variants_that_do_not_go_together_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         GroupWords(seed=1, **settings)
+
+
+def commonest(**settings):
+    data = GroupWords(seed=1, length=200, batch_size=300, skew=6.0, **settings)
+    return words(data)[0].flatten().bincount().argsort(descending=True)
+
+
+@pytest.mark.parametrize("name", ["S3", "S4", "A5", "S5", "Z60"])
+def test_the_two_commonest_elements_reach_all_others(name):
+    first = commonest(group=name)
+    assert generated(group(name).table, first[:2]) == len(group(name).table)
+
+
+def test_where_two_elements_do_not_reach_all_others_the_order_is_any():
+    assert generated(group("S5").table, commonest(group="S5", max_moved=2)[:11]) == 120
+
+
+def test_what_elements_generate():
+    table = group("S4").table
+    cycle, swap = (next(i for i in range(24) if group("S4").moved[i] == n) for n in (3, 2))
+    assert generated(table, torch.tensor([cycle])) == 3
+    assert generated(table, torch.tensor([swap])) == 2
+    assert generated(table, torch.tensor([0])) == 1

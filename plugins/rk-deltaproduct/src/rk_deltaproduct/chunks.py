@@ -47,7 +47,8 @@ class ChunkScan(torch.autograd.Function):
             state: The state before the first chunk.
         """
         n_keys = state.shape[-2]
-        inverse = _inverse(common)
+        eye = torch.eye(common.shape[-1], dtype=common.dtype, device=common.device).expand_as(common)
+        inverse = torch.linalg.solve_triangular(common, eye, upper=False, unitriangular=True)
         w, u = inverse @ keys, inverse @ values
         maps = _add(base, left, w, -1)
         out = left @ u
@@ -74,18 +75,6 @@ class ChunkScan(torch.autograd.Function):
         d_keys = (inverse.mT @ (left.mT @ d_base)).neg_()
         d_common = _add(d_keys @ w.mT, d_values, u.mT).tril_(-1).neg_()
         return d_common, d_keys, d_values, d_left, d_base, d_state
-
-
-def _inverse(common: Float[Tensor, "c m l l"]) -> Float[Tensor, "c m l l"]:
-    """Returns the inverse of I + A, where A is what `common` has below its diagonal."""
-    size = common.shape[-1]
-    eye = torch.eye(size, dtype=common.dtype, device=common.device).expand_as(common)
-    if not torch.compiler.is_exporting():
-        return torch.linalg.solve_triangular(common, eye, upper=False, unitriangular=True)
-    found = eye[..., :1, :]  # ONNX has no triangular solve: row by row
-    for i in range(1, size):
-        found = torch.cat([found, eye[..., i : i + 1, :] - common[..., i : i + 1, :i] @ found], -2)
-    return found
 
 
 def _add(

@@ -57,8 +57,13 @@ def delta_product(
         state = v.new_zeros(b, h, width, v.shape[-1], dtype=dtype) if state is None else state.to(dtype)
         if t == 0:
             return v.new_zeros(b, 0, h, v.shape[-1]), state
-        if torch.compiler.is_exporting():
-            t = int(t)  # a graph has chunks of one number and size, hence one length
+        if torch.compiler.is_exporting():  # ONNX has no triangular solve; a graph of steps has one length
+            steps = zip(*(x.unbind(1) for x in (q, k, v, beta)), [None] * t if g is None else g.unbind(1), strict=True)
+            outputs = []
+            for step in steps:
+                output, state = delta_product_step(*step, state, scale)
+                outputs.append(output)
+            return torch.stack(outputs, 1), state
         chunks = _divide(t, n, width, chunk_size)
         size = -(-t // chunks)
         queries, keys, values, rates = (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,8 +33,8 @@ class GroupWords(TokenTask):
         filler: What fills: one `special` token, or the factor itself, `repeat`.
         bos: Puts one more token in front, which has no target.
         skew: Trains on words of few elements beside words of all: each draws a number e from 0 to `skew`, and its
-            elements with chances r^-e, where r is an element's rank in a fixed order. What two or three elements do is
-            learned soon, and the others then one by one. ``val`` and tests draw all elements alike.
+            elements with chances r^-e, where r is an element's rank in a fixed order. The first two reach the whole
+            group, where two can. ``val`` and tests draw all elements alike. 0: all alike in training too.
 
     Raises:
         ValueError: When there is no such group, or the variants do not go together.
@@ -69,7 +70,7 @@ class GroupWords(TokenTask):
         self.filler = filler
         self.bos = bos
         self.skew = skew
-        self._ranks = torch.randperm(len(self._drawn_elements), generator=torch.Generator().manual_seed(0)) + 1.0
+        self._ranks = _ranks(self._drawn_elements, self._group.table) if skew else None
 
     @property
     def num_outputs(self) -> int:
@@ -124,6 +125,23 @@ class GroupWords(TokenTask):
         targets = torch.full_like(tokens, IGNORED)
         targets[..., -1] = products
         return tokens.flatten(1), targets.flatten(1)
+
+
+def _ranks(elements: Int[Tensor, "k"], table: Int[Tensor, "order order"]) -> Float[Tensor, "k"]:
+    """Returns the rank of each of `elements`, from 1, in an order that is random but always the same.
+
+    Two elements that generate as much as all of them come first, where there are such: who knows what they do has all
+    that the others need to be learned, the group's elements as states.
+    """
+    order = torch.randperm(len(elements), generator=torch.Generator().manual_seed(0)).argsort()
+    whole = groups.generated(table, elements)
+    for pair in itertools.combinations(range(len(order)), 2):
+        if groups.generated(table, elements[order[[*pair]]]) == whole:
+            order = order[[*pair, *(k for k in range(len(order)) if k not in pair)]]
+            break
+    ranks = torch.empty(len(order))
+    ranks[order] = torch.arange(1.0, len(order) + 1)
+    return ranks
 
 
 def running_products(factors: Int[Tensor, "b t"], table: Int[Tensor, "order order"]) -> Int[Tensor, "b t"]:

@@ -53,6 +53,17 @@ def group(name: str) -> Group:
     return reduce(_product, made)
 
 
+def generated(table: Int[Tensor, "order order"], elements: Int[Tensor, "k"]) -> int:
+    """Returns how many elements are products of `elements`."""
+    reached = torch.zeros(len(table), dtype=torch.bool)
+    new = elements
+    while len(new):
+        reached[new] = True
+        products = table[new][:, elements].unique()
+        new = products[~reached[products]]
+    return int(reached.sum())
+
+
 def _order(kind: str, size: int) -> int:
     if kind == "Z":
         return size
