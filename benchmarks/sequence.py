@@ -28,7 +28,7 @@ def main() -> None:
 
 def words() -> None:
     """128 words of S5 with 512 factors, against the product of one factor after the other."""
-    data = GroupWords(seed=0, group="S5", length=512)
+    data = GroupWords(seed=0, group="S5", length=512, batch_size=128)
     table = group("S5").table
 
     def one_by_one() -> list[list[int]]:

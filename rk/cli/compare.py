@@ -46,15 +46,16 @@ def compare(
     rk compare 4f0a 77c1 -o curves.svg --metric accuracy
     rk compare runs/*/* --matrix model.layer data --metric test/accuracy
     """
+    from rk.charts import ENDINGS
     from rk.cli.output import print_json, print_table
     from rk.report.compare import comparison, table
-    from rk.report.curves import FORMATS, draw_file, metric_names
+    from rk.report.curves import draw_file, metric_names
     from rk.report.matrix import matrix
     from rk.report.summary import RunSummary
     from rk.runs import RunFolder
 
-    if output is not None and output.suffix not in FORMATS:
-        raise UserError(f"cannot draw into {output}", f"the ending says what: {', '.join(FORMATS)}")
+    if output is not None and output.suffix not in ENDINGS:
+        raise UserError(f"cannot draw into {output}", f"the ending says what: {', '.join(ENDINGS)}")
     runs = [RunSummary(folder) for folder in RunFolder.find_all(which, runs_dir)]
     if len(runs) < 2:
         raise UserError("there is one run: nothing to compare it with", "name two or more; rk runs lists them")

@@ -10,31 +10,17 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rk.errors import UserError
+from rk.charts import COLORS, chart, save
 from rk.report.summary import RunSummary, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-FORMATS = (".svg", ".png", ".pdf")
 MAX_POINTS = 600
-COLORS = ("#3b82c4", "#d97a1f", "#2f9e63", "#d0484b", "#8a63c7", "#9a6b4f", "#cf6fb0", "#7d858c")
-"""Of middling lightness: they show on light and on dark ground."""
 _INK = "#010203"
 """Stands for the ink of the page until the SVG is written."""
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.18,
-    "svg.fonttype": "none",
-    "legend.frameon": False,
-}
 
 
 def metric_names(runs: Iterable[RunSummary]) -> list[str]:
@@ -51,27 +37,21 @@ def draw_file(runs: list[RunSummary], metrics: list[str], path: Path) -> None:
     Raises:
         UserError: When matplotlib is not installed, or the file cannot be written.
     """
-    matplotlib, figure_of = _matplotlib()
     columns = min(2, len(metrics))
     rows = math.ceil(len(metrics) / columns)
-    with matplotlib.rc_context(_STYLE):
-        figure = figure_of(figsize=(5.4 * columns, 3.2 * rows), layout="constrained")
-        for i, metric in enumerate(metrics):
-            _panel(figure.add_subplot(rows, columns, i + 1), runs, metric)
-        try:
-            figure.savefig(path, dpi=150)
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
+    with chart(5.4 * columns, 3.2 * rows, rows, columns) as (figure, *panels):
+        for panel, metric in zip(panels, metrics, strict=False):
+            _panel(panel, runs, metric)
+        for panel in panels[len(metrics) :]:
+            panel.remove()
+        save(figure, path)
 
 
 def draw_inline(runs: list[RunSummary], metric: str) -> str:
     """Returns one panel as an ``<svg>`` element for a page."""
-    matplotlib, figure_of = _matplotlib()
     salt = " ".join([metric, *(str(run.folder.path) for run in runs)])  # ids must be unique in the whole page
     ink = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
-    with matplotlib.rc_context({**_STYLE, **ink, "grid.color": _INK, "svg.hashsalt": salt}):
-        figure = figure_of(figsize=(5.0, 2.9), layout="constrained")
-        axes = figure.add_subplot()
+    with chart(5.0, 2.9, style={**ink, "grid.color": _INK, "svg.hashsalt": salt}) as (figure, axes):
         axes.set_facecolor("none")
         _panel(axes, runs, metric)
         text = io.StringIO()
@@ -81,15 +61,6 @@ def draw_inline(runs: list[RunSummary], metric: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' id="(?:figure|axes|patch|line2d|matplotlib\.axis|xtick|ytick|text|legend)_\d+"', "", svg)
     return re.sub(r'(<svg\b[^>]*?) width="[^"]*"| height="[\d.]+pt"', lambda m: m.group(1) or "", svg, count=2)
-
-
-def _matplotlib() -> tuple[Any, type[Figure]]:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UserError("curves need matplotlib", 'pip install "recursion-kit[report]"') from None
-    return matplotlib, Figure
 
 
 def _panel(axes: Axes, runs: list[RunSummary], metric: str) -> None:
@@ -110,7 +81,7 @@ def _panel(axes: Axes, runs: list[RunSummary], metric: str) -> None:
     axes.set_title(metric, loc="left", fontsize=10)
     axes.set_xlabel("step")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        axes.legend()
 
 
 def _place(split: str, number: int) -> int:

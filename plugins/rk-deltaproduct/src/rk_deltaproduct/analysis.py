@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -12,14 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk import Run, UserError
+from rk.charts import COLORS, chart, save
 from rk.fields import IGNORED
 from rk.fit.evaluate import evaluating
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-COLORS = ("#0b7a75", "#d97a1f", "#3b82c4", "#b3446c", "#6b7280", "#7a9e1f")
-"""Of middling lightness: they show on light and on dark ground."""
 
 
 class PrefixAccuracy:
@@ -61,7 +56,7 @@ class PrefixAccuracy:
         with (out / "prefix-accuracy.csv").open("w", newline="") as file:
             rows = ((name, t, share) for name, curve in curves.items() for t, share in enumerate(curve, 1))
             csv.writer(file).writerows([("run", "answers", "accuracy"), *rows])
-        self._draw(curves).savefig(out / "prefix-accuracy.png", dpi=150)
+        self._draw(curves, out / "prefix-accuracy.png")
         return {name: curve[-1] for name, curve in curves.items()}
 
     def _curve(self, run: Any) -> list[float]:
@@ -85,14 +80,8 @@ class PrefixAccuracy:
                 count += len(targets)
         return (right[asked > 0] / count).tolist()
 
-    def _draw(self, curves: dict[str, list[float]]) -> Figure:
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-        with matplotlib.rc_context(style):
-            figure = Figure(figsize=(6, 3.2), layout="constrained")
-            axis = figure.subplots()
+    def _draw(self, curves: dict[str, list[float]], path: Path) -> None:
+        with chart(6, 3.2) as (figure, axis):
             for i, (name, curve) in enumerate(curves.items()):
                 axis.plot(range(1, len(curve) + 1), curve, color=COLORS[i % len(COLORS)], linewidth=2, label=name)
             if self.trained_length is not None:
@@ -101,9 +90,8 @@ class PrefixAccuracy:
             axis.set_xlabel("answers")
             axis.set_ylabel("all right so far")
             axis.set_ylim(-0.02, 1.1)
-            axis.grid(alpha=0.18)
             axis.legend(loc="center right")
-        return figure
+            save(figure, path)
 
 
 def right_prefixes(

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from rk import Run, UserError
+from rk.charts import chart, save
 from rk.fit.evaluate import evaluating
-from rk_kernels.drawing import STYLE, draw_coverage, save
+from rk_kernels.drawing import draw_coverage
 from rk_kernels.metrics import LEVELS, coverage
 from rk_kernels.predictive import central_probability
 
@@ -56,10 +57,6 @@ class Calibration:
         return torch.cat(reached)
 
     def _draw(self, found: dict[str, torch.Tensor], path: Path) -> None:
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(4, 3.8), layout="constrained")
-            draw_coverage(figure.subplots(), found)
+        with chart(4, 3.8) as (figure, axis):
+            draw_coverage(axis, found)
             save(figure, path)

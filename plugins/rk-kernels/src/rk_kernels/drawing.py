@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from rk.charts import COLORS, chart, save
 from rk_kernels.metrics import LEVELS, coverage
 from rk_kernels.predictive import central_probability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-COLORS = ("#3b82c4", "#d97a1f", "#0b7a75", "#8c5fb3")
 INSIDE, OUTSIDE = "#0b7a75", "#c2410c"
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
 
 
 def draw_intervals(
@@ -39,13 +37,8 @@ def draw_intervals(
         name: What is predicted.
         out: The file; an ending is added where it has none.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8.4 if targets is not None else 5.6, 3.4), layout="constrained")
-        widths = {"width_ratios": [1.7, 1]} if targets is not None else {}
-        axes = figure.subplots(1, 2 if targets is not None else 1, squeeze=False, gridspec_kw=widths)[0]
+    shape = {} if targets is None else {"columns": 2, "width_ratios": [1.7, 1]}
+    with chart(5.6 if targets is None else 8.4, 3.4, **shape) as (figure, *axes):
         _intervals(axes[0], outputs["values"][:, 0], half, targets, level, name)
         if targets is not None:
             fields = (outputs[k] for k in ("values", "scales", "log_weights", "degrees"))
@@ -70,8 +63,7 @@ def _intervals(
             axis.plot(x[mask], y[mask], "o", color=color, markersize=3.2, label=f"target {word} ({count})")
     axis.set_xlabel("row, by its prediction")
     axis.set_ylabel(name or "target")
-    axis.grid(alpha=0.18)
-    axis.legend(fontsize=8, loc="upper left")
+    axis.legend(loc="upper left")
 
 
 def draw_coverage(axis: Axes, found: Mapping[str, Tensor]) -> None:
@@ -85,12 +77,4 @@ def draw_coverage(axis: Axes, found: Mapping[str, Tensor]) -> None:
     axis.set_xlabel("nominal level of the interval")
     axis.set_ylabel("share of targets inside")
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axis.grid(alpha=0.18)
-    axis.legend(fontsize=8, loc="upper left")
-
-
-def save(figure: Figure, out: Path) -> Path:
-    """Writes the figure; a name without the ending of a picture gets .png."""
-    path = out if out.suffix in (".png", ".svg", ".pdf") else out.with_name(f"{out.name}.png")
-    figure.savefig(path, dpi=150)
-    return path
+    axis.legend(loc="upper left")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import torch
 from annotated_types import Ge, Le
-from rk_kernels.drawing import COLORS, STYLE, draw_coverage, save
+from rk_kernels.drawing import draw_coverage
 from rk_kernels.metrics import LEVELS, coverage
 from rk_kernels.predictive import central_probability, log_density
 from rk_kernels.uci import UCI, Name
 from torch import Tensor
 
+from rk.charts import COLORS, chart, save
 from rk_nngp_mixture.selection import METHODS, Grid, Method, answer, select
 
 if TYPE_CHECKING:
@@ -83,12 +84,7 @@ class MixtureTable:
         return found
 
     def _draw(self, rows: Sequence[Mapping], reached: Mapping[Method, Tensor], out: Path) -> None:
-        import matplotlib
-        from matplotlib.figure import Figure
-
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(8.6, 3.6), layout="constrained")
-            left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.4, 1]})
+        with chart(8.6, 3.6, columns=2, width_ratios=[1.4, 1]) as (figure, left, right):
             draw_differences(left, rows, self.datasets)
             draw_coverage(right, {TITLES[m]: r for m, r in reached.items()})
             save(figure, out / "calibration.png")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-COLORS = ("#3b82c4", "#d97a1f")
-"""Of middling lightness: they show on light and on dark ground."""
+from rk.charts import COLORS, chart, save
 
 
 def draw(curves: Mapping[str, Sequence[float]], path: Path, in_order: bool = False) -> Path:
@@ -17,13 +16,9 @@ def draw(curves: Mapping[str, Sequence[float]], path: Path, in_order: bool = Fal
         path: The file.
         in_order: The curves come one after the other: shades of one color, the last one the darkest.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
+    with chart(4.8, 3.0) as (figure, axis):
+        import matplotlib
 
-    style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(4.8, 3.0), layout="constrained")
-        axis = figure.subplots()
         shades = matplotlib.colormaps["viridis_r"]
         for i, (name, norms) in enumerate(curves.items()):
             color = shades((i + 1) / len(curves)) if in_order else COLORS[i % len(COLORS)]
@@ -32,7 +27,5 @@ def draw(curves: Mapping[str, Sequence[float]], path: Path, in_order: bool = Fal
             axis.set_yscale("log")
         axis.set_xlabel("lag: steps before the loss")
         axis.set_ylabel("|dL/dS|")
-        axis.grid(alpha=0.18)
-        axis.legend(fontsize=8)
-        figure.savefig(path, dpi=130)
-    return path
+        axis.legend()
+        return save(figure, path)

@@ -1,0 +1,68 @@
+"""How charts look, rk's own and those of plugins. Who draws loads matplotlib, of which only the object API is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rk.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLORS = ("#3b82c4", "#d97a1f", "#2f9e63", "#d0484b", "#8a63c7", "#9a6b4f", "#cf6fb0", "#7d858c")
+"""Of middling lightness: they show on light and on dark ground."""
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.18,
+    "svg.fonttype": "none",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+ENDINGS = (".svg", ".png", ".pdf")
+
+
+@contextmanager
+def chart(width: float, height: float, rows: int = 1, columns: int = 1, **settings: Any) -> Iterator[list[Any]]:
+    """Yields a figure and its axes, row by row, in the style of all charts.
+
+    ``with chart(4.8, 3.0) as (figure, axis):`` draws one, and `save` writes it, still within.
+
+    Args:
+        width: Of the figure, in inches.
+        height: Of the figure, in inches.
+        rows: Of axes.
+        columns: Of axes.
+        settings: For ``Figure.subplots``; ``style``: matplotlib's settings besides `STYLE`.
+
+    Raises:
+        UserError: When matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError("charts need matplotlib", 'pip install "recursion-kit[report]"') from None
+    with matplotlib.rc_context({**STYLE, **settings.pop("style", {})}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield [figure, *figure.subplots(rows, columns, squeeze=False, **settings).flat]
+
+
+def save(figure: Figure, out: Path) -> Path:
+    """Writes a figure and returns its file; a name without the ending of a picture gets .png.
+
+    Raises:
+        UserError: When the file cannot be written.
+    """
+    path = out if out.suffix in ENDINGS else out.with_name(f"{out.name}.png")
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    return path
