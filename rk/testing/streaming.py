@@ -48,12 +48,9 @@ def _built(component: Component, catalog: Catalog) -> Any:
 
 def _compare(layer: Any, x: Tensor, mask: Tensor | None, what: str) -> None:
     state = layer.initial_state(ROWS)
-    for tensor in tensors_of(state):
-        if tensor.dim() == 0 or len(tensor) != ROWS:
-            shape = tuple(tensor.shape)
-            raise Broken(f"a tensor of the state has shape {shape}: the batch, of {ROWS}, must be its first dimension")
     outputs, start = [], 0
     for steps in PIECES:
+        _check_rows(state)
         piece = slice(start, start + steps)
         kept = [tensor.clone() for tensor in tensors_of(state)]
         out, after = layer.scan(x[:, piece], state, None if mask is None else mask[:, piece])
@@ -69,6 +66,13 @@ def _compare(layer: Any, x: Tensor, mask: Tensor | None, what: str) -> None:
     except AssertionError as difference:
         pieced = ", ".join(map(str, PIECES))
         raise Broken(f"scan() in pieces of {pieced} steps{what} differs from forward(): {difference}") from None
+
+
+def _check_rows(state: Any) -> None:
+    for tensor in tensors_of(state):
+        if tensor.dim() == 0 or len(tensor) != ROWS:
+            shape = tuple(tensor.shape)
+            raise Broken(f"a tensor of the state has shape {shape}: the batch, of {ROWS}, must be its first dimension")
 
 
 def _skipped_steps_change_nothing(layer: Any, x: Tensor) -> None:

@@ -47,6 +47,8 @@ class Net(nn.Module):
             return {"total": -(x @ self.weight).sum(-1)}
         if self.way == "rows":
             return {"total": (x @ self.weight).sum(-1) / len(x)}
+        if self.way == "solve":
+            return {"total": torch.linalg.solve_triangular(torch.eye(3), (x * self.weight).mT, upper=False).sum((1, 2))}
         return {"total": (x @ self.weight).sum(-1)}
 
 class Loss:
@@ -140,6 +142,13 @@ def test_onnx_answers_as_the_run_does_whatever_the_batch(sums, way, tmp_path, ca
         torch.from_numpy(session.run(["total"], {"x": x.numpy()})[0]), x.sum((1, 2)), atol=1e-2, rtol=0.1
     )
     assert "total differs by at most" in capsys.readouterr().out
+
+
+def test_an_operation_that_onnx_does_not_have_is_named(sums, tmp_path):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(UserError, match=r"no counterpart of the operation aten\.linalg_solve_triangular") as caught:
+        ONNX().export(sums("solve"), tmp_path)
+    assert "torch-export" in caught.value.hint
 
 
 def test_pt2_answers_as_the_run_does_without_rk(mlp, tmp_path, capsys):

@@ -48,6 +48,11 @@ MISTAKES = {
         'return {"sum": self.scale.new_zeros(len(self.scale), batch_size)}',
         "the batch, of 3, must be its first dimension",
     ),
+    "batch-second-later": (
+        'return self.scale * sums, {"sum": sums[:, -1]}',
+        'return self.scale * sums, {"sum": sums[:, -1], "seen": torch.zeros(2)}',
+        "the batch, of 3, must be its first dimension",
+    ),
     "no-start": ("def initial_state", "def first_state", "no initial_state()"),
 }
 
