@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk import UserError
@@ -16,6 +16,7 @@ from rk.fields import IGNORED
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator, rows
 from rk_sequence.corpora import CORPORA, read_text
+from rk_sequence.fields import StepsBatch
 from rk_sequence.metrics import token_accuracy
 from rk_sequence.vocabulary import Vocabulary, split_text
 
@@ -23,13 +24,11 @@ SHOWN = 5
 """Most likely next tokens that are answered where a model does not go on by itself."""
 
 
-class TextBatch(TypedDict):
+class TextBatch(StepsBatch):
     """Pieces of a text, and each token's next; ``starts_meta`` says which rows of a training batch begin anew."""
 
     tokens: Int[Tensor, "batch time"]
     targets: Int[Tensor, "batch time"]
-    mask: NotRequired[Bool[Tensor, "batch time"]]
-    """Which steps exist: here all do."""
 
 
 class Perplexity:
