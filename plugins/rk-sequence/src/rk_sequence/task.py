@@ -100,7 +100,7 @@ class TokenTask(GeneratedTask):
 
     metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
     num_features: None = None
-    readout: Literal["step", "last", "mean"] = "step"
+    readout: Literal["step"] = "step"
 
     def batch(self, split: str, i: int, stage: int = 0) -> TokenBatch:
         return self._drawn(split, i)
