@@ -161,6 +161,30 @@ def test_a_line_that_cannot_be_taken_is_named(tmp_path, row, message):
     assert '"options": [...]' in error.value.hint
 
 
+ASKED = "Who?\nA. an ant\nB. a bee"
+LINES = {
+    "exact": {"question": "Who?", "answer": "a bee"},
+    "options": {"question": "Who?", "options": ["an ant", "a bee"], "answer": "B"},
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "expected"),
+    [
+        (ExactJsonl(Path(), template="Q {question}:", stop=""), "exact", Question("Q Who?:", " a bee")),
+        (
+            MultipleChoiceJsonl(Path(), template="Q {question}:", style="letter"),
+            "options",
+            Question(f"Q {ASKED}:", " B", (" A", " B")),
+        ),
+        (Arc(seed=0, style="letter"), "options", Question(f"Question: {ASKED}\nAnswer:", " B", (" A", " B"))),
+    ],
+    ids=["exact-jsonl", "mc-jsonl", "arc"],
+)
+def test_a_user_file_is_put_as_the_data_puts_its_own(tmp_path, data, line, expected):
+    assert data.read(write(tmp_path / "q.jsonl", LINES[line]))["questions_meta"] == [expected]
+
+
 def test_a_file_of_the_other_kind_is_refused(tmp_path):
     exact = write(tmp_path / "exact.jsonl", {"question": "?", "answer": "a"})
     options = write(tmp_path / "options.jsonl", {"question": "?", "options": ["a", "b"], "answer": "a"})
@@ -203,6 +227,14 @@ def test_gsm8k_asks_for_the_last_number():
     assert questions[0].answer == " 18\n"
     assert questions[0].prompt.count("Question:") == 3
     assert all(q.answer.strip().lstrip("-").replace(".", "").isdigit() for q in questions)
+
+
+@NEEDS_GSM8K
+def test_a_user_file_is_put_behind_the_solved_problems_of_gsm8k(tmp_path):
+    file = write(tmp_path / "q.jsonl", {"question": "How many legs has a spider?", "answer": 8})
+    (own,) = Gsm8k(seed=0).read(file)["questions_meta"]
+    solved = prepared(Gsm8k(seed=0, n_questions=1))[0].prompt.rpartition("Question:")[0]
+    assert own.prompt == f"{solved}Question: How many legs has a spider?\nAnswer:"
 
 
 def test_a_file_that_is_another_one_is_refused(tmp_path, monkeypatch):

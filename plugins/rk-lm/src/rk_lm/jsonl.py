@@ -37,6 +37,9 @@ class ExactJsonl(QuestionData):
     def _load(self) -> list[Question]:
         return read_questions(self.file, self.template, self.stop, kind="exact")
 
+    def _questions_in(self, path: Path) -> list[Question]:
+        return read_questions(path, self.template, self.stop)
+
 
 class MultipleChoiceJsonl(QuestionData):
     """Questions with options, from a file of JSON lines; the most probable option per token is the answer.
@@ -60,6 +63,9 @@ class MultipleChoiceJsonl(QuestionData):
 
     def _load(self) -> list[Question]:
         return read_questions(self.file, self.template, kind="options", style=self.style)
+
+    def _questions_in(self, path: Path) -> list[Question]:
+        return read_questions(path, self.template, style=self.style)
 
 
 def read_questions(
