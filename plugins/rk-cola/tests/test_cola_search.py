@@ -18,6 +18,7 @@ from rk.cli import cli
 from rk.errors import ExitCode, RecipeError
 from rk.runs import RunFolder
 
+METHODS = ("mcts", "random", "exhaustive-1", "beam")
 SETTINGS = ("fit.threads=1", "fit.seed=1")
 
 
@@ -187,14 +188,26 @@ def test_a_kill_costs_no_more_than_the_line_that_was_being_written(world, monkey
     assert verdicts(broken) == verdicts(whole)
 
 
-def test_a_larger_budget_extends_a_search_that_has_ended(world):
-    _, short = search(world, runs="a")
-    _, long = search(world, "--n-simulations", "20", runs="b")
-    before = (short.path / "evaluations.jsonl").read_text()
+def valid(run: RunFolder) -> list[set[str]]:
+    """The paths that a run has found for each question."""
+    return [{path["path"] for path in sample["paths"]} for sample in lines(run, "samples.jsonl")]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
+    options = ("--method", method, "--beam-size", "2")
+    _, short = search(world, *options, runs="a")
+    _, long = search(world, *options, "--n-simulations", "20", runs="b")
+    before, earlier = (short.path / "evaluations.jsonl").read_text(), valid(short)
     more = ["search", "cola", "--resume", str(short.path), "--n-simulations", "20"]
     assert cli(more, standalone_mode=False) == ExitCode.OK
     assert (short.path / "evaluations.jsonl").read_text().startswith(before)
+    assert all(known <= now for known, now in zip(earlier, valid(short), strict=True)), "what was found stays"
     assert found(short) == found(long)
+
+
+def test_what_a_search_looks_for_cannot_be_changed_any_more(world):
+    _, short = search(world, "--limit", "1")
     with pytest.raises(RecipeError, match="cannot be changed any more"):
         cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
 
@@ -267,8 +280,9 @@ def test_without_weights_one_message_and_no_run(tmp_path):
         (("--n-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
         (("--data", "digits"), "data=digits"),
+        (("--chat",), "gemma has no chat template"),
     ],
-    ids=["protected", "bound", "method", "data"],
+    ids=["protected", "bound", "method", "data", "chat"],
 )
 def test_what_cannot_be_searched_is_refused_at_once(options, message):
     with pytest.raises(UserError, match=message):
