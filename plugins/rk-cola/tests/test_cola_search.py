@@ -117,14 +117,18 @@ def test_controls_add_what_can_be_had_without_the_answer(world):
 
 def test_of_a_choice_one_evaluation_serves_answer_and_control(world):
     data = f"{{name: mc-jsonl, file: {world}/choices.jsonl}}"
-    _, run = search(world, "--method", "random", "--controls", "--n-candidates", "2", data=data)
-    assert len(lines(run, "evaluations.jsonl")) - 1 >= 8 * 13
-    evaluated = json.loads((run.path / "summary.json").read_text())
-    assert evaluated["paths_tried"] == 8 * 13
+    _, run = search(world, "--method", "random", data=data)
+    assert len(lines(run, "evaluations.jsonl")) - 1 == 8 * 13
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert (summary["paths_tried"], summary["evaluations"]) == (2 * 8 * 13, 8 * 13)
+    assert "208 paths tried, 104 evaluated" in (run.path / "summary.md").read_text()
     assert all(len(line["log_probs"]) == 4 for line in lines(run, "evaluations.jsonl")[1:])
+    more = ["search", "cola", "--resume", str(run.path), "--controls", "--n-candidates", "2"]
+    assert cli(more, standalone_mode=False) == ExitCode.OK
+    assert {"fixed_path", "vote"} <= json.loads((run.path / "summary.json").read_text())["all"].keys()
 
 
-@pytest.mark.parametrize("method", ["mcts", "random", "exhaustive-1", "beam"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("space", ["edits", "segments"])
 def test_every_method_spends_the_same_budget(world, method, space):
     _, run = search(world, "--method", method, "--space", space, "--limit", "2")
