@@ -168,6 +168,8 @@ class Cola:
         self.data: QuestionData = data
         self.runtime = runtime
         self.lm = load(self.model, random_init=self.random_init, seed=self.seed, device=runtime.device)
+        if self.chat:
+            self.lm.check_chat()
         depth = self.lm.layered.depth
         limits = Limits(
             depth=depth,
