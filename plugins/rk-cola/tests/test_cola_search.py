@@ -18,6 +18,7 @@ from rk.cli import cli
 from rk.errors import ExitCode, RecipeError
 from rk.runs import RunFolder
 
+METHODS = ("mcts", "random", "exhaustive-1", "beam")
 SETTINGS = ("fit.threads=1", "fit.seed=1")
 
 
@@ -116,14 +117,18 @@ def test_controls_add_what_can_be_had_without_the_answer(world):
 
 def test_of_a_choice_one_evaluation_serves_answer_and_control(world):
     data = f"{{name: mc-jsonl, file: {world}/choices.jsonl}}"
-    _, run = search(world, "--method", "random", "--controls", "--n-candidates", "2", data=data)
-    assert len(lines(run, "evaluations.jsonl")) - 1 >= 8 * 13
-    evaluated = json.loads((run.path / "summary.json").read_text())
-    assert evaluated["paths_tried"] == 8 * 13
+    _, run = search(world, "--method", "random", data=data)
+    assert len(lines(run, "evaluations.jsonl")) - 1 == 8 * 13
+    summary = json.loads((run.path / "summary.json").read_text())
+    assert (summary["paths_tried"], summary["evaluations"]) == (2 * 8 * 13, 8 * 13)
+    assert "208 paths tried, 104 evaluated" in (run.path / "summary.md").read_text()
     assert all(len(line["log_probs"]) == 4 for line in lines(run, "evaluations.jsonl")[1:])
+    more = ["search", "cola", "--resume", str(run.path), "--controls", "--n-candidates", "2"]
+    assert cli(more, standalone_mode=False) == ExitCode.OK
+    assert {"fixed_path", "vote"} <= json.loads((run.path / "summary.json").read_text())["all"].keys()
 
 
-@pytest.mark.parametrize("method", ["mcts", "random", "exhaustive-1", "beam"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("space", ["edits", "segments"])
 def test_every_method_spends_the_same_budget(world, method, space):
     _, run = search(world, "--method", method, "--space", space, "--limit", "2")
@@ -187,14 +192,26 @@ def test_a_kill_costs_no_more_than_the_line_that_was_being_written(world, monkey
     assert verdicts(broken) == verdicts(whole)
 
 
-def test_a_larger_budget_extends_a_search_that_has_ended(world):
-    _, short = search(world, runs="a")
-    _, long = search(world, "--n-simulations", "20", runs="b")
-    before = (short.path / "evaluations.jsonl").read_text()
+def valid(run: RunFolder) -> list[set[str]]:
+    """The paths that a run has found for each question."""
+    return [{path["path"] for path in sample["paths"]} for sample in lines(run, "samples.jsonl")]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
+    options = ("--method", method, "--beam-size", "2")
+    _, short = search(world, *options, runs="a")
+    _, long = search(world, *options, "--n-simulations", "20", runs="b")
+    before, earlier = (short.path / "evaluations.jsonl").read_text(), valid(short)
     more = ["search", "cola", "--resume", str(short.path), "--n-simulations", "20"]
     assert cli(more, standalone_mode=False) == ExitCode.OK
     assert (short.path / "evaluations.jsonl").read_text().startswith(before)
+    assert all(known <= now for known, now in zip(earlier, valid(short), strict=True)), "what was found stays"
     assert found(short) == found(long)
+
+
+def test_what_a_search_looks_for_cannot_be_changed_any_more(world):
+    _, short = search(world, "--limit", "1")
     with pytest.raises(RecipeError, match="cannot be changed any more"):
         cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
 
@@ -208,7 +225,9 @@ def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(world, capsys
     metrics = run.read()["metrics"]
     assert json.loads(capsys.readouterr().out)["metrics"] == metrics
     cli(["predict", str(run.path), f"{world}/questions.jsonl", "-o", "answers.json"], standalone_mode=False)
-    assert sum(a["correct"] for a in json.loads((world.__class__("answers.json")).read_text())) <= 8
+    answers = json.loads((world.__class__("answers.json")).read_text())
+    base = [sample["base_correct"] for sample in lines(run, "samples.jsonl")]
+    assert [a["correct"] for a in answers] == base and True in base and False in base
 
 
 def test_weights_that_have_changed_since_are_refused(world, tmp_path):
@@ -265,8 +284,9 @@ def test_without_weights_one_message_and_no_run(tmp_path):
         (("--n-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
         (("--data", "digits"), "data=digits"),
+        (("--chat",), "gemma has no chat template"),
     ],
-    ids=["protected", "bound", "method", "data"],
+    ids=["protected", "bound", "method", "data", "chat"],
 )
 def test_what_cannot_be_searched_is_refused_at_once(options, message):
     with pytest.raises(UserError, match=message):

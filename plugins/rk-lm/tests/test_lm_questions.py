@@ -114,6 +114,21 @@ def test_the_right_option_is_understood_in_every_form(tmp_path, row):
 
 
 @pytest.mark.parametrize(
+    ("row", "right"),
+    [
+        ({"choices": {"text": ["C", "NO2", "O2", "CO"], "label": [*"ABCD"]}, "answerKey": "C"}, "O2"),
+        ({"choices": {"text": ["2", "1"], "label": ["1", "2"]}, "answerKey": 2}, "1"),
+        ({"options": ["B", "A"], "answer": 0}, "B"),
+        ({"options": ["A", "B"], "answer": "B"}, "B"),
+    ],
+    ids=["key", "number as key", "number", "both"],
+)
+def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, right):
+    (question,) = read_questions(write(tmp_path / "q.jsonl", {"question": "Which?", **row}))
+    assert question.answer == f" {right}"
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
         ("{", "q.jsonl:2: "),
@@ -125,6 +140,17 @@ def test_the_right_option_is_understood_in_every_form(tmp_path, row):
         ({"question": "?", "options": ["a", "a"], "answer": "a"}, "q.jsonl:2: two of the options are the same"),
         ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options are a list of at least two"),
         ({"question": "?", "answer": True}, "q.jsonl:2: has no answer"),
+        (
+            {"question": "?", "options": ["B", "A"], "answer": "A"},
+            "q.jsonl:2: the answer 'A' is one option and the let",
+        ),
+        (
+            {"question": "?", "choices": ["x", "y"], "answerKey": "x"},
+            "q.jsonl:2: the key 'x' is the letter of no option",
+        ),
+        ({"prompt": "1+1=", "answer": ""}, "q.jsonl:2: the answer is empty"),
+        ({"prompt": "", "answer": "2"}, "q.jsonl:2: the prompt is empty"),
+        ({"prompt": "?", "options": ["a", ""], "answer": "a"}, "q.jsonl:2: an option is empty"),
     ],
     ids=str,
 )
@@ -133,6 +159,30 @@ def test_a_line_that_cannot_be_taken_is_named(tmp_path, row, message):
     with pytest.raises(UserError, match=message) as error:
         read_questions(file)
     assert '"options": [...]' in error.value.hint
+
+
+ASKED = "Who?\nA. an ant\nB. a bee"
+LINES = {
+    "exact": {"question": "Who?", "answer": "a bee"},
+    "options": {"question": "Who?", "options": ["an ant", "a bee"], "answer": "B"},
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "expected"),
+    [
+        (ExactJsonl(Path(), template="Q {question}:", stop=""), "exact", Question("Q Who?:", " a bee")),
+        (
+            MultipleChoiceJsonl(Path(), template="Q {question}:", style="letter"),
+            "options",
+            Question(f"Q {ASKED}:", " B", (" A", " B")),
+        ),
+        (Arc(seed=0, style="letter"), "options", Question(f"Question: {ASKED}\nAnswer:", " B", (" A", " B"))),
+    ],
+    ids=["exact-jsonl", "mc-jsonl", "arc"],
+)
+def test_a_user_file_is_put_as_the_data_puts_its_own(tmp_path, data, line, expected):
+    assert data.read(write(tmp_path / "q.jsonl", LINES[line]))["questions_meta"] == [expected]
 
 
 def test_a_file_of_the_other_kind_is_refused(tmp_path):
@@ -161,6 +211,15 @@ def test_arc_has_500_random_questions_with_their_options():
     assert letter.answer in (" A", " B", " C", " D") and f"\nA. {questions[0].options[0].strip()}\n" in letter.prompt
 
 
+@NEEDS_ARC
+def test_arc_takes_the_option_that_the_key_names():
+    """One question of the test set has the option C under the letter A, and the key C."""
+    rows = [json.loads(line) for line in (Path(os.environ["RK_DATA"]) / "arc/ARC-Challenge-test.jsonl").open()]
+    golds = [dict(zip(r["choices"]["label"], r["choices"]["text"], strict=True))[r["answerKey"]] for r in rows]
+    questions = prepared(Arc(seed=0, subset="challenge", n_questions=None))
+    assert [q.answer for q in questions] == [f" {gold}" for gold in golds]
+
+
 @NEEDS_GSM8K
 def test_gsm8k_asks_for_the_last_number():
     questions = prepared(Gsm8k(seed=0, n_questions=None))
@@ -168,6 +227,14 @@ def test_gsm8k_asks_for_the_last_number():
     assert questions[0].answer == " 18\n"
     assert questions[0].prompt.count("Question:") == 3
     assert all(q.answer.strip().lstrip("-").replace(".", "").isdigit() for q in questions)
+
+
+@NEEDS_GSM8K
+def test_a_user_file_is_put_behind_the_solved_problems_of_gsm8k(tmp_path):
+    file = write(tmp_path / "q.jsonl", {"question": "How many legs has a spider?", "answer": 8})
+    (own,) = Gsm8k(seed=0).read(file)["questions_meta"]
+    solved = prepared(Gsm8k(seed=0, n_questions=1))[0].prompt.rpartition("Question:")[0]
+    assert own.prompt == f"{solved}Question: How many legs has a spider?\nAnswer:"
 
 
 def test_a_file_that_is_another_one_is_refused(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def pass_at(n: int, target: Target, base: Evaluation) -> float:
     if target.lengths is None:
         p = math.exp(base.log_probs[target.number])
     else:
-        means = [log / length for log, length in zip(base.log_probs, target.lengths, strict=True)]
+        means = base.mean_log_probs(target.lengths)
         top = max(means)
         p = math.exp(means[target.number] - top) / sum(math.exp(mean - top) for mean in means)
     return -math.expm1(n * math.log1p(-min(p, 1 - 1e-12)))
@@ -104,8 +104,8 @@ def majority(
     for path in paths:
         for sample in samples:
             if sample.question.options:
-                found = evaluations.of[sample.number][path]
-                means = [p / len(c) for p, c in zip(found.log_probs, sample.item.continuations, strict=True)]
+                lengths = [*map(len, sample.item.continuations)]
+                means = evaluations.of[sample.number][path].mean_log_probs(lengths)
                 answers[sample.number].append(max(range(len(means)), key=means.__getitem__))
         if free:
             for sample, tokens in zip(free, _generated(path, free, lm), strict=True):

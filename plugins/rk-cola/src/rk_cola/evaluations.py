@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -26,6 +26,10 @@ class Evaluation:
     greedy: tuple[bool, ...]
     log_probs: tuple[float, ...]
 
+    def mean_log_probs(self, lengths: Sequence[int]) -> list[float]:
+        """Returns the log-probability per token of continuations of `lengths` tokens."""
+        return [p / n for p, n in zip(self.log_probs, lengths, strict=True)]
+
 
 @dataclass(frozen=True)
 class Target:
@@ -43,7 +47,7 @@ class Target:
         """Returns whether the target was reached, and by how much."""
         if self.lengths is None:
             return Finding(evaluation.greedy[self.number], evaluation.log_probs[self.number])
-        means = [p / n for p, n in zip(evaluation.log_probs, self.lengths, strict=True)]
+        means = evaluation.mean_log_probs(self.lengths)
         margin = means[self.number] - max(m for i, m in enumerate(means) if i != self.number)
         return Finding(margin > 0, margin)
 

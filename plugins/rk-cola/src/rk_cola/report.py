@@ -61,14 +61,13 @@ def sample_record(sample: Sample) -> dict[str, Any]:
 def summary_record(search: Cola, samples: Sequence[Sample]) -> dict[str, Any]:
     """Returns the numbers of the summary, for all questions and for each level."""
     depth = search.lm.layered.depth
-    evaluated = sum(len(s.search.paths) for s in samples)
     return {
         "model": search.lm.reference.plain(),
         "depth": depth,
         "method": search.method,
         "n_simulations": search.n_simulations,
         "questions": len(samples),
-        "paths_tried": evaluated,
+        "paths_tried": _tried(samples),
         "evaluations": search.evaluated,
         "seconds": round(search.seconds, 1),
         "all": _numbers(search, samples),
@@ -173,10 +172,9 @@ def summary_text(search: Cola, samples: Sequence[Sample]) -> str:
     notice = (
         f"RANDOM WEIGHTS: these numbers are of the mechanics, not of {reference.asked}.\n\n" if reference.random else ""
     )
-    tried = sum(len(h.paths) for s in samples for h in s.hunts)
     what = f"{reference.asked}, {depth} layers, {search.method} in the space of {search.space}, {search.ops}"
     rate = f", {search.evaluated / search.seconds:.1f} evaluations/s" if search.seconds else ""
-    text = f"{notice}{what}: {tried} paths tried, {search.evaluated} evaluated{rate}\n\n"
+    text = f"{notice}{what}: {_tried(samples)} paths tried, {search.evaluated} evaluated{rate}\n\n"
     text += _table(["", *groups], rows)
     text += "\nPaths by length (layers, of the shortest valid path of each question):\n\n" + _depth_table(
         samples, depth
@@ -225,6 +223,11 @@ def _levels(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
     for sample in samples:
         found.setdefault(sample.question.level, []).append(sample)
     return dict(sorted(found.items()))
+
+
+def _tried(samples: Sequence[Sample]) -> int:
+    """Returns how many paths all searches have tried, those of the control too."""
+    return sum(len(hunt.paths) for sample in samples for hunt in sample.hunts)
 
 
 def _share(flags: Sequence[bool]) -> float:

@@ -62,6 +62,7 @@ class Cola:
         visits: Which simulations count as V in the bound: all of the tree, or those of the parent.
         max_edits: Most edits of a random program.
         beam_size: Programs in the beam.
+        children: New programs from each one in the beam.
         early_stop: Ends a question's search at its first right path, or at the first that is shorter than the model.
         chat: Puts prompts into the model's chat template.
         controls: Also measures sampling from the unmodified model as often, and, on a held-out half of the questions,
@@ -109,6 +110,7 @@ class Cola:
         visits: Literal["global", "parent"] = "global",
         max_edits: Annotated[int, Ge(1)] = 3,
         beam_size: Annotated[int, Ge(1)] = 8,
+        children: Annotated[int, Ge(1)] = 5,
         early_stop: Literal["none", "first-valid", "shorter-valid"] = "none",
         chat: bool = False,
         controls: bool = False,
@@ -141,6 +143,7 @@ class Cola:
         }
         self.max_edits = max_edits
         self.beam_size = beam_size
+        self.children = children
         self.early_stop = early_stop
         self.chat = chat
         self.controls = controls
@@ -165,6 +168,8 @@ class Cola:
         self.data: QuestionData = data
         self.runtime = runtime
         self.lm = load(self.model, random_init=self.random_init, seed=self.seed, device=runtime.device)
+        if self.chat:
+            self.lm.check_chat()
         depth = self.lm.layered.depth
         limits = Limits(
             depth=depth,
@@ -284,7 +289,7 @@ class Cola:
             case "exhaustive-1":
                 return SingleEdits(self.programs, seed)
             case "beam":
-                return Beam(self.programs, seed, self.beam_size, max(1, self.n_simulations // (4 * self.beam_size)))
+                return Beam(self.programs, seed, self.beam_size, self.children)
         return TreeSearch(self.programs, self.lm.layered.depth, seed, **self.tree)
 
     def _search(self, samples: list[Sample]) -> Iterator[dict[str, Tensor]]:
@@ -312,12 +317,8 @@ class Cola:
                 yield self._numbers(rate)
 
     def _engine(self, samples: list[Sample]) -> Engine:
-        engine = Engine(
-            self.lm.layered,
-            [s.item for s in samples],
-            batch_tokens=self.batch_tokens,
-            cache_bytes=self.cache_mb * 2**20,
-        )
+        items, cache_bytes = [s.item for s in samples], self.cache_mb * 2**20
+        engine = Engine(self.lm.layered, items, batch_tokens=self.batch_tokens, cache_bytes=cache_bytes)
         engine.pin(full_path(self.lm.layered))
         return engine
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge
 
 from rk.files import fetch
-from rk_lm.jsonl import EXACT_TEMPLATE, read_questions
+from rk_lm.jsonl import read_questions
 from rk_lm.questions import Question, QuestionData
 
 HOME = "https://raw.githubusercontent.com/zhaoxlpku/HKU-DASC7606-A2/main/data"
@@ -53,7 +54,10 @@ class Arc(QuestionData):
     def _load(self) -> list[Question]:
         name = f"ARC-{self.subset.capitalize()}-{self.part}"
         path = fetch(f"arc/{name}.jsonl", f"{HOME}/{name}.jsonl", f"sha256:{SHA256[name]}", verify=True)
-        return sample(read_questions(path, EXACT_TEMPLATE, style=self.style), self.n_questions, self.seed)
+        return sample(self._questions_in(path), self.n_questions, self.seed)
+
+    def _questions_in(self, path: Path) -> list[Question]:
+        return read_questions(path, style=self.style)
 
 
 def sample(questions: list[Question], n: int | None, seed: int) -> list[Question]:

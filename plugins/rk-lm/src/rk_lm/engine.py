@@ -269,7 +269,7 @@ class Engine:
             start = span.stop
             parts = zip(hits[span].split(lengths), log_probs[span].split(lengths), strict=True)
             greedy, sums = zip(*((hit.all(), logs.sum()) for hit, logs in parts), strict=True)
-            found.append(Scores(torch.stack(greedy), torch.stack(sums), torch.tensor(lengths)))
+            found.append(Scores(torch.stack(greedy), torch.stack(sums)))
         return found
 
     def _predict(self, hidden: Tensor, row_of: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

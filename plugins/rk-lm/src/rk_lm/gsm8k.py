@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge
@@ -10,7 +11,7 @@ from annotated_types import Ge
 from rk import UserError
 from rk.files import fetch
 from rk_lm.arc import sample
-from rk_lm.jsonl import EXACT_TEMPLATE
+from rk_lm.jsonl import EXACT_TEMPLATE, read_questions
 from rk_lm.questions import Question, QuestionData
 
 HOME = "https://raw.githubusercontent.com/openai/grade-school-math/3101c7d5072418e28b9008a6636bde82a006892c"
@@ -47,10 +48,20 @@ class Gsm8k(QuestionData):
         self.n_examples = n_examples
 
     def _load(self) -> list[Question]:
-        shown = _read("train")[: self.n_examples] if self.n_examples else []
-        before = "".join(f"{_prompt(q)} {a}\n\n" for q, a in shown)
+        shown = self._shown()
+        before = _solved(shown)
         questions = [Question(before + _prompt(q), f" {a}\n") for q, a in _read(self.part) if (q, a) not in shown]
         return sample(questions, self.n_questions, self.seed)
+
+    def _questions_in(self, path: Path) -> list[Question]:
+        return read_questions(path, _solved(self._shown()) + EXACT_TEMPLATE)
+
+    def _shown(self) -> list[tuple[str, str]]:
+        return _read("train")[: self.n_examples] if self.n_examples else []
+
+
+def _solved(shown: list[tuple[str, str]]) -> str:
+    return "".join(f"{_prompt(q)} {a}\n\n" for q, a in shown)
 
 
 def _prompt(question: str) -> str:

@@ -60,17 +60,10 @@ class Scores:
     Attributes:
         greedy: Whether greedy decoding would have produced the continuation.
         log_probs: Sum of the log-probabilities of its tokens.
-        lengths: Its tokens.
     """
 
     greedy: Bool[Tensor, "continuations"]
     log_probs: Float[Tensor, "continuations"]
-    lengths: Int[Tensor, "continuations"]
-
-    @property
-    def mean_log_probs(self) -> Float[Tensor, "continuations"]:
-        """Log-probability per token."""
-        return self.log_probs / self.lengths
 
 
 def encode(tokenizer: Any, prompt: str, continuations: Sequence[str], chat: bool = False) -> Item:

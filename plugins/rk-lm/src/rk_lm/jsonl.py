@@ -37,12 +37,15 @@ class ExactJsonl(QuestionData):
     def _load(self) -> list[Question]:
         return read_questions(self.file, self.template, self.stop, kind="exact")
 
+    def _questions_in(self, path: Path) -> list[Question]:
+        return read_questions(path, self.template, self.stop)
+
 
 class MultipleChoiceJsonl(QuestionData):
     """Questions with options, from a file of JSON lines; the most probable option per token is the answer.
 
     A line is `{"question": ..., "options": ["a spider", "an ant"], "answer": "a spider"}`. The answer may be the
-    option's number from 0, or its letter; the form of the ARC files is taken too.
+    option's number from 0, or its letter; the form of the ARC files is taken too, whose `answerKey` is always a letter.
 
     Args:
         file: The file.
@@ -60,6 +63,9 @@ class MultipleChoiceJsonl(QuestionData):
 
     def _load(self) -> list[Question]:
         return read_questions(self.file, self.template, kind="options", style=self.style)
+
+    def _questions_in(self, path: Path) -> list[Question]:
+        return read_questions(path, self.template, style=self.style)
 
 
 def read_questions(
@@ -101,7 +107,8 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Ques
         raise ValueError("has options, where an exact answer is needed: read it with mc-jsonl")
     if kind == "options" and not options:
         raise ValueError("has no options")
-    answer = row.get("answer", row.get("answerKey"))
+    is_key = "answer" not in row
+    answer = row.get("answerKey" if is_key else "answer")
     if answer is None or isinstance(answer, bool | list | dict):
         raise ValueError("has no answer")
     prompt = row.get("prompt")
@@ -112,11 +119,15 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Ques
         if options and style == "letter":
             shown += "".join(f"\n{label}. {option}" for label, option in zip(labels, options, strict=True))
         prompt = template.replace("{question}", shown)
+    if prompt == "":
+        raise ValueError("the prompt is empty")
+    if answer == "":
+        raise ValueError("the answer is empty")
     space = "" if "prompt" in row else " "
     level = str(row.get("level", ""))
     if not options:
         return Question(str(prompt), f"{space}{answer}{stop}", (), level)
-    right = _right_option(answer, options, labels)
+    right = _number_of_key(str(answer), labels) if is_key else _number_of_answer(answer, options, labels)
     follows = labels if style == "letter" else options
     texts = tuple(f"{space}{text}" for text in follows)
     return Question(str(prompt), texts[right], texts, level)
@@ -132,20 +143,32 @@ def _options_of(row: dict[str, Any]) -> tuple[list[str], list[str]]:
         found, labels = found.get("text"), found.get("label")
     if not isinstance(found, list) or len(found) < 2 or not all(isinstance(o, str) for o in found):
         raise ValueError("options are a list of at least two texts")
+    if "" in found:
+        raise ValueError("an option is empty")
     if labels is None or len(labels) != len(found):
         labels = [chr(ord("A") + i) for i in range(len(found))]
     return found, [str(label) for label in labels]
 
 
-def _right_option(answer: Any, options: list[str], labels: list[str]) -> int:
+def _number_of_key(key: str, labels: list[str]) -> int:
+    """Returns the option of an ``answerKey``: it is a label, whatever the options' texts are."""
+    if key not in labels:
+        raise ValueError(f"the key {key!r} is the letter of no option")
+    return labels.index(key)
+
+
+def _number_of_answer(answer: Any, options: list[str], labels: list[str]) -> int:
+    """Returns the option that ``answer`` means: a number, a text, or a letter."""
     if isinstance(answer, int):
         if not 0 <= answer < len(options):
             raise ValueError(f"the answer {answer} is the number of no option; they count from 0")
         return answer
-    for known in (options, labels):
-        if answer in known:
-            return known.index(answer)
-    raise ValueError(f"the answer {answer!r} is none of the options")
+    meant = {known.index(answer) for known in (options, labels) if answer in known}
+    if not meant:
+        raise ValueError(f"the answer {answer!r} is none of the options")
+    if len(meant) > 1:
+        raise ValueError(f"the answer {answer!r} is one option and the letter of another; give its number, from 0")
+    return meant.pop()
 
 
 def _check_template(template: str) -> None:

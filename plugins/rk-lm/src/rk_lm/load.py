@@ -60,6 +60,15 @@ class LanguageModel:
     tokenizer: Any
     reference: Reference
 
+    def check_chat(self) -> None:
+        """Raises `rk.UserError` when prompts cannot be put into a chat template."""
+        try:
+            self.tokenizer.get_chat_template()
+        except ValueError:  # none, or several of which none is the default
+            raise UserError(
+                f"{self.reference.asked} has no chat template", "leave chat out, or take a model that was tuned for it"
+            ) from None
+
 
 def load(name: str, *, random_init: bool = False, seed: int = 0, device: str | torch.device = "cpu") -> LanguageModel:
     """Loads a causal language model in 32 bits, frozen and in eval mode.

@@ -18,4 +18,4 @@ def score(model: LayeredModel, item: Item, path: Path) -> Scores:
         wanted = torch.tensor(continuation)
         greedy.append(bool((logits.argmax(-1) == wanted).all()))
         log_probs.append(logits.log_softmax(-1).gather(1, wanted.unsqueeze(1)).sum())
-    return Scores(torch.tensor(greedy), torch.stack(log_probs), torch.tensor([len(c) for c in item.continuations]))
+    return Scores(torch.tensor(greedy), torch.stack(log_probs))

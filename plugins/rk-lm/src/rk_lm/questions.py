@@ -98,10 +98,14 @@ class QuestionData(ABC):
 
     def read(self, path: Path) -> Batch:
         """Reads a user's own questions, as JSON lines (`rk_lm.jsonl`)."""
+        questions = self._questions_in(path)
+        return {"question": torch.full((len(questions),), -1), "questions_meta": questions}
+
+    def _questions_in(self, path: Path) -> list[Question]:
+        """Returns the questions of a user's file; a subclass puts them as it puts its own."""
         from rk_lm.jsonl import read_questions
 
-        questions = read_questions(path)
-        return {"question": torch.full((len(questions),), -1), "questions_meta": questions}
+        return read_questions(path)
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         return [
