@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
 from rk_kernels import naive
+from rk_kernels.activations import Activation as Name
 from rk_kernels.conv_kernel import ConvKernel
-from rk_kernels.covariance import inner_products
+from rk_kernels.covariance import Kind, inner_products
 from rk_kernels.duals import Relu
 from rk_kernels.empirical import empirical_ntk
 from rk_kernels.hierarchical_kernel import HierarchicalKernel
@@ -71,22 +73,21 @@ def test_gradients_reach_what_a_kernel_learns(kernel):
     assert all(g.isfinite() and g != 0 for g in gradients)
 
 
-def test_what_a_kernel_learns_has_the_gradient_of_finite_differences():
-    kernel = MLPKernel(depth=3, kind="ntk")
-    x = inputs(5)
-
-    def total(w, b):
+@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("activation", get_args(Name))
+def test_what_a_kernel_learns_has_the_gradient_of_finite_differences(activation, kind):
+    kernel = MLPKernel(depth=2, activation=activation, kind=kind)
+    x = inputs(4)
+    learned = [kernel.w_std.raw, kernel.b_std.raw]
+    found = torch.autograd.grad(kernel(x).sum(), learned)
+    for parameter, gradient in zip(learned, found, strict=True):
         with torch.no_grad():
-            kernel.w_std.raw.copy_(w)
-            kernel.b_std.raw.copy_(b)
-        return kernel(x).sum()
-
-    w, b = kernel.w_std.raw.detach().clone(), kernel.b_std.raw.detach().clone()
-    found = torch.autograd.grad(total(w, b), [kernel.w_std.raw, kernel.b_std.raw])
-    for i, gradient in enumerate(found):
-        step = torch.tensor([1e-6 * (i == 0), 1e-6 * (i == 1)], dtype=torch.float64)
-        slope = (total(w + step[0], b + step[1]) - total(w - step[0], b - step[1])) / 2e-6
-        assert float(gradient) == pytest.approx(slope.item(), rel=1e-5)
+            parameter += 1e-5
+            above = kernel(x).sum()
+            parameter -= 2e-5
+            below = kernel(x).sum()
+            parameter += 1e-5
+        assert float(gradient) == pytest.approx(float(above - below) / 2e-5, rel=1e-5)
 
 
 @pytest.mark.parametrize("depth", [1, 4])
