@@ -250,6 +250,12 @@ def test_a_kernel_machine_tells_digits_apart_without_a_step_of_descent(rk_folder
     assert rk_folder.train("kernels/digits").read()["metrics"]["test/accuracy"] > 0.97
 
 
+def test_a_kernel_machine_that_has_not_seen_all_rows_knows_no_class(rk_folder):
+    run = rk_folder.train("kernels/digits", "fit.validate_every=5", "fit.monitor=val/accuracy")
+    assert [r["val/accuracy"] < 0.2 for r in run.metrics() if "val/accuracy" in r] == [True] * 3 + [False]
+    assert run.read()["metrics"]["test/accuracy"] > 0.97
+
+
 def test_the_calibration_of_two_runs_is_drawn_side_by_side(rk_folder):
     first = rk_folder.train("kernels/yacht", "trainer.optimizer=null", runs="a").path
     second = rk_folder.train("kernels/yacht", "trainer.optimizer=null", "model.noise=0.5", runs="b").path
