@@ -29,8 +29,8 @@ KERNELS = {
     "rbf": lambda: RBFKernel(3.0),
     "conv": lambda: ConvKernel(SHAPE, depth=2),
     "conv-ntk": lambda: ConvKernel(SHAPE, depth=2, kind="ntk"),
-    "hierarchical": lambda: HierarchicalKernel((4, 2, 4)),
-    "hierarchical-nngp": lambda: HierarchicalKernel((2, 4), kind="nngp"),
+    "hierarchical": lambda: HierarchicalKernel((4, 2, 4), 32),
+    "hierarchical-nngp": lambda: HierarchicalKernel((2, 4), 32, kind="nngp"),
 }
 
 
@@ -102,14 +102,14 @@ def test_the_mlp_kernel_is_the_double_loop(depth):
 def test_the_hierarchical_kernel_is_the_recursion_over_the_tree():
     a, b = inputs(4, 16), inputs(3, 16, seed=1)
     for sizes in ((2, 2, 2), (4, 2), (2,), (16,)):
-        found = HierarchicalKernel(sizes)(a, b)
+        found = HierarchicalKernel(sizes, 16)(a, b)
         expected = [[naive.hierarchical_ntk(x, y, sizes) for y in b.double().tolist()] for x in a.double().tolist()]
         torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-10, rtol=0)
 
 
 def test_filters_that_do_not_divide_the_input_are_refused():
     with pytest.raises(ValueError, match="do not divide"):
-        HierarchicalKernel((3,))(inputs(2, 16))
+        HierarchicalKernel((3,), 16)
 
 
 def test_problems_are_answered_together_as_one_by_one():
@@ -235,7 +235,7 @@ def test_a_gpu_gives_what_the_cpu_gives():
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: ConvKernel((32,)), lambda: ConvKernel(SHAPE, size=2), lambda: HierarchicalKernel(())],
+    [lambda: ConvKernel((32,)), lambda: ConvKernel(SHAPE, size=2), lambda: HierarchicalKernel((), 16)],
     ids=["no picture", "even window", "no filter"],
 )
 def test_sizes_that_make_no_sense_are_refused(make):
