@@ -170,6 +170,19 @@ def test_an_empirical_kernel_is_the_product_of_jacobians():
     torch.testing.assert_close(empirical_ntk(net, a, b), expected, atol=1e-6, rtol=0)
 
 
+def test_an_empirical_kernel_counts_parameters_that_are_single_numbers():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gain = nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, x):
+            return self.gain * x
+
+    a, b = inputs(3, 2), inputs(4, 2, seed=1)
+    torch.testing.assert_close(empirical_ntk(Scaled(), a, b), a @ b.mT / 2)
+
+
 def test_wide_random_networks_have_the_covariance_of_the_theory():
     torch.manual_seed(0)
     x = inputs(3, 8)
