@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
 from rk_kernels import naive
+from rk_kernels.activations import Activation as Name
 from rk_kernels.conv_kernel import ConvKernel
-from rk_kernels.covariance import inner_products
+from rk_kernels.covariance import Kind, inner_products
 from rk_kernels.duals import Relu
 from rk_kernels.empirical import empirical_ntk
 from rk_kernels.hierarchical_kernel import HierarchicalKernel
@@ -27,8 +29,8 @@ KERNELS = {
     "rbf": lambda: RBFKernel(3.0),
     "conv": lambda: ConvKernel(SHAPE, depth=2),
     "conv-ntk": lambda: ConvKernel(SHAPE, depth=2, kind="ntk"),
-    "hierarchical": lambda: HierarchicalKernel((4, 2, 4)),
-    "hierarchical-nngp": lambda: HierarchicalKernel((2, 4), kind="nngp"),
+    "hierarchical": lambda: HierarchicalKernel((4, 2, 4), 32),
+    "hierarchical-nngp": lambda: HierarchicalKernel((2, 4), 32, kind="nngp"),
 }
 
 
@@ -71,22 +73,21 @@ def test_gradients_reach_what_a_kernel_learns(kernel):
     assert all(g.isfinite() and g != 0 for g in gradients)
 
 
-def test_what_a_kernel_learns_has_the_gradient_of_finite_differences():
-    kernel = MLPKernel(depth=3, kind="ntk")
-    x = inputs(5)
-
-    def total(w, b):
+@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("activation", get_args(Name))
+def test_what_a_kernel_learns_has_the_gradient_of_finite_differences(activation, kind):
+    kernel = MLPKernel(depth=2, activation=activation, kind=kind)
+    x = inputs(4)
+    learned = [kernel.w_std.raw, kernel.b_std.raw]
+    found = torch.autograd.grad(kernel(x).sum(), learned)
+    for parameter, gradient in zip(learned, found, strict=True):
         with torch.no_grad():
-            kernel.w_std.raw.copy_(w)
-            kernel.b_std.raw.copy_(b)
-        return kernel(x).sum()
-
-    w, b = kernel.w_std.raw.detach().clone(), kernel.b_std.raw.detach().clone()
-    found = torch.autograd.grad(total(w, b), [kernel.w_std.raw, kernel.b_std.raw])
-    for i, gradient in enumerate(found):
-        step = torch.tensor([1e-6 * (i == 0), 1e-6 * (i == 1)], dtype=torch.float64)
-        slope = (total(w + step[0], b + step[1]) - total(w - step[0], b - step[1])) / 2e-6
-        assert float(gradient) == pytest.approx(slope.item(), rel=1e-5)
+            parameter += 1e-5
+            above = kernel(x).sum()
+            parameter -= 2e-5
+            below = kernel(x).sum()
+            parameter += 1e-5
+        assert float(gradient) == pytest.approx(float(above - below) / 2e-5, rel=1e-5)
 
 
 @pytest.mark.parametrize("depth", [1, 4])
@@ -101,14 +102,14 @@ def test_the_mlp_kernel_is_the_double_loop(depth):
 def test_the_hierarchical_kernel_is_the_recursion_over_the_tree():
     a, b = inputs(4, 16), inputs(3, 16, seed=1)
     for sizes in ((2, 2, 2), (4, 2), (2,), (16,)):
-        found = HierarchicalKernel(sizes)(a, b)
+        found = HierarchicalKernel(sizes, 16)(a, b)
         expected = [[naive.hierarchical_ntk(x, y, sizes) for y in b.double().tolist()] for x in a.double().tolist()]
         torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-10, rtol=0)
 
 
 def test_filters_that_do_not_divide_the_input_are_refused():
     with pytest.raises(ValueError, match="do not divide"):
-        HierarchicalKernel((3,))(inputs(2, 16))
+        HierarchicalKernel((3,), 16)
 
 
 def test_problems_are_answered_together_as_one_by_one():
@@ -167,6 +168,19 @@ def test_an_empirical_kernel_is_the_product_of_jacobians():
 
     expected = torch.tensor([[float((jacobian(x) * jacobian(y)).sum()) / 2 for y in b] for x in a]).double()
     torch.testing.assert_close(empirical_ntk(net, a, b), expected, atol=1e-6, rtol=0)
+
+
+def test_an_empirical_kernel_counts_parameters_that_are_single_numbers():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gain = nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, x):
+            return self.gain * x
+
+    a, b = inputs(3, 2), inputs(4, 2, seed=1)
+    torch.testing.assert_close(empirical_ntk(Scaled(), a, b), a @ b.mT / 2)
 
 
 def test_wide_random_networks_have_the_covariance_of_the_theory():
@@ -234,7 +248,7 @@ def test_a_gpu_gives_what_the_cpu_gives():
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: ConvKernel((32,)), lambda: ConvKernel(SHAPE, size=2), lambda: HierarchicalKernel(())],
+    [lambda: ConvKernel((32,)), lambda: ConvKernel(SHAPE, size=2), lambda: HierarchicalKernel((), 16)],
     ids=["no picture", "even window", "no filter"],
 )
 def test_sizes_that_make_no_sense_are_refused(make):

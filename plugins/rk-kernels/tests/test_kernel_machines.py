@@ -19,8 +19,10 @@ from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.predictive import central_probability, half_width, log_density
 from rk_kernels.process import ContextProcess, GaussianProcess
 from rk_kernels.rbf_kernel import RBFKernel
+from rk_kernels.scale import FixedScale
 from scipy import stats
 
+from rk.errors import RecipeError
 from rk.runs import RunFolder
 
 
@@ -149,12 +151,33 @@ def test_before_any_observation_the_prior_answers():
     torch.testing.assert_close(answer["scales"].flatten(), torch.full((3,), 3.0).sqrt().double())
 
 
-def test_a_constant_target_is_no_division_by_zero():
+@pytest.mark.parametrize("value", [3.0, 0.1], ids=["exact", "rounded"])
+@pytest.mark.parametrize("scale", [1.0, "profile"])
+def test_a_constant_target_is_no_division_by_zero(scale, value):
     x, _ = table()
-    process = GaussianProcess(RBFKernel(), scale=1.0)
-    process.observe(x, torch.full((30, 1), 3.0))
-    assert process.log_evidence().isfinite()
-    torch.testing.assert_close(process(inputs=x)["values"], torch.full((30, 1), 3.0).double())
+    targets = torch.full((30, 1), value).double()
+    process = GaussianProcess(RBFKernel(), scale=scale)
+    process.observe(x, targets)
+    evidence = process.log_evidence()
+    assert evidence.isfinite()
+    assert all(g.isfinite() for g in torch.autograd.grad(evidence, [*process.parameters()]))
+    with torch.no_grad():
+        answer = process(inputs=x)
+    torch.testing.assert_close(answer["values"], targets)
+    assert float(answer["scales"].min()) > 0
+    assert log_density(**answer, targets=answer["values"]).isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [None, FixedScale(1.0)], ids=["profile", "fixed"])
+@pytest.mark.parametrize("size", [0.0, 1.0], ids=["zeros", "values"])
+def test_without_noise_a_context_is_given_back_with_certainty(scale, size):
+    x, y = table()
+    y = size * y.mT
+    process = ContextProcess(RBFKernel(learned=False), scale, noise=0.0)
+    answer = process(context_inputs=x[None], context_targets=y, inputs=x[None])
+    torch.testing.assert_close(answer["values"], y, atol=1e-6, rtol=0)
+    assert 0 < float(answer["scales"].min()) <= float(answer["scales"].max()) < 1e-4
+    assert log_density(**answer, targets=answer["values"]).isfinite().all()
 
 
 def test_a_problem_in_context_is_answered_as_by_the_process():
@@ -248,6 +271,19 @@ def test_it_ends_when_the_evidence_no_longer_rises(rk_folder):
 
 def test_a_kernel_machine_tells_digits_apart_without_a_step_of_descent(rk_folder):
     assert rk_folder.train("kernels/digits").read()["metrics"]["test/accuracy"] > 0.97
+
+
+def test_a_kernel_machine_that_has_not_seen_all_rows_knows_no_class(rk_folder):
+    run = rk_folder.train("kernels/digits", "fit.validate_every=5", "fit.monitor=val/accuracy")
+    assert [r["val/accuracy"] < 0.2 for r in run.metrics() if "val/accuracy" in r] == [True] * 3 + [False]
+    assert run.read()["metrics"]["test/accuracy"] > 0.97
+
+
+def test_filters_that_do_not_divide_the_data_are_refused_before_the_run(rk_folder):
+    kernel = "trainer.kernel={{name: hierarchical-kernel, filter_sizes: {}}}"
+    with pytest.raises(RecipeError, match="do not divide inputs of 64 numbers"):
+        rk_folder.rk("train", "kernels/digits", kernel.format([3]))
+    assert rk_folder.train("kernels/digits", kernel.format([4, 2, 8])).read()["metrics"]["test/accuracy"] > 0.8
 
 
 def test_the_calibration_of_two_runs_is_drawn_side_by_side(rk_folder):

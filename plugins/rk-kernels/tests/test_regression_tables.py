@@ -10,7 +10,7 @@ from rk_kernels.tables import read_table
 from rk_kernels.tabular import Diabetes, Tabular
 from rk_kernels.uci import CHECKSUMS, UCI
 
-from rk.errors import UserError
+from rk.errors import RecipeError, UserError
 
 ROWS = 40
 
@@ -56,11 +56,14 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
         UCI("yacht", seed=0).prepare()
 
 
-def test_training_batches_go_through_all_rows():
+def test_training_batches_go_through_all_rows_once():
     data = UCI("servo", seed=0, batch_size=50)
     data.prepare()
-    rows = torch.cat([data.batch("train", i)["targets"] for i in range(data.batches("train"))])
-    assert len(rows) == len(data.batch("train", 0)["targets"]) * 2 + len(data.batch("train", 2)["targets"])
+    whole = UCI("servo", seed=0)
+    whole.prepare()
+    found = [data.batch("train", i)["targets"] for i in range(data.batches("train"))]
+    assert [len(targets) for targets in found] == [50, 50, 36]
+    assert sorted(torch.cat(found).tolist()) == sorted(whole.batch("train", 0)["targets"].tolist())
 
 
 def test_the_diabetes_table_has_442_rows():
@@ -123,6 +126,12 @@ def test_rows_of_another_table_are_refused(cars, tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         data.read(path)
+
+
+def test_a_target_that_is_the_same_in_all_training_rows_is_refused(rk_folder, tmp_path):
+    (tmp_path / "flat.csv").write_text("a,b,price\n" + "".join(f"{i},{i % 7},0.1\n" for i in range(ROWS)))
+    with pytest.raises(RecipeError, match="the target is the same in all training rows"):
+        rk_folder.rk("train", "kernels/yacht", "data={name: tabular, file: flat.csv, target: price}")
 
 
 def test_a_target_that_is_no_column_is_refused(cars):

@@ -104,9 +104,20 @@ def test_answers_are_probabilities_and_the_same_each_time(mixture):
     torch.testing.assert_close(made.predict(inputs=x[2:3])["logits"][0], logits[2])
 
 
-def test_the_mixture_is_less_sure_far_away():
+@pytest.mark.parametrize("mixture", [True, False])
+def test_far_from_all_inducing_inputs_no_class_is_likelier(mixture):
     x = torch.full((1, 4), 50.0)
-    assert process(False).predict(inputs=x)["logits"].exp().max().item() == pytest.approx(1 / 3, abs=0.05)
+    logits = process(mixture, answer_draws=20_000).predict(inputs=x)["logits"]
+    torch.testing.assert_close(logits.exp(), torch.full((1, 3), 1 / 3).double(), atol=0.01, rtol=0)
+
+
+def test_the_prior_of_the_scale_is_learned_with_the_mixture_and_absent_without():
+    made = process()
+    with torch.no_grad():
+        made.a.raw += 1  # where q is the prior, the divergence of the scale is at its lowest
+    assert all(g != 0 for g in torch.autograd.grad(made.divergence(), [made.prior_a.raw, made.prior_b.raw]))
+    names = {name for name, _ in process(False).named_parameters()}
+    assert names == {"inducing", "mean", "log_deviation", "scale.raw", "kernel.length.raw"}
 
 
 @pytest.fixture(scope="module")

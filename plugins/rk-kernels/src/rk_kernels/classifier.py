@@ -22,19 +22,27 @@ class KernelMachine(nn.Module):
 
     Args:
         kernel: Compares an input with those of the training set.
+        num_classes: Classes.
     """
 
     lazy_buffers = ("inputs", "coefficients")
 
-    def __init__(self, kernel: nn.Module) -> None:
+    def __init__(self, kernel: nn.Module, num_classes: int) -> None:
         super().__init__()
         self.kernel = kernel
+        self.num_classes = num_classes
         for name in self.lazy_buffers:
             self.register_buffer(name, torch.empty(0, 0, dtype=torch.float64))
 
     def predict(self, batch: ClassificationBatch) -> LogitsOutputs:
-        """Returns scores of (batch, classes): about 1 - 1/classes for the class, -1/classes for the others."""
-        return {"logits": self.kernel(batch["inputs"].flatten(1), self.inputs) @ self.coefficients}
+        """Returns scores of (batch, classes): about 1 - 1/classes for the class, -1/classes for the others.
+
+        Before the coefficients are solved for, all scores are 0.
+        """
+        inputs = batch["inputs"].flatten(1)
+        if not self.coefficients.numel():
+            return {"logits": self.coefficients.new_zeros(len(inputs), self.num_classes)}
+        return {"logits": self.kernel(inputs, self.inputs) @ self.coefficients}
 
 
 class KernelRegression:
@@ -58,7 +66,7 @@ class KernelRegression:
         self.data = data
         for parameter in self.kernel.parameters():
             parameter.requires_grad_(False)
-        self.learner = KernelMachine(self.kernel)
+        self.learner = KernelMachine(self.kernel, self.num_classes)
         return runtime.setup(self.learner)
 
     def step(self, batch: ClassificationBatch) -> dict[str, Tensor] | None:

@@ -33,7 +33,8 @@ def empirical_ntk(
             return functional_call(model, {**others, name: tensor}, (x.unsqueeze(0),)).squeeze(0)
 
         jacobian = vmap(jacrev(answer), (None, 0))
-        j1 = jacobian(value.detach(), x1).flatten(2)
-        j2 = j1 if x2 is None else jacobian(value.detach(), x2).flatten(2)
+        # One dimension more: a parameter that is a single number has none to flatten
+        j1 = jacobian(value.detach(), x1).unsqueeze(-1).flatten(2)
+        j2 = j1 if x2 is None else jacobian(value.detach(), x2).unsqueeze(-1).flatten(2)
         total = total + torch.einsum("ncp,mcp->nm", j1, j2) / j1.shape[1]
     return total

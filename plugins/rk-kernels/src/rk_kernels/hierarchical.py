@@ -64,9 +64,14 @@ def patch_variances(x: Tensor, filter_sizes: Sequence[int], normalise: bool) -> 
     return variances(_cut(x, filter_sizes, normalise).square().sum(-1), start="nngp")
 
 
+def check_filters(filter_sizes: Sequence[int], size: int) -> None:
+    """Raises `ValueError` when the product of the filters does not divide inputs of `size` numbers."""
+    if not filter_sizes or min(filter_sizes) < 1 or size % math.prod(filter_sizes):
+        raise ValueError(f"filters of sizes {tuple(filter_sizes)} do not divide inputs of {size} numbers")
+
+
 def _cut(x: Tensor, filter_sizes: Sequence[int], normalise: bool) -> Tensor:
     """Returns (patches, n, size)."""
-    if not filter_sizes or min(filter_sizes) < 1 or x.shape[-1] % math.prod(filter_sizes):
-        raise ValueError(f"filters of sizes {tuple(filter_sizes)} do not divide inputs of {x.shape[-1]} numbers")
+    check_filters(filter_sizes, x.shape[-1])
     x = x.unflatten(-1, (-1, filter_sizes[0])).transpose(0, 1)
     return x / x.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny) if normalise else x

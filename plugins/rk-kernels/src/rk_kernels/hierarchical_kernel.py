@@ -8,7 +8,7 @@ from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rk_kernels.hierarchical import hierarchical, network, patch_variances
+from rk_kernels.hierarchical import check_filters, hierarchical, network, patch_variances
 from rk_kernels.tiles import TEMPORARIES, tiled
 
 
@@ -19,6 +19,7 @@ class HierarchicalKernel(nn.Module):
 
     Args:
         filter_sizes: Sizes of the filters, layer by layer; their product divides the size of an input.
+        num_features: Numbers per example, all input dimensions together; a fact of the data.
         kind: ntk or nngp.
         normalise: Divides each patch by its norm.
     """
@@ -26,12 +27,12 @@ class HierarchicalKernel(nn.Module):
     def __init__(
         self,
         filter_sizes: tuple[Annotated[int, Ge(1)], ...],
+        num_features: int,
         kind: Literal["ntk", "nngp"] = "ntk",
         normalise: bool = True,
     ) -> None:
         super().__init__()
-        if not filter_sizes:
-            raise ValueError("filter_sizes is empty: there is no layer")
+        check_filters(filter_sizes, num_features)
         self.filter_sizes = tuple(filter_sizes)
         self.kind = kind
         self.normalise = normalise

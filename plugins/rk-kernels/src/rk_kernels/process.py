@@ -15,6 +15,9 @@ from rk_kernels.linalg import cholesky, log_determinant, whiten, with_ridge
 from rk_kernels.predictive import PredictiveOutputs
 from rk_kernels.scale import FixedScale, ScalePrior
 
+CONSTANT = 1e-12
+"""Targets that deviate by less of their mean are equal but for rounding."""
+
 
 class Process(Model, Protocol):
     """A model that learns from observations in closed form, and its other parameters by their evidence."""
@@ -96,7 +99,7 @@ class ExactProcess(nn.Module):
         targets, deviation = self._standardised()
         factor, whitened = (self.factor, self.whitened) if self.factor.numel() else self._solve(targets)
         half = whiten(factor, self.kernel(self.observed_inputs, x))
-        variance = (prior - half.square().sum(0)).clamp(min=torch.finfo(prior.dtype).tiny)
+        variance = _above_rounding(prior - half.square().sum(0), prior)
         answer = self._answer(half.mT @ whitened, variance, whitened.square().sum(), targets.numel())
         answer["values"] = answer["values"] * deviation + self.observed_targets.mean(0)
         answer["scales"] = answer["scales"] * deviation[:, None]
@@ -107,7 +110,8 @@ class ExactProcess(nn.Module):
         size = len(mean)
         return {
             "values": mean,
-            "scales": (variance[:, None, None] * scales.variances).sqrt().expand(-1, mean.shape[1], -1),
+            # Two roots: the product of two tiny numbers would be 0
+            "scales": (variance.sqrt()[:, None, None] * scales.variances.sqrt()).expand(-1, mean.shape[1], -1),
             "log_weights": scales.log_weights.expand(size, -1),
             "degrees": scales.degrees.expand(size, -1),
         }
@@ -116,8 +120,9 @@ class ExactProcess(nn.Module):
         """Returns the observed targets less their mean over their standard deviation, and the latter."""
         targets = self.observed_targets
         deviation = targets.std(0, correction=0)
-        deviation = torch.where(deviation > 0, deviation, 1.0)
-        return (targets - targets.mean(0)) / deviation, deviation
+        mean = targets.mean(0)
+        deviation = torch.where(deviation > CONSTANT * mean.abs(), deviation, 1.0)
+        return (targets - mean) / deviation, deviation
 
     def _solve(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the Cholesky factor L of K + noise I and L^-1 y."""
@@ -172,11 +177,18 @@ class ContextProcess(nn.Module):
         factor = cholesky(with_ridge(self.kernel(context_inputs), self.noise))
         whitened = whiten(factor, context_targets.double().unsqueeze(-1))
         half = whiten(factor, self.kernel(context_inputs, inputs))
-        variance = self.kernel.diagonal(inputs) + self.noise - half.square().sum(-2)
+        prior = self.kernel.diagonal(inputs) + self.noise
+        variance = _above_rounding(prior - half.square().sum(-2), prior)
         scales = self.scale.posterior(whitened.square().sum((-2, -1)), context_targets.shape[-1])
         return {
             "values": (half.mT @ whitened).squeeze(-1),
-            "scales": (variance.unsqueeze(-1) * scales.variances.unsqueeze(1)).sqrt(),
+            "scales": variance.sqrt().unsqueeze(-1) * scales.variances.sqrt().unsqueeze(1),
             "log_weights": scales.log_weights,
             "degrees": scales.degrees,
         }
+
+
+def _above_rounding(variance: Tensor, prior: Tensor) -> Tensor:
+    """Returns what observations leave of the prior's variance; at least the latter's rounding, so above 0."""
+    limits = torch.finfo(prior.dtype)
+    return torch.maximum(variance, (limits.eps * prior).clamp(min=limits.tiny))

@@ -58,7 +58,9 @@ class RegressionTable(ABC):
         empty = [split for split, (_, targets) in self._splits.items() if not len(targets)]
         if empty:
             raise ValueError(f"there are too few rows: the split {empty[0]} has none")
-        inputs = self._splits["train"][0]
+        inputs, targets = self._splits["train"]
+        if bool((targets == targets[0]).all()):
+            raise ValueError(f"the target is the same in all training rows ({len(targets)}): there is nothing to learn")
         deviation = inputs.std(0, correction=0)
         self._mean = inputs.mean(0)
         self._deviation = torch.where(deviation > 1e-12 * self._mean.abs().clamp(min=1), deviation, 1.0)

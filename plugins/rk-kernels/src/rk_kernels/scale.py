@@ -55,7 +55,7 @@ class FixedScale(nn.Module):
     """The scale is known.
 
     Args:
-        value: sigma^2; None: D / n, where the evidence is highest.
+        value: sigma^2; None: D / n, where the evidence is highest; above 0 even where all observations are 0.
     """
 
     def __init__(self, value: Annotated[float, Gt(0)] | None = None) -> None:
@@ -73,4 +73,4 @@ class FixedScale(nn.Module):
     def _scale(self, quadratic: Tensor, count: int) -> Tensor:
         if self.value is not None or count == 0:
             return torch.full_like(quadratic, 1.0 if self.value is None else self.value)
-        return quadratic / count
+        return (quadratic / count).clamp(min=torch.finfo(quadratic.dtype).tiny)

@@ -107,9 +107,11 @@ class Numerical:
 
 
 def _slope(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """Returns the derivative at `z`, itself differentiable where a gradient is asked for."""
+    asked = torch.is_grad_enabled() and z.requires_grad
     with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        return torch.autograd.grad(function(z).sum(), z)[0]
+        z = z if asked else z.detach().requires_grad_()
+        return torch.autograd.grad(function(z).sum(), z, create_graph=asked)[0]
 
 
 @functools.cache

@@ -27,8 +27,9 @@ class SparseProcess(nn.Module):
     """Classes by a variational Student's t process with inducing inputs (Lee et al. 2022, arXiv:2107.01408, sec. 4.3).
 
     q(u, sigma^2) = InvGamma(sigma^2; a', b') prod_c N(u_c; mu_c, sigma^2 S_c), with S_c diagonal: one sigma^2 for all
-    classes. Without the mixture, sigma^2 is a number that is learned: the sparse variational Gaussian process that it
-    is compared with (Hensman et al. 2015, arXiv:1411.2005).
+    classes. The prior's own shape and scale climb the bound with the rest (empirical Bayes). Without the mixture,
+    sigma^2 is a number that is learned: the sparse variational Gaussian process that it is compared with (Hensman et
+    al. 2015, arXiv:1411.2005).
 
     Train it with the loss `elbo`, which needs `num_train` right: it weighs the prior against the data.
 
@@ -39,8 +40,8 @@ class SparseProcess(nn.Module):
         num_train: Training examples; a fact of data that tell it.
         num_inducing: Inducing inputs. They begin at random; `inducing-rows` puts training rows there.
         mixture: Whether sigma^2 has a distribution.
-        a: Shape of the prior of sigma^2.
-        b: Scale of the prior of sigma^2.
+        a: Shape of the prior of sigma^2, and of q, where learning begins.
+        b: Scale of both there; without the mixture, sigma^2 begins at b / a.
         draws: Of the latent functions, in training.
         answer_draws: Of the latent functions, in answers.
     """
@@ -67,8 +68,8 @@ class SparseProcess(nn.Module):
         self.inducing = nn.Parameter(torch.randn(num_inducing, num_features, dtype=torch.float64))
         self.mean = nn.Parameter(torch.zeros(num_inducing, num_classes, dtype=torch.float64))
         self.log_deviation = nn.Parameter(torch.zeros(num_inducing, num_classes, dtype=torch.float64))
-        self.prior_a, self.prior_b = Positive(a, mixture), Positive(b, mixture)
         if mixture:
+            self.prior_a, self.prior_b = Positive(a), Positive(b)
             self.a, self.b = Positive(a), Positive(b)
         else:
             self.scale = Positive(b / a)
