@@ -62,7 +62,8 @@ def ledger(item: Reproduction, results: Mapping[str, Measured], current: Mapping
 def _line(item: Reproduction, claim: Expect, results: Mapping[str, Measured], current: Mapping[str, bool]) -> Line:
     own, name = results.get(item.file.name), item.baseline_of(claim)
     other = results.get(name) if name else None
-    shown = f"{number(other.mean(claim.metric))} ({name.rpartition('/')[2]})" if other and name else name or ""
+    own_plugin = f"{item.file.name.rpartition('/')[0]}/"
+    shown = f"{number(other.mean(claim.metric))} ({name.removeprefix(own_plugin)})" if other and name else name or ""
     return Line(
         item.file.name,
         _claim(claim),
