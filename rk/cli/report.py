@@ -30,7 +30,8 @@ def report(which: tuple[str, ...], output: Path | None, runs_dir: Path | None) -
     """
     from rk.report.page import render_page
     from rk.report.summary import RunSummary
-    from rk.runs import RunFolder, write_atomic
+    from rk.runs import RunFolder
+    from rk.writing import write_atomic
 
     folders = RunFolder.find_all(which, runs_dir)
     page = render_page([RunSummary(folder) for folder in folders])

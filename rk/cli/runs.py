@@ -13,7 +13,7 @@ from rk.errors import ExitCode
 
 @click.group(invoke_without_command=True)
 @click.option("--recipe", help="Only runs of recipes whose name contains this.")
-@click.option("--status", help="Only runs in this state: done, running, interrupted, failed, unreadable.")
+@click.option("--status", help="Only runs in this state: done, running, interrupted, stopped, failed, unreadable.")
 @json_option
 @runs_dir_option
 @click.pass_context
@@ -25,10 +25,11 @@ def runs(ctx: click.Context, recipe: str | None, status: str | None, as_json: bo
     from rk.runs import RunFolder, default_root
 
     found = [(run, run.info()) for run in RunFolder.all(runs_dir or default_root())]
+    found = [(run, facts | {"status": run.state(facts)}) for run, facts in found]
     found = [
         (run, facts)
         for run, facts in found
-        if (recipe or "") in facts.get("name", "") and status in (None, facts.get("status"))
+        if (recipe or "") in str(facts.get("name", "")) and status in (None, facts["status"])
     ]
     if as_json:
         keys = ("status", "started", "seconds", "step", "parameters", "metrics")
@@ -38,7 +39,7 @@ def runs(ctx: click.Context, recipe: str | None, status: str | None, as_json: bo
     for run, facts in found:
         shown = [f"{k} {number(v)}" for k, v in (facts.get("metrics") or {}).items() if k.startswith("test")]
         rows.append(
-            (run.label, facts.get("name", ""), facts.get("status", ""), facts.get("step") or "", "  ".join(shown[:3]))
+            (run.label, facts.get("name", ""), _shown(facts["status"]), facts.get("step") or "", "  ".join(shown[:3]))
         )
     print_table(("run", "recipe", "status", "steps", "tests"), rows)
 
@@ -51,11 +52,19 @@ def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:
     """Delete runs, with their checkpoints and figures."""
     from rk.runs import RunFolder
 
-    folders = RunFolder.find_all(which, runs_dir)
+    folders = RunFolder.find_all(which, runs_dir, last="any")
+    for folder in folders:
+        folder.refuse_if_active()
     for folder in folders:
         click.echo(folder.label)
     if not yes:
         click.confirm(f"delete {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
     for folder in folders:
-        folder.discard()
+        folder.delete()
     return ExitCode.OK
+
+
+def _shown(status: str) -> str:
+    from rk.runs.folder import STOPPED
+
+    return "stopped (was killed)" if status == STOPPED else status

@@ -9,7 +9,7 @@ import torch
 
 from rk.export.graph import compare, trace
 from rk.fit.loaded import LoadedRun
-from rk.fit.weights import write_synced
+from rk.writing import write_atomic
 
 
 class TorchExport:
@@ -32,7 +32,7 @@ class TorchExport:
         path = out / "model.pt2"
         buffer = io.BytesIO()  # torch's own writer ends the process when the disk is full
         torch.export.save(graph.program, buffer)
-        write_synced(path, buffer.getvalue())
+        write_atomic(path, buffer.getvalue())
         module = torch.export.load(path).module()
         print(graph.describe())
         print(compare(run, graph, lambda fields: module(fields), path).describe())

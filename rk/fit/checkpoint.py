@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run needs to go on as if it had never stopped."""
+"""Checkpoints: everything that a run needs to resume as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -13,31 +13,48 @@ import torch
 from torch import Tensor, nn
 
 from rk.errors import RunFailed
-from rk.fit.weights import load_weights, save_weights, write_synced
+from rk.fit.weights import load_weights, save_weights
 from rk.runs import RunFolder
+from rk.writing import write_atomic
 
 
 def write_checkpoint(
-    folder: RunFolder, step: int, weights: Mapping[str, Tensor], state: dict[str, Any], best: int | None
+    folder: RunFolder,
+    step: int,
+    weights: Mapping[str, Tensor],
+    state: dict[str, Any],
+    best: int | None,
+    *,
+    read_back: bool = False,
 ) -> Path:
-    """Writes a checkpoint beside the old ones, then puts it in place by one rename.
+    """Writes a checkpoint beside the old ones, then gives it its name.
+
+    Args:
+        folder: The run.
+        step: The step that the run has reached.
+        weights: All that is learned, by name.
+        state: Everything else: tensors and plain values.
+        best: The step whose checkpoint is kept beside this one.
+        read_back: Reads the file of the state once, to be sure that it can be read.
 
     Raises:
         RunFailed: When the disk is full or the folder cannot be written; the last checkpoint is untouched.
     """
-    beside = folder.scratch()
+    beside = folder.scratch(step)
     try:
         save_weights(weights, beside / "model.safetensors")
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_synced(beside / "state.pt", buffer.getvalue())
+        write_atomic(beside / "state.pt", buffer.getvalue())
+        if read_back:
+            _read_state(beside / "state.pt")
         return folder.publish_checkpoint(beside, step, best)
     except (OSError, RunFailed) as error:
         shutil.rmtree(beside, ignore_errors=True)
         kept = folder.checkpoint_steps()
         hint = f"the checkpoint of step {kept[-1]} is kept" if kept else None
         reason = error.message if isinstance(error, RunFailed) else error.strerror or error
-        raise RunFailed(f"the checkpoint of step {step} is lost: {reason}", hint) from None
+        raise RunFailed(f"the checkpoint of step {step} could not be written: {reason}", hint) from None
 
 
 def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> dict[str, Any]:
@@ -54,10 +71,13 @@ def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> dict[st
 
 def _read_state(path: Path) -> dict[str, Any]:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each raise their own
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise RunFailed(f"{path} cannot be read: {reason}") from None
+    if not isinstance(state, dict):
+        raise RunFailed(f"{path} cannot be read: it must hold a dict, got {type(state).__name__}")
+    return state
 
 
 def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, dict[str, Any]]:
@@ -74,10 +94,10 @@ def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, di
             passed_over.append(error.message)
             continue
         if passed_over:
-            print(f"warning: {'; '.join(passed_over)}; going on from step {step}", file=sys.stderr)
+            print(f"warning: {'; '.join(passed_over)}; using the checkpoint of step {step}", file=sys.stderr)
         return step, state
     reason = f": {'; '.join(passed_over)}" if passed_over else ""
-    raise RunFailed(f"{folder.label} has no checkpoint to go on from{reason}", "train again from its recipe.yaml")
+    raise RunFailed(f"{folder.label} has no checkpoint that can be read{reason}", "train again from its recipe.yaml")
 
 
 def all_finite(learner: nn.Module) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rk.errors import RunFailed
+from rk.writing import write_atomic
 
 
 def save_weights(
@@ -43,7 +42,7 @@ def save_weights(
             tensors[name] = _own_memory(tensor).clone() if identity in seen else _own_memory(tensor)
             seen[identity] = name
     notes = {**(metadata or {}), **({"aliases": json.dumps(aliases)} if aliases else {})}
-    write_synced(path, save(tensors, metadata=notes or None))
+    write_atomic(path, save(tensors, metadata=notes or None))
 
 
 def _own_memory(tensor: Tensor) -> Tensor:
@@ -97,22 +96,3 @@ def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Tensor]) -> None:
             if stored is not None:
                 device = next((t.device for t in module.parameters()), torch.device("cpu"))
                 setattr(part, name, torch.empty_like(stored, device=device))
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Replaces `path` by `content`, which the disk has before the name points to it.
-
-    Raises:
-        RunFailed: When the disk is full or the folder cannot be written; an old file is untouched.
-    """
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise RunFailed(f"cannot write {path}: {error.strerror}") from None

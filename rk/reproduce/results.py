@@ -15,7 +15,7 @@ from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.sections import Fit, plain
 from rk.report.compare import flatten
-from rk.runs import write_atomic
+from rk.writing import write_atomic
 
 FILE = "results.json"
 _SAYS_NOTHING = ("rk", "about", "paper", "requires", "expect")

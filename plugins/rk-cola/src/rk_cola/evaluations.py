@@ -14,7 +14,7 @@ from rk_lm.layered import Path
 from rk_lm.questions import Question
 
 from rk import UserError
-from rk.runs import write_atomic
+from rk.writing import write_atomic
 from rk_cola.mcts import Finding
 from rk_cola.paths import path_text, read_path
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from rk.runs import json_number, write_atomic
+from rk.runs import json_number
+from rk.writing import write_atomic
 from rk_cola.paths import layer_entropy, pareto, path_text
 from rk_cola.sample import Sample
 
