@@ -18,6 +18,8 @@ class ExitCode(enum.IntEnum):
     """The input is wrong: a recipe, an option, a file."""
     CLAIM_NOT_REACHED = 3
     """Everything ran, but a number that the recipe expects was not reached."""
+    HUNG_UP = 129
+    """Stopped by SIGHUP (the terminal or the connection is gone), after a checkpoint."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C, after a checkpoint."""
     TERMINATED = 143

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rk import __version__
+from rk.cli.streams import LONG, make_lasting, open_missing, silence
 from rk.errors import ExitCode, RkError
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="rk", message="%(prog)s %(version)s")
 @click.option("--no-plugins", is_flag=True, help="Load no plugin: the built-in components alone.")
-def cli(no_plugins: bool) -> None:
+@click.pass_context
+def cli(ctx: click.Context, no_plugins: bool) -> None:
     """rk, the recursion kit: papers' methods as plugins, composed by recipes.
 
     \b
@@ -91,9 +94,11 @@ def cli(no_plugins: bool) -> None:
     rk train pointer-net/convex-hull-quick        train it
     rk predict last my-points.csv                 use it
 
-    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached, 130 and 143
+    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached, 129, 130 and 143
     interrupted.
     """
+    if ctx.invoked_subcommand in LONG:
+        make_lasting()
     if no_plugins:
         from rk.plugins import DISABLE_VARIABLE
 
@@ -102,6 +107,7 @@ def cli(no_plugins: bool) -> None:
 
 def main() -> None:
     """Runs `rk`; every error ends in one message and an exit code."""
+    open_missing()
     if COMPLETE_VARIABLE in os.environ:
         from rk.cli.completion import answer
 
@@ -110,26 +116,46 @@ def main() -> None:
         code = cli(standalone_mode=False)
         sys.stdout.flush()
     except RkError as error:
+        if error.__cause__ is not None and os.environ.get(TRACEBACK_VARIABLE):
+            import traceback
+
+            traceback.print_exception(error.__cause__)
         _fail(error.render(), error.exit_code)
-    except click.exceptions.Abort:
-        _fail("interrupted", ExitCode.INTERRUPTED)
+    except click.exceptions.Abort as error:  # click's word for Ctrl-C
+        _fail("interrupted", getattr(error.__cause__, "exit_code", ExitCode.INTERRUPTED))
     except click.ClickException as error:
         error.show()
         sys.exit(ExitCode.USER_ERROR)
-    except KeyboardInterrupt:
-        _fail("interrupted", ExitCode.INTERRUPTED)
+    except KeyboardInterrupt as error:
+        _fail("interrupted", getattr(error, "exit_code", ExitCode.INTERRUPTED))
     except BrokenPipeError:  # the reader of our output has gone: `rk list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence(sys.stdout)
         sys.exit(ExitCode.OK)
+    except OSError as error:
+        if error.filename is not None or not _is_stdout_broken():
+            _unexpected(error)
+        silence(sys.stdout)
+        _fail(f"error: cannot write to standard output: {error.strerror}", ExitCode.FAILED)
     except Exception as error:
         _unexpected(error)
     else:
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
+def _is_stdout_broken() -> bool:
+    try:
+        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"")
+        return False
+    except (OSError, ValueError):
+        return True
+
+
 def _fail(message: str, code: int) -> None:
-    sys.stdout.flush()
-    click.echo(message, err=True)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True)
     sys.exit(int(code))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after its step, with a checkpoint; a second Ctrl-C ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run after its step, with a checkpoint; a second signal ends it at once."""
 
 from __future__ import annotations
 
@@ -8,18 +8,48 @@ from types import FrameType
 
 from rk.errors import ExitCode
 
+_CODES = {
+    getattr(signal, name): code
+    for name, code in (
+        ("SIGINT", ExitCode.INTERRUPTED),
+        ("SIGTERM", ExitCode.TERMINATED),
+        ("SIGHUP", ExitCode.HUNG_UP),  # the terminal or the connection is gone
+    )
+    if hasattr(signal, name)
+}
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that ends the run at once.
+
+    Attributes:
+        exit_code: The exit code of that signal.
+    """
+
+    def __init__(self, exit_code: ExitCode) -> None:
+        super().__init__()
+        self.exit_code = exit_code
+
 
 class StopSignal:
-    """Watches for SIGINT and SIGTERM while it is entered; `caught` is the exit code of the one that came."""
+    """Watches for signals while it is entered.
+
+    Attributes:
+        caught: The exit code of the signal that came, if one did.
+        waits: Whether a first signal is only noted, because there is a step to end and a checkpoint to write. Until
+            then it raises `Stopped`.
+    """
 
     def __init__(self) -> None:
         self.caught: ExitCode | None = None
+        self.waits = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._catch)
+            for number in _CODES:
+                if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` sets it
+                    self._before[number] = signal.signal(number, self._catch)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -27,6 +57,6 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
-        if self.caught is not None:
-            raise KeyboardInterrupt
-        self.caught = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
+        if self.caught is not None or not self.waits:
+            raise Stopped(self.caught or _CODES[number])
+        self.caught = _CODES[number]

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from rk.errors import RunFailed
+
+
+class WorkerDied(RunFailed):
+    """A process that made batches ahead has ended: killed by a signal, or for want of memory."""
 
 
 class Stream:
@@ -37,12 +45,26 @@ class Stream:
         else:
             if self._ahead is None or stage != self.stage:
                 self._ahead, self.stage = self._loader(stage), stage
-            batch = next(self._ahead)
+            batch = self._from_worker(self._ahead)
         self.index += self.stride
         return to_device(batch, self.device)
 
+    @staticmethod
+    def _from_worker(ahead: Iterator[Any]) -> Any:
+        try:
+            return next(ahead)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker (pid"):
+                raise
+            reason = " ".join(str(error).split()).removesuffix(".")
+            raise WorkerDied(
+                f"a worker process ended: {reason}", "often memory runs out: set fit.workers=0, or fewer"
+            ) from error
+
     def _loader(self, stage: int) -> Iterator[Any]:
         from torch.utils.data import DataLoader
+
+        before = signal.getsignal(signal.SIGCHLD)
 
         loader = DataLoader(
             _Indexed(self.data, stage),
@@ -51,8 +73,19 @@ class Stream:
             num_workers=self.workers,
             generator=torch.Generator(),  # its seed for the workers must not come from the global generator
             multiprocessing_context="forkserver" if torch.cuda.is_available() else None,
+            worker_init_fn=_leave_the_group,
         )
-        return iter(loader)
+        ahead = iter(loader)
+        if before is not None and signal.getsignal(signal.SIGCHLD) != before:
+            # Torch's handler raises wherever the main thread happens to be, in the middle of an update too. Without it
+            # a dead worker is found when its next batch is asked for.
+            signal.signal(signal.SIGCHLD, before)
+        return ahead
+
+
+def _leave_the_group(worker: int) -> None:
+    """Leaves the process group: signals to the group reach the main process alone, which ends its workers."""
+    os.setpgrp()
 
 
 class _Indexed(torch.utils.data.Dataset):

@@ -1,13 +1,9 @@
-"""A run survives SIGKILL at any moment: real processes, killed at random."""
+"""A run survives SIGKILL at any moment: real processes, killed at random, inside checkpoints and in final tests."""
 
 from __future__ import annotations
 
-import os
 import random
-import select
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,77 +11,46 @@ import torch
 from safetensors.torch import load_file
 
 from rk.runs import RunFolder
+from rk.testing.kills import Zygote
 
-KILLS = 20
-STEPS = 4000
+STEPS = 450
 RECIPE = f"""
 rk: 1
 model: {{name: mlp, hidden_sizes: [32], dropout: 0.1}}
 data: {{name: digits, batch_size: 64}}
 loss: cross-entropy
 trainer: {{name: backprop, optimizer: {{name: adam, lr: 1e-3, schedule: cosine}}}}
-fit: {{max_steps: {STEPS}, seed: 2, validate_every: 150, monitor: val/accuracy, checkpoint_every: 40, threads: 1}}
+fit: {{max_steps: {STEPS}, seed: 2, validate_every: 50, monitor: val/accuracy, checkpoint_every: 25, threads: 1}}
 """
 
 
-ZYGOTE = """
-import os, sys
-import sklearn.datasets, torch
-import rk.fit.loop, rk.builtin.backprop
-torch.set_num_threads(1)
-torch.optim.Adam([torch.zeros(1, requires_grad=True)], fused=True)
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        sys.argv = ["rk", *line.split()]
-        sys.stdout = sys.stderr = open(os.devnull, "w")
-        from rk.cli import main
-        main()
-    print(pid, flush=True)
-    _, status = os.waitpid(pid, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-"""Imports torch once and then forks a process per line: twenty processes without twenty times three seconds."""
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory):
+    with Zygote(tmp_path_factory.mktemp("kills"), ("rk.fit.loop", "rk.builtin.backprop", "sklearn.datasets")) as zygote:
+        zygote.folder = tmp_path_factory.mktemp("runs")
+        yield zygote
 
 
-class Processes:
-    """Real processes, one at a time."""
-
-    def __init__(self, folder):
-        self.zygote = subprocess.Popen(
-            [sys.executable, "-c", ZYGOTE], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def start(self, *args):
-        self.zygote.stdin.write(" ".join(map(str, args)) + "\n")
-        self.zygote.stdin.flush()
-        self.pid = int(self.zygote.stdout.readline())
-
-    def running(self):
-        return not select.select([self.zygote.stdout], [], [], 0)[0]
-
-    def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
-        return self.wait()
-
-    def wait(self):
-        return int(self.zygote.stdout.readline())
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "long.yaml"
+    path.write_text(RECIPE)
+    return path
 
 
-@pytest.fixture
-def processes(tmp_path):
-    found = Processes(tmp_path)
-    yield found
-    found.zygote.kill()
-    found.zygote.wait()
+@pytest.fixture(scope="module")
+def whole(zygote, recipe):
+    """The same run, never killed."""
+    zygote.start("train", recipe, "--runs-dir", zygote.folder / "whole")
+    assert zygote.wait() == 0
+    return newest(zygote.folder / "whole")
 
 
 def newest(root):
     return next(RunFolder.all(root), None)
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -94,26 +59,65 @@ def wait_until(condition, seconds=60):
     pytest.fail("waited too long")
 
 
-def test_a_run_killed_twenty_times_at_random_moments_ends_bit_equal(tmp_path, processes):
-    (tmp_path / "long.yaml").write_text(RECIPE)
-    processes.start("train", "long.yaml", "--runs-dir", "whole")
-    assert processes.wait() == 0
-    root = tmp_path / "killed"
-    moment = random.Random(0)
-    processes.start("train", "long.yaml", "--runs-dir", root)
+def assert_equal_runs(whole, run):
+    expected, found = load_file(whole.model), load_file(run.model)
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+    assert run.read()["metrics"] == whole.read()["metrics"]
+    steps = [[[*sorted(m), m["step"]] for m in each.metrics()] for each in (whole, run)]
+    assert steps[0] == steps[1], "no metric line is lost or written twice"
+
+
+def test_killed_at_random_moments_it_ends_bit_equal(whole, zygote, recipe):
+    root, moment = zygote.folder / "random", random.Random(0)
+    zygote.start("train", recipe, "--runs-dir", root)
     wait_until(lambda: newest(root) and newest(root).checkpoint_steps())
     run = newest(root)
-    for kill in range(KILLS):
+    for _ in range(6):
         reached = run.checkpoint_steps()[-1]
         # After the first checkpoint of this process, at any moment of its work: steps, validation, half a checkpoint
-        wait_until(lambda at=reached: not processes.running() or run.checkpoint_steps()[-1] > at)
+        wait_until(lambda at=reached: not zygote.running() or run.checkpoint_steps()[-1] > at)
         time.sleep(moment.random() * 0.1)
-        assert processes.running(), f"the run was over before kill {kill}"
-        assert processes.kill() == -signal.SIGKILL
-        processes.start("train", "--resume", run.path)
-    assert processes.wait() == 0
-    expected, found = load_file(newest(tmp_path / "whole").model), load_file(run.model)
-    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    assert run.read()["metrics"] == newest(tmp_path / "whole").read()["metrics"]
-    lines = [[m["step"] for m in each.metrics()] for each in (newest(tmp_path / "whole"), run)]
-    assert lines[0] == lines[1], "no metric line is lost or written twice"
+        if not zygote.running():
+            break
+        assert zygote.kill() == -signal.SIGKILL
+        assert run.state() == "stopped", "no process trains it any more"
+        zygote.start("train", "--resume", run.path)
+    assert zygote.wait() == 0
+    assert_equal_runs(whole, run)
+
+
+def test_killed_between_any_two_file_operations_it_ends_bit_equal(whole, zygote, recipe):
+    root = zygote.folder / "files"
+    zygote.start("train", recipe, "--runs-dir", root, kill_at=("file", 9))
+    assert zygote.wait() == -signal.SIGKILL
+    run = newest(root)
+    for count in (1, 2, 3, 5, 8, 13, 17, 21, 34, 55):
+        zygote.start("train", "--resume", run.path, kill_at=("file", count))
+        assert zygote.wait() == -signal.SIGKILL
+    zygote.start("train", "--resume", run.path)
+    assert zygote.wait() == 0
+    assert_equal_runs(whole, run)
+
+
+def test_killed_in_the_final_tests_it_ends_bit_equal(whole, zygote, recipe):
+    root = zygote.folder / "tests"
+    zygote.start("train", recipe, "--runs-dir", root, kill_at=("test", 2))
+    assert zygote.wait() == -signal.SIGKILL
+    run = newest(root)
+    for place in (("test", 1), ("file", 4), ("file", 6)):
+        zygote.start("train", "--resume", run.path, kill_at=place)
+        assert zygote.wait() == -signal.SIGKILL
+    zygote.start("train", "--resume", run.path)
+    assert zygote.wait() == 0
+    assert_equal_runs(whole, run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_a_signal_ends_the_step_and_keeps_a_checkpoint(zygote, recipe, number):
+    root = zygote.folder / number.name
+    zygote.start("train", recipe, "fit.max_steps=1000000", "--runs-dir", root)
+    wait_until(lambda: newest(root) and newest(root).checkpoint_steps())
+    assert zygote.kill(number) == 128 + number
+    run = newest(root)
+    assert run.read()["status"] == "interrupted"
+    assert run.checkpoint_steps()[-1] == run.read()["step"]
