@@ -109,7 +109,7 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
     overrides = tuple(values["overrides"])
     if values["resume"] is not None:
         changed = tuple(f"search.{key}={text}" for key, text in options.items())
-        return _resume(RunFolder.find(values["resume"], root), (*changed, *overrides))
+        return _resume(RunFolder.find(values["resume"], root, last="recipe"), (*changed, *overrides))
     if values.get("top_data") is not None:
         overrides = (f"data={values['top_data']}", *overrides)
     recipe, problems = read_search(kind, name, options, overrides, catalog, run_finder(root))

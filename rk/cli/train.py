@@ -44,7 +44,7 @@ def train(
     root = runs_dir or default_root()
     if resume is not None:
         given = tuple(x for x in (recipe, *overrides) if x is not None)
-        return _resume(RunFolder.find(resume, root), given)
+        return _resume(RunFolder.find(resume, root, last="recipe"), given)
     if recipe is None:
         raise UserError("which recipe?", "rk recipes lists those that are installed")
     catalog = Catalog()
@@ -63,26 +63,24 @@ def run(recipe, catalog, root: Path) -> int:
     return _report(_fit(recipe, catalog, folder), recipe)
 
 
-def _resume(folder, overrides: tuple[str, ...]) -> int:
+def _resume(folder: RunFolder, overrides: tuple[str, ...]) -> int:
     from rk.catalog import Catalog
-    from rk.recipe.stored import read_stored
-    from rk.runs import write_atomic
+    from rk.recipe.stored import lengthens, read_stored
 
-    ended = folder.read().get("status") == "done"
-    if ended and not overrides:
-        click.echo(f"{folder.label} is complete; nothing to go on with")
+    folder.refuse_if_active()
+    if folder.read().get("status") == "done" and not overrides:
+        click.echo(f"{folder.label} is complete: there is nothing to resume")
         return ExitCode.OK
     catalog = Catalog()
     recipe = read_stored(folder, overrides, catalog, resuming=True)
     folder = _placed(recipe, lambda: folder)
-    if overrides and _is_main(folder):
-        write_atomic(folder.recipe, recipe.to_yaml())
     if _is_main(folder):
-        click.echo(f"going on with {folder.label}")
-    return _report(_fit(recipe, catalog, folder, resume=True, extend=ended), recipe)
+        click.echo(f"resuming {folder.label}")
+    extend = lengthens(overrides, recipe, catalog)
+    return _report(_fit(recipe, catalog, folder, resume=True, extend=extend, overrides=overrides), recipe)
 
 
-def _fit(recipe, catalog, folder, **settings: bool):
+def _fit(recipe, catalog, folder, **settings):
     """Runs the recipe; of the processes that `torchrun` has started, none leaves before the others are done."""
     from rk.fit.loop import train as fit
 

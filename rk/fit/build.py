@@ -16,10 +16,10 @@ from torch import nn
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError, RunFailed, UserError
-from rk.fit.rng import seed_all
+from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import Runtime
-from rk.fit.weights import write_synced
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
+from rk.writing import write_atomic
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Builder:
             offered[key] = None if spec is None else self.build(spec)
         trainer = self.build(recipe.algorithm)
         metrics = {name: self.build(spec) for name, spec in recipe.metrics.items()}
-        callbacks = [self.build(spec) for spec in recipe.callbacks]
+        callbacks = [self.build(spec) for spec in recipe.callbacks] if runtime.training else []
         if data is None and self.runs:  # a search goes on with the data of its run
             offered["data"] = data = self.runs[0].data
             if runtime.training:
@@ -113,7 +113,8 @@ class Builder:
             case RunRef(folder=folder):
                 from rk.fit.loaded import LoadedRun
 
-                run = LoadedRun.open(folder, self.catalog)
+                with forked(self.recipe.fit.seed):  # loading it seeds the generators for its own weights
+                    run = LoadedRun.open(folder, self.catalog)
                 self.runs.append(run)
                 return run
             case list():
@@ -170,7 +171,7 @@ def save_data_state(data: Any, path: Path) -> None:
     if state:
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_synced(path, buffer.getvalue())
+        write_atomic(path, buffer.getvalue())
 
 
 def load_data_state(data: Any, path: Path) -> None:

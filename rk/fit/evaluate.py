@@ -154,7 +154,7 @@ def evaluate(
         for i in range(first, split_batches(data, split, limit), stride):
             seed_all(_seed_of(seed, i))
             batch = to_device(data.batch(split, i), runtime.device)
-            outputs = _answer(learner, batch, losses)
+            outputs = answer(learner, batch, losses)
             for variant, predict in variants.items():
                 fields = {**batch, **(outputs if predict is None else predict(batch))}
                 for name in metrics:
@@ -183,7 +183,7 @@ def _merged(states: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, Mean
     return {name: Mean.of(one[name] for one in states if name in one) for name in names}
 
 
-def _answer(learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean]) -> Mapping[str, Any]:
+def answer(learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean]) -> Mapping[str, Any]:
     """Returns the outputs for `batch` and adds its objective, if the learner has one, to `losses`."""
     if hasattr(learner, "evaluate"):
         objective, outputs = learner.evaluate(batch)

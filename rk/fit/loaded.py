@@ -13,7 +13,7 @@ from torch import nn
 from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError
 from rk.fit.build import Builder, Parts, load_data_state, prepare
-from rk.fit.checkpoint import read_checkpoint, read_last_checkpoint
+from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint
 from rk.fit.evaluate import evaluate, evaluating
 from rk.fit.figures import artists, draw
 from rk.fit.loop import metrics_of
@@ -61,10 +61,11 @@ class LoadedRun:
             UserError: When the run cannot be loaded: not a run, no weights yet, a plugin that is gone.
         """
         catalog = catalog or Catalog()
-        folder = RunFolder(path)
-        facts = folder.read().get("facts")
-        if facts is None:
-            raise UserError(f"{folder.label} never began: there is nothing to load")
+        folder = RunFolder(Path(path))
+        info = folder.read()
+        facts = info.get("facts")
+        if not isinstance(facts, dict):
+            raise UserError(f"{folder.label} was never started: it has no weights")
         recipe = read_stored(folder, overrides, catalog)
         builder = Builder(recipe, catalog, facts)
         runtime = Runtime(choose_device(recipe.fit.accelerator), training=False, folder=folder.path)
@@ -72,26 +73,32 @@ class LoadedRun:
         if data is not None:
             load_data_state(data, folder.data_state)
         parts = builder.parts(data, runtime)
-        cls._load_weights(folder, parts.learner)
+        cls._load_weights(folder, parts.learner, ended=info.get("status") == "done")
+        if not all_finite(parts.learner):
+            raise RunFailed(f"the weights of {folder.label} are not finite: its answers would be NaN", "train it again")
         parts.learner.eval()
         return cls(folder, recipe, parts)
 
     @staticmethod
-    def _load_weights(folder: RunFolder, learner: nn.Module) -> None:
-        """Takes the result; where there is none, or it is damaged, the best or the last good checkpoint."""
-        if folder.model.exists():
+    def _load_weights(folder: RunFolder, learner: nn.Module, ended: bool) -> None:
+        """Takes the result of a run that has ended; else, or where it is damaged, the best or the last checkpoint.
+
+        A run that was given more steps has the result of its first end until it ends again.
+        """
+        steps = folder.checkpoint_steps()
+        if folder.model.exists() and (ended or not steps):
             try:
                 return load_weights(learner, folder.model)
             except RunFailed as error:
-                if not folder.checkpoint_steps():
+                if not steps:
                     raise
-                print(f"warning: {error.message}; taking a checkpoint", file=sys.stderr)
+                print(f"warning: {error.message}; using a checkpoint", file=sys.stderr)
         if (best := folder.best_step()) is not None:
             try:
                 read_checkpoint(folder, best, learner)
                 return None
             except RunFailed as error:
-                print(f"warning: {error.message}; taking the last checkpoint", file=sys.stderr)
+                print(f"warning: {error.message}; using the last checkpoint", file=sys.stderr)
         read_last_checkpoint(folder, learner)
         return None
 
@@ -132,7 +139,7 @@ class LoadedRun:
         """
         if not hasattr(self.data, "read"):
             name = self.recipe.data.component.name if self.recipe.data else "this run's data"
-            raise UserError(f"{name} reads no files of one's own")
+            raise UserError(f"data {name} cannot read files (it has no `read` method)")
         batch = to_device(self.data.read(path), self.device)
         with evaluating(self.learner, self.recipe.fit.seed):
             outputs = self.learner.predict(batch)

@@ -7,6 +7,7 @@ import gc
 import inspect
 import math
 import os
+import sys
 import time
 import traceback
 from dataclasses import dataclass, replace
@@ -16,25 +17,31 @@ from typing import Any, NoReturn
 import torch
 
 from rk.catalog import Catalog
-from rk.environment import describe
+from rk.environment import describe, versions
 from rk.errors import ExitCode, RkError, RunFailed, UserError, suggest
 from rk.fit.build import Builder, Parts, prepare, save_data_state
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint, write_checkpoint
 from rk.fit.context import FitContext
-from rk.fit.evaluate import evaluate, higher_is_better
+from rk.fit.evaluate import evaluate, has_objective, higher_is_better
+from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
 from rk.fit.figures import artists, draw
 from rk.fit.firstbatch import check_fields
 from rk.fit.logs import RunningMeans, not_finite
+from rk.fit.plain_state import check_state
 from rk.fit.progress import Progress, make_progress, show
+from rk.fit.rehearsal import Rehearsal
+from rk.fit.resuming import changed_versions, jumping_rates
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.signals import StopSignal
-from rk.fit.stream import Stream
+from rk.fit.stream import Stream, WorkerDied
 from rk.fit.weights import save_weights
-from rk.recipe.model import Recipe
+from rk.recipe.model import Recipe, Spec
 from rk.recipe.sections import Fit
 from rk.recipe.stored import read_stored
 from rk.runs import Bystander, RunFolder, json_number
+from rk.runs.lock import this_process
+from rk.writing import write_atomic
 
 _DEFAULT_THREADS = torch.get_num_threads()
 """Torch's own choice: another run in this process may have set its own."""
@@ -54,7 +61,13 @@ class Outcome:
 
 
 def train(
-    recipe: Recipe, catalog: Catalog, folder: RunFolder, *, resume: bool = False, extend: bool = False
+    recipe: Recipe,
+    catalog: Catalog,
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    extend: bool = False,
+    overrides: tuple[str, ...] = (),
 ) -> Outcome:
     """Runs `recipe` in `folder`, from the start or from its last checkpoint.
 
@@ -62,13 +75,16 @@ def train(
         recipe: What to run.
         catalog: The installed components.
         folder: Where the run is kept.
-        resume: Goes on from the last checkpoint.
-        extend: Goes on although the run had ended: it has been given more steps.
+        resume: Continues from the last checkpoint; from the start, if the run was stopped before its first one.
+        extend: Continues although the run had ended: it has been given more steps.
+        overrides: What `recipe` changes of the recipe in the folder, for the processes that are started.
 
     Raises:
         UserError: When the input turns out to be wrong (a claim on an unknown metric, a missing file).
+        RunBusy: When another process trains this run.
         RunFailed: When the run went wrong; the folder says so and keeps its last good checkpoint.
     """
+    text = recipe.to_yaml()
     if (recipe.fit.devices, recipe.fit.nodes) != (1, 1) and not torch.distributed.is_initialized():
         from rk.fit.launch import device_count, run_processes
 
@@ -78,34 +94,40 @@ def train(
                 f"fit.nodes is {recipe.fit.nodes}", "on each machine: torchrun --nnodes ... -m rk train ..."
             )
         if recipe.fit.devices > 1:
+            folder.refuse_if_active()
+            arguments = (folder.path, text, resume, extend, overrides)
             try:
-                found = run_processes(recipe.fit, _one_of_several, catalog, folder.path, resume, extend)
+                found = run_processes(recipe.fit, _one_of_several, catalog, *arguments)
             except (RkError, KeyboardInterrupt) as error:
                 return _failed(folder, error, begun=resume or folder.info().get("status") != "starting")
             return Outcome(folder, found.metrics, found.exit_code, found.steps)
-    loop = Loop(recipe, catalog, folder)
-    try:
-        with StopSignal() as signal:
-            return loop.run(signal, resume, extend)
-    except BaseException as error:
-        return _failed(folder, error, begun=resume or loop.progress is not None)
-    finally:
-        if loop.progress is not None:
-            loop.progress.stop()
+    with folder.owned():
+        loop = Loop(recipe, catalog, folder, text)
+        try:
+            with StopSignal() as signal:
+                return loop.run(signal, resume, extend)
+        except BaseException as error:
+            return _failed(folder, loop.explained(error, resume), begun=resume or loop.began)
+        finally:
+            if loop.progress is not None:
+                loop.progress.stop()
 
 
-def _one_of_several(fit: Fit, catalog: Catalog, path: Path, resume: bool, extend: bool) -> Outcome:
+def _one_of_several(
+    fit: Fit, catalog: Catalog, path: Path, text: str, resume: bool, extend: bool, overrides: tuple[str, ...]
+) -> Outcome:
     """Runs the recipe in the folder `path` as one of several processes, which have their process group."""
     folder = RunFolder(path) if torch.distributed.get_rank() == 0 else Bystander(path)
-    recipe = read_stored(folder, (), catalog)
+    recipe = read_stored(folder, overrides, catalog, resuming=resume)
     recipe.fit = fit
-    return train(recipe, catalog, folder, resume=resume, extend=extend)
+    outcome = train(recipe, catalog, folder, resume=resume, extend=extend)
+    return outcome
 
 
 def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
-    """Notes in the run how it ended and raises `error` again; of a run that never began, nothing stays."""
+    """Notes in the run how it ended and raises `error`; of a run that took no step, nothing stays."""
     watched = torch.distributed.is_initialized() and "TORCHELASTIC_RUN_ID" not in os.environ
-    if isinstance(error, UserError) and not begun:
+    if isinstance(error, UserError | KeyboardInterrupt) and not begun:
         if not watched:  # else the process that started this one sees to it
             folder.discard()
         raise error
@@ -117,19 +139,34 @@ def _note_failure(folder: RunFolder, error: BaseException) -> None:
     """Writes into the run how it ended, as far as the disk allows: what went wrong is not to be hidden by it."""
     with contextlib.suppress(RunFailed, OSError):
         if isinstance(error, KeyboardInterrupt):
-            folder.update(status="interrupted")
+            folder.update(status="interrupted", owner=None)
         else:
-            folder.update(status="failed", error=f"{type(error).__name__}: {error}")
+            folder.update(status="failed", error=f"{type(error).__name__}: {error}", owner=None)
         bug = isinstance(error, Exception) and not isinstance(error, RkError)  # of a plugin or of rk
         if bug and not folder.traceback.exists():  # of several processes, the others fail because the first one did
             folder.traceback.write_text(traceback.format_exc(), encoding="utf-8")
 
 
 class Loop:
-    progress: Progress | None = None
+    """One run.
 
-    def __init__(self, recipe: Recipe, catalog: Catalog, folder: RunFolder) -> None:
+    Args:
+        recipe: What is run.
+        catalog: The installed components.
+        folder: Where the run is kept.
+        text: The recipe as it is stored; by default, that of `recipe`.
+
+    Attributes:
+        progress: What the user sees; None until everything is built.
+        began: Whether a step has been taken: from then on, there is something to keep.
+    """
+
+    progress: Progress | None = None
+    began = False
+
+    def __init__(self, recipe: Recipe, catalog: Catalog, folder: RunFolder, text: str | None = None) -> None:
         self.recipe = recipe
+        self.recipe_text = recipe.to_yaml() if text is None else text
         self.fit = recipe.fit
         self.catalog = catalog
         self.folder = folder
@@ -142,23 +179,32 @@ class Loop:
         self.checkpoint_at: tuple[int, bool] | None = None
         self.logged_at = 0
         self.seconds_before = 0.0
+        self.read_back = False
         self.logs = RunningMeans()
+        self.seen: dict[str, Any] = {}
+        """The fields of the first batch, for what is said when it does not fit."""
 
     # -- the whole -------------------------------------------------------------------------------------------------
 
     def run(self, signal: StopSignal, resume: bool, extend: bool) -> Outcome:
         self.build()
-        if resume:
-            self._restore()
-            self.finished = self.finished and not extend
-        self._announce()
+        if resume and self._has_checkpoint():
+            self._restore(extend)
+        elif resume:
+            self.folder.cut_metrics(0, -1)
+        else:
+            self._rehearse()
+        self._announce(resume)
         total = self.total_steps if self.total_steps is not None else getattr(self.parts.trainer, "total_steps", None)
         self.progress = make_progress(self.recipe.name, total, self.runtime.is_main)
         self.progress.start(self.step)
+        names = self.parts.learner.state_dict().keys()
         for callback in self.hooks["fit_start"]:
             callback(self.context)
+            self._check_names(names, callback)
         if self.runtime.rank and not resume:
             seed_all(self.fit.seed + 1_000_003 * self.runtime.rank)  # the weights are made: dropout may differ
+        signal.waits = True
         if not self.finished:
             gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
             try:
@@ -168,9 +214,25 @@ class Loop:
         if stopped := self.runtime.agree(signal.caught or 0):
             return self._interrupted(ExitCode(stopped))
         self._finish()
-        metrics = self._conclude()
+        metrics = self._conclude(signal)
+        if metrics is None:
+            return self._interrupted(ExitCode(self.runtime.agree(signal.caught or 0)))
         summary = self.parts.trainer.summary() if hasattr(self.parts.trainer, "summary") else ""
         return Outcome(self.folder, metrics, steps=self.step, summary=summary)
+
+    def explained(self, error: BaseException, resume: bool) -> BaseException:
+        """Returns the error in the user's terms, where there are such."""
+        if is_out_of_memory(error):
+            kept = self.folder.checkpoint_steps()
+            text = f"the checkpoint of step {kept[-1]} is kept: rk train --resume {self.folder.label}" if kept else None
+            explained: BaseException = out_of_memory(error, self.began or resume, text)
+        elif not self.began and not resume:
+            explained = first_batch_error(error, self.recipe, self.seen)
+        else:
+            return error
+        if explained is not error:
+            explained.__cause__ = error
+        return explained
 
     # -- building --------------------------------------------------------------------------------------------------
 
@@ -193,7 +255,7 @@ class Loop:
         self.takes_batch = bool(inspect.signature(parts.trainer.step).parameters)
         self.metrics = metrics_of(parts)
         self.splits = tuple(getattr(parts.data, "splits", ()))
-        self._check_claims()
+        self._check_splits()
         self.context = FitContext(self.recipe, self.folder.path, parts.data, parts.learner, parts.trainer, runtime)
         self.hooks = {
             name: [getattr(c, name) for c in parts.callbacks if _implements(c, name)] for name in _CALLBACK_METHODS
@@ -229,29 +291,58 @@ class Loop:
             limits.append(math.ceil(self.fit.max_epochs * batches / (self.fit.accumulate * self.runtime.world)))
         return min(limits, default=None)
 
-    def _check_claims(self) -> None:
-        """`fit.monitor` and `expect` must name what there is: known for certain only now."""
-        known = {f"{s}/{m}" for s in self.splits for m in (*self.metrics, "loss")}
-        wanted = [("expect", c.metric) for c in self.recipe.expect]
-        wanted += [("fit.monitor", self.fit.monitor)] if self.fit.monitor else []
-        for key, metric in wanted:
-            if metric.partition("@")[0] not in known:
-                raise UserError(f"{key}: there is no {metric!r}", suggest(metric, known, "there are"))
+    def _check_splits(self) -> None:
         if self.takes_batch and "train" not in self.splits:
             raise UserError(f"the data has no split 'train'; it has {', '.join(self.splits) or 'none'}")
 
     def _check_first_batch(self) -> None:
+        self.seen = dict(self.parts.data.batch("train", 0))
         spec = self.recipe.data
         if spec is not None:
-            check_fields(self.parts.data.batch("train", 0), type(self.parts.data).batch, spec, "the first batch")
+            check_fields(self.seen, type(self.parts.data).batch, spec, "the first batch")
 
-    def _announce(self) -> None:
+    def _rehearse(self) -> None:
+        """Shows one batch of validation to learner and metrics, then checks what is claimed of what is measured.
+
+        A learner that only `finish` completes, or that has no objective, need not be able to answer yet.
+        """
+        parts = self.parts
+        rehearsal = Rehearsal(parts.learner, self.metrics)
+        split = next((s for s in self.splits if s.startswith("val")), None)
+        split = split or next((s for s in self.splits if s.startswith("test")), None)
+        complete = has_objective(parts.learner) and not _implements(parts.trainer, "finish")
+        if self.takes_batch and split is not None and complete:
+            rehearsal.run(parts.data, split, self.runtime, self.fit.seed)
+            self.seen = rehearsal.fields
+        known = {f"{s}/{m}" for s in self.splits for m in rehearsal.metrics}
+        wanted = [("expect", c.metric) for c in self.recipe.expect]
+        wanted += [("fit.monitor", self.fit.monitor)] if self.fit.monitor else []
+        for key, metric in wanted:
+            if metric not in known:
+                raise UserError(f"{key}: there is no {metric!r}", suggest(metric, known, "there are"))
+
+    def _check_names(self, before: Any, callback: Any) -> None:
+        """A run whose weights have other names than those that the recipe builds could never be loaded."""
+        changed = before ^ self.parts.learner.state_dict().keys()
+        if changed:
+            raise UserError(
+                f"{type(callback).__name__}.fit_start() renames weights ({', '.join(sorted(changed)[:4])}): "
+                "the run could not be loaded",
+                "change the learner in a model or a trainer's setup(), which run whenever the run is loaded",
+            )
+
+    def _announce(self, resume: bool) -> None:
         parameters = sum(p.numel() for p in self.parts.learner.parameters())
         distributions = {s.component.distribution for s in self.recipe.specs()}
         if self.runtime.is_main:
             self.folder.traceback.unlink(missing_ok=True)  # of an earlier try
+            if resume:
+                before = self.folder.info().get("versions")
+                self._warn(*changed_versions(before, versions(distributions)))
+                write_atomic(self.folder.recipe, self.recipe_text)
         self.folder.update(
             status="running",
+            owner=this_process(),
             error=None,
             metrics=None,
             step=None,
@@ -262,6 +353,10 @@ class Loop:
             processes=self.runtime.world,
             **describe(distributions),
         )
+
+    def _warn(self, *warnings: str) -> None:
+        for warning in warnings if self.runtime.is_main else ():
+            print(f"warning: {warning}", file=sys.stderr)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -279,7 +374,12 @@ class Loop:
         accumulate, log_every, several = fit.accumulate, fit.log_every, runtime.world > 1
         while self.step < total:
             for runtime.micro_batch in range(accumulate):
-                scalars = take(stream.next(getattr(trainer, "stage", 0))) if stream is not None else take()
+                try:
+                    scalars = take(stream.next(getattr(trainer, "stage", 0))) if stream is not None else take()
+                except WorkerDied:
+                    if self._stops_without_workers(signal):
+                        return
+                    raise
                 ended = scalars is None
                 if several:
                     ended = runtime.agree(ended)
@@ -288,6 +388,7 @@ class Loop:
                 self.micro_batches += 1
                 log.add(scalars)
             self.step += 1
+            self.began = True
             if after_step:
                 self._after_step(after_step)
             if self.step % log_every == 0:
@@ -303,6 +404,12 @@ class Loop:
                 stopping = runtime.agree(stopping)
             if stopping:
                 return
+
+    def _stops_without_workers(self, signal: StopSignal) -> bool:
+        """Keeps the steps so far when a worker has died; returns whether the run was to stop anyway."""
+        if self.runtime.world == 1 and self.runtime.micro_batch == 0 and self.began:
+            self._checkpoint()
+        return signal.caught is not None
 
     def _after_step(self, callbacks: list[Any]) -> None:
         self.context.step = self.step
@@ -354,7 +461,7 @@ class Loop:
         self.progress.line(f"step {self.step}  {show(found)}")
         for callback in self.hooks["validated"]:
             callback(self.context, found)
-        if self.fit.monitor is not None and self._is_best(found[self.fit.monitor]):
+        if self.fit.monitor is not None and self._is_best(self._monitored(found)):
             self.best_step = self.step
             self._checkpoint()
 
@@ -370,6 +477,14 @@ class Loop:
             limit=limit,
             each=each,
         )
+
+    def _monitored(self, found: dict[str, float]) -> float:
+        try:
+            return found[self.fit.monitor]
+        except KeyError:
+            raise UserError(
+                f"fit.monitor: there is no {self.fit.monitor!r}", suggest(self.fit.monitor, found, "there are")
+            ) from None
 
     def _is_best(self, value: float) -> bool:
         if math.isnan(value):
@@ -394,7 +509,8 @@ class Loop:
         self.checkpoint_at = (self.step, self.finished)
         self.context.step = self.step
         if self.runtime.is_main:
-            path = write_checkpoint(self.folder, self.step, weights, state, self.best_step)
+            first, self.read_back = not self.read_back, True
+            path = write_checkpoint(self.folder, self.step, weights, state, self.best_step, read_back=first)
             for callback in self.hooks["checkpoint"]:
                 callback(self.context, path)
         self.runtime.barrier()
@@ -402,6 +518,8 @@ class Loop:
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "total_steps": self.total_steps,
+            "metrics_size": self.folder.metrics_size() if self.runtime.is_main else 0,
             "micro_batches": self.micro_batches * self.runtime.world,
             "finished": self.finished,
             "best": (self.best_step, self.best_value),
@@ -409,17 +527,40 @@ class Loop:
             "seconds": self.seconds_before + time.perf_counter() - self.started,
             "logs": self.logs.state_dict(),
             "runtime": self.runtime.state_dict(),
-            "trainer": _state_of(self.parts.trainer),
-            "callbacks": [_state_of(c) for c in self.parts.callbacks],
+            "trainer": _state_of(self.parts.trainer, self.recipe.algorithm),
+            "callbacks": [_state_of(c, s) for c, s in zip(self.parts.callbacks, self.recipe.callbacks, strict=True)],
             "rng": self.runtime.collect(get_state()),
         }
 
-    def _restore(self) -> None:
+    def _has_checkpoint(self) -> bool:
+        if self.folder.checkpoint_steps():
+            return True
+        if self.runtime.is_main:
+            print(f"{self.folder.label} was stopped before its first checkpoint: it begins again", file=sys.stderr)
+        return False
+
+    def _restore(self, extend: bool) -> None:
         self.step, state = read_last_checkpoint(self.folder, self.parts.learner)
+        try:
+            self._take(state)
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise RunFailed(
+                f"the checkpoint of step {self.step} cannot be used: {type(error).__name__}: {error}",
+                "it is damaged, or of another version of rk or of the plugin",
+            ) from error
+        if self.total_steps is not None and self.total_steps < self.step:
+            raise UserError(f"the run has done {self.step} steps: it cannot end at {self.total_steps}", "give more")
+        self.finished = self.finished and not extend
+        if extend:
+            self._warn(*jumping_rates(self.runtime, state.get("total_steps"), self.step))
+        self.context.step = self.step
+        set_state(state["rng"][self.runtime.rank])
+
+    def _take(self, state: dict[str, Any]) -> None:
         if len(state["rng"]) != self.runtime.world:
             raise UserError(
-                f"{self.folder.label} was trained by {len(state['rng'])} processes, not by {self.runtime.world}",
-                "go on with as many",
+                f"the run used {len(state['rng'])} processes, not {self.runtime.world}",
+                "resume with the same number: fit.devices",
             )
         self.micro_batches = state["micro_batches"] // self.runtime.world
         self.finished = state["finished"]
@@ -432,17 +573,15 @@ class Loop:
         _load_state(self.parts.trainer, state["trainer"])
         for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
             _load_state(callback, stored)
-        self.folder.forget_after(self.step)
+        self.folder.cut_metrics(state.get("metrics_size"), self.step)
         self.logged_at = self.step - self.step % self.fit.log_every
-        self.context.step = self.step
-        set_state(state["rng"][self.runtime.rank])
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _interrupted(self, code: ExitCode) -> Outcome:
         self._checkpoint()
-        self.folder.update(status="interrupted", step=self.step)
-        self.progress.line(f"stopped after step {self.step}; go on with: rk train --resume {self.folder.label}")
+        self.folder.update(status="interrupted", step=self.step, owner=None)
+        self.progress.line(f"stopped after step {self.step}; resume with: rk train --resume {self.folder.label}")
         return Outcome(self.folder, self.context.metrics, code, self.step)
 
     def _finish(self) -> None:
@@ -459,11 +598,14 @@ class Loop:
         if self.context.stop_reason is not None:
             self.progress.line(f"stopped at step {self.step}: {self.context.stop_reason}")
 
-    def _conclude(self) -> dict[str, float]:
-        """Tests the best checkpoint, saves the result, draws the figures."""
+    def _conclude(self, signal: StopSignal) -> dict[str, float] | None:
+        """Tests the best checkpoint, saves the result, draws the figures; None when a signal stops the tests."""
         if self.best_step is not None and self.best_step != self.step:
             read_checkpoint(self.folder, self.best_step, self.parts.learner)
-        metrics = self._final_metrics()
+        try:
+            metrics = self._final_metrics(signal)
+        except _TestsStopped:
+            return None
         weights = self.runtime.weights(self.parts.learner)
         if self.runtime.is_main:
             save_weights(weights, self.folder.model, {"format": "rk 1", "recipe": self.recipe.name})
@@ -472,6 +614,8 @@ class Loop:
             callback(self.context)
         self.folder.update(
             status="done",
+            owner=None,
+            stop_reason=self.context.stop_reason,
             step=self.step,
             best_step=self.best_step,
             seconds=round(self.seconds_before + time.perf_counter() - self.started, 3),
@@ -479,7 +623,7 @@ class Loop:
         )
         return metrics
 
-    def _final_metrics(self) -> dict[str, float]:
+    def _final_metrics(self, signal: StopSignal) -> dict[str, float]:
         source = self.best_step if self.best_step is not None else self.step
         metrics: dict[str, float] = {}
         for record in self.folder.metrics():  # the validation of the step that is kept
@@ -487,9 +631,23 @@ class Loop:
                 metrics |= {k: math.nan if v is None else v for k, v in record.items() if k.startswith("val")}
         for split in self.splits:
             if split.startswith("test"):
-                metrics |= self._evaluate(split, None, each=self._draw(split))
+                if self.runtime.agree(signal.caught or 0):
+                    raise _TestsStopped
+                metrics |= self._evaluate(split, None, each=self._each(split, signal))
         self.folder.append_metrics({"step": source, **{k: v for k, v in metrics.items() if k.startswith("test")}})
         return metrics
+
+    def _each(self, split: str, signal: StopSignal) -> Any:
+        """Returns what is called after each batch of a final test."""
+        draw_first = self._draw(split)
+
+        def after_batch(i: int, batch: Any, outputs: Any) -> None:
+            if draw_first is not None:
+                draw_first(i, batch, outputs)
+            if signal.caught is not None and self.runtime.world == 1:  # several processes stop between splits
+                raise _TestsStopped
+
+        return after_batch
 
     def _draw(self, split: str) -> Any:
         def first_batch(i: int, batch: Any, outputs: Any) -> None:
@@ -501,6 +659,10 @@ class Loop:
                     self.progress.line(f"warning: the figure of {split} could not be drawn: {error}")
 
         return first_batch
+
+
+class _TestsStopped(Exception):
+    """A signal came during the final tests: they are done again when the run is resumed."""
 
 
 def metrics_of(parts: Parts) -> dict[str, Any]:
@@ -523,8 +685,12 @@ def _implements(component: Any, name: str) -> bool:
     return found is not None and getattr(found, "__module__", "") != "rk.protocols"
 
 
-def _state_of(component: Any) -> dict[str, Any]:
-    return component.state_dict() if hasattr(component, "state_dict") else {}
+def _state_of(component: Any, spec: Spec) -> dict[str, Any]:
+    if not hasattr(component, "state_dict"):
+        return {}
+    state = component.state_dict()
+    check_state(state, f"{spec.component.kind} {spec.component.name} ({spec.component.distribution})")
+    return state
 
 
 def _load_state(component: Any, state: dict[str, Any]) -> None:

@@ -35,12 +35,21 @@ def set_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        _set_cuda(state["cuda"])
     if "numpy" in state:
         import numpy
 
         name, keys, *rest = state["numpy"]
         numpy.random.set_state((name, keys.numpy().astype("uint32"), *rest))
+
+
+def _set_cuda(states: list[Any]) -> None:
+    """Gives each GPU its state; a machine with fewer GPUs takes those that it has."""
+    here = torch.cuda.device_count()
+    if len(states) > here:
+        print(f"warning: the run used {len(states)} GPUs, here are {here}: random numbers may differ", file=sys.stderr)
+    for device, one in enumerate(states[:here]):
+        torch.cuda.set_rng_state(one, device)
 
 
 @contextlib.contextmanager

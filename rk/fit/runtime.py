@@ -256,6 +256,15 @@ class Runtime:
         many = len(self._managed) > 1
         return {f"lr/{i}" if many else "lr": m.optimizer.param_groups[0]["lr"] for i, m in enumerate(self._managed)}
 
+    def rates_for(self, total_steps: int | None) -> dict[str, float]:
+        """Returns the rate of each optimizer's next update in a run of `total_steps`, named as in `rates`."""
+        many = len(self._managed) > 1
+        return {
+            f"lr/{i}" if many else "lr": m.schedule(m.base_rates[0], m.updates, total_steps)
+            for i, m in enumerate(self._managed)
+            if m.schedule is not None
+        }
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "optimizers": [m.optimizer.state_dict() for m in self._managed],

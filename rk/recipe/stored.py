@@ -12,9 +12,11 @@ from rk.recipe.find import RecipeFile
 from rk.recipe.model import Recipe
 from rk.recipe.tree import plain_value, read_tree
 from rk.runs import RunFolder
+from rk.static.types import takes_path
 
 RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
 """Keys of `fit` that `rk train --resume` may change; a trainer or a search names others in ``resumable``."""
+LENGTHS = ("fit.max_steps", "fit.max_epochs")
 
 
 def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog, *, resuming: bool = False) -> Recipe:
@@ -34,7 +36,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
     recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=lambda text: Path(text))
     for override in overrides:
         key = override.partition("=")[0]
-        resumable = [f"fit.{name}" for name in RESUMABLE] + _resumable(recipe, catalog)
+        resumable = [f"fit.{name}" for name in RESUMABLE] + _resumable(recipe, catalog) + _files(recipe, catalog)
         if not (key in resumable if resuming else is_harmless(key, recipe)):
             hint = f"only {', '.join(resumable)}" if resuming else f"only data.* and decoding{_decodes(recipe)}"
             problems.append(Problem(Mark(f"command line: {override}"), key, "cannot be changed any more", hint))
@@ -50,6 +52,20 @@ def _resumable(recipe: Recipe, catalog: Catalog) -> list[str]:
     if spec is None:
         return []
     return [f"{spec.key}.{name}" for name in class_literal(catalog.info(spec.component), "resumable")]
+
+
+def _files(recipe: Recipe, catalog: Catalog) -> list[str]:
+    """Returns the keys of the data that name files: on another machine they lie elsewhere."""
+    spec = recipe.data
+    if spec is None:
+        return []
+    return [f"{spec.key}.{p.name}" for p in catalog.signature(spec.component).params if takes_path(p.type)]
+
+
+def lengthens(overrides: tuple[str, ...], recipe: Recipe, catalog: Catalog) -> bool:
+    """Whether an override gives the run another length: steps, epochs, or what the algorithm calls ``resumable``."""
+    keys = {override.partition("=")[0].lstrip("~") for override in overrides}
+    return bool(keys & {*LENGTHS, *_resumable(recipe, catalog)})
 
 
 def stored_values(folder: RunFolder) -> dict[str, Any]:

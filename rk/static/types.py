@@ -371,3 +371,13 @@ def _named_value(module: Module, dotted: str | None) -> tuple[Module, ast.expr] 
     ref = module.resolve(dotted)
     value = assigned_value(ref.node)
     return (ref.module, value) if value is not None else None
+
+
+def takes_path(type_: Type) -> bool:
+    """Whether a value of this type can be a path, or hold one."""
+    match type_:
+        case UnionType(options=parts) | TupleType(items=parts):
+            return any(map(takes_path, parts))
+        case ListType(item=part) | DictType(value=part) | BoundedType(base=part):
+            return takes_path(part)
+    return type_ == PATH

@@ -134,7 +134,7 @@ def test_a_checkpoint_cut_short_is_passed_over(run, stop_at, capsys):
         "fit.checkpoint_every=4", "fit.validate_every=4", "fit.monitor=val/accuracy", folder=stopped.folder, resume=True
     )
     assert resumed.outcome.steps == 20
-    assert f"going on from step {steps[0]}" in capsys.readouterr().err
+    assert f"using the checkpoint of step {steps[0]}" in capsys.readouterr().err
 
 
 def test_a_run_that_failed_and_then_ended_well_tells_of_no_error(run, monkeypatch):
@@ -158,12 +158,12 @@ def test_a_run_that_failed_and_then_ended_well_tells_of_no_error(run, monkeypatc
     assert not failed.traceback.exists()
 
 
-def test_a_run_of_another_number_of_processes_is_not_gone_on_with(run, stop_at, monkeypatch):
+def test_a_run_is_not_resumed_with_another_number_of_processes(run, stop_at, monkeypatch):
     release = stop_at(8)
     stopped = run()
     release()
     monkeypatch.setattr(Loop, "_make_runtime", lambda self: Pair("cpu"))
-    with pytest.raises(UserError, match="was trained by 1 processes, not by 2"):
+    with pytest.raises(UserError, match="used 1 processes, not 2"):
         run(folder=stopped.folder, resume=True)
 
 
@@ -171,9 +171,14 @@ class Pair(Runtime):
     world = 2
 
 
-def test_without_a_checkpoint_resuming_says_so(run, tmp_path):
-    with pytest.raises(RunFailed, match="no checkpoint to go on from"):
-        run(folder=RunFolder.create(tmp_path / "empty", "x"), resume=True)
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(run, tmp_path, capsys):
+    whole = run()
+    begun = RunFolder.create(tmp_path / "begun", "x")
+    begun.append_metrics({"step": 4, "train/loss": 1.0})
+    resumed = run(folder=begun, resume=True)
+    assert "was stopped before its first checkpoint: it begins again" in capsys.readouterr().err
+    assert same(weights(whole), weights(resumed))
+    assert [m["step"] for m in resumed.folder.metrics()] == [m["step"] for m in whole.folder.metrics()]
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(run, stop_at, tmp_path):
@@ -233,14 +238,14 @@ def test_no_checkpoint_ever_holds_a_weight_that_is_not_finite(run, monkeypatch):
 def test_a_full_disk_leaves_the_last_checkpoint(run, monkeypatch):
     import rk.fit.checkpoint as checkpoint
 
-    written = checkpoint.write_synced
+    written = checkpoint.write_atomic
 
     def full(path, content):
         if path.parent.parent.joinpath("00000004").exists():
             raise OSError(28, "No space left on device")
         written(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_synced", full)
+    monkeypatch.setattr(checkpoint, "write_atomic", full)
     with pytest.raises(RunFailed, match="No space left on device") as caught:
         run("fit.checkpoint_every=4")
     assert caught.value.hint == "the checkpoint of step 4 is kept"

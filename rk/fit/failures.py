@@ -1,0 +1,98 @@
+"""What went wrong, in the user's terms: no memory, a dead worker, a first batch that does not fit the components."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rk.errors import RkError, RunFailed, UserError
+from rk.recipe.model import Recipe, Spec
+
+_NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
+_MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError, AssertionError)
+"""What torch and components raise when values of the wrong shape or kind reach them."""
+_MAX_FIELDS = 12
+
+
+class FirstBatchError(UserError):
+    """The first batch does not go through the components of the recipe."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out, on the host or on a GPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+
+
+def out_of_memory(error: BaseException, begun: bool, kept: str | None) -> RkError:
+    """Returns the message of a run that ran out of memory.
+
+    Args:
+        error: What was raised.
+        begun: Whether a step had been taken.
+        kept: What says which checkpoint is kept.
+    """
+    reason = " ".join(str(error).split())[:200]
+    hint = "a smaller data.batch_size, with a larger fit.accumulate for the same batch per update"
+    hint = f"{hint}; {kept}" if kept else hint
+    return (RunFailed if begun else UserError)(f"out of memory: {reason or type(error).__name__}", hint)
+
+
+def first_batch_error(error: BaseException, recipe: Recipe, fields: Mapping[str, Any]) -> BaseException:
+    """Returns what to say of an error that came before the first step was done; `error` itself, if it is no misfit.
+
+    Args:
+        error: What was raised.
+        recipe: Whose components were at work.
+        fields: The fields that had been seen by then.
+    """
+    if isinstance(error, RkError) or not isinstance(error, _MISFITS):
+        return error
+    text = " ".join(str(error).split())[:500]
+    lines = [f"the first batch fails in {_place(error, recipe)}: {type(error).__name__}: {text}"]
+    if fields:
+        lines.append(f"  fields: {', '.join(_shown(fields))}")
+    made = FirstBatchError("\n".join(lines), _hint(text, recipe))
+    made.__cause__ = error
+    return made
+
+
+def _hint(text: str, recipe: Recipe) -> str:
+    if "does not require grad" in text and recipe.model is not None:
+        model, trainer = recipe.model.component.name, recipe.algorithm.component.name
+        return (
+            f"nothing that {trainer} trains takes part in this loss; "
+            f"`rk list trainer --fits model={model}` lists the trainers for {model}"
+        )
+    return "`rk validate RECIPE` shows who provides and who reads each field; RK_TRACEBACK=1 shows the traceback"
+
+
+def _shown(fields: Mapping[str, Any]) -> Iterable[str]:
+    for name, value in list(fields.items())[:_MAX_FIELDS]:
+        if isinstance(value, Tensor):
+            yield f"{name} {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+
+
+def _place(error: BaseException, recipe: Recipe) -> str:
+    """Returns the component in whose code the error arose, as far as the traceback tells, with file and line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        for spec in recipe.specs():
+            if _is_code_of(spec, frame.filename):
+                component = spec.component
+                where = f"{Path(frame.filename).name}:{frame.lineno}"
+                return f"{component.kind} {component.name} ({component.distribution}, {where})"
+    spec = recipe.algorithm
+    return f"{spec.component.kind} {spec.component.name} ({spec.component.distribution})"
+
+
+def _is_code_of(spec: Spec, filename: str) -> bool:
+    module = sys.modules.get(spec.component.target.partition(":")[0])
+    return module is not None and getattr(module, "__file__", None) == filename

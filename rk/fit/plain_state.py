@@ -1,0 +1,68 @@
+"""What a checkpoint may hold: tensors and plain values, which torch reads back without running code."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rk.errors import RunFailed
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, Tensor, nn.Parameter, torch.Size, torch.dtype)
+_SEQUENCES = (list, tuple, set)
+_MAPPINGS = (dict, OrderedDict)
+
+
+def check_state(state: Any, owner: str) -> None:
+    """Checks that a component's state can be read back, before it is written.
+
+    Args:
+        state: What its ``state_dict`` returned.
+        owner: The component, as the message names it.
+
+    Raises:
+        RunFailed: Naming the place in the state and the type of the first value that cannot be read back.
+    """
+    if not isinstance(state, Mapping):
+        raise RunFailed(f"{owner}: state_dict() must return a dict, got {type(state).__name__}")
+    found = next(_unreadable(state, ""), None)
+    if found is not None:
+        place, value = found
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise RunFailed(
+            f"{owner}: state_dict(){place} is a {kind}, which a checkpoint cannot hold",
+            "keep tensors, numbers, strings, and lists, tuples and dicts of them: float(x), str(path), list(queue)",
+        )
+
+
+def _unreadable(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yields place and value of whatever torch would refuse to read."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if kind in _MAPPINGS:
+        for key, item in value.items():
+            if type(key) not in _PLAIN and type(key) is not tuple:
+                yield f"{place}: the key {key!r}", key
+            yield from _unreadable(item, f"{place}[{key!r}]")
+    elif kind in _SEQUENCES:
+        for i, item in enumerate(value):
+            yield from _unreadable(item, f"{place}[{i}]")
+    elif not _reads_back(value):
+        yield place, value
+
+
+def _reads_back(value: Any) -> bool:
+    """Whether torch reads this value back: a type that is not known here."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception:  # pickle, zip and torch each raise their own
+        return False
+    return True

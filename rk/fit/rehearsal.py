@@ -1,0 +1,57 @@
+"""One batch of validation before the first step: what does not fit fails now, and not after an hour of training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from rk.fit.bind import Bound
+from rk.fit.evaluate import answer, evaluating, has_objective
+from rk.fit.runtime import LOSS, Runtime
+from rk.fit.stream import to_device
+
+
+class Rehearsal:
+    """What an evaluation of a learner will measure.
+
+    Attributes:
+        metrics: Names of what is measured on each split, variants included: ``accuracy``, ``loss``, ``accuracy@best``.
+        fields: The batch and the answers that were tried.
+    """
+
+    def __init__(self, learner: nn.Module, metrics: Mapping[str, Any]) -> None:
+        self._learner = learner
+        self._metrics = metrics
+        self.fields: dict[str, Any] = {}
+        variants = ["", *(getattr(learner, "variants", dict)())]
+        self.metrics = {f"{name}@{variant}" if variant else name for name in metrics for variant in variants}
+        if has_objective(learner) or hasattr(learner, "evaluate"):
+            self.metrics.add(LOSS)
+
+    def run(self, data: Any, split: str, runtime: Runtime, seed: int) -> None:
+        """Answers the first batch of `split` and shows it to every metric; leaves no trace in any of them."""
+        losses: dict[str, Any] = {}
+        with evaluating(self._learner, seed), runtime.autocast():
+            batch = to_device(data.batch(split, 0), runtime.device)
+            self.fields = dict(batch)
+            outputs = answer(self._learner, batch, losses)
+            self.fields |= outputs
+            self.metrics |= losses.keys()
+            variants = {"": outputs}
+            if hasattr(self._learner, "variants"):
+                variants |= {name: predict(batch) for name, predict in self._learner.variants().items()}
+            for fields in variants.values():
+                for metric in self._metrics.values():
+                    _show(metric, {**batch, **fields})
+
+
+def _show(metric: Any, fields: Mapping[str, Any]) -> None:
+    """Calls a metric as an evaluation does, without asking an object for its result: one batch may be too few."""
+    one = metric() if isinstance(metric, type) else metric
+    if hasattr(one, "update"):
+        Bound(copy.deepcopy(one).update)(fields)
+    else:
+        Bound(one)(fields)
