@@ -1,42 +1,59 @@
-# make train   sets up .venv and trains the quick recipe        make test   sets up .venv and runs all tests
-# Both begin from nothing but Python and a package index, and do only what is missing when run again.
+# make train     sets up .venv with the host and rk-pointer-net, and trains the quick recipe
+# make test      sets up .venv with everything, and runs all tests
+# make install   sets up .venv with the host and every plugin
+# Each begins from nothing but Python and a package index, and does only what is missing when run again.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
-READY := $(VENV)/.ready
+QUICK := plugins/rk-pointer-net
+# Without build isolation: one environment for 43 builds would take minutes. --no-compile: Python compiles what it imports.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+EDITABLE := --no-build-isolation $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+HOST := --editable ".[digits,lightning,onnx,report]"
 
-.PHONY: train test lint bench results docs clean
+.PHONY: train install test lint bench results docs clean
 
-train: $(READY)
+train: $(VENV)/.quick
 	$(BIN)/rk train pointer-net/convex-hull-quick
 
-test: $(READY)
+install: $(VENV)/.plugins
+
+test: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
-lint: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group lint
+lint: $(VENV)/.ready
+	$(PIP) --group lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(READY)
+bench: $(VENV)/.ready
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-# One pip command for the host and every plugin, without build isolation: 43 isolated builds would take minutes.
-$(READY): pyproject.toml constraints.txt $(PLUGINS)
+$(VENV)/.build: constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip hatchling editables
-	$(BIN)/python -m pip install --quiet --no-build-isolation --constraint constraints.txt --group test \
-		--editable ".[digits,lightning,onnx,report]" $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
+	$(PIP) pip hatchling editables
 	touch $@
 
+$(VENV)/.quick: $(VENV)/.build pyproject.toml $(QUICK)/pyproject.toml
+	$(PIP) --no-build-isolation --editable ".[report]" --editable $(QUICK)
+	touch $@
+
+$(VENV)/.plugins: $(VENV)/.build pyproject.toml $(PLUGINS)
+	$(PIP) $(HOST) $(EDITABLE)
+	touch $@ $(VENV)/.quick
+
+$(VENV)/.ready: $(VENV)/.build pyproject.toml $(PLUGINS)
+	$(PIP) --group test $(HOST) $(EDITABLE)
+	touch $@ $(VENV)/.plugins $(VENV)/.quick
+
 # The page of what the recipes claim and have reached, from their results.json.
-results: $(READY)
+results: $(VENV)/.ready
 	$(BIN)/rk reproduce all recipes recipes/sequence-zoo --stored --markdown > docs/results.md
 
 # The reference page, from the docstrings.
-docs: $(READY)
+docs: $(VENV)/.ready
 	$(BIN)/python docs/generate.py
 
 clean:
