@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("rk.cli.validate:validate", "Check a recipe and print how its parts fit."),
     "schema": ("rk.cli.schema:schema", "Print the JSON Schema of recipes with the installed components, for editors."),
     "completion": ("rk.cli.completion:completion", "Print the completion script of a shell."),
+    "bug": ("rk.cli.bug:bug", "Print the report of the last unexpected error."),
     "plugins": ("rk.cli.plugins:plugins", "List, examine and test the installed plugins; begin a new one."),
 }
 """Command -> where it is, and its help in the overview: `rk --help` loads none of them (a test keeps both equal)."""
@@ -169,8 +170,10 @@ def _unexpected(error: Exception) -> None:
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
     text = " ".join(str(error).split())
+    from rk.bugs import keep_report
+
+    advice = "rk bug prints the report to send" if keep_report(error) else f"{TRACEBACK_VARIABLE}=1 shows the traceback"
     _fail(
-        f"error: {type(error).__name__}: {text}\n  at {where}\n"
-        f"  hint: this is a bug, not your input; {TRACEBACK_VARIABLE}=1 shows the traceback",
+        f"error: {type(error).__name__}: {text}\n  at {where}\n  hint: this is a bug, not your input; {advice}",
         ExitCode.FAILED,
     )

@@ -35,7 +35,7 @@ def published(folder: Path) -> dict[int, Path]:
     A step that has no checkpoint under its own name is looked for among what a kill left behind.
     """
     found: dict[int, Path] = {}
-    for kind, step, path in sorted(_entries(folder), reverse=True):  # ".tmp-", ".old-", "": the last one counts
+    for _kind, step, path in sorted(_entries(folder), reverse=True):  # ".tmp-", ".old-", "": the last one counts
         if all((path / name).is_file() for name in FILES):
             found[step] = path
     return dict(sorted(found.items()))

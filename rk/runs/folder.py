@@ -233,7 +233,8 @@ class RunFolder:
         link = next((name for name in _ENTRIES if (self.path / name).is_symlink()), None)
         if link is not None:
             raise UserError(
-                f"{self.path / link} is a link; the files of a run must lie in its folder", "replace it by what it names"
+                f"{self.path / link} is a link; the files of a run must lie in its folder",
+                "replace it by what it names",
             )
 
     def delete(self) -> None:
