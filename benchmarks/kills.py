@@ -19,7 +19,8 @@ import torch
 from safetensors.torch import load_file
 
 from rk.runs import RunFolder
-from rk.testing.kills import Place, Zygote
+from rk.testing.kills import RUN, Place
+from rk.testing.zygote import Zygote
 
 SHORT = ("fit.max_steps=24", "fit.checkpoint_every=4", "fit.validate_every=8", "fit.log_every=3", "fit.threads=1")
 RECIPES: dict[str, tuple[str, ...]] = {
@@ -54,7 +55,7 @@ class Row:
 def kill_often(zygote: Zygote, root: Path, name: str, overrides: tuple[str, ...], kills: int) -> Row:
     """Trains a recipe uninterrupted, then again and again under kills; returns what was found."""
     row, command = Row(name), ("train", name, *SHORT, *overrides, "--runs-dir")
-    zygote.start(*command, root / "whole")
+    start(zygote, *command, root / "whole", kill_at=None)
     if zygote.wait() != 0:
         row.differences.append("the uninterrupted run failed")
         return row
@@ -63,13 +64,13 @@ def kill_often(zygote: Zygote, root: Path, name: str, overrides: tuple[str, ...]
     while row.kills < kills:
         row.runs += 1
         killed = root / f"killed-{row.runs}"
-        zygote.start(*command, killed, kill_at=PLACES[turn % len(PLACES)])
+        start(zygote, *command, killed, kill_at=PLACES[turn % len(PLACES)])
         while (code := zygote.wait()) == -signal.SIGKILL:
             row.kills += 1
             turn += 1
             runs = list(RunFolder.all(killed))
             again = ("train", "--resume", runs[0].path) if runs else (*command, killed)
-            zygote.start(*again, kill_at=PLACES[turn % len(PLACES)] if row.kills < kills else None)
+            start(zygote, *again, kill_at=PLACES[turn % len(PLACES)] if row.kills < kills else None)
         turn += 1
         found = "" if code == 0 else f"exit code {code}"
         found = found or difference(whole, next(RunFolder.all(killed)))
@@ -77,6 +78,11 @@ def kill_often(zygote: Zygote, root: Path, name: str, overrides: tuple[str, ...]
         if found:
             row.differences.append(f"{killed.name}: {found}")
     return row
+
+
+def start(zygote: Zygote, *command: object, kill_at: tuple[Place, int] | None) -> None:
+    """Starts `rk COMMAND` in a process that kills itself at `kill_at`."""
+    zygote.start(RUN, command=[str(word) for word in command], kill_at=kill_at)
 
 
 def difference(whole: RunFolder, run: RunFolder) -> str:

@@ -63,10 +63,14 @@ def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> dict[st
     Raises:
         RunFailed: When a file is cut short or holds more than tensors and plain values.
     """
-    path = folder.checkpoint_path(step)
-    state = _read_state(path / "state.pt")
-    load_weights(learner, path / "model.safetensors")
+    state = read_state(folder, step)
+    load_weights(learner, folder.checkpoint_path(step) / "model.safetensors")
     return state
+
+
+def read_state(folder: RunFolder, step: int) -> dict[str, Any]:
+    """Returns what a checkpoint holds besides the weights. Raises `RunFailed` when it cannot be read."""
+    return _read_state(folder.checkpoint_path(step) / "state.pt")
 
 
 def _read_state(path: Path) -> dict[str, Any]:

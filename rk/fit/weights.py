@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from rk.errors import RunFailed
 from rk.writing import write_atomic
+
+EXTRA = "extra_state"
+"""In the metadata of a file: what modules keep besides tensors, as JSON."""
 
 
 def save_weights(
@@ -33,8 +37,12 @@ def save_weights(
     """
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
+    extra: dict[str, Any] = {}
     seen: dict[tuple, str] = {}
     for name, tensor in (source.state_dict() if isinstance(source, nn.Module) else source).items():
+        if not isinstance(tensor, Tensor):  # of a module's get_extra_state()
+            extra[name] = tensor
+            continue
         identity = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
         if share and tensor.numel() and identity in seen:
             aliases[name] = seen[identity]
@@ -42,7 +50,35 @@ def save_weights(
             tensors[name] = _own_memory(tensor).clone() if identity in seen else _own_memory(tensor)
             seen[identity] = name
     notes = {**(metadata or {}), **({"aliases": json.dumps(aliases)} if aliases else {})}
+    if extra:
+        notes[EXTRA] = _as_json(extra)
     write_atomic(path, save(tensors, metadata=notes or None))
+
+
+def _as_json(extra: dict[str, Any]) -> str:
+    """Returns what modules keep besides tensors, as text. Raises `RunFailed` when JSON cannot give it back."""
+    for name, value in extra.items():
+        try:
+            text = json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise RunFailed(
+                f"{name} cannot be saved: get_extra_state() must return tensors or what JSON can hold ({error})"
+            ) from None
+        if json.loads(text) != _without_tuples(value):
+            raise RunFailed(f"{name} cannot be saved: JSON gives back another value (keys of dicts must be strings)")
+    return json.dumps(extra)
+
+
+def _without_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_tuples(item) for key, item in value.items()}
+    return [_without_tuples(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def stored_extra(path: Path) -> dict[str, Any]:
+    """Returns what the modules in a file of weights keep besides tensors: name -> value of ``get_extra_state()``."""
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get(EXTRA, "{}"))
 
 
 def _own_memory(tensor: Tensor) -> Tensor:
@@ -59,13 +95,14 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             notes = file.metadata() or {}
-        aliases = json.loads(notes.get("aliases", "{}"))
+        aliases, extra = json.loads(notes.get("aliases", "{}")), json.loads(notes.get(EXTRA, "{}"))
     except (SafetensorError, OSError, ValueError) as error:
         raise RunFailed(f"{path} cannot be read: {error}") from None
     prefix = notes.get("prefix", "")
     tensors = {prefix + name: tensor for name, tensor in tensors.items()}
+    tensors |= {prefix + name: value for name, value in extra.items()}
     tensors |= {name: tensors[original] for name, original in aliases.items() if original in tensors}
     _size_lazy_buffers(module, tensors)
     if any(hasattr(value, "device_mesh") for value in module.state_dict().values()):
@@ -76,7 +113,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise RunFailed(f"{path} does not fit the learner: {' '.join(str(error).split())}") from None
 
 
-def _shares(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:
     """Returns each tensor as this process's share of it, where the module is sharded."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -89,7 +126,7 @@ def _shares(module: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Any]) -> None:
     for prefix, part in module.named_modules():
         for name in getattr(part, "lazy_buffers", ()):
             stored = tensors.get(f"{prefix}.{name}" if prefix else name)

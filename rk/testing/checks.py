@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,24 @@ from torch import Tensor
 from rk.catalog import Catalog, Component
 from rk.export.safetensors import Safetensors
 from rk.fit.build import Builder
+from rk.fit.checkpoint import read_state
 from rk.fit.evaluate import evaluating, has_objective
 from rk.fit.firstbatch import check_fields, declared_fields
 from rk.fit.loaded import LoadedRun
 from rk.fit.loop import Loop
+from rk.fit.weights import stored_extra
 from rk.recipe.check import read_component
+from rk.runs import RunFolder
 from rk.static.signature import REQUIRED
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.close import assert_close
+from rk.testing.rows import Rows, same
 from rk.testing.trial import Ended, Trial
+from rk.testing.zygote import shared_zygote
 
-STEPS = 4
-CUT = 3
-"""A run of `STEPS` steps, with a checkpoint every 2, that loses power after step 3: it must take step 3 again."""
+STEPS = 6
+CUT = 5
+"""A run of `STEPS` steps, with a checkpoint every 2, that loses power after step 5: it must take step 5 again."""
 TEACHING = 30
 """Steps on one and the same batch, after which the objective on it must be lower."""
 ROWS = 3
@@ -132,11 +137,7 @@ def _same(found: Mapping[str, Any], expected: Mapping[str, Any], message: str) -
     if found.keys() != expected.keys():
         raise Broken(message)
     for name, value in expected.items():
-        if isinstance(value, Tensor) and not (
-            found[name].shape == value.shape and torch.equal(found[name].nan_to_num(), value.nan_to_num())
-            if value.is_floating_point()
-            else torch.equal(found[name], value)
-        ):
+        if not same(found[name], value):
             raise Broken(f"{message} (field {name!r})")
 
 
@@ -195,11 +196,12 @@ def loss_shares_add_up(ended: Ended) -> None:
     learner, batch = ended.learner, _one_batch(ended)
     if not has_objective(learner):
         raise NotApplicable("the learner has no objective")
-    batch = _first(batch, ended.data, ADDED)
+    rows_of = Rows(ended.data)
+    batch = rows_of.take(batch, slice(0, ADDED))
     if objective_is_drawn(learner, batch):
         raise NotApplicable("the objective is drawn at random")
     whole = _shares(learner, batch)
-    rows = [_shares(learner, row) for row in _rows(batch)]
+    rows = [_shares(learner, row) for row in rows_of.each(batch)]
     for name, (total, count) in whole.items():
         summed = sum(row[name][0] for row in rows), sum(row[name][1] for row in rows)
         for what, found, expected in (("count", count, summed[1]), ("total", total, summed[0])):
@@ -212,26 +214,39 @@ def loss_shares_add_up(ended: Ended) -> None:
 
 def answers_do_not_depend_on_the_batch(ended: Ended) -> None:
     """An example is answered the same alone as among others."""
-    learner, batch = ended.learner, _one_batch(ended)
+    learner, batch, rows = ended.learner, _one_batch(ended), Rows(ended.data)
     whole = _answers(learner, batch)
     for name, value in _answers(learner, batch, seed=1).items():
-        if not torch.equal(value, whole[name]):
+        if not same(value, whole[name]):
             raise NotApplicable(f"the answers ({name}) are drawn at random")
-    size = _size(batch)
-    for i, row in enumerate(_rows(_first(batch, ended.data, ROWS))):
+    size, compared = rows.size(batch), False
+    for i, row in enumerate(rows.each(rows.take(batch, slice(0, ROWS)))):
         for name, value in _answers(learner, row).items():
-            if whole[name].ndim and len(whole[name]) == size:
+            if _length(whole[name]) == size and _length(value) == 1:
+                compared = True
                 _close_row(value[0], whole[name][i], name, i)
+    if not compared:
+        raise NotApplicable("no answer has one entry per example")
 
 
-def _close_row(alone: Tensor, among: Tensor, name: str, i: int) -> None:
+def _length(value: Any) -> int | None:
+    if isinstance(value, Tensor):
+        return len(value) if value.ndim else None
+    return len(value) if isinstance(value, list | tuple) else None
+
+
+def _close_row(alone: Any, among: Any, name: str, i: int) -> None:
+    if not isinstance(alone, Tensor):
+        if not same(alone, among):
+            raise Broken(f"{name!r} of example {i} is another one when it is answered alone: it depends on its batch")
+        return
     if alone.shape != among.shape:  # ragged answers may be padded to the longest of a batch
         shared = tuple(slice(0, min(a, b)) for a, b in zip(alone.shape, among.shape, strict=True))
         alone, among = alone[shared], among[shared]
     if among.is_floating_point():
-        same = torch.allclose(alone, among, rtol=1e-3, atol=1e-4, equal_nan=True)
+        close = torch.allclose(alone, among, rtol=1e-3, atol=1e-4, equal_nan=True)
         far = float((alone - among).abs().max()) if alone.numel() else 0.0
-        if not same:
+        if not close:
             raise Broken(
                 f"{name!r} of example {i} differs by {far:.3g} when it is answered alone: it depends on its batch"
             )
@@ -239,62 +254,64 @@ def _close_row(alone: Tensor, among: Tensor, name: str, i: int) -> None:
         raise Broken(f"{name!r} of example {i} is another one when it is answered alone: it depends on its batch")
 
 
-def _answers(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, Tensor]:
+def _answers(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+    """Returns all that the learner answers: tensors, and plain values such as texts and programs."""
     with evaluating(learner, seed):
-        return {k: v for k, v in learner.predict(batch).items() if isinstance(v, Tensor)}
+        return dict(learner.predict(batch))
 
 
 def _one_batch(ended: Ended) -> Mapping[str, Any]:
-    data = ended.data
-    if data is None:
+    split = _split(ended)
+    if split is None:
         raise NotApplicable("the recipe has no data")
-    split = next((s for s in data.splits if s.startswith(("val", "test"))), data.splits[0])
-    return data.batch(split, 0)
+    return ended.data.batch(split, 0)
 
 
-def _size(batch: Mapping[str, Any]) -> int:
-    return next(len(v) for v in batch.values() if isinstance(v, Tensor) and v.ndim)
-
-
-def _first(batch: Mapping[str, Any], data: Any, count: int) -> Mapping[str, Any]:
-    """Returns a batch of the first `count` examples of `batch`.
-
-    Raises:
-        NotApplicable: When the fields are not stacked along their first axis (flat graphs).
-    """
-    declared = declared_fields(type(data).batch)
-    dims = {name: getattr(t, "dim_str", "") for name, t in (declared.__annotations__ if declared else {}).items()}
-    size = _size(batch)
-    for name, value in batch.items():
-        first = str(dims.get(name, "")).partition(" ")[0]
-        if isinstance(value, Tensor) and (not value.ndim or len(value) != size or first not in ("", "batch")):
-            raise NotApplicable(f"the field {name!r} is not one entry per example")
-    return _slice(batch, slice(0, count))
-
-
-def _rows(batch: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yields each example of `batch` as a batch of one."""
-    for i in range(_size(batch)):
-        yield _slice(batch, slice(i, i + 1))
-
-
-def _slice(batch: Mapping[str, Any], rows: slice) -> Mapping[str, Any]:
-    return {name: value[rows] if isinstance(value, Tensor) else value for name, value in batch.items()}
+def _split(ended: Ended) -> str | None:
+    """Returns the split whose first batch is answered."""
+    if ended.data is None:
+        return None
+    return next((s for s in ended.data.splits if s.startswith(("val", "test"))), ended.data.splits[0])
 
 
 # -- a run from its folder ---------------------------------------------------------------------------------------------
 
 
 def resumes_bit_equal(trial: Trial, whole: Ended) -> None:
-    """A run that loses power goes on from its last checkpoint and ends with the weights of one that did not."""
+    """A run that loses power resumes in another process and ends as one that did not: weights, state and answers."""
     cut = trial.run(STEPS, checkpoint_every=2, cut_at=CUT)
-    resumed = trial.run(STEPS, checkpoint_every=2, resume=cut.folder)
-    _equal_weights(
-        resumed.folder.model,
-        whole.folder.model,
-        "after a power cut at step 3 the run ends with other weights: something that step() changes is neither in the "
-        "learner's state nor in the trainer's, the data's or a callback's state_dict()",
+    answers = shared_zygote().call(
+        "rk.testing.checks:resumed_answers", recipe=trial.place, folder=str(cut.folder.path), split=_split(whole)
     )
+    reason = (
+        "something that step() changes is neither in the learner's state nor in the trainer's, the data's or a "
+        "callback's state_dict()"
+    )
+    after = f"after a power cut at step {CUT}"
+    _equal_weights(cut.folder.model, whole.folder.model, f"{after} the run ends with other weights: {reason}")
+    one, other = (read_state(ended.folder, STEPS) for ended in (cut, whole))
+    for part in ("trainer", "callbacks"):
+        if not same(one[part], other[part]):
+            raise Broken(f"{after} the state of the {part} is another one: {reason}")
+    if answers is not None:
+        batch = _one_batch(whole)
+        for name, value in _answers(whole.learner, batch).items():
+            if not same(answers.get(name), value):
+                raise Broken(f"{after} {name!r} is answered otherwise: {reason}")
+
+
+def resumed_answers(recipe: dict[str, Any], folder: str, split: str | None) -> dict[str, Any] | None:
+    """Resumes a run of a trial in this process and returns what its learner then answers: a job of the zygote."""
+    trial = Trial.at(**recipe)
+    ended = trial.run(STEPS, checkpoint_every=2, resume=RunFolder(Path(folder)))
+    return None if split is None else _answers(ended.learner, ended.data.batch(split, 0))
+
+
+def loaded_answers(folder: str, split: str) -> dict[str, Any]:
+    """Returns what a run answers when it is loaded from its folder in this process: a job of the zygote."""
+    loaded = LoadedRun.open(Path(folder))
+    loaded.prepare()
+    return _answers(loaded.learner, loaded.data.batch(split, 0))
 
 
 def validation_changes_nothing(trial: Trial, whole: Ended) -> None:
@@ -309,15 +326,19 @@ def validation_changes_nothing(trial: Trial, whole: Ended) -> None:
 
 
 def answers_after_loading_as_before(trial: Trial, whole: Ended) -> None:
-    """A run loaded from its folder answers as the learner did that was trained."""
-    loaded = LoadedRun.open(whole.folder.path, trial.catalog)
-    batch = _one_batch(whole)
-    expected, found = _answers(whole.learner, batch), _answers(loaded.learner, batch)
+    """A run loaded from its folder by another process answers as the learner did that was trained."""
+    split = _split(whole)
+    if split is None:
+        raise NotApplicable("the recipe has no data")
+    expected = _answers(whole.learner, _one_batch(whole))
+    if not expected:
+        raise NotApplicable("the learner answers nothing")
+    found = shared_zygote().call("rk.testing.checks:loaded_answers", folder=str(whole.folder.path), split=split)
     for name, value in expected.items():
-        if not torch.equal(found[name].nan_to_num(), value.nan_to_num()):
+        if not same(found.get(name), value):
             raise Broken(
-                f"{name!r} is another one after the run is loaded again: what the learner knows must be in its "
-                "parameters and persistent buffers"
+                f"{name!r} is another one after the run is loaded by another process: what the learner knows "
+                "must be in its parameters and persistent buffers, or in its get_extra_state()"
             )
 
 
@@ -340,6 +361,8 @@ def exports(trial: Trial, whole: Ended, exporters: list[Component]) -> None:
 
 def _equal_weights(found: Path, expected: Path, message: str) -> None:
     one, other = load_file(found), load_file(expected)
+    if stored_extra(found) != stored_extra(expected):
+        raise Broken(f"{message} (differs: get_extra_state())")
     different = sorted({*one, *other} - {k for k in one if k in other and _equal(one[k], other[k])})
     if different:
         raise Broken(f"{message} (differs: {', '.join(different[:3])}{', ...' if len(different) > 3 else ''})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,20 @@ class Trial:
         self.file = file
         self.catalog = catalog
         self.scratch = scratch
+        self.overrides = overrides
         self.recipe = self._read(overrides)
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What `at` makes the same trial of, in another process; JSON-able."""
+        file = (str(self.file.path), self.file.plugin, self.file.distribution)
+        return {"file": file, "scratch": str(self.scratch), "overrides": self.overrides}
+
+    @classmethod
+    def at(cls, file: Sequence[str], scratch: str, overrides: Sequence[str]) -> Trial:
+        """Returns the trial that another process has, with the plugins that are installed."""
+        path, plugin, distribution = file
+        return cls(RecipeFile(Path(path), plugin, distribution), Catalog(), Path(scratch), tuple(overrides))
 
     def _read(self, overrides: tuple[str, ...]) -> Recipe:
         recipe, problems, _ = read_recipe(self.file, overrides, self.catalog)

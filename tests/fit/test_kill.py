@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from rk.runs import RunFolder
-from rk.testing.kills import Zygote
+from rk.testing.kills import RUN
+from rk.testing.zygote import Zygote
 
 STEPS = 450
 RECIPE = f"""
@@ -26,7 +27,8 @@ fit: {{max_steps: {STEPS}, seed: 2, validate_every: 50, monitor: val/accuracy, c
 
 @pytest.fixture(scope="module")
 def zygote(tmp_path_factory):
-    with Zygote(tmp_path_factory.mktemp("kills"), ("rk.fit.loop", "rk.builtin.backprop", "sklearn.datasets")) as zygote:
+    imports = ("rk.fit.loop", "rk.builtin.backprop", "sklearn.datasets")
+    with Zygote(tmp_path_factory.mktemp("kills"), imports) as zygote:
         zygote.folder = tmp_path_factory.mktemp("runs")
         yield zygote
 
@@ -41,9 +43,13 @@ def recipe(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(zygote, recipe):
     """The same run, never killed."""
-    zygote.start("train", recipe, "--runs-dir", zygote.folder / "whole")
+    start(zygote, "train", recipe, "--runs-dir", zygote.folder / "whole")
     assert zygote.wait() == 0
     return newest(zygote.folder / "whole")
+
+
+def start(zygote, *command, kill_at=None):
+    zygote.start(RUN, command=[str(word) for word in command], kill_at=kill_at)
 
 
 def newest(root):
@@ -69,7 +75,7 @@ def assert_equal_runs(whole, run):
 
 def test_killed_at_random_moments_it_ends_bit_equal(whole, zygote, recipe):
     root, moment = zygote.folder / "random", random.Random(0)
-    zygote.start("train", recipe, "--runs-dir", root)
+    start(zygote, "train", recipe, "--runs-dir", root)
     wait_until(lambda: newest(root) and newest(root).checkpoint_steps())
     run = newest(root)
     for _ in range(6):
@@ -81,33 +87,33 @@ def test_killed_at_random_moments_it_ends_bit_equal(whole, zygote, recipe):
             break
         assert zygote.kill() == -signal.SIGKILL
         assert run.state() == "stopped", "no process trains it any more"
-        zygote.start("train", "--resume", run.path)
+        start(zygote, "train", "--resume", run.path)
     assert zygote.wait() == 0
     assert_equal_runs(whole, run)
 
 
 def test_killed_between_any_two_file_operations_it_ends_bit_equal(whole, zygote, recipe):
     root = zygote.folder / "files"
-    zygote.start("train", recipe, "--runs-dir", root, kill_at=("file", 9))
+    start(zygote, "train", recipe, "--runs-dir", root, kill_at=("file", 9))
     assert zygote.wait() == -signal.SIGKILL
     run = newest(root)
     for count in (1, 2, 3, 5, 8, 13, 17, 21, 34, 55):
-        zygote.start("train", "--resume", run.path, kill_at=("file", count))
+        start(zygote, "train", "--resume", run.path, kill_at=("file", count))
         assert zygote.wait() == -signal.SIGKILL
-    zygote.start("train", "--resume", run.path)
+    start(zygote, "train", "--resume", run.path)
     assert zygote.wait() == 0
     assert_equal_runs(whole, run)
 
 
 def test_killed_in_the_final_tests_it_ends_bit_equal(whole, zygote, recipe):
     root = zygote.folder / "tests"
-    zygote.start("train", recipe, "--runs-dir", root, kill_at=("test", 2))
+    start(zygote, "train", recipe, "--runs-dir", root, kill_at=("test", 2))
     assert zygote.wait() == -signal.SIGKILL
     run = newest(root)
     for place in (("test", 1), ("file", 4), ("file", 6)):
-        zygote.start("train", "--resume", run.path, kill_at=place)
+        start(zygote, "train", "--resume", run.path, kill_at=place)
         assert zygote.wait() == -signal.SIGKILL
-    zygote.start("train", "--resume", run.path)
+    start(zygote, "train", "--resume", run.path)
     assert zygote.wait() == 0
     assert_equal_runs(whole, run)
 
@@ -115,7 +121,7 @@ def test_killed_in_the_final_tests_it_ends_bit_equal(whole, zygote, recipe):
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 def test_a_signal_ends_the_step_and_keeps_a_checkpoint(zygote, recipe, number):
     root = zygote.folder / number.name
-    zygote.start("train", recipe, "fit.max_steps=1000000", "--runs-dir", root)
+    start(zygote, "train", recipe, "fit.max_steps=1000000", "--runs-dir", root)
     wait_until(lambda: newest(root) and newest(root).checkpoint_steps())
     assert zygote.kill(number) == 128 + number
     run = newest(root)

@@ -90,3 +90,31 @@ def test_weights_of_another_shape_are_refused_with_their_names(tmp_path):
     save_weights(nn.Linear(2, 3), tmp_path / "w.safetensors")
     with pytest.raises(RunFailed, match=r"does not fit the learner.*size mismatch for weight"):
         load_weights(nn.Linear(2, 4), tmp_path / "w.safetensors")
+
+
+class Programs(nn.Module):
+    """A learner that knows plain values too."""
+
+    def __init__(self, extra):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.extra = extra
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = state
+
+
+def test_plain_values_that_modules_keep_are_in_the_file(tmp_path):
+    save_weights(nn.Sequential(Programs({"jump": ["walk", 2]})), tmp_path / "w")
+    loaded = nn.Sequential(Programs(None))
+    load_weights(loaded, tmp_path / "w")
+    assert loaded[0].extra == {"jump": ["walk", 2]}
+
+
+@pytest.mark.parametrize("extra", [{1: "x"}, {"a": {1, 2}}, Programs], ids=["numbers as keys", "a set", "a class"])
+def test_plain_values_that_json_cannot_give_back_are_refused(tmp_path, extra):
+    with pytest.raises(RunFailed, match="_extra_state cannot be saved"):
+        save_weights(Programs(extra), tmp_path / "w")

@@ -140,6 +140,36 @@ MISTAKES = {
         "answers after loading as before: quick",
         "must be in its parameters and persistent buffers",
     ),
+    "lost-with-the-process": Mistake(
+        "model.py",
+        HEAD,
+        "if self.training:\n            type(self).scale = 0.9 * getattr(type(self), 'scale', 1.0)\n"
+        "        hidden = hidden * getattr(type(self), 'scale', 1.0)\n        " + HEAD,
+        "answers after loading as before: quick",
+        "is another one after the run is loaded by another process",
+    ),
+    "lost-buffer": Mistake(
+        "model.py",
+        HEAD,
+        "if not hasattr(self, 'seen'):\n            self.register_buffer('seen', torch.zeros(()), persistent=False)\n"
+        "        if self.training:\n            self.seen += 1\n        hidden = hidden + self.seen\n        " + HEAD,
+        "answers after loading as before: quick",
+        "must be in its parameters and persistent buffers",
+    ),
+    "random-plain-targets": Mistake(
+        "data.py",
+        'return {"inputs": inputs[chosen]',
+        'return {"labels_meta": torch.rand(len(chosen)).tolist(), "inputs": inputs[chosen]',
+        "batches depend on their index alone: quick",
+        "(field 'labels_meta')",
+    ),
+    "programs-in-an-attribute": Mistake(
+        "trainer.py",
+        'inputs = batch["inputs"] + self.noise',
+        "self.seen = getattr(self, 'seen', 0) + 1\n        inputs = batch[\"inputs\"] + self.noise * (self.seen % 2)",
+        "resumes bit equal: quick",
+        "something that step() changes is neither in the learner's state nor in the trainer's",
+    ),
     "empty-export": Mistake(
         "exporter.py", "return [path]", 'return [out / "weights.npz"]', "exports: quick", "says that it wrote"
     ),

@@ -1,0 +1,171 @@
+"""Processes that begin with torch and rk imported, and nothing else: a forked child costs milliseconds, not seconds.
+
+A child knows nothing of what the parent has learned: what it answers comes from files alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from rk.errors import RkError
+
+IMPORTS = ("rk.fit.loop", "rk.fit.loaded", "rk.builtin.backprop")
+
+
+class ChildFailed(RuntimeError):
+    """A job ended with an exception; the message is its traceback."""
+
+
+class Zygote:
+    """Forks one child at a time.
+
+    Args:
+        folder: The working folder of the children.
+        imports: Modules that are imported once, for all of them; none of a plugin that is to be found unused.
+    """
+
+    def __init__(self, folder: Path | None = None, imports: Sequence[str] = IMPORTS) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from rk.testing.zygote import serve; serve()", *imports],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Zygote:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the zygote; a child that still runs goes on."""
+        self._process.kill()
+        self._process.communicate()
+
+    def start(self, job: str, **arguments: Any) -> None:
+        """Forks a child that calls the function ``module:function`` with JSON-able arguments."""
+        order = {"job": job, "arguments": arguments}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        self.pid = int(self._process.stdout.readline())
+
+    def running(self) -> bool:
+        """Whether the child has not ended yet."""
+        return not select.select([self._process.stdout], [], [], 0)[0]
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        """Sends the child a signal and returns its exit code."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits for the child; returns its exit code, or minus the number of the signal that killed it."""
+        return int(self._process.stdout.readline())
+
+    def call(self, job: str, **arguments: Any) -> Any:
+        """Returns what ``module:function`` returns in a child, which has this process's import path and environment.
+
+        Raises:
+            ChildFailed: When it raised.
+            RkError: When it raised one; with its message.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            result = Path(scratch, "result.pt")
+            self.start(
+                "rk.testing.zygote:answer",
+                job=job,
+                arguments=arguments,
+                path=sys.path,
+                environment=dict(os.environ),
+                folder=os.getcwd(),
+                result=str(result),
+            )
+            code = self.wait()
+            if not result.exists():
+                raise ChildFailed(f"the process ended with exit code {code}")
+            kind, value = torch.load(result, weights_only=False)
+        if kind == "error":
+            raise value
+        return value
+
+
+@functools.cache
+def shared_zygote() -> Zygote:
+    """Returns the zygote of this process, which ends with it."""
+    zygote = Zygote()
+    atexit.register(zygote.close)
+    return zygote
+
+
+# -- in the zygote and its children --------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """The zygote itself: forks a child for each line of standard input."""
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _be_child(**order)
+        print(pid, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _be_child(job: str, arguments: dict[str, Any]) -> NoReturn:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    try:
+        _function(job)(**arguments)
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def answer(
+    job: str, arguments: dict[str, Any], path: list[str], environment: dict[str, str], folder: str, result: str
+) -> None:
+    """Calls `job` as `Zygote.call` asks, and writes what it returns or raises into the file `result`."""
+    sys.path[:] = path
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    try:
+        found: tuple[str, Any] = ("done", _function(job)(**arguments))
+    except RkError as error:
+        found = ("error", type(error)(error.message, error.hint) if type(error).__init__ is RkError.__init__ else error)
+    except BaseException:
+        found = ("error", ChildFailed(traceback.format_exc()))
+    torch.save(found, result)
+
+
+def _function(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
