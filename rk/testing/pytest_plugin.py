@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +31,16 @@ def rk_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return Folder(tmp_path)
 
 
-@dataclass(frozen=True)
-class Done:
-    """A program that has ended: its exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def rk(tmp_path: Path) -> Callable[..., Done]:
-    """Runs `rk` with the given arguments, in an empty folder that the test has as `tmp_path`; returns a `Done`."""
+def rk(tmp_path: Path) -> Callable[..., Any]:
+    """Runs `rk` with the given arguments, in an empty folder that the test has as `tmp_path`.
 
-    def call(*arguments: str | Path, timeout: float = 120, **environment: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "rk", *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+    The call returns a `rk.testing.zygote.Done`: exit code, output and errors. The process is a fork of one that has
+    torch imported, but no plugin; each call is as if from a new terminal.
+    """
+    from rk.testing.zygote import shared_zygote
+
+    def call(*arguments: str | Path, timeout: float = 120, **environment: str) -> Any:
+        return shared_zygote().rk(arguments, tmp_path, environment, timeout)
 
     return call

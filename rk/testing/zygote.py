@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,15 @@ import torch
 from rk.errors import RkError
 
 IMPORTS = ("rk.fit.loop", "rk.fit.loaded", "rk.builtin.backprop")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A program that has ended: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
 
 
 class ChildFailed(RuntimeError):
@@ -108,6 +118,31 @@ class Zygote:
             raise value
         return value
 
+    def rk(
+        self, arguments: Sequence[Any], folder: Path, environment: Mapping[str, str] | None = None, timeout: float = 120
+    ) -> Done:
+        """Runs `rk` with `arguments` in a child and returns how it ended.
+
+        Raises:
+            subprocess.TimeoutExpired: When it takes longer than `timeout` seconds.
+        """
+        words = [str(word) for word in arguments]
+        with tempfile.TemporaryDirectory() as scratch:
+            out, err = Path(scratch, "out"), Path(scratch, "err")
+            self.start(
+                "rk.testing.zygote:program",
+                words=words,
+                folder=str(folder),
+                environment={**os.environ, **(environment or {})},
+                path=sys.path,
+                out=str(out),
+                err=str(err),
+            )
+            if not select.select([self._process.stdout], [], [], timeout)[0]:
+                self.kill()
+                raise subprocess.TimeoutExpired(["rk", *words], timeout)
+            return Done(self.wait(), out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
 
 @functools.cache
 def shared_zygote() -> Zygote:
@@ -140,13 +175,34 @@ def _be_child(job: str, arguments: dict[str, Any]) -> NoReturn:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
+    code = 0
     try:
         _function(job)(**arguments)
     except SystemExit as end:
-        os._exit(end.code if isinstance(end.code, int) else 1)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
-        os._exit(1)
-    os._exit(0)
+        traceback.print_exc()
+        code = 1
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()  # worker processes and queues are ended as at the end of any program
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def program(words: list[str], folder: str, environment: dict[str, str], path: list[str], out: str, err: str) -> None:
+    """Is the program `rk`: a job of the zygote."""
+    for number, file in ((1, out), (2, err)):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:] = [*filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *path]
+    os.chdir(folder)
+    sys.argv = ["rk", *words]
+    from rk.cli import main
+
+    main()
 
 
 def answer(
