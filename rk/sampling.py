@@ -18,14 +18,64 @@ def rows(n_rows: int, batch_size: int, i: int, *, seed: int, shuffle: bool) -> t
 
     With `shuffle`, `i` counts on through the epochs and every epoch has its own permutation of all rows, a function of
     (seed, epoch) alone; without, row order is kept and `i` is taken modulo one pass.
+
+    A shuffled epoch does not end with a batch of one row, on which batch normalisation cannot train. Where one row is
+    left over, the last batch has two: the batch before gives it one of its rows. Where `batch_size` is 2, the last
+    batch repeats a row instead. So only a `batch_size` of 1, or a single row, makes a batch of one.
+
+    Args:
+        n_rows: All rows.
+        batch_size: Most rows of a batch.
+        i: Number of the batch, from 0.
+        seed: Of the permutations.
+        shuffle: Whether rows are shuffled, as for training.
     """
     import torch
 
-    epoch, position = divmod(i, batch_count(n_rows, batch_size))
-    span = slice(position * batch_size, (position + 1) * batch_size)
+    count = batch_count(n_rows, batch_size)
+    epoch, position = divmod(i, count)
+    start, stop = position * batch_size, min((position + 1) * batch_size, n_rows)
     if not shuffle:
-        return torch.arange(n_rows)[span]
-    return torch.randperm(n_rows, generator=generator(seed, epoch))[span]
+        return torch.arange(start, stop)
+    if n_rows > batch_size > 1 and n_rows % batch_size == 1:
+        if position == count - 1:
+            start -= 1
+        elif position == count - 2 and batch_size > 2:
+            stop -= 1
+    return torch.randperm(n_rows, generator=generator(seed, epoch))[start:stop]
+
+
+def with_every_class(
+    order: torch.Tensor, classes: torch.Tensor, start: int = 0, stop: int | None = None
+) -> torch.Tensor:
+    """Returns `order` with rows of every class between `start` and `stop`: what is split at random leaves none out.
+
+    An order that has them already is returned as it is. Else the first row of each class that is missing there changes
+    places with the last row of a class that has several there. Where there are fewer places than classes, as many
+    classes as possible are there.
+
+    Args:
+        order: Row numbers in any order, (n,).
+        classes: The class of each row, (n,).
+        start: First place that counts.
+        stop: The place after the last one that counts; None: the end.
+    """
+    found = classes[order].tolist()
+    places = range(*slice(start, stop).indices(len(found)))
+    counts = {label: 0 for label in sorted(set(found))}
+    for place in places:
+        counts[found[place]] += 1
+    order = order.clone()
+    for missing in [label for label, count in counts.items() if not count]:
+        giver = next((place for place in reversed(places) if counts[found[place]] > 1), None)
+        if giver is None:
+            break
+        taken = found.index(missing)
+        counts[found[giver]] -= 1
+        counts[missing] += 1
+        found[giver], found[taken] = found[taken], found[giver]
+        order[[giver, taken]] = order[[taken, giver]]
+    return order
 
 
 def generator(*key: int) -> torch.Generator:

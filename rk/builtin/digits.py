@@ -1,4 +1,4 @@
-"""Handwritten digits: 1797 real pictures of 8 x 8 pixels that scikit-learn ships."""
+"""Handwritten digits: 1797 real images of 8 x 8 pixels that scikit-learn ships."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import torch
 from annotated_types import Ge
 
 from rk.builtin.metrics import Accuracy
-from rk.builtin.pictures import BOX, draw_sheet, ink, levels, open_picture
 from rk.errors import UserError
 from rk.fields import ClassificationBatch
+from rk.images import ink, read_image
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, rows
+from rk.sheets import draw_sheet
+
+CSV_HINT = "a line has 64 numbers from 0 to 16, separated by commas"
 
 
 class Digits:
-    """Optical recognition of handwritten digits (UCI; Alpaydin and Kaynak, 1998): 1797 pictures, 8 x 8, ten classes.
+    """Optical recognition of handwritten digits (UCI; Alpaydin and Kaynak, 1998): 1797 images, 8 x 8, ten classes.
 
-    1197 pictures are trained on, 300 validated and 300 tested; which ones does not depend on the seed.
+    1197 images are trained on, 300 validated and 300 tested; which ones does not depend on the seed.
 
     Args:
         seed: Orders the training batches.
-        batch_size: Pictures per batch.
+        batch_size: Images per batch.
     """
 
     splits = ("train", "val", "test")
@@ -41,9 +44,9 @@ class Digits:
             from sklearn.datasets import load_digits
         except ImportError:
             raise UserError("the data digits needs scikit-learn", 'pip install "recursion-kit[digits]"') from None
-        pictures, targets = load_digits(return_X_y=True)
+        images, targets = load_digits(return_X_y=True)
         order = rows(len(targets), len(targets), 0, seed=0, shuffle=True)
-        inputs = torch.tensor(pictures, dtype=torch.float32)[order].view(-1, 8, 8) / 16
+        inputs = torch.tensor(images, dtype=torch.float32)[order].view(-1, 8, 8) / 16
         labels = torch.tensor(targets, dtype=torch.int64)[order]
         self._rows = {
             split: (inputs[a:b], labels[a:b])
@@ -59,10 +62,10 @@ class Digits:
         return {"inputs": inputs[chosen], "targets": targets[chosen]}
 
     def read(self, path: Path) -> Batch:
-        """Reads a picture (PNG, JPEG; a dark digit on light ground or the reverse) or a CSV of 64 numbers a line."""
+        """Reads an image (PNG, JPEG; a dark digit on light ground or the reverse) or a CSV of 64 numbers a line."""
         if path.suffix.lower() == ".csv":
             return {"inputs": _read_csv(path)}
-        return {"inputs": _read_picture(path)}
+        return {"inputs": _read_digit(path)}
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         shares = outputs["logits"].softmax(-1)
@@ -73,9 +76,7 @@ class Digits:
         ]
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws up to 16 pictures with the answered class, in green or red where the class is known."""
-        if out.suffix == ".svg":
-            raise UserError("digits are drawn as .png or .pdf", f"write {out.with_suffix('.png')}")
+        """Draws up to 16 images with the answered class, in green or red where the class is known."""
         answers = self.answers(batch, outputs)[:16]
         known = batch.get("targets")
         right = [None if known is None else a["class"] == int(known[i]) for i, a in enumerate(answers)]
@@ -84,20 +85,31 @@ class Digits:
 
 
 def _read_csv(path: Path) -> torch.Tensor:
+    """Returns the digits in a CSV file, (lines, 8, 8), from 0 to 1. Raises `UserError` with the line that is wrong."""
     try:
-        lines = [[float(x) for x in line.split(",")] for line in path.read_text().splitlines() if line.strip()]
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}", "a line has 64 numbers from 0 to 16, separated by commas") from None
-    wrong = next((i for i, line in enumerate(lines, 1) if len(line) != 64), None)
-    if not lines or wrong:
-        found = f"line {wrong} has {len(lines[wrong - 1])} numbers" if wrong else "the file is empty"
-        raise UserError(f"{path}: {found}", "a line has 64 numbers from 0 to 16, separated by commas")
-    values = torch.tensor(lines)
-    if not values.isfinite().all():
-        raise UserError(f"{path}: holds a number that is not finite")
-    return values.view(-1, 8, 8) / 16
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}", CSV_HINT) from None
+    digits = [_parsed(path, i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not digits:
+        raise UserError(f"{path}: the file is empty", CSV_HINT)
+    return torch.tensor(digits).view(-1, 8, 8) / 16
 
 
-def _read_picture(path: Path) -> torch.Tensor:
-    picture = open_picture(path, "give a PNG or JPEG picture of one digit, or a CSV").convert("L")
-    return ink(levels(picture.resize((8, 8), resample=BOX))).unsqueeze(0)
+def _parsed(path: Path, number: int, line: str) -> list[float]:
+    try:
+        values = [float(x) for x in line.split(",")]
+    except ValueError as error:
+        raise UserError(f"{path}: line {number}: {error}", CSV_HINT) from None
+    if len(values) != 64:
+        raise UserError(f"{path}: line {number} has {len(values)} numbers", CSV_HINT)
+    wrong = next((x for x in values if not 0 <= x <= 16), None)  # so is NaN
+    if wrong is not None:
+        raise UserError(f"{path}: line {number}: numbers must be from 0 to 16, got {wrong:g}", CSV_HINT)
+    return values
+
+
+def _read_digit(path: Path) -> torch.Tensor:
+    """Returns one digit as (1, 8, 8), 0 for the ground to 1 for ink."""
+    image = read_image(path, 1, (8, 8), hint="give an image of one digit (PNG, JPEG), or a CSV")
+    return ink(image[0]).unsqueeze(0)

@@ -1,4 +1,4 @@
-"""Pictures: data sets with checksums, folders of one's own, small conv nets, and blocks for local learning."""
+"""Images: data sets with checksums, a user's folders, small conv nets, and blocks for local learning."""
 
 from rk import hookimpl
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ ARCHIVE = Source(
 )
 MEMBERS = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
 RECORD = 1 + 3 * 32 * 32
-"""Bytes per picture: its class, then red, green and blue."""
+"""Bytes per image: its class, then red, green and blue."""
 
 
 class CIFAR10(PictureData):
@@ -33,7 +34,7 @@ class CIFAR10(PictureData):
         path = verified(ARCHIVE)
         try:
             parts = read_members(path)
-        except (OSError, EOFError, KeyError, ValueError, tarfile.TarError) as error:
+        except (OSError, EOFError, KeyError, ValueError, tarfile.TarError, zlib.error) as error:
             raise damaged(path, str(error)) from None
         train = [torch.cat(kind) for kind in zip(*parts[:-1], strict=True)]
         return (train[0], train[1]), parts[-1]
@@ -43,7 +44,7 @@ class CIFAR10(PictureData):
 
 
 def read_members(archive: Path) -> list[Labelled]:
-    """Returns the pictures of the five training files and of the test file. Raises `KeyError` where one lacks."""
+    """Returns the images of the five training files and of the test file. Raises `KeyError` where one lacks."""
     found: dict[str, Labelled] = {}
     with tarfile.open(archive, "r:gz") as tar:
         for member in tar:
@@ -54,8 +55,10 @@ def read_members(archive: Path) -> list[Labelled]:
 
 
 def parse_records(content: bytes) -> Labelled:
-    """Returns pictures of (n, 3, 32, 32) and their classes. Raises `ValueError` when the content is cut short."""
+    """Returns images of (n, 3, 32, 32) and their classes. Raises `ValueError` when the content is cut short or has another class."""
     if not content or len(content) % RECORD:
-        raise ValueError(f"{len(content)} bytes are no whole number of pictures")
+        raise ValueError(f"{len(content)} bytes are no whole number of images")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, RECORD)
+    if int(records[:, 0].max()) > 9:
+        raise ValueError(f"a class is {int(records[:, 0].max())}: there are 0 to 9")
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()

@@ -1,7 +1,8 @@
-"""Pictures of one's own: a folder with one folder of pictures for each class."""
+"""A user's images: a folder with one folder of images for each class."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,24 +11,30 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from rk import UserError
-from rk.sampling import rows
+from rk.images import pillow
+from rk.sampling import rows, with_every_class
+from rk_vision.layout import Files, read_layout
 from rk_vision.pictures import Labelled, PictureData
 from rk_vision.reading import read_colored, read_grey
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+LISTED = 20
+"""Most broken files that are named at once."""
 
 
 class ImageFolder(PictureData):
-    """A folder with one folder of pictures for each class; or with folders `train` and `test` which have such.
+    """A folder with one folder of images for each class; or with folders `train`, `val` and `test` which have such.
 
-    Pictures are scaled to one size, whatever their shape. Grey ones count as ink: dark on light ground or the reverse.
+    `val` may be called `valid`, `validation` or `dev`. Where `val` or `test` is missing, a share of the training images
+    is taken instead, and every class keeps training images. Images are scaled to one size, whatever their shape. Grey
+    ones count as ink: dark on light ground or the reverse. Of an animation, the first image counts. Files and folders
+    that are ignored are named in a warning.
 
     Args:
         folder: Where the class folders are.
-        size: Height and width to which pictures are scaled.
+        size: Height and width to which images are scaled.
         channels: 3 for colour, 1 for grey.
-        val_fraction: Share of the training pictures that is validated instead.
-        test_fraction: Share of all pictures that is tested instead, where there is no folder `test`.
+        val_fraction: Share of the training images that is validated instead, where there is no folder `val`.
+        test_fraction: Share of the training images that is tested instead, where there is no folder `test`.
     """
 
     def __init__(
@@ -37,9 +44,9 @@ class ImageFolder(PictureData):
         channels: Literal[1, 3] = 3,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
-        **pictures: Any,
+        **images: Any,
     ) -> None:
-        super().__init__(val_fraction=val_fraction, **pictures)
+        super().__init__(val_fraction=val_fraction, **images)
         self.folder = Path(folder).expanduser()
         self.size = size
         self.channels = channels
@@ -58,7 +65,7 @@ class ImageFolder(PictureData):
 
     @property
     def num_features(self) -> int:
-        """Numbers per picture."""
+        """Values per image."""
         return self.channels * self.size[0] * self.size[1]
 
     @property
@@ -73,50 +80,54 @@ class ImageFolder(PictureData):
         self.classes = list(state["classes"])
 
     def _load(self) -> tuple[Labelled, Labelled]:
-        if not self.folder.is_dir():
-            raise UserError(f"{self.folder}: no such folder", "data.folder is a folder of class folders")
-        parts = [self.folder / name for name in ("train", "test")]
-        if all(part.is_dir() for part in parts):
-            self.classes = _class_names(parts[0])
-            return self._decode(_files(parts[0], self.classes)), self._decode(_files(parts[1], self.classes))
-        self.classes = _class_names(self.folder)
-        files = _files(self.folder, self.classes)
-        order = rows(len(files), len(files), 0, seed=0, shuffle=True).tolist()
-        n_test = max(1, round(self.test_fraction * len(files)))
-        chosen = [files[i] for i in order]
-        if n_test == len(files):
-            raise UserError(f"{self.folder}: {len(files)} pictures are too few to train, validate and test")
-        return self._decode(chosen[n_test:]), self._decode(chosen[:n_test])
+        layout = read_layout(self.folder)
+        if (ignored := layout.summary()) is not None:
+            print(f"warning: {ignored}", file=sys.stderr)
+        self.classes = layout.classes
+        splits = layout.splits
+        if "test" not in splits:
+            splits["train"], splits["test"] = self._hold_out_tests(splits["train"])
+        names, parts = [*splits], [*splits.values()]
+        images, targets = self._decode([file for part in parts for file in part])
+        sizes = [len(part) for part in parts]
+        decoded = dict(zip(names, zip(images.split(sizes), targets.split(sizes), strict=True), strict=True))
+        self._val: Labelled | None = decoded.get("val")
+        return decoded["train"], decoded["test"]
 
-    def _decode(self, files: list[tuple[Path, int]]) -> Labelled:
-        pictures = torch.stack([(255 * self._read_picture(path)).round().byte() for path, _ in files])
-        return pictures, torch.tensor([label for _, label in files])
+    def _load_val(self) -> Labelled | None:
+        return self._val
+
+    def _hold_out_tests(self, files: Files) -> tuple[Files, Files]:
+        """Returns the files to train on and those to test, chosen at random; every class stays in the former."""
+        n_test = max(1, round(self.test_fraction * len(files)))
+        labels = torch.tensor([label for _, label in files])
+        order = with_every_class(rows(len(files), len(files), 0, seed=0, shuffle=True), labels, n_test)
+        chosen = [files[i] for i in order.tolist()]
+        missing = sorted({label for _, label in files} - {label for _, label in chosen[n_test:]})
+        if missing:
+            raise UserError(
+                f"{self.folder}: {len(files)} images are too few to train, validate and test: "
+                f"the class {self.classes[missing[0]]} has no training images",
+                "give each class three images or more",
+            )
+        return chosen[n_test:], chosen[:n_test]
+
+    def _decode(self, files: Files) -> Labelled:
+        """Returns the images as bytes. Raises `UserError` with every file that cannot be read."""
+        pillow()
+        images, wrong = [], []
+        for path, _ in files:
+            try:
+                images.append((255 * self._read_picture(path)).round().byte())
+            except UserError as error:
+                wrong.append(error)
+        if len(wrong) == 1:
+            raise UserError(wrong[0].message, wrong[0].hint)
+        if wrong:
+            lines = [error.message for error in wrong[:LISTED]]
+            lines += [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
+            raise UserError("\n  ".join([f"{len(wrong)} images cannot be read:", *lines]), "mend or remove them")
+        return torch.stack(images), torch.tensor([label for _, label in files])
 
     def _read_picture(self, path: Path) -> Tensor:
         return read_colored(path, self.size) if self.channels == 3 else read_grey(path, self.size)
-
-
-def _class_names(folder: Path) -> list[str]:
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if len(names) < 2:
-        found = f"only the folder {names[0]}" if names else "no folders"
-        raise UserError(f"{folder}: {found}", "there is one folder of pictures for each of at least two classes")
-    return names
-
-
-def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    """Returns the pictures with their class numbers, in the order of their paths."""
-    unknown = sorted({p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")} - {*classes})
-    if unknown:
-        raise UserError(f"{folder / unknown[0]}: a class that has no training pictures")
-    files = [
-        (path, label)
-        for label, name in enumerate(classes)
-        if (folder / name).is_dir()
-        for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-    ]
-    empty = sorted(set(range(len(classes))) - {label for _, label in files})
-    if empty:
-        raise UserError(f"{folder / classes[empty[0]]}: no pictures", f"endings: {', '.join(ENDINGS)}")
-    return files

@@ -23,7 +23,7 @@ def _sources(folder: str, home: str, md5: tuple[str, ...], content_md5: tuple[st
 
 
 class _IDXPictures(PictureData):
-    """Four IDX files of grey pictures, 28 x 28, in ten classes."""
+    """Four IDX files of grey images, 28 x 28, in ten classes."""
 
     num_features: int = 784
     num_classes: int = 10
@@ -31,8 +31,8 @@ class _IDXPictures(PictureData):
     _sources: tuple[Source, ...]
 
     def _load(self) -> tuple[Labelled, Labelled]:
-        pictures, targets, test_pictures, test_targets = (self._parse(source) for source in self._sources)
-        return (pictures.unsqueeze(1), targets.long()), (test_pictures.unsqueeze(1), test_targets.long())
+        images, targets, test_images, test_targets = (self._parse(source) for source in self._sources)
+        return (images.unsqueeze(1), targets.long()), (test_images.unsqueeze(1), test_targets.long())
 
     def _parse(self, source: Source) -> Tensor:
         try:
@@ -42,7 +42,7 @@ class _IDXPictures(PictureData):
 
 
 class MNIST(_IDXPictures):
-    """Handwritten digits (LeCun, Cortes and Burges, 1998): 60000 pictures to learn from, 10000 to test, 28 x 28."""
+    """Handwritten digits (LeCun, Cortes and Burges, 1998): 60000 images to learn from, 10000 to test, 28 x 28."""
 
     _names = tuple("0123456789")
     _sources = _sources(
@@ -67,7 +67,7 @@ class MNIST(_IDXPictures):
 
 
 class FashionMNIST(_IDXPictures):
-    """Clothes (Xiao, Rasul and Vollgraf, arXiv:1708.07747): 60000 pictures to learn from, 10000 to test, 28 x 28."""
+    """Clothes (Xiao, Rasul and Vollgraf, arXiv:1708.07747): 60000 images to learn from, 10000 to test, 28 x 28."""
 
     _names = (
         "t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",

@@ -1,4 +1,4 @@
-"""A user's own pictures, brought to the size and the looks of the training pictures."""
+"""A user's images, brought to the size and the looks of the training images."""
 
 from __future__ import annotations
 
@@ -10,38 +10,36 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rk import UserError
-from rk.builtin.pictures import BOX, ink, levels, open_picture
+from rk.images import ink, read_image
 
-ACCEPTED = "give a PNG, JPEG or other picture"
 DIGIT, FRAME = 20, 28
 """MNIST's digits fit into 20 x 20 and are centred by their mass in 28 x 28."""
 FAINT = 0.1
 """Ink below this is ground when a digit is cut out."""
+LONGEST = 1000
+"""Pixels of a photograph's longer side that are more than enough to find a digit."""
 
 
 def read_colored(path: Path, size: tuple[int, int]) -> Float[Tensor, "3 height width"]:
-    """Returns a picture of `size` (height, width) in colour, from 0 to 1."""
-    return levels(open_picture(path, ACCEPTED).resize(size[::-1], resample=BOX)).movedim(-1, 0)
+    """Returns an image of `size` (height, width) in colour, from 0 to 1."""
+    return read_image(path, 3, size)
 
 
 def read_grey(path: Path, size: tuple[int, int]) -> Float[Tensor, "1 height width"]:
-    """Returns a picture of `size` (height, width), 0 for the ground to 1 for ink, whichever of them is dark."""
-    return ink(levels(open_picture(path, ACCEPTED).convert("L").resize(size[::-1], resample=BOX))).unsqueeze(0)
+    """Returns an image of `size` (height, width), 0 for the ground to 1 for ink, whichever of them is dark."""
+    return ink(read_image(path, 1, size)[0]).unsqueeze(0)
 
 
 def read_digit(path: Path) -> Float[Tensor, "1 28 28"]:
     """Returns a digit as MNIST has them: cut out, scaled to fit 20 x 20, its centre of mass in the middle of 28 x 28.
 
     Raises:
-        rk.UserError: When the file is no picture, or an empty one.
+        rk.UserError: When the file is no image, or an empty one.
     """
-    picture = open_picture(path, ACCEPTED).convert("L")
-    if max(picture.size) > 1000:  # a photograph: a box a thousand pixels wide is more than enough
-        picture.thumbnail((1000, 1000))
-    values = ink(levels(picture))
+    values = ink(read_image(path, 1, longest=LONGEST)[0])
     inked = values > FAINT
     if not inked.any():
-        raise UserError(f"{path}: an empty picture", "a digit is dark on light ground, or the reverse")
+        raise UserError(f"{path}: an empty image", "a digit is dark on light ground, or the reverse")
     down, across = inked.any(1).nonzero(), inked.any(0).nonzero()
     digit = values[int(down[0]) : int(down[-1]) + 1, int(across[0]) : int(across[-1]) + 1]
     scale = DIGIT / max(digit.shape)

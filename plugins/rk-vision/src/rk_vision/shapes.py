@@ -1,4 +1,4 @@
-"""Shapes of pictures: grey ones may come without a channel."""
+"""Shapes of images: grey ones may come without a channel."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import Tensor
 
 
 def picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Returns (channels, height, width). Raises `ValueError` for what is no picture."""
+    """Returns (channels, height, width). Raises `ValueError` for what is no image."""
     if len(shape) == 2:
         shape = (1, *shape)
     if len(shape) != 3:
         raise ValueError(
-            f"inputs of shape {tuple(shape)} are no pictures: (channels, height, width) or (height, width)"
+            f"inputs of shape {tuple(shape)} are no images: (channels, height, width) or (height, width)"
         )
     return shape[0], shape[1], shape[2]
 
 
 def as_picture(x: Tensor) -> Tensor:
-    """Returns (batch, channels, height, width) of pictures with or without channels."""
+    """Returns (batch, channels, height, width) of images with or without channels."""
     return x.unsqueeze(1) if x.ndim == 3 else x

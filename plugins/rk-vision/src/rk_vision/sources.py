@@ -1,4 +1,4 @@
-"""The published files of picture data: where they are, and whether a copy is the published one."""
+"""The published files of image data: where they are, and whether a copy is the published one."""
 
 from __future__ import annotations
 
