@@ -15,6 +15,7 @@ Pillow is optional, and imported on first use.
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import warnings
 from pathlib import Path
@@ -32,17 +33,19 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_PIXELS = 2**26
-"""Most pixels of an image: 67 million. Reading so many takes about a gigabyte."""
+"""Most pixels of an image, 8192 x 8192. Reading so many takes up to 800 MB."""
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "JPEG2000", "AVIF", "PPM", "TGA", "QOI")
 """Pillow's names of the formats that are read. None of them starts another program, as EPS does."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 """Endings, in lower case, by which the images in a folder are found."""
 ACCEPTED = "give an image: PNG, JPEG, BMP, GIF, WebP or TIFF"
 BOX = 4
-"""Pillow's ``Resampling.BOX``, which averages the pixels that fall into one. Named here, as Pillow is optional."""
-_CEILINGS = {"F": (1.0, "floats", "1")} | {
-    mode: (65535.0, "integers", "65535") for mode in ("I", "I;16", "I;16L", "I;16B", "I;16N")
-}
+"""Pillow's ``Resampling.BOX``, which averages the pixels that fall into one."""
+ORIENTATION = 0x0112
+"""The tag of the orientation, from 1 to 8; from 5 on, an image is stored on its side."""
+_CEILINGS = {"F": (1.0, "floats", "1")} | dict.fromkeys(
+    ("I", "I;16", "I;16L", "I;16B", "I;16N"), (65535.0, "integers", "65535")
+)
 """Modes whose pixels are not bytes: their white, and how a message names it."""
 
 
@@ -105,7 +108,7 @@ def open_image(path: Path, hint: str = ACCEPTED) -> Image.Image:
 
 
 def levels(image: Image.Image) -> Tensor:
-    """Returns the levels of Pillow's 8-bit image from 0 to 1: (height, width) of a grey one, else (height, width, 3)."""
+    """Returns an 8-bit image of Pillow's from 0 to 1: (height, width) of a grey one, else (height, width, 3)."""
     return _array(image) / 255
 
 
@@ -143,12 +146,12 @@ def _decoded(path: Path, hint: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, on odd metadata and many pixels
-            with pil.open(path, formats=formats) as image:
+            with _open(path, formats) as image:
                 _check_size(path, image)
                 image.load()
                 _check_size(path, image)
-                upright = _upright(image)
-                return _unit(path, upright) if upright.mode in _CEILINGS else _on_white(upright)
+                _turn_upright(image)
+                return _unit(path, image) if image.mode in _CEILINGS else _on_white(image)
     except UserError:
         raise
     except pil.UnidentifiedImageError:
@@ -157,6 +160,25 @@ def _decoded(path: Path, hint: str) -> Image.Image:
         raise _too_many(path, "its") from None
     except Exception as error:  # every format's decoder raises its own: SyntaxError, struct.error, EOFError, ...
         raise UserError(f"{path}: the image cannot be decoded: {_reason(error)}", hint) from None
+
+
+def _open(path: Path, formats: list[str]) -> Image.Image:
+    """Opens an image with Pillow, undecoded.
+
+    Pillow's own decoder of uncompressed TIFF mixes up the rows of an image that is stored on its side: that of libtiff
+    decodes those.
+    """
+    from PIL import Image, TiffImagePlugin
+
+    image = Image.open(path, formats=formats)
+    if image.format != "TIFF" or image.tag_v2.get(ORIENTATION, 1) < 5:
+        return image
+    image.close()
+    before, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, True
+    try:
+        return Image.open(path, formats=formats)
+    finally:
+        TiffImagePlugin.READ_LIBTIFF = before
 
 
 def _reason(error: Exception) -> str:
@@ -191,23 +213,21 @@ def _too_many(path: Path, size: str) -> UserError:
     return UserError(f"{path}: {size} pixels are too many: an image may have {MAX_PIXELS}", "make the image smaller")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Returns the image as its EXIF orientation says; as it is, where the EXIF data is damaged."""
+def _turn_upright(image: Image.Image) -> None:
+    """Turns the image as its EXIF orientation says; leaves it as it is, where the EXIF data is damaged."""
     from PIL import ImageOps
 
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # whatever the parser of metadata raises: the pixels are there all the same
-        return image
+    with contextlib.suppress(Exception):  # whatever the parser of metadata raises: the pixels are there all the same
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Returns the image in RGB, on white where it is transparent."""
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     from PIL import Image
 
-    image = image.convert("RGBA")
+    image = image if image.mode == "RGBA" else image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 

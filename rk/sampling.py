@@ -62,7 +62,7 @@ def with_every_class(
     """
     found = classes[order].tolist()
     places = range(*slice(start, stop).indices(len(found)))
-    counts = {label: 0 for label in sorted(set(found))}
+    counts = dict.fromkeys(sorted(set(found)), 0)
     for place in places:
         counts[found[place]] += 1
     order = order.clone()

@@ -14,7 +14,7 @@ from rk.builtin.mlp import MLP
 from rk.builtin.optimizers import SGD, Adam, AdamW, RMSprop
 from rk.builtin.schedules import Constant, Cosine, Exponential, Linear, Step
 from rk.errors import UserError
-from rk.sampling import generator, rows
+from rk.sampling import batch_count, generator, rows, with_every_class
 
 
 @pytest.mark.parametrize("ignored", [None, -100], ids=["all count", "padding"])
@@ -104,6 +104,39 @@ def test_an_epoch_takes_each_row_once_and_each_epoch_in_another_order():
     assert torch.equal(epoch(0), epoch(0))
     assert not torch.equal(rows(10, 10, 0, seed=2, shuffle=True), rows(10, 10, 0, seed=1, shuffle=True))
     assert rows(10, 4, 2, seed=1, shuffle=False).tolist() == [8, 9]
+
+
+@pytest.mark.parametrize("batch_size", range(2, 9))
+@pytest.mark.parametrize("n_rows", range(2, 30))
+def test_no_training_batch_has_one_row_where_an_epoch_has_several(n_rows, batch_size):
+    count = batch_count(n_rows, batch_size)
+    for epoch in range(2):
+        batches = [rows(n_rows, batch_size, epoch * count + i, seed=1, shuffle=True) for i in range(count)]
+        assert all(2 <= len(batch) <= batch_size for batch in batches)
+        assert set(torch.cat(batches).tolist()) == set(range(n_rows))
+        plain = torch.randperm(n_rows, generator=generator(1, epoch))
+        if batch_size > 2 or n_rows % 2 == 0:
+            assert torch.equal(torch.cat(batches), plain)  # each row once
+        if n_rows % batch_size != 1:  # the stream of any earlier run
+            assert all(torch.equal(*pair) for pair in zip(batches, plain.split(batch_size), strict=True))
+
+
+def test_a_batch_of_one_is_left_where_nothing_else_can_be():
+    assert rows(1, 4, 0, seed=1, shuffle=True).tolist() == [0]
+    assert sorted(int(rows(3, 1, i, seed=1, shuffle=True)) for i in range(3)) == [0, 1, 2]
+    assert rows(9, 4, 2, seed=1, shuffle=False).tolist() == [8]  # what is measured stays in order
+
+
+def test_every_class_has_rows_where_they_are_asked_for():
+    classes = torch.tensor([0, 0, 0, 0, 1, 2])
+    complete = torch.tensor([0, 1, 2, 3, 4, 5])
+    assert torch.equal(with_every_class(complete, classes, 2), complete)
+    found = with_every_class(torch.tensor([4, 5, 0, 1, 2, 3]), classes, 2)
+    assert sorted(found.tolist()) == list(range(6)) and set(classes[found[2:]].tolist()) == {0, 1, 2}
+    limited = with_every_class(complete, classes, 1, 4)
+    assert sorted(limited.tolist()) == list(range(6)) and set(classes[limited[1:4]].tolist()) == {0, 1, 2}
+    few = with_every_class(complete, classes, 0, 2)
+    assert sorted(few.tolist()) == list(range(6)) and len(set(classes[few[:2]].tolist())) == 2
 
 
 def test_generators_of_neighbouring_keys_are_unrelated():

@@ -16,6 +16,7 @@ from torch import nn
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError, RunFailed, UserError
+from rk.fit.archive import read_archive
 from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import Runtime
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
@@ -178,6 +179,6 @@ def load_data_state(data: Any, path: Path) -> None:
     """Gives the data what `save_data_state` kept."""
     if path.exists():
         try:
-            data.load_state_dict(torch.load(path, weights_only=True))
+            data.load_state_dict(read_archive(path))
         except Exception as error:
             raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rk.errors import RunFailed
+from rk.fit.archive import read_archive
 from rk.fit.weights import load_weights, save_weights
 from rk.runs import RunFolder
 from rk.writing import write_atomic
@@ -75,7 +76,7 @@ def read_state(folder: RunFolder, step: int) -> dict[str, Any]:
 
 def _read_state(path: Path) -> dict[str, Any]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_archive(path)
     except Exception as error:  # pickle, zip and torch each raise their own
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise RunFailed(f"{path} cannot be read: {reason}") from None

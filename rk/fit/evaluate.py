@@ -109,9 +109,26 @@ def has_objective(learner: nn.Module) -> bool:
     return type(learner).forward is not nn.Module.forward
 
 
+def refuse_empty_splits(data: Any) -> None:
+    """Raises `UserError` for data that has no examples to train on, to validate or to test."""
+    for split in getattr(data, "splits", ()):
+        if data.batches(split) == 0:
+            raise _empty(split)
+
+
+def _empty(split: str) -> UserError:
+    return UserError(f"the split {split} has no examples", "give more data, or change how data is split")
+
+
 def split_batches(data: Any, split: str, limit: int | None) -> int:
-    """Returns how many batches of `split` are taken. Raises `UserError` for an endless one without a limit."""
+    """Returns how many batches of `split` are taken.
+
+    Raises:
+        UserError: For a split without examples, or an endless one without a limit.
+    """
     total = data.batches(split)
+    if total == 0:
+        raise _empty(split)
     if total is None and limit is None:
         raise UserError(f"the split {split} has no end", "give fit.validate_batches")
     return min(n for n in (total, limit) if n is not None)

@@ -22,7 +22,7 @@ from rk.errors import ExitCode, RkError, RunFailed, UserError, suggest
 from rk.fit.build import Builder, Parts, prepare, save_data_state
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint, write_checkpoint
 from rk.fit.context import FitContext
-from rk.fit.evaluate import evaluate, has_objective, higher_is_better
+from rk.fit.evaluate import evaluate, has_objective, higher_is_better, refuse_empty_splits
 from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
 from rk.fit.figures import artists, draw
 from rk.fit.firstbatch import check_fields
@@ -34,6 +34,7 @@ from rk.fit.resuming import changed_versions, jumping_rates
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.signals import StopSignal
+from rk.fit.smallbatch import explained
 from rk.fit.stream import Stream, WorkerDied
 from rk.fit.weights import save_weights
 from rk.recipe.model import Recipe, Spec
@@ -208,7 +209,8 @@ class Loop:
         if not self.finished:
             gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
             try:
-                self._train(signal)
+                with explained(self.recipe.data):
+                    self._train(signal)
             finally:
                 gc.unfreeze()
         if stopped := self.runtime.agree(signal.caught or 0):
@@ -248,6 +250,7 @@ class Loop:
         if runtime.is_main:
             runtime.barrier()
         if data is not None:
+            refuse_empty_splits(data)
             builder.learn_facts(data)
         runtime.total_steps = self.total_steps = self._total_steps(data)
         self.parts: Parts = builder.parts(data, runtime)

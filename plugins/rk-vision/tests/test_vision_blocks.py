@@ -111,6 +111,6 @@ def test_pictures_of_any_shape_go_through_the_conv_nets(shape):
 
 
 @pytest.mark.parametrize("shape", [(64,), (2, 3, 8, 8)], ids=str)
-def test_what_is_no_picture_is_refused(shape):
-    with pytest.raises(ValueError, match="are no pictures"):
+def test_inputs_that_are_no_images_are_refused(shape):
+    with pytest.raises(ValueError, match="are no images"):
         ConvNet(input_shape=shape, num_classes=3)

@@ -270,8 +270,8 @@ def test_a_run_answers_with_class_names_without_the_folder(tmp_path):
     [
         ({}, "no folders"),
         ({"cat": 3}, "only the folder cat"),
-        ({"cat": 3, "dog": 0}, "dog: no pictures"),
-        ({"train/cat": 3, "train/dog": 3, "test/cat": 1, "test/cow": 1}, "cow: a class that has no training pictures"),
+        ({"cat": 3, "dog": 0}, "dog: no images"),
+        ({"train/cat": 3, "train/dog": 3, "test/cat": 1, "test/cow": 1}, "cow: a class that has no training images"),
     ],
     ids=["empty", "one", "none-of-one", "unknown"],
 )
@@ -309,7 +309,7 @@ def test_a_digit_anywhere_on_any_ground_is_centred_like_mnists(tmp_path, dark):
 
 def test_an_empty_page_has_no_digit(tmp_path):
     Image.new("L", (28, 28), 255).save(tmp_path / "blank.png")
-    with pytest.raises(UserError, match="an empty picture"):
+    with pytest.raises(UserError, match="an empty image"):
         read_digit(tmp_path / "blank.png")
 
 

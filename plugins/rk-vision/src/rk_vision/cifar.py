@@ -55,7 +55,11 @@ def read_members(archive: Path) -> list[Labelled]:
 
 
 def parse_records(content: bytes) -> Labelled:
-    """Returns images of (n, 3, 32, 32) and their classes. Raises `ValueError` when the content is cut short or has another class."""
+    """Returns images of (n, 3, 32, 32) and their classes.
+
+    Raises:
+        ValueError: When the content is cut short or has a class beyond the ten.
+    """
     if not content or len(content) % RECORD:
         raise ValueError(f"{len(content)} bytes are no whole number of images")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, RECORD)
