@@ -63,7 +63,7 @@ def page() -> str:
         "Written by `docs/generate.py` from the code (`make docs`); change the docstrings, not this page.",
         "- [Commands](#commands)\n- [Exit codes](#exit-codes)\n- [Environment variables](#environment-variables)\n"
         "- [Recipes](#recipes)\n- [Hooks](#hooks)\n- [Protocols](#protocols)\n- [What components are given]"
-        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Fields](#fields)",
+        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Images](#images)\n- [Fields](#fields)",
         *commands(),
         *exit_codes(),
         *variables(),
@@ -73,6 +73,7 @@ def page() -> str:
         *given(),
         *functions("Sampling", "What batches are made of.", "rk.sampling"),
         *functions("Files", "Where data and caches are kept, and how files get there.", "rk.files"),
+        *functions("Images", "How images are read and drawn. They need Pillow.", "rk.images"),
         *fields(),
     ]
     return "\n\n".join(parts) + "\n"

@@ -1,15 +1,5 @@
 """Images with Pillow: one reader for all the files that users give, with one rule for each kind of pixel.
 
-The rules, which `read_image` and `open_image` share:
-
-- 8-bit grey, colour, palette, CMYK and 1-bit images are values from 0 to 255, divided by 255.
-- 16-bit grey images are divided by 65535. So are 32-bit integers, which must be within 0 to 65535.
-- Floats must be within 0 to 1, and are kept.
-- What is transparent is white.
-- The EXIF orientation is applied: an image is upright.
-- Of an animation or of several pages, the first one counts.
-- An image has at most `MAX_PIXELS` pixels: a file of a few kilobytes can otherwise take gigabytes of memory.
-
 Pillow is optional, and imported on first use.
 """
 
@@ -58,6 +48,14 @@ def read_image(
     hint: str = ACCEPTED,
 ) -> Float[Tensor, "channels height width"]:
     """Reads an image as floats from 0, black, to 1, white.
+
+    - Grey, colour, palette, CMYK and 1-bit images of 8 bits are divided by 255.
+    - Grey images of 16 bits are divided by 65535. So are 32-bit integers, which must be within 0 to 65535.
+    - Floats must be within 0 to 1, and are kept.
+    - What is transparent is white.
+    - The EXIF orientation is applied: an image is upright.
+    - Of an animation or of several pages, the first one counts.
+    - An image has at most `MAX_PIXELS` pixels: a file of a few kilobytes can otherwise take gigabytes of memory.
 
     Args:
         path: The file.

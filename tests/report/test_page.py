@@ -101,3 +101,11 @@ def test_without_matplotlib_it_says_what_to_install(written, monkeypatch):
     with pytest.raises(UserError) as caught:
         render_page([written()])
     assert caught.value.hint == 'pip install "recursion-kit[report]"'
+
+
+@pytest.mark.parametrize(("count", "columns"), [(5, 5), (6, 6), (7, 4)])
+def test_no_fact_stands_alone_in_its_row(written, monkeypatch, count, columns):
+    from rk.report import page
+
+    monkeypatch.setattr(page, "_facts", lambda run: {f"fact {i}": "x" for i in range(count)})
+    assert f'class="facts" style="--columns: {columns}"' in render_page([written()])

@@ -137,3 +137,20 @@ def test_a_target_that_is_the_same_in_all_training_rows_is_refused(rk_folder, tm
 def test_a_target_that_is_no_column_is_refused(cars):
     with pytest.raises(UserError, match="no column 'speed'"):
         Tabular(cars, seed=0, target="speed").prepare()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50])
+def test_the_bars_of_few_rows_are_not_cut_off(count):
+    from rk_kernels.drawing import _intervals
+
+    from rk.charts import chart
+
+    middle, half = torch.arange(float(count)), torch.ones(count)
+    with chart(5.6, 3.4) as (figure, axis):
+        _intervals(axis, middle, half, None, 0.9, None)
+        figure.draw_without_rendering()
+        (bars,) = [c for c in axis.collections if c.get_linewidth()[0] >= 1]
+        reach = bars.get_linewidth()[0] / 72 * figure.dpi / 2  # half a bar, in pixels
+        left, right = axis.transData.transform([(0, 0), (count - 1, 0)])[:, 0]
+        frame = axis.get_window_extent()
+        assert frame.x0 <= left - reach and right + reach <= frame.x1

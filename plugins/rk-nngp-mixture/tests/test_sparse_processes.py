@@ -127,6 +127,13 @@ def shifted():
     return data
 
 
+def test_few_training_rows_have_every_class_that_is_trained():
+    for seed in range(5):
+        data = Shifted(Digits(seed=0), seed=seed, train_limit=8, unseen=(2, 5))
+        data.prepare()
+        assert sorted(whole(data, "train")[1].tolist()) == [0, 1, 3, 4, 6, 7, 8, 9]
+
+
 def whole(data, split):
     batches = [data.batch(split, i) for i in range(data.batches(split))]
     return tuple(torch.cat([b[name] for b in batches]) for name in ("inputs", "targets"))

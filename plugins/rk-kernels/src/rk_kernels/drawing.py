@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INSIDE, OUTSIDE = "#0b7a75", "#c2410c"
+WIDEST = 14
+"""Points of the widest bar: few rows have bars of this width, with room beside them."""
+FEW = 10
+"""Rows up to which each has its mark on the axis."""
 
 
 def draw_intervals(
@@ -53,7 +57,8 @@ def _intervals(
     order = values.argsort()
     x = torch.arange(len(order))
     middle, width = values[order], half[order]
-    axis.vlines(x, middle - width, middle + width, color=COLORS[0], alpha=0.45, linewidth=max(1, 260 / len(order) / 2))
+    thick = min(WIDEST, max(1, 260 / len(order) / 2))
+    axis.vlines(x, middle - width, middle + width, color=COLORS[0], alpha=0.45, linewidth=thick)
     axis.plot(x, middle, ".", color=COLORS[0], markersize=4, label=f"prediction, {level:.0%} interval")
     if targets is not None:
         y = targets[order, 0]
@@ -61,6 +66,9 @@ def _intervals(
         for mask, color, word in ((inside, INSIDE, "inside"), (~inside, OUTSIDE, "outside")):
             count = int(mask.sum())
             axis.plot(x[mask], y[mask], "o", color=color, markersize=3.2, label=f"target {word} ({count})")
+    axis.set_xlim(-0.5 - 0.02 * len(order), len(order) - 0.5 + 0.02 * len(order))  # few bars are not cut off
+    if len(order) <= FEW:
+        axis.set_xticks(x.tolist(), [str(i) for i in x.tolist()])
     axis.set_xlabel("row, by its prediction")
     axis.set_ylabel(name or "target")
     axis.legend(loc="upper left")

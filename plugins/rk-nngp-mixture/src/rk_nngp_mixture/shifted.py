@@ -14,7 +14,7 @@ from rk import UserError
 from rk.builtin.metrics import Accuracy
 from rk.fields import ClassificationBatch
 from rk.protocols import Batch, Data, Outputs
-from rk.sampling import batch_count, generator, rows
+from rk.sampling import batch_count, generator, rows, with_every_class
 from rk_nngp_mixture.class_metrics import ClassNLL, Confidence, ExpectedCalibrationError
 
 
@@ -27,7 +27,8 @@ class Shifted:
     Args:
         data: The pictures: inputs of (batch, height, width) or (batch, channels, height, width), targets by number.
         seed: Chooses the training rows and orders their batches.
-        train_limit: Training rows at most; null: all of the classes that are trained.
+        train_limit: Training rows at most; null: all of the classes that are trained. Each of these has a row, where the
+            limit allows it.
         unseen: Classes that are left out of everything but `test-unseen`.
         noise: Standard deviation of the noise; pictures are from 0 to 1.
         angle: By how many degrees pictures are turned.
@@ -100,7 +101,8 @@ class Shifted:
 
     def _chosen(self, split: str, limit: int | None, seed: int) -> tuple[Tensor, Tensor]:
         inputs, targets = self._splits[split]
-        chosen = rows(len(targets), len(targets), 0, seed=seed, shuffle=True)[:limit]
+        order = rows(len(targets), len(targets), 0, seed=seed, shuffle=True)
+        chosen = (with_every_class(order, targets, 0, limit) if split == "train" else order)[:limit]
         return inputs[chosen], targets[chosen]
 
     def batches(self, split: str) -> int:
