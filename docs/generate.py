@@ -63,7 +63,8 @@ def page() -> str:
         "Written by `docs/generate.py` from the code (`make docs`); change the docstrings, not this page.",
         "- [Commands](#commands)\n- [Exit codes](#exit-codes)\n- [Environment variables](#environment-variables)\n"
         "- [Recipes](#recipes)\n- [Hooks](#hooks)\n- [Protocols](#protocols)\n- [What components are given]"
-        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Images](#images)\n- [Fields](#fields)",
+        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Images](#images)\n"
+        "- [Fields](#fields)",
         *commands(),
         *exit_codes(),
         *variables(),

@@ -27,8 +27,8 @@ class Shifted:
     Args:
         data: The pictures: inputs of (batch, height, width) or (batch, channels, height, width), targets by number.
         seed: Chooses the training rows and orders their batches.
-        train_limit: Training rows at most; null: all of the classes that are trained. Each of these has a row, where the
-            limit allows it.
+        train_limit: Training rows at most; null: all of the classes that are trained. Each of these has a row,
+            where the limit allows it.
         unseen: Classes that are left out of everything but `test-unseen`.
         noise: Standard deviation of the noise; pictures are from 0 to 1.
         angle: By how many degrees pictures are turned.
