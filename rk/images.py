@@ -6,6 +6,7 @@ Pillow is optional, and imported on first use.
 from __future__ import annotations
 
 import contextlib
+import logging
 import stat
 import warnings
 from pathlib import Path
@@ -33,6 +34,7 @@ BOX = 4
 """Pillow's ``Resampling.BOX``, which averages the pixels that fall into one."""
 ORIENTATION = 0x0112
 """The tag of the orientation, from 1 to 8; from 5 on, an image is stored on its side."""
+_QUIET = logging.NullHandler()
 _CEILINGS = {"F": (1.0, "floats", "1")} | dict.fromkeys(
     ("I", "I;16", "I;16L", "I;16B", "I;16N"), (65535.0, "integers", "65535")
 )
@@ -126,6 +128,7 @@ def pillow() -> ModuleType:
         from PIL import Image
     except ImportError:
         raise UserError("images need Pillow", 'pip install "recursion-kit[digits]"') from None
+    logging.getLogger("PIL").addHandler(_QUIET)  # what it says of damaged files is in the error
     return Image
 
 

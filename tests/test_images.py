@@ -255,7 +255,7 @@ def test_damaged_images_give_values_or_the_users_error(tmp_path, monkeypatch, en
         ("1,2,3\n", "line 1 has 3 numbers"),
         (",".join(["0"] * 64) + "\n\n" + ",".join(["0"] * 63 + ["x"]), "line 3: could not convert"),
         (",".join(["0"] * 63 + ["17"]), "line 1: numbers must be from 0 to 16, got 17"),
-        (",".join(["0"] * 63 + ["nan"]), "line 1: numbers must be from 0 to 16, got nan"),
+        (",".join(["0"] * 63 + ["nan"]), "line 1 has a number that is not finite"),
     ],
 )
 def test_a_table_of_digits_names_the_line_that_is_wrong(tmp_path, content, said):

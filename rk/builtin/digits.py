@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,7 +104,9 @@ def _parsed(path: Path, number: int, line: str) -> list[float]:
         raise UserError(f"{path}: line {number}: {error}", CSV_HINT) from None
     if len(values) != 64:
         raise UserError(f"{path}: line {number} has {len(values)} numbers", CSV_HINT)
-    wrong = next((x for x in values if not 0 <= x <= 16), None)  # so is NaN
+    if not all(map(math.isfinite, values)):
+        raise UserError(f"{path}: line {number} has a number that is not finite", CSV_HINT)
+    wrong = next((x for x in values if not 0 <= x <= 16), None)
     if wrong is not None:
         raise UserError(f"{path}: line {number}: numbers must be from 0 to 16, got {wrong:g}", CSV_HINT)
     return values

@@ -13,7 +13,7 @@ from rk.errors import RunFailed
 from rk.fit.evaluate import evaluating, has_objective
 from rk.fit.firstbatch import check_fields, declared_fields
 from rk.fit.loop import Loop
-from rk.fit.smallbatch import explained
+from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import to_device
 from rk.recipe.model import Recipe
 from rk.runs import RunFolder
@@ -35,7 +35,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Iterator[str]:
             batch = parts.data.batch("train", 0)
             for name, value in batch.items():
                 yield f"batch    {name}: {_shape(value)}"
-        with explained(recipe.data):
+        with small_batches_explained(recipe.data):
             scalars = _one_step(loop)
         yield "one step " + ("had nothing to learn" if scalars is None else _numbers(scalars))
         split = next((s for s in loop.splits if s.startswith(("val", "test"))), None)

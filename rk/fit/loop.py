@@ -34,7 +34,7 @@ from rk.fit.resuming import changed_versions, jumping_rates
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.signals import StopSignal
-from rk.fit.smallbatch import explained
+from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
 from rk.fit.weights import save_weights
 from rk.recipe.model import Recipe, Spec
@@ -209,7 +209,7 @@ class Loop:
         if not self.finished:
             gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
             try:
-                with explained(self.recipe.data):
+                with small_batches_explained(self.recipe.data):
                     self._train(signal)
             finally:
                 gc.unfreeze()
@@ -250,7 +250,6 @@ class Loop:
         if runtime.is_main:
             runtime.barrier()
         if data is not None:
-            refuse_empty_splits(data)
             builder.learn_facts(data)
         runtime.total_steps = self.total_steps = self._total_steps(data)
         self.parts: Parts = builder.parts(data, runtime)
@@ -297,6 +296,8 @@ class Loop:
     def _check_splits(self) -> None:
         if self.takes_batch and "train" not in self.splits:
             raise UserError(f"the data has no split 'train'; it has {', '.join(self.splits) or 'none'}")
+        if self.parts.data is not None:
+            refuse_empty_splits(self.parts.data)
 
     def _check_first_batch(self) -> None:
         self.seen = dict(self.parts.data.batch("train", 0))

@@ -13,7 +13,7 @@ SAID = "Expected more than 1 value per channel when training"
 
 
 @contextmanager
-def explained(data: Spec | None) -> Iterator[None]:
+def small_batches_explained(data: Spec | None) -> Iterator[None]:
     """Turns batch normalisation's refusal of a batch of one example into the user's error.
 
     Args:

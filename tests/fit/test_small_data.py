@@ -10,7 +10,7 @@ from rk.builtin.mlp import MLP
 from rk.errors import UserError
 from rk.fit.dryrun import dry_run
 from rk.fit.evaluate import split_batches
-from rk.fit.smallbatch import SAID, explained
+from rk.fit.smallbatch import SAID, small_batches_explained
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_dry_run_says_so_too(run, catalog, normalised):
 def test_torch_says_what_is_looked_for_and_other_errors_pass():
     with pytest.raises(ValueError, match=SAID):
         nn.BatchNorm1d(2)(nn.Linear(2, 2)(nn.Parameter(nn.Linear(2, 1).weight.detach())))
-    with pytest.raises(ValueError, match="another"), explained(None):
+    with pytest.raises(ValueError, match="another"), small_batches_explained(None):
         raise ValueError("another")
 
 
