@@ -112,7 +112,7 @@ def has_objective(learner: nn.Module) -> bool:
 def refuse_empty_splits(data: Any) -> None:
     """Raises `UserError` for data that has no examples to train on, to validate or to test."""
     for split in getattr(data, "splits", ()):
-        if data.batches(split) == 0:
+        if split.startswith(("train", "val", "test")) and data.batches(split) == 0:
             raise _empty(split)
 
 
