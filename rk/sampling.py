@@ -78,12 +78,21 @@ def with_every_class(
     return order
 
 
-def generator(*key: int) -> torch.Generator:
-    """Returns a CPU generator whose stream is a function of the integers in `key` alone."""
+def generator(*key: int | str) -> torch.Generator:
+    """Returns a CPU generator whose stream is a function of `key` alone.
+
+    Args:
+        *key: What tells this stream from others: integers and texts, ``generator(seed, split, i)``.
+    """
+    import hashlib
+
     import torch
 
     state = 0x9E3779B97F4A7C15
-    for part in key:  # splitmix64 over the parts: nearby keys give unrelated streams
+    for part in key:
+        if isinstance(part, str):
+            part = int.from_bytes(hashlib.blake2b(part.encode(), digest_size=8).digest(), "little")
+        # splitmix64 over the parts: nearby keys give unrelated streams
         state = (state ^ (part & 0xFFFFFFFFFFFFFFFF)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
         state ^= state >> 27
         state = state * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF

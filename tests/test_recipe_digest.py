@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rk.catalog import Catalog
 from rk.plugins import Plugins
 from rk.recipe.digest import Digest, digest
 from rk.recipe.find import RecipeFile
@@ -82,3 +83,15 @@ def test_the_command_filters_and_its_json_says_why(rk):
 def test_a_component_that_is_none_is_refused_with_the_nearest(option, rk):
     done = rk("recipes", option, "delauney")
     assert done.code == 2 and "did you mean delaunay?" in done.err
+
+
+def test_a_bare_name_inside_a_component_is_one_where_the_parameter_takes_a_component(tmp_path):
+    plugins = Plugins(offers=[])
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "# For it.\nrk: 1\nmodel: {name: mlp, activation: tanh}\ndata: digits\nloss: cross-entropy\n"
+        "trainer: {name: backprop, optimizer: {name: adam, schedule: cosine}}\n"
+    )
+    found = digest(RecipeFile(path), plugins, Catalog(plugins))
+    assert found.names == {"mlp", "digits", "cross-entropy", "backprop", "adam", "cosine"}
+    assert "cosine" not in digest(RecipeFile(path), plugins).names

@@ -57,6 +57,7 @@ class Kitchen(nn.Module):
         a_run: Run | None = None,
         a_callable: Callable = len,
         a_wrong_default: bool = 0, bytes_default: Any = b"x", int_keys: dict[str, int] = {1: 2},
+        by_number: dict[int, float] = {}, by_switch: dict[bool, int] = {},
     ): ...
     def forward(self, *, inputs) -> LogitsOutputs: ...
 
@@ -241,6 +242,8 @@ def test_defaults_are_written_out_where_a_recipe_can_say_them(check, kitchen):
         "decoding": 1,
         "losses": [],
         "by_name": {},
+        "by_number": {},
+        "by_switch": {},
     }
 
 
@@ -292,3 +295,16 @@ def test_components_in_lists_and_mappings_are_among_them(check, kitchen):
 
 def test_parameters_without_effect_on_weights_are_marked(give):
     assert give("an_int", "1").recipe.model.decodes == {"decoding"}
+
+
+def test_a_key_that_is_no_number_where_numbers_are_wanted_is_named(give):
+    (problem,) = give("by_number", "{one: 1.0}").problems
+    assert problem.key == "model.by_number.one" and "expected an int, found a string ('one')" in problem.message
+
+
+def test_keys_are_what_the_annotation_says_and_are_stored_as_recipes_write_them(give, check, kitchen):
+    first = give("by_number", '{"1": 2.5, "-3": 1}')
+    assert first.recipe.model.params["by_number"] == {1: 2.5, -3: 1.0}
+    again = check(first.recipe.to_yaml(), catalog=kitchen)
+    assert again.problems == [] and again.recipe.model.params["by_number"] == {1: 2.5, -3: 1.0}
+    assert give("by_switch", '{"true": 1}').recipe.model.params["by_switch"] == {True: 1}

@@ -13,7 +13,7 @@ from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
 from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
-from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, plain_value
+from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, parse_value, plain_value
 from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
 from rk.static.types import (
     ANY,
@@ -464,8 +464,17 @@ class Checker:
     def _mapping(self, node: Node, type_: DictType, key: str) -> Any:
         if not isinstance(node, Mapping):
             return self.report(node.mark, key, f"expected a mapping, found {describe(node)}")
-        values = {k: self.value(v, type_.value, _join(key, k)) for k, v in node.items.items()}
-        return INVALID if INVALID in values.values() else values
+        keys = {k: self._key(node, k, type_.key, key) for k in node.items}
+        values = {keys[k]: self.value(v, type_.value, _join(key, k)) for k, v in node.items.items()}
+        return INVALID if INVALID in (*keys.values(), *values.values()) else values
+
+    def _key(self, node: Mapping, text: str, type_: Type, key: str) -> Any:
+        """Returns a key of a mapping as its annotation wants it: ``dict[int, float]`` has numbers as keys."""
+        if type_ not in (INT, FLOAT, BOOL):
+            return text
+        parsed, _ = parse_value(text, node.mark.source)
+        value = parsed.value if isinstance(parsed, Scalar) else text
+        return self.value(Scalar(value, node.mark_of(text), text), type_, _join(key, text))
 
     def _run(self, node: Node, key: str) -> Any:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):

@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rk.errors import RecipeError
+from rk.catalog import Catalog
+from rk.errors import RecipeError, UserError
 from rk.plugins import Plugins
 from rk.recipe.compose import compose
 from rk.recipe.find import RecipeFile, heading
 from rk.recipe.sections import COMPONENT_KEYS
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence
 from rk.record import record
+from rk.static.types import component_in
 
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 
@@ -59,35 +61,69 @@ class Digest:
         }
 
 
-def digest(file: RecipeFile, plugins: Plugins) -> Digest:
-    """Reads `file` with what it extends; of a broken one, only the heading is known."""
+def digest(file: RecipeFile, plugins: Plugins, catalog: Catalog | None = None) -> Digest:
+    """Reads `file` with what it extends; of a broken one, only the heading is known.
+
+    Args:
+        file: The recipe.
+        plugins: Whose recipes it may extend.
+        catalog: With it, a bare name inside a component (``layer: elman``) is known to be a component, too. That reads
+            the sources of the components.
+    """
     try:
         tree, _ = compose(file, (), plugins)
     except RecipeError:
         return Digest(file, heading(file.path), None, None, frozenset())
-    keys = (*COMPONENT_KEYS, "callbacks", "metrics")
-    task = next(_names(tree.items.get("data"), True), None)
+    kinds = {**COMPONENT_KEYS, "callbacks": "callback", "metrics": "metric"}
+    names = _Names(catalog, file.plugin)
+    task = next(names.below(tree.items.get("data"), "data"), None)
     paper = tree.items.get("paper")
     return Digest(
         file,
         heading(file.path),
         paper.value if isinstance(paper, Scalar) and isinstance(paper.value, str) else None,
         task,
-        frozenset(f"{key}: {name}" for key in keys for name in _names(tree.items.get(key), True)),
+        frozenset(f"{key}: {name}" for key, kind in kinds.items() for name in names.below(tree.items.get(key), kind)),
     )
 
 
-def _names(node: Node | None, component: bool = False) -> Iterator[str]:
-    """Yields the names of components below `node`; where it stands for one itself, its own comes first."""
-    if isinstance(node, Mapping):
-        name = node.items.get("name")
-        if isinstance(name, Scalar) and isinstance(name.value, str):
-            yield name.value
-        for key, child in node.items.items():
-            if key != "name":
-                yield from _names(child)
-    elif isinstance(node, Sequence):
-        for child in node.items:
-            yield from _names(child, component)
-    elif component and isinstance(node, Scalar) and isinstance(node.value, str):
-        yield node.value
+class _Names:
+    """Finds the names of components in a recipe."""
+
+    def __init__(self, catalog: Catalog | None, plugin: str | None) -> None:
+        self._catalog = catalog
+        self._plugin = plugin
+
+    def below(self, node: Node | None, kind: str | None = None) -> Iterator[str]:
+        """Yields the names of components at and below `node`, its own first.
+
+        Args:
+            node: A part of the recipe.
+            kind: The kind of component that it stands for; None where that is not known.
+        """
+        if isinstance(node, Mapping):
+            name = node.items.get("name")
+            own = name.value if isinstance(name, Scalar) and isinstance(name.value, str) else None
+            if own is not None:
+                yield own
+            params = self._component_params(kind, own)
+            for key, child in node.items.items():
+                if key != "name":
+                    # a mapping of metrics has one in each value; so may a list of callbacks
+                    yield from self.below(child, params.get(key) if own is not None else kind)
+        elif isinstance(node, Sequence):
+            for child in node.items:
+                yield from self.below(child, kind)
+        elif kind is not None and isinstance(node, Scalar) and isinstance(node.value, str):
+            yield node.value
+
+    def _component_params(self, kind: str | None, name: str | None) -> dict[str, str]:
+        """Returns parameter -> kind of the component that it takes."""
+        if self._catalog is None or kind is None or name is None:
+            return {}
+        try:
+            component = self._catalog.resolve(kind, name, self._plugin)
+            params = self._catalog.signature(component).params
+        except UserError:
+            return {}
+        return {p.name: found.kind for p in params if (found := component_in(p.type)) is not None}

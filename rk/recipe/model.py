@@ -11,6 +11,7 @@ from rk.errors import Mark
 from rk.recipe.sections import Expect, Fit, plain
 from rk.record import made, record
 from rk.static.signature import Param
+from rk.static.types import word
 
 
 @record
@@ -89,7 +90,7 @@ def _plain(value: Any) -> Any:
         case Path():
             return str(value)
         case dict():
-            return {k: _plain(v) for k, v in value.items()}
+            return {k if isinstance(k, str) else word(k): _plain(v) for k, v in value.items()}
         case list() | tuple():
             return [_plain(v) for v in value]
     return value

@@ -90,9 +90,10 @@ class TupleType(Type):
 
 @record
 class DictType(Type):
-    """A mapping from strings to one type."""
+    """A mapping to one type; `key` is STR, or INT, FLOAT or BOOL, whose values recipes write as keys."""
 
     value: Type = ANY
+    key: Type = STR
 
     def __str__(self) -> str:
         return f"mapping to {self.value}"
@@ -284,7 +285,7 @@ def _subscript(module: Module, base: ast.AST, inner: ast.AST, text: str, seen: f
     if name in _LISTS:
         return ListType(item=parse(args[0]))
     if name in _DICTS:
-        return DictType(value=parse(args[-1]))
+        return DictType(value=parse(args[-1]), key=parse(args[0]) if len(args) > 1 else STR)
     if name in ("builtins.tuple", "typing.Tuple"):
         variadic = len(args) == 2 and isinstance(args[1], ast.Constant) and args[1].value is Ellipsis
         return TupleType(items=tuple(parse(a) for a in (args[:1] if variadic else args)), variadic=variadic)
@@ -381,3 +382,15 @@ def takes_path(type_: Type) -> bool:
         case ListType(item=part) | DictType(value=part) | BoundedType(base=part):
             return takes_path(part)
     return type_ == PATH
+
+
+def component_in(type_: Type) -> ComponentType | None:
+    """Returns the component that a value of this type is or holds: ``Loss | None``, ``list[Optimizer]``."""
+    match type_:
+        case ComponentType():
+            return type_
+        case UnionType(options=parts) | TupleType(items=parts):
+            return next((found for part in parts if (found := component_in(part)) is not None), None)
+        case ListType(item=part) | DictType(value=part) | BoundedType(base=part):
+            return component_in(part)
+    return None

@@ -223,7 +223,7 @@ def samples_of(recipes: list[RecipeFile], catalog: Catalog) -> list[RecipeFile]:
     ordered = sorted(small, key=lambda r: ("quick" not in r.path.stem, len(r.path.stem)))
     chosen: dict[frozenset[str], RecipeFile] = {}
     for file in ordered:
-        chosen.setdefault(digest(file, catalog.plugins).parts, file)
+        chosen.setdefault(digest(file, catalog.plugins, catalog).parts, file)
     return list(chosen.values())
 
 
