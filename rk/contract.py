@@ -27,6 +27,9 @@ HOST_FACTS: dict[str, Type] = {"seed": INT}
 
 SETUP_PARAMS = ("model", "loss", "data", "runtime")
 
+WRAPPERS = ("ModelWrapper", "LossWrapper", "DataWrapper", "MetricWrapper")
+"""Classes of `rk.wrappers`, whose objects have the attributes of what they wrap."""
+
 
 @record
 class BoundField:
@@ -126,7 +129,7 @@ class _Contract:
 
     def _facts(self) -> None:
         data = self.recipe.data
-        of_data = self.info(data).facts() if data is not None else {}
+        of_data = self._facts_of(data) if data is not None else {}
         for spec in self.recipe.specs():
             is_data = data is not None and any(spec is s for s in data.nested())
             available = HOST_FACTS if is_data else {**of_data, **HOST_FACTS}
@@ -136,6 +139,10 @@ class _Contract:
                 # Without data its facts cannot be told (a search takes that of its run); but they are plain values.
                 elif data is not None or param.component() or isinstance(param.type, RunType):
                     self._missing(spec, param, available)
+
+    def _facts_of(self, data: Spec) -> dict[str, Type]:
+        inner = self._facts_of(data.base) if data.base is not None else {}
+        return {**inner, **self.info(data).facts()}
 
     def _take_fact(self, spec: Spec, param: Param, fact: Type, source: str) -> None:
         if not assignable(fact, param.type):
@@ -206,6 +213,8 @@ class _Contract:
             return
         protocol = ClassInfo(asked[0].module, asked[0].node)
         lacking = missing_members(self.info(given), protocol)
+        if lacking and given.base is not None and self._is_wrapper(given):
+            lacking = [name for name in lacking if name in missing_members(self.info(given.base), protocol)]
         if lacking:
             names = " and ".join(f"`{n}`" for n in lacking)
             kind, has = given.component.kind, f"{given.component.name} has none"
@@ -213,6 +222,10 @@ class _Contract:
             hint = f"{plural(kind)} that have: {', '.join(fits)}" if fits else f"no installed {kind} has"
             message = f"{asker.component.name} needs {ComponentType(kind=kind)} with {names}; {has}"
             self.report(given, given.key, message, hint)
+
+    def _is_wrapper(self, spec: Spec) -> bool:
+        """Whether it has the attributes of the component that it wraps."""
+        return any(self.info(spec).inherits(f"rk.wrappers.{name}") for name in WRAPPERS)
 
     def _has_members(self, component: Component, protocol: ClassInfo) -> bool:
         try:
@@ -249,6 +262,9 @@ class _Contract:
         if found is None:
             return None
         fields = found.returns()
+        if fields is None and spec.base is not None and (found.hands_on or name == "batch"):
+            has_it = method(self.info(spec.base), name) is not None
+            return self._declared(spec.base, name if has_it else "forward")
         if fields is None:
             message = f"{spec.component.distribution}: {self.who(spec)}: {name}() has no TypedDict as return annotation"
             self.report(spec, spec.key, message, "its author must declare the fields (docs/contract.md)")
@@ -272,10 +288,10 @@ class _Contract:
         if forward is None:
             self.report(model, "model", f"{model.component.distribution}: {self.who(model)} has no forward()")
             return None, None
-        fits = self._bind(model, forward, batch, "model")
+        fits = self._bind_all(model, ("forward",), batch, "model")
         answers = outputs = self._declared(model, "forward")
-        if (predict := method(info, "predict")) is not None:
-            fits &= self._bind(model, predict, batch, "model.predict")
+        if method(info, "predict") is not None:
+            fits &= self._bind_all(model, ("predict", "forward"), batch, "model.predict")
             answers = self._declared(model, "predict")
         if outputs is None or answers is None:
             return None, None
@@ -307,30 +323,47 @@ class _Contract:
         loss = self.recipe.loss
         if loss is None:
             return
-        info = self.info(loss)
-        self._bind_call(loss, method(info, "__call__") or method(info, "forward"), fields, "loss")
+        self._bind_call(loss, ("__call__", "forward"), fields, "loss")
 
     def _bind_metrics(self, fields: dict[str, Field]) -> None:
         data = self.recipe.data
-        declared = _declared_metrics(self.info(data))
+        declared = _declared_metrics(self._having(data, "metrics"))
         for name, signature in (declared or {}).items():
             if signature is None:
                 self._readers_known = False
             else:
                 self._bind(data, signature, fields, f"metric {name}")
         for name, spec in self.recipe.metrics.items():
-            info = self.info(spec)
-            self._bind_call(spec, method(info, "update") or method(info, "__call__"), fields, f"metrics.{name}")
+            self._bind_call(spec, ("update", "__call__"), fields, f"metrics.{name}")
         if declared is None:
             self._readers_known = False
         elif "metrics" not in self.recipe.broken:
             self.binding.metrics = [*declared, *self.recipe.metrics]
 
-    def _bind_call(self, spec: Spec, signature: Signature | None, fields: dict[str, Field], role: str) -> None:
-        if signature is not None:
-            self._bind(spec, signature, fields, role)
+    def _bind_call(self, spec: Spec, names: tuple[str, ...], fields: dict[str, Field], role: str) -> None:
+        if self._signatures(spec, names):
+            self._bind_all(spec, names, fields, role)
         elif not self.info(spec).opaque_bases():
             self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)} cannot be called")
+
+    def _signatures(self, spec: Spec, names: tuple[str, ...]) -> list[Signature]:
+        """Returns the first of these methods; and that of the component inside, where it hands fields on."""
+        info = self.info(spec)
+        own = next((found for name in names if (found := method(info, name)) is not None), None)
+        if own is None:
+            return []
+        inner = self._signatures(spec.base, names) if own.hands_on and spec.base is not None else []
+        return [own, *inner]
+
+    def _bind_all(self, spec: Spec, names: tuple[str, ...], fields: dict[str, Field], role: str) -> bool:
+        """Binds a method and those that it hands fields on to; returns whether all that they need is there."""
+        found = self._signatures(spec, names)
+        readers_known = self._readers_known
+        before = len(self.problems)
+        for signature in found:  # all of them: each has its own problems
+            self._bind(spec, signature, fields, role)
+        self._readers_known = readers_known and not found[-1].hides  # the last one hands nothing on
+        return len(self.problems) == before
 
     def _bind(self, spec: Spec, signature: Signature, fields: dict[str, Field], role: str) -> bool:
         """Binds the parameters of one callable; returns whether all that it needs is there."""
@@ -380,13 +413,18 @@ class _Contract:
         data = self.recipe.data
         if data is None:
             return
-        assigned = self.info(data).assigned("splits")
+        assigned = self._having(data, "splits").assigned("splits")
         found = literal(assigned[0].module, assigned[1]) if assigned is not None else None
         splits = self.binding.splits = tuple(found) if isinstance(found, list | tuple) else None
         if self.recipe.fit.monitor is not None:
             self._claim(self.recipe.fit.monitor, "fit.monitor", splits)
         for i, claim in enumerate(self.recipe.expect):
             self._claim(claim.metric, f"expect.{i}.metric", splits)
+
+    def _having(self, data: Spec, name: str) -> ClassInfo:
+        """Returns the class that has the member `name`: that of the data, or of what it wraps."""
+        info = self.info(data)
+        return info if data.base is None or name in info.members() else self._having(data.base, name)
 
     def _claim(self, metric: str, key: str, splits: tuple[str, ...] | None) -> None:
         mark = self.recipe.marks[key]

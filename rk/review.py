@@ -35,7 +35,8 @@ def faults(component: Component, catalog: Catalog) -> list[str]:
     try:
         info = catalog.info(component)
         signature = catalog.signature(component)
-        return [*_lacking(component, info), *_undeclared(component, info), *_inexpressible(component, signature)]
+        undeclared = [] if _wraps(component, signature) else _undeclared(component, info)
+        return [*_lacking(component, info), *undeclared, *_inexpressible(component, signature)]
     except UserError as error:  # it already begins with the distribution, kind and name, which the caller says too
         return [error.message.partition(f"{component.kind} {component.name}: ")[2] or error.message]
     except StaticError as error:  # of a module that a method leads to
@@ -59,11 +60,16 @@ def gaps(component: Component, catalog: Catalog) -> list[str]:
     return found
 
 
+def _wraps(component: Component, signature: Signature) -> bool:
+    """Whether it takes a component of its own kind: what its methods give may be what that one gives."""
+    return any((taken := param.component()) is not None and taken.kind == component.kind for param in signature.params)
+
+
 def _lacking(component: Component, info: ClassInfo) -> Iterator[str]:
     for names in REQUIRED_METHODS[component.kind]:
         if not any(info.find(name) for name in names) and not info.opaque_bases():
             yield f"has no method {' or '.join(f'{name}()' for name in names)}"
-    if component.kind == "data" and "splits" not in info.members():
+    if component.kind == "data" and "splits" not in info.members() and not info.inherits("rk.wrappers.DataWrapper"):
         yield "has no splits"
 
 

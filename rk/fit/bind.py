@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Bound:
-    """A callable that takes the fields which its signature names.
+    """A callable that takes the fields which its signature names; one that ends in ``**fields`` takes all.
 
     Args:
         signature_of: Whose keyword parameters are the fields.
@@ -16,12 +16,12 @@ class Bound:
     """
 
     def __init__(self, signature_of: Callable[..., Any], call: Callable[..., Any] | None = None) -> None:
-        self.names = tuple(
-            p.name
-            for p in inspect.signature(signature_of).parameters.values()
-            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-        )
+        parameters = inspect.signature(signature_of).parameters.values()
+        self.names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        self.takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self.call = signature_of if call is None else call
 
     def __call__(self, fields: Mapping[str, Any]) -> Any:
+        if self.takes_all:
+            return self.call(**fields)
         return self.call(**{name: fields[name] for name in self.names if name in fields})

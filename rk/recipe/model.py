@@ -46,6 +46,13 @@ class Spec:
         for value in self.params.values():
             yield from _specs_in(value)
 
+    @property
+    def base(self) -> Spec | None:
+        """The one component of the same kind in its parameters: what it wraps, if its methods hand fields on."""
+        kind = self.component.kind
+        found = [v for v in self.params.values() if isinstance(v, Spec) and v.component.kind == kind]
+        return found[0] if len(found) == 1 and found[0].supplied is None else None
+
     def plain(self) -> dict[str, Any] | str:
         """Returns what a recipe would say, names qualified and defaults written out."""
         values = {k: _plain(v) for k, v in (self.defaults | self.params).items()}

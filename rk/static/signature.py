@@ -72,6 +72,12 @@ class Signature:
         arguments = getattr(self.node, "args", None)
         return arguments is not None and (arguments.vararg or arguments.kwarg) is not None
 
+    @property
+    def hands_on(self) -> bool:
+        """Whether it ends in ``**fields``: a wrapper's method takes what that of the component inside takes."""
+        arguments = getattr(self.node, "args", None)
+        return arguments is not None and arguments.kwarg is not None
+
     def returns(self) -> dict[str, Field] | None:
         """Returns the fields of the TypedDict in the return annotation, or None."""
         return typed_dict(self.module, getattr(self.node, "returns", None))
