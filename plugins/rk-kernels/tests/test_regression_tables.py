@@ -95,18 +95,35 @@ def test_a_users_table_is_learned_and_further_rows_are_answered(rk_folder, cars,
         ("", "is empty"),
         ("a,b\n", "no rows"),
         ("a,a\n1,2\n", "same name"),
-        ("1,2\n3\n", "line 2 has 1 columns, not 2"),
-        ("1,2\n3,x\n", "'x' is no finite number"),
-        ("1,2\n3,nan\n", "'nan' is no finite number"),
-        ("1,2\n3,\n", "'an empty cell' is no finite number"),
+        ("1,2\n3\n", "bad.csv:2: expected 2 columns, found 1"),
+        ("1,2\n3,x\n", "bad.csv:2: column 2: expected a number, found 'x'"),
+        ("a,b\n1,2\n\n3,x\n", "bad.csv:4: column 'b': expected a number, found 'x'"),
+        ("1,2\n3,nan\n", "column 2: expected a finite number, found 'nan'"),
+        ("1,2\n3,1_000\n", "column 2: expected a number, found '1_000'"),
+        ("1,2\n3,\n", "column 2: expected a number, found an empty cell"),
+        ("a;b\n1,5;2\n", "column 'a': expected a number, found '1,5'"),
+        ("a,2019\n1,2\n", "bad.csv:1: column 1: expected a number, found 'a'"),
+        ('a,b\n1,"2\n3,4\n', "bad.csv:2: a quote is opened and never closed"),
+        ('a,b\n1,"' + "2,3\n" * 40_000, "bad.csv:2: a cell has more than 131072 characters"),
     ],
-    ids=["empty", "names alone", "twice", "ragged", "word", "nan", "hole"],
+    ids="empty names-alone twice ragged word line nan underscore hole comma year quote long".split(),
 )
 def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
-        read_table(path)
+        _ = read_table(path).values
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_table_may_have_any_line_end_separator_and_byte_order_mark(tmp_path, end, mark, encoding):
+    path = tmp_path / "t.csv"
+    path.write_bytes(end.join([f"größe{mark}b", f"1{mark}2", f"3{mark}-4.5e1"]).encode(encoding))
+    table = read_table(path)
+    assert table.names == ("größe", "b")
+    assert table.values.tolist() == [[1, 2], [3, -45]]
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
@@ -116,8 +133,8 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("weight,price\n1,2\n", "no column 'age'"), ("1,2,3,4\n", "rows have 4 numbers, the training rows have 2")],
-    ids=["a column is missing", "another width"],
+    [("weight,price\n1,2\n", "no column 'age'"), ("1,2,3\n", "'price', was not the last column"), ("1,2,3,4\n", "rows have 4 numbers, the training rows have 2")],
+    ids=["a column is missing", "the target's place is not known", "another width"],
 )
 def test_rows_of_another_table_are_refused(cars, tmp_path, text, message):
     data = Tabular(cars, seed=0, target="price")
@@ -126,6 +143,59 @@ def test_rows_of_another_table_are_refused(cars, tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UserError, match=message):
         data.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "targets"),
+    [
+        ("5,6\n7,8\n", [[5, 6], [7, 8]], None),
+        ("age,weight\n6,5\n8,7\n", [[5, 6], [7, 8]], None),
+        ("age,city,weight,price\n6,Rome,5,1\n8,,7,2\n", [[5, 6], [7, 8]], [[1], [2]]),
+    ],
+    ids=["no names, no target", "names in another order", "a column of words that nobody needs"],
+)
+def test_rows_are_read_by_their_names_or_in_the_order_of_the_inputs(cars, tmp_path, text, inputs, targets):
+    data = Tabular(cars, seed=0, target="price")
+    data.prepare()
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    batch = data.read(path)
+    expected = (torch.tensor(inputs, dtype=torch.float64) - data._mean) / data._deviation
+    torch.testing.assert_close(batch["inputs"], expected.float())
+    assert batch["targets"].tolist() == targets if targets else "targets" not in batch
+
+
+def test_a_target_in_the_last_column_may_follow_without_names(cars, tmp_path):
+    data = Tabular(cars, seed=0)
+    data.prepare()
+    loaded = Tabular(cars, seed=0)
+    loaded.load_state_dict({k: v for k, v in data.state_dict().items() if k != "place"})  # a run of an older version
+    path = tmp_path / "rows.csv"
+    path.write_text("1,2,3\n")
+    assert data.read(path)["targets"].tolist() == loaded.read(path)["targets"].tolist() == [[3]]
+
+
+def test_a_run_that_did_not_store_the_place_of_its_target_does_not_guess_it(cars, tmp_path):
+    data = Tabular(cars, seed=0, target="price")
+    data.prepare()
+    loaded = Tabular(cars, seed=0, target="price")
+    loaded.load_state_dict({k: v for k, v in data.state_dict().items() if k != "place"})
+    path = tmp_path / "rows.csv"
+    path.write_text("1,2,3\n")
+    with pytest.raises(UserError, match="was not the last column"):
+        loaded.read(path)
+
+
+def test_numbers_beyond_float32_are_refused_in_training_and_named_in_prediction(cars, tmp_path, capsys):
+    path = tmp_path / "big.csv"
+    path.write_text("weight,price,age\n" + "1,2,3\n" * 9 + "1,2,1e300\n")
+    with pytest.raises(UserError, match=r"big.csv:11: column 'age': 1e\+300 is beyond float32"):
+        Tabular(path, seed=0, target="price").prepare()
+    data = Tabular(cars, seed=0, target="price")
+    data.prepare()
+    inputs = data.read(path)["inputs"]
+    assert inputs.isfinite().all(1).tolist() == [True] * 9 + [False]
+    assert "big.csv:11: column 'age': 1e+300 is beyond float32: this row has no answer\n" in capsys.readouterr().err
 
 
 def test_a_target_that_is_the_same_in_all_training_rows_is_refused(rk_folder, tmp_path):

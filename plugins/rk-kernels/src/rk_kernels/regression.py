@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from rk.sampling import batch_count, rows
 from rk_kernels.drawing import draw_intervals
 from rk_kernels.metrics import CalibrationError, NegativeLogLikelihood, RootMeanSquaredError
 from rk_kernels.predictive import half_width
-from rk_kernels.tables import read_table
+from rk_kernels.tables import Table, read_table
 
 Rows = tuple[Tensor, Tensor]
 """Inputs (n, features) and targets (n, 1), float64, as they are in the file."""
@@ -38,6 +39,8 @@ class RegressionTable(ABC):
     splits = ("train", "val", "test")
     metrics = {"nll": NegativeLogLikelihood, "rmse": RootMeanSquaredError, "calibration-error": CalibrationError}
     num_features: int
+    _place: int | None = None
+    """The target's column in the file of the training rows, from 0; None: behind the inputs."""
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class RegressionTable(ABC):
         """Returns the rows of each split, and the names of the inputs and of the target where they have some."""
 
     def prepare(self) -> None:
+        self._place = None
         self._splits, self._names, self._target = self._load()
         empty = [split for split, (_, targets) in self._splits.items() if not len(targets)]
         if empty:
@@ -65,6 +69,7 @@ class RegressionTable(ABC):
         self._mean = inputs.mean(0)
         self._deviation = torch.where(deviation > 1e-12 * self._mean.abs().clamp(min=1), deviation, 1.0)
         self.num_features = inputs.shape[1]
+        self._place = self.num_features if self._place is None else self._place
 
     def batches(self, split: str) -> int:
         count = len(self._splits[split][1])
@@ -79,9 +84,10 @@ class RegressionTable(ABC):
     def read(self, path: Path) -> Batch:
         """Reads a CSV file of rows, with the target's column (it is then judged) or without, names in any order."""
         table = read_table(path)
-        inputs, targets = self._by_name(path, table.values, table.names)
-        batch = {"inputs": self._standardised(inputs)}
-        return batch if targets is None else {**batch, "targets": targets}
+        columns, target = self._columns(table)
+        inputs = self._standardised(table.numbers(columns))
+        self._warn_of_range(table, columns, inputs)
+        return {"inputs": inputs} if target is None else {"inputs": inputs, "targets": table.numbers([target])}
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         """Returns the central value and the interval of each row."""
@@ -103,11 +109,13 @@ class RegressionTable(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns how inputs are standardised and what they are called."""
-        return {"mean": self._mean, "deviation": self._deviation, "names": self._names, "target": self._target}
+        kept = {"mean": self._mean, "deviation": self._deviation, "names": self._names, "target": self._target}
+        return {**kept, "place": self._place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._mean, self._deviation = state["mean"], state["deviation"]
         self._names, self._target = state["names"], state["target"]
+        self._place = state["place"] if "place" in state else self._place_in_old_runs()
 
     def _half_width(self, outputs: Outputs) -> Tensor:
         return half_width(outputs["scales"], outputs["log_weights"], outputs["degrees"], self.level)
@@ -115,18 +123,41 @@ class RegressionTable(ABC):
     def _standardised(self, inputs: Tensor) -> Tensor:
         return ((inputs - self._mean) / self._deviation).float()
 
-    def _by_name(self, path: Path, values: Tensor, names: tuple[str, ...] | None) -> tuple[Tensor, Tensor | None]:
-        """Returns inputs in the order of the training rows, and targets where there are some."""
-        width = len(self._mean)
-        if names is not None and self._names is not None:
-            lacking = [name for name in self._names if name not in names]
-            if lacking:
-                raise UserError(f"{path}: there is no column {lacking[0]!r}", f"columns: {', '.join(self._names)}")
-            inputs = values[:, [names.index(name) for name in self._names]]
-            return inputs, values[:, [names.index(self._target)]] if self._target in names else None
-        if values.shape[1] not in (width, width + 1):
+    def _place_in_old_runs(self) -> int | None:
+        """Returns the target's column in the file of a run that did not store it, from 0; None: not known."""
+        return len(self._mean)
+
+    def _columns(self, table: Table) -> tuple[list[int], int | None]:
+        """Returns the columns of the inputs, in the order of the training rows, and the target's where there is one.
+
+        Raises:
+            rk.UserError: When columns are missing, or it cannot be told which is which.
+        """
+        width, found = len(self._mean), table.width
+        if table.names is not None and self._names is not None:
+            target = table.names.index(self._target) if self._target in table.names else None
+            return [table.column(name) for name in self._names], target
+        if found not in (width, width + 1):
             raise UserError(
-                f"{path}: rows have {values.shape[1]} numbers, the training rows have {width}",
+                f"{table.path}: rows have {found} numbers, the training rows have {width}",
                 "the target may follow as a last column",
             )
-        return values[:, :width], values[:, width:] if values.shape[1] > width else None
+        if found == width:
+            return list(range(width)), None
+        if self._place != width:  # the same layout, or the target behind: two readings
+            raise UserError(
+                f"{table.path}: the columns have no names, and the target of the training rows, {self._target!r}, "
+                "was not the last column",
+                f"add a first line of names ({', '.join(self._names or ())}), or leave the target's column out",
+            )
+        return list(range(width)), width
+
+    def _warn_of_range(self, table: Table, columns: list[int], inputs: Tensor) -> None:
+        """Says which cell has no finite place in float32 beside the training rows: its row has no answer."""
+        beyond = (~inputs.isfinite()).nonzero()
+        if len(beyond):
+            row, i = beyond[0].tolist()
+            more = f"; so are {rows - 1} more rows" if (rows := len(beyond[:, 0].unique())) > 1 else ""
+            value = float(table.cells[row, columns[i]])
+            place = table.place(table.lines[row], columns[i])
+            print(f"warning: {place}: {value:g} is beyond float32: this row has no answer{more}", file=sys.stderr)

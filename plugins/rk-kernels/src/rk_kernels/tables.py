@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import math
-from dataclasses import dataclass
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,58 +13,115 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rk import UserError
+from rk.errors import suggest
+from rk.reading import as_number, column_place, not_a_number, read_rows
 
 ACCEPTED = "a CSV file of numbers: one row each, separated by commas, with a first line of names or without"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers, with the names of their columns where the file has them."""
+    """The cells of a file as numbers, with the names of its columns where the file has them.
 
-    values: Float[Tensor, "rows columns"]
+    Columns that hold anything but finite numbers are no mistake until someone asks for their numbers.
+
+    Attributes:
+        path: The file.
+        cells: NaN where a cell is no finite number.
+        lines: The line of each row, from 1.
+        names: Of the columns.
+        faults: Column -> line and text of its first cell that is no finite number.
+    """
+
+    path: Path
+    cells: Float[Tensor, "rows columns"]
+    lines: Sequence[int]
     names: tuple[str, ...] | None = None
+    faults: dict[int, tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return self.cells.shape[1]
+
+    @property
+    def values(self) -> Float[Tensor, "rows columns"]:
+        """The numbers of all columns. Raises `rk.UserError` as `numbers` does."""
+        return self.numbers(range(self.width))
+
+    def numbers(self, columns: Sequence[int]) -> Float[Tensor, "rows chosen"]:
+        """Returns the numbers of some columns, in their order.
+
+        Args:
+            columns: From 0.
+
+        Raises:
+            rk.UserError: When one of them holds anything but finite numbers; the first such cell is named.
+        """
+        if wrong := [(*self.faults[c], c) for c in columns if c in self.faults]:
+            line, text, column = min(wrong)
+            raise not_a_number(text, self.place(line, column), self._advice(line))
+        return self.cells[:, list(columns)]
+
+    def column(self, name: str) -> int:
+        """Returns the number of the column `name`, from 0. Raises `rk.UserError` when there is none."""
+        if self.names is None:
+            raise UserError(f"{self.path}: there is no column {name!r}", "columns: its first line has no names")
+        if name not in self.names:
+            raise UserError(f"{self.path}: there is no column {name!r}", suggest(name, self.names, "columns"))
+        return self.names.index(name)
+
+    def place(self, line: int, column: int) -> str:
+        """Returns the place of a cell: file, line and column."""
+        return column_place(self.path, line, column, self.names)
+
+    def _advice(self, line: int) -> str:
+        if self.names is None and line == self.lines[0]:
+            return "a first line of names holds no numbers"
+        return "the columns that are used hold numbers alone: fill gaps, and write words as numbers, or drop the column"
 
 
 def read_table(path: Path) -> Table:
-    """Reads a CSV file, or one inside a gzip file.
+    """Reads a CSV file, or one inside a gzip file; commas, semicolons or tabs separate the cells.
 
     Raises:
-        rk.UserError: When it cannot be read, is empty, has ragged rows, or holds anything but finite numbers.
+        rk.UserError: When it cannot be read, is empty, or has rows of unequal length.
     """
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if path.suffix == ".gz" else content
-        text = content.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise UserError(f"{path}: {reason}", ACCEPTED) from None
-    lines = [(i, row) for i, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(map(str.strip, row))]
-    if not lines:
+    rows = read_rows(path, ACCEPTED)
+    line, first = next(rows, (0, []))
+    if not first:
         raise UserError(f"{path}: the file is empty", ACCEPTED)
+    width = len(first)
     names = None
-    if not any(_is_number(cell) for cell in lines[0][1]):
-        names = tuple(cell.strip() for cell in lines.pop(0)[1])
-        if len(set(names)) < len(names):
-            raise UserError(f"{path}: two columns have the same name", ACCEPTED)
-        if not lines:
-            raise UserError(f"{path}: there are names but no rows", ACCEPTED)
-    width = len(names or lines[0][1])
-    rows = [_numbers(path, i, row, width) for i, row in lines]
-    return Table(torch.tensor(rows, dtype=torch.float64), names)
+    values, lines, faults = array("d"), array("q"), {}
+    if all(math.isnan(as_number(cell)) for cell in first):
+        names = tuple(cell.strip() for cell in first)
+        if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
+            raise UserError(f"{path}:{line}: two columns have the same name, {twice!r}", ACCEPTED)
+    else:
+        _add(first, line, width, values, lines, faults, path)
+    for line, row in rows:
+        _add(row, line, width, values, lines, faults, path)
+    if not lines:
+        raise UserError(f"{path}: there are names but no rows", ACCEPTED)
+    return Table(path, torch.frombuffer(values, dtype=torch.float64).view(-1, width), lines, names, faults)
 
 
-def _numbers(path: Path, line: int, row: list[str], width: int) -> list[float]:
+def _add(
+    row: list[str],
+    line: int,
+    width: int,
+    values: array[float],
+    lines: array[int],
+    faults: dict[int, tuple[int, str]],
+    path: Path,
+) -> None:
+    """Adds a row to `values` and `lines`, and to `faults` what is no finite number in it."""
     if len(row) != width:
-        raise UserError(f"{path}: line {line} has {len(row)} columns, not {width}", ACCEPTED)
-    for cell in row:
-        if not _is_number(cell) or not math.isfinite(float(cell)):
-            raise UserError(f"{path}: line {line}: {cell.strip() or 'an empty cell'!r} is no finite number", ACCEPTED)
-    return [float(cell) for cell in row]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+        raise UserError(f"{path}:{line}: expected {width} columns, found {len(row)}", ACCEPTED)
+    for column, cell in enumerate(row):
+        value = as_number(cell)
+        if math.isnan(value):
+            faults.setdefault(column, (line, cell))
+        values.append(value)
+    lines.append(line)

@@ -12,7 +12,7 @@ from torch import Tensor
 from rk import UserError
 from rk.sampling import rows
 from rk_kernels.regression import RegressionTable, Rows
-from rk_kernels.tables import read_table
+from rk_kernels.tables import Table, read_table
 
 
 class Tabular(RegressionTable):
@@ -49,20 +49,19 @@ class Tabular(RegressionTable):
 
     def _load(self) -> tuple[dict[str, Rows], tuple[str, ...] | None, str | None]:
         table = read_table(self.file)
-        count = table.values.shape[1]
-        if count < 2:
+        if table.width < 2:
             raise UserError(f"{self.file}: one column alone: there is nothing to predict it from")
-        place = count - 1
-        if self.target is not None:
-            if table.names is None or self.target not in table.names:
-                there = ", ".join(table.names) if table.names else "its first line has no names"
-                raise UserError(f"{self.file}: there is no column {self.target!r}", f"columns: {there}")
-            place = table.names.index(self.target)
-        inputs = torch.cat([table.values[:, :place], table.values[:, place + 1 :]], 1)
-        found = parted(inputs, table.values[:, place : place + 1], self.fractions, self.seed)
+        place = table.width - 1 if self.target is None else table.column(self.target)
+        _check_range(table)
+        others = [c for c in range(table.width) if c != place]
+        found = parted(table.numbers(others), table.numbers([place]), self.fractions, self.seed)
+        self._place = place
         if table.names is None:
             return found, None, None
-        return found, (*table.names[:place], *table.names[place + 1 :]), table.names[place]
+        return found, tuple(table.names[c] for c in others), table.names[place]
+
+    def _place_in_old_runs(self) -> int | None:
+        return len(self._mean) if self.target is None else None
 
 
 class Diabetes(RegressionTable):
@@ -95,6 +94,16 @@ class Diabetes(RegressionTable):
         bunch = load_diabetes(scaled=False)
         inputs, targets = torch.from_numpy(bunch.data), torch.from_numpy(bunch.target).unsqueeze(1)
         return parted(inputs, targets, (0.1, 0.1), self.split), tuple(bunch.feature_names), "progression"
+
+
+def _check_range(table: Table) -> None:
+    """Raises `rk.UserError` for a number that float32, in which networks and kernels compute, does not hold."""
+    beyond = (table.values.abs() > torch.finfo(torch.float32).max).nonzero()
+    if len(beyond):
+        row, column = beyond[0].tolist()
+        place = table.place(table.lines[row], column)
+        value = float(table.cells[row, column])
+        raise UserError(f"{place}: {value:g} is beyond float32", "numbers lie between -3.4e38 and 3.4e38: scale them")
 
 
 def parted(inputs: Tensor, targets: Tensor, fractions: tuple[float, float], seed: int) -> dict[str, Rows]:
