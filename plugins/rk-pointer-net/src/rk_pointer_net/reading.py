@@ -1,8 +1,6 @@
 """Point sets out of a user's own file: CSV, JSON, or the lines of the paper's data sets."""
 
-import csv
-import json
-import math
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rk import UserError
+from rk.reading import column_place, is_number, lines_of, number, parse_json, read_text, rows_of, shown
 
 AXES = [("x", "y"), ("longitude", "latitude"), ("lon", "lat"), ("lng", "lat"), ("long", "lat")]
 LABELS = ["name", "label", "city", "place", "id"]
+MOST = torch.finfo(torch.float32).max
 MOST_POINTS = 2000
 """Beyond this, n^2 slopes per set and a decoder that has seen tens of points make no sense."""
 
@@ -54,18 +54,13 @@ def read_point_sets(path: Path, needs: str = "a convex hull needs at least 3") -
     Raises:
         rk.UserError: When the file cannot be read as points, or a set has less than 3 points or far too many.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file", hint=ACCEPTED) from None
+    text = read_text(path, ACCEPTED)
     if not text.strip():
         raise UserError(f"{path}: the file is empty", hint=ACCEPTED)
     if path.suffix.lower() == ".json" or text.lstrip()[0] in "[{":
         sets = [_from_json(path, text)]
     elif "output" in text.split("\n", 1)[0].split():
-        sets = [_from_line(f"{path}:{i}", line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+        sets = [_from_line(f"{path}:{i}", line) for i, line in enumerate(lines_of(text), 1) if line.strip()]
     else:
         sets = [_from_csv(path, text)]
     for points in sets:
@@ -78,21 +73,21 @@ def _check_size(path: Path, n: int, needs: str) -> None:
         count = "1 point" if n == 1 else f"{n} points"
         raise UserError(f"{path}: {count}: {needs}")
     if n > MOST_POINTS:
-        raise UserError(f"{path}: {n} points are too many", hint=f"at most {MOST_POINTS} in a set")
+        raise UserError(f"{path}: more than {MOST_POINTS} points are too many for one set", hint="take fewer")
 
 
 def _from_csv(path: Path, text: str) -> PointSet:
-    first = text.lstrip().split("\n", 1)[0]
-    delimiter = next((mark for mark in ";\t," if mark in first), " ")
-    reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
+    found = rows_of(text, path, ACCEPTED, ";\t, ")
+    rows = [(line, [cell.strip() for cell in row]) for line, row in itertools.islice(found, MOST_POINTS + 2)]
+    if not rows:
+        raise UserError(f"{path}: the file is empty", hint=ACCEPTED)
     header = None
-    if not any(_is_number(cell) for cell in rows[0][1]):
+    if not any(is_number(cell) for cell in rows[0][1]):
         header = [cell.lower() for cell in rows.pop(0)[1]]
     if not rows:
         raise UserError(f"{path}: a header, but no points", hint=ACCEPTED)
     columns = range(min(len(row) for _, row in rows))
-    numeric = [c for c in columns if all(_is_number(row[c]) for _, row in rows)]
+    numeric = [c for c in columns if all(_is_written_as_number(row[c]) for _, row in rows)]
 
     axes = _axes(header or [])
     if axes:
@@ -102,11 +97,12 @@ def _from_csv(path: Path, text: str) -> PointSet:
     else:
         raise UserError(f"{path}: no two columns of numbers", hint=ACCEPTED)
 
+    names = tuple(header) if header else None
     coordinates = []
     for line, row in rows:
         if len(row) <= max(across, up):
-            raise UserError(f"{path}:{line}: {len(row)} columns where {max(across, up) + 1} are needed")
-        coordinates.append([_number(f"{path}:{line}", row[across]), _number(f"{path}:{line}", row[up])])
+            raise UserError(f"{path}:{line}: expected {max(across, up) + 1} columns, found {len(row)}")
+        coordinates.append([_coordinate(row[c], column_place(path, line, c, names)) for c in (across, up)])
     named = [header.index(name) for name in LABELS if header and name in header]
     texts = named or [c for c in columns if c not in numeric and c not in (across, up)]
     labels = [row[texts[0]] for _, row in rows] if texts and texts[0] in columns else None
@@ -114,12 +110,9 @@ def _from_csv(path: Path, text: str) -> PointSet:
 
 
 def _from_json(path: Path, text: str) -> PointSet:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    value = parse_json(text, path, accepted=ACCEPTED)
     if not isinstance(value, list):
-        raise UserError(f"{path}: a JSON {_kind(value)} where a list of points is needed", hint=ACCEPTED)
+        raise UserError(f"{path}: expected a list of points, found {shown(value)}", hint=ACCEPTED)
     if not value:
         raise UserError(f"{path}: the list is empty", hint=ACCEPTED)
     axes, label = None, None
@@ -133,14 +126,23 @@ def _from_json(path: Path, text: str) -> PointSet:
         place = f"{path}: point {i}"
         if axes and isinstance(item, dict):
             pair = [item.get(name) for name in axes]
-            labels.append(str(item.get(label, "")))
+            labels.append(_label(item.get(label), place))
         elif not axes and isinstance(item, list) and len(item) == 2:
             pair = item
         else:
             wanted = f"an object with {axes[0]} and {axes[1]}" if axes else "a pair [x, y]"
             raise UserError(f"{place} is not {wanted}", hint=ACCEPTED)
-        coordinates.append([_number(place, cell) for cell in pair])
+        names = axes or ("x", "y")
+        coordinates.append([_coordinate(cell, f"{place}: {name}") for cell, name in zip(pair, names, strict=True)])
     return _point_set(coordinates, labels if label else None, axes)
+
+
+def _label(value: object, place: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | dict | bool):
+        raise UserError(f"{place}: expected a text as its label, found {shown(value)}", hint=ACCEPTED)
+    return str(value)
 
 
 def _from_line(place: str, line: str) -> PointSet:
@@ -151,7 +153,7 @@ def _from_line(place: str, line: str) -> PointSet:
     cells = cells[: cells.index("output")]
     if len(cells) % 2:
         raise UserError(f"{place}: {len(cells)} numbers before 'output'; points have two each")
-    numbers = [_number(place, cell) for cell in cells]
+    numbers = [_coordinate(cell, place) for cell in cells]
     return _point_set(list(zip(numbers[::2], numbers[1::2], strict=True)))
 
 
@@ -163,25 +165,13 @@ def _axes(names: Sequence[str]) -> tuple[str, str] | None:
     return next((axes for axes in AXES if axes[0] in names and axes[1] in names), None)
 
 
-def _number(place: str, cell: object) -> float:
-    """Returns `cell` as a finite number, or says where it is none."""
-    if not _is_number(cell):
-        raise UserError(f"{place}: {json.dumps(cell)} is not a number")
-    value = float(cell)
-    if not math.isfinite(value):
-        raise UserError(f"{place}: a coordinate is {value}", hint="all coordinates must be finite")
+def _coordinate(cell: object, place: str) -> float:
+    value = number(cell, place)
+    if abs(value) > MOST:
+        raise UserError(f"{place}: {value:g} is beyond float32", "coordinates lie between -3.4e38 and 3.4e38: scale them")
     return value
 
 
-def _is_number(cell: object) -> bool:
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
-        return False
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _kind(value: object) -> str:
-    return {dict: "object", str: "string", bool: "boolean", type(None): "null"}.get(type(value), "number")
+def _is_written_as_number(cell: str) -> bool:
+    """Whether a cell is a number or one of ``nan`` and ``inf``: its column is one of numbers, with a mistake in it."""
+    return is_number(cell) or cell.lower().lstrip("+-") in ("nan", "inf", "infinity")
