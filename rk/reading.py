@@ -279,13 +279,13 @@ def _other_kind(text: str) -> tuple[str, str | None] | None:
     return None
 
 
-def parse_json(text: str, path: Path | str, line: int = 1, accepted: str | None = None) -> Any:
+def parse_json(text: str, path: Path | str, line: int | None = None, accepted: str | None = None) -> Any:
     """Returns the value of a JSON document.
 
     Args:
         text: The document.
         path: The file that it is from.
-        line: The document's first line in the file, from 1.
+        line: The line of the file that it is, from 1; None: it is the whole file.
         accepted: What the document should be, as a hint.
 
     Raises:
@@ -293,43 +293,47 @@ def parse_json(text: str, path: Path | str, line: int = 1, accepted: str | None 
             more than 300 digits, or half of a surrogate pair.
     """
     name = printable(str(path))
-    if len(text) > size_limit() // JSON_SHARE:
-        raise _too_large(f"{name}:{line}", size_limit() // JSON_SHARE, JSON_SHARE, "larger")
+
+    def place(position: int) -> str:
+        return f"{name}:{(line or 1) + text.count(chr(10), 0, max(0, position))}"
 
     def whole(digits: str) -> int:
         if len(digits) > MAX_DIGITS:
-            place = line + text.count("\n", 0, text.find(digits))
-            message = f"{name}:{place}: a number of {len(digits.lstrip('-'))} digits; at most {MAX_DIGITS} are read"
-            raise UserError(message, accepted)
+            count = len(digits.lstrip("-"))
+            raise UserError(f"{place(text.find(digits))}: a number of {count} digits; at most {MAX_DIGITS} are read")
         return int(digits)
 
     def constant(word: str) -> NoReturn:
         found = re.search(rf"(?<![\w\"]){re.escape(word)}(?![\w\"])", text)
-        place = line + text.count("\n", 0, found.start() if found else 0)
-        raise UserError(f"{name}:{place}: not JSON: {word} is no number in JSON", "write null, or a number")
+        where = place(found.start() if found else 0)
+        raise UserError(f"{where}: not JSON: {word} is no number in JSON", "write null, or a number")
 
+    if len(text) > (limit := size_limit() // JSON_SHARE):
+        raise _too_large(place(0), limit, JSON_SHARE, "larger")
     try:
         value = json.loads(text, parse_int=whole, parse_constant=constant)
     except json.JSONDecodeError as error:
-        message = f"{name}:{line + error.lineno - 1}:{error.colno}: not JSON: {error.msg}"
-        raise UserError(message, accepted) from None
+        column = f" (column {error.colno})"
+        where, end = (f"{name}:{error.lineno}:{error.colno}", "") if line is None else (place(0), column)
+        raise UserError(f"{where}: not JSON: {error.msg}{end}", accepted) from None
     except RecursionError:
-        raise _too_deep(name, line, accepted) from None
+        raise _too_deep(place(0), accepted) from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise _too_deep(name, line, accepted)
+        raise _too_deep(place(0), accepted)
     if "\\ud" in text or "\\uD" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             half = f"\\u{ord(error.object[error.start]):04x}"
-            place = line + text.count("\n", 0, max(0, text.lower().find(half)))
-            message = f"{name}:{place}: {half} is half of a character (a surrogate without its other half)"
+            where = place(text.lower().find(half))
+            message = f"{where}: {half} is half of a character (a surrogate without its other half)"
             raise UserError(message, "write the whole character, or both halves") from None
     return value
 
 
-def _too_deep(name: str, line: int, accepted: str | None) -> UserError:
-    return UserError(f"{name}:{line}: nested too deeply: at most {MAX_DEPTH} lists and objects inside one another", accepted)
+def _too_deep(place: str, accepted: str | None) -> UserError:
+    message = f"{place}: nested too deeply: at most {MAX_DEPTH} lists and objects inside one another"
+    return UserError(message, accepted)
 
 
 def _depth(value: Any) -> int:
@@ -461,10 +465,10 @@ def not_a_number(cell: Any, place: str, hint: str | None = None) -> UserError:
     expected = "a finite number" if infinite else "a number"
     if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell):
         hint = f"write a decimal point: {cell.strip().replace(',', '.')}"
-    return UserError(f"{place}: expected {expected}, found {shown(cell)}", hint)
+    return UserError(f"{place}: expected {expected}, found {describe(cell)}", hint)
 
 
-def shown(value: Any) -> str:
+def describe(value: Any) -> str:
     """Returns a cell or a JSON value as a message shows it: one line of at most 60 characters."""
     if isinstance(value, str):
         return repr(value if len(value) <= SHOWN else value[:SHOWN] + "...")

@@ -132,7 +132,7 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
     ("row", "message"),
     [
         ("{", "q.jsonl:2: "),
-        ("[1]", "q.jsonl:2: not a JSON object"),
+        ("[1]", "q.jsonl:2: expected a JSON object, found a list"),
         ({"question": "Who?"}, "q.jsonl:2: has no answer"),
         ({"answer": "x"}, "q.jsonl:2: has neither a question nor a prompt"),
         ({"question": "?", "options": ["a", "b"], "answer": "c"}, "q.jsonl:2: the answer 'c' is none of the options"),
@@ -140,6 +140,11 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
         ({"question": "?", "options": ["a", "a"], "answer": "a"}, "q.jsonl:2: two of the options are the same"),
         ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options are a list of at least two"),
         ({"question": "?", "answer": True}, "q.jsonl:2: has no answer"),
+        ({"prompt": ["?"], "answer": "x"}, "q.jsonl:2: the prompt: expected a text, found a list"),
+        ({"question": "?", "answer": "x", "level": [1]}, "q.jsonl:2: the level: expected a text or a number"),
+        ({"question": "?", "choices": {"text": ["x", "y"], "label": 3}, "answerKey": "A"}, "q.jsonl:2: the labels: exp"),
+        ({"question": "?", "choices": {"text": ["x", "y"], "label": ["A"]}, "answerKey": "A"}, "list of 2 letters"),
+        ({"question": "?", "choices": {"text": ["x", "y"], "label": ["A", "A"]}, "answerKey": "A"}, "two of the labels"),
         (
             {"question": "?", "options": ["B", "A"], "answer": "A"},
             "q.jsonl:2: the answer 'A' is one option and the let",
@@ -159,6 +164,49 @@ def test_a_line_that_cannot_be_taken_is_named(tmp_path, row, message):
     with pytest.raises(UserError, match=message) as error:
         read_questions(file)
     assert '"options": [...]' in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"question": "half \ud83d", "answer": "x"}, r"q.jsonl:2: \\ud83d is half of a character"),
+        ('{"question": "?", "answer": ' + "9" * 400 + "}", "q.jsonl:2: a number of 400 digits"),
+        ('{"question": "?", "answer": 1e400}', "q.jsonl:2: the answer is a number beyond what a float holds"),
+        ('{"question": "?", "answer": NaN}', "q.jsonl:2: not JSON: NaN"),
+        ('{"question": "?", "x": ' + "[" * 5000 + "]" * 5000 + "}", "q.jsonl:2: nested too deeply"),
+    ],
+    ids=["half a character", "digits", "infinite", "NaN", "deep"],
+)
+def test_what_json_allows_and_no_reader_can_use_is_refused(tmp_path, line, message):
+    file = write(tmp_path / "q.jsonl", {"question": "Who?", "answer": "me"}, line)
+    with pytest.raises(UserError, match=message):
+        read_questions(file)
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c"])
+def test_a_line_ends_at_a_line_feed_alone(tmp_path, character):
+    file = tmp_path / "q.jsonl"
+    text = json.dumps({"question": f"First{character}second?", "answer": "4"}, ensure_ascii=False)
+    file.write_text(text if character > "\x1f" else json.dumps({"question": f"First{character}second?", "answer": "4"}))
+    (question,) = read_questions(file)
+    assert f"First{character}second?" in question.prompt
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("question,answer\nWho?,me\n", r"q.jsonl:1: expected JSON lines, found what looks like a table \(CSV\)"),
+        ('[\n{"question": "Who?", "answer": "me"}\n]', "q.jsonl:1: expected JSON lines, found one JSON list"),
+        ('\n{\n"question": "Who?", "answer": "me"}', "q.jsonl:2: expected JSON lines, found JSON over several lines"),
+        ("<html>", "q.jsonl:1: expected JSON lines, found HTML or XML"),
+    ],
+    ids=["csv", "list", "pretty", "html"],
+)
+def test_a_file_of_another_format_is_called_what_it_is(tmp_path, text, message):
+    file = tmp_path / "q.jsonl"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_questions(file)
 
 
 ASKED = "Who?\nA. an ant\nB. a bee"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ from annotated_types import Ge
 
 from rk import UserError
 from rk.files import fetch
+from rk.reading import read_json_lines
 from rk_lm.arc import sample
 from rk_lm.jsonl import EXACT_TEMPLATE, read_questions
 from rk_lm.questions import Question, QuestionData
@@ -74,8 +74,7 @@ def _read(part: str) -> list[tuple[str, str]]:
         f"gsm8k/{part}.jsonl", f"{HOME}/grade_school_math/data/{part}.jsonl", f"sha256:{SHA256[part]}", verify=True
     )
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        row = json.loads(line)
+    for number, row in read_json_lines(path):
         _, mark, result = row["answer"].partition("####")
         if not mark:
             raise UserError(f"{path}:{number}: the answer has no line that begins with ####")

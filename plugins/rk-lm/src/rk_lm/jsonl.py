@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
 from typing import Any
 
 from rk import UserError
+from rk.reading import describe, read_json_lines
 from rk_lm.questions import Question, QuestionData
 
 EXACT_TEMPLATE = "Question: {question}\nAnswer:"
+MOST_OPTIONS = 1000
 ACCEPTED = (
     'a line is {"question": ..., "answer": ...}, with "options": [...] for a multiple choice; '
     '"prompt" in place of "question" is taken as it is; "level" groups questions'
@@ -83,17 +85,12 @@ def read_questions(
     Raises:
         rk.UserError: When a line cannot be taken; it is named.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not a text file'}", ACCEPTED) from None
     questions = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                questions.append(_question(json.loads(line), template, stop, kind, style))
-            except ValueError as error:  # JSONDecodeError is one
-                raise UserError(f"{path}:{number}: {error}", ACCEPTED) from None
+    for number, row in read_json_lines(path, ACCEPTED):
+        try:
+            questions.append(_question(row, template, stop, kind, style))
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: {error}", ACCEPTED) from None
     if not questions:
         raise UserError(f"{path}: there is no question in it", ACCEPTED)
     return questions
@@ -101,7 +98,7 @@ def read_questions(
 
 def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Question:
     if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
+        raise ValueError(f"expected a JSON object, found {describe(row)}")
     options, labels = _options_of(row)
     if kind == "exact" and options:
         raise ValueError("has options, where an exact answer is needed: read it with mc-jsonl")
@@ -111,6 +108,8 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Ques
     answer = row.get("answerKey" if is_key else "answer")
     if answer is None or isinstance(answer, bool | list | dict):
         raise ValueError("has no answer")
+    if isinstance(answer, float) and not math.isfinite(answer):
+        raise ValueError("the answer is a number beyond what a float holds; write it as a text")
     prompt = row.get("prompt")
     if prompt is None:
         if not isinstance(row.get("question"), str):
@@ -119,18 +118,23 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Ques
         if options and style == "letter":
             shown += "".join(f"\n{label}. {option}" for label, option in zip(labels, options, strict=True))
         prompt = template.replace("{question}", shown)
+    if not isinstance(prompt, str):
+        raise ValueError(f"the prompt: expected a text, found {describe(prompt)}")
     if prompt == "":
         raise ValueError("the prompt is empty")
     if answer == "":
         raise ValueError("the answer is empty")
     space = "" if "prompt" in row else " "
-    level = str(row.get("level", ""))
+    level = row.get("level")
+    if isinstance(level, list | dict):
+        raise ValueError(f"the level: expected a text or a number, found {describe(level)}")
+    level = "" if level is None else str(level)
     if not options:
-        return Question(str(prompt), f"{space}{answer}{stop}", (), level)
+        return Question(prompt, f"{space}{answer}{stop}", (), level)
     right = _number_of_key(str(answer), labels) if is_key else _number_of_answer(answer, options, labels)
     follows = labels if style == "letter" else options
     texts = tuple(f"{space}{text}" for text in follows)
-    return Question(str(prompt), texts[right], texts, level)
+    return Question(prompt, texts[right], texts, level)
 
 
 def _options_of(row: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -143,11 +147,18 @@ def _options_of(row: dict[str, Any]) -> tuple[list[str], list[str]]:
         found, labels = found.get("text"), found.get("label")
     if not isinstance(found, list) or len(found) < 2 or not all(isinstance(o, str) for o in found):
         raise ValueError("options are a list of at least two texts")
+    if len(found) > MOST_OPTIONS:
+        raise ValueError(f"more than {MOST_OPTIONS} options are too many")
     if "" in found:
         raise ValueError("an option is empty")
-    if labels is None or len(labels) != len(found):
-        labels = [chr(ord("A") + i) for i in range(len(found))]
-    return found, [str(label) for label in labels]
+    if labels is None:
+        return found, [chr(ord("A") + i) for i in range(len(found))]
+    if not isinstance(labels, list) or len(labels) != len(found) or any(isinstance(x, list | dict) for x in labels):
+        raise ValueError(f"the labels: expected a list of {len(found)} letters, found {describe(labels)}")
+    labels = [str(label) for label in labels]
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"two of the labels are the same: {labels}")
+    return found, labels
 
 
 def _number_of_key(key: str, labels: list[str]) -> int:

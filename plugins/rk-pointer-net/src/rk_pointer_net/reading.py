@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rk import UserError
-from rk.reading import column_place, is_number, lines_of, number, parse_json, read_text, rows_of, shown
+from rk.reading import column_place, describe, is_number, lines_of, number, parse_json, read_text, rows_of
 
 AXES = [("x", "y"), ("longitude", "latitude"), ("lon", "lat"), ("lng", "lat"), ("long", "lat")]
 LABELS = ["name", "label", "city", "place", "id"]
@@ -112,7 +112,7 @@ def _from_csv(path: Path, text: str) -> PointSet:
 def _from_json(path: Path, text: str) -> PointSet:
     value = parse_json(text, path, accepted=ACCEPTED)
     if not isinstance(value, list):
-        raise UserError(f"{path}: expected a list of points, found {shown(value)}", hint=ACCEPTED)
+        raise UserError(f"{path}: expected a list of points, found {describe(value)}", hint=ACCEPTED)
     if not value:
         raise UserError(f"{path}: the list is empty", hint=ACCEPTED)
     axes, label = None, None
@@ -141,7 +141,7 @@ def _label(value: object, place: str) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict | bool):
-        raise UserError(f"{place}: expected a text as its label, found {shown(value)}", hint=ACCEPTED)
+        raise UserError(f"{place}: expected a text as its label, found {describe(value)}", hint=ACCEPTED)
     return str(value)
 
 
