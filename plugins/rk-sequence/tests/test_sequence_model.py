@@ -6,6 +6,7 @@ import functools
 
 import pytest
 import torch
+from rk_sequence import attention
 from rk_sequence.attention import Attention
 from torch import nn
 
@@ -214,3 +215,34 @@ def test_the_cache_of_a_window_never_grows():
 def test_heads_divide_the_width_into_even_parts(d_model, n_heads):
     with pytest.raises(ValueError, match="do not divide"):
         Attention(d_model=d_model, n_heads=n_heads)
+
+
+@pytest.mark.parametrize("window", [None, 1, 3, 5])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_long_piece_is_mapped_block_by_block_with_the_same_answers(monkeypatch, window, masked):
+    torch.manual_seed(0)
+    layer, x = Attention(d_model=8, n_heads=2, window=window).double(), torch.randn(2, 23, 8).double()
+    mask = torch.rand(2, 23) < 0.7 if masked else None
+    whole, state = layer.scan(x, layer.initial_state(2), mask)
+    monkeypatch.setattr(attention, "BLOCK", 4)
+    found, after = layer.scan(x, layer.initial_state(2), mask)
+    chosen = slice(None) if mask is None else mask
+    torch.testing.assert_close(found[chosen], whole[chosen])
+    for one, other in zip(after, state, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_a_windowed_layer_holds_at_once_does_not_grow_with_the_square_of_the_length(monkeypatch):
+    sizes = []
+    allowed = Attention._allowed
+
+    def measured(self, present, t):
+        found = allowed(self, present, t)
+        sizes.append(found.numel())
+        return found
+
+    monkeypatch.setattr(Attention, "_allowed", measured)
+    layer = Attention(d_model=8, n_heads=2, window=64)
+    with torch.no_grad():
+        assert layer(torch.randn(1, 20_000, 8)).shape == (1, 20_000, 8)
+    assert max(sizes) == attention.BLOCK * (attention.BLOCK + 63)

@@ -6,6 +6,7 @@ import functools
 
 import pytest
 import torch
+from rk_sequence import language_model
 from rk_sequence.attention import Attention
 from rk_sequence.language_model import LanguageModel
 from rk_sequence.tbptt import TBPTT
@@ -221,6 +222,38 @@ def test_a_padded_text_is_continued_from_its_own_last_token():
         plain = model.predict(tokens=tokens, continue_meta=True)["continuation"]
         found = model.predict(tokens=padded, mask=mask.expand(2, 5), continue_meta=True)["continuation"]
     assert torch.equal(found, plain)
+
+
+def test_a_long_prompt_is_read_in_pieces_with_the_same_continuation(monkeypatch):
+    model = make(functools.partial(Attention, n_heads=1, window=3)).eval()
+    tokens = torch.randint(5, (2, 11), generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(11) < torch.tensor([[11], [3]])
+    model.temperature, model.max_new_tokens = 0.0, 5
+    with torch.no_grad():
+        whole = model.predict(tokens=tokens, mask=mask, continue_meta=True)
+        monkeypatch.setattr(language_model, "PIECE", 4)
+        found = model.predict(tokens=tokens, mask=mask, continue_meta=True)
+    assert torch.equal(found["continuation"], whole["continuation"])
+    torch.testing.assert_close(found["logits"], whole["logits"])
+
+
+def test_a_prompt_of_any_length_is_read_with_bounded_memory(monkeypatch):
+    model = make(functools.partial(Attention, n_heads=1, window=64)).eval()
+    pieces, states, scan = [], [], model.scan
+
+    def measured(*, state, tokens, mask=None):
+        outputs, after = scan(state=state, tokens=tokens, mask=mask)
+        pieces.append(outputs["logits"].shape[1])
+        states.append(sum(part.numel() for part in tensors_of(after)))
+        return outputs, after
+
+    monkeypatch.setattr(model, "scan", measured)
+    model.max_new_tokens = 3
+    with torch.no_grad():
+        outputs = model.predict(tokens=torch.zeros(1, 100_000, dtype=torch.int64), continue_meta=True)
+    assert outputs["logits"].shape[1] == 1
+    assert max(pieces) == language_model.PIECE
+    assert len(set(states)) == 1
 
 
 def test_tokens_are_drawn_with_the_shares_that_the_model_gives():

@@ -86,6 +86,10 @@ def test_words_are_what_white_space_separates_and_lines_end():
     assert join_tokens(["two", "words", "<eos>", "more"], "word") == "two words\nmore"
 
 
+def test_a_line_of_words_ends_at_a_line_feed_alone():
+    assert split_text("one\u2028two\x85three\nfour\n", "word") == ["one", "two", "three", "<eos>", "four", "<eos>"]
+
+
 @pytest.mark.parametrize(
     "text", ["a b\nc\n", "\na b\n\n\nc\n", "a\n \nb\n"], ids=["lines", "blank lines", "white lines"]
 )
@@ -154,7 +158,14 @@ def test_what_is_no_text_is_refused(text, tmp_path):
     picture, empty, data = tmp_path / "picture.png", tmp_path / "empty.txt", text()
     picture.write_bytes(b"\x89PNG\xff\xfe")
     empty.write_text("")
-    for path, message in ((picture, "no text in UTF-8"), (empty, "is empty"), (tmp_path / "no.txt", "No such file")):
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("line 1\nça va\n".encode("latin-1"))
+    for path, message in (
+        (picture, "it looks like a PNG image"),
+        (latin, "latin.txt:2: not a text file in UTF-8: found the byte 0xe7"),
+        (empty, "is empty"),
+        (tmp_path / "no.txt", "No such file"),
+    ):
         with pytest.raises(UserError, match=message):
             data.read(path)
 

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 # b batch, t time of a piece, s time of what came before, h heads, c width of a head, d = h * c
 
+BLOCK = 512
+"""Steps that are mapped at once."""
+
 AttentionState = tuple[
     Float[Tensor, "b s h c"], Float[Tensor, "b s h c"], Bool[Tensor, "b s"], Int[Tensor, "b"]
 ]  # keys (turned by their positions), values, which of them exist, and how many steps there have been
@@ -72,7 +75,24 @@ class Attention(nn.Module):
     def scan(
         self, x: Float[Tensor, "b t d"], state: AttentionState, mask: Bool[Tensor, "b t"] | None = None
     ) -> tuple[Float[Tensor, "b t d"], AttentionState]:
-        """Maps a further piece of any length; see `rk.protocols.StatefulSequenceLayer`."""
+        """Maps a further piece of any length; see `rk.protocols.StatefulSequenceLayer`.
+
+        A long piece is mapped block by block: what is held at once grows with the block and with what a step sees, not
+        with the square of the piece.
+        """
+        size = max(BLOCK, self.window or 0)
+        if x.shape[1] <= size or torch.compiler.is_exporting():  # the length of an exported graph is not known
+            return self._scan_block(x, state, mask)
+        found = []
+        for start in range(0, x.shape[1], size):
+            span = slice(start, start + size)
+            y, state = self._scan_block(x[:, span], state, None if mask is None else mask[:, span])
+            found.append(y)
+        return torch.cat(found, 1), state
+
+    def _scan_block(
+        self, x: Float[Tensor, "b t d"], state: AttentionState, mask: Bool[Tensor, "b t"] | None
+    ) -> tuple[Float[Tensor, "b t d"], AttentionState]:
         keys, values, present, seen = state
         query, key, value = self._heads(x)
         exists = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
@@ -110,8 +130,10 @@ class Attention(nn.Module):
         Every step sees itself, also one that does not exist: its answer means nothing, but is a number.
         """
         s = present.shape[1]
-        own = torch.eye(s, dtype=torch.bool, device=present.device)[s - t :]
-        allowed = present.unsqueeze(1) & own.new_ones(t, s).tril(s - t)
+        key = torch.arange(s, device=present.device)
+        query = key[s - t :].unsqueeze(1)
+        own = key == query
+        allowed = present.unsqueeze(1) & (key <= query)
         if self.window is not None:
             place = present.cumsum(1)  # so many exist up to this one
             allowed = allowed & (place[:, s - t :].unsqueeze(2) - place.unsqueeze(1) < self.window)

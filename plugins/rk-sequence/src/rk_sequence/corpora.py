@@ -1,12 +1,11 @@
-"""Where texts come from: published ones by name, a user's own by path."""
+"""Where published texts come from."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-from rk import UserError
 from rk.files import damaged, fetch, is_intact
+from rk.reading import read_text
 
 _EXAMPLES = "https://raw.githubusercontent.com/pytorch/examples/main"
 
@@ -29,7 +28,7 @@ class Source(NamedTuple):
         path = fetch(self.name, self.url, self.checksum)
         if not is_intact(path, self.checksum):
             raise damaged(path)
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
 
 
 TINY_SHAKESPEARE = Source(
@@ -53,17 +52,3 @@ CORPORA: dict[str, tuple[Source, Source | None]] = {
     "wikitext-2": (WIKITEXT_2_TEST, WIKITEXT_2_VALID),
 }
 """Name -> what is trained on, and what is held out; None: a share of the former."""
-
-
-def read_text(path: Path) -> str:
-    """Returns a user's own text.
-
-    Raises:
-        UserError: When the file is not there, or is no text.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}", "name a text file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8", "convert it: iconv -f latin1 -t utf-8") from None

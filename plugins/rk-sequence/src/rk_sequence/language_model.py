@@ -13,6 +13,10 @@ from rk.protocols import Decode
 from rk_sequence.model import SequenceModel
 
 
+PIECE = 512
+"""Steps of a prompt that are read at once."""
+
+
 class LanguageOutputs(TypedDict):
     """What comes next after each token, and how the text goes on."""
 
@@ -66,19 +70,43 @@ class LanguageModel(SequenceModel):
         mask: Bool[Tensor, "batch time"] | None = None,
         continue_meta: bool = False,
     ) -> LanguageOutputs:
-        """Returns the scores of what comes next after each token and, with `continue_meta`, a continuation."""
+        """Returns the scores of what comes next after each token.
+
+        With `continue_meta`, it returns a continuation, and the scores behind the last token alone.
+        """
         if not continue_meta:
             return self.forward(tokens=tokens, mask=mask)
-        outputs, state = self.scan(state=self.initial_state(tokens.shape[0]), tokens=tokens, mask=mask)
-        logits, drawn = outputs["logits"][:, -1], []
-        if mask is not None:
-            last = mask.cumsum(1).argmax(1)  # of equal numbers the first: the last step that exists
-            logits = outputs["logits"][torch.arange(len(last), device=last.device), last]
+        logits, state = self._read_prompt(tokens, mask)
+        last = {"logits": logits.unsqueeze(1), "values": logits.unsqueeze(1)}
+        drawn: list[Tensor] = []
         for _ in range(self.max_new_tokens):
             drawn.append(self._draw(logits))
             following, state = self.scan(state=state, tokens=drawn[-1])
             logits = following["logits"][:, -1]
-        return {**outputs, "continuation": torch.cat(drawn, 1)}
+        return {**last, "continuation": torch.cat(drawn, 1)}
+
+    def _read_prompt(
+        self, tokens: Int[Tensor, "batch time"], mask: Bool[Tensor, "batch time"] | None
+    ) -> tuple[Float[Tensor, "batch tokens"], Any]:
+        """Returns the scores behind the last step that exists of each prompt, and the state there.
+
+        Prompts are read in pieces, of which only the last step's scores are kept: a long prompt needs no more memory
+        than the layers' own state.
+        """
+        state = self.initial_state(tokens.shape[0])
+        logits: Tensor | None = None
+        for start in range(0, tokens.shape[1], PIECE):
+            span = slice(start, start + PIECE)
+            part = None if mask is None else mask[:, span]
+            outputs, state = self.scan(state=state, tokens=tokens[:, span], mask=part)
+            found = outputs["logits"][:, -1]
+            if part is not None:
+                last = part.cumsum(1).argmax(1)  # of equal numbers the first: the last step that exists
+                found = outputs["logits"][torch.arange(len(last), device=last.device), last]
+                if logits is not None:
+                    found = torch.where(part.any(1, keepdim=True), found, logits)
+            logits = found
+        return logits, state
 
     def _draw(self, logits: Float[Tensor, "batch tokens"]) -> Int[Tensor, "batch 1"]:
         if self.temperature == 0:

@@ -14,12 +14,14 @@ from torch import Tensor
 from rk import UserError
 from rk.fields import IGNORED
 from rk.protocols import Batch, Outputs
+from rk.reading import read_text
 from rk.sampling import batch_count, generator, rows
-from rk_sequence.corpora import CORPORA, read_text
+from rk_sequence.corpora import CORPORA
 from rk_sequence.fields import StepsBatch
 from rk_sequence.metrics import token_accuracy
 from rk_sequence.vocabulary import Vocabulary, split_text
 
+ACCEPTED = "name a text file in UTF-8"
 SHOWN = 5
 """Most likely next tokens that are answered where a model does not go on by itself."""
 
@@ -136,7 +138,7 @@ class Text:
     def _parts(self) -> tuple[list[str], list[str], list[str]]:
         """Returns the tokens to train on, to validate and to test."""
         if self.path is not None:
-            text, held_out = read_text(self.path), None
+            text, held_out = read_text(self.path, ACCEPTED), None
         else:
             source, other = CORPORA[self.corpus]
             text, held_out = source.read(), other and other.read()
@@ -191,12 +193,12 @@ class Text:
 
     def read(self, path: Path) -> Batch:
         """Reads a text file that is to be continued."""
-        text = read_text(path)
+        text = read_text(path, ACCEPTED)
         tokens = self._vocabulary.encode(split_text(text, self.unit))
         if self.unit == "word" and not text.endswith("\n"):
             tokens = tokens[:-1]  # the line goes on
         if not len(tokens):
-            raise UserError(f"{path} is empty", "give the beginning of a text")
+            raise UserError(f"{path}: the file is empty", "give the beginning of a text")
         return {"tokens": tokens.unsqueeze(0), "continue_meta": True}
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from rk.reading import lines_of
+
 UNKNOWN, LINE = "<unk>", "<eos>"
 
 Unit = Literal["char", "word"]
@@ -19,7 +21,7 @@ def split_text(text: str, unit: Unit) -> list[str]:
     """Returns the tokens of a text: its characters, or what white space separates, with a token for each line's end."""
     if unit == "char":
         return list(text)
-    return [word for line in text.splitlines() for word in (*line.split(), LINE)]
+    return [word for line in lines_of(text) for word in (*line.split(), LINE)]
 
 
 def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
