@@ -58,10 +58,25 @@ def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
 
 
 def is_intact(path: Path, checksum: str) -> bool:
-    """Whether the file has the checksum, ``sha256:...`` or ``md5:...``."""
+    """Whether the file has the checksum, ``sha256:...`` or ``md5:...``. Raises `UserError` when it cannot be read."""
     algorithm, _, expected = checksum.partition(":")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest() == expected
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest() == expected
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def content(path: Path) -> bytes:
+    """Returns the bytes of a file in the data folder. Raises `UserError` when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be read: {error.strerror}", f"{DATA_VARIABLE} names the folder of data sets")
 
 
 def damaged(path: Path, reason: str = "another checksum") -> UserError:

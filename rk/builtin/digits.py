@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from rk.errors import UserError
 from rk.fields import ClassificationBatch
 from rk.images import ink, read_image
 from rk.protocols import Batch, Outputs
+from rk.reading import column_place, number, read_rows
 from rk.sampling import batch_count, rows
 from rk.sheets import draw_sheet
 
@@ -64,7 +64,7 @@ class Digits:
 
     def read(self, path: Path) -> Batch:
         """Reads an image (PNG, JPEG; a dark digit on light ground or the reverse) or a CSV of 64 numbers a line."""
-        if path.suffix.lower() == ".csv":
+        if path.name.lower().endswith((".csv", ".csv.gz")):
             return {"inputs": _read_csv(path)}
         return {"inputs": _read_digit(path)}
 
@@ -87,29 +87,21 @@ class Digits:
 
 def _read_csv(path: Path) -> torch.Tensor:
     """Returns the digits in a CSV file, (lines, 8, 8), from 0 to 1. Raises `UserError` with the line that is wrong."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}", CSV_HINT) from None
-    digits = [_parsed(path, i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+    digits: list[list[float]] = []
+    for line, row in read_rows(path, CSV_HINT):
+        if len(row) != 64:
+            raise UserError(f"{path}:{line}: expected 64 numbers, found {len(row)}", CSV_HINT)
+        digits.append([_level(cell, column_place(path, line, i)) for i, cell in enumerate(row)])
     if not digits:
         raise UserError(f"{path}: the file is empty", CSV_HINT)
     return torch.tensor(digits).view(-1, 8, 8) / 16
 
 
-def _parsed(path: Path, number: int, line: str) -> list[float]:
-    try:
-        values = [float(x) for x in line.split(",")]
-    except ValueError as error:
-        raise UserError(f"{path}: line {number}: {error}", CSV_HINT) from None
-    if len(values) != 64:
-        raise UserError(f"{path}: line {number} has {len(values)} numbers", CSV_HINT)
-    if not all(map(math.isfinite, values)):
-        raise UserError(f"{path}: line {number} has a number that is not finite", CSV_HINT)
-    wrong = next((x for x in values if not 0 <= x <= 16), None)
-    if wrong is not None:
-        raise UserError(f"{path}: line {number}: numbers must be from 0 to 16, got {wrong:g}", CSV_HINT)
-    return values
+def _level(cell: str, place: str) -> float:
+    value = number(cell, place)
+    if not 0 <= value <= 16:
+        raise UserError(f"{place}: numbers must be from 0 to 16, got {value:g}", CSV_HINT)
+    return value
 
 
 def _read_digit(path: Path) -> torch.Tensor:

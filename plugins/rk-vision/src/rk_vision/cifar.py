@@ -20,6 +20,8 @@ ARCHIVE = Source(
 MEMBERS = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
 RECORD = 1 + 3 * 32 * 32
 """Bytes per image: its class, then red, green and blue."""
+MOST_RECORDS = 10_000
+"""Images of one file."""
 
 
 class CIFAR10(PictureData):
@@ -31,11 +33,7 @@ class CIFAR10(PictureData):
     _names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def _load(self) -> tuple[Labelled, Labelled]:
-        path = verified(ARCHIVE)
-        try:
-            parts = read_members(path)
-        except (OSError, EOFError, KeyError, ValueError, tarfile.TarError, zlib.error) as error:
-            raise damaged(path, str(error)) from None
+        parts = read_members(verified(ARCHIVE))
         train = [torch.cat(kind) for kind in zip(*parts[:-1], strict=True)]
         return (train[0], train[1]), parts[-1]
 
@@ -44,13 +42,25 @@ class CIFAR10(PictureData):
 
 
 def read_members(archive: Path) -> list[Labelled]:
-    """Returns the images of the five training files and of the test file. Raises `KeyError` where one lacks."""
+    """Returns the images of the five training files and of the test file.
+
+    Raises:
+        rk.UserError: When the archive is damaged, or one of them is missing or larger than it was published.
+    """
     found: dict[str, Labelled] = {}
-    with tarfile.open(archive, "r:gz") as tar:
-        for member in tar:
-            name = member.name.rpartition("/")[2]
-            if name in MEMBERS and (file := tar.extractfile(member)) is not None:
-                found[name] = parse_records(file.read())
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                name = member.name.rpartition("/")[2]
+                if name in MEMBERS and (file := tar.extractfile(member)) is not None:
+                    content = file.read(MOST_RECORDS * RECORD + 1)
+                    if len(content) > MOST_RECORDS * RECORD:
+                        raise ValueError(f"{name} is larger than it was published")
+                    found[name] = parse_records(content)
+    except (OSError, EOFError, ValueError, KeyError, RecursionError, tarfile.TarError, zlib.error) as error:
+        raise damaged(archive, str(error)) from None
+    if missing := next((name for name in MEMBERS if name not in found), None):
+        raise damaged(archive, f"{missing} is missing")
     return [found[name] for name in MEMBERS]
 
 
