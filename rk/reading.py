@@ -44,6 +44,9 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_HIGH, _LOW = r"\\u[dD][89abAB]..", r"\\u[dD][c-fC-F].."
+_HALF = re.compile(rf"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}")
+"""Half of a surrogate pair, as JSON writes it."""
 _GZIP = b"\x1f\x8b"
 _MAGIC = (
     (b"\x89PNG", "a PNG image"),
@@ -325,8 +328,8 @@ def parse_json(text: str, path: Path | str, line: int | None = None, accepted: s
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
             half = f"\\u{ord(error.object[error.start]):04x}"
-            where = place(text.lower().find(half))
-            message = f"{where}: {half} is half of a character (a surrogate without its other half)"
+            found = _HALF.search(text)
+            message = f"{place(found.start() if found else 0)}: {half} is half of a character (a surrogate without its other half)"
             raise UserError(message, "write the whole character, or both halves") from None
     return value
 
