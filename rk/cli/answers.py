@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +10,56 @@ import click
 
 from rk.cli.output import print_table
 from rk.errors import UserError
+from rk.jsontext import finite, to_json
 
 
 def print_answers(answers: list[dict[str, Any]]) -> None:
-    """Prints one answer as a list of its parts, several as a table."""
+    """Prints one answer as a list of its parts, several as a table; warns of those that are no finite numbers."""
+    columns = _columns(answers)
     if len(answers) == 1:
-        width = max(map(len, answers[0]), default=0)
+        width = max(map(len, columns), default=0)
         for key, value in answers[0].items():
             click.echo(f"{key.ljust(width)}  {_cell(value)}")
     elif answers:
-        columns = list(answers[0])
         print_table(columns, [[_cell(a.get(c)) for c in columns] for a in answers])
+    _warn_of_gaps(answers)
 
 
 def write_answers(answers: list[dict[str, Any]], path: Path) -> None:
-    """Writes answers as JSON or CSV, by the ending of `path`."""
+    """Writes answers as JSON or CSV, by the ending of `path`; numbers that JSON lacks become null."""
     try:
         if path.suffix == ".json":
-            path.write_text(json.dumps(answers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(to_json(answers, indent=2) + "\n", encoding="utf-8")
             return
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(answers[0]) if answers else [])
+        with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.DictWriter(file, _columns(answers))
             writer.writeheader()
             writer.writerows({k: _cell(v) for k, v in answer.items()} for answer in answers)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _columns(answers: list[dict[str, Any]]) -> list[str]:
+    """Returns the keys of all answers, in the order in which they first come: not every answer has all of them."""
+    return list(dict.fromkeys(key for answer in answers for key in answer))
+
+
+def _warn_of_gaps(answers: list[dict[str, Any]]) -> None:
+    gaps = [(i, key) for i, a in enumerate(answers, 1) for key, value in a.items() if _has_gap(value)]
+    if gaps:
+        number, key = gaps[0]
+        count = len({i for i, _ in gaps})
+        more = f", and {count - 1} more" if count > 1 else ""
+        click.echo(f"warning: {key} of answer {number}{more} is no finite number; JSON has null there", err=True)
+
+
+def _has_gap(value: Any) -> bool:
+    """Whether a NaN or an infinity is in a value, at any depth."""
+    if isinstance(value, dict):
+        return any(map(_has_gap, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_gap, value))
+    return isinstance(value, float) and finite(value) is None
 
 
 def _cell(value: Any) -> str:

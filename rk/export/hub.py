@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import nn
 
 from rk.fit.loaded import LoadedRun
 from rk.fit.weights import save_weights
+from rk.jsontext import to_json
 from rk.recipe.model import Spec
 from rk.report.claims import judge
 from rk.report.page import PICTURES
@@ -51,9 +51,9 @@ class Hub:
         save_weights(run.learner.model if whole else run.learner, folder.model, notes, share=False)
         config = _config(run, summary)
         files = {
-            out / "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+            out / "config.json": to_json(config, indent=2) + "\n",
             folder.recipe: run.recipe.to_yaml(),
-            out / "run.json": json.dumps({k: v for k, v in summary.info.items() if k in KEPT}, indent=2) + "\n",
+            out / "run.json": to_json({k: v for k, v in summary.info.items() if k in KEPT}, indent=2) + "\n",
         }
         pictures = _copy(run.folder.figures, folder.figures)
         files[out / "README.md"] = _card(run, summary, config, whole, [f"figures/{p.name}" for p in pictures])

@@ -145,7 +145,9 @@ def _fact(data: Any, name: str, spec: Spec | None) -> Any:
     except AttributeError as error:
         raise RunFailed(f"{owner}: its fact {name} is not there after prepare(): {error}") from None
     try:
-        json.dumps(value)
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise RunFailed(f"{owner}: its fact {name} is no finite number; facts are plain values") from None
     except TypeError:
         raise RunFailed(f"{owner}: its fact {name} is {type(value).__name__}; facts are plain values") from None
     return value

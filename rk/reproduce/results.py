@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rk.errors import UserError
+from rk.jsontext import to_json
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.sections import Fit, plain
@@ -146,7 +147,7 @@ def add_results(path: Path, new: dict[str, Measured]) -> None:
     """Puts entries into the file, in place of older ones of the same names."""
     results = {name: m.values for name, m in (read_results(path) | new).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"rk": 1, "results": dict(sorted(results.items()))}, indent=1, ensure_ascii=False)
+    text = to_json({"rk": 1, "results": dict(sorted(results.items()))}, indent=1)
     write_atomic(path, _short_lists(text) + "\n")
 
 

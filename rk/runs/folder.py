@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rk.errors import RunFailed, UserError, suggest
+from rk.jsontext import to_json
 from rk.runs import checkpoints as ckpt
 from rk.runs import lock
 from rk.writing import remove_half_written, write_atomic
@@ -293,7 +294,7 @@ class RunFolder:
             current = self.read() if (self.path / "run.json").exists() else {}
         except UserError as error:
             raise RunFailed(error.message) from None
-        write_atomic(self.path / "run.json", json.dumps(current | values, indent=2, ensure_ascii=False) + "\n")
+        write_atomic(self.path / "run.json", to_json(current | values, indent=2) + "\n")
 
     # -- metrics.jsonl ---------------------------------------------------------------------------------------------
 

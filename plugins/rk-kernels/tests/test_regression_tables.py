@@ -89,6 +89,24 @@ def test_a_users_table_is_learned_and_further_rows_are_answered(rk_folder, cars,
     assert (outside["target"], outside["inside"]) == (99, False)
 
 
+def test_a_row_beyond_float32_has_no_answer_and_the_others_have_theirs(rk_folder, cars, tmp_path, capsys):
+    data = f"data={{name: tabular, file: {cars}, target: price}}"
+    run = rk_folder.train("kernels/yacht", data, "fit.max_steps=2", "~expect").path
+    (tmp_path / "big.csv").write_text("weight,age\n1e300,1\n0.5,0.5\n")
+    capsys.readouterr()
+    assert rk_folder.rk("predict", run, "big.csv", "-o", "big.json") == 0
+
+    def refused(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    first, second = json.loads((tmp_path / "big.json").read_text(), parse_constant=refused)
+    assert first["value"] is first["lower"] is first["upper"] is None
+    assert second["lower"] < second["value"] < second["upper"]
+    said = capsys.readouterr().err
+    assert "big.csv:2: column 'weight': 1e+300 is beyond float32: this row has no answer\n" in said
+    assert "warning: value of answer 1 is no finite number" in said
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

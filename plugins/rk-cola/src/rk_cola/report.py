@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+from rk.jsontext import to_json
 from rk.runs import json_number
 from rk.writing import write_atomic
 from rk_cola.paths import layer_entropy, pareto, path_text
@@ -25,11 +25,11 @@ def write(search: Cola, folder: FilePath) -> str:
     from rk_cola.drawing import draw  # matplotlib: only for who has something to draw
 
     samples = [s for s in search.samples if s.search.paths]
-    lines = [json.dumps(sample_record(s), ensure_ascii=False) for s in samples]
+    lines = [to_json(sample_record(s)) for s in samples]
     write_atomic(folder / "samples.jsonl", "\n".join(lines) + "\n")
     text = summary_text(search, samples)
     write_atomic(folder / "summary.md", text)
-    write_atomic(folder / "summary.json", json.dumps(summary_record(search, samples), indent=2) + "\n")
+    write_atomic(folder / "summary.json", to_json(summary_record(search, samples), indent=2) + "\n")
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
     draw(samples, search.lm.layered.depth, figures)
