@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -160,6 +161,11 @@ def test_an_enum_arrives_as_its_member_not_yet_imported(give):
     ("parameter", "text", "said"),
     [
         pytest.param("a_literal", "c", "expected a, b, 1, true or null, found a string ('c')", id="Literal"),
+        pytest.param("an_int", str(2**63), f"must be <= {2**63 - 1}, found {2**63}", id="an int of 65 bits"),
+        pytest.param("an_int", str(-(2**63) - 1), f"must be >= {-(2**63)}, found", id="a negative int of 65 bits"),
+        pytest.param("a_list", f"[1, {10**30}]", f"must be <= {2**63 - 1}, found", id="a long int in a list"),
+        pytest.param("one_or_more", str(10**30), f"must be <= {2**63 - 1}, found", id="a long int of one or more"),
+        pytest.param("a_float", "1" + "0" * 400, "is too large for a float", id="an int that no float holds"),
         pytest.param(
             "a_literal", "1.0", "expected a, b, 1, true or null, found a float ('1.0')", id="Literal is exact"
         ),
@@ -308,3 +314,17 @@ def test_keys_are_what_the_annotation_says_and_are_stored_as_recipes_write_them(
     again = check(first.recipe.to_yaml(), catalog=kitchen)
     assert again.problems == [] and again.recipe.model.params["by_number"] == {1: 2.5, -3: 1.0}
     assert give("by_switch", '{"true": 1}').recipe.model.params["by_switch"] == {True: 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "most"),
+    [("seed", 2**64 - 1), ("threads", 4096), ("workers", 1024), ("max_steps", 2**63 - 1), ("log_every", 2**63 - 1)],
+)
+def test_the_numbers_of_fit_have_upper_bounds_that_messages_spell_out(key, most, check):
+    def problems(value):
+        fit = {"max_steps": 10, key: value}
+        return [str(p) for p in check(GOOD.replace("{max_steps: 10}", json.dumps(fit))).problems]
+
+    assert problems(most) == []
+    (problem,) = problems(most + 1)
+    assert problem.endswith(f"fit.{key}: must be <= {most}, found {most + 1}")

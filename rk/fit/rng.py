@@ -14,7 +14,7 @@ import torch
 def seed_all(seed: int) -> None:
     """Seeds Python's, torch's and, where it is loaded, NumPy's global generators."""
     random.seed(seed)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed % 2**64)
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed(seed % 2**32)
 

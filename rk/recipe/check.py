@@ -34,6 +34,7 @@ from rk.static.types import (
     TupleType,
     Type,
     UnionType,
+    bound_text,
     literal,
     word,
 )  # fmt: skip
@@ -46,6 +47,8 @@ class _Invalid:
 INVALID: Any = _Invalid()
 
 MAX_PROBLEMS = 100
+INT_BOUNDS = ((">=", -(2**63)), ("<=", 2**63 - 1))
+"""What a whole number may be where its parameter has no bound of that side: torch counts in 64 bits."""
 
 
 def read_recipe(
@@ -363,6 +366,8 @@ class Checker:
                 return self._mapping(node, type_, key)
             case RunType():
                 return self._run(node, key)
+        if type_ is INT:
+            return self._bounded(node, BoundedType(base=INT), key)
         return self._primitive(node, type_, key)
 
     def _primitive(self, node: Node, type_: Type, key: str) -> Any:
@@ -377,12 +382,18 @@ class Checker:
         if type_ is PATH and isinstance(value, str):
             return self._path(node, key)
         if type_ is FLOAT and type(value) is int:
-            return float(value)
+            return self._as_float(node, value, key)
         python = {BOOL: bool, INT: int, FLOAT: float, STR: str, NONE: type(None)}.get(type_)
         if type(value) is python:
             return value
         hint = _how_to_write(node, type_)
         return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}", hint)
+
+    def _as_float(self, node: Scalar, value: int, key: str) -> Any:
+        try:
+            return float(value)
+        except OverflowError:
+            return self.report(node.mark, key, f"{_shown(node)} is too large for a float")
 
     def _path(self, node: Scalar, key: str) -> Any:
         """A path in a file is relative to that file, one on the command line to the working folder."""
@@ -393,15 +404,20 @@ class Checker:
             return self.report(node.mark, key, f"{node.value!r} is no path: {error}")
 
     def _bounded(self, node: Node, type_: BoundedType, key: str) -> Any:
-        value = self.value(node, type_.base, key)
-        for name, bound in type_.bounds:
+        bounds = type_.bounds
+        if type_.base is INT:
+            value = self._primitive(node, INT, key)
+            bounds += tuple(b for b in INT_BOUNDS if not any(name[0] == b[0][0] for name, _ in bounds))
+        else:
+            value = self.value(node, type_.base, key)
+        for name, bound in bounds:
             try:
                 kept = _BOUNDS[name](value, bound)
             except TypeError:  # Annotated[int | str, Ge(1)] and a string, null, or a mistake: the bound is not for it
                 continue
             if not kept:
                 what = "must have a" if name.startswith("length") else "must be"
-                return self.report(node.mark, key, f"{what} {name} {bound:g}, found {_shown(node)}")
+                return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, found {_shown(node)}")
         return value
 
     def _union(self, node: Node, type_: UnionType, key: str) -> Any:

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if TYPE_CHECKING:  # the annotations are read from this source
-    from annotated_types import Ge, Gt
+    from annotated_types import Ge, Gt, Le
+
+MAX_SEED = 18446744073709551615
+"""2^64 - 1: what the generators of torch take."""
+MAX_THREADS = 4096
+MAX_WORKERS = 1024
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Fit:
 
     max_steps: Annotated[int, Ge(1)] | None = None
     max_epochs: Annotated[int, Ge(1)] | None = None
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
     validate_every: Annotated[int, Ge(1)] | None = None
     validate_batches: Annotated[int, Ge(1)] | None = None
     monitor: str | None = None
@@ -46,8 +51,8 @@ class Fit:
     checkpoint_every: Annotated[int, Ge(1)] | None = None
     gradient_clip: Annotated[float, Gt(0)] | None = None
     accumulate: Annotated[int, Ge(1)] = 1
-    workers: Annotated[int, Ge(0)] = 0
-    threads: Annotated[int, Ge(1)] | None = None
+    workers: Annotated[int, Ge(0), Le(MAX_WORKERS)] = 0
+    threads: Annotated[int, Ge(1), Le(MAX_THREADS)] | None = None
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
     nodes: Annotated[int, Ge(1)] = 1

@@ -107,7 +107,7 @@ class BoundedType(Type):
     bounds: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.base} {' and '.join(f'{op} {number:g}' for op, number in self.bounds)}"
+        return f"{self.base} {' and '.join(f'{op} {bound_text(number)}' for op, number in self.bounds)}"
 
 
 @record
@@ -312,6 +312,11 @@ def _annotated(module: Module, base: Type, extras: list[ast.expr]) -> Type:
                 if bound in _BOUNDS and isinstance(number, int | float):
                     bounds.append((_BOUNDS[bound], number))
     return BoundedType(base=base, bounds=tuple(bounds)) if bounds else base
+
+
+def bound_text(bound: float) -> str:
+    """Returns a bound as a message shows it: whole numbers with all their digits."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def word(value: Any) -> str:
