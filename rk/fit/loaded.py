@@ -16,6 +16,7 @@ from rk.fit.build import Builder, Parts, load_data_state, prepare
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint
 from rk.fit.evaluate import evaluate, evaluating
 from rk.fit.figures import artists, draw
+from rk.fit.fingerprint import warn_of_changes
 from rk.fit.loop import metrics_of
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.stream import to_device
@@ -163,6 +164,7 @@ class LoadedRun:
             raise UserError(f"{self.folder.label} has no data")
         if not self._prepared:
             prepare(self.data, self.recipe.data)
+            warn_of_changes(self.folder, self.recipe)
             self._prepared = True
 
 

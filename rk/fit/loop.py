@@ -25,6 +25,7 @@ from rk.fit.context import FitContext
 from rk.fit.evaluate import evaluate, has_objective, higher_is_better, refuse_empty_splits
 from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
 from rk.fit.figures import artists, draw
+from rk.fit.fingerprint import began_with
 from rk.fit.firstbatch import check_fields
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.plain_state import check_state
@@ -350,6 +351,7 @@ class Loop:
             error=None,
             metrics=None,
             step=None,
+            data_files=began_with(self.folder, self.recipe),
             facts={k: v for k, v in self.parts.facts.items() if k != "seed"},
             parameters=parameters,
             higher_is_better={"loss": False, **{name: higher_is_better(m) for name, m in self.metrics.items()}},
