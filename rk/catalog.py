@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from typing import Any
 
 from rk.errors import UserError, suggest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins
 from rk.static import ClassInfo, Signature, StaticError, constructor, load_class
-from rk.static.types import ComponentType
+from rk.static.docstring import summary
+from rk.static.types import PATH, ComponentType
+
+_FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,6}(\.gz)?$")
+"""``mine.jsonl``, ``data/rows.csv.gz``: names of components have no dots."""
 
 
 def plural(kind: str) -> str:
@@ -71,6 +76,8 @@ class Catalog:
         elsewhere = [c for c in self.plugins.components if name in (c.name, c.qualified)]
         if elsewhere:
             return f"{name} is {ComponentType(kind=elsewhere[0].kind)}, of {elsewhere[0].distribution}"
+        if (hint := self._file_hint(name, candidates)) is not None:
+            return hint
         if "/" in name:
             plugin = name.partition("/")[0]
             found = next((p for p in self.plugins if p.name == plugin), None)
@@ -86,6 +93,28 @@ class Catalog:
         if broken_names:
             hint = f"{hint or 'none is installed'}; not loaded: {broken_names} (see rk plugins doctor)"
         return hint or f"no {kind} is installed"
+
+    def _file_hint(self, name: str, candidates: list[Component]) -> str | None:
+        """Returns a hint for the name of a file where a component's was expected: which components read files."""
+        if not _FILE_NAME.search(name):
+            return None
+        takers = [(c, param) for c in candidates if (param := self._path_parameter(c)) is not None]
+        if not takers:
+            return None
+        ending = name.lower().removesuffix(".gz").rpartition(".")[2]
+        word = {"txt": "text", "tsv": "csv"}.get(ending, ending)
+        fitting = [(c, p) for c, p in takers if word in f"{c.name} {summary(self.info(c))}".lower()]
+        best, param = (fitting or takers)[0]
+        example = f"{{name: {best.name}, {param}: {name}}}"
+        names = ", ".join(sorted({c.name for c, _ in takers}))
+        return f"{name} looks like a file: name what reads it, as in '{example}' (files are read by {names})"
+
+    def _path_parameter(self, component: Component) -> str | None:
+        try:
+            params = self.signature(component).params
+        except UserError:
+            return None
+        return next((p.name for p in params if PATH in getattr(p.type, "options", (p.type,))), None)
 
     def info(self, component: Component) -> ClassInfo:
         """Returns the component's class as syntax. Raises `UserError` naming the distribution."""

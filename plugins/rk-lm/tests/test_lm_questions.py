@@ -15,6 +15,7 @@ from rk_lm.questions import Question, accuracy, shuffled_gold
 from rk_lm.tiny import N_BYTES, byte_tokenizer
 
 from rk import UserError
+from rk.catalog import Catalog
 
 NEEDS_ARC = pytest.mark.skipif(
     not (Path(os.environ.get("RK_DATA", "")) / "arc").is_dir(), reason="RK_DATA has no folder arc"
@@ -207,6 +208,13 @@ def test_a_file_of_another_format_is_called_what_it_is(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(UserError, match=message):
         read_questions(file)
+
+
+def test_the_name_of_a_file_in_place_of_the_data_brings_the_data_that_reads_it():
+    with pytest.raises(UserError, match=r"unknown data 'mine.jsonl'") as error:
+        Catalog().resolve("data", "mine.jsonl")
+    assert "'{name: exact-jsonl, file: mine.jsonl}'" in error.value.hint
+    assert "mc-jsonl" in error.value.hint
 
 
 ASKED = "Who?\nA. an ant\nB. a bee"
