@@ -40,6 +40,8 @@ VARIABLES = {
     "RK_TRACEBACK": "Set to anything: a bug ends with its traceback, not with one line.",
     "RK_DATA": "Folder of data sets; `data` in the folder that `RK_CACHE` names without it.",
     "RK_CACHE": "Folder of downloads and of what is costly to make again; `rk` in `XDG_CACHE_HOME` without it.",
+    "RK_MAX_FILE_MB": "Megabytes of the largest text file, table or gzip content that is read; 256 without it. A JSON "
+    "document may have a quarter of it.",
     "XDG_CACHE_HOME": "Folder of all programs' caches; `~/.cache` without it.",
     "MPLCONFIGDIR": "Matplotlib's own folder. The contract kit lets a run write there.",
     "_RK_COMPLETE": "Set by a shell's completion script (`rk completion`); not for people.",
@@ -63,8 +65,8 @@ def page() -> str:
         "Written by `docs/generate.py` from the code (`make docs`); change the docstrings, not this page.",
         "- [Commands](#commands)\n- [Exit codes](#exit-codes)\n- [Environment variables](#environment-variables)\n"
         "- [Recipes](#recipes)\n- [Hooks](#hooks)\n- [Protocols](#protocols)\n- [What components are given]"
-        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Images](#images)\n"
-        "- [Fields](#fields)",
+        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Reading](#reading)\n"
+        "- [Images](#images)\n- [Fields](#fields)",
         *commands(),
         *exit_codes(),
         *variables(),
@@ -74,6 +76,7 @@ def page() -> str:
         *given(),
         *functions("Sampling", "What batches are made of.", "rk.sampling"),
         *functions("Files", "Where data and caches are kept, and how files get there.", "rk.files"),
+        *functions("Reading", "Users' text files: all raise `UserError`, and nothing else.", "rk.reading"),
         *functions("Images", "How images are read and drawn. They need Pillow.", "rk.images"),
         *fields(),
     ]
@@ -187,13 +190,23 @@ def given() -> Iterator[str]:
 
 
 def functions(title: str, about: str, module: str) -> Iterator[str]:
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    found = [node for node in _functions(module) if not node.name.startswith("_")]
     yield f"## {title}"
     yield f"{about} `from {module} import {', '.join(node.name for node in found)}`"
     for node in found:
         yield _signature(node)
         yield prose(ast.get_docstring(node) or "")
+
+
+def _functions(module: str) -> Iterator[ast.FunctionDef]:
+    """Yields the functions of a module; of a package, those in its ``__all__``, module by module."""
+    path = ROOT / module.replace(".", "/")
+    files = sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    public = __import__(module, fromlist=["__all__"]).__all__ if path.is_dir() else None
+    for file in files:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and (public is None or node.name in public):
+                yield node
 
 
 def fields() -> Iterator[str]:

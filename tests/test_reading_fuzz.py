@@ -38,7 +38,7 @@ LINES = (
 SEEDS = {
     "table": [TABLE, TABLE.replace(b",", b";"), TABLE.replace(b"\n", b"\r")],
     "points": [POINTS, b"0 0 1 0 0 1 output 1 2 3\n0 0 1 1 2 2 output 1", b'[{"x": 1, "y": 2, "name": "a"}, [3, 4]]'],
-    "json": [b'[[1, 2], [3, 4.5], [-1e3, 0]]', b'{"a": [1, {"b": "\\u00e9"}], "c": null}', *LINES.split(b"\n")[:2]],
+    "json": [b"[[1, 2], [3, 4.5], [-1e3, 0]]", b'{"a": [1, {"b": "\\u00e9"}], "c": null}', *LINES.split(b"\n")[:2]],
     "lines": [LINES],
     "text": ["one line\nzwei Größen\n\nend".encode()],
     "digits": [b",".join([b"8"] * 64) + b"\n"],
@@ -58,7 +58,8 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.randint(1, 4)):
         start = chance.randrange(len(content) + 1)
         end = min(len(content), start + chance.choice((0, 0, 1, 2, 10, 1000)))
-        new = chance.choice((chance.choice(TOKENS), chance.randbytes(chance.randint(0, 4)), content[start:end] * 2, b""))
+        noise = chance.randbytes(chance.randint(0, 4))
+        new = chance.choice((chance.choice(TOKENS), noise, content[start:end] * 2, b""))
         content = content[:start] + new + content[end:]
     way = chance.random()
     if way < 0.1:

@@ -124,7 +124,21 @@ def test_a_row_beyond_float32_has_no_answer_and_the_others_have_theirs(rk_folder
         ('a,b\n1,"2\n3,4\n', "bad.csv:2: a quote is opened and never closed"),
         ('a,b\n1,"' + "2,3\n" * 40_000, "bad.csv:2: a cell has more than 131072 characters"),
     ],
-    ids="empty names-alone twice ragged word line nan underscore hole comma year quote long".split(),
+    ids=[
+        "empty",
+        "names-alone",
+        "twice",
+        "ragged",
+        "word",
+        "line",
+        "nan",
+        "underscore",
+        "hole",
+        "comma",
+        "year",
+        "quote",
+        "long",
+    ],
 )
 def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "bad.csv"
@@ -151,7 +165,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("weight,price\n1,2\n", "no column 'age'"), ("1,2,3\n", "'price', was not the last column"), ("1,2,3,4\n", "rows have 4 numbers, the training rows have 2")],
+    [
+        ("weight,price\n1,2\n", "no column 'age'"),
+        ("1,2,3\n", "'price', was not the last column"),
+        ("1,2,3,4\n", "rows have 4 numbers, the training rows have 2"),
+    ],
     ids=["a column is missing", "the target's place is not known", "another width"],
 )
 def test_rows_of_another_table_are_refused(cars, tmp_path, text, message):

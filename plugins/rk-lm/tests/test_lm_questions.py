@@ -143,9 +143,9 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
         ({"question": "?", "answer": True}, "q.jsonl:2: has no answer"),
         ({"prompt": ["?"], "answer": "x"}, "q.jsonl:2: the prompt: expected a text, found a list"),
         ({"question": "?", "answer": "x", "level": [1]}, "q.jsonl:2: the level: expected a text or a number"),
-        ({"question": "?", "choices": {"text": ["x", "y"], "label": 3}, "answerKey": "A"}, "q.jsonl:2: the labels: exp"),
-        ({"question": "?", "choices": {"text": ["x", "y"], "label": ["A"]}, "answerKey": "A"}, "list of 2 letters"),
-        ({"question": "?", "choices": {"text": ["x", "y"], "label": ["A", "A"]}, "answerKey": "A"}, "two of the labels"),
+        ({"question": "?", "choices": {"text": [*"xy"], "label": 3}, "answerKey": "A"}, "q.jsonl:2: the labels: exp"),
+        ({"question": "?", "choices": {"text": [*"xy"], "label": ["A"]}, "answerKey": "A"}, "list of 2 letters"),
+        ({"question": "?", "choices": {"text": [*"xy"], "label": [*"AA"]}, "answerKey": "A"}, "two of the labels"),
         (
             {"question": "?", "options": ["B", "A"], "answer": "A"},
             "q.jsonl:2: the answer 'A' is one option and the let",

@@ -92,7 +92,7 @@ def test_the_papers_lines_are_one_set_each(read):
         ("0 0 1 0 0 1 output 1 2 3\n0 0 1 1\n", "p.txt", "p.txt:2: no 'output' in this line"),
         (",,\n\n", "p.csv", "the file is empty"),
         ("x,y\r1,2\r3,4a\r5,6", "p.csv", "p.csv:3: column 'y': expected a number, found '4a'"),
-        ("name,x,y\na,1,2\n\"b,3,4\nc,5,6\n", "p.csv", "p.csv:3: a quote is opened and never closed"),
+        ('name,x,y\na,1,2\n"b,3,4\nc,5,6\n', "p.csv", "p.csv:3: a quote is opened and never closed"),
         ("name,x,y\na,1,2\nb" * 50 + "b" * 200_000 + ",3,4\n", "p.csv", "a cell has more than 131072 characters"),
         ("x,y\n1,2\n3,1e39\n5,6\n", "p.csv", "p.csv:3: column 'y': 1e.39 is beyond float32"),
         (f"[[1, 2],\n[3, {'9' * 400}], [5, 6]]", "p.json", "p.json:2: a number of 400 digits"),

@@ -168,7 +168,8 @@ def _axes(names: Sequence[str]) -> tuple[str, str] | None:
 def _coordinate(cell: object, place: str) -> float:
     value = number(cell, place)
     if abs(value) > MOST:
-        raise UserError(f"{place}: {value:g} is beyond float32", "coordinates lie between -3.4e38 and 3.4e38: scale them")
+        hint = "coordinates lie between -3.4e38 and 3.4e38: scale them"
+        raise UserError(f"{place}: {value:g} is beyond float32", hint)
     return value
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from rk.protocols import Decode
 from rk_sequence.model import SequenceModel
 
-
 PIECE = 512
 """Steps of a prompt that are read at once."""
 

@@ -1,0 +1,149 @@
+"""Tables: the rows of CSV and TSV files, and the numbers in their cells."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rk.errors import UserError, printable
+from rk.reading.content import lines_of, read_text
+
+SHOWN = 60
+"""Characters of a cell that a message shows."""
+
+
+def read_rows(path: Path, accepted: str | None = None, delimiters: str = ";\t,") -> Iterator[tuple[int, list[str]]]:
+    """Yields the rows of a table (CSV, TSV) that are not blank, each with the number of its first line.
+
+    Args:
+        path: The file.
+        accepted: What the file should be, as a hint.
+        delimiters: What may separate cells: the first of these that the first row has, else the last of these.
+
+    Raises:
+        UserError: When the file cannot be read, or a quote is not closed.
+    """
+    yield from rows_of(read_text(path, accepted), path, accepted, delimiters)
+
+
+def rows_of(
+    text: str, path: Path | str, accepted: str | None = None, delimiters: str = ";\t,"
+) -> Iterator[tuple[int, list[str]]]:
+    """Yields the rows of a table as `read_rows` does, from a text that has been read.
+
+    Args:
+        text: The table, its lines ended by ``\\n``.
+        path: The file that it is from.
+        accepted: What the file should be, as a hint.
+        delimiters: As for `read_rows`.
+
+    Raises:
+        UserError: When a quote is not closed, or a cell has more than 131072 characters.
+    """
+    name = printable(str(path))
+    first = re.sub(r'"[^"\n]*"', "", text.lstrip("\n ")[:100_000].split("\n", 1)[0])
+    delimiter = next((mark for mark in delimiters if mark in first), delimiters[-1])
+    reader = csv.reader(lines_of(text, keep_ends=True), delimiter=delimiter, skipinitialspace=True, strict=True)
+    line = 1
+    try:
+        for row in reader:
+            if any(cell and not cell.isspace() for cell in row):
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        hint = f"close the quote, or write a quote inside of a cell twice; {accepted}" if accepted else None
+        raise UserError(f"{name}:{line}: {_what_is_wrong(str(error))}", hint) from None
+
+
+def _what_is_wrong(reason: str) -> str:
+    if "field larger" in reason:
+        return f"a cell has more than {csv.field_size_limit()} characters: a quote may be left open"
+    if "unexpected end" in reason:
+        return "a quote is opened and never closed"
+    if "expected after" in reason:
+        return "a closing quote is followed by more text"
+    return reason
+
+
+def column_place(path: Path | str, line: int, column: int, names: tuple[str, ...] | None = None) -> str:
+    """Returns the place of a cell: ``rows.csv:12: column 'x'``, or ``column 3`` where columns have no names.
+
+    Args:
+        path: The file.
+        line: From 1.
+        column: From 0.
+        names: Of the columns.
+    """
+    shown = repr(names[column]) if names is not None and column < len(names) else str(column + 1)
+    return f"{printable(str(path))}:{line}: column {shown}"
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell of a table, or a value of a JSON document, is a finite number."""
+    return math.isfinite(as_number(cell))
+
+
+def as_number(cell: Any) -> float:
+    """Returns the number in a cell; NaN for anything but a finite number."""
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        return math.nan
+    try:
+        value = float(cell)
+    except (ValueError, OverflowError):
+        return math.nan
+    return value if math.isfinite(value) and not (isinstance(cell, str) and "_" in cell) else math.nan
+
+
+def number(cell: Any, place: str) -> float:
+    """Returns the number in a cell of a table, or in a value of a JSON document.
+
+    Args:
+        cell: The text, or the value.
+        place: Where it is: ``rows.csv:12: column 'x'``.
+
+    Raises:
+        UserError: When it is anything but a finite number.
+    """
+    value = as_number(cell)
+    if math.isfinite(value):
+        return value
+    raise not_a_number(cell, place)
+
+
+def not_a_number(cell: Any, place: str, hint: str | None = None) -> UserError:
+    """Returns the error of a cell that should be a finite number.
+
+    Args:
+        cell: The text, or the value.
+        place: Where it is.
+        hint: How to mend it, where the cell itself does not say.
+    """
+    if isinstance(cell, str) and not cell.strip():
+        return UserError(f"{place}: expected a number, found an empty cell", hint or "fill it in, or leave the row out")
+    try:
+        infinite = not isinstance(cell, bool) and isinstance(cell, str | int | float) and not math.isfinite(float(cell))
+    except OverflowError:
+        infinite = True
+    except ValueError:
+        infinite = False
+    expected = "a finite number" if infinite else "a number"
+    if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell):
+        hint = f"write a decimal point: {cell.strip().replace(',', '.')}"
+    return UserError(f"{place}: expected {expected}, found {describe(cell)}", hint)
+
+
+def describe(value: Any) -> str:
+    """Returns a cell or a JSON value as a message shows it: one line of at most 60 characters."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN else value[:SHOWN] + "...")
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    text = str(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
