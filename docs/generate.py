@@ -38,6 +38,11 @@ VARIABLES = {
     "RK_DISABLE_PLUGINS": "Plugins or distributions that are not loaded, with commas between them; `*`: none is. "
     "`rk --no-plugins` sets it to `*`.",
     "RK_TRACEBACK": "Set to anything: a bug ends with its traceback, not with one line.",
+    "RK_VERBOSITY": "`quiet` or `verbose`; `rk --quiet` and `rk --verbose` set it.",
+    "RK_PAGER": "The program that shows long listings on a terminal; `PAGER` without it. Empty: none.",
+    "PAGER": "The same, for all programs.",
+    "LESS": "Options of `less`; `-FRX` where there are none.",
+    "NO_COLOR": "Set to anything: messages have no colour.",
     "RK_DATA": "Folder of data sets; `data` in the folder that `RK_CACHE` names without it.",
     "RK_CACHE": "Folder of downloads and of what is costly to make again; `rk` in `XDG_CACHE_HOME` without it.",
     "RK_MAX_FILE_MB": "Megabytes of the largest text file, table or gzip content that is read; 256 without it. A JSON "
@@ -88,7 +93,10 @@ def page() -> str:
 
 def commands() -> Iterator[str]:
     yield "## Commands"
-    yield "`rk --no-plugins COMMAND` runs with the built-in components alone; `rk --version` prints the version."
+    yield (
+        "`rk --no-plugins COMMAND` runs with the built-in components alone; `rk --quiet COMMAND` prints results and "
+        "errors alone, `rk --verbose COMMAND` versions, plugins and times too; `rk --version` or `-V` the version."
+    )
     root = click.Context(cli, info_name="rk", **{**cli.context_settings, "max_content_width": WIDTH})
     root.obj = Catalog(Plugins(offers=[]))  # what `rk search` and `rk analyze` list
     for name in COMMANDS:

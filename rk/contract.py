@@ -11,6 +11,7 @@ import ast
 from rk.catalog import Catalog, Component, plural
 from rk.errors import Mark, Problem, UserError, nearest, suggest
 from rk.recipe.check import missing_members
+from rk.recipe.hints import missing
 from rk.recipe.model import Recipe, Spec
 from rk.record import made, record
 from rk.static import ClassInfo, Param, Signature, StaticError, method, read_function
@@ -84,6 +85,10 @@ class _Contract:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self._bound: dict[str, BoundField] = {}
+        self._lacking: list[tuple[Spec, Param, Problem]] = []
+        """Missing parameters that other data could give: said only of components that fit the data."""
+        self._misfits: set[str] = set()
+        """Keys of components at the top level that lack a field or a capability: what follows is not said."""
         self._readers_known = True
         """Whether what is not bound is not read: not so beside a learner or a metric that takes any field."""
 
@@ -115,6 +120,7 @@ class _Contract:
         setup = self._setup()
         if setup is not None:
             self._fields(setup)
+        self.problems += [p for spec, _, p in self._lacking if spec.key.partition(".")[0] not in self._misfits]
         self._claims()
 
     def _required_methods(self, spec: Spec) -> None:
@@ -156,11 +162,30 @@ class _Contract:
         key = f"{spec.key}.{param.name}"
         option = spec.key == "search" and not spec.mark.line  # of `rk search NAME`, not of a recipe
         hint = f"give --{param.name.replace('_', '-')}" if option else f"give {key}"
+        if (inner := param.component()) is not None and (names := [c.name for c in self.catalog.of_kind(inner.kind)]):
+            hint += f", one of {', '.join(names[:6])}" + (", ..." if len(names) > 6 else "")
+        other = [] if option or spec is self.recipe.data else self._data_with(param.name)
         if not option and spec is not self.recipe.data and self.recipe.data is not None:
-            close = nearest(param.name, available)
             data = self.recipe.data.component.name
-            hint += f"; the data {data} has no fact {param.name}" + (f", but {close}" if close else "")
-        self.report(spec, key, f"missing: {param.type}", hint)
+            if (close := nearest(param.name, available)) is not None:
+                hint += f"; the data {data} gives {close}, not {param.name}"
+            elif other:
+                hint += f", or take data that gives it: {', '.join(other[:6])}"
+        problem = Problem(spec.mark, key, missing(param), hint)
+        if other:
+            self._lacking.append((spec, param, problem))
+        else:
+            self.problems.append(problem)
+
+    def _data_with(self, fact: str) -> list[str]:
+        """Returns the installed data that have a fact of this name."""
+        return [c.name for c in self.catalog.of_kind("data") if self._has_fact(c, fact)]
+
+    def _has_fact(self, data: Component, fact: str) -> bool:
+        try:
+            return fact in self.catalog.info(data).facts()
+        except UserError:  # some other plugin's mistake
+            return False
 
     # -- how long it runs ------------------------------------------------------------------------------------------
 
@@ -221,6 +246,7 @@ class _Contract:
             fits = sorted(c.name for c in self.catalog.of_kind(kind) if self._has_members(c, protocol))
             hint = f"{plural(kind)} that have: {', '.join(fits)}" if fits else f"no installed {kind} has"
             message = f"{asker.component.name} needs {ComponentType(kind=kind)} with {names}; {has}"
+            self._misfits |= {given.key.partition(".")[0], asker.key.partition(".")[0]}
             self.report(given, given.key, message, hint)
 
     def _is_wrapper(self, spec: Spec) -> bool:
@@ -253,7 +279,10 @@ class _Contract:
         if answers is not None:  # else there is a mistake already, or it cannot be told
             if "loss" in setup:
                 self._bind_loss({**batch, **(outputs or {})})
-            self._bind_metrics({**batch, **answers})
+            if self.recipe.algorithm.key in self._misfits:  # what it answers on this data means nothing
+                self._readers_known = False
+            else:
+                self._bind_metrics({**batch, **answers})
             self.binding.answers = answers
             self._unread(batch)
 
@@ -389,7 +418,8 @@ class _Contract:
             if required:
                 how = "provides" if found is None else "always provides"
                 message = f"{reader} needs the field {name!r}, which nothing {how}"
-                self.report(spec, key, message, suggest(name, fields, "fields there are"))
+                self._misfits.add(key.partition(".")[0])
+                self.report(spec, key, message, suggest(name, sorted(fields), "fields there are"))
             elif name in USUALLY_OPTIONAL:
                 self.warn(spec.mark, key, f"{reader} could use the field {name!r}, which nothing provides")
             return
@@ -398,6 +428,7 @@ class _Contract:
         reason = mismatch(found.type, wanted)
         if reason is not None:
             giver = self._bound[name].provider
+            self._misfits.add(key.partition(".")[0])
             self.report(spec, key, f"{reader} takes {name}: {wanted}, but {giver} gives {found.type}: {reason}")
 
     def _unread(self, batch: dict[str, Field]) -> None:

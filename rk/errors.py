@@ -17,7 +17,7 @@ class ExitCode(enum.IntEnum):
     USER_ERROR = 2
     """The input is wrong: a recipe, an option, a file."""
     CLAIM_NOT_REACHED = 3
-    """Everything ran, but a number that the recipe expects was not reached."""
+    """`rk reproduce` ran everything, but a claim was not reached. (`rk train` prints NOT REACHED and exits with 0.)"""
     HUNG_UP = 129
     """Stopped by SIGHUP (the terminal or the connection is gone), after a checkpoint."""
     INTERRUPTED = 130
@@ -103,24 +103,88 @@ class RecipeError(UserError):
         super().__init__("\n".join(str(p) for p in self.problems))
 
     def render(self) -> str:
-        count = len(self.problems)
-        return f"{self.message}\nerror: {count} problem{'s' if count > 1 else ''} found; nothing was run"
+        return f"{self.message}\nerror: {counted(len(self.problems), 'problem')} found; nothing was run"
+
+
+MAX_NAME = 100
+"""Characters of a word that may be a misspelt name."""
+MAX_CHOICES = 12
+"""Choices that a hint lists."""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """Returns the choice that `word` was probably meant to be, or None."""
+    """Returns the choice that `word` was probably meant to be, or None.
+
+    Words that both names share count for nothing: ``digits-quick`` is not meant to be ``tsp-quick``. A word that is cut
+    short, ``acc``, means what begins with it.
+    """
     import difflib
 
+    if len(word) > MAX_NAME:
+        return None
     lower = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    return lower[close[0]] if close else None
+    close = difflib.get_close_matches(word.lower(), lower, n=5, cutoff=0.6)
+    found = next((name for name in close if _differ_little(word.lower(), name)), None)
+    if found is None and len(word) >= 3:  # cut short: `acc`
+        found = next((name for name in lower if name.startswith(word.lower())), None)
+    return None if found is None else lower[found]
 
 
 def suggest(word: str, choices: Iterable[str], noun: str = "choose from") -> str | None:
-    """Returns a hint: the nearest right spelling if there is one, and what is accepted."""
-    names = sorted(choices)
+    """Returns a hint: the nearest right spelling if there is one, and what is accepted.
+
+    Args:
+        word: What the user wrote.
+        choices: What is accepted. A set is listed by the alphabet, anything else in its own order.
+        noun: What the choices are.
+    """
+    names = sorted(choices) if isinstance(choices, set | frozenset) else list(dict.fromkeys(choices))
     if not names:
         return None
     close = nearest(word, names)
-    listed = ", ".join(names) if len(names) <= 12 else ", ".join(names[:12]) + f", ... ({len(names)} in all)"
+    if len(names) <= MAX_CHOICES:
+        listed = ", ".join(names)
+    else:
+        listed = ", ".join(by_relevance(word, names)[:MAX_CHOICES]) + f", ... ({len(names)} in all)"
     return f"did you mean {close}? ({noun}: {listed})" if close else f"{noun}: {listed}"
+
+
+def by_relevance(word: str, names: list[str]) -> list[str]:
+    """Returns `names` with those first that look like `word` or share a word with it, the rarest words before others.
+
+    All others keep their order.
+    """
+    import difflib
+    from collections import Counter
+
+    common = Counter(part for name in names for part in _words(name))
+
+    def relevance(name: str) -> tuple[float, float]:
+        shared = sum(1 / common[part] for part in _words(name) & _words(word))
+        alike = difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio() if 0 < len(word) <= MAX_NAME else 0
+        return -round(shared, 3), -round(alike if alike >= 0.6 else 0, 2)
+
+    return sorted(names, key=relevance)
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns ``1 run`` or ``2 runs``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _words(name: str) -> set[str]:
+    """Returns the words of a name that hyphens and the like join; numbers and single letters tell nothing."""
+    return {part for part in _parts(name) if len(part) > 1 and not part.isdigit()}
+
+
+def _parts(name: str) -> list[str]:
+    return "".join(c if c.isalnum() else " " for c in name.lower()).split()
+
+
+def _differ_little(word: str, choice: str) -> bool:
+    """Whether what remains of both names, without the words that they share, is alike too."""
+    import difflib
+
+    ours, theirs = _parts(word), _parts(choice)
+    rest = ["".join(part for part in one if part not in other) for one, other in ((ours, theirs), (theirs, ours))]
+    return not all(rest) or difflib.SequenceMatcher(None, *rest).ratio() >= 0.6

@@ -186,8 +186,10 @@ class Plugins:
         """Returns a hint for who asked for the plugin `name`, which is not installed."""
         names = sorted(p.name for p in self.plugins)
         close = nearest(name, names)
-        advice = f"did you mean {close}?" if close else f"if it is a published one: pip install rk-{name}"
-        return f"there is no plugin {name} (installed: {', '.join(names)}); {advice}"
+        said = f"there is no plugin {name} (installed: {', '.join(names)})"
+        if close:
+            return f"{said}; did you mean {close}?"
+        return f"{said}; if it is a published one: pip install rk-{name}" if _NAME.fullmatch(name) else said
 
     def add(self, module: ModuleType, name: str, distribution: str) -> Plugin:
         """Registers a module that is not installed (tests, notebooks)."""

@@ -527,9 +527,7 @@ def test_what_the_recipe_gives_is_not_filled_by_a_fact(check):
 
 def test_what_neither_the_recipe_nor_the_data_gives_is_missing(compose):
     checked = compose(DATA + FACTS, STACK.replace(", given: 1", ""), data="Task2", model="Stack", layer="Cell")
-    assert checked.lines == [
-        "recipe.yaml:3:8: model.given: missing: float\n  hint: give model.given; the data task2 has no fact given"
-    ]
+    assert checked.lines == ["recipe.yaml:3:8: model.given: missing: given (float)\n  hint: give model.given"]
 
 
 def test_facts_are_not_for_the_data_itself_nor_for_what_it_is_built_from(compose):
@@ -542,8 +540,8 @@ class Own(Task):
     recipe = TASK.replace("task", "{name: own, part: part}")
     checked = compose(DATA + source, recipe, data="Own", model="Net", loss="Part")
     assert [(p.key, p.message) for p in checked.problems] == [
-        ("data.num_classes", "missing: int"),
-        ("data.part.num_classes", "missing: int"),
+        ("data.num_classes", "missing: num_classes (int)"),
+        ("data.part.num_classes", "missing: num_classes (int)"),
     ]
     assert facts(checked.binding) == [("data.seed", "fit"), ("data.part.seed", "fit")]
 
@@ -570,7 +568,7 @@ class Prune:
     def step(self) -> dict[str, Tensor] | None: ...
 """
     checked = compose(source, "search: prune", search="Prune")
-    assert checked.lines == ["recipe.yaml:2:9: search.run: missing: a run folder\n  hint: give search.run"]
+    assert checked.lines == ["recipe.yaml:2:9: search.run: missing: run (a run folder)\n  hint: give search.run"]
 
 
 def test_an_optimizer_is_missed_without_data_too(check):
@@ -621,7 +619,7 @@ def test_a_slot_of_a_third_partys_protocol_takes_only_what_fits(layer, said, com
 def test_a_layer_that_is_built_at_once_needs_all_its_parameters(compose):
     recipe = TASK.replace("model: net", "model: {name: graphnets, layers: [conv, {name: conv, width: 3}]}")
     checked = compose(DATA + GRAPH, recipe, data="Task", model="GraphNets", layer="Conv Cell")
-    assert [(p.key, p.message) for p in checked.problems] == [("model.layers.0.width", "missing: int")]
+    assert [(p.key, p.message) for p in checked.problems] == [("model.layers.0.width", "missing: width (int)")]
     assert [spec.supplied for spec in checked.recipe.model.params["layers"]] == [None, None]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("rk.cli.train:train", "Train a recipe."),
     "eval": ("rk.cli.eval:evaluate", "Measure a trained run, on other data or with other decoding."),
-    "predict": ("rk.cli.predict:predict", "Answer a file of your own with a trained run."),
+    "predict": ("rk.cli.predict:predict", "Answer files of your own with a trained run."),
     "export": ("rk.cli.export:export", "Write a trained run for the outside world."),
     "compare": ("rk.cli.compare:compare", "Compare runs: changed settings, metrics, time, curves."),
     "report": ("rk.cli.report:report", "Write runs as one HTML page: results, curves, figures, recipe."),
@@ -28,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "rk.cli.reproduce:reproduce",
         "Train recipes and their baselines, and check what they claim.",
     ),
-    "runs": ("rk.cli.runs:runs", "List the runs, oldest first; delete some."),
+    "runs": ("rk.cli.runs:runs", "List the runs, oldest first; show or delete some."),
     "search": ("rk.cli.search:search", "Search for a structure, a path or a program."),
     "analyze": ("rk.cli.search:analyze", "Compute tables and figures."),
     "recipes": ("rk.cli.recipes:recipes", "List, show and copy the installed recipes."),
@@ -43,8 +44,48 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command -> where it is, and its help in the overview: `rk --help` loads none of them (a test keeps both equal)."""
 
 TRACEBACK_VARIABLE = "RK_TRACEBACK"
+OTHER_COMMANDS = {
+    "copy": "rk recipes copy RECIPE FILE",
+    "delete": "rk runs delete RUN",
+    "doctor": "rk plugins doctor",
+    "evaluate": "rk eval RUN",
+    "help": "rk --help, or rk COMMAND --help",
+    "init": "rk recipes copy RECIPE FILE begins a recipe, rk plugins new NAME a plugin",
+    "install": "a plugin is a Python package: pip install rk-NAME",
+    "ls": "rk list for components, rk recipes for recipes, rk runs for runs",
+    "new": "rk plugins new NAME begins a plugin, rk recipes copy RECIPE FILE a recipe",
+    "resume": "rk train --resume RUN",
+    "rm": "rk runs rm RUN",
+    "run": "rk train RECIPE",
+    "test": "rk plugins test NAME checks a plugin, rk eval RUN measures a run",
+    "version": "rk --version",
+}
+"""What users of other programs type -> what does it here."""
+
+GLOBAL_FLAGS = ("--no-plugins", "--quiet", "--verbose")
+"""Options of `rk` that may also stand behind the command."""
+
 COMPLETE_VARIABLE = "_RK_COMPLETE"
 """Set by a shell that asks what could stand at the cursor."""
+
+
+class Formatter(click.HelpFormatter):
+    """Breaks lines of help between words alone: names have hyphens, and are to be copied."""
+
+    _HYPHEN = "\ue000"
+    """Stands for a hyphen while lines are broken: a character that no help has."""
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", self._HYPHEN))
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        super().write_dl([(a, b.replace("-", self._HYPHEN)) for a, b in rows], col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(self._HYPHEN, "-")
+
+
+click.Context.formatter_class = Formatter
 
 
 class LazyGroup(click.Group):
@@ -59,11 +100,15 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[name][0].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _flags_first(args))
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             from rk.errors import UserError, suggest
 
-            raise UserError(f"there is no command {args[0]!r}", suggest(args[0], COMMANDS, "commands"))
+            hint = OTHER_COMMANDS.get(args[0].lower()) or suggest(args[0], COMMANDS, "commands")
+            raise UserError(f"there is no command {args[0]!r}", hint)
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -83,11 +128,22 @@ class LazyGroup(click.Group):
             formatter.write_text(", ".join(names) or "none; try: pip install rk-pointer-net")
 
 
+def _flags_first(args: list[str]) -> list[str]:
+    """Moves `GLOBAL_FLAGS` from behind the command to before it; a search's own options stay where they are."""
+    if {"search", "analyze"} & set(args):
+        return args
+    end = args.index("--") if "--" in args else len(args)
+    flags = [arg for arg in args[:end] if arg in GLOBAL_FLAGS]
+    return [*flags, *(arg for arg in args[:end] if arg not in GLOBAL_FLAGS), *args[end:]]
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="rk", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="rk", message="%(prog)s %(version)s")
 @click.option("--no-plugins", is_flag=True, help="Load no plugin: the built-in components alone.")
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Print versions, plugins and times too.")
 @click.pass_context
-def cli(ctx: click.Context, no_plugins: bool) -> None:
+def cli(ctx: click.Context, no_plugins: bool, quiet: bool, verbose: bool) -> None:
     """rk, the recursion kit: papers' methods as plugins, composed by recipes.
 
     \b
@@ -95,15 +151,29 @@ def cli(ctx: click.Context, no_plugins: bool) -> None:
     rk train pointer-net/convex-hull-quick        train it
     rk predict last my-points.csv                 use it
 
-    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached, 129, 130 and 143
-    interrupted.
+    --quiet, --verbose and --no-plugins may also stand behind the command.
+
+    Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached (rk reproduce), 129,
+    130 and 143 interrupted.
     """
     if ctx.invoked_subcommand in LONG:
         make_lasting()
     if no_plugins:
         from rk.plugins import DISABLE_VARIABLE
 
-        os.environ[DISABLE_VARIABLE] = "*"  # the processes that a command starts shall hear it too
+        os.environ[DISABLE_VARIABLE] = "*"  # for the processes that a command starts, too
+    if quiet or verbose:
+        from rk.verbosity import QUIET, VARIABLE, VERBOSE
+
+        if quiet and verbose:
+            raise click.UsageError("--quiet and --verbose exclude each other")
+        os.environ[VARIABLE] = QUIET if quiet else VERBOSE
+        ctx.call_on_close(lambda: os.environ.pop(VARIABLE, None))
+    if verbose:
+        from rk.cli.about import print_about, print_time
+
+        print_about()
+        ctx.call_on_close(print_time)
 
 
 def main() -> None:
@@ -125,8 +195,7 @@ def main() -> None:
     except click.exceptions.Abort as error:  # click's word for Ctrl-C
         _fail("interrupted", getattr(error.__cause__, "exit_code", ExitCode.INTERRUPTED))
     except click.ClickException as error:
-        error.show()
-        sys.exit(ExitCode.USER_ERROR)
+        _fail(_usage(error), ExitCode.USER_ERROR)
     except KeyboardInterrupt as error:
         _fail("interrupted", getattr(error, "exit_code", ExitCode.INTERRUPTED))
     except BrokenPipeError:  # the reader of our output has gone: `rk list | head`
@@ -153,11 +222,18 @@ def _is_stdout_broken() -> bool:
 
 
 def _fail(message: str, code: int) -> None:
+    from rk.cli.messages import show
+
     with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        click.echo(message, err=True)
+        show(message)
     sys.exit(int(code))
+
+
+def _usage(error: click.ClickException) -> str:
+    """Returns click's own errors in the form of all others."""
+    text = f"error: {error.format_message()}"
+    context = getattr(error, "ctx", None)
+    return f"{text}\n  hint: {context.command_path} --help shows what it takes" if context is not None else text
 
 
 def _unexpected(error: Exception) -> None:

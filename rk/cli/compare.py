@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from rk.cli.complete import complete_run
 from rk.cli.loading import json_option, runs_dir_option
+from rk.cli.outputs import check_ending, make_parents
 from rk.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    from rk.report.summary import RunSummary
 
 
 @click.command()
 @click.argument("which", nargs=-1, required=True, metavar="RUN RUN...", shell_complete=complete_run)
 @click.option(
-    "--metric", "metrics", multiple=True, help="Draw, or put into the matrix, only this metric; may be repeated."
+    "--metric", "metrics", multiple=True, help="Only this metric, with its split or without; may be repeated."
 )
 @click.option(
     "--matrix",
@@ -54,8 +59,8 @@ def compare(
     from rk.report.summary import RunSummary
     from rk.runs import RunFolder
 
-    if output is not None and output.suffix not in ENDINGS:
-        raise UserError(f"cannot draw into {output}", f"the ending says what: {', '.join(ENDINGS)}")
+    if output is not None:
+        check_ending(output, ENDINGS)
     runs = [RunSummary(folder) for folder in RunFolder.find_all(which, runs_dir)]
     if len(runs) < 2:
         raise UserError("there is one run: nothing to compare it with", "name two or more; rk runs lists them")
@@ -69,10 +74,11 @@ def compare(
             heads = (f"{column}\n{metric}" for column, metric in zip(found.columns, found.metrics, strict=True))
             print_table(("", *heads), found.table())
         return
+    _check_metrics(metrics, runs)
     if as_json:
-        print_json(comparison(runs))
+        print_json(comparison(runs, metrics))
     else:
-        columns, rows = ("", *(run.folder.label for run in runs)), table(runs)
+        columns, rows = ("", *(run.folder.label for run in runs)), table(runs, metrics)
         if len(columns) > len(rows):  # many runs: one to a line
             columns, *rows = zip(columns, *rows, strict=True)
         print_table(columns, rows)
@@ -80,8 +86,19 @@ def compare(
         known = metric_names(runs)
         if not known:
             raise UserError("none of these runs has a curve: nothing was measured twice")
-        for metric in metrics or known[:1]:
+        asked = list(dict.fromkeys(metric.rpartition("/")[2] for metric in metrics))
+        for metric in asked:
             if metric not in known:
                 raise UserError(f"no run has a curve of {metric!r}", suggest(metric, known, "there are"))
-        draw_file(runs, list(metrics) or known, output)
+        make_parents(output)
+        draw_file(runs, asked or known, output)
         click.echo(f"drew {output}", err=as_json)
+
+
+def _check_metrics(metrics: tuple[str, ...], runs: list[RunSummary]) -> None:
+    """Refuses a metric that no run has."""
+    whole = dict.fromkeys(name for run in runs for name in (*run.metrics, *run.series))
+    known = [*whole, *dict.fromkeys(name.partition("/")[2] for name in whole)]
+    for metric in metrics:
+        if metric not in known:
+            raise UserError(f"no run has a metric {metric!r}", suggest(metric, known, "there are"))

@@ -77,6 +77,15 @@ def complete_decoding(ctx: click.Context, incomplete: str) -> Iterator[str]:
     yield from (key for key in _keys(recipe, catalog, incomplete) if is_harmless(key.partition("=")[0], recipe))
 
 
+@_completer
+def complete_input(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """The files and folders where the word so far points, and the keys that may be changed on the run."""
+    for path in sorted(glob.glob(f"{glob.escape(incomplete)}*")):
+        yield f"{path}/" if os.path.isdir(path) else path
+    if incomplete.partition("=")[0].replace(".", "").replace("_", "").isalnum() or not incomplete:
+        yield from (item.value for item in complete_decoding(ctx, None, incomplete))
+
+
 def _keys(recipe: Any, catalog: Any, incomplete: str) -> Iterator[str]:
     """Yields ``key=`` for each key of the recipe, or ``key=value`` for the values of the key that is written out."""
     from rk.static import constructor, load_class
@@ -122,6 +131,16 @@ def complete_kind(ctx: click.Context, incomplete: str) -> Iterator[str]:
 
 
 @_completer
+def complete_kind_or_name(ctx: click.Context, incomplete: str) -> Iterator[str]:
+    """The kinds, then the names of all components: `rk show` takes either first."""
+    from rk.hookspecs import HOOK_OF_KIND
+    from rk.plugins import Plugins
+
+    yield from HOOK_OF_KIND
+    yield from sorted({c.name for c in Plugins().components} - set(HOOK_OF_KIND))
+
+
+@_completer
 def complete_kinds(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """Kinds with commas between them."""
     from rk.hookspecs import HOOK_OF_KIND
@@ -134,7 +153,9 @@ def complete_kinds(ctx: click.Context, incomplete: str) -> Iterator[str]:
 @_completer
 def complete_component(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, str]]:
     """The components of the kind that is already on the line; whole names once a plugin's is begun."""
-    yield from components_of(ctx.params["kind"], qualified="/" in incomplete)
+    from rk.cli.kinds import find_kind
+
+    yield from components_of(find_kind(ctx.params["kind"]), qualified="/" in incomplete)
 
 
 @_completer

@@ -39,9 +39,12 @@ def evaluate(
     from rk.runs import RunFolder, json_number
 
     folder = RunFolder.find(run, runs_dir)
-    from rk.fit.loaded import LoadedRun
+    from rk.fit.progress import loading
 
-    loaded = LoadedRun.open(folder.path, Catalog(), overrides)
+    with loading():
+        from rk.fit.loaded import LoadedRun
+
+        loaded = LoadedRun.open(folder.path, Catalog(), overrides)
     results = loaded.evaluate(splits, limit)
     if as_json:
         print_json(

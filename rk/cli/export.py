@@ -17,10 +17,9 @@ from rk.errors import RunFailed, UserError
 @click.option(
     "--to",
     "format_",
-    required=True,
     metavar="FORMAT",
     shell_complete=complete_exporter,
-    help="An exporter; `rk list exporter` shows all.",
+    help="An exporter; `rk list exporter` shows all.  [required]",
 )
 @click.option(
     "-o",
@@ -29,7 +28,9 @@ from rk.errors import RunFailed, UserError
     help="Folder to write.  [default: RUN/export/FORMAT]",
 )
 @runs_dir_option
-def export(run: str, overrides: tuple[str, ...], format_: str, output: Path | None, runs_dir: Path | None) -> None:
+def export(
+    run: str, overrides: tuple[str, ...], format_: str | None, output: Path | None, runs_dir: Path | None
+) -> None:
     """Write a trained run for the outside world.
 
     KEY=VALUE sets a parameter of the exporter (`exporter.opset=20`; `rk show exporter FORMAT` lists them), or one for
@@ -44,8 +45,11 @@ def export(run: str, overrides: tuple[str, ...], format_: str, output: Path | No
     from rk.recipe.check import read_component
     from rk.runs import RunFolder
 
-    folder = RunFolder.find(run, runs_dir)
     catalog = Catalog()
+    if format_ is None:
+        formats = ", ".join(sorted(c.name for c in catalog.of_kind("exporter")))
+        raise UserError("which format?", f"give --to with one of: {formats}")
+    folder = RunFolder.find(run, runs_dir)
     mine = tuple(o for o in overrides if o.lstrip("~").startswith("exporter."))
     spec = read_component("exporter", format_, mine, catalog)
     out = output or folder.path / "export" / spec.component.name
@@ -55,10 +59,13 @@ def export(run: str, overrides: tuple[str, ...], format_: str, output: Path | No
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}", "choose another folder with -o") from None
-    from rk.fit.build import Builder
-    from rk.fit.loaded import LoadedRun
+    from rk.fit.progress import loading
 
-    loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
+    with loading():
+        from rk.fit.build import Builder
+        from rk.fit.loaded import LoadedRun
+
+        loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
     exporter = Builder(loaded.recipe, catalog, loaded.facts).build(spec)
     try:
         written = exporter.export(loaded, out)

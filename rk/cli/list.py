@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from rk.cli.complete import complete_fits, complete_kind
+from rk.cli.kinds import find_kind, known_kind
+from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, say_empty, show_paged
 from rk.cli.loading import json_option
-from rk.errors import UserError, suggest
+from rk.errors import UserError
 
 
 @click.command(name="list")
@@ -18,56 +20,82 @@ from rk.errors import UserError, suggest
     shell_complete=complete_fits,
     help="Only what can be combined with this; may be repeated.",
 )
+@plugin_option
+@limit_option
+@pager_option
 @json_option
-def list_components(kind: str | None, fits: tuple[str, ...], as_json: bool) -> None:
+def list_components(
+    kind: str | None, fits: tuple[str, ...], plugin: str | None, limit: int | None, no_pager: bool, as_json: bool
+) -> None:
     """List the installed components.
 
-    Without KIND, those of all kinds.
+    Without KIND, those of all kinds. `rk show NAME` shows one.
 
     \b
     rk list trainer --fits model=mlp
+    rk list --plugin vision
     """
-    from rk.catalog import Catalog
-    from rk.hookspecs import HOOK_OF_KIND
-    from rk.static.docstring import summary
+    from rk.catalog import Catalog, plural
 
-    if kind is not None and kind not in HOOK_OF_KIND:
-        singular = next(
-            (k for k in HOOK_OF_KIND if kind in (f"{k}s", f"{k}es", HOOK_OF_KIND[k].removeprefix("rk_"))), None
-        )
-        if singular is None:
-            raise UserError(f"there is no kind {kind!r}", suggest(kind, HOOK_OF_KIND, "kinds"))
-        kind = singular
+    kind = None if kind is None else find_kind(kind)
     catalog = Catalog()
-    fixed = _fixed(fits, catalog)
-    rows = []
-    for component in catalog.plugins.components:
-        if kind in (None, component.kind) and component.kind not in fixed:
-            try:
-                text = summary(catalog.info(component))
-            except UserError as error:
-                text = f"cannot be read: {error.message}"
-            if not fixed or _fits(component, fixed, catalog):
-                rows.append((component, text))
+    owner = None if plugin is None else catalog.plugins.find(plugin).name
+    rows = _rows(kind, owner, _fixed(fits, catalog), catalog)
+    found = rows[:limit]
     if as_json:
         from rk.cli.output import print_json
 
         print_json(
             [
                 {"name": c.name, "kind": c.kind, "plugin": c.plugin, "distribution": c.distribution, "summary": text}
-                for c, text in rows
+                for c, text in found
             ]
         )
         return
-    from rk.cli.output import print_table
+    if not found:
+        of = f" of {owner}" if owner else ""
+        fit = f" that fits {' and '.join(fits)}" if fits else ""
+        there = {plural(c.kind) for c in catalog.plugins.components if owner in (None, c.plugin)}
+        say_empty(f"there is no {kind or 'component'}{of}{fit}", "there are", sorted(there))
+        return
+    from rk.cli.output import plain_columns, terminal_width
 
-    print_table(("kind", "name", "plugin", "summary"), [(c.kind, c.name, c.plugin, text) for c, text in rows])
+    width = terminal_width()
+    if width is None:
+        lines = [("kind", "name", "plugin", "summary"), *((c.kind, c.name, c.plugin, text) for c, text in found)]
+        click.echo(plain_columns(lines))
+        return
+    groups: dict[str, list[list[str]]] = {}
+    for component, text in found:
+        groups.setdefault(plural(component.kind), []).append([component.name, component.plugin, text])
+    more = f"\n\n{len(found)} of {len(rows)}" if len(found) < len(rows) else ""
+    show_paged(grouped(groups, width) + more, no_pager)
+
+
+def _rows(kind: str | None, plugin: str | None, fixed: dict, catalog) -> list[tuple]:
+    """Returns (component, summary) of what is asked for, by kind, then by plugin."""
+    from rk.hookspecs import HOOK_OF_KIND
+    from rk.static.docstring import summary
+
+    rows = []
+    for component in catalog.plugins.components:
+        if kind not in (None, component.kind) or component.kind in fixed or plugin not in (None, component.plugin):
+            continue
+        try:
+            text = summary(catalog.info(component))
+        except UserError as error:
+            text = f"cannot be read: {error.message}"
+        if not fixed or _fits(component, fixed, catalog):
+            rows.append((component, text))
+    kinds = list(HOOK_OF_KIND)
+    return sorted(rows, key=lambda row: kinds.index(row[0].kind))
 
 
 def _fixed(fits: tuple[str, ...], catalog) -> dict:
     fixed = {}
     for text in fits:
         kind, equals, name = text.partition("=")
+        kind = known_kind(kind) or kind
         if not equals or kind not in ("model", "data", "loss", "trainer", "search"):
             raise UserError(f"--fits {text}: expected KIND=NAME", "KIND is model, data, loss, trainer or search")
         fixed[kind] = catalog.resolve(kind, name)

@@ -8,7 +8,7 @@ import click
 
 from rk.catalog import Catalog
 from rk.contract import Binding, check_contract
-from rk.errors import Problem, RecipeError
+from rk.errors import Problem, RecipeError, UserError
 from rk.recipe import Recipe, read_recipe
 from rk.recipe.find import find_recipe
 
@@ -17,6 +17,14 @@ runs_dir_option = click.option(
     type=click.Path(path_type=Path),
     default=None,
     help="Folder of all runs.  [default: $RK_RUNS or ./runs]",
+)
+resume_option = click.option(
+    "--resume",
+    metavar="[RUN]",
+    is_flag=False,
+    flag_value="last",
+    default=None,
+    help="Resume an interrupted run: its folder, its name, or `last`, which --resume alone means.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -51,6 +59,33 @@ def run_finder(root: Path | None):
     return find
 
 
+def resumed_run(resume: str, given: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Returns the run that `--resume` names and the overrides.
+
+    Args:
+        resume: What stands behind the option: a run, or an override, which leaves `last`.
+        given: The other words of the command.
+
+    Raises:
+        UserError: When a recipe is given too: a run has its own.
+    """
+    if _is_override(resume):
+        resume, given = "last", (resume, *given)
+    for word in given:
+        if not _is_override(word):
+            raise UserError(
+                f"--resume takes a run, which has its recipe: {word!r} is one word too many",
+                f"write: rk train --resume {resume}",
+            )
+    return resume, given
+
+
+def _is_override(word: str) -> bool:
+    return "=" in word or word.startswith("~")
+
+
 def show_warnings(warnings: list[Problem]) -> None:
+    from rk.cli.messages import note
+
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        note(f"warning: {warning}")

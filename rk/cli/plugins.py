@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from rk.cli.complete import complete_kinds, complete_plugin
+from rk.cli.kinds import find_kind
 from rk.cli.loading import json_option
-from rk.errors import ExitCode, UserError
+from rk.errors import ExitCode, UserError, counted
 
 if TYPE_CHECKING:
     from rk.doctor import Examination
@@ -45,7 +46,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     from rk.cli.output import print_table
 
     rows = [(p.name, p.distribution, p.version, _counts(p), p.state) for p in found]
-    print_table(("plugin", "distribution", "version", "components", "state"), rows)
+    print_table(("plugin", "distribution", "version", "components", "state"), rows, spare=("version", "distribution"))
     for plugin in found:
         for error in plugin.errors:
             click.echo(f"{plugin.distribution}: {error}", err=True)
@@ -97,12 +98,19 @@ def doctor(names: tuple[str, ...], traceback: bool, as_json: bool) -> int:
         )
         for e in found
     ]
-    print_table(("plugin", "distribution", "made for rk", "import ms", "components", "verdict"), rows)
+    columns = ("plugin", "distribution", "made for rk", "import ms", "components", "verdict")
+    print_table(columns, rows, spare=("made for rk", "distribution"))
     for each in found:
         _print_findings(each, traceback)
     if code == ExitCode.OK:
-        click.echo(f"{len(found)} plugins examined, none is broken" if found else "no plugin is installed")
+        click.echo(_verdict(len(found)))
     return code
+
+
+def _verdict(count: int) -> str:
+    if count == 0:
+        return "no plugin is installed"
+    return f"{counted(count, 'plugin')} examined, none is broken"
 
 
 def _print_findings(found: Examination, with_traceback: bool) -> None:
@@ -144,7 +152,7 @@ def new(name: str, kinds: str, into: Path) -> None:
     """
     from rk.scaffold import new_plugin
 
-    written = new_plugin(name, into, tuple(kind.strip() for kind in kinds.split(",")))
+    written = new_plugin(name, into, tuple(find_kind(kind.strip()) for kind in kinds.split(",")))
     root = next(p for p in written if p.name == "pyproject.toml").parent
     for path in written:
         click.echo(f"wrote {path}")

@@ -2,65 +2,107 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rk.cli.complete import complete_decoding, complete_run
+from rk.cli.complete import complete_input, complete_run
 from rk.cli.loading import runs_dir_option
-from rk.errors import UserError
+from rk.cli.outputs import check_ending, make_parents
+from rk.errors import ExitCode, RkError, UserError
+
+if TYPE_CHECKING:
+    from rk.cli.inputs import Input
+    from rk.fit.loaded import LoadedRun
 
 FIGURES = (".svg", ".png", ".pdf")
+_OVERRIDE = re.compile(r"~?[A-Za-z_][\w.-]*=.*", re.DOTALL)
 
 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
-@click.argument("input", type=click.Path(path_type=Path))
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_decoding)
+@click.argument("inputs", nargs=-1, metavar="INPUT... [KEY=VALUE]...", shell_complete=complete_input)
 @click.option(
     "-o",
     "--output",
     "outputs",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the answer: .json, .csv, or a figure (.svg, .png, .pdf). May be repeated.",
+    help="Write the answers: .json, .csv, or a figure (.svg, .png, .pdf). May be repeated.",
 )
 @runs_dir_option
-def predict(
-    run: str, input: Path, overrides: tuple[str, ...], outputs: tuple[Path, ...], runs_dir: Path | None
-) -> None:
-    """Answer a file of your own with a trained run.
+def predict(run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], runs_dir: Path | None) -> int:
+    """Answer files of your own with a trained run.
 
-    RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). The answer
-    is printed; figures go into the run's folder unless -o says otherwise.
+    RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). INPUT is a
+    file, a folder, a pattern such as 'scans/*.png', or - for standard input, which is read as text. The answers to
+    several files are one table with a column `file`, and each file has its own figure. Figures go into the run's
+    folder unless -o says otherwise.
 
     \b
     rk predict last capitals.csv
+    rk predict last one.png two.png scans/ -o answers.csv
     rk predict last points.csv -o hull.json -o hull.svg model.beam_size=3
     """
     from rk.catalog import Catalog
-    from rk.cli.answers import print_answers, write_answers
+    from rk.cli.inputs import find_inputs
     from rk.runs import RunFolder
 
-    folder = RunFolder.find(run, runs_dir)
-    if not input.is_file():
-        raise UserError(f"no such file: {input}")
-    strange = [str(o) for o in outputs if o.suffix not in (*FIGURES, ".json", ".csv")]
-    if strange:
-        raise UserError(f"cannot write {strange[0]}", f"the ending says what: .json, .csv, {', '.join(FIGURES)}")
-    from rk.fit.loaded import LoadedRun
-
-    loaded = LoadedRun.open(folder.path, Catalog(), overrides)
-    batch, answered, answers = loaded.predict(input)
-    print_answers(answers)
+    overrides = tuple(text for text in inputs if _OVERRIDE.fullmatch(text) and not Path(text).exists())
     for output in outputs:
-        if output.suffix in FIGURES:
-            written = loaded.render(batch, answered, output)
-        else:
-            write_answers(answers, output)
-            written = [output]
-        for path in written:
-            click.echo(f"wrote {path}")
+        check_ending(output, (".json", ".csv", *FIGURES))
+    folder = RunFolder.find(run, runs_dir)
+    with find_inputs([text for text in inputs if text not in overrides]) as found:
+        from rk.fit.progress import loading
+
+        with loading():
+            from rk.fit.loaded import LoadedRun
+
+            loaded = LoadedRun.open(folder.path, Catalog(), overrides)
+        return _answer(loaded, found, outputs)
+
+
+def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -> int:
+    """Answers every input; one that cannot be read is reported, and costs the others nothing."""
+    from rk.cli.answers import print_answers, write_answers
+    from rk.cli.messages import show
+
+    answers: list[dict[str, Any]] = []
+    drawn: list[tuple[Input, Any, Any]] = []
+    failed: list[RkError] = []
+    for item in inputs:
+        try:
+            batch, answered, rows = loaded.predict(item.path)
+        except UserError as error:
+            failed.append(UserError(error.message.replace(str(item.path), item.shown), error.hint))
+            if len(inputs) == 1:
+                raise failed[0] from None
+            continue
+        answers += rows if len(inputs) == 1 else [{"file": item.name, **row} for row in rows]
+        drawn.append((item, batch, answered))
+    print_answers(answers)
+    for output in (o for o in outputs if o.suffix.lower() not in FIGURES):
+        make_parents(output)
+        write_answers(answers, output)
+        click.echo(f"wrote {output}")
+    _draw(loaded, drawn, outputs)
+    for error in failed:
+        show(error.render())
+    return ExitCode.USER_ERROR if failed else ExitCode.OK
+
+
+def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple[Path, ...]) -> None:
+    """Draws a figure of each input: where `outputs` say so, or into the run where nothing is said."""
+    several = len(drawn) > 1
+    for output in (o for o in outputs if o.suffix.lower() in FIGURES):
+        make_parents(output)
+        for item, batch, answered in drawn:
+            path = output.with_name(f"{output.stem}-{item.stem}{output.suffix}") if several else output
+            for written in loaded.render(batch, answered, path):
+                click.echo(f"wrote {written}")
     if not outputs:
-        for path in loaded.render(batch, answered, None, input.stem):
-            click.echo(f"drew {path}")
+        for item, batch, answered in drawn:
+            for path in loaded.render(batch, answered, None, item.stem):
+                click.echo(f"drew {path}")

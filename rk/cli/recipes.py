@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from rk.cli.complete import complete_any_component, complete_data, complete_override, complete_recipe
+from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, say_empty, show_paged
 from rk.cli.loading import json_option
+from rk.cli.outputs import make_parents
 from rk.errors import UserError, suggest
 
 
@@ -21,14 +23,27 @@ from rk.errors import UserError, suggest
     shell_complete=complete_any_component,
     help="Only those with this component, of any kind; may be repeated.",
 )
+@plugin_option
+@limit_option
+@pager_option
 @json_option
 @click.pass_context
-def recipes(ctx: click.Context, paper: str | None, task: str | None, uses: tuple[str, ...], as_json: bool) -> None:
+def recipes(
+    ctx: click.Context,
+    paper: str | None,
+    task: str | None,
+    uses: tuple[str, ...],
+    plugin: str | None,
+    limit: int | None,
+    no_pager: bool,
+    as_json: bool,
+) -> None:
     """List, show and copy the installed recipes.
 
     \b
     rk recipes --paper 1506.03134
     rk recipes --task digits --uses mlp
+    rk recipes --plugin vision
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -37,27 +52,71 @@ def recipes(ctx: click.Context, paper: str | None, task: str | None, uses: tuple
     from rk.recipe.find import packaged
 
     plugins = Plugins()
-    found: list[Digest] = [digest(file, plugins) for file in packaged(plugins)]
-    if paper is not None:
-        found = [d for d in found if d.is_of(paper)]
+    every: list[Digest] = [digest(file, plugins) for file in packaged(plugins)]
     known = {name for c in plugins.components for name in (c.name, c.qualified)}
     for name in (*uses, *([task] if task is not None else [])):
         if name not in known:
             raise UserError(f"there is no component {name!r}", suggest(name, known, "installed"))
-    if task is not None:
-        found = [d for d in found if d.task is not None and d.task.rpartition("/")[2] == task.rpartition("/")[2]]
-    for name in uses:
-        found = [d for d in found if name.rpartition("/")[2] in d.names]
+    owner = None if plugin is None else plugins.find(plugin).name
+    rows = [d for d in every if _is_asked_for(d, paper, task, uses, owner)]
+    found = rows[:limit]
     if as_json:
         from rk.cli.output import print_json
 
         print_json([d.plain() for d in found])
-        return
-    from rk.cli.output import print_table
+    elif not found:
+        _say_none(every, paper, task, uses, owner)
+    else:
+        _print_recipes(found, len(rows), no_pager)
 
-    print_table(
-        ("recipe", "about", "task", "paper"), [(d.file.name, d.about, d.task or "", d.paper or "") for d in found]
+
+def _is_asked_for(digest, paper: str | None, task: str | None, uses: tuple[str, ...], plugin: str | None) -> bool:
+    return (
+        (paper is None or digest.is_of(paper))
+        and (task is None or (digest.task or "").rpartition("/")[2] == task.rpartition("/")[2])
+        and all(name.rpartition("/")[2] in digest.names for name in uses)
+        and plugin in (None, digest.file.plugin)
     )
+
+
+def _print_recipes(found: list, total: int, no_pager: bool) -> None:
+    from rk.cli.output import plain_columns, terminal_width
+
+    width = terminal_width()
+    if width is None:
+        rows = [
+            ("recipe", "about", "task", "paper"),
+            *((d.file.name, d.about, d.task or "", d.paper or "") for d in found),
+        ]
+        click.echo(plain_columns(rows))
+        return
+    groups: dict[str, list[list[str]]] = {}
+    papers: dict[str, set[str]] = {}
+    for d in found:
+        papers.setdefault(d.file.plugin, set()).add(d.paper or "")
+    for d in found:
+        said = papers[d.file.plugin] - {""}
+        heading = f"{d.file.plugin}: {', '.join(sorted(said))}" if said else d.file.plugin
+        groups.setdefault(heading, []).append([d.file.name, d.task or "", d.about])
+    more = f"\n\n{len(found)} of {total}" if len(found) < total else ""
+    show_paged(grouped(groups, width) + more, no_pager)
+
+
+def _say_none(every: list, paper: str | None, task: str | None, uses: tuple[str, ...], plugin: str | None) -> None:
+    """Says what no recipe is, and what the recipes are."""
+    asked = [f"of the paper {paper!r}"] if paper is not None else []
+    asked += [f"on the data {task}"] if task is not None else []
+    asked += [f"with {' and '.join(uses)}"] if uses else []
+    asked += [f"of the plugin {plugin}"] if plugin is not None else []
+    if not every:
+        say_empty("no plugin with recipes is installed", "try", ["pip install rk-pointer-net"])
+        return
+    there_are, choices = "plugins with recipes", {d.file.plugin for d in every}
+    if paper is not None:
+        there_are, choices = "papers", {d.paper for d in every if d.paper}
+    elif task is not None:
+        there_are, choices = "there are recipes on", {d.task for d in every if d.task}
+    say_empty(f"no recipe {' '.join(asked)}", there_are, sorted(choices))
 
 
 @recipes.command()
@@ -102,6 +161,7 @@ def copy(recipe: str, target: Path | None) -> None:
     path = path / found.path.name if path.is_dir() else path
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"{path}: a recipe's name ends in .yaml")
+    make_parents(path)
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.write(_qualified_parent(found))

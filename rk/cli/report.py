@@ -8,6 +8,7 @@ import click
 
 from rk.cli.complete import complete_run
 from rk.cli.loading import runs_dir_option
+from rk.cli.outputs import check_ending, make_parents
 
 
 @click.command()
@@ -33,9 +34,12 @@ def report(which: tuple[str, ...], output: Path | None, runs_dir: Path | None) -
     from rk.runs import RunFolder
     from rk.writing import write_atomic
 
+    if output is not None:
+        check_ending(output, (".html", ".htm"), "a report is HTML: choose a name that ends in .html")
     folders = RunFolder.find_all(which, runs_dir)
     page = render_page([RunSummary(folder) for folder in folders])
     if output is None:
         output = folders[0].report if len(folders) == 1 else Path("report.html")
+    make_parents(output)
     write_atomic(output, page)
     click.echo(f"wrote {output} ({output.stat().st_size:,} bytes)")

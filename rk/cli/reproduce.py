@@ -12,7 +12,8 @@ import click
 
 from rk.cli.complete import complete_target
 from rk.cli.loading import json_option, runs_dir_option
-from rk.errors import ExitCode, UserError
+from rk.cli.messages import show
+from rk.errors import ExitCode, UserError, counted
 
 if TYPE_CHECKING:
     from rk.reproduce.plan import Reproduction
@@ -66,7 +67,7 @@ def reproduce(
     if code != ExitCode.OK:
         again = ["rk", "reproduce", *targets, "--seeds", str(seeds), "--reuse"]
         again += [] if runs_dir is None else ["--runs-dir", str(runs_dir)]
-        click.echo(f"stopped; go on with: {shlex.join(again)}", err=True)
+        show(f"stopped; resume with: {shlex.join(again)}")
         return code
     files = [file for item in items for file in (item.file, *item.baselines.values())]
     return _print(items, read_all(files, root), catalog, as_json, markdown)
@@ -104,5 +105,5 @@ def _print(items: list[Reproduction], results: dict[str, Measured], catalog, as_
         columns = ("recipe", "claim", "where", "paper", "reached", "seeds", "baseline", "verdict")
         print_table(columns, [tuple(vars(line).values()) for line in lines])
         failed = sum(not line.holds for line in lines)
-        click.echo(f"{len(lines) - failed} of {len(lines)} claims hold")
+        click.echo(f"{len(lines) - failed} of {counted(len(lines), 'claim')} {'holds' if len(lines) == 1 else 'hold'}")
     return ExitCode.OK if all(line.holds for line in lines) else ExitCode.CLAIM_NOT_REACHED

@@ -8,8 +8,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from rk.cli.loading import runs_dir_option
+from rk.cli.loading import resume_option, resumed_run, runs_dir_option
 from rk.errors import ExitCode, Problem, RecipeError, UserError, suggest
+from rk.recipe.hints import missing
 
 
 class ComponentGroup(click.Group):
@@ -87,7 +88,7 @@ def _command(kind: str, name: str, catalog: Any) -> click.Command:
         params.append(
             click.Option(["--data", "top_data"], help="The data, where it is not the run's: a name or {name: ...}.")
         )
-    params.append(click.Option(["--resume"], metavar="RUN", help="Go on with an interrupted run."))
+    params += resume_option(lambda: None).__click_params__
     params += runs_dir_option(lambda: None).__click_params__
 
     def call(**values: Any) -> int:
@@ -109,7 +110,8 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
     overrides = tuple(values["overrides"])
     if values["resume"] is not None:
         changed = tuple(f"search.{key}={text}" for key, text in options.items())
-        return _resume(RunFolder.find(values["resume"], root, last="recipe"), (*changed, *overrides))
+        resume, given = resumed_run(values["resume"], (*changed, *overrides))
+        return _resume(RunFolder.find(resume, root, last="recipe"), given)
     if values.get("top_data") is not None:
         overrides = (f"data={values['top_data']}", *overrides)
     recipe, problems = read_search(kind, name, options, overrides, catalog, run_finder(root))
@@ -118,7 +120,7 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
         problems = [*problems, *broken]
     elif recipe.search is not None:
         problems += [
-            Problem(recipe.search.mark, f"--{p.name.replace('_', '-')}", f"missing: {p.type}")
+            Problem(recipe.search.mark, f"--{p.name.replace('_', '-')}", missing(p))
             for p in recipe.search.missing
             if p.name != "seed"
         ]

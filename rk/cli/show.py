@@ -6,47 +6,78 @@ from typing import Any
 
 import click
 
-from rk.cli.complete import complete_component, complete_kind
+from rk.cli.complete import complete_component, complete_kind_or_name
+from rk.cli.kinds import find_kind, known_kind
 from rk.cli.loading import json_option
 from rk.errors import UserError, suggest
 
+LISTS = ("facts", "splits", "metrics", "needs")
+"""What is printed in one line each."""
+
 
 @click.command()
-@click.argument("kind", shell_complete=complete_kind)
-@click.argument("name", shell_complete=complete_component)
+@click.argument("kind", metavar="[KIND]", shell_complete=complete_kind_or_name)
+@click.argument("name", metavar="NAME", required=False, shell_complete=complete_component)
 @json_option
-def show(kind: str, name: str, as_json: bool) -> None:
+def show(kind: str, name: str | None, as_json: bool) -> None:
     """Show a component: its parameters, and the fields and facts that it needs and gives.
 
+    KIND is needed where components of several kinds have the same name.
+
     \b
+    rk show mlp
     rk show model mlp
     """
     from rk.catalog import Catalog
-    from rk.hookspecs import HOOK_OF_KIND
 
-    if kind not in HOOK_OF_KIND:
-        raise UserError(f"there is no kind {kind!r}", suggest(kind, HOOK_OF_KIND, "kinds"))
     catalog = Catalog()
-    found = describe_component(catalog, catalog.resolve(kind, name))
+    component = _by_name(kind, catalog) if name is None else catalog.resolve(find_kind(kind), name)
+    found = describe_component(catalog, component)
     if as_json:
         from rk.cli.output import print_json
 
         print_json(found)
         return
-    from rk.cli.output import print_table
+    from rk.cli.output import print_prose, print_table
 
     click.echo(f"{found['kind']} {found['plugin']}/{found['name']}  ({found['distribution']})\n")
-    click.echo(found["text"])
+    print_prose(found["text"])
     if found["parameters"]:
+        click.echo()
         rows = [(p["name"], p["type"], _default(p), p["help"]) for p in found["parameters"]]
         print_table(("parameter", "type", "default", "meaning"), rows)
     for title, fields in found["fields"].items():
+        click.echo()
         print_table((title, "shape", ""), [(f["name"], f["type"], "" if f["required"] else "optional") for f in fields])
-    for title in ("facts", "splits", "metrics", "needs"):
+    if any(found.get(title) for title in LISTS):
+        click.echo()
+    for title in LISTS:
         if found.get(title):
             values = found[title]
             text = ", ".join(f"{k} ({v})" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
-            click.echo(f"{title}: {text}")
+            print_prose(f"{title}: {text}", indent=2)
+
+
+def _by_name(name: str, catalog: Any) -> Any:
+    """Returns the component of any kind that is called `name`. Raises `UserError` with what could be meant."""
+    every = catalog.plugins.components
+    kinds = list(dict.fromkeys(c.kind for c in every if name in (c.name, c.qualified)))
+    if len(kinds) == 1:
+        return catalog.resolve(kinds[0], name)
+    if kinds:
+        raise UserError(f"several kinds have a {name!r}", " or ".join(f"rk show {kind} {name}" for kind in kinds))
+    if (kind := known_kind(name)) is not None:
+        names = sorted(c.name for c in catalog.of_kind(kind))
+        raise UserError(f"which {kind}?", suggest("", names, "installed") or "none is installed")
+    if any(name == plugin.name for plugin in catalog.plugins):
+        raise UserError(f"{name} is a plugin, not a component", f"rk list --plugin {name}")
+    from rk.recipe.find import packaged
+
+    recipe = next((r for r in packaged(catalog.plugins) if name in (r.name, r.path.stem)), None)
+    if recipe is not None:
+        raise UserError(f"{name} is a recipe, not a component", f"rk recipes show {recipe.name}")
+    known = {c.qualified if "/" in name else c.name for c in every}
+    raise UserError(f"there is no component {name!r}", suggest(name, known, "installed"))
 
 
 def _default(param: dict[str, Any]) -> str:

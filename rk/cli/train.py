@@ -8,21 +8,17 @@ from pathlib import Path
 
 import click
 
-from rk.cli.complete import complete_override, complete_recipe, complete_run
-from rk.cli.loading import load_recipe, runs_dir_option, show_warnings
-from rk.errors import ExitCode, UserError
+from rk.cli.complete import complete_override, complete_recipe
+from rk.cli.loading import load_recipe, resume_option, resumed_run, runs_dir_option, show_warnings
+from rk.errors import ExitCode, UserError, counted
 from rk.runs import RunFolder
+from rk.verbosity import is_quiet
 
 
 @click.command()
 @click.argument("recipe", required=False, shell_complete=complete_recipe)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_override)
-@click.option(
-    "--resume",
-    metavar="RUN",
-    shell_complete=complete_run,
-    help="Go on with an interrupted run: its folder, its name, or `last`.",
-)
+@resume_option
 @click.option("--dry-run", is_flag=True, help="Build everything, run one real batch, print the binding; keep nothing.")
 @runs_dir_option
 def train(
@@ -36,14 +32,15 @@ def train(
     \b
     rk train pointer-net/convex-hull-quick
     rk train my-recipe.yaml model.hidden_size=64 fit.max_steps=10
-    rk train --resume last
+    rk train --resume
+    rk train --resume last fit.max_steps=20000
     """
     from rk.catalog import Catalog
     from rk.runs import default_root
 
     root = runs_dir or default_root()
     if resume is not None:
-        given = tuple(x for x in (recipe, *overrides) if x is not None)
+        resume, given = resumed_run(resume, tuple(x for x in (recipe, *overrides) if x is not None))
         return _resume(RunFolder.find(resume, root, last="recipe"), given)
     if recipe is None:
         raise UserError("which recipe?", "rk recipes lists those that are installed")
@@ -58,7 +55,7 @@ def train(
 def run(recipe, catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
     folder = _placed(recipe, lambda: RunFolder.begin(root, recipe.name, recipe.to_yaml()))
-    if _is_main(folder):
+    if _is_main(folder) and not is_quiet():
         click.echo(f"{recipe.name} -> {folder.label}")
     return _report(_fit(recipe, catalog, folder), recipe)
 
@@ -74,7 +71,7 @@ def _resume(folder: RunFolder, overrides: tuple[str, ...]) -> int:
     catalog = Catalog()
     recipe = read_stored(folder, overrides, catalog, resuming=True)
     folder = _placed(recipe, lambda: folder)
-    if _is_main(folder):
+    if _is_main(folder) and not is_quiet():
         click.echo(f"resuming {folder.label}")
     extend = lengthens(overrides, recipe, catalog)
     return _report(_fit(recipe, catalog, folder, resume=True, extend=extend, overrides=overrides), recipe)
@@ -82,6 +79,10 @@ def _resume(folder: RunFolder, overrides: tuple[str, ...]) -> int:
 
 def _fit(recipe, catalog, folder, **settings):
     """Runs the recipe; of the processes that `torchrun` has started, none leaves before the others are done."""
+    from rk.fit.progress import start_loading
+
+    if _is_main(folder):
+        start_loading()  # torch takes seconds to import
     from rk.fit.loop import train as fit
 
     if "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -136,8 +137,11 @@ def _report(outcome, recipe) -> int:
     rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
     if rows:
         print_table(("metric", "value", "expected", "paper", "verdict"), rows)
+    if is_quiet():
+        return ExitCode.OK
     figures = outcome.folder.figures
     if drawn := sorted(path.name for path in figures.iterdir()) if figures.is_dir() else []:
         click.echo(f"figures: {', '.join(drawn)}")
-    click.echo(f"{outcome.steps} steps, {outcome.folder.read()['seconds']:.1f} s; the run is in {outcome.folder.label}")
+    done = f"{counted(outcome.steps, 'step')}, {outcome.folder.read()['seconds']:.1f} s"
+    click.echo(f"{done}; the run is in {outcome.folder.label}")
     return ExitCode.OK

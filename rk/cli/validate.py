@@ -6,6 +6,7 @@ import click
 
 from rk.cli.complete import complete_override, complete_recipe
 from rk.cli.loading import json_option, load_recipe, show_warnings
+from rk.errors import counted
 
 
 @click.command()
@@ -32,7 +33,7 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         print_json(binding_as_json(checked, binding))
         return
     print_binding(checked, binding)
-    click.echo(f"{checked.name}: no problems" + (f", {len(warnings)} warnings" if warnings else ""))
+    click.echo(f"{checked.name}: no problems" + (f", {counted(len(warnings), 'warning')}" if warnings else ""))
 
 
 def binding_as_json(recipe, binding) -> dict:
@@ -68,6 +69,9 @@ def print_binding(recipe, binding) -> None:
 
 
 def _columns(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    for row in [heads, *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    from rk.cli.output import plain_columns, table_text, terminal_width
+
+    text, width = plain_columns([heads, *rows]), terminal_width()
+    if width is not None and max(map(len, text.splitlines())) > width:
+        text = table_text(heads, rows, width)
+    click.echo(text)

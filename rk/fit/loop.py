@@ -32,6 +32,7 @@ from rk.fit.plain_state import check_state
 from rk.fit.progress import Progress, make_progress, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.resuming import changed_versions, jumping_rates
+from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.signals import StopSignal
@@ -198,7 +199,7 @@ class Loop:
             self._rehearse()
         self._announce(resume)
         total = self.total_steps if self.total_steps is not None else getattr(self.parts.trainer, "total_steps", None)
-        self.progress = make_progress(self.recipe.name, total, self.runtime.is_main)
+        self.progress = make_progress(self.recipe.name, total, self.runtime.is_main, self.logs.peek)
         self.progress.start(self.step)
         names = self.parts.learner.state_dict().keys()
         for callback in self.hooks["fit_start"]:
@@ -374,7 +375,8 @@ class Loop:
             first = self.micro_batches * runtime.world + runtime.rank
             stream = Stream(parts.data, first, fit.workers, runtime.device, runtime.world)
         after_step, log = self.hooks["after_step"], self.logs
-        validate_every = fit.validate_every or 0
+        splits = () if not self.takes_batch or self.hooks["validated"] or _implements(trainer, "finish") else self.splits
+        validate_every = fit.validate_every or usual_interval(fit, parts.data, splits, self.total_steps, runtime.world)
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
         total = self.total_steps if self.total_steps is not None else math.inf
         accumulate, log_every, several = fit.accumulate, fit.log_every, runtime.world > 1

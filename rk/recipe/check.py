@@ -11,6 +11,7 @@ from rk.catalog import Catalog, Component, plural
 from rk.errors import Mark, Problem, RecipeError, UserError, nearest, suggest
 from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile
+from rk.recipe.hints import RECIPE_KEYS, VALUE_WORDS, missing, places_of, sequence_hint, unknown_key_hint
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
 from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, parse_value, plain_value
@@ -138,6 +139,8 @@ class Checker:
         self.component_keys = COMPONENT_KEYS
         self.problems: list[Problem] = []
         self.marks: dict[str, Mark] = {}
+        self.unknown: list[tuple[Problem, str, list[str], str]] = []
+        """The problems of unknown keys, with the key, what is accepted there, and the words that introduce it."""
 
     def report(self, mark: Mark, key: str, message: str, hint: str | None = None) -> Any:
         if len(self.problems) >= MAX_PROBLEMS:
@@ -153,7 +156,7 @@ class Checker:
         self.marks |= {"": tree.mark, **{k: tree.mark_of(k) for k in tree.items}}
         for key in tree.items:
             if key not in ALL_KEYS:
-                self.report(tree.mark_of(key), key, "unknown key", suggest(key, ALL_KEYS, "a recipe has"))
+                self._unknown(tree.mark_of(key), key, key, "unknown key", list(RECIPE_KEYS), "a recipe has")
                 if (meant := nearest(key, ALL_KEYS)) not in (None, *tree.items):
                     result.broken.add(meant)
         self._sections(tree, result)
@@ -169,9 +172,29 @@ class Checker:
                 setattr(result, key, value)
             if value is INVALID or len(self.problems) != before or _holds_broken(node):
                 result.broken.add(key)
+        self._hint_at_places(result)
         self._required_keys(tree, result)
         result.marks = self.marks
         return result
+
+    def _unknown(self, mark: Mark, key: str, name: str, message: str, accepted: list[str], noun: str) -> None:
+        """Reports an unknown key; where else it could stand is known when the whole recipe has been read."""
+        self.report(mark, key, message, suggest(name, accepted, noun))
+        self.unknown.append((self.problems[-1], name, accepted, noun))
+
+    def _hint_at_places(self, recipe: Recipe) -> None:
+        """Says of each unknown key where it belongs; what is missing there is not missing, but at a wrong place."""
+        said = {id(problem) for problem in self.problems}
+        for problem, name, accepted, noun in self.unknown:
+            if id(problem) not in said:  # of an option of a union that was not taken
+                continue
+            places = places_of(name, recipe, self.catalog)
+            in_fit = problem.key in (name, f"fit.{name}")
+            problem.hint = unknown_key_hint(name, accepted, noun, places, in_fit) or problem.hint
+            recipe.broken |= {place for place in places if place in ALL_KEYS}
+            recipe.broken |= {"fit"} if any(place.startswith("fit.") for place in places) else set()
+            for spec in recipe.specs():
+                spec.missing = tuple(p for p in spec.missing if not _is_below(f"{spec.key}.{p.name}", places))
 
     def _sections(self, tree: Mapping, result: Recipe) -> None:
         keys = Mapping({k: v for k, v in tree.items.items() if k in SECTION_KEYS}, tree.mark, dict(tree.key_marks))
@@ -237,7 +260,7 @@ class Checker:
         values = self._params(node, signature, key)
         for param in signature.params if _is_spelt_right(node, signature) else ():
             if param.required and param.name not in node.items:
-                self.report(node.mark, _join(key, param.name), f"missing: {param.type}")
+                self.report(node.mark, _join(key, param.name), missing(param))
         return {name: value for name, value in values.items() if value is not INVALID}
 
     # -- components ------------------------------------------------------------------------------------------------
@@ -258,7 +281,7 @@ class Checker:
         name = node.items.get("name")
         if name is None:
             choices = [c.name for c in self.catalog.of_kind(kind)]
-            hint = suggest("", choices, f"installed {plural(kind)}") or f"no {kind} is installed"
+            hint = suggest("", sorted(choices), f"installed {plural(kind)}") or f"no {kind} is installed"
             if misspelt := next((k for k in node.items if nearest(k, ["name"])), None):
                 hint = f"did you mean name instead of {misspelt}?"
             return self.report(node.mark, f"{key}.name", f"missing: which {kind}", hint)
@@ -322,11 +345,12 @@ class Checker:
             elif name in signature:
                 values[name] = self.value(child, signature[name].type, where)
             elif owner is None:
-                self.report(mark, where, "unknown key", suggest(name, signature.names))
+                self._unknown(mark, where, name, "unknown key", list(signature.names), "choose from")
             elif name != "name":
                 accepted = [n for n in signature.names if n not in supplied]
-                hint = suggest(name, accepted, f"{owner.name} of {owner.distribution} takes")
-                self.report(mark, where, "unknown parameter", hint or f"{owner.name} takes no parameters")
+                noun = f"{owner.name} of {owner.distribution} takes"
+                self._unknown(mark, where, name, "unknown parameter", accepted, noun)
+                self.problems[-1].hint = self.problems[-1].hint or f"{owner.name} takes no parameters"
         return values
 
     def _defaults(self, params: list[Param]) -> dict[str, Any]:
@@ -463,7 +487,7 @@ class Checker:
 
     def _sequence(self, node: Node, type_: ListType | TupleType, key: str) -> Any:
         if not isinstance(node, Sequence):
-            hint = f"{key.rpartition('.')[2]}: [{node.raw if isinstance(node, Scalar) else '...'}]"
+            hint = sequence_hint(self._written(node, type_), type_, key, on_line=not node.mark.line)
             return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}", hint)
         if isinstance(type_, TupleType) and not type_.variadic:
             if len(node.items) != len(type_.items):
@@ -476,6 +500,16 @@ class Checker:
         if INVALID in values:
             return INVALID
         return values if isinstance(type_, ListType) else tuple(values)
+
+    def _written(self, node: Node, type_: ListType | TupleType) -> str | None:
+        """Returns the text of a value that could be an item of the list, else None."""
+        items = (type_.item,) if isinstance(type_, ListType) else type_.items
+        outer, self.problems = self.problems, []
+        try:
+            fits = all(self.value(node, item, "") is not INVALID and not self.problems for item in items)
+        finally:
+            self.problems = outer
+        return node.raw if fits and isinstance(node, Scalar) else None
 
     def _mapping(self, node: Node, type_: DictType, key: str) -> Any:
         if not isinstance(node, Mapping):
@@ -591,6 +625,11 @@ def _same_shape(node: Node, option: Type) -> bool:
     return option in {int: (INT, FLOAT), float: (FLOAT,), bool: (BOOL,)}.get(type(node.value), ())
 
 
+def _is_below(key: str, places: list[str]) -> bool:
+    """Whether one of `places` is `key` or a key of the component that stands there."""
+    return any(place == key or place.startswith(f"{key}.") for place in places)
+
+
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
@@ -598,6 +637,8 @@ def _join(key: str, name: str) -> str:
 def _article(type_: Type) -> str:
     words = {INT: "an int", STR: "a string", BOOL: "a bool", FLOAT: "a float", PATH: "a path"}
     text = words.get(type_, str(type_))
+    if isinstance(type_, TupleType) and not type_.variadic:
+        return f"a list of {len(type_.items)} values {text}"
     return f"a {text}" if text.startswith("list") else text
 
 
@@ -631,5 +672,8 @@ def _one_of(words: list[str]) -> str:
 
 
 def _near(value: Any, words: list[str]) -> str | None:
-    close = nearest(value, words) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    meant = VALUE_WORDS.get(value.lower().partition(":")[0])
+    close = meant if meant in words else nearest(value, words)
     return f"did you mean {close}?" if close else None

@@ -71,6 +71,8 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
         raise UserError(f"several plugins have a recipe {name!r}", f"write {' or '.join(r.name for r in matches)}")
     if beside is not None and beside.plugin is None and (beside.path.parent / f"{name}.yaml").is_file():
         return RecipeFile(beside.path.parent / f"{name}.yaml")
+    if _is_path(name):
+        raise UserError(*_no_recipe_at(Path(name)))
     names = [r.name for r in recipes] if "/" in name else [r.path.stem for r in recipes]
     hint = suggest(name, set(names), "installed recipes")
     if os.path.isfile(f"{name}.yaml"):
@@ -86,14 +88,34 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
 
 def _by_path(path: Path, recipes: list[RecipeFile]) -> RecipeFile:
     if not os.path.isfile(path):  # unlike Path.is_file, it takes any text
-        if os.path.isdir(path):
-            raise UserError(f"{path} is a folder, not a recipe file", _nearby(path))
-        raise UserError(f"no such recipe file: {path}", _nearby(path.parent, path.name))
+        raise UserError(*_no_recipe_at(path))
     known = next((r for r in recipes if r.path.resolve() == path.resolve()), None)
     return known or RecipeFile(path)
+
+
+def _is_path(name: str) -> bool:
+    """Whether a text that ends in no .yaml can only be a path: recipes are called ``name`` or ``plugin/name``."""
+    return name.startswith((".", "/", "~")) or name.endswith("/") or name.count("/") > 1 or os.path.exists(name)
+
+
+def _no_recipe_at(path: Path) -> tuple[str, str | None]:
+    """Returns what is said of a path that is no recipe file, and a hint."""
+    if os.path.isfile(path / "run.json"):
+        return f"{path} is a run, not a recipe", f"rk train --resume {path}, or rk train {path / 'recipe.yaml'}"
+    if os.path.isdir(path):
+        return f"{path} is a folder, not a recipe file", _nearby(path)
+    if os.path.isfile(path):
+        return f"{path} is no recipe file", "a recipe's name ends in .yaml"
+    if os.path.isfile(f"{path}.yaml"):
+        return f"no such recipe file: {path}", f"did you mean {path}.yaml?"
+    return f"no such recipe file: {path}", _nearby(path.parent, path.name)
 
 
 def _nearby(folder: Path, name: str = "") -> str | None:
     if not os.path.isdir(folder):
         return f"there is no folder {folder}"
-    return suggest(name, [p.name for p in folder.glob("*.y*ml")], "recipes there")
+    found = sorted(p.name for p in folder.glob("*.y*ml"))
+    return (
+        suggest(name, found, "recipes there")
+        or "a recipe is a file that ends in .yaml; rk recipes lists those installed"
+    )

@@ -22,7 +22,8 @@ class Fit:
         max_steps: Ends after so many steps.
         max_epochs: Ends after so many passes over the training split.
         seed: Seeds the weights, the data and everything else that is random.
-        validate_every: Validates each time so many steps are done, and at the end.
+        validate_every: Validates each time so many steps are done, and at the end. null: at the end, and where the run
+            has a known length, finite validation splits and no monitor, up to 20 times before, at most once an epoch.
         validate_batches: Takes at most so many batches of a validation split; null takes all.
         monitor: ``split/metric`` that decides which checkpoint is the best; null keeps the last.
         monitor_mode: Whether less or more is better; auto asks the metric (``loss``: less).

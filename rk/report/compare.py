@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rk.report.summary import RunSummary
@@ -58,8 +59,8 @@ def measured(run: RunSummary) -> dict[str, dict[str, Any]]:
     return result
 
 
-def comparison(runs: list[RunSummary]) -> list[dict[str, Any]]:
-    """Returns one object per run: what it is, its changed settings, and its metrics."""
+def comparison(runs: list[RunSummary], metrics: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Returns one object per run: what it is, its changed settings, and its metrics, or only those in `metrics`."""
     changed = changed_settings(runs)
     return [
         {
@@ -70,15 +71,20 @@ def comparison(runs: list[RunSummary]) -> list[dict[str, Any]]:
             "seconds": run.seconds,
             "parameters": run.info.get("parameters"),
             "changed": {key: values[i] for key, values in changed.items()},
-            "metrics": measured(run),
+            "metrics": {name: entry for name, entry in measured(run).items() if _is_asked_for(name, metrics)},
         }
         for i, run in enumerate(runs)
     ]
 
 
-def table(runs: list[RunSummary]) -> list[tuple[str, ...]]:
+def _is_asked_for(name: str, metrics: Sequence[str]) -> bool:
+    """Whether ``split/metric`` is one of `metrics`, which may leave the split out; all are where there are none."""
+    return not metrics or name in metrics or name.partition("/")[2] in metrics
+
+
+def table(runs: list[RunSummary], metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
     """Returns the rows of the comparison: what is compared, then one text per run."""
-    objects = comparison(runs)
+    objects = comparison(runs, metrics)
     rows: list[tuple[str, ...]] = []
     for key, values in changed_settings(runs).items():
         rows.append((key, *map(_setting, values)))

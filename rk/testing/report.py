@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rk.errors import ExitCode
+from rk.errors import ExitCode, counted
 
 KIT = Path(__file__).parent / "installed.py"
 
@@ -42,7 +42,7 @@ def run_kit(plugin: str, echo: Callable[[str], None], *, everything: bool, trace
     arguments += ["-k", only.replace("-", "_")] if only else []
     pytest.main(arguments, plugins=[reporter])
     passed, failed, skipped = (reporter.counts[word] for word in ("passed", "failed", "skipped"))
-    echo(f"\n{plugin}: {passed} checks passed, {failed} failed, {skipped} not applicable")
+    echo(f"\n{plugin}: {counted(passed, 'check')} passed, {failed} failed, {skipped} not applicable")
     if not sum(reporter.counts.values()):
         echo("no check was run")
         return ExitCode.FAILED

@@ -252,7 +252,7 @@ def test_the_progress_of_a_search_goes_to_its_own_end(strain, tmp_path, capsys, 
     [
         (("--n-trials", "0"), "must be >= 1"),
         (("--run", "nowhere"), "no such run"),
-        ((), r"search.run: missing: a run folder\n  hint: give --run$"),
+        ((), r"search.run: missing: run \(a run folder\)\n  hint: give --run$"),
     ],
     ids=["bound", "no run", "nothing"],
 )

@@ -1,0 +1,132 @@
+"""The files that a user names: single ones, folders, patterns, standard input."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from rk.errors import UserError
+from rk.record import record
+
+STANDARD_INPUT = "-"
+
+
+@record
+class Input:
+    """One file that is to be answered.
+
+    Attributes:
+        path: Where it is.
+        name: What the answers call it.
+        stem: What its figure is called after; no two inputs have the same.
+    """
+
+    path: Path
+    name: str
+    stem: str
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return "standard input" if self.name == STANDARD_INPUT else str(self.path)
+
+
+@contextlib.contextmanager
+def find_inputs(texts: list[str]) -> Iterator[list[Input]]:
+    """Yields the files that `texts` name, each once, in their order; standard input is a file while they are used.
+
+    Raises:
+        UserError: When nothing is named, or what is named is not there.
+    """
+    if not texts:
+        raise UserError(
+            "which file?", "give a file, a folder, a pattern such as 'scans/*.png', or - for standard input"
+        )
+    with contextlib.ExitStack() as stack:
+        paths: dict[Path, str] = {}
+        for text in texts:
+            if text == STANDARD_INPUT:
+                paths[_standard_input(stack)] = STANDARD_INPUT
+            else:
+                paths |= {path: str(path) for path in _named(text)}
+        yield _with_stems(paths)
+
+
+def _named(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        if not found:
+            raise UserError(f"the folder {path} has no files", f"give a pattern for the folders below it: '{path}/*/*'")
+        return found
+    found = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
+    if found:
+        return found
+    if glob.has_magic(text):
+        raise UserError(f"no file matches {text}")
+    raise UserError(f"no such file: {text}", _nearby(path))
+
+
+def _nearby(path: Path) -> str | None:
+    from rk.errors import nearest
+
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    close = nearest(path.name, [p.name for p in path.parent.iterdir()])
+    return f"did you mean {path.with_name(close)}?" if close else None
+
+
+def _standard_input(stack: contextlib.ExitStack) -> Path:
+    """Writes standard input into a file that lives as long as `stack`: data read files."""
+    try:
+        text = click.get_binary_stream("stdin").read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise UserError("standard input is no text", "give the file's name") from None
+    if not text.strip():
+        raise UserError("standard input is empty", "as in: rk predict RUN - < points.csv")
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rk-"))
+    path = Path(folder, f"standard-input{_ending(text)}")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _ending(text: str) -> str:
+    """Returns the ending of a file with this text: data tell CSV from JSON and from prose by it."""
+    import json
+
+    try:
+        json.loads(text)
+    except ValueError:
+        pass
+    else:
+        if text.lstrip()[:1] in ("[", "{"):
+            return ".json"
+    return ".csv" if "," in text.splitlines()[0] or _is_number(text) else ".txt"
+
+
+def _is_number(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        float(text.split()[0])
+        return True
+    return False
+
+
+def _with_stems(paths: dict[Path, str]) -> list[Input]:
+    """Gives each file a stem of its own: two of the same name in different folders are numbered."""
+    taken: set[str] = set()
+    found = []
+    for path, name in paths.items():
+        stem, number = path.stem, 1
+        while stem in taken:
+            number += 1
+            stem = f"{path.stem}-{number}"
+        taken.add(stem)
+        found.append(Input(path, name, stem))
+    return found
