@@ -10,6 +10,7 @@ import click
 from rk.cli.complete import complete_kinds, complete_plugin
 from rk.cli.kinds import find_kind
 from rk.cli.loading import json_option
+from rk.cli.messages import note
 from rk.errors import ExitCode, UserError, counted
 
 if TYPE_CHECKING:
@@ -150,13 +151,20 @@ def new(name: str, kinds: str, into: Path) -> None:
     rk plugins new my-net
     rk plugins new my-method --kind trainer,callback
     """
+    from rk.plugins import installed
     from rk.scaffold import new_plugin
 
-    written = new_plugin(name, into, tuple(find_kind(kind.strip()) for kind in kinds.split(",")))
+    asked = tuple(find_kind(kind.strip()) for kind in kinds.split(","))
+    written = new_plugin(name, into, asked)
     root = next(p for p in written if p.name == "pyproject.toml").parent
     for path in written:
         click.echo(f"wrote {path}")
     short = root.name.removeprefix("rk-")
+    if "layer" in asked and "model" not in asked:
+        click.echo(f"\na layer stands in a model: the model {short}/{short} is written too")
+    taken = next((offer for offer in installed() if short == offer.name), None)
+    if taken is not None:
+        note(f"warning: {taken.distribution} {taken.version} has this name: installing the new plugin replaces it")
     click.echo(f"\nnext:\n  pip install -e '{root}[test]'")
     click.echo(f"  rk train {short}/quick\n  rk plugins test {short}")
 

@@ -14,6 +14,7 @@ from rk.cli.complete import complete_target
 from rk.cli.loading import json_option, runs_dir_option
 from rk.cli.messages import show
 from rk.errors import ExitCode, UserError, counted
+from rk.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from rk.reproduce.plan import Reproduction
@@ -77,7 +78,7 @@ def _train(items: list[Reproduction], catalog, root: Path, seeds: int, reuse: bo
     from rk.reproduce.results import add_results, results_path
     from rk.reproduce.runner import Runner, Stopped
 
-    runner = Runner(catalog, root, seeds, reuse, print)
+    runner = Runner(catalog, root, seeds, reuse, _unheard if is_quiet() else print)
     files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
     for name, file in files.items():
         try:
@@ -87,6 +88,10 @@ def _train(items: list[Reproduction], catalog, root: Path, seeds: int, reuse: bo
         path = results_path(file, root)
         add_results(path, {name: measured})
     return ExitCode.OK
+
+
+def _unheard(text: str) -> None:
+    """Takes the place of `print` where the command is quiet."""
 
 
 def _print(items: list[Reproduction], results: dict[str, Measured], catalog, as_json: bool, as_page: bool) -> int:

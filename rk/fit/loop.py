@@ -375,7 +375,7 @@ class Loop:
             first = self.micro_batches * runtime.world + runtime.rank
             stream = Stream(parts.data, first, fit.workers, runtime.device, runtime.world)
         after_step, log = self.hooks["after_step"], self.logs
-        splits = () if not self.takes_batch or self.hooks["validated"] or _implements(trainer, "finish") else self.splits
+        splits = () if stream is None or self.hooks["validated"] or _implements(trainer, "finish") else self.splits
         validate_every = fit.validate_every or usual_interval(fit, parts.data, splits, self.total_steps, runtime.world)
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
         total = self.total_steps if self.total_steps is not None else math.inf
