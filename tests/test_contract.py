@@ -329,6 +329,40 @@ class Choices(TypedDict):
     assert "takes logits: Float[batch *positions classes], but trainer hebb gives Int[batch]" in problem.message
 
 
+def test_metrics_are_not_judged_where_the_trainer_does_not_fit_the_data(compose):
+    """What it would answer means nothing: one problem, not one for each metric."""
+    source = (
+        READOUT.replace("-> LogitsOutputs", "-> Choices")
+        + """
+class Choices(TypedDict):
+    logits: Int[Tensor, "batch"]
+class Wants(TypedDict):
+    ages: Int[Tensor, "batch"]
+class Greedy(Hebb):
+    def step(self, batch: Wants) -> dict[str, Tensor]: ...
+"""
+    )
+    recipe = "data: digits\nmodel: ear\ntrainer: greedy\nfit: {max_steps: 10}"
+    checked = compose(source, recipe, model="Ear", trainer="Greedy")
+    assert [p.message for p in checked.problems] == ["trainer greedy needs the field 'ages', which nothing provides"]
+
+
+def test_facts_are_not_asked_for_by_a_model_that_does_not_fit_the_data(compose):
+    source = """
+class Dates(TypedDict):
+    tokens: Int[Tensor, "batch time"]
+    targets: Int[Tensor, "batch"]
+class Calendar:
+    splits = ("train",)
+    def batches(self, split: str) -> int: ...
+    def batch(self, split: str, i: int, stage: int = 0) -> Dates: ...
+"""
+    recipe = "data: calendar\nmodel: mlp\nloss: cross-entropy\n"
+    recipe += "trainer: {name: backprop, optimizer: adam}\nfit: {max_steps: 10}"
+    checked = compose(source, recipe, data="Calendar")
+    assert [p.message for p in checked.problems] == ["model mlp needs the field 'inputs', which nothing provides"]
+
+
 def test_a_loss_that_is_refused_is_not_bound(compose):
     """Nothing is said of the fields that it would need."""
     source = READOUT + "class Quiet(Hebb):\n    def setup(self) -> Readout: ...\n"
