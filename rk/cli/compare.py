@@ -60,7 +60,7 @@ def compare(
     from rk.runs import RunFolder
 
     if output is not None:
-        check_ending(output, ENDINGS)
+        check_ending(output, ENDINGS, verb="draw into")
     runs = [RunSummary(folder) for folder in RunFolder.find_all(which, runs_dir)]
     if len(runs) < 2:
         raise UserError("there is one run: nothing to compare it with", "name two or more; rk runs lists them")
