@@ -158,11 +158,13 @@ def by_relevance(word: str, names: list[str]) -> list[str]:
     from collections import Counter
 
     common = Counter(part for name in names for part in _words(name))
+    lower = {name.lower(): name for name in names}
+    alike = difflib.get_close_matches(word.lower(), lower, n=MAX_CHOICES, cutoff=0.6) if len(word) <= MAX_NAME else []
+    rank = {lower[name]: place for place, name in enumerate(alike)}
+    wanted = _words(word)
 
-    def relevance(name: str) -> tuple[float, float]:
-        shared = sum(1 / common[part] for part in _words(name) & _words(word))
-        alike = difflib.SequenceMatcher(None, word.lower(), name.lower()).ratio() if 0 < len(word) <= MAX_NAME else 0
-        return -round(shared, 3), -round(alike if alike >= 0.6 else 0, 2)
+    def relevance(name: str) -> tuple[float, int]:
+        return -sum(1 / common[part] for part in _words(name) & wanted), rank.get(name, MAX_CHOICES)
 
     return sorted(names, key=relevance)
 
