@@ -219,6 +219,7 @@ def test_exit_codes_are_a_public_contract():
         "FAILED": 1,
         "USER_ERROR": 2,
         "CLAIM_NOT_REACHED": 3,
+        "HUNG_UP": 129,
         "INTERRUPTED": 130,
         "TERMINATED": 143,
     }

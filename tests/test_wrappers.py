@@ -82,7 +82,7 @@ class Error(MetricWrapper):
 
 
 class Blocky(nn.Module):
-    """A model with blocks.
+    """A model with gates.
 
     Args:
         num_classes: Classes.
@@ -90,10 +90,10 @@ class Blocky(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([nn.Linear(64, num_classes)])
+        self.gates = nn.ModuleList([nn.Linear(64, num_classes)])
 
     def forward(self, *, inputs: "Float[Tensor, 'batch *shape']") -> "LogitsOutputs":
-        return {"logits": self.blocks[0](inputs.flatten(1))}
+        return {"logits": self.gates[0](inputs.flatten(1))}
 
 
 from jaxtyping import Float
@@ -102,14 +102,14 @@ from rk import Learner
 from typing import Protocol
 
 
-class HasBlocks(Model, Protocol):
-    blocks: nn.ModuleList
+class HasGates(Model, Protocol):
+    gates: nn.ModuleList
 
 
 class Blockwise:
-    """Needs blocks."""
+    """Needs gates."""
 
-    def setup(self, *, model: HasBlocks, loss: Loss, data: Data, runtime) -> Learner: ...
+    def setup(self, *, model: HasGates, loss: Loss, data: Data, runtime) -> Learner: ...
     def step(self, batch: Batch) -> dict: ...
 '''
 RECIPE = """
@@ -173,7 +173,7 @@ def test_capabilities_are_seen_through_the_wrapper(check, wrapping, inside, fits
     problems = [p.message for p in check(text, catalog=wrapping).problems]
     assert (problems == []) is fits, problems
     if not fits:
-        assert problems == ["blockwise needs a model with `blocks`; damped has none"]
+        assert problems == ["blockwise needs a model with `gates`; damped has none"]
 
 
 def test_a_wrapped_recipe_learns_resumes_and_answers(check, wrapping, tmp_path):

@@ -71,7 +71,7 @@ class Zygote:
         self._process.kill()
         self._process.communicate()
 
-    def start(self, job: str, **arguments: Any) -> None:
+    def start(self, job: str, /, **arguments: Any) -> None:
         """Forks a child that calls the function ``module:function`` with JSON-able arguments."""
         order = {"job": job, "arguments": arguments}
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -92,7 +92,7 @@ class Zygote:
         """Waits for the child; returns its exit code, or minus the number of the signal that killed it."""
         return int(self._process.stdout.readline())
 
-    def call(self, job: str, **arguments: Any) -> Any:
+    def call(self, job: str, /, **arguments: Any) -> Any:
         """Returns what ``module:function`` returns in a child, which has this process's import path and environment.
 
         Raises:

@@ -64,7 +64,7 @@ def test_a_damaged_result_gives_way_to_the_last_checkpoint(make_run, capsys):
     expected = run.evaluate(("test",))
     run.folder.model.write_bytes(b"cut short")
     assert LoadedRun.open(run.folder.path).evaluate(("test",)) == expected
-    assert "taking a checkpoint" in capsys.readouterr().err
+    assert "using a checkpoint" in capsys.readouterr().err
     for state in run.folder.checkpoints.glob("*/state.pt"):
         state.write_bytes(b"")
     with pytest.raises(RunFailed, match="has no checkpoint to go on from"):
