@@ -96,6 +96,12 @@ def host_range(metadata: str) -> str | None:
     return None
 
 
+def header(key: str, metadata: str) -> str | None:
+    """Returns the value of a header in the text of a distribution's core metadata; None where it has none."""
+    found = re.search(rf"^{key}:[ \t]*(\S.*?)\s*$", metadata.partition("\n\n")[0], re.MULTILINE)
+    return found and found[1]
+
+
 def normalized(name: str) -> str:
     """Returns a distribution's name in the one form that the package index compares: ``RK_NoProp`` is ``rk-noprop``."""
     return re.sub(r"[-_.]+", "-", name).lower()

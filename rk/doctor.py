@@ -12,6 +12,7 @@ from rk.catalog import Catalog
 from rk.hookspecs import HOOK_OF_KIND
 from rk.plugins import BUILTIN, Plugin
 from rk.probe import probe
+from rk.recipe.find import packaged, unreadable
 from rk.record import made, record
 from rk.review import faults, gaps
 
@@ -66,7 +67,7 @@ class Examination:
             "heavy_imports": self.heavy,
             "hooks": self.hooks(),
             "components": [{"kind": c.kind, "name": c.name, "target": c.target} for c in plugin.components],
-            "recipes": len(list(plugin.recipes.glob("*.yaml"))) if plugin.recipes is not None else 0,
+            "recipes": len(packaged([plugin])),
             "errors": self.errors,
             "warnings": self.warnings,
             "traceback": self.traceback(),
@@ -82,14 +83,23 @@ def examine(catalog: Catalog, plugins: Sequence[Plugin] = ()) -> list[Examinatio
     """
     chosen = list(plugins) or [p for p in catalog.plugins if p.name != BUILTIN]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        costs = list(pool.map(lambda p: {} if p.disabled else probe(p.offer.module), chosen))
+        costs = list(pool.map(_probed, chosen))
     return [_examination(plugin, cost, catalog) for plugin, cost in zip(chosen, costs, strict=True)]
+
+
+def _probed(plugin: Plugin) -> dict[str, Any]:
+    return {} if plugin.disabled or plugin.errors and plugin.exception is None else probe(plugin.offer.module)
 
 
 def _examination(plugin: Plugin, cost: dict[str, Any], catalog: Catalog) -> Examination:
     found = Examination(plugin, cost.get("milliseconds"), cost.get("heavy", []), list(plugin.errors))
     if plugin.disabled:
         return found
+    if "error" in cost and not plugin.errors:
+        found.errors.append(f"import {plugin.offer.module} fails in a fresh interpreter: {cost['error']}")
+    if printed := cost.get("printed"):
+        found.warnings.append(f"import {plugin.offer.module} prints {printed!r}: every command would show it")
+    found.errors += [f"{recipe.path} is {what}, not a recipe file" for recipe, what in unreadable([plugin])]
     for component in plugin.components:
         who = f"{component.kind} {component.name}"
         found.errors += [f"{who}: {said}" for said in faults(component, catalog)]

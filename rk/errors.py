@@ -86,13 +86,20 @@ class Problem:
         return f"{text}\n  hint: {printable(self.hint)}" if self.hint else text
 
 
-def printable(text: str) -> str:
-    """Returns `text` in one line of bounded length, with escapes for what would change a terminal.
+def printable(text: str, limit: int = MAX_TEXT) -> str:
+    """Returns `text` in one line of at most `limit` characters, with escapes for what would change a terminal.
 
     A recipe may come from anywhere, and messages repeat what it says.
     """
-    shown = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text[:MAX_TEXT])
-    return shown if len(text) <= MAX_TEXT else f"{shown}..."
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text[:limit])
+    return shown if len(text) <= limit else f"{shown}..."
+
+
+def printable_lines(text: str) -> str:
+    """Returns all of `text` with its lines, and escapes for what would change a terminal: see `printable`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 class RecipeError(UserError):

@@ -11,7 +11,7 @@ import functools
 import importlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +19,10 @@ from typing import Any
 import pluggy
 
 from rk import hookspecs
-from rk.compatibility import HOST, allows, host_range, normalized, too_new
-from rk.errors import UserError, nearest
+from rk.compatibility import HOST, allows, header, host_range, normalized, too_new
+from rk.errors import UserError, nearest, printable
 from rk.hookspecs import HOOK_OF_KIND
+from rk.isolation import Isolation
 from rk.record import made, record
 
 GROUP = "rk.plugins"
@@ -32,6 +33,12 @@ DISABLE_VARIABLE = "RK_DISABLE_PLUGINS"
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+MAX_NAME = 100
+"""Characters of a component's name."""
+MAX_NAMES = 1000
+"""Names that one hook may return."""
+MAX_ERRORS = 20
+"""Mistakes of one plugin that are told."""
 
 
 class Offer:
@@ -43,8 +50,8 @@ class Offer:
         distribution: The distribution that brings it.
         version: That distribution's version.
         host: The range of host versions that it requires; None takes any.
-        metadata: What to ask for these three instead, when they are wanted: parsing it costs more than loading the
-            plugin.
+        metadata: The installed distribution, which is asked for these three when they are wanted.
+        damage: Why the entry point itself cannot be used.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class Offer:
         version: str | None = None,
         host: str | None = None,
         metadata: Any = None,
+        damage: str | None = None,
     ) -> None:
         self.name = name
         self.module = module
@@ -62,22 +70,48 @@ class Offer:
         self._version = version
         self._host = host
         self._metadata = metadata
+        self._damage = damage
 
     @functools.cached_property
     def distribution(self) -> str:
-        # what a broken uninstall leaves behind has entry points, but neither name nor version
-        return self._distribution or getattr(self._metadata, "name", None) or "?"
+        return self._distribution or header("Name", self._core[0]) or _folder_name(self._metadata) or "?"
 
     @functools.cached_property
     def version(self) -> str:
-        return self._version or getattr(self._metadata, "version", None) or "?"
+        return self._version or header("Version", self._core[0]) or "?"
 
     @functools.cached_property
     def host(self) -> str | None:
         """The range of host versions that the distribution requires."""
+        return self._host if self._metadata is None else host_range(self._core[0])
+
+    @property
+    def damage(self) -> str | None:
+        """Why nothing can be said of the plugin: what an installer wrote of it cannot be read."""
+        return self._damage or self._core[1]
+
+    @property
+    def requirements(self) -> list[str]:
+        """What the distribution requires, those of its extras too: the values of ``Requires-Dist``."""
+        lines = self._core[0].partition("\n\n")[0].splitlines()
+        return [line.partition(":")[2].strip() for line in lines if line.startswith("Requires-Dist:")]
+
+    @functools.cached_property
+    def _core(self) -> tuple[str, str | None]:
+        """The text of the core metadata, empty where there is none, and why it cannot be read."""
         if self._metadata is None:
-            return self._host
-        return host_range(self._metadata.read_text("METADATA") or self._metadata.read_text("PKG-INFO") or "")
+            return "", None
+        try:  # as text: parsing it as a message costs more than loading the plugin
+            return self._metadata.read_text("METADATA") or self._metadata.read_text("PKG-INFO") or "", None
+        except Exception as error:
+            return "", f"its METADATA cannot be read ({_said(error)}); install it again"
+
+
+def _folder_name(metadata: Any) -> str | None:
+    """Returns a distribution's name as its folder has it: what a broken uninstall leaves has no other."""
+    folder = getattr(getattr(metadata, "_path", None), "name", "")
+    stem = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")[0]
+    return stem.replace("_", "-") or None
 
 
 @record
@@ -134,11 +168,43 @@ def installed() -> list[Offer]:
     """Returns the plugins' entry points, by name; loads none of them."""
     from importlib.metadata import entry_points
 
+    try:
+        points, damaged = list(entry_points(group=GROUP)), []
+    except Exception:  # of one distribution among them
+        points, damaged = _entry_points_one_by_one()
     offers = {}
-    for point in entry_points(group=GROUP):
+    for point in points:
         where = getattr(point.dist, "_path", None)  # the same one twice on the path is no clash
         offers.setdefault((point.name, point.value, where), Offer(point.name, point.value, metadata=point.dist))
-    return [offers[key] for key in sorted(offers, key=str)]
+    return [offers[key] for key in sorted(offers, key=str)] + damaged
+
+
+def _entry_points_one_by_one() -> tuple[list[Any], list[Offer]]:
+    """Returns the entry points that can be read, and an offer for each distribution of a plugin whose cannot."""
+    from importlib.metadata import distributions
+
+    points, damaged, seen = [], [], set()
+    for distribution in distributions():
+        where = getattr(distribution, "_path", None)
+        stem = _folder_name(distribution) or str(where)
+        if normalized(stem) in seen:  # further back on the path
+            continue
+        seen.add(normalized(stem))
+        try:
+            points += distribution.entry_points.select(group=GROUP)
+        except Exception as error:
+            name = normalized(stem).removeprefix("rk-")
+            if name != normalized(stem) or _mentions_plugins(where):
+                said = f"its entry_points.txt cannot be read ({_said(error)}); install it again"
+                damaged.append(Offer(name, "", stem, metadata=distribution, damage=said))
+    return points, damaged
+
+
+def _mentions_plugins(where: Any) -> bool:
+    try:
+        return GROUP.encode() in (where / "entry_points.txt").read_bytes()
+    except (OSError, TypeError):
+        return False
 
 
 class Plugins:
@@ -154,13 +220,15 @@ class Plugins:
         self.plugins: list[Plugin] = []
         from rk import __version__
 
-        self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
-        disabled = disabled_names()
-        for offer in installed() if offers is None else offers:
-            if is_disabled(offer, disabled):
-                self.plugins.append(Plugin(offer, disabled=True))
-            else:
-                self._load(offer)
+        advice = f", or {DISABLE_VARIABLE}=NAME leaves a plugin out"
+        with Isolation(advice) as self._isolation:
+            self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
+            disabled = disabled_names()
+            for offer in installed() if offers is None else offers:
+                if is_disabled(offer, disabled):
+                    self.plugins.append(Plugin(offer, disabled=True))
+                else:
+                    self._load(offer)
 
     def __iter__(self):
         return iter(self.plugins)
@@ -195,66 +263,79 @@ class Plugins:
         """Registers a module that is not installed (tests, notebooks)."""
         plugin = Plugin(Offer(name, module.__name__, distribution, "0"))
         self.plugins.append(plugin)
-        self._ask(plugin, module)
+        with Isolation() as self._isolation:
+            self._ask(plugin, module)
         return plugin
 
     def _load(self, offer: Offer) -> None:
         plugin = Plugin(offer)
         self.plugins.append(plugin)
-        if not _NAME.fullmatch(offer.name):
-            plugin.errors.append(f"entry point {offer.name!r}: names are lower-case words joined by hyphens")
+        if (error := self._refusal(offer)) is not None:
+            plugin.errors.append(error)
             return
+        module = self._run(plugin, f"import {offer.module}", importlib.import_module, offer.module)
+        if module is not None:
+            self._ask(plugin, module)
+
+    def _refusal(self, offer: Offer) -> str | None:
+        """Returns why a plugin is not even imported."""
+        if offer.damage is not None:
+            return offer.damage
+        if not _is_name(offer.name):
+            return f"entry point {printable(repr(offer.name))}: names are lower-case words joined by hyphens"
         twin = next((p for p in self.plugins[:-1] if p.name == offer.name), None)
         if twin is not None:
             owner = f"{twin.distribution} {twin.version}"
-            plugin.errors.append(f"the name {offer.name!r} is taken by {owner}; uninstall one")
-            return
-        if (error := _made_for_another_host(offer)) is not None:
-            plugin.errors.append(error)
-            return
-        try:
-            module = importlib.import_module(offer.module)
-        except (Exception, SystemExit) as error:  # a plugin may do anything at import, even exit
-            plugin.errors.append(f"import {offer.module}: {_said(error)}")
+            return f"the name {offer.name!r} is taken by {owner}; uninstall one"
+        return _made_for_another_host(offer)
+
+    def _run(self, plugin: Plugin, what: str, function: Callable[..., Any], *args: Any) -> Any:
+        """Returns what a plugin's code returns; None where it raises, which is noted as the plugin's mistake."""
+        answer, error = self._isolation.call(f"loading {plugin.distribution} ({what})", function, *args)
+        if error is not None:
+            plugin.errors.append(f"{what}: {_said(error)}" if what else _said(error))
             plugin.exception = error
-            return
-        self._ask(plugin, module)
+        return answer
 
     def _ask(self, plugin: Plugin, module: ModuleType) -> None:
-        try:
-            self._manager.register(module, name=plugin.name)
-        except (Exception, SystemExit) as error:  # pluggy: bad hook arguments, a module registered twice
-            plugin.errors.append(_said(error))
-            plugin.exception = error
+        """Registers the module and takes what its hooks return.
+
+        All of it is the plugin's code: a module can put any object in its own place.
+        """
+        registered = self._run(plugin, "hooks", self._manager.register, module, plugin.name)
+        if registered is None:
             return
         callers = {c.name: c for c in self._manager.get_hookcallers(module) or ()}
-        plugin.errors += _mistaken_hooks(module, callers)
+        self._run(plugin, "hooks", lambda: plugin.errors.extend(_mistaken_hooks(module, callers)))
         for kind, hook in HOOK_OF_KIND.items():
             if hook in callers and (answer := self._call(plugin, hook)) is not None:
-                self._take(plugin, kind, hook, answer)
+                self._run(plugin, f"{hook}()", self._take, plugin, kind, hook, answer)
         answer = self._call(plugin, "rk_recipes") if "rk_recipes" in callers else None
-        plugin.recipes = self._recipes(plugin, module, answer)
+        plugin.recipes = self._run(plugin, "recipes", self._recipes, plugin, module, answer)
+        if len(plugin.errors) > MAX_ERRORS:
+            more = len(plugin.errors) - MAX_ERRORS
+            plugin.errors[MAX_ERRORS:] = [f"{more:,} more mistakes"]
 
     def _call(self, plugin: Plugin, hook: str) -> Any:
         """Calls this plugin's implementation alone, so that what it returns or raises is known to be its own."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             if implementation.plugin_name == plugin.name:
-                try:
-                    return implementation.function()
-                except (Exception, SystemExit) as error:
-                    plugin.errors.append(f"{hook}(): {_said(error)}")
-                    plugin.exception = error
+                return self._run(plugin, f"{hook}()", implementation.function)
         return None
 
     def _take(self, plugin: Plugin, kind: str, hook: str, answer: Any) -> None:
         if not isinstance(answer, dict):
             plugin.errors.append(f"{hook}() returned {type(answer).__name__}; expected a dict of name: 'module:Class'")
             return
+        if len(answer) > MAX_NAMES:
+            plugin.errors.append(f"{hook}() returned {len(answer):,} names; at most {MAX_NAMES:,} are taken")
+            return
         for name, target in answer.items():
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
-                plugin.errors.append(f"{hook}(): {name!r} is no name; names are lower-case words joined by hyphens")
+            if not isinstance(name, str) or not _is_name(name):
+                said = f"{_shown(name)} is no name; names are lower-case words joined by hyphens"
+                plugin.errors.append(f"{hook}(): {said}")
             elif not isinstance(target, str) or not _TARGET.fullmatch(target):
-                plugin.errors.append(f"{hook}(): {name}: {target!r} is not of the form 'package.module:Class'")
+                plugin.errors.append(f"{hook}(): {name}: {_shown(target)} is not of the form 'package.module:Class'")
             else:
                 plugin.components.append(Component(kind, name, plugin.name, target, plugin.offer))
 
@@ -262,7 +343,7 @@ class Plugins:
         if answer is not None:
             if isinstance(answer, str | Path) and Path(answer).is_dir():
                 return Path(answer)
-            plugin.errors.append(f"rk_recipes() returned {answer!r}, which is no folder")
+            plugin.errors.append(f"rk_recipes() returned {_shown(answer)}, which is no folder")
             return None
         origin = getattr(module, "__file__", None)
         default = Path(origin).parent / "recipes" if origin else None
@@ -292,9 +373,26 @@ def _made_for_another_host(offer: Offer) -> str | None:
     return f"made for {HOST}{offer.host}, and this is {__version__}; try: pip install --upgrade {upgrade}"
 
 
+def _is_name(name: str) -> bool:
+    return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
+
+
 def _said(error: BaseException) -> str:
-    """Returns the kind of an exception and its message, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    """Returns the kind of an exception and its message, in one line of bounded length."""
+    try:
+        text = printable(" ".join(str(error).split()))
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
+def _shown(value: Any) -> str:
+    """Returns the repr of what a plugin has returned, in one line of bounded length."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return printable(text, 200)
 
 
 def _mistaken_hooks(module: ModuleType, callers: dict[str, Any]) -> list[str]:

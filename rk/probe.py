@@ -1,4 +1,4 @@
-"""Imports one plugin's module in a fresh interpreter, ``python -m rk.probe MODULE``, and says what that cost.
+"""Imports one plugin's module in a fresh interpreter, ``python -P -m rk.probe MODULE``, and says what that cost.
 
 One interpreter per plugin: in a shared one, the first plugin that imports numpy would pay for all others.
 """
@@ -6,6 +6,7 @@ One interpreter per plugin: in a shared one, the first plugin that imports numpy
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,35 +21,65 @@ HEAVY = (
 
 TIMEOUT = 60
 """Seconds that a plugin's module may take."""
+MAX_PRINTED = 80
+"""Characters of what a module prints that are told."""
 
 
 def probe(module: str) -> dict[str, Any]:
-    """Imports `module` in a fresh interpreter.
+    """Imports `module` in a fresh interpreter, which takes nothing from the working folder.
 
     Returns:
-        ``milliseconds``, None where the import failed, and ``heavy``: those of `HEAVY` that it imported.
+        ``milliseconds``, None where the import failed; ``heavy``, those of `HEAVY` that it imported; ``printed``, what
+        the import wrote to standard output or standard error; where it failed, ``error``.
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "rk.probe", module], capture_output=True, text=True, timeout=TIMEOUT, check=False
+            [sys.executable, "-P", "-m", "rk.probe", module],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
         )
-        return json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.TimeoutExpired, IndexError, ValueError):  # it hung, exited, or printed the last word
-        return {"milliseconds": None, "heavy": []}
+    except subprocess.TimeoutExpired:
+        return {"milliseconds": None, "heavy": [], "error": f"it takes more than {TIMEOUT} s"}
+    try:
+        return json.loads(done.stdout)
+    except ValueError:  # it ended the interpreter, or rk itself could not be imported
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        error = f"the interpreter ended with code {done.returncode}" + (f": {said[-1]}" if said else "")
+        return {"milliseconds": None, "heavy": [], "error": error}
 
 
 def main() -> None:
     import importlib
+    import tempfile
 
     import rk.hookspecs  # noqa: F401  what every plugin imports is not its own cost
 
-    before = time.perf_counter()
-    try:
-        importlib.import_module(sys.argv[1])
+    answer = os.dup(1)
+    error = None
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        before = time.perf_counter()
+        try:
+            importlib.import_module(sys.argv[1])
+        except BaseException as raised:
+            error = f"{type(raised).__name__}: {' '.join(str(raised).split())}".removesuffix(": ")
         milliseconds = round(1000 * (time.perf_counter() - before), 2)
-    except (Exception, SystemExit):  # what went wrong is told by who loads it in earnest
-        milliseconds = None
-    print(json.dumps({"milliseconds": milliseconds, "heavy": [name for name in HEAVY if name in sys.modules]}))
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):
+                continue
+        printed.seek(0)
+        text = " ".join(printed.read(4 * MAX_PRINTED).decode(errors="replace").split())[:MAX_PRINTED]
+    found = {
+        "milliseconds": None if error else milliseconds,
+        "heavy": [name for name in HEAVY if name in sys.modules],
+        "printed": text,
+    }
+    os.write(answer, json.dumps(found if error is None else {**found, "error": error}).encode())
 
 
 if __name__ == "__main__":

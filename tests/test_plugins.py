@@ -303,10 +303,10 @@ def test_what_a_broken_uninstall_left_behind_does_not_stop_the_rest(site):
     site("rk-gone", "gone = rk_gone", metadata=None)
     site("rk-here", "here = rk_here")
     offers = {offer.name: offer for offer in installed()}
-    assert offers["gone"].distribution == "?"
+    assert offers["gone"].distribution == "rk-gone", "as its folder is called"
     assert offers["here"].distribution == "rk-here"
     loaded = {p.name: p.distribution for p in Plugins()}
-    assert {"rk": "recursion-kit", "gone": "?", "here": "rk-here"}.items() <= loaded.items()
+    assert {"rk": "recursion-kit", "gone": "rk-gone", "here": "rk-here"}.items() <= loaded.items()
     failed = {p.name: p.errors for p in Plugins(offers[name] for name in ("gone", "here"))}
     assert "No module named 'rk_gone'" in failed["gone"][0]
 

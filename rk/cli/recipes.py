@@ -10,7 +10,7 @@ from rk.cli.complete import complete_any_component, complete_data, complete_over
 from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, say_empty, show_paged
 from rk.cli.loading import json_option
 from rk.cli.outputs import make_parents
-from rk.errors import UserError, suggest
+from rk.errors import UserError, printable, suggest
 
 
 @click.group(invoke_without_command=True)
@@ -47,12 +47,16 @@ def recipes(
     """
     if ctx.invoked_subcommand is not None:
         return
+    from rk.catalog import Catalog
     from rk.plugins import Plugins
     from rk.recipe.digest import Digest, digest
-    from rk.recipe.find import packaged
+    from rk.recipe.find import packaged, unreadable
 
     plugins = Plugins()
-    every: list[Digest] = [digest(file, plugins) for file in packaged(plugins)]
+    for recipe, what in unreadable(plugins):
+        click.echo(printable(f"warning: {recipe.distribution}: {recipe.path} is {what}, not a recipe file"), err=True)
+    catalog = Catalog(plugins) if uses else None
+    every: list[Digest] = [digest(file, plugins, catalog) for file in packaged(plugins)]
     known = {name for c in plugins.components for name in (c.name, c.qualified)}
     for name in (*uses, *([task] if task is not None else [])):
         if name not in known:
@@ -174,12 +178,13 @@ def copy(recipe: str, target: Path | None) -> None:
 
 def _qualified_parent(found) -> str:
     """Returns the recipe's text; the plugin's own short names in ``extends`` and ``baseline`` become qualified."""
+    import os
     import re
 
     text = found.path.read_text(encoding="utf-8")
     if found.plugin is None:
         return text
-    siblings = {p.stem for p in found.path.parent.glob("*.yaml")}
+    siblings = {Path(name).stem for name in os.listdir(found.path.parent) if name.endswith(".yaml")}
 
     def qualify(match: re.Match) -> str:
         name = match.group(2)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rk.catalog import Catalog
-from rk.errors import RecipeError, UserError
+from rk.errors import Problem, RecipeError, UserError
 from rk.plugins import Plugins
 from rk.recipe.compose import compose
 from rk.recipe.find import RecipeFile, heading
@@ -62,7 +62,7 @@ class Digest:
 
 
 def digest(file: RecipeFile, plugins: Plugins, catalog: Catalog | None = None) -> Digest:
-    """Reads `file` with what it extends; of a broken one, only the heading is known.
+    """Reads `file` with what it extends; of a broken one, only the heading is known, or why it cannot be read.
 
     Args:
         file: The recipe.
@@ -70,17 +70,18 @@ def digest(file: RecipeFile, plugins: Plugins, catalog: Catalog | None = None) -
         catalog: With it, a bare name inside a component (``layer: elman``) is known to be a component, too. That reads
             the sources of the components.
     """
+    about = heading(file.path)
     try:
-        tree, _ = compose(file, (), plugins)
-    except RecipeError:
-        return Digest(file, heading(file.path), None, None, frozenset())
+        tree, problems = compose(file, (), plugins)
+    except RecipeError as error:
+        return Digest(file, about or _complaint(error.problems), None, None, frozenset())
     kinds = {**COMPONENT_KEYS, "callbacks": "callback", "metrics": "metric"}
     names = _Names(catalog, file.plugin)
     task = next(names.below(tree.items.get("data"), "data"), None)
     paper = tree.items.get("paper")
     return Digest(
         file,
-        heading(file.path),
+        about or _complaint(problems),
         paper.value if isinstance(paper, Scalar) and isinstance(paper.value, str) else None,
         task,
         frozenset(f"{key}: {name}" for key, kind in kinds.items() for name in names.below(tree.items.get(key), kind)),
@@ -127,3 +128,7 @@ class _Names:
         except UserError:
             return {}
         return {p.name: found.kind for p in params if (found := component_in(p.type)) is not None}
+
+
+def _complaint(problems: list[Problem]) -> str:
+    return f"cannot be read: {problems[0].mark}: {problems[0].message}" if problems else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rk.errors import UserError, nearest, suggest
-from rk.plugins import Plugins
+from rk.plugins import Plugin, Plugins
 from rk.record import record
 
 
@@ -26,25 +28,69 @@ class RecipeFile:
     def label(self) -> str:
         """How marks call it: relative to the working folder where it lies below it, else the whole path."""
         try:
-            return str(self.path.resolve().relative_to(Path.cwd()))
+            return str(resolved(self.path).relative_to(Path.cwd()))
         except ValueError:
             return str(self.path)
 
 
+MAX_HEADING = 20_000
+"""Characters of a recipe in which its heading is looked for."""
+
+
 def heading(path: Path) -> str:
-    """Returns the first line of the comment that opens a recipe: what it is for."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return next((line.lstrip("# ").strip() for line in file if line.startswith("#")), "")
+    """Returns the first line of the comment that opens a recipe: what it is for; empty where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read(MAX_HEADING).splitlines()
+    except OSError:
+        return ""
+    return next((line.lstrip("# ").strip() for line in lines if line.startswith("#")), "")
 
 
-def packaged(plugins: Plugins) -> list[RecipeFile]:
-    """Returns all recipes that the plugins ship, by name."""
-    return [
-        RecipeFile(path, plugin.name, plugin.distribution)
-        for plugin in plugins
-        if plugin.recipes is not None
-        for path in sorted(plugin.recipes.glob("*.yaml"))
-    ]
+def resolved(path: Path) -> Path:
+    """Returns the absolute path, links followed as far as they lead."""
+    return Path(os.path.realpath(path))  # unlike Path.resolve, it does not raise for links in a circle
+
+
+def no_file(path: Path) -> str | None:
+    """Returns what stands at `path` in place of a file that can be read; None where there is a file.
+
+    Opening a FIFO or a device could wait for ever.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        broken = os.path.islink(path)
+        return f"a link that leads nowhere ({error.strerror})" if broken else error.strerror or "unreadable"
+    except ValueError:
+        return "no path"
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket"}
+    return next((what for is_kind, what in kinds.items() if is_kind(mode)), "a device")
+
+
+def packaged(plugins: Iterable[Plugin]) -> list[RecipeFile]:
+    """Returns all recipes that the plugins ship, by name; `unreadable` has those that are no files."""
+    return [recipe for recipe in _listed(plugins) if os.path.isfile(recipe.path)]
+
+
+def unreadable(plugins: Iterable[Plugin]) -> Iterator[tuple[RecipeFile, str]]:
+    """Yields what is called a recipe by a plugin but is no file, and what it is."""
+    for recipe in _listed(plugins):
+        if (what := no_file(recipe.path)) is not None:
+            yield recipe, what
+
+
+def _listed(plugins: Iterable[Plugin]) -> Iterator[RecipeFile]:
+    for plugin in plugins:
+        if plugin.recipes is not None:
+            try:
+                paths = sorted(p for p in os.listdir(plugin.recipes) if p.endswith(".yaml"))
+            except OSError:
+                continue  # removed meanwhile, or not to be listed
+            for name in paths:
+                yield RecipeFile(plugin.recipes / name, plugin.name, plugin.distribution)
 
 
 def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -> RecipeFile:
@@ -73,6 +119,9 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
         return RecipeFile(beside.path.parent / f"{name}.yaml")
     if _is_path(name):
         raise UserError(*_no_recipe_at(Path(name)))
+    for recipe, what in unreadable(plugins):
+        if name in (recipe.name, recipe.path.stem):
+            raise UserError(f"{recipe.distribution}: {recipe.path} is {what}, not a recipe file")
     names = [r.name for r in recipes] if "/" in name else [r.path.stem for r in recipes]
     hint = suggest(name, set(names), "installed recipes")
     if os.path.isfile(f"{name}.yaml"):
@@ -87,9 +136,9 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
 
 
 def _by_path(path: Path, recipes: list[RecipeFile]) -> RecipeFile:
-    if not os.path.isfile(path):  # unlike Path.is_file, it takes any text
+    if no_file(path) is not None:
         raise UserError(*_no_recipe_at(path))
-    known = next((r for r in recipes if r.path.resolve() == path.resolve()), None)
+    known = next((r for r in recipes if resolved(r.path) == resolved(path)), None)
     return known or RecipeFile(path)
 
 
@@ -106,6 +155,8 @@ def _no_recipe_at(path: Path) -> tuple[str, str | None]:
         return f"{path} is a folder, not a recipe file", _nearby(path)
     if os.path.isfile(path):
         return f"{path} is no recipe file", "a recipe's name ends in .yaml"
+    if os.path.lexists(path):
+        return f"{path} is {no_file(path)}, not a recipe file", None
     if os.path.isfile(f"{path}.yaml"):
         return f"no such recipe file: {path}", f"did you mean {path}.yaml?"
     return f"no such recipe file: {path}", _nearby(path.parent, path.name)
