@@ -9,7 +9,8 @@ from typing import Any
 
 from rk.errors import UserError, suggest
 from rk.hookspecs import HOOK_OF_KIND
-from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins
+from rk.isolation import Isolation
+from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins, said
 from rk.static import ClassInfo, Signature, StaticError, constructor, load_class
 from rk.static.docstring import summary
 from rk.static.types import PATH, ComponentType
@@ -125,15 +126,31 @@ class Catalog:
         return _signature(component)
 
     def load(self, component: Component) -> type[Any]:
-        """Imports the component's class. Raises `UserError` when its module fails."""
-        module_name, _, name = component.target.partition(":")
-        try:
-            return getattr(importlib.import_module(module_name), name)
-        except (Exception, SystemExit) as error:
-            raise UserError(
-                f"{component.distribution}: {component.kind} {component.name}: "
-                f"import {component.target}: {type(error).__name__}: {error}"
-            ) from error
+        """Imports the component's class.
+
+        Raises:
+            UserError: When its module fails, naming what to install where another module is missing.
+        """
+        from rk.blame import remember
+
+        owner = f"{component.distribution}: {component.kind} {component.name}"
+        with Isolation() as isolation:
+            cls, error = isolation.call(f"importing {component.target} of {component.distribution}", _imported, component)
+        if isinstance(error, ImportError):
+            from rk.lacking import lacking
+
+            raise lacking(owner, component.offer, error, f"import {component.target}") from error
+        if error is not None:
+            raise UserError(f"{owner}: import {component.target}: {said(error)}") from error
+        if not isinstance(cls, type):
+            raise UserError(f"{owner}: {component.target} is {type(cls).__name__}; a component is a class")
+        remember(cls, component)
+        return cls
+
+
+def _imported(component: Component) -> Any:
+    module, _, name = component.target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 @functools.cache

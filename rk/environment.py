@@ -34,12 +34,49 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+_GIT = (
+    "git", "--no-pager", "--no-optional-locks",
+    "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never",
+)  # fmt: skip
+"""A repository's own settings can name programs: none of them is to run because somebody trains in its folder."""
+
+
 def _git() -> dict[str, Any] | None:
     """Returns commit and cleanliness, or None outside a repository or without git."""
     try:
-        ask = {"capture_output": True, "text": True, "timeout": 5, "check": True}
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **ask).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **ask).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+        commit = _ask_git("rev-parse", "HEAD").strip()
+        filters = _ask_git("config", "--null", "--name-only", "--get-regexp", r"^filter\.", fails=True)
+        # neither filters nor, in submodules, settings of their own: both would be run for files that look changed
+        changed = _ask_git(
+            "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty", off=filters.split("\0")
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return {"commit": commit, "dirty": bool(changed)}
+    return {"commit": commit, "dirty": bool(changed.strip())}
+
+
+def _ask_git(*arguments: str, fails: bool = False, off: Iterable[str] = ()) -> str:
+    """Returns what git prints.
+
+    Args:
+        arguments: Of git.
+        fails: Whether an exit code is an answer too.
+        off: Settings that are emptied for this call.
+    """
+    emptied = {key: "false" if key.endswith(".required") else "" for key in off if key}
+    environment = {**os.environ, "GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"}
+    given = int(environment.get("GIT_CONFIG_COUNT") or 0)
+    for number, (key, value) in enumerate(emptied.items(), start=given):
+        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    environment["GIT_CONFIG_COUNT"] = str(given + len(emptied))
+    done = subprocess.run(
+        [*_GIT, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=5,
+        check=not fails,
+        env=environment,
+    )
+    return done.stdout

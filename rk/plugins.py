@@ -104,7 +104,7 @@ class Offer:
         try:  # as text: parsing it as a message costs more than loading the plugin
             return self._metadata.read_text("METADATA") or self._metadata.read_text("PKG-INFO") or "", None
         except Exception as error:
-            return "", f"its METADATA cannot be read ({_said(error)}); install it again"
+            return "", f"its METADATA cannot be read ({said(error)}); install it again"
 
 
 def _folder_name(metadata: Any) -> str | None:
@@ -195,8 +195,8 @@ def _entry_points_one_by_one() -> tuple[list[Any], list[Offer]]:
         except Exception as error:
             name = normalized(stem).removeprefix("rk-")
             if name != normalized(stem) or _mentions_plugins(where):
-                said = f"its entry_points.txt cannot be read ({_said(error)}); install it again"
-                damaged.append(Offer(name, "", stem, metadata=distribution, damage=said))
+                why = f"its entry_points.txt cannot be read ({said(error)}); install it again"
+                damaged.append(Offer(name, "", stem, metadata=distribution, damage=why))
     return points, damaged
 
 
@@ -293,7 +293,7 @@ class Plugins:
         """Returns what a plugin's code returns; None where it raises, which is noted as the plugin's mistake."""
         answer, error = self._isolation.call(f"loading {plugin.distribution} ({what})", function, *args)
         if error is not None:
-            plugin.errors.append(f"{what}: {_said(error)}" if what else _said(error))
+            plugin.errors.append(f"{what}: {said(error)}" if what else said(error))
             plugin.exception = error
         return answer
 
@@ -332,8 +332,8 @@ class Plugins:
             return
         for name, target in answer.items():
             if not isinstance(name, str) or not _is_name(name):
-                said = f"{_shown(name)} is no name; names are lower-case words joined by hyphens"
-                plugin.errors.append(f"{hook}(): {said}")
+                wrong = f"{_shown(name)} is no name; names are lower-case words joined by hyphens"
+                plugin.errors.append(f"{hook}(): {wrong}")
             elif not isinstance(target, str) or not _TARGET.fullmatch(target):
                 plugin.errors.append(f"{hook}(): {name}: {_shown(target)} is not of the form 'package.module:Class'")
             else:
@@ -377,7 +377,7 @@ def _is_name(name: str) -> bool:
     return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """Returns the kind of an exception and its message, in one line of bounded length."""
     try:
         text = printable(" ".join(str(error).split()))

@@ -183,6 +183,9 @@ def main() -> None:
         from rk.cli.completion import answer
 
         return answer(cli)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal has no letters for
     try:
         code = cli(standalone_mode=False)
         sys.stdout.flush()
@@ -193,11 +196,11 @@ def main() -> None:
             traceback.print_exception(error.__cause__)
         _fail(error.render(), error.exit_code)
     except click.exceptions.Abort as error:  # click's word for Ctrl-C
-        _fail("interrupted", getattr(error.__cause__, "exit_code", ExitCode.INTERRUPTED))
+        _fail(str(error.__cause__ or "") or "interrupted", getattr(error.__cause__, "exit_code", ExitCode.INTERRUPTED))
     except click.ClickException as error:
         _fail(_usage(error), ExitCode.USER_ERROR)
     except KeyboardInterrupt as error:
-        _fail("interrupted", getattr(error, "exit_code", ExitCode.INTERRUPTED))
+        _fail(str(error) or "interrupted", getattr(error, "exit_code", ExitCode.INTERRUPTED))
     except BrokenPipeError:  # the reader of our output has gone: `rk list | head`
         silence(sys.stdout)
         sys.exit(ExitCode.OK)
@@ -206,7 +209,7 @@ def main() -> None:
             _unexpected(error)
         silence(sys.stdout)
         _fail(f"error: cannot write to standard output: {error.strerror}", ExitCode.FAILED)
-    except Exception as error:
+    except BaseException as error:  # an exit too: rk itself leaves only below
         _unexpected(error)
     else:
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
@@ -221,9 +224,15 @@ def _is_stdout_broken() -> bool:
         return True
 
 
+def _restore_stdout() -> None:
+    if "rk.isolation" in sys.modules:
+        sys.modules["rk.isolation"].restore_for_json()
+
+
 def _fail(message: str, code: int) -> None:
     from rk.cli.messages import show
 
+    _restore_stdout()
     with contextlib.suppress(OSError):
         show(message)
     sys.exit(int(code))
@@ -236,20 +245,20 @@ def _usage(error: click.ClickException) -> str:
     return f"{text}\n  hint: {context.command_path} --help shows what it takes" if context is not None else text
 
 
-def _unexpected(error: Exception) -> None:
+def _unexpected(error: BaseException) -> None:
     """A bug, of rk or of a plugin: one line that says where, and how to see all of it."""
     import traceback
 
+    from rk.blame import explain
+
+    _restore_stdout()
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
         sys.exit(ExitCode.FAILED)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
-    text = " ".join(str(error).split())
-    from rk.bugs import keep_report
+    found = explain(error)
+    if found.exit_code == ExitCode.FAILED:
+        from rk.bugs import keep_report
 
-    advice = "rk bug prints the report to send" if keep_report(error) else f"{TRACEBACK_VARIABLE}=1 shows the traceback"
-    _fail(
-        f"error: {type(error).__name__}: {text}\n  at {where}\n  hint: this is a bug, not your input; {advice}",
-        ExitCode.FAILED,
-    )
+        if keep_report(error):
+            found = explain(error, "rk bug prints the report to send")
+    _fail(found.render(), found.exit_code)

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +18,14 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from rk.blame import explain
 from rk.catalog import Catalog
 from rk.errors import ExitCode, RkError, RunFailed, UserError
 from rk.fit.runtime import choose_device
 from rk.plugins import BUILTIN, Offer, Plugins
 from rk.recipe.model import Recipe
 from rk.recipe.sections import Fit
+from rk.safepath import safe_interpreters
 
 T = TypeVar("T")
 
@@ -84,6 +85,11 @@ def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Pa
     """
     import torch.multiprocessing as mp
 
+    with safe_interpreters():
+        return _run_processes(mp, fit, work, catalog, folder, *args)
+
+
+def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Path, *args: Any) -> T:
     count = fit.devices
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each process explains find_unused_parameters
     answers = mp.get_context("spawn").SimpleQueue()
@@ -141,11 +147,11 @@ def _process(rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any,
         answers.put(("error", ("interrupted", None, int(ExitCode.INTERRUPTED))))
         sys.exit(int(ExitCode.INTERRUPTED))
     except BaseException as error:
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"process {rank} of {count}: {text}\n  at {frame.filename}:{frame.lineno}"
-        answers.put(("error", (where, f"{folder / 'traceback.txt'} has all of it", int(ExitCode.FAILED))))
-        sys.exit(int(ExitCode.FAILED))
+        found = explain(error)
+        is_bug = found.exit_code == ExitCode.FAILED
+        hint = f"{folder / 'traceback.txt'} has all of it" if is_bug else found.hint
+        answers.put(("error", (f"process {rank} of {count}: {found.message}", hint, int(found.exit_code))))
+        sys.exit(int(found.exit_code))
     if rank == 0:
         answers.put(("done", result))
     leave(together=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rk.errors import RunFailed
+from rk.safepath import safe_interpreters
 
 
 class WorkerDied(RunFailed):
@@ -75,7 +76,8 @@ class Stream:
             multiprocessing_context="forkserver" if torch.cuda.is_available() else None,
             worker_init_fn=_leave_the_group,
         )
-        ahead = iter(loader)
+        with safe_interpreters():
+            ahead = iter(loader)
         if before is not None and signal.getsignal(signal.SIGCHLD) != before:
             # Torch's handler raises wherever the main thread happens to be, in the middle of an update too. Without it
             # a dead worker is found when its next batch is asked for.
