@@ -135,7 +135,9 @@ class Catalog:
 
         owner = f"{component.distribution}: {component.kind} {component.name}"
         with Isolation() as isolation:
-            cls, error = isolation.call(f"importing {component.target} of {component.distribution}", _imported, component)
+            cls, error = isolation.call(
+                f"importing {component.target} of {component.distribution}", _imported, component
+            )
         if isinstance(error, ImportError):
             from rk.lacking import lacking
 

@@ -38,8 +38,8 @@ class RkError(Exception):
 
     def render(self) -> str:
         """Returns the ``error:`` line and, where there is one, the ``hint:`` line."""
-        text = f"error: {self.message}"
-        return f"{text}\n  hint: {self.hint}" if self.hint else text
+        text = printable_lines(f"error: {self.message}")
+        return f"{text}\n  hint: {printable_lines(self.hint)}" if self.hint else text
 
 
 class UserError(RkError):
@@ -106,7 +106,8 @@ class RecipeError(UserError):
     """All the problems of one recipe, found in one pass."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = sorted(problems, key=lambda p: (p.mark, p.key))
+        once = {str(p): p for p in problems}  # a chain of recipes can lead to one mistake twice
+        self.problems = sorted(once.values(), key=lambda p: (p.mark, p.key))
         super().__init__("\n".join(str(p) for p in self.problems))
 
     def render(self) -> str:

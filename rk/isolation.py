@@ -94,8 +94,8 @@ def restore_for_json() -> None:
 class Isolation(Diversion):
     """Calls third parties' code, one piece at a time::
 
-        with Isolation() as isolation:
-            module, error = isolation.call("importing rk_odd of rk-odd", importlib.import_module, "rk_odd")
+    with Isolation() as isolation:
+        module, error = isolation.call("importing rk_odd of rk-odd", importlib.import_module, "rk_odd")
     """
 
     def __init__(self, advice: str = "") -> None:

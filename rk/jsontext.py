@@ -8,15 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 
-def to_json(value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
+def to_json(
+    value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None, ascii: bool = False
+) -> str:
     """Returns a value as JSON.
 
     Args:
         value: Plain values; NaN and infinities in them become null.
         indent: As in `json.dumps`.
         default: What other values become, as in `json.dumps`.
+        ascii: Escapes all characters beyond ASCII.
     """
-    text = _dump(value, indent, default, ascii=False)
+    text = _dump(value, indent, default, ascii=ascii)
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair: JSON can only escape it

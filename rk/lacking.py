@@ -8,7 +8,9 @@ from rk.compatibility import normalized
 from rk.errors import UserError
 from rk.plugins import Offer
 
-_REQUIRES = re.compile(r"\s*(?P<name>[A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*\(?(?P<range>[^;)]*)\)?\s*(;(?P<marker>.*))?")
+_REQUIRES = re.compile(
+    r"\s*(?P<name>[A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*\(?(?P<range>[^;)]*)\)?\s*(;(?P<marker>.*))?"
+)
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
 _DISTRIBUTION = {
     "PIL": "pillow",

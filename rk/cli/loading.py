@@ -9,6 +9,7 @@ import click
 from rk.catalog import Catalog
 from rk.contract import Binding, check_contract
 from rk.errors import Problem, RecipeError, UserError
+from rk.isolation import divert_for_json, restore_for_json
 from rk.recipe import Recipe, read_recipe
 from rk.recipe.find import find_recipe
 
@@ -26,7 +27,17 @@ resume_option = click.option(
     default=None,
     help="Resume an interrupted run: its folder, its name, or `last`, which --resume alone means.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _only_json(ctx: click.Context, param: click.Parameter, wanted: bool) -> bool:
+    """Keeps standard output for the JSON alone: whatever a plugin prints meanwhile goes to standard error."""
+    if wanted and not ctx.resilient_parsing:
+        ctx.call_on_close(restore_for_json)
+        divert_for_json()
+    return wanted
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.", callback=_only_json)
 
 
 def load_recipe(

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from rk.errors import printable_lines
+from rk.isolation import restore_for_json
 from rk.jsontext import to_json
 from rk.report.text import number as number
 
@@ -27,7 +29,15 @@ Row = Sequence[Any]
 
 
 def print_json(value: Any) -> None:
-    click.echo(to_json(value, indent=2, default=str))
+    """Prints JSON, and gives standard output back that was kept for it; once in a command."""
+    restore_for_json()
+    unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    click.echo(to_json(value, indent=2, default=str, ascii=not unicode))
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Prints text that a plugin, a recipe or a run may have written: nothing in it changes the terminal."""
+    click.echo(printable_lines(text), file=sys.stderr if err else sys.stdout)
 
 
 def terminal_width() -> int | None:
@@ -46,7 +56,8 @@ def print_table(
         cut: The column that is cut where the terminal is too narrow; all others wrap between words.
         spare: Columns that are left out there, the first one first.
     """
-    click.echo(table_text(columns, [[str(cell) for cell in row] for row in rows], terminal_width(), cut, spare))
+    cells = [[printable_lines(str(cell)) for cell in row] for row in rows]
+    click.echo(table_text(columns, cells, terminal_width(), cut, spare))
 
 
 def print_prose(text: str, indent: int = 0) -> None:
