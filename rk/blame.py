@@ -52,7 +52,7 @@ def who(thing: Any) -> str:
     component = component_of(thing)
     if component is not None:
         return f"{component.distribution}: {component.kind} {component.name}"
-    cls = thing if isinstance(thing, type) else type(thing)
+    cls = thing if hasattr(thing, "__qualname__") else type(thing)  # a function as it is
     owner = _owner_of(getattr(sys.modules.get(cls.__module__), "__file__", None) or "")
     return f"{owner.distribution}: {cls.__qualname__}" if owner is not None else f"{cls.__module__}.{cls.__qualname__}"
 

@@ -94,13 +94,16 @@ def restore_for_json() -> None:
 class Isolation(Diversion):
     """Calls third parties' code, one piece at a time::
 
-    with Isolation() as isolation:
-        module, error = isolation.call("importing rk_odd of rk-odd", importlib.import_module, "rk_odd")
+        with Isolation() as isolation:
+            module, error = isolation.call("importing rk_odd of rk-odd", importlib.import_module, "rk_odd")
+
+    Args:
+        advice: What the user can do about code that takes too long.
     """
 
     def __init__(self, advice: str = "") -> None:
         super().__init__()
-        self.advice = advice
+        self._hint = f"\n  hint: {advice}" if advice else ""
         self._doing = ""
         self._caught = False
 
@@ -141,12 +144,12 @@ class Isolation(Diversion):
             error = raised
         self._doing = ""
         if self._caught and (self._before is _signal.default_int_handler or isinstance(error, KeyboardInterrupt)):
-            raise Interrupted(f"interrupted while {doing}{self.advice}") from error
+            raise Interrupted(f"interrupted while {doing}{self._hint}") from error
         return answer, error
 
     def _interrupt(self, number: int, frame: Any) -> None:
         if self._caught and self._doing:  # the code has swallowed the first one
-            _say(f"interrupted while {self._doing}{self.advice}")
+            _say(f"interrupted while {self._doing}{self._hint}")
             os._exit(130)
         self._caught = True
         if callable(self._before):
@@ -154,7 +157,7 @@ class Isolation(Diversion):
 
     def _remind(self, number: int, frame: Any) -> None:
         if self._doing and time.monotonic() - self._began > PATIENCE / 2:
-            _say(f"still {self._doing}; Ctrl-C stops{self.advice}")
+            _say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
 
 
 def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:

@@ -220,8 +220,7 @@ class Plugins:
         self.plugins: list[Plugin] = []
         from rk import __version__
 
-        advice = f", or {DISABLE_VARIABLE}=NAME leaves a plugin out"
-        with Isolation(advice) as self._isolation:
+        with Isolation(f"{DISABLE_VARIABLE}=NAME leaves a plugin out") as self._isolation:
             self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
             disabled = disabled_names()
             for offer in installed() if offers is None else offers:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from rk.fit.bind import Bound
+from rk.fit.returns import check_objective, check_outputs
 from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Loss, Model, Objective, Optimizer, Outputs
 
@@ -26,7 +29,7 @@ class Supervised(nn.Module):
         self._loss = Bound(getattr(loss, "forward", loss.__call__), call=loss)
 
     def forward(self, batch: Batch) -> Objective:
-        return self._loss({**batch, **self._forward(batch)})
+        return self._loss(self._joined(batch, self._forward(batch)))
 
     def predict(self, batch: Batch) -> Outputs:
         return self._forward(batch) if self._predict is None else self._predict(batch)
@@ -34,8 +37,15 @@ class Supervised(nn.Module):
     def evaluate(self, batch: Batch) -> tuple[Objective, Outputs]:
         """Returns both, with one forward pass where the model answers as it trains."""
         outputs = self._forward(batch)
-        objective = self._loss({**batch, **outputs})
+        objective = self._loss(self._joined(batch, outputs))
         return objective, outputs if self._predict is None else self._predict(batch)
+
+    def _joined(self, batch: Batch, outputs: Outputs) -> dict[str, Any]:
+        try:
+            return {**batch, **outputs}
+        except TypeError:
+            check_outputs(self.model, outputs, "forward")
+            raise
 
 
 class Backprop:
@@ -50,12 +60,17 @@ class Backprop:
 
     def setup(self, *, model: Model, loss: Loss, runtime: Runtime) -> Supervised:
         learner = Supervised(model, loss)
-        self.runtime = runtime
+        self.runtime, self.loss = runtime, loss
         self.objective = runtime.setup(learner)
         self.optimizer = runtime.optimizer(self.factory, learner.parameters())
         return learner
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        logs = self.runtime.backward(self.objective(batch))
+        objective = self.objective(batch)
+        try:
+            logs = self.runtime.backward(objective)
+        except Exception:
+            check_objective(self.loss, objective, "__call__")  # whose mistake it was, where it was the loss's
+            raise
         self.runtime.update(self.optimizer)
         return logs

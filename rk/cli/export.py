@@ -64,11 +64,12 @@ def export(
     with loading():
         from rk.fit.build import Builder
         from rk.fit.loaded import LoadedRun
+        from rk.fit.returns import check_paths
 
         loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
     exporter = Builder(loaded.recipe, catalog, loaded.facts).build(spec)
     try:
-        written = exporter.export(loaded, out)
+        written = check_paths(exporter, exporter.export(loaded, out), "export")
     except OSError as error:
         raise RunFailed(f"cannot write {error.filename or out}: {error.strerror}") from None
     for path in written:

@@ -132,13 +132,18 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
 def _analyze(recipe: Any, catalog: Any, root: Path) -> int:
     from rk.cli.output import number, print_table
     from rk.fit.build import Builder
+    from rk.fit.returns import check_numbers
     from rk.runs import RunFolder, json_number
 
     analysis = Builder(recipe, catalog).build(recipe.search)
     folder = RunFolder.create(root, recipe.name)
     folder.update(name=recipe.name, status="running", options=recipe.search.plain())
     folder.figures.mkdir()
-    results = dict(analysis.analyze(folder.figures))
+    try:
+        results = check_numbers(analysis, analysis.analyze(folder.figures), "analyze")
+    except BaseException as error:
+        folder.update(status="failed", error=f"{type(error).__name__}: {error}")
+        raise
     folder.update(status="done", metrics={k: json_number(v) for k, v in results.items()})
     print_table(("result", "value"), [(k, number(v)) for k, v in results.items()])
     click.echo(f"tables and figures are in {folder.label}")

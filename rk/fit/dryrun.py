@@ -9,10 +9,10 @@ from pathlib import Path
 from torch import Tensor
 
 from rk.catalog import Catalog
-from rk.errors import RunFailed
 from rk.fit.evaluate import evaluating, has_objective
 from rk.fit.firstbatch import check_fields, declared_fields
 from rk.fit.loop import Loop
+from rk.fit.returns import check_batch, check_outputs, check_step
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import to_device
 from rk.recipe.model import Recipe
@@ -32,7 +32,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Iterator[str]:
         parts = loop.parts
         yield f"{sum(p.numel() for p in parts.learner.parameters()):,} parameters on {parts.runtime.device}"
         if loop.takes_batch:
-            batch = parts.data.batch("train", 0)
+            batch = check_batch(parts.data, parts.data.batch("train", 0))
             for name, value in batch.items():
                 yield f"batch    {name}: {_shape(value)}"
         with small_batches_explained(recipe.data):
@@ -42,6 +42,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Iterator[str]:
         if split is not None and has_objective(parts.learner):  # one without may need to finish before it answers
             with evaluating(parts.learner, recipe.fit.seed):
                 outputs = parts.learner.predict(to_device(parts.data.batch(split, 0), parts.runtime.device))
+            check_outputs(parts.learner, outputs)
             check_fields(outputs, type(parts.learner).predict, recipe.algorithm, "its answers")
             if recipe.model is not None and declared_fields(type(parts.learner).predict) is None:
                 cls = catalog.load(recipe.model.component)
@@ -57,9 +58,7 @@ def _one_step(loop: Loop) -> dict[str, Tensor] | None:
         runtime.micro_batch = i
         taken = (to_device(loop.parts.data.batch("train", i), runtime.device),) if loop.takes_batch else ()
         scalars = trainer.step(*taken)
-        if scalars is not None and not isinstance(scalars, dict):
-            spec = loop.recipe.algorithm
-            raise RunFailed(f"{spec.component.distribution}: {spec.component.name}: step() returned no dict")
+        check_step(trainer, scalars)
     return scalars
 
 

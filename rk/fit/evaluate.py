@@ -11,6 +11,15 @@ from torch import Tensor, nn
 
 from rk.errors import UserError
 from rk.fit.bind import Bound
+from rk.fit.returns import (
+    check_batch,
+    check_batches,
+    check_number,
+    check_objective,
+    check_outputs,
+    check_share,
+    wrong,
+)
 from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import LOSS, Runtime
 from rk.fit.stream import to_device
@@ -58,6 +67,7 @@ class _Measured:
         else:
             self.call = Bound(made)
             self.mean = Mean()
+        self.metric = made
 
     @property
     def can_merge(self) -> bool:
@@ -80,10 +90,16 @@ class _Measured:
     def add(self, fields: Mapping[str, Any]) -> None:
         result = self.call(fields)
         if self.object is None:
-            self.mean.add(*result)
+            try:
+                self.mean.add(*result)
+            except Exception:
+                check_share(self.metric, result)
+                raise
 
     def compute(self) -> float:
-        return float(self.object.compute()) if self.object is not None else self.mean.compute()
+        if self.object is None:
+            return self.mean.compute()
+        return check_number(self.metric, self.object.compute())
 
 
 def higher_is_better(metric: Any) -> bool:
@@ -126,7 +142,7 @@ def split_batches(data: Any, split: str, limit: int | None) -> int:
     Raises:
         UserError: For a split without examples, or an endless one without a limit.
     """
-    total = data.batches(split)
+    total = check_batches(data, split)
     if total == 0:
         raise _empty(split)
     if total is None and limit is None:
@@ -170,8 +186,13 @@ def evaluate(
     with evaluating(learner, seed), runtime.autocast():
         for i in range(first, split_batches(data, split, limit), stride):
             seed_all(_seed_of(seed, i))
-            batch = to_device(data.batch(split, i), runtime.device)
+            batch = data.batch(split, i)
+            if i == first:
+                check_batch(data, batch)
+            batch = to_device(batch, runtime.device)
             outputs = answer(learner, batch, losses)
+            if i == first:
+                check_outputs(learner, outputs)
             for variant, predict in variants.items():
                 fields = {**batch, **(outputs if predict is None else predict(batch))}
                 for name in metrics:
@@ -203,11 +224,18 @@ def _merged(states: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, Mean
 def answer(learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean]) -> Mapping[str, Any]:
     """Returns the outputs for `batch` and adds its objective, if the learner has one, to `losses`."""
     if hasattr(learner, "evaluate"):
-        objective, outputs = learner.evaluate(batch)
+        both = learner.evaluate(batch)
+        if not isinstance(both, tuple) or len(both) != 2:
+            wrong(learner, "evaluate", both, "the objective and the outputs")
+        objective, outputs = both
     else:
         objective, outputs = (learner(batch) if has_objective(learner) else None), learner.predict(batch)
     if objective is not None:
         terms = objective if isinstance(objective, dict) else {LOSS: objective}
-        for name, (total, count) in terms.items():
-            losses.setdefault(name, Mean()).add(total, count)
+        try:
+            for name, (total, count) in terms.items():
+                losses.setdefault(name, Mean()).add(total, count)
+        except Exception:
+            check_objective(getattr(learner, "loss", learner), objective, "__call__")
+            raise
     return outputs

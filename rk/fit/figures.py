@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from rk.fit.returns import check_paths
 from rk.protocols import Batch, Outputs
 
 
@@ -17,4 +18,8 @@ def artists(data: Any, learner: nn.Module) -> list[Any]:
 
 def draw(data: Any, learner: nn.Module, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
     """Lets them draw into files whose names begin with that of `out`, and returns the files."""
-    return [path for one in artists(data, learner) for path in one.render(batch, outputs, out)]
+    return [
+        path
+        for one in artists(data, learner)
+        for path in check_paths(one, one.render(batch, outputs, out), "render")
+    ]

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 
 from rk.catalog import Catalog
-from rk.errors import RunFailed, UserError
+from rk.errors import RunFailed, UserError, printable_lines
 from rk.fit.build import Builder, Parts, load_data_state, prepare
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint
 from rk.fit.evaluate import evaluate, evaluating
 from rk.fit.figures import artists, draw
 from rk.fit.fingerprint import warn_of_changes
 from rk.fit.loop import metrics_of
+from rk.fit.returns import check_answers, check_batch, check_batches, check_outputs
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.stream import to_device
 from rk.fit.weights import load_weights
@@ -93,13 +94,13 @@ class LoadedRun:
             except RunFailed as error:
                 if not steps:
                     raise
-                print(f"warning: {error.message}; using a checkpoint", file=sys.stderr)
+                print(f"warning: {printable_lines(error.message)}; using a checkpoint", file=sys.stderr)
         if (best := folder.best_step()) is not None:
             try:
                 read_checkpoint(folder, best, learner)
                 return None
             except RunFailed as error:
-                print(f"warning: {error.message}; using the last checkpoint", file=sys.stderr)
+                print(f"warning: {printable_lines(error.message)}; using the last checkpoint", file=sys.stderr)
         read_last_checkpoint(folder, learner)
         return None
 
@@ -107,7 +108,7 @@ class LoadedRun:
         """Yields the batches of `split`, on the learner's device. Raises `UserError` when there is no such split."""
         self.prepare()
         self._check_splits(split)
-        total = self.data.batches(split)
+        total = check_batches(self.data, split)
         if total is None and limit is None:
             raise UserError(f"the split {split} has no end", "say how many batches to take")
         for i in range(min(n for n in (total, limit) if n is not None)):
@@ -141,11 +142,12 @@ class LoadedRun:
         if not hasattr(self.data, "read"):
             name = self.recipe.data.component.name if self.recipe.data else "this run's data"
             raise UserError(f"data {name} cannot read files (it has no `read` method)")
-        batch = to_device(self.data.read(path), self.device)
+        batch = to_device(check_batch(self.data, self.data.read(path), "read"), self.device)
         with evaluating(self.learner, self.recipe.fit.seed):
-            outputs = self.learner.predict(batch)
-        answers = self.data.answers(batch, outputs) if hasattr(self.data, "answers") else _rows(outputs)
-        return batch, outputs, answers
+            outputs = check_outputs(self.learner, self.learner.predict(batch))
+        if not hasattr(self.data, "answers"):
+            return batch, outputs, _rows(outputs)
+        return batch, outputs, check_answers(self.data, self.data.answers(batch, outputs))
 
     def render(self, batch: Batch, outputs: Outputs, out: Path | None, stem: str = "") -> list[Path]:
         """Draws a batch and its outputs into `out`, or into the run's own figures as `stem`."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rk.errors import UserError
+from rk.fit.returns import check_optimizer, check_rate
 from rk.protocols import Objective, Optimizer, Schedule
 
 LOSS = "loss"
@@ -96,7 +97,7 @@ class Runtime:
         """
         if not self.training:
             return None
-        optimizer = factory(_by_decay(list(params)))
+        optimizer = check_optimizer(factory, factory(_by_decay(list(params))))
         groups = optimizer.param_groups
         flat = [p for group in groups for p in group["params"]]
         managed = _Managed(optimizer, factory.schedule, [g["lr"] for g in groups], flat)
@@ -146,6 +147,8 @@ class Runtime:
         if managed.schedule is not None:
             for group, rate in zip(optimizer.param_groups, managed.base_rates, strict=True):
                 group["lr"] = managed.schedule(rate, managed.updates, self.total_steps)
+                if managed.updates == 0:
+                    check_rate(managed.schedule, group["lr"])
         optimizer.step()
         optimizer.zero_grad()
         managed.updates += 1
