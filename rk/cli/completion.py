@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
 from rk.cli import COMPLETE_VARIABLE
+from rk.errors import printable
+from rk.isolation import Diversion
+
+MAX_HELP = 200
+"""Characters of a help that are shown."""
 
 
 @click.command()
@@ -25,17 +31,33 @@ def completion(shell: str) -> None:
     click.echo(SHELLS[shell](click.Command("rk"), {}, "rk", COMPLETE_VARIABLE).source())
 
 
-class Bash(BashComplete):
-    """Asks with the line itself: bash breaks words at ``=``, and the keys of recipes are written ``key=value``."""
+class _Clean(ShellComplete):
+    """Offers no word that could not be typed, and helps in one line: names of files and plugins' texts may be anything.
+
+    A line break in either would look like another word to the shell, an escape sequence would reach the terminal.
+    """
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        found = [item for item in super().get_completions(args, incomplete) if item.value.isprintable()]
+        for item in found:
+            item.help = printable(item.help, MAX_HELP) if item.help else None
+        return found
+
+
+class Bash(_Clean, BashComplete):
+    """Asks with the line itself: bash breaks words at ``=``, and the keys of recipes are written ``key=value``.
+
+    Bash inserts a word as it stands, so it is quoted here, as the word that is begun is.
+    """
 
     name = "bash"
     source_template = """\
 %(complete_func)s() {
-    local IFS=$'\\n' reply
+    local reply
     COMPREPLY=()
-    for reply in $(COMP_WORDS="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete "$1"); do
+    while IFS= read -r reply; do
         COMPREPLY+=("$reply")
-    done
+    done < <(COMP_WORDS="${COMP_LINE:0:COMP_POINT}" %(complete_var)s=bash_complete "$1")
     if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[=/] ]]; then
         compopt -o nospace
     fi
@@ -47,17 +69,22 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
         return ShellComplete.source(self)
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        words = split(os.environ["COMP_WORDS"])
-        self.broken_off = words[-1].rpartition("=")[0]
+        line = os.environ["COMP_WORDS"]
+        words = split(line)
+        self.quote = open_quote(line)
+        self.broken_off = "" if self.quote else words[-1].rpartition("=")[0]
         return words[1:-1], words[-1]
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        return [item for item in super().get_completions(args, incomplete) if can_stand_in(self.quote, item.value)]
 
     def format_completion(self, item: CompletionItem) -> str:
         # what stands before the `=` is another word to bash, and is not replaced
-        return item.value[len(self.broken_off) + 1 :] if self.broken_off else item.value
+        return quoted(item.value[len(self.broken_off) + 1 :] if self.broken_off else item.value, self.quote)
 
 
-class Zsh(ZshComplete):
-    """Without a space after ``key=`` and ``folder/``."""
+class Zsh(_Clean, ZshComplete):
+    """Without a space after ``key=`` and ``folder/``; `compadd` quotes what it inserts."""
 
     name = "zsh"
     source_template = """\
@@ -71,7 +98,7 @@ class Zsh(ZshComplete):
     for kind key help in ${response}; do
         if [[ "$key" == *[=/] ]]; then
             open+=("$key")
-        elif [[ "$help" == "_" ]]; then
+        elif [[ "$help" == "_" || "$key" == *[:\\\\]* ]]; then
             plain+=("$key")
         else
             described+=("$key":"$help")
@@ -90,8 +117,11 @@ fi
 """
 
 
-class Fish(FishComplete):
-    """As click's, but with all of a help that has commas; fish itself leaves out the space after ``=`` and ``/``."""
+class Fish(_Clean, FishComplete):
+    """As click's, but with all of a help that has commas.
+
+    Fish itself quotes what it inserts, and leaves out the space after ``=`` and ``/``.
+    """
 
     name = "fish"
     source_template = FishComplete.source_template.replace('string split ","', 'string split -m 1 ","')
@@ -112,10 +142,43 @@ def split(line: str) -> list[str]:
     return [*words, ""] if not line or line[-1].isspace() else words
 
 
+def open_quote(line: str) -> str:
+    """Returns the quotation mark that is open at the end of a line, ``'`` or ``"``; empty where none is."""
+    quote, escaped = "", False
+    for character in line:
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+        elif character in ("'", '"') and quote in ("", character):
+            quote = "" if quote else character
+    return quote
+
+
+def can_stand_in(quote: str, word: str) -> bool:
+    """Whether bash takes `word` as it is between such quotation marks: it may look for its history at a ``!``."""
+    return not (quote == '"' and "!" in word)
+
+
+def quoted(word: str, quote: str = "") -> str:
+    """Returns `word` so that bash takes it for one word and expands nothing in it.
+
+    Args:
+        word: What is to be inserted.
+        quote: The quotation mark that is open before it, if any.
+    """
+    if quote == "'":
+        return word.replace("'", "'\\''")
+    if quote == '"':
+        return re.sub(r'([\\"$`])', r"\\\1", word)
+    return "".join(c if c.isalnum() or c in "_./:=@%+,-" else f"\\{c}" for c in word)
+
+
 def answer(cli: click.Command) -> None:
     """Prints the completions that a shell's script has asked for. Prints nothing where something is wrong."""
     shell = os.environ[COMPLETE_VARIABLE].removesuffix("_complete")
-    with contextlib.suppress(Exception):
+    text = ""
+    with contextlib.suppress(Exception, KeyboardInterrupt), Diversion(silent=True):  # plugins may print, too
         text = SHELLS[shell](cli, {}, "rk", COMPLETE_VARIABLE).complete()
-        if text:
-            click.echo(text)
+    if text:
+        click.echo(text)

@@ -19,7 +19,5 @@ def artists(data: Any, learner: nn.Module) -> list[Any]:
 def draw(data: Any, learner: nn.Module, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
     """Lets them draw into files whose names begin with that of `out`, and returns the files."""
     return [
-        path
-        for one in artists(data, learner)
-        for path in check_paths(one, one.render(batch, outputs, out), "render")
+        path for one in artists(data, learner) for path in check_paths(one, one.render(batch, outputs, out), "render")
     ]
