@@ -5,13 +5,14 @@ Nothing is wrapped while a run goes on: the frames of a traceback know it all.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-from rk.errors import RkError, RunFailed, printable
+from rk.errors import RkError, RunFailed, UserError, printable
 from rk.lacking import lacking, missing_module
 from rk.plugins import BUILTIN, Component
 from rk.record import record
@@ -79,12 +80,23 @@ def explain(error: BaseException) -> RkError:
         if lack.hint is not None:
             return lack
     text = f"{type(error).__name__}: {printable(' '.join(str(error).split()))}".removesuffix(": ")
+    if found is None and (path := _impossible_path(error)) is not None:
+        return UserError(f"no such file or folder: {path}")
     if found is not None:
         hint = f"this is a bug of {found.distribution}, not your input; {TRACEBACK_VARIABLE}=1 shows the traceback"
         return RunFailed(f"{found.owner} {_did(error, text)}\n  at {found.where}", hint)
     last = [f"{frame.f_code.co_filename}:{line}" for frame, line in _frames(error.__traceback__)][-1:]
     hint = f"this is a bug, not your input; {TRACEBACK_VARIABLE}=1 shows the traceback"
     return RunFailed(f"{text}\n  at {last[0] if last else '?'}", hint)
+
+
+def _impossible_path(error: BaseException) -> str | None:
+    """Returns what no file system has a file for: a name that is too long, links in a circle; None for other errors."""
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return f"{printable(str(error.filename), 100)} ({error.strerror})"
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):
+        return printable(str(error), 100)
+    return None
 
 
 def _did(error: BaseException, text: str) -> str:

@@ -28,6 +28,11 @@ STYLE = {
 ENDINGS = (".svg", ".png", ".pdf")
 
 
+def plain(text: str) -> str:
+    """Returns `text` for a label or a title: matplotlib shows a ``$`` in it instead of reading a formula."""
+    return text.replace("$", r"\$")
+
+
 @contextmanager
 def chart(width: float, height: float, rows: int = 1, columns: int = 1, **settings: Any) -> Iterator[list[Any]]:
     """Yields a figure and its axes, row by row, in the style of all charts.

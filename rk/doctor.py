@@ -88,7 +88,7 @@ def examine(catalog: Catalog, plugins: Sequence[Plugin] = ()) -> list[Examinatio
 
 
 def _probed(plugin: Plugin) -> dict[str, Any]:
-    return {} if plugin.disabled or plugin.errors and plugin.exception is None else probe(plugin.offer.module)
+    return {} if plugin.disabled or (plugin.errors and plugin.exception is None) else probe(plugin.offer.module)
 
 
 def _examination(plugin: Plugin, cost: dict[str, Any], catalog: Catalog) -> Examination:

@@ -41,7 +41,7 @@ class Diversion:
             target = os.open(os.devnull, os.O_WRONLY)
             self._redirect(target, _STDOUT, _STDERR)
             os.close(target)
-            self._devnull = open(os.devnull, "w")  # noqa: SIM115  closed with the diversion
+            self._devnull = open(os.devnull, "w")
             sys.stdout = sys.stderr = self._devnull
         else:
             self._redirect(_STDERR, _STDOUT)

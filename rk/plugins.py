@@ -280,7 +280,7 @@ class Plugins:
         """Returns why a plugin is not even imported."""
         if offer.damage is not None:
             return offer.damage
-        if not _is_name(offer.name):
+        if not is_name(offer.name):
             return f"entry point {printable(repr(offer.name))}: names are lower-case words joined by hyphens"
         twin = next((p for p in self.plugins[:-1] if p.name == offer.name), None)
         if twin is not None:
@@ -330,7 +330,7 @@ class Plugins:
             plugin.errors.append(f"{hook}() returned {len(answer):,} names; at most {MAX_NAMES:,} are taken")
             return
         for name, target in answer.items():
-            if not isinstance(name, str) or not _is_name(name):
+            if not isinstance(name, str) or not is_name(name):
                 wrong = f"{_shown(name)} is no name; names are lower-case words joined by hyphens"
                 plugin.errors.append(f"{hook}(): {wrong}")
             elif not isinstance(target, str) or not _TARGET.fullmatch(target):
@@ -372,7 +372,8 @@ def _made_for_another_host(offer: Offer) -> str | None:
     return f"made for {HOST}{offer.host}, and this is {__version__}; try: pip install --upgrade {upgrade}"
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Whether plugins and components may be called so."""
     return len(name) <= MAX_NAME and _NAME.fullmatch(name) is not None
 
 

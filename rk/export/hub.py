@@ -9,8 +9,10 @@ from typing import Any
 
 from torch import nn
 
+from rk.export.markdown import cell, code, fenced, plain
 from rk.fit.loaded import LoadedRun
 from rk.fit.weights import save_weights
+from rk.inside import lies_within, pictures
 from rk.jsontext import to_json
 from rk.recipe.model import Spec
 from rk.report.claims import judge
@@ -55,17 +57,17 @@ class Hub:
             folder.recipe: run.recipe.to_yaml(),
             out / "run.json": to_json({k: v for k, v in summary.info.items() if k in KEPT}, indent=2) + "\n",
         }
-        pictures = _copy(run.folder.figures, folder.figures)
-        files[out / "README.md"] = _card(run, summary, config, whole, [f"figures/{p.name}" for p in pictures])
+        copied = _copy(run.folder, folder.figures)
+        files[out / "README.md"] = _card(run, summary, config, whole, [f"figures/{p.name}" for p in copied])
         for path, text in files.items():
             path.write_text(text, encoding="utf-8")
-        if run.folder.data_state.exists():
+        if lies_within(run.folder.data_state, run.folder.path):
             shutil.copyfile(run.folder.data_state, folder.data_state)
-        return sorted(p for p in out.rglob("*") if p in (*files, *pictures, folder.model, folder.data_state))
+        return sorted(p for p in out.rglob("*") if p in (*files, *copied, folder.model, folder.data_state))
 
 
-def _copy(figures: Path, target: Path) -> list[Path]:
-    chosen = sorted(p for p in figures.glob("test*") if p.suffix in PICTURES) if figures.is_dir() else []
+def _copy(run: RunFolder, target: Path) -> list[Path]:
+    chosen = pictures(run.path, PICTURES, "test*")
     if chosen:
         target.mkdir(exist_ok=True)
     return [Path(shutil.copyfile(path, target / path.name)) for path in chosen]
@@ -93,6 +95,7 @@ def _card(run: LoadedRun, summary: RunSummary, config: dict[str, Any], whole: bo
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(loader=PackageLoader("rk.export", "."), keep_trailing_newline=True)  # Markdown, not HTML
+    environment.filters |= {"plain": plain, "cell": cell, "code": code, "fenced": fenced}
     versions = summary.info.get("versions") or {}
     info = summary.info
     counts = (("steps", summary.step), ("parameters", info.get("parameters")))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rk.errors import UserError, nearest, suggest
-from rk.plugins import Plugin, Plugins
+from rk.plugins import Plugin, Plugins, is_name
 from rk.record import record
 
 
@@ -127,10 +127,12 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
     if os.path.isfile(f"{name}.yaml"):
         hint = f"did you mean the file {name}.yaml?"
     plugin = name.partition("/")[0]
-    if "/" in name and plugin not in [p.name for p in plugins] and nearest(name, names) is None:
+    if not is_name(plugin):
+        hint = "a recipe file's name ends in .yaml"
+    elif "/" in name and plugin not in [p.name for p in plugins] and nearest(name, names) is None:
         hint = plugins.absent(plugin)
     broken = ", ".join(p.distribution for p in plugins.broken)
-    if broken:
+    if broken and is_name(plugin):
         hint = f"{hint or 'no recipe is installed'}; not loaded: {broken} (see rk plugins doctor)"
     raise UserError(f"unknown recipe {name!r}", hint or "give a path that ends in .yaml, or install a plugin")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rk.charts import COLORS, chart, save
+from rk.charts import COLORS, chart, plain, save
 from rk.report.summary import RunSummary, Series
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def _panel(axes: Axes, runs: list[RunSummary], metric: str) -> None:
             label = split if len(runs) == 1 else f"{_short(run)} {split}"
             series = thinned(run.series[name])
             values += [value for _, value in series]
-            axes.plot(*zip(*series, strict=True), style, color=color, label=label, linewidth=1.4)
+            axes.plot(*zip(*series, strict=True), style, color=color, label=plain(label), linewidth=1.4)
     if values and min(values) > 0 and max(values) > 30 * min(values):
         axes.set_yscale("log")
-    axes.set_title(metric, loc="left", fontsize=10)
+    axes.set_title(plain(metric), loc="left", fontsize=10)
     axes.set_xlabel("step")
     if axes.get_legend_handles_labels()[0]:
         axes.legend()

@@ -66,13 +66,16 @@ def matrix(runs: list[RunSummary], rows: str, columns: str, metrics: tuple[str, 
         if metric not in known:
             raise UserError(f"no run has a metric {metric!r}", suggest(metric, known, "there are"))
     result = Matrix([*dict.fromkeys(down)], [*dict.fromkeys(across)], [])
+    there: dict[str, list[tuple[RunSummary, str]]] = {}
+    for run, row, column in zip(runs, down, across, strict=True):
+        there.setdefault(column, []).append((run, row))
     for column in result.columns:
-        there = [run for run, label in zip(runs, across, strict=True) if label == column]
-        metric = _metric(there, metrics)
+        metric = _metric([run for run, _ in there[column]], metrics)
         result.metrics.append(metric)
-        for run, row, label in zip(runs, down, across, strict=True):
-            if label == column and metric in run.metrics:
-                result.cells.setdefault((row, column), []).append(run.metrics.get(metric))
+        for run, row in there[column]:
+            reached = run.metrics
+            if metric in reached:
+                result.cells.setdefault((row, column), []).append(reached[metric])
     return result
 
 
@@ -93,10 +96,13 @@ def labels(runs: list[RunSummary], key: str) -> list[str]:
     names = [_short(text) for text in whole]
     if len(set(names)) < len(set(whole)):  # two plugins may have components of one name
         names = whole
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for one, name in zip(flat, names, strict=True):
+        alike.setdefault(name, []).append(one)
+    differing_of = {name: changed_values(ones) for name, ones in alike.items()}
     found = []
     for one, name in zip(flat, names, strict=True):
-        alike = [other for other, its_name in zip(flat, names, strict=True) if its_name == name]
-        differing = changed_values(alike)
+        differing = differing_of[name]
         told = [f"{k.removeprefix(f'{key}.')}={_short(_text(one.get(k, ABSENT)))}" for k in differing]
         found.append(" ".join([name, *told]))
     return found
@@ -122,7 +128,7 @@ def _short(text: str) -> str:
 
 def _metric(runs: list[RunSummary], wanted: tuple[str, ...]) -> str:
     has = dict.fromkeys(name for run in runs for name in run.metrics)
-    claimed = [claim.metric for run in runs for claim in run.expect]
+    claimed = [claim.metric for run in runs for claim in run.expect] if not wanted else []
     tested = [name for name in has if name.startswith("test")]
     candidates = wanted or (*claimed, *tested, *has)
     return next((name for name in candidates if name in has), ABSENT)

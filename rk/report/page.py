@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from rk.inside import lies_within, pictures
 from rk.report.claims import judge
 from rk.report.compare import table
 from rk.report.curves import draw_inline, metric_names
@@ -55,8 +56,8 @@ def _run(run: RunSummary) -> dict[str, Any]:
         "judged": judge(run.metrics, run.expect),
         "claims": bool(run.expect),
         "charts": [draw_inline([run], metric) for metric in metric_names([run])],
-        "figures": [_picture(path) for path in _pictures(run.folder.figures)],
-        "recipe": recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
+        "figures": [_picture(path) for path in pictures(run.folder.path, PICTURES)],
+        "recipe": recipe.read_text(encoding="utf-8") if lies_within(recipe, run.folder.path) else "",
         "environment": _environment(run.info),
     }
 
@@ -94,10 +95,6 @@ def _paper(text: str | None) -> dict[str, str] | None:
     arxiv = re.fullmatch(r"arXiv:(\S+)", text)
     link = f"https://arxiv.org/abs/{arxiv[1]}" if arxiv else text if text.startswith("https://") else None
     return {"text": text, "link": link or f"https://scholar.google.com/scholar?q={text}"}
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES) if folder.is_dir() else []
 
 
 def _picture(path: Path) -> dict[str, str]:

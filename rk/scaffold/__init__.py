@@ -17,6 +17,8 @@ from rk.hookspecs import HOOK_OF_KIND
 
 TEMPLATES = Path(__file__).parent / "plugin"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+MAX_NAME = 50
+"""Characters of a plugin's name: files and packages are called after it."""
 SUMMARIES = {
     "model": "Residual layers over flattened inputs.",
     "layer": "Mixes each step with the mean of all steps up to it.",
@@ -46,7 +48,8 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
         The files.
 
     Raises:
-        UserError: For a name or a kind that is none, or a folder that is there already.
+        UserError: For a name or a kind that is none, a name that an installed plugin has, or a folder that is there
+            already.
     """
     name = name.removeprefix("rk-")
     if not _NAME.fullmatch(name):
@@ -57,6 +60,12 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
     for kind in kinds:
         if kind not in SUMMARIES:
             raise UserError(f"there is no kind {kind!r}", suggest(kind, SUMMARIES, "kinds"))
+    if len(name) > MAX_NAME:
+        raise UserError(f"a plugin's name has at most {MAX_NAME} characters, got {len(name)}", "give a shorter one")
+    if (owner := taken(name)) is not None:
+        raise UserError(
+            f"{owner} is installed already: installing another rk-{name} would replace it", "give another name"
+        )
     root = parent / f"rk-{name}"
     if root.exists():
         raise UserError(f"{root} is there already", "give another name, or move it away")
@@ -74,6 +83,27 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
             raise UserError(f"cannot write {target}: {error.strerror}") from None
         written.append(target)
     return written
+
+
+def taken(name: str) -> str | None:
+    """Returns the installed distribution that a plugin called `name` would replace or clash with; None if there is none.
+
+    Args:
+        name: The short name: the distribution would be ``rk-<name>``, the package ``rk_<name>``.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    from rk.plugins import BUILTIN, installed
+
+    try:
+        return f"rk-{name} {version(f'rk-{name}')}"
+    except PackageNotFoundError:
+        pass
+    package = f"rk_{name.replace('-', '_')}"
+    for offer in installed():
+        if offer.name == name or offer.module.partition(".")[0] == package:
+            return f"{offer.distribution} {offer.version}, which brings the plugin {offer.name},"
+    return "rk itself" if name == BUILTIN else None
 
 
 def _is_wanted(path: Path, kinds: list[str]) -> bool:
