@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rk.catalog import Catalog
+from rk.errors import printable
 from rk.hookspecs import HOOK_OF_KIND
 from rk.plugins import BUILTIN, Plugin
 from rk.probe import probe
@@ -99,7 +100,7 @@ def _examination(plugin: Plugin, cost: dict[str, Any], catalog: Catalog) -> Exam
         found.errors.append(f"import {plugin.offer.module} fails in a fresh interpreter: {cost['error']}")
     if printed := cost.get("printed"):
         found.warnings.append(f"import {plugin.offer.module} prints {printed!r}: every command would show it")
-    found.errors += [f"{recipe.path} is {what}, not a recipe file" for recipe, what in unreadable([plugin])]
+    found.errors += [printable(f"{r.path} is {what}, not a recipe file") for r, what in unreadable([plugin])]
     for component in plugin.components:
         who = f"{component.kind} {component.name}"
         found.errors += [f"{who}: {said}" for said in faults(component, catalog)]

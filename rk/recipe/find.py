@@ -72,13 +72,15 @@ def no_file(path: Path) -> str | None:
 
 def packaged(plugins: Iterable[Plugin]) -> list[RecipeFile]:
     """Returns all recipes that the plugins ship, by name; `unreadable` has those that are no files."""
-    return [recipe for recipe in _listed(plugins) if os.path.isfile(recipe.path)]
+    return [r for r in _listed(plugins) if os.path.isfile(r.path) and r.path.name.isprintable()]
 
 
 def unreadable(plugins: Iterable[Plugin]) -> Iterator[tuple[RecipeFile, str]]:
     """Yields what is called a recipe by a plugin but is no file, and what it is."""
     for recipe in _listed(plugins):
-        if (what := no_file(recipe.path)) is not None:
+        if not recipe.path.name.isprintable():
+            yield recipe, "a file whose name cannot be typed"
+        elif (what := no_file(recipe.path)) is not None:
             yield recipe, what
 
 
