@@ -1,4 +1,4 @@
-"""A component that raises, exits or returns a wrong value: the message names its plugin, its kind, itself and the method."""
+"""A component that raises, exits or returns a wrong value: the message names plugin, kind, component and method."""
 
 from __future__ import annotations
 
@@ -138,43 +138,27 @@ def test_a_plugin_that_lacks_a_part_of_itself_is_a_bug_of_the_plugin(workshop):
 TENSOR = torch.zeros(())
 
 
+WRONG = {
+    returns.check_batch: [None, [], "x", 3, {3: TENSOR}, {"inputs": [1.0]}, {"inputs": None}, TENSOR],
+    returns.check_outputs: [None, TENSOR, {"a": 1}],
+    returns.check_objective: [TENSOR, 1.0, (TENSOR,), (1.0, 2), (torch.zeros(3), 3), {}, {"a": TENSOR}, "x", {1: 2}],
+    returns.check_share: [None, 0.5, TENSOR, (TENSOR, None), (0.5, 3), (torch.zeros(2), 2), (TENSOR, 1, 2)],
+    returns.check_number: [None, "1", [], torch.zeros(2)],
+    returns.check_step: [TENSOR, 1.0, {"a": "b"}, [1], {"a": None}],
+    returns.check_answers: [None, {}, [1], "abc", [{1: 2}]],
+    returns.check_learner: [None, 3, torch.nn.Linear(1, 1)],
+    returns.check_optimizer: [None],
+    returns.check_rate: ["x"],
+}
+
+
 @pytest.mark.parametrize(
     ("check", "value"),
     [
-        pytest.param(returns.check_batch, value, id=f"batch-{i}")
-        for i, value in enumerate([None, [], "x", 3, {3: TENSOR}, {"inputs": [1.0]}, {"inputs": None}, TENSOR])
-    ]
-    + [
-        pytest.param(returns.check_outputs, value, id=f"outputs-{i}")
-        for i, value in enumerate([None, TENSOR, {"a": 1}])
-    ]
-    + [
-        pytest.param(returns.check_objective, value, id=f"objective-{i}")
-        for i, value in enumerate(
-            [TENSOR, 1.0, (TENSOR,), (1.0, 2), (torch.zeros(3), 3), {}, {"a": TENSOR}, "x", {1: 2}]
-        )
-    ]
-    + [
-        pytest.param(returns.check_share, value, id=f"share-{i}")
-        for i, value in enumerate([None, 0.5, TENSOR, (TENSOR, None), (0.5, 3), (torch.zeros(2), 2), (TENSOR, 1, 2)])
-    ]
-    + [
-        pytest.param(returns.check_number, value, id=f"number-{i}")
-        for i, value in enumerate([None, "1", [], torch.zeros(2)])
-    ]
-    + [
-        pytest.param(returns.check_step, value, id=f"step-{i}")
-        for i, value in enumerate([TENSOR, 1.0, {"a": "b"}, [1], {"a": None}])
-    ]
-    + [
-        pytest.param(returns.check_answers, value, id=f"answers-{i}")
-        for i, value in enumerate([None, {}, [1], "abc", [{1: 2}]])
-    ]
-    + [
-        pytest.param(returns.check_learner, value, id=f"learner-{i}")
-        for i, value in enumerate([None, 3, torch.nn.Linear(1, 1)])
-    ]
-    + [pytest.param(returns.check_optimizer, None, id="optimizer"), pytest.param(returns.check_rate, "x", id="rate")],
+        pytest.param(check, value, id=f"{check.__name__.removeprefix('check_')}-{i}")
+        for check, values in WRONG.items()
+        for i, value in enumerate(values)
+    ],
 )
 def test_a_wrong_value_is_named_with_the_component_that_returned_it(check, value, net):
     with pytest.raises(RunFailed, match=r"^rk-odd: model net: \w+\(\) returned ") as caught:

@@ -183,7 +183,7 @@ def test_commands_that_do_not_need_a_broken_plugin_work_and_it_is_named(kind, si
         assert code == 0, (command, err)
     code, listed, warned = run("recipes")
     assert code == 0, warned
-    code, table, errors = run("plugins")
+    code, _, errors = run("plugins")
     assert code == 0
     told = [*warned.splitlines(), *errors.splitlines(), *examined()]
     unreadable = [line for line in listed.splitlines() if "odd/x" in line and "cannot be read" in line]
@@ -203,7 +203,7 @@ def test_a_broken_plugin_that_is_disabled_costs_nothing(kind, site, run, monkeyp
     BROKEN[kind](site)
     monkeypatch.setenv("RK_DISABLE_PLUGINS", "*")
     assert run("validate", "mine.yaml")[0] == 0
-    code, table, err = run("plugins")
+    code, _, err = run("plugins")
     assert code == 0 and err == ""
 
 

@@ -6,9 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import click
-
-from rk.cli.output import print_table
+from rk.cli.output import echo, print_table
 from rk.errors import UserError
 from rk.jsontext import finite, to_json
 
@@ -19,7 +17,7 @@ def print_answers(answers: list[dict[str, Any]]) -> None:
     if len(answers) == 1:
         width = max(map(len, columns), default=0)
         for key, value in answers[0].items():
-            click.echo(f"{key.ljust(width)}  {_cell(value)}")
+            echo(f"{key.ljust(width)}  {_cell(value)}")
     elif answers:
         print_table(columns, [[_cell(a.get(c)) for c in columns] for a in answers])
     _warn_of_gaps(answers)

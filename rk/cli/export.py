@@ -42,6 +42,7 @@ def export(
     rk export last --to hub -o my-hub-model
     """
     from rk.catalog import Catalog
+    from rk.cli.output import echo
     from rk.recipe.check import read_component
     from rk.runs import RunFolder
 
@@ -73,4 +74,4 @@ def export(
     except OSError as error:
         raise RunFailed(f"cannot write {error.filename or out}: {error.strerror}") from None
     for path in written:
-        click.echo(f"wrote {path} ({path.stat().st_size:,} bytes)")
+        echo(f"wrote {path} ({path.stat().st_size:,} bytes)")

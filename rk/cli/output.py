@@ -35,9 +35,9 @@ def print_json(value: Any) -> None:
     click.echo(to_json(value, indent=2, default=str, ascii=not unicode))
 
 
-def echo(text: str, err: bool = False) -> None:
+def echo(text: str, err: bool = False, nl: bool = True) -> None:
     """Prints text that a plugin, a recipe or a run may have written: nothing in it changes the terminal."""
-    click.echo(printable_lines(text), file=sys.stderr if err else sys.stdout)
+    click.echo(printable_lines(text.replace("\r\n", "\n")), file=sys.stderr if err else sys.stdout, nl=nl)
 
 
 def terminal_width() -> int | None:
@@ -68,7 +68,7 @@ def print_prose(text: str, indent: int = 0) -> None:
         indent: Columns before all lines of a paragraph but its first.
     """
     width = terminal_width()
-    click.echo(text if width is None else filled(text, width, indent))
+    echo(text if width is None else filled(text, width, indent))
 
 
 def filled(text: str, width: int, indent: int = 0) -> str:

@@ -44,13 +44,13 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
             ]
         )
         return
-    from rk.cli.output import print_table
+    from rk.cli.output import echo, print_table
 
     rows = [(p.name, p.distribution, p.version, _counts(p), p.state) for p in found]
     print_table(("plugin", "distribution", "version", "components", "state"), rows, spare=("version", "distribution"))
     for plugin in found:
         for error in plugin.errors:
-            click.echo(f"{plugin.distribution}: {error}", err=True)
+            echo(f"{plugin.distribution}: {error}", err=True)
 
 
 def _counts(plugin) -> str:
@@ -115,12 +115,14 @@ def _verdict(count: int) -> str:
 
 
 def _print_findings(found: Examination, with_traceback: bool) -> None:
+    from rk.cli.output import echo
+
     for word, lines in (("error", found.errors), ("warning", found.warnings)):
         for line in lines:
-            click.echo(f"{found.plugin.distribution}: {word}: {line}")
+            echo(f"{found.plugin.distribution}: {word}: {line}")
     text = found.traceback()
     if text is not None:
-        click.echo(text if with_traceback else "  hint: --traceback shows where")
+        echo(text if with_traceback else "  hint: --traceback shows where")
 
 
 @plugins.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, s
 from rk.cli.loading import json_option
 from rk.cli.outputs import make_parents
 from rk.errors import UserError, printable, suggest
+
+if TYPE_CHECKING:
+    from rk.recipe.find import RecipeFile
 
 
 @click.group(invoke_without_command=True)
@@ -136,14 +140,15 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
     """
     from rk.catalog import Catalog
     from rk.cli.loading import load_recipe
+    from rk.cli.output import echo
     from rk.recipe.find import find_recipe
 
     catalog = Catalog()
     if complete or overrides:
         checked, _, _ = load_recipe(recipe, overrides, catalog)
-        click.echo(checked.to_yaml(), nl=False)
+        echo(checked.to_yaml(), nl=False)
     else:
-        click.echo(find_recipe(recipe, catalog.plugins).path.read_text(encoding="utf-8"), nl=False)
+        echo(text_of(find_recipe(recipe, catalog.plugins)), nl=False)
 
 
 @recipes.command()
@@ -176,12 +181,22 @@ def copy(recipe: str, target: Path | None) -> None:
     click.echo(f"wrote {path}; train it with: rk train {path}")
 
 
+def text_of(found: RecipeFile) -> str:
+    """Returns a recipe as it was written. Raises `UserError` when it cannot be read."""
+    try:
+        return found.path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{found.label}: not a text file: byte {error.start} is not UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{found.label}: {error.strerror}") from None
+
+
 def _qualified_parent(found) -> str:
     """Returns the recipe's text; the plugin's own short names in ``extends`` and ``baseline`` become qualified."""
     import os
     import re
 
-    text = found.path.read_text(encoding="utf-8")
+    text = text_of(found)
     if found.plugin is None:
         return text
     siblings = {Path(name).stem for name in os.listdir(found.path.parent) if name.endswith(".yaml")}

@@ -152,13 +152,14 @@ def print_facts(facts: dict[str, str]) -> None:
 @runs_dir_option
 def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:
     """Delete runs, with their checkpoints and figures."""
+    from rk.cli.output import echo
     from rk.runs import RunFolder
 
     folders = RunFolder.find_all(which, runs_dir, last="any")
     for folder in folders:
         folder.refuse_if_active()
     for folder in folders:
-        click.echo(folder.label)
+        echo(folder.label)
     if not yes:
         click.confirm(f"delete {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
     for folder in folders:

@@ -130,7 +130,7 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
 
 
 def _analyze(recipe: Any, catalog: Any, root: Path) -> int:
-    from rk.cli.output import number, print_table
+    from rk.cli.output import echo, number, print_table
     from rk.fit.build import Builder
     from rk.fit.returns import check_numbers
     from rk.runs import RunFolder, json_number
@@ -146,7 +146,7 @@ def _analyze(recipe: Any, catalog: Any, root: Path) -> int:
         raise
     folder.update(status="done", metrics={k: json_number(v) for k, v in results.items()})
     print_table(("result", "value"), [(k, number(v)) for k, v in results.items()])
-    click.echo(f"tables and figures are in {folder.label}")
+    echo(f"tables and figures are in {folder.label}")
     return ExitCode.OK
 
 

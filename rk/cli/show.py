@@ -38,9 +38,9 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
 
         print_json(found)
         return
-    from rk.cli.output import print_prose, print_table
+    from rk.cli.output import echo, print_prose, print_table
 
-    click.echo(f"{found['kind']} {found['plugin']}/{found['name']}  ({found['distribution']})\n")
+    echo(f"{found['kind']} {found['plugin']}/{found['name']}  ({found['distribution']})\n")
     print_prose(found["text"])
     if found["parameters"]:
         click.echo()

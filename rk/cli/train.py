@@ -10,6 +10,7 @@ import click
 
 from rk.cli.complete import complete_override, complete_recipe
 from rk.cli.loading import load_recipe, resume_option, resumed_run, runs_dir_option, show_warnings
+from rk.cli.output import echo
 from rk.errors import ExitCode, UserError, counted
 from rk.runs import RunFolder
 from rk.verbosity import is_quiet
@@ -56,7 +57,7 @@ def run(recipe, catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
     folder = _placed(recipe, lambda: RunFolder.begin(root, recipe.name, recipe.to_yaml()))
     if _is_main(folder) and not is_quiet():
-        click.echo(f"{recipe.name} -> {folder.label}")
+        echo(f"{recipe.name} -> {folder.label}")
     return _report(_fit(recipe, catalog, folder), recipe)
 
 
@@ -66,13 +67,13 @@ def _resume(folder: RunFolder, overrides: tuple[str, ...]) -> int:
 
     folder.refuse_if_active()
     if folder.read().get("status") == "done" and not overrides:
-        click.echo(f"{folder.label} is complete: there is nothing to resume")
+        echo(f"{folder.label} is complete: there is nothing to resume")
         return ExitCode.OK
     catalog = Catalog()
     recipe = read_stored(folder, overrides, catalog, resuming=True)
     folder = _placed(recipe, lambda: folder)
     if _is_main(folder) and not is_quiet():
-        click.echo(f"resuming {folder.label}")
+        echo(f"resuming {folder.label}")
     extend = lengthens(overrides, recipe, catalog)
     return _report(_fit(recipe, catalog, folder, resume=True, extend=extend, overrides=overrides), recipe)
 
@@ -120,7 +121,7 @@ def _dry_run(recipe, binding, catalog) -> int:
 
     print_binding(recipe, binding)
     for line in dry_run(recipe, catalog):
-        click.echo(line)
+        echo(line)
     return ExitCode.OK
 
 
@@ -132,7 +133,7 @@ def _report(outcome, recipe) -> int:
     if outcome.exit_code != ExitCode.OK or not _is_main(outcome.folder):
         return outcome.exit_code
     if outcome.summary:
-        click.echo(f"\n{outcome.summary.rstrip()}\n")
+        echo(f"\n{outcome.summary.rstrip()}\n")
     judged = judge(outcome.metrics, recipe.expect)
     rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
     if rows:
@@ -141,7 +142,7 @@ def _report(outcome, recipe) -> int:
         return ExitCode.OK
     figures = outcome.folder.figures
     if drawn := sorted(path.name for path in figures.iterdir()) if figures.is_dir() else []:
-        click.echo(f"figures: {', '.join(drawn)}")
+        echo(f"figures: {', '.join(drawn)}")
     done = f"{counted(outcome.steps, 'step')}, {outcome.folder.read()['seconds']:.1f} s"
-    click.echo(f"{done}; the run is in {outcome.folder.label}")
+    echo(f"{done}; the run is in {outcome.folder.label}")
     return ExitCode.OK

@@ -6,6 +6,7 @@ import click
 
 from rk.cli.complete import complete_override, complete_recipe
 from rk.cli.loading import json_option, load_recipe, show_warnings
+from rk.cli.output import echo
 from rk.errors import counted
 
 
@@ -33,7 +34,7 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
         print_json(binding_as_json(checked, binding))
         return
     print_binding(checked, binding)
-    click.echo(f"{checked.name}: no problems" + (f", {counted(len(warnings), 'warning')}" if warnings else ""))
+    echo(f"{checked.name}: no problems" + (f", {counted(len(warnings), 'warning')}" if warnings else ""))
 
 
 def binding_as_json(recipe, binding) -> dict:
@@ -74,4 +75,4 @@ def _columns(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     text, width = plain_columns([heads, *rows]), terminal_width()
     if width is not None and max(map(len, text.splitlines())) > width:
         text = table_text(heads, rows, width)
-    click.echo(text)
+    echo(text)

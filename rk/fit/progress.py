@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from rk.errors import printable, printable_lines
 from rk.verbosity import is_quiet
 
 REFRESH_SECONDS = 0.1
@@ -98,12 +99,12 @@ class Progress:
 
     def numbers(self, step: int, numbers: Numbers) -> None:
         """Takes the newest averages."""
-        self._numbers = show(numbers)
+        self._numbers = printable(show(numbers))
         self._asked_at = time.perf_counter()
 
     def line(self, text: str) -> None:
         """Prints a line that stays."""
-        print(text, flush=True)
+        print(printable_lines(text), flush=True)
 
     def stop(self) -> None:
         end_loading()
@@ -170,7 +171,9 @@ class RichProgress(Progress):
         room = max(8, console.width - 60)
         if narrow and len(shown) > room:
             shown = f"{shown[: room - 1]}…"
-        self._task = self._bar.add_task(title, total=total, title=shown, count="", rate="", times="")
+        self._task = self._bar.add_task(
+            printable(title), total=total, title=printable(shown), count="", rate="", times=""
+        )
 
     def start(self, step: int) -> None:
         super().start(step)
@@ -178,7 +181,7 @@ class RichProgress(Progress):
         self._show(step)
 
     def line(self, text: str) -> None:
-        self._bar.console.print(text, highlight=False, markup=False)
+        self._bar.console.print(printable_lines(text), highlight=False, markup=False)
 
     def stop(self) -> None:
         super().stop()
@@ -215,7 +218,7 @@ class Quiet(Silence):
 
     def line(self, text: str) -> None:
         if text.startswith("stopped"):
-            print(text, flush=True)
+            print(printable_lines(text), flush=True)
 
 
 def make_progress(

@@ -86,7 +86,7 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
 
 
 def taken(name: str) -> str | None:
-    """Returns the installed distribution that a plugin called `name` would replace or clash with; None if there is none.
+    """Returns the installed distribution that a plugin called `name` would replace or clash with, or None.
 
     Args:
         name: The short name: the distribution would be ``rk-<name>``, the package ``rk_<name>``.
