@@ -144,3 +144,44 @@ def test_fish_offers_words_with_their_help():
     script = 'rk completion fish | source; complete -C"rk tra"'
     done = subprocess.run(["fish", "-c", script], env=path_with_rk(), capture_output=True, text=True, timeout=60)
     assert done.stdout == "train\tTrain a recipe.\n"
+
+
+NAMES = ("$(touch ran).yaml", "a b.yaml", "it's.yaml", 'q"`touch ran`.yaml', "*.yaml", "!x.yaml", "~h.yaml", "#c.yaml")
+NAMES += ("a;touch ran.yaml", "{p,q}.yaml", "a\\b.yaml", "ü.yaml", "-n.yaml", "a&touch ran.yaml", "<a>.yaml")
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_bash_takes_each_name_as_one_word_and_runs_nothing(quote, tmp_path):
+    names = [name for name in NAMES if not (quote == '"' and "!" in name)]  # no quoting keeps a ! there
+    for name in NAMES:
+        (tmp_path / name).write_text(RECIPE)
+    line = f"rk train {quote}"
+    script = (
+        'eval "$(rk completion bash)"; COMP_LINE=$1; COMP_POINT=${#1}; _rk_completion rk 2>/dev/null;'
+        'for word in "${COMPREPLY[@]}"; do eval "printf \'%s\\n\' $2$word$2"; done'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", line, quote],
+        cwd=tmp_path,
+        env={**path_with_rk(), "RK_DISABLE_PLUGINS": "*"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert sorted(done.stdout.splitlines()) == sorted(names), done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_name_or_a_help_that_would_change_the_terminal_is_not_offered(shell, tmp_path, monkeypatch, capsys):
+    for name in ("new\nline.yaml", "esc\x1b[31m.yaml", "tab\there.yaml", "fine.yaml"):
+        (tmp_path / name).write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("_RK_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", "rk train ")
+    monkeypatch.setenv("COMP_CWORD", "" if shell == "fish" else "2")
+    monkeypatch.setattr("rk.recipe.find.heading", lambda path: "one\ntwo \x1b[31m red")
+    main()
+    out = capsys.readouterr().out
+    assert "fine.yaml" in out and "\x1b" not in out
+    assert not {"line.yaml", "here.yaml", "two"} & set(out.replace("\t", "\n").splitlines())

@@ -182,3 +182,26 @@ def test_as_json_it_says_all_of_it(site, rk):
 def test_an_unknown_plugin_is_a_mistake_with_the_nearest_right_name(site, rk):
     done = rk("plugins", "doctor", "fin")
     assert done.code == 2 and "did you mean fine?" in done.err
+
+
+@pytest.mark.parametrize(
+    "source", ["print('hello')", "import sys; sys.stderr.write('hello')", "import os; os.write(1, b'hello')"]
+)
+def test_a_plugin_that_prints_when_it_loads_is_to_be_mended(source, examined):
+    found = examined(f"{source}\n{HOOKS}")
+    assert found.verdict == "to mend"
+    assert any("prints 'hello': every command would show it" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import os, sys\nif 'rk.probe' in sys.orig_argv: os._exit(3)\n", "code 3"),
+        ("import sys\nif 'rk.probe' in sys.orig_argv: raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+    ],
+    ids=["ends the interpreter", "raises"],
+)
+def test_a_plugin_that_fails_in_a_fresh_interpreter_is_broken(source, said, examined):
+    found = examined(source + HOOKS)
+    assert found.verdict == "broken"
+    assert any("fails in a fresh interpreter" in error and said in error for error in found.errors)

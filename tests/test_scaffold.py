@@ -137,3 +137,19 @@ def test_the_command_says_what_to_do_next(rk, tmp_path):
         "  rk plugins test my-net",
     ]
     assert (tmp_path / "rk-my-net" / "src" / "rk_my_net" / "layer.py").is_file()
+
+
+@pytest.mark.parametrize("name", ["vision", "rk-vision"])
+def test_a_plugin_that_would_replace_an_installed_one_is_refused(name, tmp_path, monkeypatch):
+    info = tmp_path / "site" / "rk_vision-9.9.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rk-vision\nVersion: 9.9\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(UserError, match=r"rk-vision 9\.9 is installed already: .* would replace it"):
+        new_plugin(name, tmp_path)
+    assert not (tmp_path / "rk-vision").exists()
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    with pytest.raises(UserError, match="at most 50 characters, got 300"):
+        new_plugin("x" * 300, tmp_path)

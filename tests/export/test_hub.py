@@ -69,3 +69,24 @@ def test_a_damaged_result_gives_way_to_the_last_checkpoint(make_run, capsys):
         state.write_bytes(b"")
     with pytest.raises(RunFailed, match="has no checkpoint to go on from"):
         LoadedRun.open(run.folder.path)
+
+
+def test_text_of_others_stays_text_in_the_card():
+    from rk.export.markdown import cell, code, fenced, plain
+
+    evil = "<script>x</script> <img src=x> [a](javascript:b) ![c](http://d) `e`\n# f | g"
+    shown = plain(evil)
+    assert "<" not in shown and "\n" not in shown
+    assert r"\[a\](javascript:b)" in shown and r"\# f \| g" in shown
+    assert "<" not in cell(evil) and r"\|" in cell(evil) and "\n" not in cell(evil)
+    assert code("a`b``c") == "```a`b``c```" and code("`a`") == "`` `a` ``"
+    assert fenced("a\n```\n<b>", "yaml") == "````yaml\na\n```\n<b>\n````"
+
+
+def test_a_link_in_figures_is_not_copied(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "hub"
+    out.mkdir()
+    (tmp_path / "secret").write_text("a secret")
+    (run.folder.figures / "test-b.png").symlink_to(tmp_path / "secret")
+    written = Hub().export(run, out)
+    assert out / "figures/test.png" in written and out / "figures/test-b.png" not in written

@@ -113,3 +113,24 @@ def test_a_matrix_is_not_drawn(run):
     which = [str(run(GRU, "parity", {"test/loss": 0.1}, seed=seed).folder.path) for seed in (1, 2)]
     with pytest.raises(UserError, match="no curves"):
         cli(["compare", *which, "--matrix", "fit.seed", "data", "-o", "a.png"], standalone_mode=False)
+
+
+def test_its_time_grows_with_the_runs_and_not_with_their_square():
+    import time
+    from types import SimpleNamespace
+
+    def seconds(count: int) -> float:
+        runs = [
+            SimpleNamespace(
+                recipe={"model": {"name": "rk/mlp", "width": i}, "data": {"name": "rk/digits", "seed": i}},
+                metrics={"test/accuracy": 0.5},
+                expect=[],
+            )
+            for i in range(count)
+        ]
+        start = time.process_time()
+        matrix(runs, "model", "data")
+        return time.process_time() - start
+
+    seconds(50)
+    assert seconds(1600) < 40 * seconds(200), "eight times as many runs"

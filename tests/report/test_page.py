@@ -109,3 +109,27 @@ def test_no_fact_stands_alone_in_its_row(written, monkeypatch, count, columns):
 
     monkeypatch.setattr(page, "_facts", lambda run: {f"fact {i}": "x" for i in range(count)})
     assert f'class="facts" style="--columns: {columns}"' in render_page([written()])
+
+
+def test_links_that_lead_out_of_a_run_are_not_shown(written, picture, tmp_path):
+    import base64
+
+    summary = written()
+    picture(summary, "test.png")
+    (tmp_path / "secret").write_text("a secret")
+    (summary.folder.figures / "val.png").symlink_to(tmp_path / "secret")
+    summary.folder.recipe.unlink()
+    summary.folder.recipe.symlink_to(tmp_path / "secret")
+    page = render_page([summary])
+    assert page.count("data:image/png") == 1
+    assert "a secret" not in page and base64.b64encode(b"a secret").decode() not in page
+
+
+@pytest.mark.parametrize("name", ["$x", "$a$", "a $ b_{ $", "100$ $\\frac$", r"\$"])
+def test_a_dollar_in_a_name_is_shown_as_it_is(name, written, tmp_path):
+    from rk.report.curves import draw_file, draw_inline
+
+    lines = [{"step": step, f"train/{name}": 1.0 / step} for step in (1, 2, 3)]
+    runs = [written(lines=lines, name=name), written(lines=lines, name=f"other {name}")]
+    assert name.replace("&", "&amp;") in draw_inline(runs, name)
+    draw_file(runs, [name], tmp_path / "curves.png")
