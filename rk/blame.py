@@ -72,8 +72,13 @@ def blame(error: BaseException) -> Blame | None:
     return None
 
 
-def explain(error: BaseException) -> RkError:
-    """Returns what the user is told of an exception that nobody expected: whose it is, where, and what to do."""
+def explain(error: BaseException, advice: str = f"{TRACEBACK_VARIABLE}=1 shows the traceback") -> RkError:
+    """Returns what the user is told of an exception that nobody expected: whose it is, where, and what to do.
+
+    Args:
+        error: What was raised.
+        advice: What to do about a bug.
+    """
     found = blame(error)
     if found is not None and isinstance(error, ImportError) and missing_module(error) is not None:
         lack = lacking(found.owner, found.component.offer, error)
@@ -83,10 +88,10 @@ def explain(error: BaseException) -> RkError:
     if found is None and (path := _impossible_path(error)) is not None:
         return UserError(f"no such file or folder: {path}")
     if found is not None:
-        hint = f"this is a bug of {found.distribution}, not your input; {TRACEBACK_VARIABLE}=1 shows the traceback"
+        hint = f"this is a bug of {found.distribution}, not your input; {advice}"
         return RunFailed(f"{found.owner} {_did(error, text)}\n  at {found.where}", hint)
     last = [f"{frame.f_code.co_filename}:{line}" for frame, line in _frames(error.__traceback__)][-1:]
-    hint = f"this is a bug, not your input; {TRACEBACK_VARIABLE}=1 shows the traceback"
+    hint = f"this is a bug, not your input; {advice}"
     return RunFailed(f"{text}\n  at {last[0] if last else '?'}", hint)
 
 

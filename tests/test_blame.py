@@ -76,9 +76,10 @@ def test_a_mistake_of_rk_itself_is_no_plugins():
     assert error.hint.startswith("this is a bug, not your input")
 
 
-def test_the_command_ends_with_code_1_when_a_component_exits_with_0(net, monkeypatch, capsys):
+def test_the_command_ends_with_code_1_when_a_component_exits_with_0(net, monkeypatch, capsys, tmp_path):
     import rk.cli
 
+    monkeypatch.setenv("RK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(rk.cli, "cli", lambda **settings: net.leave(0))
     with pytest.raises(SystemExit) as ended:
         rk.cli.main()
