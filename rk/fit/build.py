@@ -17,8 +17,10 @@ from torch import nn
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError, RunFailed, UserError
 from rk.fit.archive import read_archive
+from rk.fit.returns import check_learner
 from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import Runtime
+from rk.lacking import lacking
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
 from rk.writing import write_atomic
 
@@ -88,10 +90,7 @@ class Builder:
         given = {k: v for k, v in offered.items() if k in wanted and (v is not None or _is_required(wanted[k]))}
         spec = self.recipe.algorithm
         learner = self._guard(spec, lambda: trainer.setup(**given), "setup()")
-        if not isinstance(learner, nn.Module):
-            owner = f"{spec.component.distribution}: {spec.component.kind} {spec.component.name}"
-            raise RunFailed(f"{owner}: setup() returned {type(learner).__name__}; a learner is an nn.Module")
-        return learner
+        return check_learner(trainer, learner)
 
     def build(self, spec: Spec) -> Any:
         """Makes a component, or a factory of it, with its parameters and facts."""
@@ -132,6 +131,9 @@ class Builder:
             return make()
         except ValueError as error:
             raise RecipeError([Problem(spec.mark, spec.key, f"{spec.component.name}: {error}")]) from error
+        except ImportError as error:
+            c = spec.component
+            raise lacking(f"{c.distribution}: {c.kind} {c.name}", c.offer, error, what) from error
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

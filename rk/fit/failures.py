@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rk.blame import blame
 from rk.errors import RkError, RunFailed, UserError
 from rk.recipe.model import Recipe, Spec
 
@@ -82,8 +83,10 @@ def _shown(fields: Mapping[str, Any]) -> Iterable[str]:
 
 def _place(error: BaseException, recipe: Recipe) -> str:
     """Returns the component in whose code the error arose, as far as the traceback tells, with file and line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
+    found = blame(error)
+    if found is not None:
+        return f"{found.owner} ({Path(found.where).name})"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
         for spec in recipe.specs():
             if _is_code_of(spec, frame.filename):
                 component = spec.component

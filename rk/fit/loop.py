@@ -10,12 +10,14 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 
+from rk.blame import explain
 from rk.catalog import Catalog
 from rk.environment import describe, versions
 from rk.errors import ExitCode, RkError, RunFailed, UserError, suggest
@@ -32,6 +34,7 @@ from rk.fit.plain_state import check_state
 from rk.fit.progress import Progress, make_progress, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.resuming import changed_versions, jumping_rates
+from rk.fit.returns import check_batch, check_batches, check_splits, check_step, wrong
 from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
@@ -71,6 +74,7 @@ def train(
     resume: bool = False,
     extend: bool = False,
     overrides: tuple[str, ...] = (),
+    text: str | None = None,
 ) -> Outcome:
     """Runs `recipe` in `folder`, from the start or from its last checkpoint.
 
@@ -81,13 +85,14 @@ def train(
         resume: Continues from the last checkpoint; from the start, if the run was stopped before its first one.
         extend: Continues although the run had ended: it has been given more steps.
         overrides: What `recipe` changes of the recipe in the folder, for the processes that are started.
+        text: The recipe as it is stored, where that is not the one that runs.
 
     Raises:
         UserError: When the input turns out to be wrong (a claim on an unknown metric, a missing file).
         RunBusy: When another process trains this run.
         RunFailed: When the run went wrong; the folder says so and keeps its last good checkpoint.
     """
-    text = recipe.to_yaml()
+    text = recipe.to_yaml() if text is None else text
     if (recipe.fit.devices, recipe.fit.nodes) != (1, 1) and not torch.distributed.is_initialized():
         from rk.fit.launch import device_count, run_processes
 
@@ -123,8 +128,7 @@ def _one_of_several(
     folder = RunFolder(path) if torch.distributed.get_rank() == 0 else Bystander(path)
     recipe = read_stored(folder, overrides, catalog, resuming=resume)
     recipe.fit = fit
-    outcome = train(recipe, catalog, folder, resume=resume, extend=extend)
-    return outcome
+    return train(recipe, catalog, folder, resume=resume, extend=extend, text=text)
 
 
 def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
@@ -144,7 +148,9 @@ def _note_failure(folder: RunFolder, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt):
             folder.update(status="interrupted", owner=None)
         else:
-            folder.update(status="failed", error=f"{type(error).__name__}: {error}", owner=None)
+            own = isinstance(error, RkError)
+            reason = f"{type(error).__name__}: {error}" if own else explain(error).message.partition("\n")[0]
+            folder.update(status="failed", error=reason, owner=None)
         bug = isinstance(error, Exception) and not isinstance(error, RkError)  # of a plugin or of rk
         if bug and not folder.traceback.exists():  # of several processes, the others fail because the first one did
             folder.traceback.write_text(traceback.format_exc(), encoding="utf-8")
@@ -258,7 +264,7 @@ class Loop:
         parts = self.parts
         self.takes_batch = bool(inspect.signature(parts.trainer.step).parameters)
         self.metrics = metrics_of(parts)
-        self.splits = tuple(getattr(parts.data, "splits", ()))
+        self.splits = check_splits(parts.data) if parts.data is not None else ()
         self._check_splits()
         self.context = FitContext(self.recipe, self.folder.path, parts.data, parts.learner, parts.trainer, runtime)
         self.hooks = {
@@ -289,7 +295,7 @@ class Loop:
     def _total_steps(self, data: Any) -> int | None:
         limits = [] if self.fit.max_steps is None else [self.fit.max_steps]
         if self.fit.max_epochs is not None:
-            batches = data.batches("train") if data is not None else None
+            batches = check_batches(data, "train") if data is not None else None
             if batches is None:
                 raise UserError("fit.max_epochs: the training data has no end", "give fit.max_steps")
             limits.append(math.ceil(self.fit.max_epochs * batches / (self.fit.accumulate * self.runtime.world)))
@@ -302,7 +308,7 @@ class Loop:
             refuse_empty_splits(self.parts.data)
 
     def _check_first_batch(self) -> None:
-        self.seen = dict(self.parts.data.batch("train", 0))
+        self.seen = dict(check_batch(self.parts.data, self.parts.data.batch("train", 0)))
         spec = self.recipe.data
         if spec is not None:
             check_fields(self.seen, type(self.parts.data).batch, spec, "the first batch")
@@ -379,7 +385,7 @@ class Loop:
         validate_every = fit.validate_every or usual_interval(fit, parts.data, splits, self.total_steps, runtime.world)
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
         total = self.total_steps if self.total_steps is not None else math.inf
-        accumulate, log_every, several = fit.accumulate, fit.log_every, runtime.world > 1
+        accumulate, log_every, several, fresh = fit.accumulate, fit.log_every, runtime.world > 1, True
         while self.step < total:
             for runtime.micro_batch in range(accumulate):
                 try:
@@ -394,6 +400,8 @@ class Loop:
                 if ended:
                     return
                 self.micro_batches += 1
+                if fresh:
+                    fresh = check_step(trainer, scalars)
                 log.add(scalars)
             self.step += 1
             self.began = True
@@ -675,7 +683,10 @@ class _TestsStopped(Exception):
 
 def metrics_of(parts: Parts) -> dict[str, Any]:
     """Returns the metrics of the data and those that the recipe adds."""
-    return {**dict(getattr(parts.data, "metrics", None) or {}), **parts.metrics}
+    own = getattr(parts.data, "metrics", None) or {}
+    if not isinstance(own, Mapping):
+        wrong(parts.data, "metrics", own, "a dict of names to metrics")
+    return {**own, **parts.metrics}
 
 
 def monitor_maximises(recipe: Recipe, metrics: dict[str, Any]) -> bool:

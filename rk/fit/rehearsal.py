@@ -10,6 +10,7 @@ from torch import nn
 
 from rk.fit.bind import Bound
 from rk.fit.evaluate import answer, evaluating, has_objective
+from rk.fit.returns import check_batch, check_outputs
 from rk.fit.runtime import LOSS, Runtime
 from rk.fit.stream import to_device
 
@@ -35,9 +36,9 @@ class Rehearsal:
         """Answers the first batch of `split` and shows it to every metric; leaves no trace in any of them."""
         losses: dict[str, Any] = {}
         with evaluating(self._learner, seed), runtime.autocast():
-            batch = to_device(data.batch(split, 0), runtime.device)
+            batch = to_device(check_batch(data, data.batch(split, 0)), runtime.device)
             self.fields = dict(batch)
-            outputs = answer(self._learner, batch, losses)
+            outputs = check_outputs(self._learner, answer(self._learner, batch, losses))
             self.fields |= outputs
             self.metrics |= losses.keys()
             variants = {"": outputs}
