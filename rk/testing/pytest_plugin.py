@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,30 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rk-plugin", metavar="NAME", help="the plugin that rk.testing.PluginContract tests")
+    parser.addoption(
+        "--rk-times", metavar="FOLDER", help="write the CPU seconds of each test into files in this folder"
+    )
     parser.addoption("--rk-all", action="store_true", help="take two steps of recipes made for larger machines, too")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    """Measures a test with its fixtures and its processes, where `--rk-times` asks for it."""
+    folder = item.config.getoption("--rk-times")
+    before = _cpu_seconds() if folder else 0.0
+    result = yield
+    if folder:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        with open(Path(folder, f"{worker}.tsv"), "a", encoding="utf-8") as file:
+            file.write(f"{item.nodeid}\t{_cpu_seconds() - before:.3f}\n")
+    return result
+
+
+def _cpu_seconds() -> float:
+    """Returns what this process and those that it has started have used."""
+    times, zygote = os.times(), sys.modules.get("rk.testing.zygote")
+    children = times.children_user + times.children_system
+    return times.user + times.system + children + (zygote.Zygote.cpu_seconds if zygote is not None else 0.0)
 
 
 @pytest.fixture(scope="class")
