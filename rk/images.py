@@ -122,6 +122,33 @@ def ink(light: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
     return 1 - light if border > 0.5 else light
 
 
+def image_steps(*, size: tuple[int, int], mode: str, layout: str, ground_is_zero: bool = False) -> dict[str, Any]:
+    """Returns what `read_image` does, as ``Data.preprocessing`` says it (docs/contract.md).
+
+    Args:
+        size: Height and width.
+        mode: Pillow's: ``L`` for one channel, ``RGB`` for three.
+        layout: Axes of one example: ``HW`` or ``CHW``.
+        ground_is_zero: Whether `ink` comes last.
+    """
+    channels = 1 if mode == "L" else 3
+    return {
+        "field": "inputs",
+        "from": "image",
+        "orientation": "exif",
+        "background": "white",
+        "mode": mode,
+        "size": list(size),
+        "resample": "box",
+        "scale": 1 / 255,
+        "scale_16bit": 1 / 65535,
+        "mean": [0.0] * channels,
+        "std": [1.0] * channels,
+        "ground": 0 if ground_is_zero else None,
+        "layout": layout,
+    }
+
+
 def pillow() -> ModuleType:
     """Returns ``PIL.Image``. Raises `UserError` where Pillow is not installed."""
     try:

@@ -16,14 +16,14 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, e
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, *content: str | bytes | memoryview) -> None:
     """Replaces `path` by `content`, which the disk has before the name points to it.
 
     The content is first written to a new file with a random name, which no link can be waiting at.
 
     Args:
         path: The file.
-        content: Text, written as UTF-8, or bytes.
+        content: Its pieces, one after the other: text, written as UTF-8, or bytes.
 
     Raises:
         RunFailed: When the disk is full or the folder cannot be written; an old file is untouched.
@@ -31,7 +31,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
         with open(beside, "xb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.writelines(piece.encode("utf-8") if isinstance(piece, str) else piece for piece in content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from rk.builtin.metrics import Accuracy
 from rk.errors import UserError
 from rk.fields import ClassificationBatch
-from rk.images import ink, read_image
+from rk.images import image_steps, ink, read_image
 from rk.protocols import Batch, Outputs
 from rk.reading import column_place, number, read_rows
 from rk.sampling import batch_count, rows
@@ -35,6 +35,7 @@ class Digits:
     num_features: int = 64
     input_shape: tuple[int, ...] = (8, 8)
     num_classes: int = 10
+    labels: tuple[str, ...] = tuple("0123456789")
 
     def __init__(self, seed: int, batch_size: Annotated[int, Ge(1)] = 64) -> None:
         self.seed = seed
@@ -67,6 +68,10 @@ class Digits:
         if path.name.lower().endswith((".csv", ".csv.gz")):
             return {"inputs": _read_csv(path)}
         return {"inputs": _read_digit(path)}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a picture becomes ``inputs``."""
+        return image_steps(size=(8, 8), mode="L", layout="HW", ground_is_zero=True)
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         shares = outputs["logits"].softmax(-1)

@@ -8,7 +8,7 @@ import click
 
 from rk.cli.complete import complete_decoding, complete_exporter, complete_run
 from rk.cli.loading import runs_dir_option
-from rk.errors import RunFailed, UserError
+from rk.errors import UserError, suggest
 
 
 @click.command()
@@ -25,11 +25,12 @@ from rk.errors import RunFailed, UserError
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write.  [default: RUN/export/FORMAT]",
+    help="Folder to write.  [default: RUN/export/FORMAT; of a hub folder, ./RUN-FORMAT]",
 )
+@click.option("--force", is_flag=True, help="Replace files that no earlier export wrote.")
 @runs_dir_option
 def export(
-    run: str, overrides: tuple[str, ...], format_: str | None, output: Path | None, runs_dir: Path | None
+    run: str, overrides: tuple[str, ...], format_: str | None, output: Path | None, force: bool, runs_dir: Path | None
 ) -> None:
     """Write a trained run for the outside world.
 
@@ -43,6 +44,7 @@ def export(
     """
     from rk.catalog import Catalog
     from rk.cli.output import echo
+    from rk.export.folder import default_folder, write_export
     from rk.recipe.check import read_component
     from rk.runs import RunFolder
 
@@ -53,14 +55,11 @@ def export(
     folder = RunFolder.find(run, runs_dir)
     mine = tuple(o for o in overrides if o.lstrip("~").startswith("exporter."))
     spec = read_component("exporter", format_, mine, catalog)
-    out = output or folder.path / "export" / spec.component.name
+    out = output or default_folder(folder, spec.component.name)
     if out.resolve() == folder.path.resolve():
         raise UserError(f"{out} is the run itself", "choose another folder with -o")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}", "choose another folder with -o") from None
     from rk.fit.progress import loading
+
 
     with loading():
         from rk.fit.build import Builder
@@ -69,9 +68,10 @@ def export(
 
         loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
     exporter = Builder(loaded.recipe, catalog, loaded.facts).build(spec)
-    try:
-        written = check_paths(exporter, exporter.export(loaded, out), "export")
-    except OSError as error:
-        raise RunFailed(f"cannot write {error.filename or out}: {error.strerror}") from None
+
+    def write(beside: Path) -> list[Path]:
+        return check_paths(exporter, exporter.export(loaded, beside), "export")
+
+    written = write_export(out, spec.component.name, write, force=force)
     for path in written:
         echo(f"wrote {path} ({path.stat().st_size:,} bytes)")

@@ -39,7 +39,8 @@ def predict(run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], runs_d
     RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). INPUT is a
     file, a folder, a pattern such as 'scans/*.png', or - for standard input, which is read as text. The answers to
     several files are one table with a column `file`, and each file has its own figure. Figures go into the run's
-    folder unless -o says otherwise.
+    folder unless -o says otherwise. Nothing is written into a hub folder, or into a run that is read-only: figures go
+    into the working folder, as INPUT-answer.
 
     \b
     rk predict last capitals.csv
@@ -55,6 +56,7 @@ def predict(run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], runs_d
         check_ending(output, (".json", ".csv", *FIGURES))
     folder = RunFolder.find(run, runs_dir)
     with find_inputs([text for text in inputs if text not in overrides]) as found:
+        _keep_inputs(found, outputs)
         from rk.fit.progress import loading
 
         with loading():
@@ -62,6 +64,13 @@ def predict(run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], runs_d
 
             loaded = LoadedRun.open(folder.path, Catalog(), overrides)
         return _answer(loaded, found, outputs)
+
+
+def _keep_inputs(inputs: list[Input], outputs: tuple[Path, ...]) -> None:
+    """Raises `UserError` when an output would replace an input."""
+    mine = {item.path.resolve() for item in inputs}
+    if own := [str(output) for output in outputs if output.resolve() in mine]:
+        raise UserError(f"-o {own[0]} is the input itself", "choose another file with -o")
 
 
 def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -> int:
@@ -100,9 +109,25 @@ def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple
         make_parents(output)
         for item, batch, answered in drawn:
             path = output.with_name(f"{output.stem}-{item.stem}{output.suffix}") if several else output
-            for written in loaded.render(batch, answered, path):
+            for written in _rendered(loaded, batch, answered, path, item.stem):
                 click.echo(f"wrote {written}")
     if not outputs:
-        for item, batch, answered in drawn:
-            for path in loaded.render(batch, answered, None, item.stem):
+        from rk.export.folder import takes_files
+        from rk.fit.figures import artists
+
+        into_run = takes_files(loaded.folder)
+        for item, batch, answered in drawn if artists(loaded.data, loaded.learner) else []:
+            out = None if into_run else Path(f"{item.stem}-answer")
+            for path in _rendered(loaded, batch, answered, out, item.stem):
                 click.echo(f"drew {path}")
+
+
+def _rendered(loaded: LoadedRun, batch: Any, answered: Any, out: Path | None, stem: str) -> list[Path]:
+    """Draws one input: into `out`, or into the run. Raises `UserError` where the figure cannot be written."""
+    try:
+        return loaded.render(batch, answered, out, stem)
+    except OSError as error:
+        place = loaded.folder.figures if out is None else out
+        raise UserError(
+            f"cannot write a figure to {place}: {error.strerror or error}", "name a file with -o, such as -o answer.png"
+        ) from None

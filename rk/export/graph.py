@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ TRACED_ROWS = 3
 """Examples in the traced batch: torch takes sizes 0 and 1 for special."""
 TOLERANCE = 1e-3
 """Largest difference of a floating-point output, relative to the largest value: rounding, through many layers."""
+
+OTHERS = "safetensors and hub take any learner"
 
 Fields = dict[str, Tensor]
 
@@ -106,13 +108,13 @@ class Graph:
         return f"inputs: {', '.join(shown)}; outputs: {', '.join(self.outputs)}"
 
 
-def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...]) -> Graph:
-    """Traces the run's `predict`.
+def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) -> Graph:
+    """Traces the run's `predict`. The graph tells nothing of this machine: torch's notes of source files are dropped.
 
     Args:
         run: Whose learner.
         split: Whose first batch gives the sizes; None takes a test split, else one for validation.
-        dynamic: Axes that must be free; others are where the computation allows.
+        dynamic: Axes that must be free; others are where the computation allows. None: the batch, where inputs have it.
 
     Raises:
         UserError: When the learner cannot be a graph, or a wanted axis cannot be free; the message says why.
@@ -121,9 +123,12 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...]) -> Graph:
     run.device = torch.device("cpu")
     example = _example(run, split)
     named = {axis for axes in example.axes.values() for axis in axes if axis}
+    dynamic = ({BATCH} & named) if dynamic is None else dynamic
     unknown = [axis for axis in dynamic if axis not in named]
     if unknown:
-        raise UserError(f"no input has an axis {unknown[0]!r}", f"there are: {', '.join(sorted(named)) or 'none'}")
+        there = ", ".join(sorted(named)) or "none"
+        none = "; exporter.dynamic=[] asks for none" if BATCH in unknown else ""
+        raise UserError(f"no input has an axis {unknown[0]!r}", f"there are: {there}{none}")
     shapes = {
         name: {i: Dim.AUTO for i, axis in enumerate(axes) if axis is not None} for name, axes in example.axes.items()
     }
@@ -135,9 +140,8 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...]) -> Graph:
             )
         except Exception as error:  # torch raises whatever the traced code does
             raise UserError(
-                f"this learner cannot be written as a graph: {_reason(error)}",
-                "a graph holds tensor operations only, whose course does not depend on values; "
-                "safetensors and hub take any learner",
+                f"this learner cannot be written as a graph: {reason(error)}",
+                f"a graph holds tensor operations only, whose course does not depend on values; {OTHERS}",
             ) from error
         outputs = list(Answer(run.learner)(example.fields))
     free = _free_axes(program, example)
@@ -146,9 +150,22 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...]) -> Graph:
             size = _size(example, axis)
             raise UserError(
                 f"the axis {axis!r} cannot be dynamic: the computation depends on its size ({size})",
-                "len(tensor) or a Python loop over it fixes an axis; left out of exporter.dynamic, it keeps its size",
+                f"len(tensor) or a Python loop over it fixes an axis; left out, it keeps its size: {_without(dynamic, axis)}",
             )
+    _forget_sources(program)
     return Graph(program, example, outputs, free)
+
+
+def _without(axes: Iterable[str], left_out: str) -> str:
+    return f"exporter.dynamic=[{', '.join(axis for axis in axes if axis != left_out)}]"
+
+
+def _forget_sources(program: ExportedProgram) -> None:
+    """Drops which line of which file made each node: paths of this machine, which files would carry along."""
+    for module in program.graph_module.modules():
+        for node in getattr(getattr(module, "graph", None), "nodes", ()):
+            for note in ("stack_trace", "from_node"):
+                node.meta.pop(note, None)
 
 
 def _example(run: LoadedRun, split: str | None) -> Example:
@@ -157,14 +174,34 @@ def _example(run: LoadedRun, split: str | None) -> Example:
     if split is not None and split not in splits:
         raise UserError(f"unknown split {split!r}", f"splits: {', '.join(splits)}")
     chosen = split or min(splits, key=lambda s: (not s.startswith("test"), not s.startswith("val")))
-    batch = {k: v for k, v in run.data.batch(chosen, 0).items() if isinstance(v, Tensor)}
+    whole = run.data.batch(chosen, 0)
+    batch = {k: v for k, v in whole.items() if isinstance(v, Tensor)}
     axes = _axes(run.data, batch)
+    _check_answers(run, batch, whole)
     fields = {
         name: value[torch.arange(TRACED_ROWS) % len(value)] if axes[name] and axes[name][0] == BATCH else value
         for name, value in batch.items()
     }
     needed = _needed(run, fields)
     return Example({n: fields[n] for n in needed}, {n: axes[n] for n in needed})
+
+
+def _check_answers(run: LoadedRun, fields: Fields, batch: Mapping[str, Any]) -> None:
+    """Raises `UserError` when the answer is no tensors, or needs what is no tensor: a graph has tensors alone."""
+    with evaluating(run.learner, run.recipe.fit.seed):
+        outputs = run.learner.predict(batch)
+        if not any(isinstance(value, Tensor) for value in outputs.values()):
+            raise UserError("this learner cannot be written as a graph: none of its answers is a tensor", OTHERS)
+        plain = sorted(name for name in batch if name not in fields)
+        try:
+            run.learner.predict(fields)
+        except Exception as error:  # with the whole batch it has answered: something of that is missing
+            needs = [name for name in plain if name in str(error)] or plain
+            raise UserError(
+                f"this learner cannot be written as a graph: its answer needs {', '.join(needs)}, "
+                "which the batch has as plain values and not as tensors",
+                OTHERS,
+            ) from error
 
 
 def _axes(data: Any, batch: Fields) -> dict[str, tuple[str | None, ...]]:
@@ -228,7 +265,7 @@ def _size(example: Example, axis: str) -> int:
     return next(n for name, axes in example.axes.items() for a, n in zip(axes, example.fields[name].shape) if a == axis)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Returns the first line of torch's explanation, which goes on for pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
@@ -275,8 +312,16 @@ def compare(run: LoadedRun, graph: Graph, other: Callable[[Fields], Fields], fil
         fields = graph.example.drawn(rows, seed, grown)
         with evaluating(run.learner, run.recipe.fit.seed):
             expected = Answer(run.learner)(fields)
-            found = other(fields)
+            try:
+                found = other(fields)
+            except Exception as error:  # a runtime that refuses its own file
+                file.unlink(missing_ok=True)
+                raise UserError(f"the exported graph cannot be run: {reason(error)}", OTHERS) from error
         for name, value in expected.items():
+            if found[name].shape != value.shape:
+                file.unlink(missing_ok=True)
+                shapes = f"{tuple(found[name].shape)} and not {tuple(value.shape)}"
+                raise RunFailed(f"the exported graph does not answer as the run does: {name} has the shape {shapes}")
             if value.is_floating_point():
                 difference = float((value - found[name]).abs().max()) if value.numel() else 0.0
                 result.difference[name] = max(result.difference.get(name, 0.0), difference)

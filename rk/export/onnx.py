@@ -8,15 +8,20 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from annotated_types import Ge
 
 from rk.errors import UserError
-from rk.export.graph import Fields, Graph, compare, trace
+from rk.export.graph import Fields, Graph, compare, reason, trace
+from rk.export.legend import legend
 from rk.fit.loaded import LoadedRun
 
+if TYPE_CHECKING:
+    import onnx_ir
+
+_KEEPS_ALL = "rk export RUN --to torch-export keeps all operations"
 _LACKING = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 
 
@@ -24,17 +29,18 @@ class ONNX:
     """The answer of a run as `model.onnx`: what `predict` computes, decoding included.
 
     Axes with a name in the data's field shapes are dynamic where the computation allows. The file is run in onnxruntime
-    on random inputs and must answer as the run does.
+    on random inputs and must answer as the run does. Where the data says them, its metadata has the names of the classes
+    (`labels`, `id2label`) and how a file becomes the inputs (`preprocessing`), as JSON.
 
     Args:
-        dynamic: Axes that must be dynamic; an error says so when one cannot be.
+        dynamic: Axes that must be dynamic; an error says so when one cannot be. Null: the batch, where inputs have it.
         split: The split whose first batch gives the sizes of the fixed axes; null takes a test split.
         opset: Version of the operator set; null takes torch's choice.
     """
 
     def __init__(
         self,
-        dynamic: tuple[str, ...] = ("batch",),
+        dynamic: tuple[str, ...] | None = None,
         split: str | None = None,
         opset: Annotated[int, Ge(18)] | None = None,
     ) -> None:
@@ -47,32 +53,58 @@ class ONNX:
             import onnxruntime
             import onnxscript  # noqa: F401  what torch's exporter stands on
         except ImportError as error:
-            raise UserError(f"onnx needs {error.name}", 'pip install "recursion-kit[onnx]"') from None
+            raise UserError(f"onnx needs {error.name or error}", 'pip install "recursion-kit[onnx]"') from None
         graph = trace(run, self.split, self.dynamic)
         path = out / "model.onnx"
         with _quiet():
-            try:
-                program = torch.onnx.export(
-                    graph.program,
-                    dynamo=True,
-                    verbose=False,
-                    input_names=list(graph.example.fields),
-                    output_names=graph.outputs,
-                    opset_version=self.opset,
-                )
-            except torch.onnx.OnnxExporterError as error:
-                if (lacking := _LACKING.search(str(error))) is None:
-                    raise
-                raise UserError(
-                    f"ONNX has no counterpart of the operation {lacking[1]}, which the model uses",
-                    "rk export RUN --to torch-export keeps all operations",
-                ) from None
+            program = self._translated(graph)
         _name_axes(program, graph)
+        _forget_sources(program.model)
+        program.model.metadata_props.update({"recipe": run.recipe.name, **legend(run).texts})
         program.save(str(path))
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        try:
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes: an operation that it has not, or not for these numbers
+            path.unlink(missing_ok=True)
+            raise UserError(f"onnxruntime cannot run this graph: {reason(error)}", _KEEPS_ALL) from error
         print(graph.describe())
         print(compare(run, graph, lambda fields: _run(session, graph, fields), path).describe())
         return [path, *sorted(out.glob("model.onnx.data"))]
+
+    def _translated(self, graph: Graph) -> torch.onnx.ONNXProgram:
+        try:
+            return torch.onnx.export(
+                graph.program,
+                dynamo=True,
+                verbose=False,
+                input_names=list(graph.example.fields),
+                output_names=graph.outputs,
+                opset_version=self.opset,
+            )
+        except Exception as error:  # torch's own classes, and whatever the translation of an operation raises
+            if lacking := _LACKING.search(str(error)):
+                said = f"ONNX has no counterpart of the operation {lacking[1]}, which the model uses"
+            else:
+                said = f"torch cannot write this graph as ONNX: {_cause(error)}"
+            raise UserError(said, _KEEPS_ALL) from error
+
+
+def _cause(error: BaseException) -> str:
+    """Returns the reason at the bottom: torch wraps it, with pages about its own steps on top."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return reason(error)
+
+
+def _forget_sources(model: onnx_ir.Model) -> None:
+    """Drops torch's notes of which line of which file, and which module, made each node: paths of this machine."""
+    for graph in (model.graph, *model.functions.values()):
+        for part in (graph, *graph.all_nodes()):
+            part.metadata_props.clear()
+            for value in getattr(part, "outputs", ()):
+                value.metadata_props.clear()
+        for value in (*graph.inputs, *getattr(graph, "initializers", {}).values()):
+            value.metadata_props.clear()
 
 
 def _run(session, graph: Graph, fields: Fields) -> Fields:

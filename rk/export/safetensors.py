@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rk.export.legend import legend
+from rk.export.portable import portable
 from rk.fit.loaded import LoadedRun
 from rk.fit.weights import save_weights
 
 
 class Safetensors:
-    """Weights as `model.safetensors`, beside the complete `recipe.yaml`."""
+    """Weights as `model.safetensors`, beside the complete `recipe.yaml`.
+
+    The head of the file has the recipe's name and, where the data says them, the names of the classes and how a file
+    becomes the inputs.
+    """
 
     def export(self, run: LoadedRun, out: Path) -> list[Path]:
         weights, recipe = out / "model.safetensors", out / "recipe.yaml"
-        save_weights(run.learner, weights, {"recipe": run.recipe.name, "format": "rk 1"})
-        recipe.write_text(run.recipe.to_yaml(), encoding="utf-8")
+        save_weights(run.learner, weights, {"recipe": run.recipe.name, "format": "rk 1", **legend(run).texts})
+        recipe.write_text(portable(run.recipe).to_yaml(), encoding="utf-8")
         return [weights, recipe]

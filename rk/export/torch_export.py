@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
-from rk.export.graph import compare, trace
+from rk.errors import UserError
+from rk.export.graph import OTHERS, compare, reason, trace
+from rk.export.legend import legend
 from rk.fit.loaded import LoadedRun
 from rk.writing import write_atomic
 
@@ -16,14 +18,15 @@ class TorchExport:
     """The answer of a run as `model.pt2`: ``torch.export.load("model.pt2").module()({"inputs": x})``.
 
     Axes with a name in the data's field shapes are dynamic where the computation allows. The file is loaded again and
-    must answer as the run does.
+    must answer as the run does. Where the data says them, the archive has the names of the classes (`labels.json`) and
+    how a file becomes the inputs (`preprocessing.json`): ``torch.export.load(path, extra_files={"labels.json": ""})``.
 
     Args:
-        dynamic: Axes that must be dynamic; an error says so when one cannot be.
+        dynamic: Axes that must be dynamic; an error says so when one cannot be. Null: the batch, where inputs have it.
         split: The split whose first batch gives the sizes of the fixed axes; null takes a test split.
     """
 
-    def __init__(self, dynamic: tuple[str, ...] = ("batch",), split: str | None = None) -> None:
+    def __init__(self, dynamic: tuple[str, ...] | None = None, split: str | None = None) -> None:
         self.dynamic = dynamic
         self.split = split
 
@@ -31,7 +34,11 @@ class TorchExport:
         graph = trace(run, self.split, self.dynamic)
         path = out / "model.pt2"
         buffer = io.BytesIO()  # torch's own writer ends the process when the disk is full
-        torch.export.save(graph.program, buffer)
+        notes = {f"{name}.json": text for name, text in legend(run).texts.items()}
+        try:
+            torch.export.save(graph.program, buffer, extra_files=notes)
+        except Exception as error:  # torch raises whatever it cannot put into the archive
+            raise UserError(f"torch.export cannot write this graph: {reason(error)}", OTHERS) from error
         write_atomic(path, buffer.getvalue())
         module = torch.export.load(path).module()
         print(graph.describe())

@@ -33,6 +33,7 @@ class LoadedRun:
 
     Attributes:
         folder: The run folder.
+        catalog: The installed components.
         recipe: The stored recipe, with the overrides that were asked for.
         learner: The learner with the run's weights, in eval mode.
         data: The task; prepared on first use of its batches.
@@ -40,8 +41,9 @@ class LoadedRun:
         device: Where the learner lives.
     """
 
-    def __init__(self, folder: RunFolder, recipe: Recipe, parts: Parts) -> None:
+    def __init__(self, folder: RunFolder, recipe: Recipe, parts: Parts, catalog: Catalog | None = None) -> None:
         self.folder = folder
+        self.catalog = catalog or Catalog()
         self.recipe = recipe
         self.parts = parts
         self.learner: nn.Module = parts.learner
@@ -79,7 +81,7 @@ class LoadedRun:
         if not all_finite(parts.learner):
             raise RunFailed(f"the weights of {folder.label} are not finite: its answers would be NaN", "train it again")
         parts.learner.eval()
-        return cls(folder, recipe, parts)
+        return cls(folder, recipe, parts, catalog)
 
     @staticmethod
     def _load_weights(folder: RunFolder, learner: nn.Module, ended: bool) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from rk.errors import RunFailed
+from rk.fit.safetensors_head import ordered
 from rk.writing import write_atomic
 
 EXTRA = "extra_state"
@@ -52,7 +53,7 @@ def save_weights(
     notes = {**(metadata or {}), **({"aliases": json.dumps(aliases)} if aliases else {})}
     if extra:
         notes[EXTRA] = _as_json(extra)
-    write_atomic(path, save(tensors, metadata=notes or None))
+    write_atomic(path, *ordered(save(tensors, metadata=notes or None)))
 
 
 def _as_json(extra: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         RecipeError: When the recipe no longer checks, or an override could change the weights.
     """
     file = RecipeFile(folder.recipe)
-    recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=lambda text: Path(text))
+    recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=lambda text: _run_beside(folder, text))
     for override in overrides:
         key = override.partition("=")[0]
         resumable = [f"fit.{name}" for name in RESUMABLE] + _resumable(recipe, catalog) + _files(recipe, catalog)
@@ -44,6 +44,12 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         raise RecipeError(problems)
     recipe.name = folder.read().get("name", recipe.name)
     return recipe
+
+
+def _run_beside(folder: RunFolder, text: str) -> Path:
+    """Returns the folder of a run that a stored recipe names: within its own folder, or where it was."""
+    inside = folder.path / text
+    return inside if (inside / "run.json").is_file() else Path(text)
 
 
 def _resumable(recipe: Recipe, catalog: Catalog) -> list[str]:

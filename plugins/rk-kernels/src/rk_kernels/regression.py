@@ -117,6 +117,17 @@ class RegressionTable(ABC):
         self._names, self._target = state["names"], state["target"]
         self._place = state["place"] if "place" in state else self._place_in_old_runs()
 
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how the numbers of a row become ``inputs``, and what they are called."""
+        return {
+            "field": "inputs",
+            "from": "table",
+            "columns": None if self._names is None else list(self._names),
+            "target": self._target,
+            "mean": self._mean.tolist(),
+            "std": self._deviation.tolist(),
+        }
+
     def _half_width(self, outputs: Outputs) -> Tensor:
         return half_width(outputs["scales"], outputs["log_weights"], outputs["degrees"], self.level)
 

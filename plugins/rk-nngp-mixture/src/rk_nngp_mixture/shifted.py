@@ -119,6 +119,15 @@ class Shifted:
             raise UserError("these pictures read no files of one's own")
         return self.data.read(path)
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes, where the pictures' own data has them."""
+        return getattr(self.data, "labels", None)
+
+    def preprocessing(self) -> dict[str, Any] | None:
+        """Returns how a file becomes ``inputs``, where the pictures' own data says it."""
+        return self.data.preprocessing() if hasattr(self.data, "preprocessing") else None
+
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         """Returns what the pictures' own data answer."""
         return self.data.answers(batch, outputs)

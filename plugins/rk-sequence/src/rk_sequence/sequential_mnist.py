@@ -73,6 +73,11 @@ class SequentialMNIST(MNIST):
         """Reads a picture (PNG, JPEG and others): dark on light ground, or the reverse."""
         return {"inputs": self._series(super().read(path)["inputs"])}
 
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a picture becomes ``inputs``: that of MNIST, then its levels in order."""
+        series = {"shrink": self.shrink, "order": self._order.tolist(), "shape": list(self.input_shape)}
+        return {**super().preprocessing(), "series": series}
+
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws up to 16 pictures with the answered class, in green or red where the class is known."""
         return super().render({**batch, "inputs": self._pictures(batch["inputs"])}, outputs, out)

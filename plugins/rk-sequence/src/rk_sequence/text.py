@@ -19,7 +19,7 @@ from rk.sampling import batch_count, generator, rows
 from rk_sequence.corpora import CORPORA
 from rk_sequence.fields import StepsBatch
 from rk_sequence.metrics import token_accuracy
-from rk_sequence.vocabulary import Vocabulary, split_text
+from rk_sequence.vocabulary import LINE, Vocabulary, split_text
 
 ACCEPTED = "name a text file in UTF-8"
 SHOWN = 5
@@ -190,6 +190,19 @@ class Text:
             window = windows[rows(len(windows), self.streams, i, seed=self.seed, shuffle=False)]
         starts = torch.full((len(window),), piece == 0)
         return {"tokens": window[:, :-1], "targets": window[:, 1:], "starts_meta": starts}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a text becomes ``tokens``."""
+        words = self.unit == "word"
+        return {
+            "field": "tokens",
+            "from": "text",
+            "encoding": "utf-8",
+            "unit": self.unit,
+            "vocabulary": list(self._vocabulary.tokens),
+            "unknown": 0,
+            "line": LINE if words else None,
+        }
 
     def read(self, path: Path) -> Batch:
         """Reads a text file that is to be continued."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import tarfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rk.files import damaged
+from rk.images import image_steps
 from rk_vision.pictures import Labelled, PictureData
 from rk_vision.reading import read_colored
 from rk_vision.sources import Source, verified
@@ -39,6 +41,10 @@ class CIFAR10(PictureData):
 
     def _read_picture(self, path: Path) -> Tensor:
         return read_colored(path, (32, 32))
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a picture becomes ``inputs``."""
+        return image_steps(size=(32, 32), mode="RGB", layout="CHW")
 
 
 def read_members(archive: Path) -> list[Labelled]:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from rk import UserError
-from rk.images import pillow
+from rk.images import image_steps, pillow
 from rk.sampling import rows, with_every_class
 from rk_vision.layout import Files, read_layout
 from rk_vision.pictures import Labelled, PictureData
@@ -71,6 +71,11 @@ class ImageFolder(PictureData):
     @property
     def _names(self) -> list[str]:
         return self.classes
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a picture becomes ``inputs``."""
+        grey = self.channels == 1
+        return image_steps(size=self.size, mode="L" if grey else "RGB", layout="CHW", ground_is_zero=grey)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the names of the classes: a run answers without the folder."""

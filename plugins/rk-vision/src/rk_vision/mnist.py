@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from rk.files import damaged
+from rk.images import image_steps
 from rk_vision.idx import parse_idx
 from rk_vision.pictures import Labelled, PictureData
-from rk_vision.reading import read_digit, read_grey
+from rk_vision.reading import DIGIT_STEPS, FRAME, read_digit, read_grey
 from rk_vision.sources import Source, read_gzip
 
 PARTS = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -65,6 +67,10 @@ class MNIST(_IDXPictures):
     def _read_picture(self, path: Path) -> Tensor:
         return read_digit(path)
 
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a picture becomes ``inputs``: as `read_digit` does it."""
+        return {**image_steps(size=(FRAME, FRAME), mode="L", layout="CHW", ground_is_zero=True), "digit": DIGIT_STEPS}
+
 
 class FashionMNIST(_IDXPictures):
     """Clothes (Xiao, Rasul and Vollgraf, arXiv:1708.07747): 60000 images to learn from, 10000 to test, 28 x 28."""
@@ -86,3 +92,7 @@ class FashionMNIST(_IDXPictures):
 
     def _read_picture(self, path: Path) -> Tensor:
         return read_grey(path, (28, 28))
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a picture becomes ``inputs``."""
+        return image_steps(size=(28, 28), mode="L", layout="CHW", ground_is_zero=True)

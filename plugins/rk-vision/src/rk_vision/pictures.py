@@ -63,6 +63,11 @@ class PictureData(ABC):
         self.train_limit = train_limit
         self.test_limit = test_limit
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their numbers."""
+        return tuple(self._names)
+
     @abstractmethod
     def _load(self) -> tuple[Labelled, Labelled]:
         """Returns the published images, for training and for tests."""

@@ -18,6 +18,8 @@ FAINT = 0.1
 """Ink below this is ground when a digit is cut out."""
 LONGEST = 1000
 """Pixels of a photograph's longer side that are more than enough to find a digit."""
+DIGIT_STEPS = {"max_side": LONGEST, "above": FAINT, "fit": DIGIT, "resample": "bilinear", "center": "mass"}
+"""`read_digit` as plain JSON, for ``Data.preprocessing``: what is done in place of a resize."""
 
 
 def read_colored(path: Path, size: tuple[int, int]) -> Float[Tensor, "3 height width"]:

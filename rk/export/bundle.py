@@ -1,0 +1,98 @@
+"""A run for others: weights, recipe, results and the runs that its recipe names, in a folder that rk takes as a run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from rk.errors import RkError, UserError
+from rk.export.portable import clean, named_runs, portable
+from rk.fit.loaded import LoadedRun
+from rk.fit.weights import save_weights
+from rk.recipe.model import Recipe
+from rk.runs import RunFolder
+
+KEPT = (
+    "name",
+    "status",
+    "step",
+    "best_step",
+    "seconds",
+    "facts",
+    "parameters",
+    "metrics",
+    "higher_is_better",
+    "versions",
+)
+"""Of `run.json`: nothing that tells of the machine or of whoever trained it."""
+MODEL = "model."
+"""Where a supervised learner keeps its model."""
+RUNS = "from"
+"""Folder of the runs that the recipe names."""
+
+
+@dataclass
+class Bundle:
+    """What was written.
+
+    Attributes:
+        recipe: The recipe as it stands in the folder.
+        whole: Whether the learner is one model, whose own names the weights have.
+        paths: The files.
+    """
+
+    recipe: Recipe
+    whole: bool
+    paths: list[Path] = field(default_factory=list)
+
+
+def write_bundle(run: LoadedRun, out: Path) -> Bundle:
+    """Writes a run and, below ``from/``, each run that its recipe names.
+
+    Args:
+        run: The run.
+        out: A folder.
+
+    Raises:
+        UserError: When a run that the recipe names cannot be loaded.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    folder, runs, paths = RunFolder(out), {}, []
+    places: dict[Path, str] = {}
+    for key, named in named_runs(run.recipe):
+        if named.resolve() not in places:
+            place = places[named.resolve()] = f"{RUNS}/{re.sub(r'[^A-Za-z0-9._-]', '-', key)}"
+            paths += write_bundle(_opened(run, key, named), out / place).paths
+        runs[key] = places[named.resolve()]
+    recipe = portable(run.recipe, runs)
+    whole = is_one_model(run.learner)
+    notes = {"format": "pt", **({"prefix": MODEL} if whole else {})}
+    save_weights(run.learner.model if whole else run.learner, folder.model, notes, share=False)
+    info = {key: clean(value) for key, value in run.folder.read().items() if key in KEPT}
+    folder.recipe.write_text(recipe.to_yaml(), encoding="utf-8")
+    (out / "run.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    paths += [folder.model, folder.recipe, out / "run.json"]
+    if run.folder.data_state.exists():
+        paths.append(Path(shutil.copyfile(run.folder.data_state, folder.data_state)))
+    return Bundle(recipe, whole, paths)
+
+
+def is_one_model(learner: nn.Module) -> bool:
+    """Whether all that was learned is the learner's ``model``."""
+    names = learner.state_dict().keys()
+    return bool(names) and hasattr(learner, "model") and all(name.startswith(MODEL) for name in names)
+
+
+def _opened(run: LoadedRun, key: str, folder: Path) -> LoadedRun:
+    try:
+        return LoadedRun.open(folder, run.catalog)
+    except RkError as error:
+        raise UserError(
+            f"{key} names the run {folder}, which goes with this one and cannot be loaded: {error.message}",
+            "put that run back, or export with --to onnx or --to torch-export, which hold the answer alone",
+        ) from None
