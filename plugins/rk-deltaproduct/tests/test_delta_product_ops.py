@@ -3,7 +3,9 @@
 import pytest
 import torch
 from rk_deltaproduct import naive
+from rk_deltaproduct.layer import DeltaProduct
 from rk_deltaproduct.ops import delta_product, delta_product_step
+from torch.func import functional_call, grad, jacrev, jvp, vmap
 from torch.nn import functional as F
 
 from rk.testing import ODD_LENGTHS, assert_close, assert_twins
@@ -142,3 +144,38 @@ def test_autocast_leaves_the_recurrence_in_32_bits():
             return delta_product(*inputs)
 
     assert_twins(cast, naive.delta_product, *inputs, relative=1e-5)
+
+
+@pytest.mark.parametrize("gate", [False, True], ids=["no gate", "gate"])
+def test_transforms_of_torch_func_give_what_they_give_of_the_recurrence(gate):
+    inputs = make_inputs(5, b=3, gate=gate)
+    given = [i for i, x in enumerate(inputs) if x is not None]
+
+    def outputs(op, *some):
+        whole = list(inputs)
+        for i, x in zip(given, some, strict=True):
+            whole[i] = x.unsqueeze(0)
+        return torch.cat([y.flatten() for y in op(*whole)])
+
+    some = [inputs[i] for i in given]
+    every = tuple(range(len(some)))
+    for transform in (
+        lambda f: vmap(f),
+        lambda f: vmap(jacrev(f, every)),
+        lambda f: vmap(grad(lambda *x: f(*x).square().sum(), every)),
+        lambda f: vmap(lambda *x: jvp(f, x, x)[1]),
+    ):
+        found = transform(lambda *x: outputs(lambda *y: delta_product(*y, chunk_size=2), *x))(*some)
+        assert_close(found, transform(lambda *x: outputs(naive.delta_product, *x))(*some), 1e-9)
+
+
+def test_a_model_with_the_layer_has_jacobians_of_its_parameters():
+    torch.manual_seed(0)
+    layer = DeltaProduct(d_model=8, n_heads=2, chunk_size=2).double()
+    x = torch.randn(2, 5, 8, dtype=torch.float64)
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+    found = jacrev(lambda p: functional_call(layer, p, (x,)).mean((1, 2)))(parameters)
+    for row in range(2):
+        alone = torch.autograd.grad(layer(x)[row].mean(), list(layer.parameters()))
+        for jacobian, expected in zip(found.values(), alone, strict=True):
+            assert_close(jacobian[row], expected, 1e-9)

@@ -77,6 +77,29 @@ class ChunkScan(torch.autograd.Function):
         return d_common, d_keys, d_values, d_left, d_base, d_state
 
 
+def scan_chunks(
+    common: Float[Tensor, "c m l l"],
+    keys: Float[Tensor, "c m l k"],
+    values: Float[Tensor, "c m l v"],
+    left: Float[Tensor, "c m z l"],
+    base: Float[Tensor, "c m z k"],
+    state: Float[Tensor, "m k v"],
+) -> Float[Tensor, "c m z v"]:
+    """Does what `ChunkScan` does, in operations that `torch.func` can transform, to any order of derivative.
+
+    Autograd keeps what it needs of each step: more memory than `ChunkScan` takes.
+    """
+    n_keys = state.shape[-2]
+    eye = torch.eye(common.shape[-1], dtype=common.dtype, device=common.device).expand_as(common)
+    inverse = torch.linalg.solve_triangular(common, eye, upper=False, unitriangular=True)
+    maps, added = base - left @ (inverse @ keys), left @ (inverse @ values)
+    chunks = []
+    for f, e in zip(maps.unbind(), added.unbind(), strict=True):
+        chunks.append(e + f @ state)
+        state = chunks[-1][:, :n_keys]
+    return torch.stack(chunks)
+
+
 def _add(
     total: Float[Tensor, "c m x y"], a: Float[Tensor, "c m x w"], b: Float[Tensor, "c m w y"], times: float = 1
 ) -> Float[Tensor, "c m x y"]:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rk_deltaproduct.chunks import ChunkScan
+from rk.transforms import is_transforming
+from rk_deltaproduct.chunks import ChunkScan, scan_chunks
 
 
 def delta_product(
@@ -84,7 +85,8 @@ def delta_product(
             keys_in, queries = keys_in * decay.exp(), queries * token_decay.exp()
             end = token_decay[..., -1:, :]
             keys_out, base = keys_out * (end - decay).exp(), base * end.exp()
-        out = ChunkScan.apply(
+        scan = scan_chunks if is_transforming() else ChunkScan.apply
+        out = scan(
             common,
             keys_in,
             values,

@@ -41,7 +41,7 @@ class KernelMachine(nn.Module):
         """
         inputs = batch["inputs"].flatten(1)
         if not self.coefficients.numel():
-            return {"logits": self.coefficients.new_zeros(len(inputs), self.num_classes)}
+            return {"logits": self.coefficients.new_zeros(inputs.shape[0], self.num_classes)}
         return {"logits": self.kernel(inputs, self.inputs) @ self.coefficients}
 
 

@@ -79,7 +79,7 @@ class ConvKernel(nn.Module):
 
     def _pixels(self, x: Tensor) -> Tensor:
         """Returns (n, height, width, channels), divided by the root of the channels."""
-        x = x.double().reshape(len(x), *self.input_shape)
+        x = x.double().reshape(x.shape[0], *self.input_shape)
         x = x.unsqueeze(-1) if len(self.input_shape) == 2 else x.movedim(1, -1)
         return x * x.shape[-1] ** -0.5
 

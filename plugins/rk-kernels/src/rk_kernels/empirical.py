@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ def empirical_ntk(
     """Returns the NTK of `model` at its weights: (n1, n2), the mean over its outputs.
 
     sum over the parameters of df_c(x) / dw . df_c(x') / dw, as in Jacot et al. 2018, arXiv:1806.07572, eq. 3. Jacobians
-    are held tensor by tensor: memory is (n1 + n2) x outputs x the largest parameter.
+    are held tensor by tensor: memory is (n1 + n2) x outputs x the largest parameter. A module that `torch.func` cannot
+    transform (torch's own recurrent kernels, gradients written by hand) is differentiated example by example.
 
     Args:
         model: Maps a batch (n, ...) to outputs (n, outputs).
@@ -32,9 +33,28 @@ def empirical_ntk(
         def answer(tensor: Tensor, x: Tensor, name: str = name, others: dict[str, Tensor] = others) -> Tensor:
             return functional_call(model, {**others, name: tensor}, (x.unsqueeze(0),)).squeeze(0)
 
-        jacobian = vmap(jacrev(answer), (None, 0))
         # One dimension more: a parameter that is a single number has none to flatten
-        j1 = jacobian(value.detach(), x1).unsqueeze(-1).flatten(2)
-        j2 = j1 if x2 is None else jacobian(value.detach(), x2).unsqueeze(-1).flatten(2)
+        j1 = _jacobian(answer, value.detach(), x1).unsqueeze(-1).flatten(2)
+        j2 = j1 if x2 is None else _jacobian(answer, value.detach(), x2).unsqueeze(-1).flatten(2)
         total = total + torch.einsum("ncp,mcp->nm", j1, j2) / j1.shape[1]
     return total
+
+
+def _jacobian(answer: Callable[[Tensor, Tensor], Tensor], value: Tensor, x: Tensor) -> Tensor:
+    """Returns d answer(value, x_i) / d value of every example: (n, outputs, *value.shape)."""
+    try:
+        return vmap(jacrev(answer), (None, 0))(value, x)
+    except RuntimeError:  # an operation without a rule for vmap, or an autograd.Function without setup_context
+        return torch.stack([_rows(answer, value.clone().requires_grad_(), example) for example in x])
+
+
+@torch.enable_grad()
+def _rows(answer: Callable[[Tensor, Tensor], Tensor], value: Tensor, example: Tensor) -> Tensor:
+    outputs = answer(value, example)
+    if not outputs.requires_grad:  # the answer does not depend on this parameter
+        return outputs.new_zeros(*outputs.shape, *value.shape)
+    rows = [
+        torch.autograd.grad(output, value, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
+        for output in outputs
+    ]
+    return torch.stack(rows)

@@ -95,7 +95,7 @@ class ExactProcess(nn.Module):
         x = inputs.flatten(1).double()
         prior = self.kernel.diagonal(x) + self.noise()
         if not self.observed_inputs.numel():
-            return self._answer(x.new_zeros(len(x), 1), prior, x.new_zeros(()), 0)
+            return self._answer(x.new_zeros(x.shape[0], 1), prior, x.new_zeros(()), 0)
         targets, deviation = self._standardised()
         factor, whitened = (self.factor, self.whitened) if self.factor.numel() else self._solve(targets)
         half = whiten(factor, self.kernel(self.observed_inputs, x))
@@ -107,7 +107,7 @@ class ExactProcess(nn.Module):
 
     def _answer(self, mean: Tensor, variance: Tensor, quadratic: Tensor, count: int) -> PredictiveOutputs:
         scales = self.scale.posterior(quadratic, count)
-        size = len(mean)
+        size = mean.shape[0]  # not len(): exporters follow it
         return {
             "values": mean,
             # Two roots: the product of two tiny numbers would be 0

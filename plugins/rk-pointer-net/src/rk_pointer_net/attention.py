@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from rk.transforms import is_transforming
+
 
 class AdditivePointer(nn.Module):
     """Scores ``v^T tanh(W_1 e_j + W_2 d_i)`` of Vinyals et al. (2015), Sec. 2.3, without biases.
@@ -44,7 +46,8 @@ class AdditivePointer(nn.Module):
         queries = F.linear(states, 2 * self.query.weight)
         b, n, h = keys.shape
         per_example = queries.shape[1] * n * h
-        if torch.compiler.is_exporting() or b * per_example <= self.chunk_elements:
+        fits = b * per_example <= self.chunk_elements
+        if fits or torch.compiler.is_exporting() or is_transforming():
             scores = _sigmoid_scores(keys, queries, self.v)
         else:
             scores = _ChunkedScores.apply(keys, queries, self.v, max(1, self.chunk_elements // per_example))

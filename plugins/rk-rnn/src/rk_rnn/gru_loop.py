@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rk.transforms import is_transforming
+
 
 def unroll(
     sums: Float[Tensor, "t b hhh"], hidden: Float[Tensor, "b h"], weight: Float[Tensor, "hhh h"]
@@ -25,7 +27,7 @@ def unroll(
         hidden: h_0.
         weight: State to gates.
     """
-    if torch.is_grad_enabled() and len(sums) > 1:
+    if torch.is_grad_enabled() and len(sums) > 1 and not is_transforming():
         return _Loop.apply(sums, hidden, weight)
     to_gates, to_new = weight.T.split([2 * hidden.shape[1], hidden.shape[1]], 1)
     hiddens = []

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rk.transforms import is_transforming
+
 
 def unroll(
     sums: Float[Tensor, "t b h"],
@@ -31,7 +33,7 @@ def unroll(
         shift: What is added to every u.
         keep: a.
     """
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() and not is_transforming():
         return _Loop.apply(sums, fed_back, weight, shift, keep)
     hiddens = []
     for of_input in sums.unbind():

@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rk.transforms import is_transforming
+
 Forget = Literal["gate", "none", "coupled"]
 
 
@@ -39,7 +41,7 @@ def unroll(
         front: True up to each row's last step, after which its s stays; None: all steps exist.
         forget: As in `LSTM`.
     """
-    if torch.is_grad_enabled() and len(sums) > 1:
+    if torch.is_grad_enabled() and len(sums) > 1 and not is_transforming():
         return _Loop.apply(sums, hidden, cell, weight, peephole, front, forget)
     p_i, *p_f, p_o = peephole
     hiddens = []
