@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rk.catalog import Catalog, Component
+from rk.errors import UserError
 from rk.export.safetensors import Safetensors
 from rk.fit.build import Builder
 from rk.fit.checkpoint import read_state
@@ -342,21 +343,32 @@ def answers_after_loading_as_before(trial: Trial, whole: Ended) -> None:
             )
 
 
-def exports(trial: Trial, whole: Ended, exporters: list[Component]) -> None:
-    """The weights come out as safetensors, and each of the plugin's own exporters writes what it says it writes."""
+def exports(trial: Trial, whole: Ended) -> None:
+    """The weights come out as safetensors."""
     loaded = LoadedRun.open(whole.folder.path, trial.catalog)
     with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
         weights, _ = Safetensors().export(loaded, Path(folder))
         stored = load_file(weights)
         assert_close(stored, {k: v for k, v in loaded.learner.state_dict().items() if k in stored}, 0.0, "exported")
-    for component in exporters:
-        with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
-            spec = read_component("exporter", component.qualified, (), trial.catalog)
+
+
+def exporter_writes(component: Component, trial: Trial, whole: Ended) -> None:
+    """An exporter writes what it says it writes, into the folder that it is given.
+
+    Raises:
+        NotApplicable: When it refuses this run, with a `UserError`: its format cannot hold every learner.
+    """
+    loaded = LoadedRun.open(whole.folder.path, trial.catalog)
+    spec = read_component("exporter", component.qualified, (), trial.catalog)
+    with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
+        try:
             paths = Builder(loaded.recipe, trial.catalog, loaded.facts).build(spec).export(loaded, Path(folder))
-            if not paths or not all(Path(p).is_file() for p in paths):
-                raise Broken(f"the exporter {component.name} says that it wrote {[str(p) for p in paths]}")
-            if outside := [str(p) for p in paths if Path(folder).resolve() not in Path(p).resolve().parents]:
-                raise Broken(f"the exporter {component.name} wrote outside its folder: {', '.join(outside)}")
+        except UserError as error:
+            raise NotApplicable(error.message) from None
+        if not paths or not all(Path(p).is_file() for p in paths):
+            raise Broken(f"the exporter {component.name} says that it wrote {[str(p) for p in paths]}")
+        if outside := [str(p) for p in paths if Path(folder).resolve() not in Path(p).resolve().parents]:
+            raise Broken(f"the exporter {component.name} wrote outside its folder: {', '.join(outside)}")
 
 
 def _equal_weights(found: Path, expected: Path, message: str) -> None:

@@ -43,6 +43,7 @@ class Workbench:
         self.plugin = plugin
         self.catalog = catalog
         self.scratch = scratch
+        self._refusals: dict[tuple[str, Path], str | None] = {}
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  a workbench lives as long as the tests of its plugin
     def trial(self, recipe: RecipeFile) -> Trial:
@@ -52,6 +53,27 @@ class Workbench:
     def whole(self, recipe: RecipeFile) -> Ended:
         """Returns the run of a few steps that nothing disturbed."""
         return self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)
+
+    @property
+    def exporters(self) -> list[Component]:
+        """The plugin's own exporters."""
+        return [c for c in self.plugin.components if c.kind == "exporter"]
+
+    def has_tried(self, exporter: Component, recipe: RecipeFile) -> bool:
+        """Whether `refusal` knows the answer."""
+        return (exporter.name, recipe.path) in self._refusals
+
+    def refusal(self, exporter: Component, recipe: RecipeFile) -> str | None:
+        """Returns why an exporter refuses the run of a recipe; None where it wrote it. Raises `Broken`."""
+        key = exporter.name, recipe.path
+        if key not in self._refusals:
+            said = None
+            try:
+                checks.exporter_writes(exporter, self.trial(recipe), self.whole(recipe))
+            except NotApplicable as reason:
+                said = f"the exporter {exporter.name} refuses: {reason}"
+            self._refusals[key] = said
+        return self._refusals[key]
 
 
 class PluginContract:
@@ -77,6 +99,9 @@ class PluginContract:
         if "component" in metafunc.fixturenames:
             found = plugin.components
             metafunc.parametrize("component", found, ids=[f"{c.kind} {c.name}" for c in found])
+        if "exporter" in metafunc.fixturenames:
+            found = [c for c in plugin.components if c.kind == "exporter"]
+            metafunc.parametrize("exporter", found, ids=[c.name for c in found])
         if "layer" in metafunc.fixturenames:
             found = [c for c in plugin.components if streaming.streams(c, catalog)]
             metafunc.parametrize("layer", found, ids=[c.name for c in found])
@@ -164,8 +189,31 @@ class PluginContract:
         _told(lambda: checks.answers_after_loading_as_before(rk_bench.trial(sample), rk_bench.whole(sample)))
 
     def test_exports(self, rk_bench: Workbench, sample: RecipeFile) -> None:
-        exporters = [c for c in rk_bench.plugin.components if c.kind == "exporter"]
-        _told(lambda: checks.exports(rk_bench.trial(sample), rk_bench.whole(sample), exporters))
+        """The weights come out; each of the plugin's exporters writes the run, or refuses it with a reason."""
+
+        def check() -> None:
+            checks.exports(rk_bench.trial(sample), rk_bench.whole(sample))
+            refused = [said for c in rk_bench.exporters if (said := rk_bench.refusal(c, sample)) is not None]
+            if refused:
+                raise NotApplicable("; ".join(refused))
+
+        _told(check)
+
+    def test_exporter_takes_a_run(self, rk_bench: Workbench, exporter: Component) -> None:
+        """An exporter may refuse runs that its format cannot hold, but not every recipe of its own plugin."""
+
+        def check() -> None:
+            samples = samples_of(recipes_of(rk_bench.plugin, rk_bench.catalog), rk_bench.catalog)
+            if not samples:
+                raise NotApplicable("the plugin has no recipe to export")
+            refused = []
+            for sample in sorted(samples, key=lambda s: not rk_bench.has_tried(exporter, s)):
+                if (said := rk_bench.refusal(exporter, sample)) is None:
+                    return
+                refused.append(f"{sample.path.stem}: {said}")
+            raise Broken("\n".join([f"the exporter {exporter.name} refuses every recipe of its plugin", *refused]))
+
+        _told(check)
 
     def test_writes_only_into_the_run(
         self, rk_bench: Workbench, sample: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,10 @@ class Net(nn.Module):
             return {"total": -(x @ self.weight).sum(-1)}
         if self.way == "rows":
             return {"total": (x @ self.weight).sum(-1) / len(x)}
+        if self.way == "fft":
+            return {"total": torch.fft.rfft(x @ self.weight, dim=-1).abs().sum(-1)}
+        if self.way == "double":
+            return {"total": torch.special.ndtri(torch.sigmoid(x.double() @ self.weight.double())).sum(-1).float()}
         if self.way == "solve":
             return {"total": torch.linalg.solve_triangular(torch.eye(3), (x * self.weight).mT, upper=False).sum((1, 2))}
         return {"total": (x @ self.weight).sum(-1)}
@@ -149,6 +153,99 @@ def test_an_operation_that_onnx_does_not_have_is_named(sums, tmp_path):
     with pytest.raises(UserError, match=r"no counterpart of the operation aten\.linalg_solve_triangular") as caught:
         ONNX().export(sums("solve"), tmp_path)
     assert "torch-export" in caught.value.hint
+
+
+@pytest.mark.parametrize("way", ["fft", "double"])
+def test_what_onnx_cannot_hold_or_run_is_the_models_limit_and_no_bug(sums, tmp_path, way):
+    pytest.importorskip("onnxruntime")
+    run, tmp_path = sums(way), tmp_path / "out"
+    tmp_path.mkdir()
+    try:
+        ONNX().export(run, tmp_path)
+    except UserError as error:
+        assert "torch-export" in error.hint and not [*tmp_path.iterdir()]
+        assert "ONNX" in error.message or "onnxruntime" in error.message
+    else:  # a later torch can
+        assert (tmp_path / "model.onnx").is_file()
+    assert TorchExport().export(run, tmp_path)
+
+
+def test_a_runtime_that_refuses_its_own_file_is_told(sums, tmp_path):
+    run, file = sums("plain"), tmp_path / "model.onnx"
+    file.touch()
+
+    def refuses(fields):
+        raise ValueError("not implemented\nand pages of it")
+
+    with pytest.raises(UserError, match="the exported graph cannot be run: not implemented$"):
+        compare(run, trace(run, None, None), refuses, file)
+    assert not file.exists()
+
+
+FLAT = '''
+from typing import TypedDict
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from rk.sampling import generator
+
+class Batch(TypedDict):
+    x: Float[Tensor, "nodes 3"]
+    graph_index: Int[Tensor, "nodes"]
+    y: Float[Tensor, "graphs"]
+
+class Outputs(TypedDict):
+    total: Float[Tensor, "nodes"]
+
+class Task:
+    """Flat graphs."""
+    splits = ("train", "test")
+    def batches(self, split: str) -> int:
+        return 1
+    def batch(self, split: str, i: int, stage: int = 0) -> Batch:
+        x = torch.rand(7, 3, generator=generator(0, i))
+        return {"x": x, "graph_index": torch.tensor([0, 0, 0, 1, 1, 1, 1]), "y": torch.ones(2)}
+
+class Net(nn.Module):
+    """A weight."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+    def forward(self, *, x: Float[Tensor, "nodes 3"]) -> Outputs:
+        return {"total": x @ self.weight}
+
+class Loss:
+    """A loss."""
+    def __call__(self, *, total: Float[Tensor, "nodes"], y: Float[Tensor, "graphs"]) -> tuple[Tensor, int]:
+        return (total.sum() - y.sum()).square(), 1
+'''
+
+
+@pytest.fixture
+def flat(make_run, workshop):
+    plugin = workshop.plugin(
+        "flat", FLAT, models={"net": "Net"}, data={"task": "Task"}, losses={"loss": "Loss"}
+    )
+    return make_run(TASK.replace("{name: net, way: WAY}", "net"), workshop.catalog(plugin))
+
+
+def test_flat_graphs_have_no_batch_and_need_none(flat):
+    assert trace(flat, None, None).describe() == "inputs: x (nodes, 3); outputs: total"
+    with pytest.raises(UserError, match="no input has an axis 'batch'") as caught:
+        trace(flat, None, ("batch",))
+    assert "exporter.dynamic=[]" in caught.value.hint
+
+
+def test_an_answer_that_needs_plain_values_is_refused_by_name(flat, monkeypatch):
+    learner, predict = flat.learner, flat.learner.predict
+    whole = flat.data.batch("test", 0)
+    monkeypatch.setattr(flat.data, "batch", lambda split, i: {**whole, "names_meta": ["a"], "other_meta": 1})
+    monkeypatch.setattr(learner, "predict", lambda batch: batch["names_meta"] and predict(batch))
+    with pytest.raises(UserError, match=r"its answer needs names_meta, which the batch has as plain values"):
+        trace(flat, None, None)
+    monkeypatch.setattr(learner, "predict", lambda batch: {"text": "no tensor"})
+    with pytest.raises(UserError, match="none of its answers is a tensor"):
+        trace(flat, None, None)
 
 
 def test_pt2_answers_as_the_run_does_without_rk(mlp, tmp_path, capsys):

@@ -173,6 +173,13 @@ MISTAKES = {
     "empty-export": Mistake(
         "exporter.py", "return [path]", 'return [out / "weights.npz"]', "exports: quick", "says that it wrote"
     ),
+    "refuses-everything": Mistake(
+        "exporter.py",
+        "return [path]",
+        'raise __import__("rk").UserError("this format holds nothing")',
+        "exporter takes a run",
+        "refuses every recipe of its plugin\nquick: the exporter",
+    ),
     "stray-file": Mistake(
         "model.py",
         HEAD,

@@ -183,6 +183,35 @@ def test_an_empirical_kernel_counts_parameters_that_are_single_numbers():
     torch.testing.assert_close(empirical_ntk(Scaled(), a, b), a @ b.mT / 2)
 
 
+class WithItsOwnGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.square()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 2 * ctx.saved_tensors[0] * grad
+
+
+class Squared(nn.Linear):
+    def __init__(self, by_hand):
+        super().__init__(3, 2)
+        self.by_hand = by_hand
+        self.unused = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        x = super().forward(x)
+        return WithItsOwnGradient.apply(x) if self.by_hand else x.square()
+
+
+def test_an_empirical_kernel_takes_a_module_that_torch_func_cannot_transform():
+    by_hand, plain = Squared(True), Squared(False)
+    plain.load_state_dict(by_hand.state_dict())
+    a, b = inputs(3, 3), inputs(2, 3, seed=1)
+    torch.testing.assert_close(empirical_ntk(by_hand, a, b), empirical_ntk(plain, a, b))
+
+
 def test_wide_random_networks_have_the_covariance_of_the_theory():
     torch.manual_seed(0)
     x = inputs(3, 8)

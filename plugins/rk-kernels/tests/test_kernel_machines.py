@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from rk_kernels.conv_kernel import ConvKernel
+from rk_kernels.hierarchical_kernel import HierarchicalKernel
 from rk_kernels.linalg import (
     cholesky,
     gp_posterior,
@@ -31,6 +33,26 @@ def table(n=30, seed=0):
     x = torch.randn(n, 3, generator=random)
     y = (x[:, :1].sin() + 0.1 * torch.randn(n, 1, generator=random)).double()
     return x, y
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [MLPKernel(1), RBFKernel(), ConvKernel((3, 3), depth=1), HierarchicalKernel((3, 3), 9)],
+    ids=lambda kernel: type(kernel).__name__,
+)
+@pytest.mark.parametrize("observed", [0, 4])
+def test_a_process_is_a_graph_of_any_batch(kernel, observed):
+    process = GaussianProcess(kernel)
+    random = torch.Generator().manual_seed(0)
+    if observed:
+        process.observe(torch.rand(observed, 9, generator=random), torch.rand(observed, 1, generator=random))
+        process.condition()
+    graph = torch.export.export(
+        process, (), {"inputs": torch.rand(3, 9)}, dynamic_shapes={"inputs": {0: torch.export.Dim("batch")}}
+    ).module()
+    for rows in (2, 7):
+        x = torch.rand(rows, 9, generator=random)
+        torch.testing.assert_close(graph(inputs=x), process(inputs=x))
 
 
 def grams(n=12, m=4):
