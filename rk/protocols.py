@@ -113,6 +113,17 @@ class Data(Protocol):
         """Draws the batch and its outputs into files whose names begin with `out`; returns their paths."""
         ...
 
+    labels: tuple[str, ...]
+    """Optional: the name of each class, in the order of the class numbers. Known once `prepare` or `load_state_dict`
+    was called; exporters write it beside the weights."""
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how a user's file becomes the inputs, as plain JSON: what `read` does, for a program without rk.
+
+        Optional; known once `prepare` or `load_state_dict` was called. docs/contract.md lists the keys.
+        """
+        ...
+
     def state_dict(self) -> dict[str, Any]:
         """Returns what `prepare` fitted (tensors and plain values), so that a run answers without the raw data."""
         return {}

@@ -150,7 +150,8 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) ->
             size = _size(example, axis)
             raise UserError(
                 f"the axis {axis!r} cannot be dynamic: the computation depends on its size ({size})",
-                f"len(tensor) or a Python loop over it fixes an axis; left out, it keeps its size: {_without(dynamic, axis)}",
+                "len(tensor) or a Python loop over it fixes an axis; left out, it keeps its size: "
+                f"{_without(dynamic, axis)}",
             )
     _forget_sources(program)
     return Graph(program, example, outputs, free)
@@ -267,7 +268,8 @@ def _size(example: Example, axis: str) -> int:
 
 def reason(error: Exception) -> str:
     """Returns the first line of torch's explanation, which goes on for pages."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without the colours of a terminal
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]
 
 

@@ -29,8 +29,8 @@ class ONNX:
     """The answer of a run as `model.onnx`: what `predict` computes, decoding included.
 
     Axes with a name in the data's field shapes are dynamic where the computation allows. The file is run in onnxruntime
-    on random inputs and must answer as the run does. Where the data says them, its metadata has the names of the classes
-    (`labels`, `id2label`) and how a file becomes the inputs (`preprocessing`), as JSON.
+    on random inputs and must answer as the run does. Where the data says them, its metadata has the names of the
+    classes (`labels`, `id2label`) and how a file becomes the inputs (`preprocessing`), as JSON.
 
     Args:
         dynamic: Axes that must be dynamic; an error says so when one cannot be. Null: the batch, where inputs have it.

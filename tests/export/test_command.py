@@ -107,7 +107,7 @@ def test_equal_runs_give_equal_files(run, rk_folder):
     assert one == two and any(path.name == MANIFEST for path in one)
 
 
-def test_figures_go_into_the_run_and_of_one_that_is_read_only_into_the_working_folder(run, rk_folder, digit, monkeypatch):
+def test_figures_go_into_the_run_or_the_working_folder_where_that_is_read_only(run, rk_folder, digit, monkeypatch):
     rk_folder.rk("predict", run, digit)
     assert (run / "figures" / "digit.png").is_file()
     monkeypatch.setattr("rk.export.folder.takes_files", lambda folder: False)
@@ -118,7 +118,7 @@ def test_figures_go_into_the_run_and_of_one_that_is_read_only_into_the_working_f
 def test_a_figure_that_cannot_be_written_is_told(run, rk_folder, digit):
     shutil.rmtree(run / "figures")
     (run / "figures").write_text("no folder")
-    with pytest.raises(UserError, match="cannot write a figure to .*figures") as caught:
+    with pytest.raises(UserError, match=r"cannot write a figure to .*figures") as caught:
         rk_folder.rk("predict", run, digit)
     assert "-o answer.png" in caught.value.hint
 

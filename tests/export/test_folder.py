@@ -37,7 +37,7 @@ def test_the_files_are_in_their_place_and_nothing_else_is(tmp_path):
 
 def test_a_file_that_no_export_wrote_is_kept(tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(UserError, match="README.md exists, and no export wrote it") as caught:
+    with pytest.raises(UserError, match=r"README\.md exists, and no export wrote it") as caught:
         write_export(tmp_path, "hub", writes(README__md="card", config__json="{}"))
     assert "--force" in caught.value.hint
     assert names(tmp_path) == ["README.md"] and (tmp_path / "README.md").read_text() == "mine"

@@ -177,7 +177,7 @@ def test_a_runtime_that_refuses_its_own_file_is_told(sums, tmp_path):
     def refuses(fields):
         raise ValueError("not implemented\nand pages of it")
 
-    with pytest.raises(UserError, match="the exported graph cannot be run: not implemented$"):
+    with pytest.raises(UserError, match=r"the exported graph cannot be run: not implemented$"):
         compare(run, trace(run, None, None), refuses, file)
     assert not file.exists()
 
@@ -223,9 +223,7 @@ class Loss:
 
 @pytest.fixture
 def flat(make_run, workshop):
-    plugin = workshop.plugin(
-        "flat", FLAT, models={"net": "Net"}, data={"task": "Task"}, losses={"loss": "Loss"}
-    )
+    plugin = workshop.plugin("flat", FLAT, models={"net": "Net"}, data={"task": "Task"}, losses={"loss": "Loss"})
     return make_run(TASK.replace("{name: net, way: WAY}", "net"), workshop.catalog(plugin))
 
 

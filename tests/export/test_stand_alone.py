@@ -1,4 +1,4 @@
-"""An ONNX file stands alone: with its metadata, Pillow and numpy, a plain script answers a file as `rk predict` does."""
+"""An ONNX file stands alone: by its metadata, with Pillow and numpy, a script answers as `rk predict` does."""
 
 from __future__ import annotations
 

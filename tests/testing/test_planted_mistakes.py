@@ -178,7 +178,7 @@ MISTAKES = {
         "return [path]",
         'raise __import__("rk").UserError("this format holds nothing")',
         "exporter takes a run",
-        "refuses every recipe of its plugin\nquick: the exporter",
+        "refuses every recipe of its plugin",
     ),
     "stray-file": Mistake(
         "model.py",

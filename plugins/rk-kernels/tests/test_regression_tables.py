@@ -260,3 +260,15 @@ def test_the_bars_of_few_rows_are_not_cut_off(count):
         left, right = axis.transData.transform([(0, 0), (count - 1, 0)])[:, 0]
         frame = axis.get_window_extent()
         assert frame.x0 <= left - reach and right + reach <= frame.x1
+
+
+def test_the_stated_steps_turn_rows_into_inputs(cars, tmp_path):
+    data = Tabular(cars, seed=0, target="price")
+    data.prepare()
+    steps = json.loads(json.dumps(data.preprocessing()))
+    assert (steps["columns"], steps["target"]) == (["weight", "age"], "price")
+    path = tmp_path / "more.csv"
+    path.write_text("age,weight\n0.25,0.75\n")
+    row = torch.tensor([[{"age": 0.25, "weight": 0.75}[name] for name in steps["columns"]]], dtype=torch.float64)
+    found = (row - torch.tensor(steps["mean"]).double()) / torch.tensor(steps["std"]).double()
+    torch.testing.assert_close(found.float(), data.read(path)["inputs"])

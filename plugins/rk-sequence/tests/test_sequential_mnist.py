@@ -66,3 +66,15 @@ def test_series_become_pictures_again(digits, settings):
 def test_what_does_not_divide_a_picture_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SequentialMNIST(seed=1, **settings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"shrink": 2, "pixels_per_step": 14}, {"permuted": True}])
+def test_the_stated_steps_turn_an_image_into_the_series(digits, settings):
+    data = digits(**settings)
+    series = data.preprocessing()["series"]
+    k = series["shrink"]
+    images = digits(MNIST).batch("test", 0)["inputs"].numpy()
+    means = images.reshape(8, 28 // k, k, 28 // k, k).mean((2, 4)).reshape(8, -1)
+    found = torch.from_numpy(means[:, series["order"]].reshape(8, *series["shape"]))
+    torch.testing.assert_close(found, data.batch("test", 0)["inputs"])
+    assert data.labels == tuple("0123456789")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 import torch
@@ -193,3 +194,25 @@ def test_a_corpus_with_a_held_out_text_of_its_own_is_not_cut(tmp_path, monkeypat
     assert data._vocabulary.decode(data.batch("train", 0)["tokens"][0].tolist()) == ("abcdefgh" * 10)[:79]
     assert data._vocabulary.decode(data.batch("val", 0)["tokens"][0].tolist()) == ("hgfedcba" * 8)[:31]
     assert data._vocabulary.decode(data.batch("test", 0)["tokens"][0].tolist()) == ("hgfedcba" * 8)[32:63]
+
+
+def encode_plainly(content: bytes, steps: dict) -> list[int]:
+    """Follows the table of docs/contract.md."""
+    text = content.decode(steps["encoding"])
+    tokens = list(text)
+    if steps["unit"] == "word":
+        tokens = [word for line in text.split("\n") for word in (*line.split(), steps["line"])][:-1]
+    numbers = {token: i for i, token in enumerate(steps["vocabulary"])}
+    return [numbers.get(token, steps["unknown"]) for token in tokens]
+
+
+@pytest.mark.parametrize("settings", [{}, {"unit": "word"}, {"unit": "word", "vocab_limit": 5}])
+@pytest.mark.parametrize("content", ["line 3 of", "the \u00e9 text\nline", "of the text\n"])
+def test_the_stated_steps_turn_a_file_into_tokens(text, tmp_path, settings, content):
+    data = text(**settings)
+    again = Text(seed=1, **({"unit": settings["unit"]} if "unit" in settings else {}))
+    again.load_state_dict(data.state_dict())  # as a run that is loaded: nothing was prepared
+    path = tmp_path / "more.txt"
+    path.write_text(content, encoding="utf-8")
+    steps = json.loads(json.dumps(again.preprocessing()))
+    assert encode_plainly(path.read_bytes(), steps) == data.read(path)["tokens"][0].tolist()
