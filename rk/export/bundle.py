@@ -43,11 +43,13 @@ class Bundle:
     Attributes:
         recipe: The recipe as it stands in the folder.
         whole: Whether the learner is one model, whose own names the weights have.
-        paths: The files.
+        weights: The file of weights.
+        paths: All files.
     """
 
     recipe: Recipe
     whole: bool
+    weights: Path
     paths: list[Path] = field(default_factory=list)
 
 
@@ -79,7 +81,7 @@ def write_bundle(run: LoadedRun, out: Path) -> Bundle:
     paths += [folder.model, folder.recipe, out / "run.json"]
     if run.folder.data_state.exists():
         paths.append(Path(shutil.copyfile(run.folder.data_state, folder.data_state)))
-    return Bundle(recipe, whole, paths)
+    return Bundle(recipe, whole, folder.model, paths)
 
 
 def is_one_model(learner: nn.Module) -> bool:

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from rk.export.bundle import Bundle
 from rk.export.legend import Legend
@@ -90,7 +91,7 @@ class Card:
         if any(isinstance(value, EnumRef) for value in spec.params.values()):
             return "Some of its arguments are no plain values: rk builds them from the recipe."
         if not self._class_takes_weights(spec):
-            return "Its tensors have other shapes than the class makes: rk loads them."
+            return "The file has other tensors, or other shapes, than the class makes: rk loads them."
         return None
 
     def _class_takes_weights(self, spec: Spec) -> bool:
@@ -99,7 +100,7 @@ class Card:
         try:
             with torch.random.fork_rng(devices=[]):
                 made = self.run.catalog.load(spec.component)(**arguments)
-            made.load_state_dict(self.run.learner.model.state_dict())
+            made.load_state_dict(load_file(self.bundle.weights))
         except Exception:  # whatever a class does with arguments or weights that it does not take
             return False
         return True

@@ -67,7 +67,7 @@ def test_a_damaged_result_gives_way_to_the_last_checkpoint(make_run, capsys):
     assert "using a checkpoint" in capsys.readouterr().err
     for state in run.folder.checkpoints.glob("*/state.pt"):
         state.write_bytes(b"")
-    with pytest.raises(RunFailed, match="has no checkpoint to go on from"):
+    with pytest.raises(RunFailed, match="has no checkpoint that can be read"):
         LoadedRun.open(run.folder.path)
 
 
