@@ -7,7 +7,7 @@ import json
 import numpy
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from rk_vision.cifar import CIFAR10
 from rk_vision.folder import ImageFolder
 from rk_vision.mnist import MNIST, FashionMNIST
@@ -15,15 +15,25 @@ from rk_vision.mnist import MNIST, FashionMNIST
 
 def read_plainly(file, steps):
     """Follows the table of docs/contract.md, key by key."""
-    image = Image.open(file).convert("RGBA")
+    assert steps["orientation"] == "exif"
+    image = ImageOps.exif_transpose(Image.open(file))
+    deep = image.mode.startswith("I")  # 16 bits, in grey
+    if deep:
+        image = Image.fromarray((numpy.asarray(image) * steps["scale_16bit"]).astype("float32"))
+        return finish(image, steps, 1.0)
+    image = image.convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, steps["background"]), image).convert("RGB")
-    image = image.convert(steps["mode"])
+    return finish(image.convert(steps["mode"]), steps, steps["scale"])
+
+
+def finish(image, steps, scale):
     digit = steps.get("digit")
     if digit is None:
         image = image.resize(steps["size"][::-1], Image.Resampling[steps["resample"].upper()])
     elif max(image.size) > digit["max_side"]:
         image.thumbnail((digit["max_side"], digit["max_side"]))
-    x = numpy.asarray(image, "float32") * steps["scale"]
+    x = numpy.asarray(image, "float32") * scale
+    x = numpy.stack([x] * 3, -1) if x.ndim == 2 and steps["mode"] == "RGB" else x
     x = (x - numpy.array(steps["mean"])) / numpy.array(steps["std"])
     x = x[..., 0] if x.ndim == 3 and steps["mode"] == "L" else x
     if steps["ground"] == 0:
@@ -53,15 +63,19 @@ def cut_out(x, digit, size):
     return frame
 
 
-@pytest.fixture(params=["white", "black", "transparent", "large"])
+@pytest.fixture(params=["white", "black", "transparent", "large", "on its side", "16 bits"])
 def file(request, tmp_path):
     size = (1300, 900) if request.param == "large" else (45, 61)
-    ground = {"transparent": (0, 0, 0, 0), "large": "white"}.get(request.param, request.param)
+    ground = {"transparent": (0, 0, 0, 0), "black": "black"}.get(request.param, "white")
     image = Image.new("RGBA", size, ground)
     pen = ImageDraw.Draw(image)
     pen.ellipse((size[0] // 4, size[1] // 5, size[0] // 2, size[1] // 2), fill=(200, 90, 30, 255))
     pen.line((size[0] // 3, size[1] // 3, size[0] // 2, size[1] * 3 // 4), fill=(90, 140, 210, 255), width=size[0] // 9)
-    image.save(tmp_path / "image.png")
+    if request.param == "16 bits":
+        image = Image.fromarray(numpy.asarray(image.convert("L")).astype("uint16") * 257)
+    exif = Image.Exif()
+    exif[0x0112] = 6 if request.param == "on its side" else 1
+    image.save(tmp_path / "image.png", exif=exif)
     return tmp_path / "image.png"
 
 
