@@ -8,7 +8,7 @@ import click
 
 from rk.cli.complete import complete_decoding, complete_exporter, complete_run
 from rk.cli.loading import runs_dir_option
-from rk.errors import UserError, suggest
+from rk.errors import UserError
 
 
 @click.command()
@@ -59,7 +59,6 @@ def export(
     if out.resolve() == folder.path.resolve():
         raise UserError(f"{out} is the run itself", "choose another folder with -o")
     from rk.fit.progress import loading
-
 
     with loading():
         from rk.fit.build import Builder

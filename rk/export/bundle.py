@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from rk.errors import RkError, UserError
 from rk.export.portable import clean, named_runs, portable
 from rk.fit.loaded import LoadedRun
 from rk.fit.weights import save_weights
+from rk.inside import lies_within
+from rk.jsontext import to_json
 from rk.recipe.model import Recipe
 from rk.runs import RunFolder
 
@@ -77,9 +78,9 @@ def write_bundle(run: LoadedRun, out: Path) -> Bundle:
     save_weights(run.learner.model if whole else run.learner, folder.model, notes, share=False)
     info = {key: clean(value) for key, value in run.folder.read().items() if key in KEPT}
     folder.recipe.write_text(recipe.to_yaml(), encoding="utf-8")
-    (out / "run.json").write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "run.json").write_text(to_json(info, indent=2) + "\n", encoding="utf-8")
     paths += [folder.model, folder.recipe, out / "run.json"]
-    if run.folder.data_state.exists():
+    if lies_within(run.folder.data_state, run.folder.path):
         paths.append(Path(shutil.copyfile(run.folder.data_state, folder.data_state)))
     return Bundle(recipe, whole, folder.model, paths)
 

@@ -12,8 +12,11 @@ from rk.export.card import Card
 from rk.export.legend import Legend, legend
 from rk.export.portable import clean
 from rk.fit.loaded import LoadedRun
+from rk.inside import pictures
+from rk.jsontext import to_json
 from rk.recipe.model import Recipe, Spec
 from rk.report.page import PICTURES
+from rk.runs import RunFolder
 
 
 class Hub:
@@ -34,10 +37,10 @@ class Hub:
         bundle = write_bundle(run, out)
         meaning = legend(run)
         config = _config(run, bundle.recipe, meaning)
-        figures = _copy(run.folder.figures, out / "figures")
+        figures = _copy(run.folder, out / "figures")
         card = Card(run, bundle, config, meaning, self.license)
         files = {
-            out / "config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+            out / "config.json": to_json(config, indent=2) + "\n",
             out / "README.md": card.render([f"figures/{p.name}" for p in figures]),
         }
         for path, text in files.items():
@@ -45,10 +48,9 @@ class Hub:
         return sorted([*files, *figures, *bundle.paths])
 
 
-def _copy(figures: Path, target: Path) -> list[Path]:
-    """Copies the figures of the tests; not what is a link, which may lead to any file."""
-    found = sorted(figures.glob("test*")) if figures.is_dir() and not figures.is_symlink() else []
-    chosen = [p for p in found if p.suffix in PICTURES and p.is_file() and not p.is_symlink()]
+def _copy(run: RunFolder, target: Path) -> list[Path]:
+    """Copies the figures of the tests; not a link that leads out of the run."""
+    chosen = pictures(run.path, PICTURES, "test*")
     if chosen:
         target.mkdir(exist_ok=True)
     return [Path(shutil.copyfile(path, target / path.name)) for path in chosen]

@@ -51,7 +51,7 @@ def files(folder):
 
 
 def test_without_a_format_it_lists_them(run, rk_folder):
-    with pytest.raises(UserError, match="--to is missing") as caught:
+    with pytest.raises(UserError, match="which format") as caught:
         rk_folder.rk("export", run)
     assert all(name in caught.value.hint for name in ("hub", "onnx", "safetensors", "torch-export"))
 

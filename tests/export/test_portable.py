@@ -13,7 +13,6 @@ import torch
 import yaml
 
 from rk.errors import UserError
-from rk.export.card import block, cell, code, prose
 from rk.export.hub import Hub
 from rk.export.portable import clean, run_name
 from rk.export.safetensors import Safetensors
@@ -191,10 +190,3 @@ def test_the_card_and_the_configuration_name_the_classes(mlp, tmp_path):
 )
 def test_an_absolute_path_becomes_a_name_and_nothing_else_does(given, expected):
     assert clean(given) == expected
-
-
-def test_markdown_takes_any_text():
-    assert prose("a < b & [c](d)") == "a &lt; b &amp; \\[c\\](d)"
-    assert cell("a|b\nc") == "a\\|b c"
-    assert code("a`b``c") == "```a`b``c```"
-    assert block("x\n```\ny").startswith("````\n")
