@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+OF_THE_USER = ("RK_RUNS", "RK_DISABLE_PLUGINS", "RK_TRACEBACK", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+"""Environment variables that change where a program writes and how it prints: no test depends on the user's."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,12 +56,30 @@ def rk_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An empty working folder, in which the test is: a `rk.testing.folder.Folder`, which runs `rk` in this process."""
     from rk.testing.folder import Folder
 
+    _forget_the_user(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return Folder(tmp_path)
 
 
 @pytest.fixture
-def rk(tmp_path: Path) -> Callable[..., Any]:
+def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, str, str], None]:
+    """Plants a mistake for the length of a test: ``plant(owner, name, right, wrong)``.
+
+    In the source of ``owner.name``, where the owner is a class or a module, the text `right`, which must occur once, is
+    replaced by `wrong`. A test of a twin shows with it that the twin would notice.
+    """
+    from rk.testing.mistakes import with_mistake
+
+    def call(owner: Any, name: str, right: str, wrong: str) -> None:
+        found = inspect.getattr_static(owner, name)
+        changed = with_mistake(getattr(owner, name), right, wrong)
+        monkeypatch.setattr(owner, name, staticmethod(changed) if isinstance(found, staticmethod) else changed)
+
+    return call
+
+
+@pytest.fixture
+def rk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs `rk` with the given arguments, in an empty folder that the test has as `tmp_path`.
 
     The call returns a `rk.testing.zygote.Done`: exit code, output and errors. The process is a fork of one that has
@@ -65,7 +87,14 @@ def rk(tmp_path: Path) -> Callable[..., Any]:
     """
     from rk.testing.zygote import shared_zygote
 
+    _forget_the_user(monkeypatch)
+
     def call(*arguments: str | Path, timeout: float = 120, **environment: str) -> Any:
         return shared_zygote().rk(arguments, tmp_path, environment, timeout)
 
     return call
+
+
+def _forget_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OF_THE_USER:
+        monkeypatch.delenv(name, raising=False)

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from rk_noprop import naive
 from rk_noprop.chain import NoPropChain
 from rk_noprop.embedding import ClassEmbedding, prototype
 from rk_noprop.flow import NoPropFlow
@@ -129,21 +130,6 @@ def test_the_papers_paths_meet_in_a_concatenation(timed):
 # -- baselines ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_chain_from_end_to_end_is_equations_17_to_19():
-    torch.manual_seed(0)
-    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=MLP, n_blocks=3, embedding="learned", embed_dim=5)
-    with torch.no_grad():
-        model.gates.copy_(torch.tensor([0.1, 0.5, 2.0]))
-    x = torch.rand(4, 1, 6, 6)
-    torch.manual_seed(7)
-    z = torch.randn(4, 5)
-    for block, w in zip(model.label_blocks, (0.1, 0.5, 2.0), strict=True):
-        k = torch.tensor(w).tanh()
-        z = (1 - k) * z + k * block(z, x).softmax(-1) @ model.embedding.weight
-    torch.manual_seed(7)
-    torch.testing.assert_close(model(inputs=x)["logits"], model.head(z, model.embedding))
-
-
 def flow(block, steps: int) -> NoPropFlow:
     torch.manual_seed(0)
     return NoPropFlow(
@@ -153,11 +139,7 @@ def flow(block, steps: int) -> NoPropFlow:
 
 def by_hand(model: NoPropFlow, x: torch.Tensor) -> torch.Tensor:
     torch.manual_seed(7)
-    z = torch.randn(len(x), 5, dtype=x.dtype)
-    for i in range(model.ode_steps):
-        t = torch.full((len(x),), i / model.ode_steps, dtype=x.dtype)
-        z = z + model.timed_block(z, x, t) @ model.embedding.weight / model.ode_steps
-    return model.head(z, model.embedding)
+    return naive.flow_logits(model, x)
 
 
 CONV = partial(ConvBlock, channels=(3,), kernel_size=3, hidden_size=6, batch_norm=False)

@@ -77,7 +77,8 @@ class UCI(RegressionTable):
     Args:
         dataset: Which one.
         seed: Orders the training batches.
-        split: Which of the ten splits; each row is tested in one of them.
+        split: Which of the ten splits; each row is tested in one of them. null: the last digit of `seed`, so that runs
+            with other seeds have other splits.
         batch_size: Rows per batch; null: all of a split at once, as closed forms like it.
         val_fraction: Share of the rows that are not tested that is validated.
         train_limit: Trains on so many rows at most; null: on all.
@@ -88,7 +89,7 @@ class UCI(RegressionTable):
         self,
         dataset: Name,
         seed: int,
-        split: Annotated[int, Ge(0), Le(9)] = 0,
+        split: Annotated[int, Ge(0), Le(9)] | None = 0,
         batch_size: Annotated[int, Ge(1)] | None = None,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         train_limit: Annotated[int, Ge(1)] | None = None,
@@ -96,7 +97,7 @@ class UCI(RegressionTable):
     ) -> None:
         super().__init__(seed, batch_size, level)
         self.dataset = dataset
-        self.split = split
+        self.split = seed % 10 if split is None else split
         self.val_fraction = val_fraction
         self.train_limit = train_limit
 
