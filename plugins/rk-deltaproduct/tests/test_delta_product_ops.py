@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from rk_deltaproduct import naive
+from rk_deltaproduct import naive, ops
 from rk_deltaproduct.layer import DeltaProduct
 from rk_deltaproduct.ops import delta_product, delta_product_step
 from torch.func import functional_call, grad, jacrev, jvp, vmap
@@ -43,6 +43,24 @@ def test_chunks_equal_the_recurrence_in_outputs_states_and_every_gradient(t, n, 
 def test_chunks_of_the_chosen_size_equal_the_recurrence_in_32_bits(t):
     inputs = make_inputs(t, b=1, k=16, v=8, gate=True, dtype=torch.float32)
     assert_twins(delta_product, naive.delta_product, *inputs, relative=1e-5)
+
+
+MISTAKES = {
+    "a token decays after its steps": ("delta_product", "between[..., n - 1 :: n, :]", "between[..., :: n, :]"),
+    "queries see the next token": ("delta_product", "seen[n - 1 :: n]", "seen[n - 1 :: n].roll(-1, 0)"),
+    "queries see one step of their token": ("delta_product", "seen[n - 1 :: n]", "seen[:: n]"),
+    "values are written whole": ("delta_product", "keys, values * rates", "keys, values"),
+    "the state that is met does not decay": ("delta_product", "keys_in * decay.exp()", "keys_in"),
+    "outputs are not scaled": ("delta_product", "queries * scale", "queries"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_chunks_is_noticed(plant, mistake):
+    plant(ops, *MISTAKES[mistake])
+    inputs = make_inputs(7, 2, gate="decay" in mistake)
+    with pytest.raises(AssertionError):
+        assert_twins(lambda *x: ops.delta_product(*x, chunk_size=3), naive.delta_product, *inputs)
 
 
 def test_without_a_state_it_begins_with_zeros():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from rk_gradient_noise import naive
+from rk_gradient_noise import naive, noise
 from rk_gradient_noise.callback import GradientNoise
 from rk_gradient_noise.noise import add_noise, variance
 from torch import distributed, nn
@@ -224,6 +224,35 @@ def test_the_fused_form_is_the_naive_one():
     for fast, plain in zip(gradients, slow, strict=True):
         torch.testing.assert_close(fast, plain, rtol=1e-6, atol=1e-6)
     assert drawn.shape == (sum(math.prod(shape) for shape in SHAPES),)
+
+
+MISTAKES = {
+    "schedule: eta over t to the gamma": (noise, "variance", "(1 + step)", "max(1, step)"),
+    "schedule: a deviation": (noise, "variance", "** gamma", "** (2 * gamma)"),
+    "walk: a variance for a deviation": (
+        GradientNoise,
+        "before_update",
+        "math.sqrt(variance(step, self.eta, self.gamma))",
+        "variance(step, self.eta, self.gamma)",
+    ),
+    "walk: the same noise each step": (GradientNoise, "before_update", "_STREAM, step,", "_STREAM, 0,"),
+    "walk: t does not move": (GradientNoise, "before_update", "variance(step, ", "variance(0, "),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_noticed(plant, mistake):
+    plant(*MISTAKES[mistake])
+    with pytest.raises(AssertionError):
+        if mistake.startswith("walk"):
+            test_without_a_gradient_the_weights_walk_as_far_as_the_variances_add_up()
+        else:
+            for step, eta, gamma, expected in (
+                (0, 0.01, 0.55, 0.01),
+                (99, 1.0, 0.55, 100**-0.55),
+                (3, 0.3, 1.0, 0.075),
+            ):
+                assert noise.variance(step, eta, gamma) == pytest.approx(expected)
 
 
 def test_tensors_of_any_shape_and_layout_share_one_draw():

@@ -147,6 +147,29 @@ def test_the_loss_is_the_sum_of_the_members_means():
     torch.testing.assert_close(total / count, torch.stack(alone).sum())
 
 
+MISTAKES = {
+    "a mean over members": (
+        MemberCrossEntropy,
+        "__call__",
+        'reduction="sum"), len',
+        'reduction="sum") / member_logits.shape[1], len',
+    ),
+    "another's targets": (
+        MemberCrossEntropy,
+        "__call__",
+        "targets.repeat_interleave(member_logits.shape[1])",
+        "targets.repeat(member_logits.shape[1])",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_the_loss_is_noticed(plant, mistake):
+    plant(*MISTAKES[mistake])
+    with pytest.raises(AssertionError):
+        test_the_loss_is_the_sum_of_the_members_means()
+
+
 def test_a_member_is_a_copy_and_taking_it_draws_no_random_number():
     model = make()
     inputs, _ = batch(0)

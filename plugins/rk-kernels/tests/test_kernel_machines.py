@@ -6,7 +6,9 @@ import math
 
 import pytest
 import torch
+from rk_kernels.classifier import KernelRegression
 from rk_kernels.conv_kernel import ConvKernel
+from rk_kernels.evidence import MarginalLikelihood
 from rk_kernels.hierarchical_kernel import HierarchicalKernel
 from rk_kernels.linalg import (
     cholesky,
@@ -19,12 +21,14 @@ from rk_kernels.linalg import (
 from rk_kernels.metrics import CalibrationError, NegativeLogLikelihood
 from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.predictive import central_probability, half_width, log_density
-from rk_kernels.process import ContextProcess, GaussianProcess
+from rk_kernels.process import ContextProcess, ExactProcess, GaussianProcess
 from rk_kernels.rbf_kernel import RBFKernel
 from rk_kernels.scale import FixedScale
 from scipy import stats
 
+from rk.builtin.optimizers import SGD
 from rk.errors import RecipeError
+from rk.fit.runtime import Runtime
 from rk.runs import RunFolder
 
 
@@ -143,6 +147,88 @@ def test_evidence_and_answers_are_those_of_the_textbook():
     torch.testing.assert_close(answer["values"], expected)
     density = torch.distributions.Normal(expected, variance.sqrt().unsqueeze(1)).log_prob(truth)
     torch.testing.assert_close(log_density(**answer, targets=truth), density)
+
+
+def test_a_step_on_the_evidence_follows_its_gradient_per_target():
+    class Rows:
+        def batches(self, split):
+            return 2
+
+    x, y = table()
+    trainer = MarginalLikelihood(SGD(lr=0.1))
+    process = GaussianProcess(RBFKernel(2.0), noise=0.1)
+    trainer.setup(model=process, data=Rows(), runtime=Runtime())
+    twin = GaussianProcess(RBFKernel(2.0), noise=0.1)
+    twin.observe(x, y)
+    before = [p.detach().clone() for p in process.parameters()]
+    gradients = torch.autograd.grad(twin.log_evidence(), [*twin.parameters()])
+    for batch in ((x[:20], y[:20]), (x[20:], y[20:]), (x, y)):
+        logs = trainer.step({"inputs": batch[0], "targets": batch[1]})
+    assert float(logs["loss"]) == pytest.approx(-float(twin.log_evidence().detach()) / 30, abs=1e-8)
+    for old, new, gradient in zip(before, process.parameters(), gradients, strict=True):
+        torch.testing.assert_close(new.detach(), old + 0.1 * gradient / 30)
+
+
+def test_a_kernel_machine_regresses_onto_centred_indicators():
+    class Rows:
+        def batches(self, split):
+            return 2
+
+    x, targets = table()[0], torch.arange(30) % 3
+    trainer = KernelRegression(RBFKernel(2.0), num_classes=3, ridge=0.1)
+    learner = trainer.setup(data=Rows(), runtime=Runtime())
+    for rows in (slice(0, 20), slice(20, 30)):
+        trainer.step({"inputs": x[rows], "targets": targets[rows]})
+    trainer.finish()
+    kernel = RBFKernel(2.0)
+    with torch.no_grad():
+        gram = kernel(x)
+        indicators = torch.eye(3, dtype=torch.float64)[targets] - 1 / 3
+        inverse = torch.linalg.inv(gram + 0.1 * gram.diagonal().mean() * torch.eye(30))
+        expected = kernel(x + 0.2, x) @ inverse @ indicators
+        torch.testing.assert_close(learner.predict({"inputs": x + 0.2})["logits"], expected)
+
+
+MISTAKES = {
+    "evidence: the determinant once too often": (
+        ExactProcess,
+        "log_evidence",
+        "log_determinant(factor) / 2",
+        "log_determinant(factor)",
+    ),
+    "evidence: in standardised units": (
+        ExactProcess,
+        "log_evidence",
+        "evidence - len(targets) * deviation.log().sum()",
+        "evidence",
+    ),
+    "evidence: the prior's variance": (ExactProcess, "forward", "prior - half.square().sum(0)", "prior"),
+    "evidence: answers without noise": (
+        ExactProcess,
+        "forward",
+        "self.kernel.diagonal(x) + self.noise()",
+        "self.kernel.diagonal(x)",
+    ),
+    "evidence: answers in standardised units": (ExactProcess, "forward", " * deviation + self", " + self"),
+    "evidence: no constant": (FixedScale, "forward", "2 * math.pi", "1"),
+    "step: downhill": (MarginalLikelihood, "step", "(-evidence, ", "(evidence, "),
+    "step: not per target": (MarginalLikelihood, "step", "model.observed_targets.numel()", "1"),
+    "classes: not centred": (KernelRegression, "finish", "targets - 1 / self.num_classes", "targets"),
+    "classes: an absolute ridge": (KernelRegression, "finish", " * float(gram.diagonal().mean())", " * 2"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_noticed(plant, mistake):
+    plant(*MISTAKES[mistake])
+    with pytest.raises(AssertionError):
+        match mistake.partition(":")[0]:
+            case "evidence":
+                test_evidence_and_answers_are_those_of_the_textbook()
+            case "step":
+                test_a_step_on_the_evidence_follows_its_gradient_per_target()
+            case "classes":
+                test_a_kernel_machine_regresses_onto_centred_indicators()
 
 
 def test_a_solution_is_kept_and_dropped_without_changing_an_answer():

@@ -9,13 +9,14 @@ import torch
 from rk_kernels.linalg import with_ridge
 from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.predictive import half_width, log_density
-from rk_kernels.process import ContextProcess, GaussianProcess
+from rk_kernels.process import ContextProcess, ExactProcess, GaussianProcess
 from rk_kernels.rbf_kernel import RBFKernel
 from rk_nngp_mixture import naive
 from rk_nngp_mixture.burr import Burr, HalfCauchy
 from rk_nngp_mixture.inverse_gamma import InverseGamma
 from rk_nngp_mixture.problems import ScaleProblems
 from rk_nngp_mixture.process import ScaleMixtureProcess
+from rk_nngp_mixture.quadrature import QuadraturePrior
 from scipy import stats
 
 PRIORS = {
@@ -98,6 +99,61 @@ def test_an_inverse_gamma_makes_the_evidence_multivariate_t():
         joint = stats.multivariate_t([float(y.mean())] * 25, shape.numpy(), df=3.4)
         assert float(process.log_evidence()) == pytest.approx(joint.logpdf(y[:, 0].numpy()), abs=1e-7)
         assert float(process(inputs=x)["degrees"][0, 0]) == pytest.approx(3.4 + 25)
+
+
+def test_an_inverse_gamma_makes_the_answer_the_conditional_of_a_multivariate_t():
+    """p(y* | y) is the ratio of two joint densities, of scipy."""
+    x, y = table(9)
+    process = ScaleMixtureProcess(RBFKernel(2.0), InverseGamma(1.7, 0.6), noise=0.1)
+    process.observe(x[:8], y[:8])
+    with torch.no_grad():
+        mean, deviation = float(y[:8].mean()), float(y[:8].std(correction=0))
+        shape = 0.6 / 1.7 * deviation**2 * with_ridge(process.kernel(x), 0.1).numpy()
+        joint, seen = (stats.multivariate_t([mean] * n, shape[:n, :n], df=3.4) for n in (9, 8))
+        expected = joint.logpdf(y[:, 0].numpy()) - seen.logpdf(y[:8, 0].numpy())
+        found = log_density(**process(inputs=x[8:]), targets=y[8:])
+    assert float(found) == pytest.approx(expected, abs=1e-7)
+
+
+MISTAKES = {
+    "evidence: n for n / 2": (InverseGamma, "forward", "count / 2", "count"),
+    "evidence: D for D / 2": (InverseGamma, "forward", "quadratic / (2 * b)", "quadratic / b"),
+    "evidence: no normalising constant": (InverseGamma, "forward", "- torch.lgamma(a)\n", "\n"),
+    "evidence: the determinant once too often": (
+        ExactProcess,
+        "log_evidence",
+        "log_determinant(factor) / 2",
+        "log_determinant(factor)",
+    ),
+    "evidence: in standardised units": (
+        ExactProcess,
+        "log_evidence",
+        "evidence - len(targets) * deviation.log().sum()",
+        "evidence",
+    ),
+    "answer: a + n degrees of freedom": (InverseGamma, "posterior", "2 * self.a() + count", "self.a() + count"),
+    "answer: the prior's scale": (InverseGamma, "posterior", "2 * self.b() + quadratic", "2 * self.b()"),
+    "answer: the prior's variance": (ExactProcess, "forward", "prior - half.square().sum(0)", "prior"),
+    "quadrature: no spacing": (QuadraturePrior, "forward", " + spacing.log()", ""),
+    "quadrature: D for D / 2": (QuadraturePrior, "_integrand", "0.5 * quadratic", "quadratic"),
+    "quadrature: without its Jacobian": (Burr, "log_density", "c * t - (d + 1)", "(c - 1) * t - (d + 1)"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_noticed(plant, mistake):
+    plant(*MISTAKES[mistake])
+    kind = mistake.partition(":")[0]
+    with pytest.raises(AssertionError):
+        if kind == "evidence":
+            test_an_inverse_gamma_makes_the_evidence_multivariate_t()
+        elif kind == "answer":
+            test_an_inverse_gamma_makes_the_answer_the_conditional_of_a_multivariate_t()
+        else:
+            burr = PRIORS["burr"]
+            test_the_evidence_of_a_scale_is_that_of_dense_quadrature(
+                (burr[0](), lambda t: torch.from_numpy(burr[1].logpdf(t.exp().numpy())) + t), 50.0, 12
+            )
 
 
 def test_the_mean_is_the_gaussian_processs(prior):

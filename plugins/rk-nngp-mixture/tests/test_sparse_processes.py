@@ -80,6 +80,94 @@ def test_draws_are_student_t_and_share_their_scale_over_classes():
     assert float(torch.corrcoef(sizes.T)[0, 1]) > 0.1, "large for one class is large for the others"
 
 
+@pytest.mark.parametrize("mixture", [True, False])
+def test_the_objective_is_the_bound_draw_by_draw(mixture):
+    made = process(mixture, draws=3, a=3.0, b=1.2)
+    x, targets = torch.randn(5, 4), torch.tensor([0, 2, 1, 1, 0])
+    with torch.no_grad():
+        torch.manual_seed(4)
+        total, count = ELBO()(**made(inputs=x), targets=targets)
+        means, variances, _ = made._marginals(x)
+        torch.manual_seed(4)
+        noise = torch.randn(5, 3, 3, dtype=torch.float64)
+        if mixture:  # sigma^2 = b / gamma, with a gamma of shape a: InvGamma(a, b)
+            scales = made.b() / torch.distributions.Gamma(made.a(), 1.0).rsample((5, 3))
+        else:
+            scales = made.scale().expand(5, 3)
+        divergence = float(made.divergence())
+    expected = naive.objective(means, variances, noise, scales, targets, divergence, num_train=50)
+    assert count == 5 and float(total) / count == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("mixture", [True, False])
+def test_answers_are_the_mean_probabilities_of_the_classes(mixture):
+    made = process(mixture, answer_draws=100_000)
+    x = torch.randn(2, 4)
+    with torch.no_grad():
+        found = made.predict(inputs=x)["logits"].exp()
+        means, variances, _ = made._marginals(x)
+        torch.manual_seed(1)
+        scales = (made.b() / torch.distributions.Gamma(made.a(), 1.0).sample((100_000,))) if mixture else made.scale()
+        noise = torch.randn(100_000, 3, dtype=torch.float64)
+        for row, mean, variance in zip(found, means, variances, strict=True):
+            draws = mean + (torch.as_tensor(scales).reshape(-1, 1) * variance).sqrt() * noise
+            torch.testing.assert_close(row, draws.softmax(-1).mean(0), atol=6e-3, rtol=0)
+
+
+def test_a_draw_for_training_has_one_scale_per_example_and_one_for_answers_has_one_for_all():
+    made = process(draws=1, answer_draws=1)
+    x = torch.zeros(400, 4)  # the same point 400 times
+    with torch.no_grad():
+        made.mean.zero_()
+        sizes = made(inputs=x)["draws"].square().mean((1, 2)).log()
+    assert float(sizes.std()) > 1, "draws of sigma^2 differ from example to example, not the noise alone"
+    answers = made.predict(inputs=x)["logits"]
+    torch.testing.assert_close(answers, answers[:1].expand(400, 3))
+
+
+MISTAKES = {
+    "objective: a variance for a deviation": (
+        SparseProcess,
+        "forward",
+        "(self.b() / gammas).sqrt()",
+        "(self.b() / gammas)",
+    ),
+    "objective: a for b": (SparseProcess, "forward", "self.b() / gammas", "self.a() / gammas"),
+    "objective: the divergence for each example": (SparseProcess, "forward", " / self.num_train", ""),
+    "objective: a sum over draws": (ELBO, "__call__", ".mean(1).sum()", ".sum()"),
+    "objective: the divergence for a reward": (ELBO, "__call__", "+ divergence.sum()", "- divergence.sum()"),
+    "answers: a mean of logarithms": (
+        SparseProcess,
+        "predict",
+        "draws.log_softmax(-1).logsumexp(1) - math.log(self.answer_draws)",
+        "draws.log_softmax(-1).mean(1)",
+    ),
+    "answers: a variance for a deviation": (SparseProcess, "predict", "variance.sqrt()", "variance"),
+    "divergence: no determinant": (SparseProcess, "divergence", "classes * log_determinant(factor)", "0"),
+    "divergence: one over the precision": (
+        SparseProcess,
+        "divergence",
+        "self.a() / self.b() if",
+        "self.b() / self.a() if",
+    ),
+    "divergence: p for q": (SparseProcess, "divergence", "(a - a0) * torch.digamma(a)", "(a0 - a) * torch.digamma(a)"),
+    "divergence: of q's scale left out": (SparseProcess, "divergence", "(b0 - b) * a / b", "0"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_noticed(plant, mistake):
+    plant(*MISTAKES[mistake])
+    with pytest.raises(AssertionError):
+        match mistake.partition(":")[0]:
+            case "objective":
+                test_the_objective_is_the_bound_draw_by_draw(True)
+            case "answers":
+                test_answers_are_the_mean_probabilities_of_the_classes(True)
+            case "divergence":
+                test_the_divergence_is_that_of_its_definition()
+
+
 def test_a_sparse_process_with_all_rows_inducing_has_the_evidence_of_no_more():
     """The bound: below the log probability of the labels, by draws from the prior."""
     made = process(mixture=False)

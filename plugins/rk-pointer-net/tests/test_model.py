@@ -3,6 +3,7 @@
 import pytest
 import torch
 from rk_pointer_net import naive
+from rk_pointer_net.attention import AdditivePointer
 from rk_pointer_net.data import ConvexHull
 from rk_pointer_net.model import PointerNet
 from torch.nn import functional as F
@@ -48,6 +49,28 @@ def test_teacher_forcing_in_one_go_equals_one_step_at_a_time(mode, attention, n,
     assert logits.shape == (5, targets.shape[1], n + 1)
     torch.testing.assert_close(logits, slow)
     assert_same_gradients(model, loss_of(logits, targets), loss_of(slow, targets))
+
+
+MISTAKES = {
+    "a step is fed its own answer": (
+        "ptr",
+        PointerNet,
+        "forward",
+        "torch.cat([torch.zeros_like(targets[:, :1]), targets[:, :-1].clamp(min=0)], 1)",
+        "targets.clamp(min=0)",
+    ),
+    "no tanh": ("ptr", AdditivePointer, "forward", "2 * scores - self.v.sum()", "scores"),
+    "queries are not doubled": ("ptr", AdditivePointer, "forward", "2 * self.query.weight", "self.query.weight"),
+    "keys are not doubled": ("attention", AdditivePointer, "keys", "2 * self.key.weight", "self.key.weight"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_noticed(plant, mistake):
+    mode, *where = MISTAKES[mistake]
+    plant(*where)
+    with pytest.raises(AssertionError):
+        test_teacher_forcing_in_one_go_equals_one_step_at_a_time(mode, "additive", 5, None)
 
 
 @pytest.mark.parametrize("chunk_elements", [1, 1000, 2500], ids=lambda c: f"chunk{c}")

@@ -115,6 +115,30 @@ def test_the_state_is_carried_and_its_gradient_is_not():
         torch.testing.assert_close(a, b)
 
 
+MISTAKES = {
+    "the state begins anew": ("step", "self.state = map_states(Tensor.detach, after)", "self.state = before"),
+    "the state is not carried": ("_state_before", "if self.state is None:", "if True:"),
+    "two updates for a piece": (
+        "step",
+        "self.runtime.update(self.optimizer)",
+        "self.optimizer.step(); self.runtime.update(self.optimizer)",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_noticed(plant, mistake):
+    plant(TBPTT, *MISTAKES[mistake])
+    with pytest.raises(AssertionError):
+        test_the_state_is_carried_and_its_gradient_is_not()
+
+
+def test_a_gradient_that_is_carried_is_noticed(plant):
+    plant(TBPTT, "step", "map_states(Tensor.detach, after)", "after")
+    with pytest.raises((AssertionError, RuntimeError)):  # torch has freed the graph of the piece before
+        test_the_state_is_carried_and_its_gradient_is_not()
+
+
 def test_pieces_without_a_state_in_between_learn_something_else():
     batches = list(stream(4, 2))
     carried = trained(TBPTT(SGD(lr=0.1)), batches)

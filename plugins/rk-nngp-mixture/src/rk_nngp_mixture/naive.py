@@ -43,6 +43,32 @@ def importance(
     return weights, cross @ inverse @ targets, scales[:, None] * variance
 
 
+def objective(
+    means: Tensor, variances: Tensor, noise: Tensor, scales: Tensor, targets: Tensor, divergence: float, num_train: int
+) -> float:
+    """Returns the negative bound per example that `ELBO` sums, by a loop over examples and draws.
+
+    Args:
+        means: Of the latent functions, (batch, classes).
+        variances: At scale 1, (batch, classes).
+        noise: Standard normal numbers, (batch, draws, classes).
+        scales: Draws of sigma^2, (batch, draws).
+        targets: Classes, (batch,).
+        divergence: KL(q || p).
+        num_train: Training examples.
+    """
+    total = 0.0
+    for i, target in enumerate(targets.tolist()):
+        for j in range(noise.shape[1]):
+            f = [
+                float(m + math.sqrt(float(scales[i, j] * v)) * e)
+                for m, v, e in zip(means[i], variances[i], noise[i, j], strict=True)
+            ]
+            chance = math.exp(f[target]) / sum(math.exp(value) for value in f)
+            total -= math.log(chance) / noise.shape[1]
+    return total / len(targets) + divergence / num_train
+
+
 def divergence(mean: Tensor, deviation: Tensor, gram: Tensor, a: float, b: float, a0: float, b0: float) -> float:
     """Returns KL(q(u, s) || p(u, s)) of a sparse Student's t process, with the divergence of Gaussians from torch.
 
