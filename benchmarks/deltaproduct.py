@@ -21,6 +21,7 @@ from rk_deltaproduct.layer import DeltaProduct
 from rk_deltaproduct.ops import delta_product
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 Operation = Callable[..., tuple[Tensor, Tensor]]
 BATCH, HEADS, WIDTH = 4, 4, 32
@@ -107,18 +108,37 @@ def chunk_sizes(t: int = 512, n: int = 2) -> None:
     compare(f"Chunks, {t} tokens, n_h {n}", contestants, inputs, rounds=9)
 
 
-def growth() -> None:
-    """Time of both passes, and memory that is kept from the first for the second, as sequences get longer."""
-    print(f"\nForward and backward, batch {BATCH}, {HEADS} heads of {WIDTH}, n_h 2, by length")
+def growth(rounds: int = 7) -> None:
+    """Time and operations of both passes, and memory that is kept from the first for the second, as sequences grow.
+
+    Products of matrices are counted. Times are the best of some rounds; their ratios are formed round by round, so that
+    what else the machine does shows in their spread.
+    """
+    print(f"\nForward and backward, batch {BATCH}, {HEADS} heads of {WIDTH}, n_h 2, by length; best of {rounds}")
     lengths = (512, 1024, 2048, 4096, 8192)
     runs = {t: differentiated(delta_product, make_inputs(t, 2)) for t in lengths}
-    times = interleave({str(t): lambda run=run: seconds(run) for t, run in runs.items()}, rounds=3)
+    for run in runs.values():
+        run()
+    times = [{t: seconds(run) for t, run in runs.items()} for _ in range(rounds)]
     memory = {t: kept_for_backward(delta_product, t) for t in lengths}
+    products = {t: operations(run) for t, run in runs.items()}
     for t in lengths:
-        elapsed, kept = times[str(t)], memory[t]
-        ratios = f"{elapsed / times['512']:5.1f}x time, {kept / memory[512]:5.1f}x memory"
-        print(f"  {t:5} tokens {elapsed * 1e3:10.1f} ms {kept / 2**20:8.1f} MiB   {t / 512:5.1f}x tokens: {ratios}")
+        best = min(turn[t] for turn in times)
+        ratio = best / min(turn[512] for turn in times)
+        each = sorted(turn[t] / turn[512] for turn in times)
+        print(
+            f"  {t:5} tokens {best * 1e3:8.1f} ms {memory[t] / 2**20:7.1f} MiB   {t / 512:4.1f}x tokens: "
+            f"{products[t] / products[512]:4.1f}x operations, {memory[t] / memory[512]:4.1f}x memory, "
+            f"{ratio:4.1f}x time (round by round {each[0]:.1f}x to {each[-1]:.1f}x)"
+        )
     print(f"  the recurrence keeps {kept_for_backward(naive.delta_product, 512) / 2**20:.1f} MiB for 512 tokens")
+
+
+def operations(run: Callable[[], object]) -> int:
+    """Returns the floating-point operations of the matrix products of a call."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
 
 
 def kept_for_backward(operation: Operation, t: int) -> int:

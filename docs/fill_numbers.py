@@ -91,7 +91,7 @@ def shown(what: str, text: str, results: Results) -> str:
     out += written["percent"]
     if written["spread"]:
         if len(values) < 2:
-            raise Unknown(f"{what}: one seed has no spread")
+            return out  # one seed has no spread
         spread = stdev(values) / (len(values) ** 0.5 if "se" in options else 1)
         out += f" ± {factor * spread:.{decimals(written['spread'])}f}{written['percent']}"
     return out

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rk.catalog import Catalog
-from rk.recipe.find import packaged
+from rk.recipe.find import find_recipe, packaged
 from rk.reproduce.ledger import ledger, markdown
 from rk.reproduce.plan import checked, plan
 from rk.reproduce.results import FILE, read_results
@@ -52,6 +52,14 @@ def test_the_page_of_results_is_what_reproduce_prints(items, results, current):
     lines = [line for item in items for line in ledger(item, results, current)]
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     assert page == markdown(items, lines, results), "make results"
+
+
+def test_no_result_is_of_an_older_recipe(results):
+    catalog = Catalog()
+    files = {file.name: file for file in packaged(catalog.plugins)}
+    files |= {path.stem: find_recipe(str(path), catalog.plugins) for path in ROOT.glob("recipes/**/*.yaml")}
+    known = {name: measured.is_of(checked(files[name], (), catalog)) for name, measured in results.items()}
+    assert [name for name, is_current in known.items() if not is_current] == [], "run rk reproduce RECIPE"
 
 
 def test_no_result_is_of_a_recipe_that_is_gone(results):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib import resources
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from scipy import stats
 
 from rk.catalog import Catalog
 from rk.contract import check_contract
@@ -153,3 +157,16 @@ def test_the_accuracy_of_every_block_is_a_table_and_a_figure(recipe, tmp_path):
     assert lines[0] == "step,accuracy" and len(lines) == 4
     numbers = json.loads((drawn.parent.parent / "run.json").read_text())["metrics"]
     assert numbers["answer"] == pytest.approx(folder.read()["metrics"]["test/accuracy"], abs=0.1)
+
+
+def test_what_the_readme_says_of_the_chain_is_what_a_paired_test_over_the_seeds_says():
+    recipes = resources.files("rk_noprop") / "recipes"
+    results = json.loads((recipes / "results.json").read_text(encoding="utf-8"))["results"]
+    chain, single = (results[f"noprop/digits-dt-glimpse{name}"] for name in ("", "-single"))
+    assert chain["seeds"] == single["seeds"] and len(chain["seeds"]) >= 10
+    metric = "test/run-accuracy"
+    found = stats.ttest_rel(chain["metrics"][metric], single["metrics"][metric])
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"a paired t-test has p = (0\.\d+)", readme)
+    assert float(said[1]) == pytest.approx(found.pvalue, abs=0.005)
+    assert ("it is not shown" in readme) == (found.pvalue > 0.05)
