@@ -68,7 +68,9 @@ def filled(page: str, results: Results) -> str:
     """
     if len(OPENED.findall(page)) != len(MARKED.findall(page)):
         raise Unknown("a marker '<!-- result: ... -->' has no '<!-- /result -->' in its line")
-    return MARKED.sub(lambda m: f"<!-- result: {m['what']} -->{shown(m['what'], m['text'], results)}<!-- /result -->", page)
+    return MARKED.sub(
+        lambda m: f"<!-- result: {m['what']} -->{shown(m['what'], m['text'], results)}<!-- /result -->", page
+    )
 
 
 def shown(what: str, text: str, results: Results) -> str:
@@ -148,7 +150,7 @@ def with_reached(recipe: str, line: str | None) -> str:
 
 
 def reached(measured: Measured, metrics: Iterable[str]) -> str:
-    """Returns the line of a header: ``# reached: test/accuracy 0.93 ± 0.01 (3 seeds)``, in several lines if it is long."""
+    """Returns the line of a header, ``# reached: test/accuracy 0.93 ± 0.01 (3 seeds)``; several if it is long."""
     parts = []
     for metric in metrics:
         spread = measured.spread(metric)
@@ -212,7 +214,11 @@ def changed() -> Iterator[tuple[Path, str, str]]:
 def claims(file: RecipeFile, catalog: Catalog) -> list[tuple[str, str | None]]:
     """Returns (metric, full name of the baseline) of each claim of a recipe."""
     tree, _ = compose(file, (), catalog.plugins)
-    found = [{k: v.value for k, v in claim.items.items()} for claim in tree.items["expect"].items] if "expect" in tree.items else []
+    found = (
+        [{k: v.value for k, v in claim.items.items()} for claim in tree.items["expect"].items]
+        if "expect" in tree.items
+        else []
+    )
     return [
         (c["metric"], find_recipe(c["baseline"], catalog.plugins, beside=file).name if "baseline" in c else None)
         for c in found

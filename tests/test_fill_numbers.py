@@ -82,7 +82,9 @@ def test_a_marker_that_cannot_be_looked_up_says_why(what, text, message):
 
 def test_a_page_gets_the_stored_numbers_and_nothing_else_of_it_changes():
     page = "| **<!-- result: a test/loss -->0.7<!-- /result -->** | 0.7 | <!-- result: a seeds -->2<!-- /result --> |\n"
-    right = "| **<!-- result: a test/loss -->0.6<!-- /result -->** | 0.7 | <!-- result: a seeds -->3<!-- /result --> |\n"
+    right = (
+        "| **<!-- result: a test/loss -->0.6<!-- /result -->** | 0.7 | <!-- result: a seeds -->3<!-- /result --> |\n"
+    )
     assert filled(page, RESULTS) == right
     assert filled(right, RESULTS) == right
 
@@ -116,6 +118,8 @@ def test_prose_of_a_header_repeats_no_result():
     found = []
     for path in [*ROOT.glob("plugins/*/src/*/recipes/*.yaml"), *ROOT.glob("recipes/**/*.yaml")]:
         head = re.match(r"(?:#.*\n)*", path.read_text(encoding="utf-8"))[0]
-        prose = head.partition("# reached:")[0].replace("squared error of .167", "").replace("squared error of 0.167", "")
+        prose = (
+            head.partition("# reached:")[0].replace("squared error of .167", "").replace("squared error of 0.167", "")
+        )
         found += [f"{path.name}: {match[0]}" for match in said.finditer(prose)]
     assert found == [], "leave it to the line '# reached:'"

@@ -47,6 +47,11 @@ def test_each_row_is_tested_in_one_of_the_ten_splits():
     assert sorted(tested) == sorted(torch.cat(whole).tolist())
 
 
+def test_a_seed_may_choose_the_split():
+    assert [UCI("servo", seed=seed, split=None).split for seed in (0, 3, 13)] == [0, 3, 3]
+    assert UCI("servo", seed=3).split == 0
+
+
 def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     folder = tmp_path / "uci" / "yacht"
