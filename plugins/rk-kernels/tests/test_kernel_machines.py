@@ -24,6 +24,7 @@ from rk_kernels.predictive import central_probability, half_width, log_density
 from rk_kernels.process import ContextProcess, ExactProcess, GaussianProcess
 from rk_kernels.rbf_kernel import RBFKernel
 from rk_kernels.scale import FixedScale
+from rk_kernels.uci import UCI
 from scipy import stats
 
 from rk.builtin.optimizers import SGD
@@ -358,6 +359,12 @@ def test_targets_of_the_distribution_itself_are_calibrated():
 # -- in the loop -------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def yacht(published):
+    return published(UCI("yacht", seed=0))
+
+
+@pytest.mark.usefixtures("yacht")
 def test_all_rows_are_observed_once_and_the_evidence_rises(rk_folder):
     run = rk_folder.train("kernels/yacht", "data.batch_size=100", "fit.max_steps=20", "fit.log_every=1")
     losses = [r["train/loss"] for r in run.metrics() if "train/loss" in r]
@@ -366,14 +373,18 @@ def test_all_rows_are_observed_once_and_the_evidence_rises(rk_folder):
     assert run.read()["metrics"]["test/rmse"] < 2
 
 
+@pytest.mark.usefixtures("yacht")
 def test_without_an_optimizer_one_pass_is_all(rk_folder):
     run = rk_folder.train("kernels/yacht", "trainer.optimizer=null").read()
     assert run["step"] == 1
     assert run["metrics"]["test/rmse"] < 4
 
 
+@pytest.mark.usefixtures("yacht")
 def test_it_ends_when_the_evidence_no_longer_rises(rk_folder):
-    run = rk_folder.train("kernels/yacht", "trainer.patience=2", "trainer.tolerance=10", "~fit.max_steps")
+    run = rk_folder.train(
+        "kernels/yacht", "trainer.patience=2", "trainer.tolerance=10", "trainer.optimizer.schedule=null", "~fit.max_steps"
+    )
     assert run.read()["step"] <= 5
 
 
@@ -394,6 +405,7 @@ def test_filters_that_do_not_divide_the_data_are_refused_before_the_run(rk_folde
     assert rk_folder.train("kernels/digits", kernel.format([4, 2, 8])).read()["metrics"]["test/accuracy"] > 0.8
 
 
+@pytest.mark.usefixtures("yacht")
 def test_the_calibration_of_two_runs_is_drawn_side_by_side(rk_folder):
     first = rk_folder.train("kernels/yacht", "trainer.optimizer=null", runs="a").path
     second = rk_folder.train("kernels/yacht", "trainer.optimizer=null", "model.noise=0.5", runs="b").path

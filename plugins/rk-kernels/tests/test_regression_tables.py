@@ -26,9 +26,8 @@ def cars(tmp_path):
 
 
 @pytest.mark.parametrize("name", CHECKSUMS)
-def test_a_set_has_standardised_inputs_and_targets_in_their_unit(name):
-    data = UCI(name, seed=0)
-    data.prepare()
+def test_a_set_has_standardised_inputs_and_targets_in_their_unit(name, published):
+    data = published(UCI(name, seed=0))
     train, test = data.batch("train", 0), data.batch("test", 0)
     assert train["inputs"].shape[1] == data.num_features
     torch.testing.assert_close(train["inputs"].mean(0), torch.zeros(data.num_features), atol=1e-4, rtol=0)
@@ -37,11 +36,10 @@ def test_a_set_has_standardised_inputs_and_targets_in_their_unit(name):
     assert test["targets"].dtype == torch.float64
 
 
-def test_each_row_is_tested_in_one_of_the_ten_splits():
+def test_each_row_is_tested_in_one_of_the_ten_splits(published):
     tested = []
     for split in range(10):
-        data = UCI("servo", seed=0, split=split)
-        data.prepare()
+        data = published(UCI("servo", seed=0, split=split))
         tested += data.batch("test", 0)["targets"].flatten().tolist()
     whole = [data.batch(s, 0)["targets"].flatten() for s in data.splits]
     assert sorted(tested) == sorted(torch.cat(whole).tolist())
@@ -61,11 +59,9 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
         UCI("yacht", seed=0).prepare()
 
 
-def test_training_batches_go_through_all_rows_once():
-    data = UCI("servo", seed=0, batch_size=50)
-    data.prepare()
-    whole = UCI("servo", seed=0)
-    whole.prepare()
+def test_training_batches_go_through_all_rows_once(published):
+    data = published(UCI("servo", seed=0, batch_size=50))
+    whole = published(UCI("servo", seed=0))
     found = [data.batch("train", i)["targets"] for i in range(data.batches("train"))]
     assert [len(targets) for targets in found] == [50, 50, 36]
     assert sorted(torch.cat(found).tolist()) == sorted(whole.batch("train", 0)["targets"].tolist())

@@ -10,6 +10,7 @@ from rk_kernels.linalg import cholesky, log_determinant, whiten, with_ridge
 from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.process import ExactProcess
 from rk_kernels.spectrum import Spectrum
+from rk_kernels.uci import UCI
 from rk_nngp_mixture.selection import METHODS, Grid, answer, select
 from rk_nngp_mixture.table import differences, markdown, shown
 
@@ -60,7 +61,8 @@ def test_no_other_place_of_the_grid_has_more_evidence():
             assert best[method].evidence >= chosen.evidence
 
 
-def test_the_table_has_a_line_for_each_set_and_differences_are_paired(rk_folder):
+def test_the_table_has_a_line_for_each_set_and_differences_are_paired(rk_folder, published):
+    published(UCI("servo", seed=0))
     assert rk_folder.rk(
         "analyze", "mixture-table", "--datasets", "[servo]", "--n-splits", "2", "--train-limit", "40",
         "--runs-dir", "looks",
