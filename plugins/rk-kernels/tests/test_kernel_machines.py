@@ -366,7 +366,9 @@ def yacht(published):
 
 @pytest.mark.usefixtures("yacht")
 def test_all_rows_are_observed_once_and_the_evidence_rises(rk_folder):
-    run = rk_folder.train("kernels/yacht", "data.batch_size=100", "fit.max_steps=20", "fit.log_every=1")
+    run = rk_folder.train(
+        "kernels/yacht", "data.batch_size=100", "fit.max_steps=20", "fit.log_every=1", "trainer.optimizer.schedule=null"
+    )
     losses = [r["train/loss"] for r in run.metrics() if "train/loss" in r]
     assert len(losses) == 17, "three steps only observed"
     assert losses[-1] < losses[0] - 0.3
@@ -383,7 +385,11 @@ def test_without_an_optimizer_one_pass_is_all(rk_folder):
 @pytest.mark.usefixtures("yacht")
 def test_it_ends_when_the_evidence_no_longer_rises(rk_folder):
     run = rk_folder.train(
-        "kernels/yacht", "trainer.patience=2", "trainer.tolerance=10", "trainer.optimizer.schedule=null", "~fit.max_steps"
+        "kernels/yacht",
+        "trainer.patience=2",
+        "trainer.tolerance=10",
+        "trainer.optimizer.schedule=null",
+        "~fit.max_steps",
     )
     assert run.read()["step"] <= 5
 
