@@ -54,6 +54,20 @@ def test_the_page_of_results_is_what_reproduce_prints(items, results, current):
     assert page == markdown(items, lines, results), "make results"
 
 
+def test_no_bar_is_so_low_that_the_baseline_meets_it(items, results):
+    met = []
+    for item in items:
+        for claim in item.recipe.expect:
+            ratio, name = claim.times_baseline, item.baseline_of(claim)
+            if name is None or (ratio is None and claim.better_by is None):
+                continue
+            more = results[name].higher_is_better(claim.metric)
+            no_worse = claim.better_by is None and ((ratio < 1) if more else (ratio > 1))  # that is all it claims
+            if not no_worse and claim.met(results[name].mean(claim.metric)):
+                met.append((item.file.name, claim.metric, name))
+    assert met == []
+
+
 def test_no_result_is_of_an_older_recipe(results):
     catalog = Catalog()
     files = {file.name: file for file in packaged(catalog.plugins)}
