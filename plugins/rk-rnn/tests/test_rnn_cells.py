@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from rk_rnn import naive
+from rk_rnn import gru_loop, naive
 from rk_rnn.bidirectional import Bidirectional
 from rk_rnn.elman import Elman
 from rk_rnn.gru import GRU
@@ -90,6 +90,46 @@ def test_outputs_state_and_every_gradient_are_those_of_the_equations(cell, hidde
 @pytest.mark.parametrize("time", ODD_LENGTHS)
 def test_the_loops_at_any_length_in_single_precision(cell, time):
     assert_equals_twin(make(cell, dtype=torch.float32), time, relative=1e-4)
+
+
+MISTAKES = {
+    "z keeps what is new": (
+        "gru-reset-before",
+        gru_loop._Loop,
+        "forward",
+        "torch.lerp(n, hidden, z,",
+        "torch.lerp(hidden, n, z,",
+    ),
+    "r gates nothing": (
+        "gru-reset-before",
+        gru_loop._Loop,
+        "forward",
+        "r * hidden, weight[2 * h :]",
+        "hidden, weight[2 * h :]",
+    ),
+    "the slope of z": (
+        "gru-reset-before",
+        gru_loop._Loop,
+        "backward",
+        "(before - n) * z * (1 - z)",
+        "(before - n) * z",
+    ),
+    "gradients stop between steps": (
+        "gru-reset-before",
+        gru_loop._Loop,
+        "backward",
+        "d_hidden += d_hiddens[step - 1]",
+        "d_hidden = d_hiddens[step - 1]",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_loop_is_noticed(plant, mistake):
+    cell, *where = MISTAKES[mistake]
+    plant(*where)
+    with pytest.raises(AssertionError):
+        assert_equals_twin(make(cell, None), 5)
 
 
 @every_cell
