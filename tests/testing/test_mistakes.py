@@ -60,9 +60,9 @@ def test_a_closure_is_refused():
 
 
 @pytest.mark.parametrize("name", ["RK_RUNS", "RK_TRACEBACK", "NO_COLOR", "COLUMNS"])
-def test_variables_of_the_user_do_not_reach_a_test(rk, monkeypatch, tmp_path, name):
+def test_variables_of_the_user_do_not_reach_a_test(request, monkeypatch, tmp_path, name):
     monkeypatch.setenv(name, str(tmp_path / "other"))
-    done = rk("train", "gone/gone")
+    done = request.getfixturevalue("rk")("train", "gone/gone")
     assert done.code == 2 and "Traceback" not in done.err
     assert not (tmp_path / "other").exists()
 
