@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import click
+
 from rk.cli.output import echo, print_table
 from rk.errors import UserError
 from rk.jsontext import finite, to_json

@@ -1,4 +1,4 @@
-"""For all tests of the repository: they do not depend on variables that the user has set for rk or for the terminal."""
+"""For the tests of all plugins: published data, and no dependence on variables that the user has set for rk."""
 
 from __future__ import annotations
 
