@@ -49,7 +49,7 @@ VARIABLES = {
     "document may have a quarter of it.",
     "XDG_CACHE_HOME": "Folder of all programs' caches; `~/.cache` without it.",
     "MPLCONFIGDIR": "Matplotlib's own folder. The contract kit lets a run write there.",
-    "PYTHONSAFEPATH": "Python's own. rk sets it for the interpreters that it starts: none imports from the working folder.",
+    "PYTHONSAFEPATH": "Python's own; set for interpreters that rk starts: none imports from the working folder.",
     "_RK_COMPLETE": "Set by a shell's completion script (`rk completion`); not for people.",
     "COMP_WORDS": "The same.",
     "TORCHELASTIC_RUN_ID": "Set by `torchrun`: `rk train` then is one of its processes and starts none.",
