@@ -450,7 +450,8 @@ class _Contract:
         if self.recipe.fit.monitor is not None:
             self._claim(self.recipe.fit.monitor, "fit.monitor", splits)
         for i, claim in enumerate(self.recipe.expect):
-            self._claim(claim.metric, f"expect.{i}.metric", splits)
+            if claim.applies:
+                self._claim(claim.metric, f"expect.{i}.metric", splits)
 
     def _having(self, data: Spec, name: str) -> ClassInfo:
         """Returns the class that has the member `name`: that of the data, or of what it wraps."""
@@ -469,6 +470,8 @@ class _Contract:
         elif key == "fit.monitor" and not split.startswith("val"):
             hint = "monitor a split that begins with val"
             self.problems.append(Problem(mark, key, f"{split!r} is not validated", hint))
+        elif split == "train":  # what a step logs is known only when it does
+            return
         elif self.binding.metrics is not None and self.binding.answers is not None:
             known = [*self.binding.metrics, "loss"]
             if name not in known:

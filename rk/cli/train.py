@@ -55,9 +55,13 @@ def train(
 
 def run(recipe, catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
+    from rk.report.text import titled
+
     folder = _placed(recipe, lambda: RunFolder.begin(root, recipe.name, recipe.to_yaml()))
-    if _is_main(folder) and not is_quiet():
-        echo(f"{recipe.name} -> {folder.label}")
+    if _is_main(folder):
+        folder.update(overrides=recipe.overrides)
+        if not is_quiet():
+            echo(f"{titled(recipe.name, recipe.overrides)} -> {folder.label}")
     return _report(_fit(recipe, catalog, folder), recipe)
 
 
@@ -128,16 +132,15 @@ def _dry_run(recipe, binding, catalog) -> int:
 def _report(outcome, recipe) -> int:
     """Prints the table that a run ends with: metric, value, expectation, verdict."""
     from rk.cli.output import print_table
-    from rk.report.claims import judge
+    from rk.report.claims import judge, results_table
+    from rk.report.summary import claimed_metrics
 
     if outcome.exit_code != ExitCode.OK or not _is_main(outcome.folder):
         return outcome.exit_code
     if outcome.summary:
         echo(f"\n{outcome.summary.rstrip()}\n")
-    judged = judge(outcome.metrics, recipe.expect)
-    rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
-    if rows:
-        print_table(("metric", "value", "expected", "paper", "verdict"), rows)
+    if judged := judge(claimed_metrics(outcome.metrics, recipe.expect, outcome.folder), recipe.expect):
+        print_table(*results_table(judged))
     if is_quiet():
         return ExitCode.OK
     figures = outcome.folder.figures

@@ -327,7 +327,7 @@ class Loop:
             rehearsal.run(parts.data, split, self.runtime, self.fit.seed)
             self.seen = rehearsal.fields
         known = {f"{s}/{m}" for s in self.splits for m in rehearsal.metrics}
-        wanted = [("expect", c.metric) for c in self.recipe.expect]
+        wanted = [("expect", c.metric) for c in self.recipe.expect if c.applies and not c.metric.startswith("train/")]
         wanted += [("fit.monitor", self.fit.monitor)] if self.fit.monitor else []
         for key, metric in wanted:
             if metric not in known:

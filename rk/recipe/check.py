@@ -13,6 +13,7 @@ from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile
 from rk.recipe.hints import RECIPE_KEYS, VALUE_WORDS, missing, places_of, sequence_hint, unknown_key_hint
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
+from rk.recipe.own_data import on_own_data
 from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, parse_value, plain_value
 from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
@@ -70,6 +71,11 @@ def read_recipe(
     checker = Checker(catalog, recipe.plugin, run_finder)
     checker.problems += problems
     result = checker.recipe(tree, recipe.name)
+    result.overrides = [*overrides]
+    reader = Checker(catalog, recipe.plugin)._top_level("data")
+    result.expect = on_own_data(
+        result.expect, tree, recipe, overrides, catalog.plugins, lambda node: reader(node, "data")
+    )
     return result, checker.problems, not checker.problems
 
 

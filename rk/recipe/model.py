@@ -55,7 +55,7 @@ class Spec:
 
     def plain(self) -> dict[str, Any] | str:
         """Returns what a recipe would say, names qualified and defaults written out."""
-        values = {k: _plain(v) for k, v in (self.defaults | self.params).items()}
+        values = {k: plain_parameter(v) for k, v in (self.defaults | self.params).items()}
         return {"name": self.component.qualified, **values} if values else self.component.qualified
 
 
@@ -86,7 +86,8 @@ class EnumRef:
     key: str
 
 
-def _plain(value: Any) -> Any:
+def plain_parameter(value: Any) -> Any:
+    """Returns a checked parameter as a recipe would say it."""
     match value:
         case Spec():
             return value.plain()
@@ -97,9 +98,9 @@ def _plain(value: Any) -> Any:
         case Path():
             return str(value)
         case dict():
-            return {k if isinstance(k, str) else word(k): _plain(v) for k, v in value.items()}
+            return {k if isinstance(k, str) else word(k): plain_parameter(v) for k, v in value.items()}
         case list() | tuple():
-            return [_plain(v) for v in value]
+            return [plain_parameter(v) for v in value]
     return value
 
 
@@ -110,6 +111,7 @@ class Recipe:
     Attributes:
         marks: Key -> its place; ``""`` is the whole recipe, ``fit.monitor`` a value in a section.
         broken: Top-level keys with a mistake that has been reported; their value is what is right of them, or None.
+        overrides: What the command line changed, as it was written.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Recipe:
     requires: list[str] = made(default_factory=list)
     marks: dict[str, Mark] = made(default_factory=dict)
     broken: set[str] = made(default_factory=set)
+    overrides: list[str] = made(default_factory=list)
 
     @property
     def algorithm(self) -> Spec | None:

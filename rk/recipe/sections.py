@@ -74,6 +74,8 @@ class Expect:
         baseline: The recipe of the method that this one is compared with.
         times_baseline: The number must be so many times the baseline's; where less is better, at most so many times.
         better_by: The number must be better than the baseline's by so much: larger, or smaller where less is better.
+        other_data: The claim is about other data than this recipe's, so that it is shown and not judged. A stored recipe
+            says so where the command line, or the file that extends the claim's, changed the data.
     """
 
     metric: str
@@ -84,6 +86,17 @@ class Expect:
     baseline: str | None = None
     times_baseline: Annotated[float, Gt(0)] | None = None
     better_by: Annotated[float, Gt(0)] | None = None
+    other_data: bool | None = None
+
+    @property
+    def applies(self) -> bool:
+        """Whether the claim is about this recipe's own data."""
+        return not self.other_data
+
+    @property
+    def compares(self) -> bool:
+        """Whether the claim asks for more than the baseline reached."""
+        return self.times_baseline is not None or self.better_by is not None
 
     def met(self, value: float | None) -> bool | None:
         """Returns whether `value` keeps the bounds of this claim; None when it has none."""
@@ -97,6 +110,12 @@ class Expect:
         """Returns the bounds as text."""
         parts = [f">= {self.at_least:g}" if self.at_least is not None else None]
         parts.append(f"<= {self.at_most:g}" if self.at_most is not None else None)
+        return " and ".join(p for p in parts if p)
+
+    def comparison(self, baseline: str = "the baseline") -> str:
+        """Returns what is asked for beside the baseline as text; "" where nothing is."""
+        parts = [f"{self.times_baseline:g}x {baseline}" if self.times_baseline is not None else None]
+        parts.append(f"{self.better_by:g} better than {baseline}" if self.better_by is not None else None)
         return " and ".join(p for p in parts if p)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rk.recipe.sections import Expect
 from rk.record import record
 from rk.report.text import number
 
 REACHED, NOT_REACHED = "reached", "NOT REACHED"
+OTHER_DATA = "not applicable: other data"
+COMPARED = "rk reproduce compares"
+"""What one run alone cannot say: how it stands to its baseline."""
+UNMEASURED = "not measured"
 
 
 @record
@@ -21,10 +25,16 @@ class Judged:
     paper: str = ""
     verdict: str = ""
     note: str = ""
+    measured: bool = True
 
     @property
     def shown(self) -> str:
-        return number(self.value)
+        return number(self.value) if self.measured else UNMEASURED
+
+    @property
+    def tone(self) -> str:
+        """Returns whether the verdict is ``good``, ``bad`` or neither."""
+        return {REACHED: "good", NOT_REACHED: "bad"}.get(self.verdict, "")
 
 
 def verdict(met: bool | None) -> str:
@@ -32,16 +42,48 @@ def verdict(met: bool | None) -> str:
 
 
 def judge(metrics: Mapping[str, float | None], expect: Iterable[Expect]) -> list[Judged]:
-    """Returns a line per metric, in their order, and one more for each further claim on it."""
+    """Returns a line per metric, in their order, with one more for each further claim on it; then unmeasured claims.
+
+    A claim on a bound and on a baseline has a line for each: one run alone keeps a bound, and only that.
+    """
     claims: dict[str, list[Expect]] = {}
     for claim in expect:
         claims.setdefault(claim.metric, []).append(claim)
     rows: list[Judged] = []
     for metric, value in metrics.items():
-        rows += [_line(value, claim) for claim in claims.get(metric, [])] or [Judged(metric, value)]
+        rows += [row for claim in claims.pop(metric, []) for row in _lines(value, claim)] or [Judged(metric, value)]
+    return rows + [_unmeasured(claim) for found in claims.values() for claim in found]
+
+
+def _lines(value: float | None, claim: Expect) -> list[Judged]:
+    paper = number(claim.paper) if claim.paper is not None else ""
+    said = verdict(claim.met(value)) if claim.applies else OTHER_DATA
+    rows = [Judged(claim.metric, value, claim.bound(), paper, said, claim.note or "")]
+    if claim.compares:
+        other = COMPARED if claim.applies else OTHER_DATA
+        compared = Judged(claim.metric, value, claim.comparison(claim.baseline or "the baseline"), paper, other)
+        rows = [*rows, compared] if claim.bound() else [_with_note(compared, claim)]
     return rows
 
 
-def _line(value: float | None, claim: Expect) -> Judged:
-    paper = number(claim.paper) if claim.paper is not None else ""
-    return Judged(claim.metric, value, claim.bound(), paper, verdict(claim.met(value)), claim.note or "")
+def _with_note(row: Judged, claim: Expect) -> Judged:
+    return Judged(row.metric, row.value, row.expected, row.paper, row.verdict, claim.note or "")
+
+
+def _unmeasured(claim: Expect) -> Judged:
+    (row, *_) = _lines(None, claim)
+    said = NOT_REACHED if claim.applies else OTHER_DATA
+    return Judged(row.metric, None, row.expected, row.paper, said, row.note, measured=False)
+
+
+def results_table(judged: Sequence[Judged]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Returns the heads and the rows of the table; columns without content are left out.
+
+    Notes are shown where two claims would look alike without them.
+    """
+    rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
+    heads: tuple[str, ...] = ("metric", "value", "expected", "paper", "verdict")
+    if len({row[:4] for row in rows}) < len(rows):
+        heads, rows = (*heads, "note"), [(*row, one.note) for row, one in zip(rows, judged, strict=True)]
+    kept = [i for i in range(len(heads)) if i < 2 or any(row[i] for row in rows)]
+    return tuple(heads[i] for i in kept), [tuple(row[i] for i in kept) for row in rows]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rk.inside import lies_within, pictures
-from rk.report.claims import judge
 from rk.report.compare import table
 from rk.report.curves import draw_inline, metric_names
 from rk.report.summary import RunSummary
@@ -30,7 +29,7 @@ def render_page(runs: list[RunSummary]) -> str:
     several = len(runs) > 1
     first = runs[0]
     values: dict[str, Any] = {
-        "title": f"{len(runs)} runs of {_names(runs)}" if several else first.name,
+        "title": f"{len(runs)} runs of {_names(runs)}" if several else first.title,
         "subtitle": "compared by rk" if several else first.folder.label,
         "paper": _paper(first.recipe.get("paper")),
         "runs": [_run(run) for run in runs],
@@ -53,7 +52,7 @@ def _run(run: RunSummary) -> dict[str, Any]:
         "label": run.folder.label,
         "error": run.info.get("error"),
         "facts": _facts(run),
-        "judged": judge(run.metrics, run.expect),
+        "judged": run.judged,
         "claims": bool(run.expect),
         "charts": [draw_inline([run], metric) for metric in metric_names([run])],
         "figures": [_picture(path) for path in pictures(run.folder.path, PICTURES)],

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rk.recipe.sections import Expect
 from rk.recipe.stored import stored_values
+from rk.report.claims import Judged, judge
+from rk.report.text import titled
 from rk.runs import RunFolder
 
 Series = list[tuple[int, float]]
 """(step, value), in the order of the steps; what is no number is left out."""
+
+
+LOGGED = "train/"
+"""How the names of what steps logged begin."""
 
 
 class RunSummary:
@@ -39,12 +46,22 @@ class RunSummary:
         return self.info.get("name") or self.folder.path.name
 
     @property
+    def title(self) -> str:
+        """The recipe's name and what the command line changed of it."""
+        return titled(self.name, self.info.get("overrides") or ())
+
+    @property
     def metrics(self) -> dict[str, float | None]:
-        """The final metrics; those of the last validation while there are none."""
-        final = self.info.get("metrics")
-        if final:
-            return final
-        return {name: values[-1][1] for name, values in self.series.items() if not name.startswith("train/")}
+        """The final metrics, those of the last validation while there are none; claims on what steps logged."""
+        last = {name: values[-1][1] for name, values in self.series.items()}
+        found = self.info.get("metrics") or {k: v for k, v in last.items() if not k.startswith(LOGGED)}
+        return {**found, **{name: last[name] for name in _logged_claims(self.expect) if name in last}}
+
+    @property
+    def judged(self) -> list[Judged]:
+        """The final metrics beside the claims; what is not measured counts only once the run is done."""
+        rows = judge(self.metrics, self.expect)
+        return rows if self.info.get("status") == "done" else [row for row in rows if row.measured]
 
     @property
     def seconds(self) -> float | None:
@@ -73,3 +90,26 @@ class RunSummary:
         if not values or more is None:
             return None
         return (max if more else min)(values, key=lambda point: point[1])
+
+
+def _logged_claims(expect: Iterable[Expect]) -> list[str]:
+    return [claim.metric for claim in expect if claim.metric.startswith(LOGGED)]
+
+
+def claimed_metrics(
+    metrics: Mapping[str, float | None], expect: Iterable[Expect], folder: RunFolder
+) -> dict[str, float | None]:
+    """Returns final metrics and, of claims on ``train/...``, the last value that the run logged.
+
+    Each logged value is a mean over the steps since the line before it (`fit.log_every`).
+    """
+    wanted = _logged_claims(expect)
+    return {**metrics, **last_logged(folder, wanted)} if wanted else dict(metrics)
+
+
+def last_logged(folder: RunFolder, names: Iterable[str]) -> dict[str, float]:
+    """Returns the last value in ``metrics.jsonl`` of each of these names that has one."""
+    wanted, found = set(names), {}
+    for line in folder.metrics() if wanted else ():
+        found |= {name: line[name] for name in wanted & line.keys() if isinstance(line[name], int | float)}
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 
 def number(value: float | None) -> str:
@@ -19,3 +20,14 @@ def duration(seconds: float | None) -> str:
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
+
+
+MAX_TITLE = 160
+"""Characters of a run's title."""
+
+
+def titled(name: str, overrides: Iterable[str]) -> str:
+    """Returns a recipe's name and what the command line changed of it: ``kernels/yacht with data.batch_size=8``."""
+    said = ", ".join(overrides)
+    text = f"{name} with {said}" if said else name
+    return text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 3]}..."

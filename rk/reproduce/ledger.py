@@ -8,7 +8,7 @@ from typing import Any
 
 from rk.recipe.sections import Expect
 from rk.record import record
-from rk.report.claims import NOT_REACHED, REACHED
+from rk.report.claims import NOT_REACHED, OTHER_DATA, REACHED, UNMEASURED
 from rk.report.text import duration, number
 from rk.reproduce.plan import Reproduction
 from rk.reproduce.results import Measured
@@ -42,7 +42,7 @@ class Line:
 
     @property
     def holds(self) -> bool:
-        return self.verdict in ("", REACHED)
+        return self.verdict in ("", REACHED, OTHER_DATA)
 
     def plain(self) -> dict[str, Any]:
         return {"name": self.recipe, **{k: v for k, v in vars(self).items() if k != "recipe"}}
@@ -77,20 +77,20 @@ def _line(item: Reproduction, claim: Expect, results: Mapping[str, Measured], cu
 
 
 def _claim(claim: Expect) -> str:
-    parts = [claim.bound()]
-    if claim.times_baseline is not None:
-        parts.append(f"{claim.times_baseline:g}x the baseline")
-    if claim.better_by is not None:
-        parts.append(f"{claim.better_by:g} better than the baseline")
+    parts = (claim.bound(), claim.comparison())
     return " ".join([claim.metric, " and ".join(part for part in parts if part)]).strip()
 
 
 def _value(measured: Measured, metric: str) -> str:
+    if not measured.has(metric):
+        return UNMEASURED
     spread = measured.spread(metric)
     return number(measured.mean(metric)) + (f" ± {spread:.2g}" if spread is not None else "")
 
 
 def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured], current: Mapping[str, bool]) -> str:
+    if not claim.applies:
+        return OTHER_DATA
     name = item.baseline_of(claim)
     for wanted in (item.file.name, name):
         if wanted is not None and wanted not in results:
@@ -98,9 +98,11 @@ def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured],
         if wanted is not None and not current[wanted]:
             return OLD
     own = results[item.file.name]
+    if not own.has(claim.metric):
+        return NOT_REACHED
     value = own.mean(claim.metric)
     met = [claim.met(value)]
-    if name is not None and (claim.times_baseline is not None or claim.better_by is not None):
+    if name is not None and claim.compares:
         others = results[name].values["metrics"].get(claim.metric)
         met.append(others is not None and _beats(value, others, claim, own.higher_is_better(claim.metric)))
     known = [m for m in met if m is not None]

@@ -30,7 +30,7 @@ class Reproduction:
 
     def baseline_of(self, claim: Expect) -> str | None:
         """Returns the full name of the claim's baseline."""
-        return self.baselines[claim.baseline].name if claim.baseline else None
+        return self.baselines[claim.baseline].name if claim.baseline and claim.applies else None
 
 
 def checked(file: RecipeFile, overrides: tuple[str, ...], catalog: Catalog) -> Recipe:
@@ -54,7 +54,7 @@ def plan(targets: tuple[str, ...], catalog: Catalog) -> list[Reproduction]:
     """
     files: dict[str, RecipeFile] = {}
     for target in targets:
-        claiming = [file for file in _files(target, catalog.plugins) if checked(file, (), catalog).expect]
+        claiming = [file for file in _files(target, catalog.plugins) if _claims(checked(file, (), catalog))]
         files |= {str(file.path.resolve()): file for file in claiming}
     if not files:
         raise UserError(f"{', '.join(targets)}: nothing is claimed", "a recipe's claims are under its key expect")
@@ -67,6 +67,11 @@ def plan(targets: tuple[str, ...], catalog: Catalog) -> list[Reproduction]:
                 "reproduce them one after the other, or rename one",
             )
     return items
+
+
+def _claims(recipe: Recipe) -> list[Expect]:
+    """Returns the claims about the recipe's own data."""
+    return [claim for claim in recipe.expect if claim.applies]
 
 
 def _files(target: str, plugins: Plugins) -> list[RecipeFile]:
@@ -88,5 +93,5 @@ def _files(target: str, plugins: Plugins) -> list[RecipeFile]:
 
 def _reproduction(file: RecipeFile, catalog: Catalog) -> Reproduction:
     recipe = checked(file, (), catalog)
-    names = dict.fromkeys(claim.baseline for claim in recipe.expect if claim.baseline)
+    names = dict.fromkeys(claim.baseline for claim in _claims(recipe) if claim.baseline)
     return Reproduction(file, recipe, {name: find_recipe(name, catalog.plugins, beside=file) for name in names})

@@ -97,6 +97,10 @@ class Measured:
         added = [key for key in now if key not in then and (key in said or key.startswith("fit."))]
         return not added and all(key in now and now[key] == value for key, value in then.items())
 
+    def has(self, metric: str) -> bool:
+        """Whether the metric was measured at all, be it without a number."""
+        return metric in self.values["metrics"]
+
     def numbers(self, metric: str) -> list[float] | None:
         """Returns one value per seed; None when one of them is missing or no number."""
         found = self.values["metrics"].get(metric)

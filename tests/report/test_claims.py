@@ -1,0 +1,71 @@
+"""What a run's numbers are worth beside its claims."""
+
+from __future__ import annotations
+
+from rk.recipe.sections import Expect
+from rk.report.claims import judge, results_table
+from rk.report.page import render_page
+from rk.report.summary import claimed_metrics
+from rk.report.text import MAX_TITLE, titled
+
+
+def test_claims_about_other_data_are_shown_and_not_judged():
+    (row,) = judge({"test/accuracy": 0.1}, [Expect("test/accuracy", at_least=0.9, other_data=True)])
+    assert (row.shown, row.expected, row.verdict, row.tone) == ("0.1", ">= 0.9", "not applicable: other data", "")
+    (row,) = judge({}, [Expect("test-9/accuracy", at_least=0.9, other_data=True)])
+    assert (row.shown, row.verdict) == ("not measured", "not applicable: other data")
+
+
+def test_a_claim_that_was_not_measured_is_not_reached():
+    claims = [Expect("test/accuracy@nosuch", at_least=0.9), Expect("test/accuracy@w99", paper=0.5)]
+    rows = judge({"test/accuracy": 0.95}, claims)
+    assert [(r.metric, r.shown, r.verdict) for r in rows] == [
+        ("test/accuracy", "0.95", ""),
+        ("test/accuracy@nosuch", "not measured", "NOT REACHED"),
+        ("test/accuracy@w99", "not measured", "NOT REACHED"),
+    ]
+
+
+def test_a_run_that_goes_on_has_not_missed_what_it_will_measure(written):
+    recipe = written.recipe.replace("test/accuracy", "test-9/accuracy")
+    assert [r.metric for r in written(recipe, status="running").judged] == ["val/accuracy", "test/accuracy"]
+    assert written(recipe).judged[-1].verdict == "NOT REACHED"
+
+
+def test_a_bound_and_a_baseline_are_two_lines_and_only_one_is_judged():
+    claim = Expect("test/loss", at_most=1, baseline="plain", better_by=0.3, note="Table 2")
+    rows = judge({"test/loss": 0.5}, [claim])
+    assert [(r.expected, r.verdict, r.note) for r in rows] == [
+        ("<= 1", "reached", "Table 2"),
+        ("0.3 better than plain", "rk reproduce compares", ""),
+    ]
+    (row,) = judge({"test/loss": 0.5}, [Expect("test/loss", baseline="plain", times_baseline=2, note="x")])
+    assert (row.expected, row.verdict, row.note) == ("2x plain", "rk reproduce compares", "x")
+
+
+def test_the_table_has_the_columns_that_have_content():
+    heads, rows = results_table(judge({"val/loss": 1.0, "test/loss": 2.0}, []))
+    assert (heads, rows) == (("metric", "value"), [("val/loss", "1"), ("test/loss", "2")])
+    heads, rows = results_table(judge({"test/loss": 2.0}, [Expect("test/loss", at_most=1)]))
+    assert (heads, rows) == (("metric", "value", "expected", "verdict"), [("test/loss", "2", "<= 1", "NOT REACHED")])
+
+
+def test_claims_that_look_alike_are_told_apart_by_their_notes():
+    claims = [Expect("test/loss", paper=0.5, note=f"Table {n}") for n in (1, 2)]
+    heads, rows = results_table(judge({"test/loss": 2.0}, claims))
+    assert heads == ("metric", "value", "paper", "note")
+    assert rows == [("test/loss", "2", "0.5", "Table 1"), ("test/loss", "2", "0.5", "Table 2")]
+
+
+def test_a_claim_on_what_steps_log_is_judged_by_the_last_line(written):
+    summary = written(written.recipe.replace("test/accuracy, at_least: 0.9", "train/loss, at_most: 0.6"))
+    row = next(r for r in summary.judged if r.metric == "train/loss")
+    assert (row.value, row.verdict) == (0.5, "reached")
+    assert claimed_metrics({"test/loss": 1.0}, summary.expect, summary.folder) == {"test/loss": 1.0, "train/loss": 0.5}
+    assert claimed_metrics({"test/loss": 1.0}, [], summary.folder) == {"test/loss": 1.0}
+
+
+def test_the_title_says_what_the_command_line_changed(written):
+    text = render_page([written(overrides=["data={name: x}", "fit.seed=2"])])
+    assert "<h1>digits with data={name: x}, fit.seed=2</h1>" in text
+    assert titled("a", []) == "a" and len(titled("a", ["x=" + "y" * 500])) == MAX_TITLE
