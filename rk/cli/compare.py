@@ -53,7 +53,7 @@ def compare(
     """
     from rk.charts import ENDINGS
     from rk.cli.output import print_json, print_table
-    from rk.report.compare import comparison, table
+    from rk.report.compare import MARK, comparison, table
     from rk.report.curves import draw_file, metric_names
     from rk.report.matrix import matrix
     from rk.report.summary import RunSummary
@@ -82,6 +82,8 @@ def compare(
         if len(columns) > len(rows):  # many runs: one to a line
             columns, *rows = zip(columns, *rows, strict=True)
         print_table(columns, rows)
+        if any(cell.endswith(f" {MARK}") for row in rows for cell in row):
+            click.echo(f"{MARK} the best of its metric")
     if output is not None:
         known = metric_names(runs)
         if not known:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from rk.report.summary import RunSummary
-from rk.report.text import duration, number
+from rk.report.text import duration, number, plain_text
 
 ABSENT = "-"
 _NOT_SETTINGS = ("rk", "about", "paper", "requires", "expect")
@@ -60,18 +59,27 @@ def measured(run: RunSummary) -> dict[str, dict[str, Any]]:
 
 
 def comparison(runs: list[RunSummary], metrics: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Returns one object per run: what it is, its changed settings, and its metrics, or only those in `metrics`."""
+    """Returns one object per run: what it is, its changed settings, its metrics, and those in which it is the best.
+
+    Args:
+        runs: What is compared.
+        metrics: Only these; all where there are none.
+    """
     changed = changed_settings(runs)
+    found = [{n: entry for n, entry in measured(run).items() if _is_asked_for(n, metrics)} for run in runs]
+    best = best_runs(runs, found)
     return [
         {
             "name": run.name,
             "run": run.folder.label,
             "status": run.info.get("status"),
+            "stop_reason": run.info.get("stop_reason"),
             "step": run.step,
             "seconds": run.seconds,
             "parameters": run.info.get("parameters"),
             "changed": {key: values[i] for key, values in changed.items()},
-            "metrics": {name: entry for name, entry in measured(run).items() if _is_asked_for(name, metrics)},
+            "metrics": found[i],
+            "best_in": [name for name, which in best.items() if i in which],
         }
         for i, run in enumerate(runs)
     ]
@@ -82,33 +90,73 @@ def _is_asked_for(name: str, metrics: Sequence[str]) -> bool:
     return not metrics or name in metrics or name.partition("/")[2] in metrics
 
 
+def best_runs(runs: list[RunSummary], metrics: list[dict[str, dict[str, Any]]]) -> dict[str, set[int]]:
+    """Returns the places of the runs that have the best value, for each row of a metric.
+
+    The row with the metric's own name has the final values, or the last ones of a run without. Nothing is marked where
+    no run says whether more is better, where the runs do not agree upon it, and where all have the same.
+    """
+    found: dict[str, set[int]] = {}
+    for name in dict.fromkeys(name for one in metrics for name in one):
+        entries = [one.get(name, {}) for one in metrics]
+        senses = {runs[i].higher_is_better(name) for i, entry in enumerate(entries) if entry} - {None}
+        if len(senses) == 1:
+            found[name] = _places([e.get("final", e.get("last")) for e in entries], (more := senses.pop()))
+            found[f"{name}, last"] = _places([e.get("last") for e in entries], more)
+            found[f"{name}, best (step)"] = _places([e.get("best") for e in entries], more)
+    return found
+
+
+def _places(values: list[float | None], more: bool | None) -> set[int]:
+    """Returns where the best of the values stand; nowhere while all are the same."""
+    numbers = [value for value in values if value is not None]
+    if len(set(numbers)) < 2:
+        return set()
+    best = max(numbers) if more else min(numbers)
+    return {i for i, value in enumerate(values) if value == best}
+
+
 def table(runs: list[RunSummary], metrics: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Returns the rows of the comparison: what is compared, then one text per run."""
+    """Returns the rows of the comparison: what is compared, then one text per run. `MARK` is on the best values."""
     objects = comparison(runs, metrics)
     rows: list[tuple[str, ...]] = []
-    for key, values in changed_settings(runs).items():
-        rows.append((key, *map(_setting, values)))
-    for key, shown in (("status", _text), ("step", _count), ("parameters", _count), ("seconds", duration)):
+    for key in objects[0]["changed"] if objects else ():
+        rows.append((key, *(plain_text(o["changed"][key]) for o in objects)))
+    rows.append(("status", *map(_status, objects)))
+    for key, shown in (("step", _count), ("parameters", _count), ("seconds", duration)):
         rows.append((_TITLES.get(key, key), *(shown(o[key]) for o in objects)))
     for name in dict.fromkeys(name for o in objects for name in o["metrics"]):
-        entries = [o["metrics"].get(name, {}) for o in objects]
-        if any("final" in e or "best" not in e for e in entries if e):
-            rows.append((name, *(_value(e, "final" if "final" in e else "last") for e in entries)))
-        if any("best" in e for e in entries):
-            rows.append((f"{name}, last", *(_value(e, "last") for e in entries)))
-            rows.append((f"{name}, best (step)", *map(_best, entries)))
+        rows += _metric_rows(name, objects)
     return rows
 
 
+def _metric_rows(name: str, objects: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    entries = [o["metrics"].get(name, {}) for o in objects]
+    rows: list[tuple[str, list[str]]] = []
+    if any("final" in e or "best" not in e for e in entries if e):
+        rows.append((name, [_value(e, "final" if "final" in e else "last") for e in entries]))
+    if any("best" in e for e in entries):
+        rows.append((f"{name}, last", [_value(e, "last") for e in entries]))
+        rows.append((f"{name}, best (step)", [*map(_best, entries)]))
+    return [
+        (title, *(_marked(cell, title in o["best_in"]) for cell, o in zip(cells, objects, strict=True)))
+        for title, cells in rows
+    ]
+
+
+def _marked(cell: str, best: bool) -> str:
+    return f"{cell} {MARK}" if best else cell
+
+
 _TITLES = {"step": "steps", "seconds": "time"}
+MARK = "*"
+"""Stands after the best value of a row."""
 
 
-def _setting(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _text(value: Any) -> str:
-    return ABSENT if value is None else str(value)
+def _status(run: dict[str, Any]) -> str:
+    """Returns how the run ended, and why where it was stopped early."""
+    status = run["status"] or ABSENT
+    return f"{status}: {run['stop_reason']}" if run["stop_reason"] else status
 
 
 def _count(value: int | None) -> str:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rk.charts import COLORS, chart, plain, save
+from rk.report.labels import run_labels
 from rk.report.summary import RunSummary, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_POINTS = 600
+MAX_NAMED = 12
+"""Curves of one panel that its legend names."""
 _INK = "#010203"
 """Stands for the ink of the page until the SVG is written."""
 
@@ -66,22 +69,33 @@ def draw_inline(runs: list[RunSummary], metric: str) -> str:
 def _panel(axes: Axes, runs: list[RunSummary], metric: str) -> None:
     """Draws every split's series of `metric`: a colour per split for one run, a colour per run for several."""
     values: list[float] = []
+    labels = run_labels(runs)
     for i, run in enumerate(runs):
         names = [n for n in run.series if n.partition("/")[2] == metric and len(run.series[n]) > 1]
         for j, name in enumerate(names):
             split = name.partition("/")[0]
             color = COLORS[(_place(split, j) if len(runs) == 1 else i) % len(COLORS)]
             style = "-" if len(runs) == 1 or not split.startswith("train") else ":"
-            label = split if len(runs) == 1 else f"{_short(run)} {split}"
+            label = split if len(runs) == 1 else f"{labels[i]} {split}"
             series = thinned(run.series[name])
             values += [value for _, value in series]
             axes.plot(*zip(*series, strict=True), style, color=color, label=plain(label), linewidth=1.4)
     if values and min(values) > 0 and max(values) > 30 * min(values):
         axes.set_yscale("log")
-    axes.set_title(plain(metric), loc="left", fontsize=10)
+    axes.set_ylabel(plain(metric))
     axes.set_xlabel("step")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+    _legend(axes, 3 if len(runs) == 1 else 1 if max(map(len, labels)) > 24 else 2)
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Names the curves above the axes, where none of them runs."""
+    handles, names = axes.get_legend_handles_labels()
+    if more := len(names) - MAX_NAMED if len(names) > MAX_NAMED + 1 else 0:
+        handles, names = handles[:MAX_NAMED], [*names[:MAX_NAMED], f"and {more} more"]
+        handles.append(axes.plot([], [], alpha=0)[0])
+    if names:
+        columns = min(columns, len(names))
+        axes.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=columns)
 
 
 def _place(split: str, number: int) -> int:
@@ -93,7 +107,3 @@ def thinned(series: Series) -> Series:
     """Returns at most `MAX_POINTS` of the points, evenly spaced, the last one among them."""
     stride = math.ceil(len(series) / MAX_POINTS)
     return series if stride <= 1 else [*series[:-1:stride], series[-1]]
-
-
-def _short(run: RunSummary) -> str:
-    return f"{run.name.rpartition('/')[2]} {run.folder.path.name[-4:]}"

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rk.inside import lies_within, pictures
-from rk.report.compare import table
+from rk.report.compare import MARK, table
 from rk.report.curves import draw_inline, metric_names
+from rk.report.labels import run_labels
 from rk.report.summary import RunSummary
 from rk.report.text import duration
 
@@ -27,15 +28,16 @@ def render_page(runs: list[RunSummary]) -> str:
 
     environment = Environment(loader=PackageLoader("rk.report", "."), autoescape=True)
     several = len(runs) > 1
-    first = runs[0]
+    first, labels = runs[0], run_labels(runs)
     values: dict[str, Any] = {
         "title": f"{len(runs)} runs of {_names(runs)}" if several else first.title,
         "subtitle": "compared by rk" if several else first.folder.label,
         "paper": _paper(first.recipe.get("paper")),
-        "runs": [_run(run) for run in runs],
+        "runs": [{**_run(run), "label": label} for run, label in zip(runs, labels, strict=True)],
     }
     if several:
         values["comparison"] = table(runs)
+        values["marked"] = any(cell.endswith(f" {MARK}") for row in values["comparison"] for cell in row)
         values["charts"] = [draw_inline(runs, metric) for metric in metric_names(runs)]
     return environment.get_template("page.html.j2").render(values)
 
@@ -49,7 +51,7 @@ def _run(run: RunSummary) -> dict[str, Any]:
     recipe = run.folder.recipe
     return {
         "name": run.name,
-        "label": run.folder.label,
+        "path": run.folder.label,
         "error": run.info.get("error"),
         "facts": _facts(run),
         "judged": run.judged,
@@ -65,7 +67,8 @@ def _facts(run: RunSummary) -> dict[str, str]:
     parameters, best = run.info.get("parameters"), run.info.get("best_step")
     facts = {
         "status": run.info.get("status"),
-        "steps": None if run.step is None else f"{run.step:,}",
+        "stopped": run.info.get("stop_reason"),
+        "steps": _steps(run),
         "best step": None if best is None else f"{best:,}",
         "time": duration(run.seconds),
         "parameters": None if parameters is None else f"{parameters:,}",
@@ -73,6 +76,14 @@ def _facts(run: RunSummary) -> dict[str, str]:
         "started": (run.info.get("started") or "")[:16].replace("T", " "),
     }
     return {key: value for key, value in facts.items() if value}
+
+
+def _steps(run: RunSummary) -> str | None:
+    """Returns the steps that were done, and how many were planned where it is another number."""
+    if run.step is None:
+        return None
+    planned = (run.recipe.get("fit") or {}).get("max_steps")
+    return f"{run.step:,} of {planned:,}" if isinstance(planned, int) and planned != run.step else f"{run.step:,}"
 
 
 def _environment(info: dict[str, Any]) -> dict[str, str]:

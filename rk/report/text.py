@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterable
 
 
@@ -31,3 +33,16 @@ def titled(name: str, overrides: Iterable[str]) -> str:
     said = ", ".join(overrides)
     text = f"{name} with {said}" if said else name
     return text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 3]}..."
+
+
+def plain_text(value: object) -> str:
+    """Returns a setting's value as a recipe writes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_COMPONENT = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
+
+
+def without_plugin(text: str) -> str:
+    """Returns a component's name without its plugin; other text as it is, paths too."""
+    return text.partition("/")[2] if _COMPONENT.fullmatch(text) else text

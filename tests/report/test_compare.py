@@ -7,6 +7,7 @@ import pytest
 from rk.report.claims import judge
 from rk.report.compare import ABSENT, changed_settings, comparison, flatten, table
 from rk.report.curves import MAX_POINTS, metric_names, thinned
+from rk.report.labels import run_labels, shortest_names
 from rk.report.text import duration, number
 
 
@@ -98,3 +99,50 @@ def test_durations_read_well(value, text):
 
 def test_a_number_that_is_none_is_a_failure():
     assert (number(None), number(float("nan")), number(0.123456)) == ("FAIL", "FAIL", "0.1235")
+
+
+def test_the_best_value_of_each_metric_is_marked(written):
+    lines = written.lines()
+    other = [{**line, "val/accuracy": 0.95} if "val/accuracy" in line else line for line in lines]
+    runs = [written(), written(lines=other, metrics={"val/accuracy": 0.95, "test/accuracy": 0.92})]
+    rows = {row[0]: row[1:] for row in table(runs)}
+    assert rows["val/accuracy"] == ("0.9", "0.95 *")
+    assert rows["val/accuracy, best (step)"] == ("0.9 (10)", "0.95 (10) *")
+    assert rows["test/accuracy"] == ("0.92", "0.92"), "all the same: there is no best"
+    assert [run["best_in"] for run in comparison(runs)][0] == []
+
+
+def test_where_less_is_better_the_least_is_marked(written):
+    runs = [written(metrics={"test/loss": loss}) for loss in (0.3, 0.1, 0.1)]
+    rows = {row[0]: row[1:] for row in table(runs)}
+    assert rows["test/loss"] == ("0.3", "0.1 *", "0.1 *")
+
+
+def test_nothing_is_marked_where_no_run_says_what_is_better(written):
+    runs = [written(metrics={"test/loss": loss}, higher_is_better=None, lines=[]) for loss in (0.3, 0.1)]
+    assert {row[0]: row[1:] for row in table(runs)}["test/loss"] == ("0.3", "0.1")
+
+
+def test_a_run_that_was_stopped_says_why(written):
+    runs = [written(), written(stop_reason="val/loss has not improved")]
+    assert table(runs)[0] == ("status", "done", "done: val/loss has not improved")
+
+
+def test_runs_are_called_by_what_differs(written):
+    recipes = [written.recipe.replace("0.001", lr) for lr in ("0.001", "0.01")]
+    assert run_labels([written(r) for r in recipes]) == ["lr=0.001", "lr=0.01"]
+    recipes[0] = recipes[0].replace("rk/mlp, hidden_sizes: [64]", "x/net, sizes: [1, 2]")
+    first, second = run_labels([written(r) for r in recipes])
+    assert first.startswith("model=net") and second.startswith("model=mlp")
+
+
+def test_runs_in_which_nothing_differs_are_called_by_their_ids(written):
+    labels = run_labels([written(), written(), written(written.recipe.replace("0.001", "0.01"))])
+    assert labels[2] == "lr=0.01" and len(set(labels)) == 3
+    assert labels[0].startswith("lr=0.001 ")
+    assert [len(label) for label in run_labels([written(), written()])] == [4, 4]
+
+
+def test_a_setting_is_named_by_the_end_of_its_key_that_no_other_has():
+    keys = ["trainer.optimizer.lr", "model.layer.lr", "fit.seed", "model"]
+    assert [*shortest_names(keys).values()] == ["optimizer.lr", "layer.lr", "seed", "model"]

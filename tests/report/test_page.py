@@ -133,3 +133,29 @@ def test_a_dollar_in_a_name_is_shown_as_it_is(name, written, tmp_path):
     runs = [written(lines=lines, name=name), written(lines=lines, name=f"other {name}")]
     assert name.replace("&", "&amp;") in draw_inline(runs, name)
     draw_file(runs, [name], tmp_path / "curves.png")
+
+
+def test_a_run_that_ended_early_says_how_far_it_came_and_why(written):
+    text = render_page([written(step=9, stop_reason="val/loss has not improved")])
+    assert "9 of 20" in text and "<dt>stopped</dt><dd>val/loss has not improved</dd>" in text
+    assert "of 20" not in render_page([written()])
+
+
+def test_legends_are_above_the_axes_and_name_a_bounded_number_of_curves(written):
+    from rk.charts import chart
+    from rk.report.curves import MAX_NAMED, _panel
+
+    runs = [written(written.recipe.replace("seed: 1", f"seed: {seed}")) for seed in range(8)]
+    for chosen, names in ((runs[:1], 2), (runs[:2], 4), (runs, MAX_NAMED + 1)):
+        with chart(5, 3) as (figure, axes):
+            _panel(axes, chosen, "loss")
+            figure.draw_without_rendering()
+            legend = axes.get_legend()
+            assert legend.get_window_extent().y0 >= axes.get_window_extent().y1
+            assert len(legend.get_texts()) == names
+    assert legend.get_texts()[-1].get_text() == "and 4 more"
+
+
+def test_a_dollar_in_a_setting_is_no_formula(written):
+    runs = [written(written.recipe.replace("rk/mlp", name)) for name in ("x/a", '"$\\\\oops$"')]
+    Page(render_page(runs))
