@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from rk.verbosity import is_quiet
 
 if TYPE_CHECKING:
     from rk.reproduce.plan import Reproduction
-    from rk.reproduce.results import Measured
+    from rk.reproduce.results import Measured, Store
+    from rk.reproduce.runner import Runner
 
 
 @click.command()
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per recipe.")
 @click.option("--reuse", is_flag=True, help="Take finished runs of the same recipe and versions; resume stopped ones.")
 @click.option("--stored", is_flag=True, help="Train nothing: judge the results that are stored.")
+@click.option("--store", is_flag=True, help="Keep the results beside the recipes, wherever the runs are.")
 @click.option("--markdown", is_flag=True, help="Print the ledger as a Markdown page.")
 @json_option
 @runs_dir_option
@@ -36,6 +39,7 @@ def reproduce(
     seeds: int,
     reuse: bool,
     stored: bool,
+    store: bool,
     markdown: bool,
     as_json: bool,
     runs_dir: Path | None,
@@ -43,50 +47,62 @@ def reproduce(
     """Train recipes and their baselines, and check what they claim.
 
     Prints the ledger: claim, the paper's value, what was reached, verdict; exits 3 when a claim is not met. With
-    several seeds, the mean is judged. Results are kept in results.json beside the recipes (in the folder of the runs,
-    for plugins that pip has installed), with the digest of each recipe, so that later changes to it show.
+    several seeds, the mean is judged. Results are kept in results.json with the digest of each recipe, so that later
+    changes to it show: beside your own recipes, and beside those of a plugin whose checkout you are in; else in the
+    folder of the runs. With --runs-dir or RK_RUNS, a plugin's results go there too, unless you say --store.
 
     \b
     rk reproduce pointer-net/convex-hull-quick
-    rk reproduce pointer-net --seeds 3
+    rk reproduce pointer-net --seeds 3 --runs-dir claims
     rk reproduce all --stored
     """
     from rk.catalog import Catalog
     from rk.reproduce.plan import plan
-    from rk.reproduce.results import read_all
-    from rk.runs import default_root
+    from rk.reproduce.results import Store
+    from rk.runs import RUNS_VARIABLE, default_root
 
     if stored and (reuse or seeds > 1):
         raise UserError("--stored trains nothing", "leave out --seeds and --reuse, or --stored")
     root, catalog = runs_dir or default_root(), Catalog()
+    store_in = Store(
+        root,
+        elsewhere=bool(runs_dir or os.environ.get(RUNS_VARIABLE)),
+        beside=store,
+        shipped={plugin.recipes.resolve() for plugin in catalog.plugins if plugin.recipes is not None},
+    )
     items = plan(targets, catalog)
+    files = [file for item in items for file in (item.file, *item.baselines.values())]
+    for file in files:
+        store_in.path(file)  # where that is nowhere, it is said before anything is trained
     quiet = as_json or markdown
     code = ExitCode.OK
     if not stored:
+        from rk.reproduce.runner import Runner
+
         with contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext():
-            code = _train(items, catalog, root, seeds, reuse)
+            code = _train(items, Runner(catalog, root, seeds, reuse, _unheard if is_quiet() else print), store_in)
     if code != ExitCode.OK:
         again = ["rk", "reproduce", *targets, "--seeds", str(seeds), "--reuse"]
+        again += ["--store"] if store else []
         again += [] if runs_dir is None else ["--runs-dir", str(runs_dir)]
         show(f"stopped; resume with: {shlex.join(again)}")
         return code
-    files = [file for item in items for file in (item.file, *item.baselines.values())]
-    return _print(items, read_all(files, root), catalog, as_json, markdown)
+    return _print(items, store_in.read(files), catalog, as_json, markdown)
 
 
-def _train(items: list[Reproduction], catalog, root: Path, seeds: int, reuse: bool) -> int:
-    from rk.reproduce.results import add_results, results_path
-    from rk.reproduce.runner import Runner, Stopped
+def _train(items: list[Reproduction], runner: Runner, store: Store) -> int:
+    from rk.reproduce.plan import logged_claims
+    from rk.reproduce.runner import Stopped
 
-    runner = Runner(catalog, root, seeds, reuse, _unheard if is_quiet() else print)
     files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
-    for name, file in files.items():
+    paths, logged = [], logged_claims(items)
+    for file in files.values():
         try:
-            measured = runner.measure(file)
+            paths.append(store.add(file, runner.measure(file, logged)))
         except Stopped as stop:
             return stop.exit_code
-        path = results_path(file, root)
-        add_results(path, {name: measured})
+    for path in dict.fromkeys(paths):
+        print(f"results are in {path}")
     return ExitCode.OK
 
 

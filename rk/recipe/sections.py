@@ -74,8 +74,8 @@ class Expect:
         baseline: The recipe of the method that this one is compared with.
         times_baseline: The number must be so many times the baseline's; where less is better, at most so many times.
         better_by: The number must be better than the baseline's by so much: larger, or smaller where less is better.
-        other_data: The claim is about other data than this recipe's, so that it is shown and not judged. A stored recipe
-            says so where the command line, or the file that extends the claim's, changed the data.
+        other_data: The claim is about other data than this recipe's: it is shown and not judged. A stored recipe says
+            so where the command line, or a file that extends the claim's, changed the data.
     """
 
     metric: str

@@ -12,6 +12,7 @@ from rk.recipe import Recipe, read_recipe
 from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.recipe.sections import Expect
 from rk.record import record
+from rk.report.summary import LOGGED
 
 
 @record
@@ -95,3 +96,8 @@ def _reproduction(file: RecipeFile, catalog: Catalog) -> Reproduction:
     recipe = checked(file, (), catalog)
     names = dict.fromkeys(claim.baseline for claim in _claims(recipe) if claim.baseline)
     return Reproduction(file, recipe, {name: find_recipe(name, catalog.plugins, beside=file) for name in names})
+
+
+def logged_claims(items: list[Reproduction]) -> list[str]:
+    """Returns the metrics of claims on what steps log, ``train/...``: baselines are asked for them too."""
+    return list(dict.fromkeys(c.metric for item in items for c in _claims(item.recipe) if c.metric.startswith(LOGGED)))

@@ -1,11 +1,13 @@
-"""``results.json``, beside the recipes that it is about: what was measured, and of which version of each recipe."""
+"""``results.json``, beside recipes or among runs: what was measured, and of which version of each recipe."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -123,13 +125,84 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-def results_path(file: RecipeFile, runs: Path) -> Path:
-    """Returns where a recipe's results are kept: beside it, or among the runs where the plugin is not one's own.
+def results_path(
+    file: RecipeFile,
+    runs: Path,
+    *,
+    elsewhere: bool = False,
+    beside: bool = False,
+    shipped: Collection[Path] = (),
+) -> Path:
+    """Returns where a recipe's results are kept: beside it, or in the folder of the runs.
 
-    A package that pip has copied into an environment is never written to.
+    Beside the user's own recipes. Beside those of a plugin whose checkout is, or lies in, the working folder, unless
+    the user asked for another folder for runs. In the folder of the runs for all other plugins.
+
+    Args:
+        file: The recipe.
+        runs: The folder of the runs.
+        elsewhere: Whether the user asked for that folder (``--runs-dir``, ``RK_RUNS``).
+        beside: Whether results go beside the recipe all the same.
+        shipped: Folders of the plugins' recipes: a recipe there is a plugin's, even when it is named by its path.
+
+    Raises:
+        UserError: When results are to go beside the recipes of a package that pip has copied into an environment.
     """
-    folder = file.path.resolve().parent
-    return runs / FILE if {"site-packages", "dist-packages"} & {*folder.parts} else folder / FILE
+    folder = _folder(file)
+    if beside and _installed(folder):
+        raise UserError(
+            f"the results of {file.name} cannot be stored beside it: an installed package is never written to",
+            "leave out --store, or install the plugin's checkout with pip install -e",
+        )
+    if _installed(folder):
+        return runs / FILE
+    own = file.plugin is None and folder not in shipped
+    checkout = folder.is_relative_to(Path.cwd().resolve()) and not elsewhere
+    return folder / FILE if own or checkout or beside else runs / FILE
+
+
+class Store:
+    """The results of several recipes; arguments as for `results_path`."""
+
+    def __init__(
+        self, runs: Path, *, elsewhere: bool = False, beside: bool = False, shipped: Collection[Path] = ()
+    ) -> None:
+        self.runs = runs
+        self.elsewhere = elsewhere
+        self.beside = beside
+        self.shipped = shipped
+
+    def path(self, file: RecipeFile) -> Path:
+        """Returns the results file of a recipe; raises as `results_path` does."""
+        return results_path(file, self.runs, elsewhere=self.elsewhere, beside=self.beside, shipped=self.shipped)
+
+    def add(self, file: RecipeFile, measured: Measured) -> Path:
+        """Keeps what a recipe reached; returns the file."""
+        path = self.path(file)
+        add_results(path, {file.name: measured})
+        return path
+
+    def read(self, files: Iterable[RecipeFile]) -> dict[str, Measured]:
+        """Returns the stored results of these recipes and those beside them.
+
+        What the folder of the runs has of a recipe that is kept there comes before what is shipped beside it.
+        """
+        shipped: dict[str, Measured] = {}
+        kept: dict[str, Measured] = {}
+        for file in files:
+            beside, own = _folder(file) / FILE, self.path(file)
+            shipped |= read_results(beside)
+            if own != beside and file.name in (found := read_results(own)):
+                kept[file.name] = found[file.name]
+        return shipped | kept
+
+
+def _folder(file: RecipeFile) -> Path:
+    return file.path.resolve().parent
+
+
+def _installed(folder: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & {*folder.parts})
 
 
 def read_results(path: Path) -> dict[str, Measured]:
@@ -148,21 +221,39 @@ def read_results(path: Path) -> dict[str, Measured]:
 
 
 def add_results(path: Path, new: dict[str, Measured]) -> None:
-    """Puts entries into the file, in place of older ones of the same names."""
-    results = {name: m.values for name, m in (read_results(path) | new).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = to_json({"rk": 1, "results": dict(sorted(results.items()))}, indent=1)
-    write_atomic(path, _short_lists(text) + "\n")
+    """Puts entries into the file, in place of older ones of the same names.
+
+    Several processes may do so at once: each reads and replaces the file while it alone holds the folder.
+
+    Raises:
+        UserError: When the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _held(path.parent):
+            results = {name: m.values for name, m in (read_results(path) | new).items()}
+            text = to_json({"rk": 1, "results": dict(sorted(results.items()))}, indent=1)
+            write_atomic(path, _short_lists(text) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "choose another folder with --runs-dir") from None
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process, and this thread, alone; others that ask for it wait. It leaves no file."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows: the last one to write wins there
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _short_lists(text: str) -> str:
     """Puts lists of numbers in one line each, so that a new measurement is a small change."""
     return re.sub(r"\[([^][{}\"]+)\]", lambda match: f"[{' '.join(match[1].split())}]", text)
-
-
-def read_all(files: Iterable[RecipeFile], runs: Path) -> dict[str, Measured]:
-    """Returns the stored results of all these recipes and those beside them."""
-    found: dict[str, Measured] = {}
-    for path in dict.fromkeys(results_path(file, runs) for file in files):
-        found |= read_results(path)
-    return found

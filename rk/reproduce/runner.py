@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from rk.catalog import Catalog
 from rk.environment import versions
@@ -13,6 +12,7 @@ from rk.fit.loop import Outcome, train
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.stored import stored_values
+from rk.report.summary import last_logged
 from rk.reproduce.plan import checked
 from rk.reproduce.results import Measured, trained
 from rk.runs import RunFolder
@@ -44,29 +44,34 @@ class Runner:
         self.reuse = reuse
         self.say = say
 
-    def measure(self, file: RecipeFile) -> Measured:
+    def measure(self, file: RecipeFile, logged: Iterable[str] = ()) -> Measured:
         """Trains a recipe with each seed.
+
+        Args:
+            file: The recipe.
+            logged: ``train/...`` metrics whose last logged value is kept with the final metrics.
 
         Raises:
             Stopped: When the user stops a run.
         """
         recipe = checked(file, (), self.catalog)
         seeds = [recipe.fit.seed + i for i in range(self.seeds)]
-        runs = [self._run(checked(file, (f"fit.seed={seed}",), self.catalog)) for seed in seeds]
+        folders = [self._run(checked(file, (f"fit.seed={seed}",), self.catalog)) for seed in seeds]
+        runs = [{**(info := f.read()), "metrics": {**info["metrics"], **last_logged(f, logged)}} for f in folders]
         return Measured.of_runs(recipe, runs, seeds)
 
-    def _run(self, recipe: Recipe) -> dict[str, Any]:
+    def _run(self, recipe: Recipe) -> RunFolder:
         folder = self._earlier(recipe) if self.reuse else None
         if folder is not None and folder.read()["status"] == "done":
             self.say(f"{recipe.name}, seed {recipe.fit.seed}: taken from {folder.label}")
-            return folder.read()
+            return folder
         resume = folder is not None
         folder = folder or RunFolder.begin(self.root, recipe.name, recipe.to_yaml())
         self.say(f"{recipe.name}, seed {recipe.fit.seed} -> {folder.label}")
         outcome = train(recipe, self.catalog, folder, resume=resume)
         if outcome.exit_code != ExitCode.OK:
             raise Stopped(outcome)
-        return folder.read()
+        return folder
 
     def _earlier(self, recipe: Recipe) -> RunFolder | None:
         """Returns the newest run of the same recipe, seed and versions that is finished or can go on."""

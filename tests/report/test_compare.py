@@ -109,7 +109,7 @@ def test_the_best_value_of_each_metric_is_marked(written):
     assert rows["val/accuracy"] == ("0.9", "0.95 *")
     assert rows["val/accuracy, best (step)"] == ("0.9 (10)", "0.95 (10) *")
     assert rows["test/accuracy"] == ("0.92", "0.92"), "all the same: there is no best"
-    assert [run["best_in"] for run in comparison(runs)][0] == []
+    assert comparison(runs)[0]["best_in"] == []
 
 
 def test_where_less_is_better_the_least_is_marked(written):

@@ -8,8 +8,9 @@ import pytest
 
 from rk.errors import RecipeError, UserError
 from rk.reproduce.ledger import ledger, markdown
-from rk.reproduce.plan import checked, plan
-from rk.reproduce.results import Measured, add_results, digest, read_results, results_path, settings
+from rk.reproduce.plan import checked, logged_claims, plan
+from rk.reproduce.results import Measured, Store, add_results, digest, read_results, results_path, settings
+from rk.reproduce.runner import Runner
 
 
 def measured(accuracy, loss=(0.005,), **more):
@@ -206,3 +207,133 @@ def test_results_are_kept_beside_ones_own_recipes_and_never_in_an_installed_pack
     own, installed = tmp_path / "my.yaml", Path(sysconfig.get_path("purelib"), "x", "recipes", "a.yaml")
     assert results_path(RecipeFile(own), runs) == tmp_path / "results.json"
     assert results_path(RecipeFile(installed, "x"), runs) == runs / "results.json"
+
+
+def test_a_plugins_results_go_beside_its_recipes_only_in_its_checkout(tmp_path, monkeypatch):
+    from rk.recipe.find import RecipeFile
+
+    runs, file = tmp_path / "runs", RecipeFile(tmp_path / "plugin" / "recipes" / "a.yaml", "toy")
+    file.path.parent.mkdir(parents=True)
+    beside = file.path.parent / "results.json"
+    monkeypatch.chdir(tmp_path / "plugin")
+    assert results_path(file, runs) == beside
+    assert results_path(file, runs, elsewhere=True) == runs / "results.json"
+    assert results_path(file, runs, elsewhere=True, beside=True) == beside
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert results_path(file, runs) == runs / "results.json"
+    assert results_path(file, runs, beside=True) == beside
+
+
+def test_an_installed_package_is_not_written_to_even_when_asked(tmp_path):
+    import sysconfig
+
+    from rk.recipe.find import RecipeFile
+
+    installed = RecipeFile(Path(sysconfig.get_path("purelib"), "x", "recipes", "a.yaml"), "x")
+    with pytest.raises(UserError, match="an installed package is never written to"):
+        results_path(installed, tmp_path, beside=True)
+
+
+def test_a_plugins_recipe_named_by_its_path_is_still_the_plugins(tmp_path, monkeypatch):
+    from rk.recipe.find import RecipeFile
+
+    monkeypatch.chdir(tmp_path)
+    file, runs = RecipeFile(tmp_path / "recipes" / "a.yaml"), tmp_path / "runs"
+    assert results_path(file, runs, elsewhere=True) == tmp_path / "recipes" / "results.json"
+    assert results_path(file, runs, elsewhere=True, shipped={tmp_path / "recipes"}) == runs / "results.json"
+
+
+def test_results_in_the_folder_of_the_runs_come_before_those_that_are_shipped(tmp_path):
+    from rk.recipe.find import RecipeFile
+
+    file = RecipeFile(tmp_path / "recipes" / "a.yaml", "toy")
+    add_results(tmp_path / "recipes" / "results.json", {"toy/a": measured([0.1]), "toy/b": measured([0.3])})
+    add_results(tmp_path / "runs" / "results.json", {"toy/a": measured([0.2]), "toy/b": measured([0.4])})
+
+    def stored(**settings):
+        found = Store(tmp_path / "runs", **settings).read([file])
+        return {name: one.mean("test/accuracy") for name, one in found.items()}
+
+    assert stored(elsewhere=True) == {"toy/a": 0.2, "toy/b": 0.3}
+    assert stored(beside=True) == {"toy/a": 0.1, "toy/b": 0.3}
+
+
+def test_two_that_store_at_once_lose_nothing(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    path = tmp_path / "results.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: add_results(path, {f"r{i}": measured([i / 100])}), range(40)))
+    assert {k: m.mean("test/accuracy") for k, m in read_results(path).items()} == {f"r{i}": i / 100 for i in range(40)}
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_two_processes_that_store_at_once_lose_nothing(tmp_path):
+    import multiprocessing
+
+    spawn = multiprocessing.get_context("fork")
+    workers = [spawn.Process(target=_store_ten, args=(tmp_path / "results.json", n)) for n in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(read_results(tmp_path / "results.json")) == 30
+
+
+def _store_ten(path, n):
+    for i in range(10):
+        add_results(path, {f"r{n}-{i}": measured([0.1])})
+
+
+def test_what_was_not_measured_is_not_reached(lines):
+    own = measured([0.9])
+    del own.values["metrics"]["test/accuracy"]
+    line = lines(own, measured([0.1]))[0]
+    assert (line.reached, line.verdict, line.holds) == ("not measured", "NOT REACHED", False)
+
+
+def test_claims_about_other_data_are_neither_run_nor_judged(recipes, workshop):
+    source = Path("net.yaml").read_text()
+    Path("mine.yaml").write_text("rk: 1\nextends: net.yaml\ndata: {batch_size: 3}\n")
+    catalog = workshop.catalog(workshop.plugin("toy", OTHER, data={"other": "Other"}))
+    (item,) = plan(("mine.yaml",), catalog)
+    assert all(claim.applies for claim in item.recipe.expect), "the size of a batch is no other data"
+    Path("mine.yaml").write_text("rk: 1\nextends: net.yaml\ndata: other\n")
+    with pytest.raises(UserError, match="nothing is claimed"):
+        plan(("mine.yaml",), catalog)
+    Path("net.yaml").write_text(f"{source}  - {{metric: test/loss, other_data: true, baseline: gone.yaml}}\n")
+    (item,) = plan(("net.yaml",), catalog)
+    line = ledger(item, {"net": measured([0.9])}, {"net": True})[2]
+    assert (line.verdict, line.holds) == ("not applicable: other data", True)
+
+
+def test_claims_on_what_steps_log_are_asked_of_the_baseline_too(recipes, catalog):
+    text = Path("net.yaml").read_text()
+    claim = "{metric: train/loss, baseline: linear.yaml, better_by: 0.3}"
+    Path("net.yaml").write_text(f"{text[: text.index('expect:')]}expect: [{claim}]")
+    items = plan(("net.yaml",), catalog)
+    assert logged_claims(items) == ["train/loss"]
+    runner = Runner(catalog, Path("runs"), 1, False, lambda text: None)
+    results = {
+        file.name: runner.measure(file, ["train/loss"]) for file in (items[0].file, *items[0].baselines.values())
+    }
+    assert all(len(found.values["metrics"]["train/loss"]) == 1 for found in results.values())
+    assert ledger(items[0], results, dict.fromkeys(results, True))[0].verdict == "reached"
+
+
+OTHER = '''
+"""Digits under another name."""
+from rk.builtin.digits import Digits
+
+
+class Other(Digits):
+    """Digits under another name.
+
+    Args:
+        seed: Orders the batches.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+'''

@@ -92,3 +92,16 @@ def test_stored_trains_nothing(call):
         call("net.yaml", "--stored", "--seeds", "3")
     assert "NOT RUN" in call("net.yaml", "--stored", code=ExitCode.CLAIM_NOT_REACHED)
     assert not Path("runs").exists()
+
+
+def test_it_says_where_the_results_are_and_writes_a_plugins_only_when_asked(call, recipes, monkeypatch):
+    from rk.reproduce import results
+
+    shipped = results.results_path
+    monkeypatch.setattr(
+        results, "results_path", lambda file, runs, **s: shipped(file, runs, **s | {"shipped": {recipes}})
+    )
+    out = call("net.yaml", "--runs-dir", "claims", code=ExitCode.CLAIM_NOT_REACHED)
+    assert "results are in claims/results.json" in out and not Path("results.json").exists()
+    call("net.yaml", "--runs-dir", "claims", "--reuse", "--store", code=ExitCode.CLAIM_NOT_REACHED)
+    assert Path("results.json").exists()
