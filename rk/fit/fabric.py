@@ -68,9 +68,9 @@ class FabricRuntime(Runtime):
             logs[LOSS] = torch.stack([*logs.values()]).sum()
         return logs
 
-    def update(self, optimizer: torch.optim.Optimizer) -> None:
+    def update(self, optimizer: torch.optim.Optimizer, *, whole: bool = False) -> None:
         self._shared = True
-        super().update(optimizer)
+        super().update(optimizer, whole=whole)
 
     def gather(self, value: Tensor) -> Tensor:
         self._shared = True

@@ -387,6 +387,7 @@ class Loop:
         total = self.total_steps if self.total_steps is not None else math.inf
         accumulate, log_every, several, fresh = fit.accumulate, fit.log_every, runtime.world > 1, True
         while self.step < total:
+            runtime.step = self.step
             for runtime.micro_batch in range(accumulate):
                 try:
                     scalars = take(stream.next(getattr(trainer, "stage", 0))) if stream is not None else take()

@@ -32,7 +32,7 @@ def jumping_rates(runtime: Runtime, before: int | None, step: int) -> Iterator[s
     """
     if before == runtime.total_steps or before is None:
         return
-    old, new = runtime.rates_for(before), runtime.rates_for(runtime.total_steps)
+    old, new = runtime.rates_for(before, step), runtime.rates_for(runtime.total_steps, step)
     for name, rate in new.items():
         if abs(rate - old[name]) > _JUMP * max(abs(rate), abs(old[name])):
             yield (

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rk.errors import UserError
+from rk.errors import RunFailed, UserError, suggest
 from rk.fit.returns import check_optimizer, check_rate
 from rk.protocols import Objective, Optimizer, Schedule
 
@@ -26,14 +26,25 @@ LOSS = "loss"
 
 @dataclass
 class _Managed:
-    """An optimizer with what belongs to it."""
+    """An optimizer with what belongs to it.
 
+    Attributes:
+        name: What its state is stored under.
+        length: Updates that its schedule is stretched over; None: the steps of the run.
+        updates: Updates that it has made.
+        counts: What its gradients, not yet normalised, are sums over.
+        counted: The objectives that `counts` already has.
+    """
+
+    name: str
     optimizer: torch.optim.Optimizer
     schedule: Schedule | None
     base_rates: list[float]
     params: list[Tensor]
+    length: int | None = None
     updates: int = 0
     counts: dict[str, Any] = field(default_factory=dict)
+    counted: dict[str, Any] | None = None
 
 
 class Runtime:
@@ -51,11 +62,13 @@ class Runtime:
         rank: Number of this process.
         world: How many processes there are.
         is_main: Whether this process writes files.
+        step: Steps that are done; None in `setup` and outside of the loop.
     """
 
     rank = 0
     world = 1
     is_main = True
+    step: int | None = None
     same_forward_everywhere = False
     """Whether all processes must call the learner equally often."""
 
@@ -79,8 +92,11 @@ class Runtime:
         self.before_update: list[Callable[[list[Tensor]], None]] = []
         self._managed: list[_Managed] = []
         self._of: dict[int, _Managed] = {}  # by the optimizer's id
-        self._pending: dict[str, Any] = {}
-        self._term_gradients: dict[str, list[Tensor | None]] = {}
+        self._stored: dict[str, tuple[Any, int]] = {}  # of optimizers that are yet to be made again, by name
+        self._pending: dict[str, Any] = {}  # counts of the objectives since the last update
+        self._pending_taken = False
+        self._direct: str | None = None  # the term whose gradients are added up in the parameters themselves
+        self._term_gradients: dict[str, dict[int, Tensor]] = {}  # of the others: term -> parameter's id -> gradient
 
     # -- what trainers call ----------------------------------------------------------------------------------------
 
@@ -88,22 +104,49 @@ class Runtime:
         """Moves `module` to the device and returns what to call in its place for an objective."""
         return module.to(self.device)
 
-    def optimizer(self, factory: Optimizer, params: Iterable[Any]) -> torch.optim.Optimizer | None:
+    def optimizer(
+        self, factory: Optimizer, params: Iterable[Any], name: str | None = None, updates: int | None = None
+    ) -> torch.optim.Optimizer | None:
         """Makes an optimizer over `params`; None when nothing is trained.
+
+        In a step, an optimizer must have a name: a resumed run makes it again, and its state is found by that name. A
+        name that is used again replaces the earlier optimizer, from the start.
 
         Args:
             factory: What makes it.
             params: Tensors, or parameter groups. Of tensors, those whose ``no_weight_decay`` is True do not decay.
+            name: What its state is stored under; in `setup`, the number of optimizers made so far by default.
+            updates: Updates that its schedule is stretched over, counted from its own first one. By default the
+                schedule follows the steps of the run, however many updates a step makes.
+
+        Raises:
+            UserError: When a step makes an optimizer without a name.
+            RunFailed: When the checkpoint's optimizer of that name had other parameters.
         """
         if not self.training:
             return None
+        if name is None:
+            if self.step is not None:
+                raise UserError(
+                    "an optimizer that is made in a step must have a name, by which a resumed run finds its state",
+                    'runtime.optimizer(factory, params, name="layer-2")',
+                )
+            name = str(len(self._managed))
         optimizer = check_optimizer(factory, factory(_by_decay(list(params))))
         groups = optimizer.param_groups
         flat = [p for group in groups for p in group["params"]]
-        managed = _Managed(optimizer, factory.schedule, [g["lr"] for g in groups], flat)
+        managed = _Managed(name, optimizer, factory.schedule, [g["lr"] for g in groups], flat, updates)
+        self._forget(name)
         self._managed.append(managed)
         self._of[id(optimizer)] = managed
+        if name in self._stored:
+            self._restore(managed, *self._stored.pop(name))
         return optimizer
+
+    def _forget(self, name: str) -> None:
+        for managed in [m for m in self._managed if m.name == name]:
+            self._managed.remove(managed)
+            del self._of[id(managed.optimizer)]
 
     def backward(self, objective: Objective) -> dict[str, Tensor]:
         """Adds the gradient of the objective, each term a mean over its global count.
@@ -130,28 +173,49 @@ class Runtime:
             logs[LOSS] = torch.stack([*logs.values()]).sum()
         return logs
 
-    def update(self, optimizer: torch.optim.Optimizer) -> None:
-        """Ends a micro-batch for `optimizer`; at the last one: normalise, clip, `before_update`, step, schedule."""
+    def update(self, optimizer: torch.optim.Optimizer, *, whole: bool = False) -> None:
+        """Ends a micro-batch for `optimizer`; at the last one: normalise, clip, `before_update`, step, schedule.
+
+        Args:
+            optimizer: One that this runtime has made.
+            whole: Updates at once, whatever `fit.accumulate` is: for the inner loop of a step, each of whose batches
+                is whole.
+
+        Raises:
+            UserError: When gradients are sparse and the optimizer, or clipping, takes none.
+        """
         managed = self._of[id(optimizer)]
         if self.accumulate > 1:
-            for name, count in self._pending.items():
-                managed.counts[name] = managed.counts.get(name, 0) + count
-            self._pending = {}
-            if self.micro_batch < self.accumulate - 1:
+            self._count(managed)
+            if self.micro_batch < self.accumulate - 1 and not whole:
                 return
             self._normalise(managed)
         if self.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(managed.params, self.gradient_clip)
+            try:
+                nn.utils.clip_grad_norm_(managed.params, self.gradient_clip)
+            except (RuntimeError, NotImplementedError) as error:
+                raise _about_sparse(managed, "fit.gradient_clip", "~fit.gradient_clip", error) from error
         for callback in self.before_update:
             callback(managed.params)
         if managed.schedule is not None:
-            for group, rate in zip(optimizer.param_groups, managed.base_rates, strict=True):
-                group["lr"] = managed.schedule(rate, managed.updates, self.total_steps)
-                if managed.updates == 0:
-                    check_rate(managed.schedule, group["lr"])
-        optimizer.step()
+            self._set_rates(managed)
+        try:
+            optimizer.step()
+        except (RuntimeError, NotImplementedError) as error:
+            hint = "sgd without weight_decay, or adagrad, take sparse gradients; or make the embedding's dense"
+            raise _about_sparse(managed, f"the optimizer {type(optimizer).__name__}", hint, error) from error
         optimizer.zero_grad()
         managed.updates += 1
+
+    def _set_rates(self, managed: _Managed) -> None:
+        if managed.length is not None:
+            at, total = min(managed.updates, managed.length - 1), managed.length
+        else:
+            at, total = managed.updates if self.step is None else self.step, self.total_steps
+        for group, rate in zip(managed.optimizer.param_groups, managed.base_rates, strict=True):
+            group["lr"] = managed.schedule(rate, at, total)
+            if managed.updates == 0:
+                check_rate(managed.schedule, group["lr"])
 
     def gather(self, value: Tensor) -> Tensor:
         """Returns the sum of `value` over all processes, on each of them: what a rule without gradients learns from."""
@@ -205,38 +269,47 @@ class Runtime:
 
     def _accumulate(self, terms: dict[str, tuple[Tensor, Any]]) -> None:
         """Adds gradients of sums: what they are divided by is known only when the last micro-batch has been counted."""
+        if self._pending_taken:
+            self._pending, self._pending_taken = {}, False
         for name, (_, count) in terms.items():
             self._pending[name] = self._pending.get(name, 0) + count
         if len(terms) == 1:
-            ((total, _),) = terms.values()
-            self._differentiate([total], [_constant(1.0, total.dtype, total.device)])
-            return
+            ((name, (total, _)),) = terms.items()
+            if self._direct in (None, name):
+                self._direct = name
+                self._differentiate([total], [_constant(1.0, total.dtype, total.device)])
+                return
         # Terms with counts of their own: their gradients must stay apart until each can be divided.
         params = [p for m in self._managed for p in m.params]
         for position, (name, (total, _)) in enumerate(terms.items()):
             found = self._gradients(total, params, retain_graph=position < len(terms) - 1)
-            held = self._term_gradients.setdefault(name, [None] * len(params))
-            for i, gradient in enumerate(found):
+            held = self._term_gradients.setdefault(name, {})
+            for p, gradient in zip(params, found, strict=True):
                 if gradient is not None:
-                    held[i] = gradient if held[i] is None else held[i].add_(gradient)
+                    held[id(p)] = gradient if id(p) not in held else held[id(p)].add_(gradient)
+
+    def _count(self, managed: _Managed) -> None:
+        """Adds the counts since the last update; objectives of two optimizers are counted for both."""
+        if managed.counted is not self._pending:
+            for name, count in self._pending.items():
+                managed.counts[name] = managed.counts.get(name, 0) + count
+            managed.counted, self._pending_taken = self._pending, True
 
     def _normalise(self, managed: _Managed) -> None:
         counts, managed.counts = self._over_all(managed.counts), {}
-        if len(counts) == 1:
+        apart = [name for name in counts if name in self._term_gradients]  # in one order in all processes
+        direct = self._direct if self._direct in counts else next((n for n in counts if n not in apart), None)
+        if direct is not None:
             self._sum_gradients(managed.params)
-            count = next(iter(counts.values()))
+            count = counts[direct]
             scale = 1 / max(count, 1) if isinstance(count, int | float) else 1 / count.clamp(min=1)
             for p in managed.params:
                 if p.grad is not None:
                     p.grad.mul_(scale)
-            return
-        own = {id(p) for p in managed.params}
-        params = [p for m in self._managed for p in m.params]
-        mine = [i for i, p in enumerate(params) if id(p) in own]
-        for name, held in self._term_gradients.items():
-            found = self._sum_over_all([held[i] for i in mine], managed.params)
-            for i, p, gradient in zip(mine, managed.params, found, strict=True):
-                held[i] = None
+        for name in apart:
+            held = self._term_gradients[name]
+            found = self._sum_over_all([held.pop(id(p), None) for p in managed.params], managed.params)
+            for p, gradient in zip(managed.params, found, strict=True):
                 if gradient is not None:
                     share = gradient / max(counts[name], 1)
                     p.grad = share if p.grad is None else p.grad.add_(share)
@@ -257,27 +330,59 @@ class Runtime:
     def rates(self) -> dict[str, float]:
         """Returns the learning rate of each optimizer's first group."""
         many = len(self._managed) > 1
-        return {f"lr/{i}" if many else "lr": m.optimizer.param_groups[0]["lr"] for i, m in enumerate(self._managed)}
+        return {f"lr/{m.name}" if many else "lr": m.optimizer.param_groups[0]["lr"] for m in self._managed}
 
-    def rates_for(self, total_steps: int | None) -> dict[str, float]:
-        """Returns the rate of each optimizer's next update in a run of `total_steps`, named as in `rates`."""
+    def rates_for(self, total_steps: int | None, step: int) -> dict[str, float]:
+        """Returns the rates after `step` in a run of `total_steps`, for the schedules that follow the run's steps."""
         many = len(self._managed) > 1
         return {
-            f"lr/{i}" if many else "lr": m.schedule(m.base_rates[0], m.updates, total_steps)
+            f"lr/{i}" if many else "lr": m.schedule(m.base_rates[0], step, total_steps)
             for i, m in enumerate(self._managed)
-            if m.schedule is not None
+            if m.schedule is not None and m.length is None
         }
 
     def state_dict(self) -> dict[str, Any]:
+        """Returns the state of every optimizer by its name, of those too that this run has not yet made again."""
+        now = {m.name: (m.optimizer.state_dict(), m.updates) for m in self._managed}
+        found = self._stored | now
         return {
-            "optimizers": [m.optimizer.state_dict() for m in self._managed],
-            "updates": [m.updates for m in self._managed],
+            "optimizers": {name: state for name, (state, _) in found.items()},
+            "updates": {name: updates for name, (_, updates) in found.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for managed, stored, updates in zip(self._managed, state["optimizers"], state["updates"], strict=True):
-            managed.optimizer.load_state_dict(stored)
-            managed.updates = updates
+        """Takes `state_dict`'s result back; optimizers that a step makes take theirs when they are made.
+
+        Raises:
+            RunFailed: When the checkpoint has nothing for an optimizer, or one of other parameters.
+        """
+        optimizers, updates = state["optimizers"], state["updates"]
+        if isinstance(optimizers, list):  # checkpoints of version 0.1 have them in the order of their making
+            optimizers = {str(i): one for i, one in enumerate(optimizers)}
+            updates = {str(i): one for i, one in enumerate(updates)}
+        self._stored = {name: (optimizers[name], updates[name]) for name in optimizers}
+        for managed in self._managed:
+            if managed.name not in self._stored:
+                raise RunFailed(
+                    f"the checkpoint has no state of the optimizer {managed.name!r}",
+                    suggest(managed.name, self._stored, "it has"),
+                )
+            self._restore(managed, *self._stored.pop(managed.name))
+
+    def _restore(self, managed: _Managed, state: dict[str, Any], updates: int) -> None:
+        try:
+            managed.optimizer.load_state_dict(state)
+        except ValueError as error:
+            raise RunFailed(f"the checkpoint's optimizer {managed.name!r} had other parameters: {error}") from None
+        managed.updates = updates
+
+
+def _about_sparse(managed: _Managed, what: str, hint: str, error: Exception) -> Exception:
+    """Returns what to raise in place of torch's own error: a `UserError` where a gradient is sparse."""
+    if not any(p.grad is not None and p.grad.layout != torch.strided for p in managed.params):
+        return error
+    reason = " ".join(str(error).split(". ")[0].split())
+    return UserError(f"{what} cannot take sparse gradients: {reason[:200]}", hint)
 
 
 def _by_decay(params: list[Any]) -> list[Any]:

@@ -59,12 +59,11 @@ class ShardedRuntime(FabricRuntime):
     def state_dict(self) -> dict[str, Any]:
         return tree_map(_whole, super().state_dict())
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for managed, stored in zip(self._managed, state["optimizers"], strict=True):
-            for i, p in enumerate(managed.params):
-                values = stored["state"].get(i, {})
-                stored["state"][i] = {name: _shared_like(value, p) for name, value in values.items()}
-        super().load_state_dict(state)
+    def _restore(self, managed: Any, state: dict[str, Any], updates: int) -> None:
+        for i, p in enumerate(managed.params):
+            values = state["state"].get(i, {})
+            state["state"][i] = {name: _shared_like(value, p) for name, value in values.items()}
+        super()._restore(managed, state, updates)
 
     # -- gradients: `fully_shard` averages them after every backward pass ------------------------------------------
 
