@@ -173,3 +173,48 @@ def test_it_exports_as_one_graph(lit, tmp_path):
     inputs = torch.rand(5, 8, 8)
     found = torch.export.load(path).module()({"inputs": inputs})["logits"]
     torch.testing.assert_close(found, run.learner.predict({"inputs": inputs})["logits"])
+
+
+METRICS = """
+import torchmetrics
+
+class Measuring(Lit):
+    \"\"\"Logs metric objects, as people do.\"\"\"
+    def __init__(self) -> None:
+        super().__init__()
+        self.train_acc = torchmetrics.Accuracy("multiclass", num_classes=10)
+        self.acc = torchmetrics.Accuracy("multiclass", num_classes=10)
+        self.f1 = torchmetrics.F1Score("multiclass", num_classes=10, average="macro")
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        logits = self(x)
+        self.train_acc(logits, y)
+        self.log("train_acc", self.train_acc, on_step=True, on_epoch=True)
+        return functional.cross_entropy(logits, y)
+    def validation_step(self, batch, batch_idx):
+        x, y = batch
+        logits = self(x)
+        self.acc.update(logits, y)
+        self.f1(logits, y)
+        self.log_dict({"val_acc": self.acc, "val_f1": self.f1})
+        self.log("val_loss", functional.cross_entropy(logits, y))
+        self.log("val_rows", float(len(x)))
+"""
+
+
+def test_metric_objects_that_it_logs_are_computed_over_the_split(lit, workshop):
+    pytest.importorskip("torchmetrics")
+    lit.catalog = workshop.catalog(workshop.plugin("measuring", MODULE + METRICS, models={"lit": "Measuring"}))
+    path = workshop.folder.parent / "recipe.yaml"
+    recipe, problems, _ = read_recipe(RecipeFile(path), ("fit.max_steps=20", "fit.log_every=1"), lit.catalog)
+    assert not problems
+    folder = RunFolder.begin(workshop.folder.parent / "runs", recipe.name, recipe.to_yaml())
+    metrics = train(recipe, lit.catalog, folder).metrics
+    assert metrics["test/acc"] == pytest.approx(metrics["test/accuracy"])
+    assert metrics["val/acc"] == pytest.approx(metrics["val/accuracy"]), "objects are reset between the splits"
+    assert 0 < metrics["test/f1"] < 1 and metrics["test/f1"] != metrics["test/acc"]
+    rows = [64, 64, 64, 64, 44]  # a mean over the rows, not over the batches
+    assert metrics["test/rows"] == pytest.approx(sum(n * n for n in rows) / 300)
+    logged = [line["train/train_acc"] for line in folder.metrics() if "train/train_acc" in line]
+    whole = [any(round(value * rows, 3) % 1 == 0 for rows in (64, 45)) for value in logged]
+    assert len(whole) == 20 and all(whole), "of one batch each"

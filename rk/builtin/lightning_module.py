@@ -6,6 +6,7 @@ imports Lightning; the module does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Protocol, TypedDict
 
@@ -15,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rk.errors import RunFailed, UserError
-from rk.fit.runtime import Runtime
+from rk.fit.evaluate import Mean
+from rk.fit.runtime import LOSS, Runtime
 from rk.protocols import Batch, Model, Share
 
 
@@ -48,7 +50,9 @@ class LightningLearner(nn.Module):
         self.fields = fields
         self.batches = 0
         self.logged: dict[str, Tensor] = {}
-        self.measured: dict[str, Tensor] = {}
+        self._rows = 1
+        self._means: dict[str, Mean] = {}  # of what validation steps logged
+        self._objects: dict[str, Any] = {}  # metric objects that they logged
         # a module logs through its trainer, which it does not have here
         module.log = self._log
         module.log_dict = self._log_dict
@@ -56,15 +60,15 @@ class LightningLearner(nn.Module):
     def forward(self, batch: Batch) -> Share:
         """Returns the module's own loss, a mean over the rows of the batch, as their sum."""
         given = tuple(batch[name] for name in self.fields)
+        self._rows, self._loss = given[0].shape[0], None
         step = self.module.training_step if self.training else _of(self.module, "validation_step", "training_step")
         result = step(given, self.batches)
         loss = result["loss"] if isinstance(result, Mapping) else result
         if loss is None and not self.training:  # a validation_step may only log
-            loss = self.measured.get("val_loss", torch.tensor(float("nan")))
+            loss = torch.tensor(float("nan")) if self._loss is None else self._loss
         if not isinstance(loss, Tensor):
             raise RunFailed(f"{type(self.module).__name__}.training_step returned {type(loss).__name__}, not a loss")
-        rows = given[0].shape[0]
-        return loss * rows, rows
+        return loss * self._rows, self._rows
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LightningLearner:
         super()._apply(fn, recurse)
@@ -81,8 +85,37 @@ class LightningLearner(nn.Module):
         return {"logits": result, "values": result}
 
     def _log(self, name: str, value: Any, *_: Any, **__: Any) -> None:
-        logged = self.logged if self.training else self.measured
-        logged[name] = value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+        """Takes what a module logs: a number, or a metric object, which is computed over the batch or the split."""
+        if self.training:
+            self.logged[name] = _of_batch(value) if _is_metric(value) else _scalar(value)
+            return
+        name = _without_split(name)
+        if _is_metric(value):
+            self._objects[name] = value
+            return
+        number = _scalar(value)
+        if name == LOSS:
+            self._loss = number
+        else:
+            self._means.setdefault(name, Mean()).add(number * self._rows, self._rows)
+
+    def take_measured(self, runtime: Runtime, shared: bool) -> dict[str, float]:
+        """Returns what validation steps have logged since the last call, and starts anew.
+
+        Numbers are means over the rows. Metric objects are computed once over all of them, and reset; those of
+        torchmetrics sum up over the processes by themselves.
+
+        Args:
+            runtime: Where it was measured.
+            shared: Whether the processes have measured different batches.
+        """
+        objects, self._objects = self._objects, {}
+        found = {name: float(_of_batch(metric)) for name, metric in objects.items()}
+        states, self._means = {name: mean.state for name, mean in self._means.items()}, {}
+        everywhere = runtime.collect(states) if shared else [states]
+        for name in dict.fromkeys(name for one in everywhere for name in one):
+            found[name] = Mean.of(one[name] for one in everywhere if name in one).compute()
+        return found
 
     def _log_dict(self, dictionary: Mapping[str, Any], *_: Any, **__: Any) -> None:
         for name, value in dictionary.items():
@@ -94,13 +127,36 @@ class LightningLearner(nn.Module):
         return logged
 
 
+def _is_metric(value: Any) -> bool:
+    """Whether a module has logged an object such as those of torchmetrics."""
+    return all(callable(getattr(value, name, None)) for name in ("update", "compute", "reset"))
+
+
+def _of_batch(metric: Any) -> Tensor:
+    """Returns what a metric object has measured since its last reset, and resets it."""
+    result = _scalar(metric.compute())
+    metric.reset()
+    return result
+
+
+def _scalar(value: Any) -> Tensor:
+    return value.detach() if isinstance(value, Tensor) else torch.tensor(float(value))
+
+
+def _without_split(name: str) -> str:
+    """Returns ``acc`` for ``val_acc``: which split it is of is said by rk."""
+    return re.sub(r"^(val|valid|validation|test)[_/]", "", name)
+
+
 _EITHER = (("logits", "values"), ("values", "logits"))
 
 
 class LightningTrainer:
     """Trains a LightningModule in rk's loop: ``training_step``, ``configure_optimizers`` and the hooks around them.
 
-    Runs, checkpoints, resuming, several devices, reports and exports are rk's. What stays out: manual optimization,
+    Runs, checkpoints, resuming, several devices, reports and exports are rk's. What ``training_step`` logs is averaged
+    over ``fit.log_every`` steps, metric objects batch by batch. What ``validation_step`` logs is measured over each
+    split, as ``val/acc`` for ``val_acc``; metric objects are computed at its end and reset. What stays out: manual optimization,
     several optimizers at once, plateau schedulers, and all that a module asks of a Lightning `Trainer`.
 
     Args:

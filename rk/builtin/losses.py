@@ -35,7 +35,7 @@ class CrossEntropy:
         """Returns the summed loss and the number of targets that count.
 
         Raises:
-            UserError: When a target is no class, as far as the device tells: a GPU only stops.
+            UserError: When a target is no class; a GPU only stops, and `rk.fit.targets` says why.
         """
         try:
             total = functional.cross_entropy(
@@ -46,11 +46,12 @@ class CrossEntropy:
                 reduction="sum",
             )
         except IndexError:
-            raise _no_class(targets, logits.shape[-1], self.ignore_index) from None
+            raise no_class(targets, logits.shape[-1], self.ignore_index) from None
         return total, targets.numel() if self.ignore_index is None else (targets != self.ignore_index).sum()
 
 
-def _no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
+def no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
+    """Returns the error that names the first target that is no class."""
     strange = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)][0].item()
     if strange == IGNORED:
         hint = f"of this data, such targets count for nothing: loss={{name: cross-entropy, ignore_index: {IGNORED}}}"

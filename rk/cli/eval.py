@@ -28,7 +28,7 @@ def evaluate(
     """Measure a trained run, on other data or with other decoding.
 
     RUN is a run's folder, its name, or `last`. KEY=VALUE may change data.* and parameters for decoding: what has no
-    effect on weights.
+    effect on weights. A run is measured in the precision that it was trained in, unless fit.precision says another.
 
     \b
     rk eval last model.beam_size=3
@@ -45,6 +45,8 @@ def evaluate(
         from rk.fit.loaded import LoadedRun
 
         loaded = LoadedRun.open(folder.path, Catalog(), overrides)
+    if (precision := loaded.recipe.fit.precision) != "32-true":
+        click.echo(f"measured in {precision}, as it was trained (in 32 bits with fit.precision=32-true)", err=True)
     results = loaded.evaluate(splits, limit)
     if as_json:
         print_json(

@@ -54,15 +54,24 @@ class Mean:
         return float(self.total) / count if count else float("nan")
 
 
-class _Measured:
-    """One metric over one split: a callable's shares are summed, an object is updated."""
+class Measured:
+    """One metric over one split: a callable's shares are summed, an object is updated.
 
-    def __init__(self, metric: Any) -> None:
+    An object may keep tensors. One that can be moved, as those of torchmetrics can, is moved to the learner's device;
+    any other is given fields on the host, where what it has made itself is.
+    """
+
+    def __init__(self, metric: Any, device: torch.device) -> None:
         made = metric() if isinstance(metric, type) else metric
         self.object = made if hasattr(made, "update") else None
+        self.on_host = False
         if self.object is not None:
             if hasattr(made, "reset"):
                 made.reset()
+            if hasattr(made, "to"):
+                self.object = made = made.to(device) or made
+            else:
+                self.on_host = device.type != "cpu"
             self.call = Bound(made.update)
         else:
             self.call = Bound(made)
@@ -75,8 +84,10 @@ class _Measured:
 
     @property
     def state(self) -> Any:
-        """What other processes need of it."""
-        return self.mean.state if self.object is None else self.object
+        """What other processes need of it, on the host."""
+        if self.object is None:
+            return self.mean.state
+        return (self.object.to("cpu") or self.object) if hasattr(self.object, "to") else self.object
 
     def take(self, states: Sequence[Any]) -> None:
         """Takes what all processes have measured, this one too, in place of its own."""
@@ -88,6 +99,8 @@ class _Measured:
             self.object.merge(other)
 
     def add(self, fields: Mapping[str, Any]) -> None:
+        if self.on_host:
+            fields = {name: _to_host(fields[name]) for name in self.call.names if name in fields}
         result = self.call(fields)
         if self.object is None:
             try:
@@ -100,6 +113,18 @@ class _Measured:
         if self.object is None:
             return self.mean.compute()
         return check_number(self.metric, self.object.compute())
+
+
+def _to_host(value: Any) -> Any:
+    return value.cpu() if isinstance(value, Tensor) else value
+
+
+def widened(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns outputs with those of 16 bits in 32: metrics and figures are not computed in less."""
+    return {
+        name: value.float() if isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16) else value
+        for name, value in outputs.items()
+    }
 
 
 def higher_is_better(metric: Any) -> bool:
@@ -164,7 +189,8 @@ def evaluate(
     """Measures `learner` on a split.
 
     Args:
-        learner: What answers.
+        learner: What answers. One that measures by itself has ``take_measured(runtime, shared)``: it returns what it
+            has measured since the last call, over all processes where they `shared` the batches, and starts anew.
         data: Where the batches come from.
         split: Which of them.
         metrics: Metric name -> function, class or object.
@@ -178,10 +204,13 @@ def evaluate(
     """
     variants: dict[str, Any] = {"": None}
     if hasattr(learner, "variants"):
-        variants |= learner.variants()
-    measured = {(v, name): _Measured(metric) for v in variants for name, metric in metrics.items()}
+        variants |= {name: runtime.answering(learner, one) for name, one in learner.variants().items()}
+    measured = {(v, name): Measured(metric, runtime.device) for v in variants for name, metric in metrics.items()}
     losses: dict[str, Mean] = {}
     shared = runtime.world > 1 and not runtime.same_forward_everywhere and all(m.can_merge for m in measured.values())
+    own = getattr(learner, "take_measured", None)
+    if own is not None:
+        own(runtime, shared)  # what a split before left
     first, stride = (runtime.rank, runtime.world) if shared else (0, 1)
     with evaluating(learner, seed), runtime.autocast():
         for i in range(first, split_batches(data, split, limit), stride):
@@ -193,8 +222,9 @@ def evaluate(
             outputs = answer(learner, batch, losses)
             if i == first:
                 check_outputs(learner, outputs)
+            outputs = widened(outputs)
             for variant, predict in variants.items():
-                fields = {**batch, **(outputs if predict is None else predict(batch))}
+                fields = {**batch, **(outputs if predict is None else widened(predict(batch)))}
                 for name in metrics:
                     measured[variant, name].add(fields)
             if each is not None:
@@ -208,6 +238,11 @@ def evaluate(
         result = {f"{split}/{LOSS}": sum(result.values()), **result}
     for (variant, name), metric in measured.items():
         result[f"{split}/{name}@{variant}" if variant else f"{split}/{name}"] = metric.compute()
+    if own is not None:
+        result = {
+            **result,
+            **{f"{split}/{n}": v for n, v in own(runtime, shared).items() if f"{split}/{n}" not in result},
+        }
     return result
 
 

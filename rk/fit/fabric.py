@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from rk.errors import RunFailed, UserError
 from rk.fit.runtime import LOSS, Runtime, choose_device
@@ -34,18 +35,21 @@ class FabricRuntime(Runtime):
 
     def __init__(self, fit: Fit, **settings: Any) -> None:
         self.fabric = _fabric(fit)
-        super().__init__(self.fabric.device, **settings)
+        super().__init__(self.fabric.device, precision=fit.precision, **settings)
         self.rank = self.fabric.global_rank
         self.world = self.fabric.world_size
         self.is_main = self.rank == 0
         self._full_precision = fit.precision == "32-true"
         self._shared = False
+        self._set_up: list[nn.Module] = []
+        self._trainer = "the trainer"
         # Agreements go between CPUs: a GPU is never waited for
         self._control = dist.new_group(backend="gloo") if self.world > 1 else None
 
     # -- what trainers call ----------------------------------------------------------------------------------------
 
     def setup(self, module: nn.Module) -> nn.Module:
+        self._set_up.append(module)
         if not any(p.requires_grad for p in module.parameters()):  # a rule without gradients: nothing to wrap
             return module.to(self.device)
         with _quiet():
@@ -108,6 +112,8 @@ class FabricRuntime(Runtime):
 
     def share_buffers(self, learner: nn.Module) -> None:
         if self.world > 1:
+            if not self._shared:
+                self._check_alike([learner])
             for buffer in learner.buffers():
                 dist.broadcast(buffer, 0)
 
@@ -115,9 +121,20 @@ class FabricRuntime(Runtime):
         return self.fabric.autocast()
 
     def check_step(self, trainer: str) -> None:
-        if self.world > 1 and not self._shared:
+        self._trainer = trainer
+        if self.world > 1 and not self._shared:  # nothing learned yet, or learned by each process for itself
+            self._check_alike(self._set_up)
+
+    def _check_alike(self, modules: list[nn.Module]) -> None:
+        """Raises `UserError` when the processes hold different values: statistics of batches aside, none may."""
+        mine = torch.cat([torch.zeros(1, dtype=torch.float64), *map(_fingerprint, modules)])
+        lowest, largest = mine.clone(), mine.clone()
+        dist.all_reduce(lowest, dist.ReduceOp.MIN, group=self._control)
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._control)
+        if not torch.equal(lowest, largest):
             raise UserError(
-                f"{trainer} cannot learn on several devices: its step uses neither runtime.update nor runtime.gather",
+                f"{self._trainer} cannot learn on several devices: it changes what is learned by neither "
+                "runtime.update nor runtime.gather, so that each process learns from its own batches alone",
                 "fit.devices=1",
             )
 
@@ -183,6 +200,14 @@ class FabricRuntime(Runtime):
             for i, piece in zip(chosen, flat.split([part.numel() for part in parts]), strict=True):
                 result[i] = piece.view_as(params[i])
         return result
+
+
+def _fingerprint(module: nn.Module) -> Tensor:
+    """Returns a number for each parameter and buffer; the running statistics of normalisation are left out."""
+    parts = [(part, part.parameters(recurse=False), part.buffers(recurse=False)) for part in module.modules()]
+    own = [t for part, ps, bs in parts for t in (*ps, *(() if isinstance(part, _BatchNorm) else bs))]
+    sums = [t.detach().double().sum().nan_to_num().cpu() for t in own]
+    return torch.stack(sums) if sums else torch.zeros(0, dtype=torch.float64)
 
 
 def _fabric(fit: Fit) -> Any:

@@ -14,7 +14,7 @@ from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError, printable_lines
 from rk.fit.build import Builder, Parts, load_data_state, prepare
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint
-from rk.fit.evaluate import evaluate, evaluating
+from rk.fit.evaluate import evaluate, evaluating, widened
 from rk.fit.figures import artists, draw
 from rk.fit.fingerprint import warn_of_changes
 from rk.fit.loop import metrics_of
@@ -72,7 +72,12 @@ class LoadedRun:
             raise UserError(f"{folder.label} was never started: it has no weights")
         recipe = read_stored(folder, overrides, catalog)
         builder = Builder(recipe, catalog, facts)
-        runtime = Runtime(choose_device(recipe.fit.accelerator), training=False, folder=folder.path)
+        runtime = Runtime(
+            choose_device(recipe.fit.accelerator),
+            training=False,
+            folder=folder.path,
+            precision=recipe.fit.precision,
+        )
         data = builder.data()
         if data is not None:
             load_data_state(data, folder.data_state)
@@ -145,8 +150,8 @@ class LoadedRun:
             name = self.recipe.data.component.name if self.recipe.data else "this run's data"
             raise UserError(f"data {name} cannot read files (it has no `read` method)")
         batch = to_device(check_batch(self.data, self.data.read(path), "read"), self.device)
-        with evaluating(self.learner, self.recipe.fit.seed):
-            outputs = check_outputs(self.learner, self.learner.predict(batch))
+        with evaluating(self.learner, self.recipe.fit.seed), self.parts.runtime.autocast():
+            outputs = widened(check_outputs(self.learner, self.learner.predict(batch)))
         if not hasattr(self.data, "answers"):
             return batch, outputs, _rows(outputs)
         return batch, outputs, check_answers(self.data, self.data.answers(batch, outputs))

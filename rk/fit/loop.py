@@ -41,6 +41,7 @@ from rk.fit.runtime import Runtime, choose_device
 from rk.fit.signals import StopSignal
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
+from rk.fit.targets import check_targets, is_gpu_assert, stopped_gpu
 from rk.fit.weights import save_weights
 from rk.recipe.model import Recipe, Spec
 from rk.recipe.sections import Fit
@@ -236,6 +237,10 @@ class Loop:
             kept = self.folder.checkpoint_steps()
             text = f"the checkpoint of step {kept[-1]} is kept: rk train --resume {self.folder.label}" if kept else None
             explained: BaseException = out_of_memory(error, self.began or resume, text)
+        elif is_gpu_assert(error):
+            places = range(self.logged_at * self.fit.accumulate, self.micro_batches + 1) if self.takes_batch else ()
+            indices = (i * self.runtime.world + self.runtime.rank for i in places)
+            explained = stopped_gpu(self.parts, indices, self.recipe)
         elif not self.began and not resume:
             explained = first_batch_error(error, self.recipe, self.seen)
         else:
@@ -260,7 +265,7 @@ class Loop:
         if data is not None:
             builder.learn_facts(data)
         runtime.total_steps = self.total_steps = self._total_steps(data)
-        self.parts: Parts = builder.parts(data, runtime)
+        self.parts = builder.parts(data, runtime)
         parts = self.parts
         self.takes_batch = bool(inspect.signature(parts.trainer.step).parameters)
         self.metrics = metrics_of(parts)
@@ -312,6 +317,7 @@ class Loop:
         spec = self.recipe.data
         if spec is not None:
             check_fields(self.seen, type(self.parts.data).batch, spec, "the first batch")
+            check_targets(self.seen, self.recipe, self.parts.facts)
 
     def _rehearse(self) -> None:
         """Shows one batch of validation to learner and metrics, then checks what is claimed of what is measured.

@@ -6,10 +6,10 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
-from rk.fit.bind import Bound
-from rk.fit.evaluate import answer, evaluating, has_objective
+from rk.fit.evaluate import Measured, answer, evaluating, has_objective, widened
 from rk.fit.returns import check_batch, check_outputs
 from rk.fit.runtime import LOSS, Runtime
 from rk.fit.stream import to_device
@@ -38,21 +38,18 @@ class Rehearsal:
         with evaluating(self._learner, seed), runtime.autocast():
             batch = to_device(check_batch(data, data.batch(split, 0)), runtime.device)
             self.fields = dict(batch)
-            outputs = check_outputs(self._learner, answer(self._learner, batch, losses))
+            outputs = widened(check_outputs(self._learner, answer(self._learner, batch, losses)))
             self.fields |= outputs
             self.metrics |= losses.keys()
             variants = {"": outputs}
             if hasattr(self._learner, "variants"):
-                variants |= {name: predict(batch) for name, predict in self._learner.variants().items()}
+                for name, predict in self._learner.variants().items():
+                    variants[name] = widened(runtime.answering(self._learner, predict)(batch))
             for fields in variants.values():
                 for metric in self._metrics.values():
-                    _show(metric, {**batch, **fields})
+                    _show(metric, {**batch, **fields}, runtime.device)
 
 
-def _show(metric: Any, fields: Mapping[str, Any]) -> None:
+def _show(metric: Any, fields: Mapping[str, Any], device: torch.device) -> None:
     """Calls a metric as an evaluation does, without asking an object for its result: one batch may be too few."""
-    one = metric() if isinstance(metric, type) else metric
-    if hasattr(one, "update"):
-        Bound(copy.deepcopy(one).update)(fields)
-    else:
-        Bound(one)(fields)
+    Measured(metric if isinstance(metric, type) else copy.deepcopy(metric), device).add(fields)

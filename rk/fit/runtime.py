@@ -57,6 +57,7 @@ class Runtime:
         gradient_clip: Largest L2 norm of the gradient; None clips nothing.
         total_steps: Updates of the whole run, for schedules; None when it is not known.
         folder: The run folder, where a trainer may leave files of its own.
+        precision: What answers are computed in, `fit.precision`.
 
     Attributes:
         rank: Number of this process.
@@ -81,6 +82,7 @@ class Runtime:
         gradient_clip: float | None = None,
         total_steps: int | None = None,
         folder: Path | None = None,
+        precision: str = "32-true",
     ) -> None:
         self.device = torch.device(device)
         self.training = training
@@ -88,6 +90,7 @@ class Runtime:
         self.gradient_clip = gradient_clip
         self.total_steps = total_steps
         self.folder = folder
+        self.precision = precision
         self.micro_batch = 0
         self.before_update: list[Callable[[list[Tensor]], None]] = []
         self._managed: list[_Managed] = []
@@ -243,7 +246,13 @@ class Runtime:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Returns the context of the precision in which answers are computed."""
+        if self.precision == "bf16-mixed":
+            return torch.autocast(self.device.type, torch.bfloat16)
         return contextlib.nullcontext()
+
+    def answering(self, learner: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns `function`, which reads weights of `learner`, as what may be called outside of its methods."""
+        return function
 
     def check_step(self, trainer: str) -> None:
         """Raises `UserError` when a step has shared nothing with the other processes."""

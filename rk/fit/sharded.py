@@ -7,6 +7,8 @@ together while it computes. Files hold whole tensors, so that a run does not dep
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -47,8 +49,24 @@ class ShardedRuntime(FabricRuntime):
                 register_fsdp_forward_method(module, name)
         return module
 
+    def answering(self, learner: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns `function` as if it were a method of `learner`: its weights are put together for the call."""
+
+        def _answer(self: nn.Module, batch: Any) -> Any:
+            return function(batch)
+
+        learner._answer = MethodType(_answer, learner)
+        try:
+            register_fsdp_forward_method(learner, "_answer")
+            return learner._answer
+        finally:
+            del learner._answer
+
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
+
+    def _check_alike(self, modules: list[nn.Module]) -> None:
+        pass
 
     def check_equal(self, learner: nn.Module) -> None:
         pass  # each process holds other weights

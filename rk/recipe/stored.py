@@ -84,7 +84,7 @@ def stored_values(folder: RunFolder) -> dict[str, Any]:
 
 def is_harmless(key: str, recipe: Recipe) -> bool:
     """Whether a run can be loaded with another value of `key`: it has no effect on weights."""
-    if key in ("fit.accelerator", "fit.threads", "fit.validate_batches"):
+    if key in ("fit.accelerator", "fit.threads", "fit.validate_batches", "fit.precision"):
         return True
     if key.startswith("data.") and key != "data.name":
         return True

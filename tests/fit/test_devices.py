@@ -276,6 +276,29 @@ def test_a_rule_that_shares_nothing_is_refused(tmp_path, strain_hebb):
     assert run.read()["status"] == "failed" and run.checkpoint_steps() == []
 
 
+@pytest.mark.parametrize("how", ["updates", "never", "keeps", "finish"])
+def test_who_shares_nothing_is_refused_once_the_processes_differ(several, tmp_path, catalog, how):
+    found = run_processes(Fit(devices=2, accelerator="cpu"), several.rarely, catalog, tmp_path, how)
+    if how in ("keeps", "finish"):
+        assert "cannot learn on several devices" in found
+    else:
+        assert found is (how == "updates"), "rare updates are no fault"
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_sparse_embedding_learns_the_same_in_two_processes(several, tmp_path, catalog, frozen, accumulate):
+    two = run_processes(Fit(devices=2, accelerator="cpu"), several.embedded, catalog, tmp_path, frozen, accumulate)
+    alone = several.embedded(Fit(), catalog, tmp_path, frozen, 2 * accumulate)
+    assert far(two, alone) < 1e-6
+
+
+def test_variants_of_a_sharded_learner_measure_what_they_would_in_one_process(several, tmp_path, catalog):
+    fit = Fit(devices=2, accelerator="cpu", strategy="fsdp")
+    found = run_processes(fit, several.measured_in_variants, catalog, tmp_path)
+    assert found == pytest.approx(several.measured_in_variants(Fit(), catalog, tmp_path))
+
+
 @pytest.fixture
 def strain_hebb(tmp_path):
     plugins = Path(__file__).parent.parent / "strain" / "plugins"
