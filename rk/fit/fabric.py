@@ -55,12 +55,13 @@ class FabricRuntime(Runtime):
         with _quiet():
             wrapped = self.fabric.setup_module(module)
         inner = getattr(wrapped, "_forward_module", None)
-        if isinstance(inner, nn.parallel.DistributedDataParallel) and self.accumulate > 1:
+        if isinstance(inner, nn.parallel.DistributedDataParallel) and (self._sums or _has_sparse(module)):
+            self._sums = True  # DDP fails where a sparse gradient is missing: of a part that is frozen later, or unused
             inner.require_backward_grad_sync = False  # summed once a step instead, in `_sum_gradients`
         return wrapped
 
     def backward(self, objective: Objective) -> dict[str, Tensor]:
-        if self.world == 1 or self.accumulate > 1:
+        if self.world == 1 or self._sums:
             return super().backward(objective)
         terms = objective if isinstance(objective, dict) else {LOSS: objective}
         counts = self._over_all({name: count for name, (_, count) in terms.items()})
@@ -188,18 +189,32 @@ class FabricRuntime(Runtime):
     def _sum_over_all(self, gradients: list[Tensor | None], params: list[Tensor]) -> list[Tensor | None]:
         if self.world == 1:
             return gradients
-        known = torch.tensor([g is not None for g in gradients], dtype=torch.int32)
-        dist.all_reduce(known, group=self._control)
+        known = torch.tensor([_layout(g) for g in gradients], dtype=torch.int32)
+        dist.all_reduce(known, dist.ReduceOp.MAX, group=self._control)
         result: list[Tensor | None] = [None] * len(params)
         kinds = dict.fromkeys(p.dtype for p, n in zip(params, known.tolist(), strict=True) if n)
         for dtype in kinds:  # one message for each
             chosen = [i for i, p in enumerate(params) if known[i] and p.dtype == dtype]
-            parts = [torch.zeros_like(params[i]) if gradients[i] is None else gradients[i] for i in chosen]
+            parts = [torch.zeros_like(params[i]) if (g := gradients[i]) is None else g.to_dense() for i in chosen]
             flat = torch.cat([part.flatten() for part in parts])
             dist.all_reduce(flat)
             for i, piece in zip(chosen, flat.split([part.numel() for part in parts]), strict=True):
-                result[i] = piece.view_as(params[i])
+                whole = piece.view_as(params[i])
+                result[i] = whole.to_sparse(1) if known[i] == _SPARSE else whole
         return result
+
+
+def _has_sparse(module: nn.Module) -> bool:
+    """Whether a part of the module looks up rows and has a gradient of those alone."""
+    return any(getattr(part, "sparse", False) is True for part in module.modules())
+
+
+_SPARSE = 2
+
+
+def _layout(gradient: Tensor | None) -> int:
+    """Returns 0 for no gradient, 1 for a dense one and `_SPARSE` for one of the rows that were looked up."""
+    return 0 if gradient is None else 1 if gradient.layout == torch.strided else _SPARSE
 
 
 def _fingerprint(module: nn.Module) -> Tensor:

@@ -87,6 +87,7 @@ class Runtime:
         self.device = torch.device(device)
         self.training = training
         self.accumulate = accumulate
+        self._sums = accumulate > 1  # gradients are those of sums, and divided at the update
         self.gradient_clip = gradient_clip
         self.total_steps = total_steps
         self.folder = folder
@@ -160,14 +161,14 @@ class Runtime:
         Returns:
             ``loss`` and, if there are several, the terms: detached scalars.
         """
-        if self.accumulate == 1 and not isinstance(objective, dict):  # the common case, without the dicts
+        if not self._sums and not isinstance(objective, dict):  # the common case, without the dicts
             total, count = objective
             weight = _reciprocal(total, count)
             self._differentiate([total], [weight])
             return {LOSS: total.detach() * weight}
         terms = objective if isinstance(objective, dict) else {LOSS: objective}
         weights = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
-        if self.accumulate == 1:
+        if not self._sums:
             self._differentiate([total for total, _ in terms.values()], [*weights.values()])
         else:
             self._accumulate(terms)
@@ -188,7 +189,7 @@ class Runtime:
             UserError: When gradients are sparse and the optimizer, or clipping, takes none.
         """
         managed = self._of[id(optimizer)]
-        if self.accumulate > 1:
+        if self._sums:
             self._count(managed)
             if self.micro_batch < self.accumulate - 1 and not whole:
                 return

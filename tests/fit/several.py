@@ -128,9 +128,11 @@ def embedded(fit, catalog, folder, frozen, accumulate):
     from rk.fit.fabric import FabricRuntime
 
     runtime = FabricRuntime(fit, accumulate=accumulate) if fit.devices > 1 else Runtime(accumulate=accumulate)
-    module = Embedded(frozen)
+    module = Embedded(frozen is True)
     objective = runtime.setup(module)
-    optimizer = runtime.optimizer(SGD(lr=0.1), [p for p in module.parameters() if p.requires_grad])
+    if frozen == "later":
+        module.embedding.weight.requires_grad = False
+    optimizer = runtime.optimizer(SGD(lr=0.1), module.parameters())
     for step in range(3):
         for runtime.micro_batch in range(accumulate):
             k = step * accumulate * runtime.world + runtime.micro_batch * runtime.world + runtime.rank
@@ -186,3 +188,13 @@ def measured_in_variants(fit, catalog, folder):
     learner = Variable()
     runtime.setup(learner)
     return evaluate(learner, Ones(), "test", {"mean": mean}, runtime)
+
+
+def scenarios(fit, catalog, folder):
+    """Runs all of the above in the same processes: to start some takes longer than all that they do."""
+    found = {how: rarely(fit, catalog, folder, how) for how in ("updates", "never", "keeps", "finish")}
+    for frozen in (True, "later", False):
+        for accumulate in (1, 2):
+            found[frozen, accumulate] = embedded(fit, catalog, folder, frozen, accumulate)
+    found["variants"] = measured_in_variants(fit, catalog, folder)
+    return found

@@ -276,27 +276,17 @@ def test_a_rule_that_shares_nothing_is_refused(tmp_path, strain_hebb):
     assert run.read()["status"] == "failed" and run.checkpoint_steps() == []
 
 
-@pytest.mark.parametrize("how", ["updates", "never", "keeps", "finish"])
-def test_who_shares_nothing_is_refused_once_the_processes_differ(several, tmp_path, catalog, how):
-    found = run_processes(Fit(devices=2, accelerator="cpu"), several.rarely, catalog, tmp_path, how)
-    if how in ("keeps", "finish"):
-        assert "cannot learn on several devices" in found
-    else:
-        assert found is (how == "updates"), "rare updates are no fault"
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("frozen", [True, False])
-def test_a_sparse_embedding_learns_the_same_in_two_processes(several, tmp_path, catalog, frozen, accumulate):
-    two = run_processes(Fit(devices=2, accelerator="cpu"), several.embedded, catalog, tmp_path, frozen, accumulate)
-    alone = several.embedded(Fit(), catalog, tmp_path, frozen, 2 * accumulate)
-    assert far(two, alone) < 1e-6
-
-
-def test_variants_of_a_sharded_learner_measure_what_they_would_in_one_process(several, tmp_path, catalog):
-    fit = Fit(devices=2, accelerator="cpu", strategy="fsdp")
-    found = run_processes(fit, several.measured_in_variants, catalog, tmp_path)
-    assert found == pytest.approx(several.measured_in_variants(Fit(), catalog, tmp_path))
+def test_what_two_processes_do_with_rare_updates_sparse_embeddings_and_variants(several, tmp_path, catalog):
+    found = run_processes(Fit(devices=2, accelerator="cpu"), several.scenarios, catalog, tmp_path)
+    assert found["updates"] is True and found["never"] is False, "rare updates are no fault"
+    for how in ("keeps", "finish"):
+        assert "rare cannot learn on several devices" in found[how], "the processes have come to differ"
+    for frozen in (True, "later", False):
+        for accumulate in (1, 2):
+            alone = several.embedded(Fit(), catalog, tmp_path, frozen, 2 * accumulate)
+            assert far(found[frozen, accumulate], alone) < 1e-6, "a sparse embedding, frozen or not"
+    alone = several.measured_in_variants(Fit(), catalog, tmp_path)
+    assert found["variants"] == pytest.approx(alone), "a sharded learner in variants"
 
 
 @pytest.fixture
