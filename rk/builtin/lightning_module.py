@@ -156,8 +156,8 @@ class LightningTrainer:
 
     Runs, checkpoints, resuming, several devices, reports and exports are rk's. What ``training_step`` logs is averaged
     over ``fit.log_every`` steps, metric objects batch by batch. What ``validation_step`` logs is measured over each
-    split, as ``val/acc`` for ``val_acc``; metric objects are computed at its end and reset. What stays out:
-    manual optimization, several optimizers at once, plateau schedulers, and all that a module asks of a `Trainer`.
+    split, as ``val/acc`` for ``val_acc``; metric objects are computed at its end and reset. What stays out: manual
+    optimization, several optimizers at once, plateau schedulers, and all that a module asks of a Lightning `Trainer`.
 
     Args:
         fields: Batch fields, as the module unpacks its batch: ``x, y = batch``. The first is what it answers from, by

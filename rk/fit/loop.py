@@ -238,9 +238,8 @@ class Loop:
             text = f"the checkpoint of step {kept[-1]} is kept: rk train --resume {self.folder.label}" if kept else None
             explained: BaseException = out_of_memory(error, self.began or resume, text)
         elif is_gpu_assert(error):
-            places = range(self.logged_at * self.fit.accumulate, self.micro_batches + 1) if self.takes_batch else ()
-            indices = (i * self.runtime.world + self.runtime.rank for i in places)
-            explained = stopped_gpu(self.parts, indices, self.recipe)
+            since = self.logged_at * self.fit.accumulate if self.takes_batch else self.micro_batches + 1
+            explained = stopped_gpu(self.parts, range(since, self.micro_batches + 1), self.recipe)
         elif not self.began and not resume:
             explained = first_batch_error(error, self.recipe, self.seen)
         else:

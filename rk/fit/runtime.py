@@ -343,11 +343,14 @@ class Runtime:
         return {f"lr/{m.name}" if many else "lr": m.optimizer.param_groups[0]["lr"] for m in self._managed}
 
     def rates_for(self, total_steps: int | None, step: int) -> dict[str, float]:
-        """Returns the rates after `step` in a run of `total_steps`, for the schedules that follow the run's steps."""
+        """Returns the rate of each optimizer at `step` of a run of `total_steps`, named as in `rates`.
+
+        Optimizers whose schedules have a length of their own are left out.
+        """
         many = len(self._managed) > 1
         return {
-            f"lr/{i}" if many else "lr": m.schedule(m.base_rates[0], step, total_steps)
-            for i, m in enumerate(self._managed)
+            f"lr/{m.name}" if many else "lr": m.schedule(m.base_rates[0], step, total_steps)
+            for m in self._managed
             if m.schedule is not None and m.length is None
         }
 

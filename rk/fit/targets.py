@@ -44,18 +44,19 @@ def is_gpu_assert(error: BaseException) -> bool:
     return "device-side assert" in str(error)
 
 
-def stopped_gpu(parts: Parts, indices: Iterable[int], recipe: Recipe) -> RkError:
+def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> RkError:
     """Returns what to tell the user when a GPU has stopped.
 
     Args:
         parts: What was run.
-        indices: Of the training batches since the last wait for the device; they are made again on the host.
+        micro_batches: Numbers of those since the last wait for the device; they are made again on the host.
         recipe: What was run.
     """
-    stage = getattr(parts.trainer, "stage", 0)
+    runtime, stage = parts.runtime, getattr(parts.trainer, "stage", 0)
     try:
-        for i in indices:
-            check_targets(parts.data.batch("train", i, stage), recipe, parts.facts)
+        for i in micro_batches:
+            batch = parts.data.batch("train", i * runtime.world + runtime.rank, stage)
+            check_targets(batch, recipe, parts.facts)
     except UserError as found:
         return found
     return RunFailed(

@@ -46,7 +46,7 @@ def test_what_stopped_a_gpu_is_looked_for_in_the_batches_since_the_last_log(run,
 def test_where_no_target_is_wrong_the_hint_says_how_to_find_out(run):
     recipe = run("fit.max_steps=1").recipe
     data = SimpleNamespace(batch=lambda split, i, stage: {"targets": torch.tensor([0, 9])})
-    parts = SimpleNamespace(data=data, trainer=None, facts={"num_classes": 10})
+    parts = SimpleNamespace(data=data, trainer=None, runtime=Runtime(), facts={"num_classes": 10})
     error = stopped_gpu(parts, range(3), recipe)
     assert isinstance(error, RunFailed) and "fit.accelerator=cpu" in error.hint
     assert is_gpu_assert(ASSERT) and not is_gpu_assert(ValueError("another"))
