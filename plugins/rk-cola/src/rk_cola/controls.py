@@ -19,12 +19,9 @@ Request = tuple[int, Path]
 
 @dataclass
 class Controls:
-    """What the controls have found.
+    """What the controls on a held-out half have found.
 
     Attributes:
-        n: Samples per question.
-        pass_at_n: For each question, the probability that one of `n` samples of the unmodified model is right.
-        wrong_pass_at_n: The same for the control's wrong answer; NaN where it has none.
         held_out: Whether each question belongs to the half that is only answered.
         fixed: The path that is best on the other half.
         fixed_correct: Its verdict on each held-out question.
@@ -32,9 +29,6 @@ class Controls:
         vote_correct: The verdict of the majority on each held-out question.
     """
 
-    n: int
-    pass_at_n: list[float]
-    wrong_pass_at_n: list[float]
     held_out: list[bool]
     fixed: Path
     fixed_correct: dict[int, bool]
@@ -46,8 +40,8 @@ def pass_at(n: int, target: Target, base: Evaluation) -> float:
     """Returns the probability that at least one of `n` independent samples hits the target.
 
     The samples are drawn from the unmodified model at temperature 1: the probability p of one hit is that of the
-    target's tokens, known from one forward pass, and 1 - (1 - p)^n is exactly what sampling estimates. Of a multiple
-    choice an option is drawn by its probability per token.
+    target's tokens, known from one forward pass, and 1 - (1 - p)^n is exactly what sampling estimates. A multiple
+    choice is not sampled: an option is drawn from the softmax of the options' log-probabilities per token.
     """
     if target.lengths is None:
         p = math.exp(base.log_probs[target.number])

@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from rk_lm.layered import Path
 
-from rk_cola.sample import Sample
+from rk_cola.sample import Sample, by_level
 
 INK = {"kept": "#9aa5b1", "shorter": "#2f6db3", "fixed": "#2e9e6b", "fixed shorter": "#146c46", "wrong": "#e3e6ea"}
 
@@ -40,10 +40,8 @@ def outcome(sample: Sample, depth: int) -> str:
 
 def _outcomes(samples: Sequence[Sample], depth: int, file: FilePath) -> FilePath:
     """Stacked shares of what became of the questions, by level, beside what the control reached."""
-    levels = sorted({s.question.level for s in samples})
-    groups = [("all", samples)] + [
-        (x, [s for s in samples if s.question.level == x]) for x in levels if len(levels) > 1
-    ]
+    levels = by_level(samples)
+    groups = [("all", samples), *(levels.items() if len(levels) > 1 else ())]
     figure, axes = plt.subplots(figsize=(1.2 + 1.05 * len(groups), 3.4), layout="constrained")
     for place, (_, group) in enumerate(groups):
         found = Counter(outcome(s, depth) for s in group)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+from rk_lm.answer import answers
 from rk_lm.engine import Engine
-from rk_lm.items import encode
 from rk_lm.layered import Path, full_path
 from rk_lm.load import LanguageModel
 from rk_lm.questions import Question, VerdictOutputs
@@ -14,34 +16,65 @@ from torch import Tensor, nn
 
 from rk import UserError
 from rk.protocols import Batch
+from rk_cola.controls import pass_at
 from rk_cola.evaluations import Evaluation, Target, targets
+from rk_cola.paths import path_text
 
 NO_LAYER = -1
 """What rows of layer numbers are padded with."""
 
 
 class Programs(nn.Module):
-    """The path of every question, and of the whole data set.
+    """The path of every question that was searched, and one for all questions.
 
-    `predict` answers with the unmodified model. The variants answer with what has been found, by running it again:
-    ``oracle`` takes each question's own path, which was chosen by its answer; ``control`` does the same towards a wrong
-    answer; ``fixed`` answers the held-out half with the one path that was best on the other half.
+    A path belongs to its question, which is known again by a digest, never by its place in a file. `predict` answers
+    with the unmodified model; questions of a user's own file along the path of the question, where it has been
+    searched. The variants answer again with what has been found:
+
+    - ``oracle`` takes each question's own path, which was chosen by its answer;
+    - ``control`` takes the paths that were led to a wrong answer, and looks for that;
+    - ``oracle-over-control`` is the difference of the two;
+    - ``pass-at-n`` is the probability that one of as many samples of the unmodified model is right;
+    - ``held-out`` is the unmodified model on the questions by which the best fixed path was not chosen, and
+      ``held-out-fixed`` that path, on the same questions.
+
+    A question that has not been searched is answered by the unmodified model in each of them; a warning says so.
 
     Args:
         lm: The frozen model.
+        questions: Returns the questions that are measured.
         wrong: The control's answers to given questions.
+        n: Paths per question, and samples of ``pass-at-n``.
         chat: Whether prompts are put into the chat template.
+        limit: Questions that are measured; None: all.
+        max_new_tokens: Most tokens of an answer to a user's own question.
     """
 
-    lazy_buffers = ("digest", "paths", "control_paths", "fixed_path", "held_out")
+    lazy_buffers = ("digest", "asked", "answers", "paths", "control_paths", "fixed_path", "held_out")
 
-    def __init__(self, lm: LanguageModel, wrong: Callable[[int], str | None], chat: bool = False) -> None:
+    def __init__(
+        self,
+        lm: LanguageModel,
+        questions: Callable[[], Sequence[Question]],
+        wrong: Callable[[int], str | None],
+        n: int,
+        chat: bool = False,
+        limit: int | None = None,
+        max_new_tokens: int = 64,
+    ) -> None:
         super().__init__()
         self._lm = (lm,)  # in a tuple it is no submodule: its weights are not copied into every checkpoint
+        self._questions = questions
         self._wrong = wrong
+        self._n = n
         self._chat = chat
+        self._limit = limit
+        self._max_new_tokens = max_new_tokens
+        self._warned = False
         for name in ("paths", "control_paths"):
             self.register_buffer(name, torch.zeros(0, 0, dtype=torch.int16))
+        for name in ("asked", "answers"):
+            self.register_buffer(name, torch.zeros(0, 8, dtype=torch.uint8))
         self.register_buffer("fixed_path", torch.zeros(0, dtype=torch.int16))
         self.register_buffer("held_out", torch.zeros(0, dtype=torch.bool))
         self.register_buffer("digest", _bytes(lm.reference.digest))
@@ -57,59 +90,175 @@ class Programs(nn.Module):
             )
         return lm
 
-    def predict(self, batch: Batch) -> VerdictOutputs:
-        full, searched = full_path(self.lm.layered), len(self.paths)
-        return self._answer(batch, lambda number: None if 0 < searched <= number else full)
-
-    def variants(self) -> dict[str, Callable[[Batch], VerdictOutputs]]:
-        """The ways to answer that have been found."""
-        found: dict[str, Callable[[Batch], VerdictOutputs]] = {}
-        if len(self.paths):
-            found["oracle"] = lambda batch: self._answer(batch, lambda n: _row(self.paths, n))
-            found["control"] = lambda batch: self._answer(batch, lambda n: _row(self.control_paths, n), control=True)
-        if len(self.fixed_path):
-            fixed = tuple(self.fixed_path.tolist())
-            found["fixed"] = lambda batch: self._answer(batch, lambda n: fixed if self._is_held_out(n) else None)
-        return found
-
     def keep(
         self,
+        questions: Sequence[Question],
         paths: Sequence[Path],
         control: Sequence[Path],
         fixed: Path | None,
         held_out: Sequence[bool],
     ) -> None:
-        """Takes what has been found."""
+        """Takes what has been found for `questions`."""
+        self.asked = torch.tensor([[*q.asked_digest] for q in questions], dtype=torch.uint8)
+        self.answers = torch.tensor([[*q.answer_digest] for q in questions], dtype=torch.uint8)
         self.paths, self.control_paths = _rows(paths), _rows(control)
         self.fixed_path = torch.tensor(fixed or (), dtype=torch.int16)
         self.held_out = torch.tensor(held_out, dtype=torch.bool)
 
-    def _is_held_out(self, number: int) -> bool:
-        return 0 <= number < len(self.held_out) and bool(self.held_out[number])
+    # -- answering -------------------------------------------------------------------------------------------------
 
-    def _answer(self, batch: Batch, path_of: Callable[[int], Path | None], control: bool = False) -> VerdictOutputs:
-        """Returns verdicts on the questions of `batch` for which there is a path."""
-        questions: Sequence[Question] = batch["questions_meta"]
-        numbers = batch["question"].tolist()
+    def predict(self, batch: Batch) -> VerdictOutputs:
+        if "questions_meta" not in batch:
+            raise UserError(
+                "what a search has found is no graph of tensors: its questions are texts, and it refers to its model",
+                "--to safetensors or --to hub take the paths; the frozen model stays where it is",
+            )
+        if batch.get("answers_wanted_meta"):
+            return self._predict_own(batch)
+        return self._verdicts(batch, lambda place, full: full)
+
+    def variants(self) -> dict[str, Callable[[Batch], VerdictOutputs]]:
+        """The ways to answer that have been found, as far as they say something."""
+        found: dict[str, Callable[[Batch], VerdictOutputs]] = {}
+        if not len(self.paths):
+            return found
+        self._warn_of_unknown()
+        found["oracle"] = self._oracle
+        if any(self._wrong(i) is not None for i in range(len(self._questions()[: self._limit]))):
+            found["control"] = self._control
+            found["oracle-over-control"] = self._over_control
+        found["pass-at-n"] = self._pass_at_n
+        if len(self.fixed_path) and len(self.asked):
+            found["held-out"] = self._held_out
+            found["held-out-fixed"] = self._held_out_fixed
+        return found
+
+    def _oracle(self, batch: Batch) -> VerdictOutputs:
+        return self._verdicts(batch, lambda place, full: self._path(self.paths, place) or full)
+
+    def _control(self, batch: Batch) -> VerdictOutputs:
+        return self._verdicts(batch, lambda p, full: self._path(self.control_paths, p) or full, control=True)
+
+    def _over_control(self, batch: Batch) -> VerdictOutputs:
+        oracle, control = self._oracle(batch), self._control(batch)
+        both = oracle["asked"] * control["asked"]
+        return {"correct": (oracle["correct"] - control["correct"]) * both, "asked": both}
+
+    def _pass_at_n(self, batch: Batch) -> VerdictOutputs:
+        return self._verdicts(batch, lambda place, full: full, judge=lambda t, e: pass_at(self._n, t, e))
+
+    def _held_out(self, batch: Batch) -> VerdictOutputs:
+        return self._verdicts(batch, lambda place, full: full if self._is_out(place) else None)
+
+    def _held_out_fixed(self, batch: Batch) -> VerdictOutputs:
+        fixed = tuple(self.fixed_path.tolist())
+        return self._verdicts(batch, lambda place, full: fixed if self._is_out(place) else None)
+
+    def _is_out(self, place: int | None) -> bool:
+        """Whether the best fixed path was not chosen by this question: others chose it, or another data set."""
+        return place is None or bool(self.held_out[place])
+
+    def _verdicts(
+        self,
+        batch: Batch,
+        path_of: Callable[[int | None, Path], Path | None],
+        control: bool = False,
+        judge: Callable[[Target, Evaluation], float] = lambda target, found: float(target.judge(found).valid),
+    ) -> VerdictOutputs:
+        """Returns verdicts on the questions of `batch`.
+
+        Args:
+            batch: The questions.
+            path_of: Takes the place of a question among those that were searched (None: it is none of them) and the
+                full path; returns the path that answers, or None for a question that is not asked.
+            control: Looks for the control's answer.
+            judge: Makes a number of what a path gave.
+        """
+        lm, questions = self.lm, batch["questions_meta"]
+        full, places = full_path(lm.layered), self._places(batch)
         chosen: list[tuple[int, Path, Target]] = []
         items = []
-        for place, (number, question) in enumerate(zip(numbers, questions, strict=True)):
-            path, wrong = path_of(number), self._wrong(number) if control else None
-            if not path or (control and wrong is None):
+        for row, (number, question) in enumerate(zip(batch["question"].tolist(), questions, strict=True)):
+            path, wrong = path_of(places[row], full), self._wrong(number) if control else None
+            beyond = self._limit is not None and number >= self._limit
+            if not path or beyond or question.answer is None or (control and wrong is None):
                 continue
             asked = question.continuations if question.options or wrong is None else (question.answer, wrong)
-            item = encode(self.lm.tokenizer, question.prompt, asked, self._chat)
+            item = lm.encode(question, asked, self._chat)
             target = targets(question, wrong, tuple(map(len, item.continuations)))[control]
-            chosen.append((place, path, target))
+            chosen.append((row, path, target))
             items.append(item)
         correct, was_asked = torch.zeros(len(questions)), torch.zeros(len(questions))
         if items:
-            scores = Engine(self.lm.layered, items).score([(i, path) for i, (_, path, _) in enumerate(chosen)])
-            for (place, _, target), found in zip(chosen, scores, strict=True):
+            lm.check_items(items)
+            scores = Engine(lm.layered, items).score([(i, path) for i, (_, path, _) in enumerate(chosen)])
+            for (row, _, target), found in zip(chosen, scores, strict=True):
                 evaluation = Evaluation(tuple(found.greedy.tolist()), tuple(found.log_probs.tolist()))
-                correct[place] = float(target.judge(evaluation).valid)
-                was_asked[place] = 1.0
+                correct[row] = judge(target, evaluation)
+                was_asked[row] = 1.0
         return {"correct": correct, "asked": was_asked}
+
+    def _predict_own(self, batch: Batch) -> dict[str, Any]:
+        """Answers a user's own questions: in words, and with a verdict where the right answer is known."""
+        lm, questions, chat = self.lm, batch["questions_meta"], self._chat
+        full, places = full_path(lm.layered), self._places(batch)
+        paths = [self._path(self.paths, place) or full for place in places]
+        ways: dict[str, list[Path]] = {"answer": paths}
+        if any(path != full for path in paths):
+            ways["unmodified"] = [full] * len(questions)
+        if len(self.fixed_path):
+            ways["best_fixed_path"] = [tuple(self.fixed_path.tolist())] * len(questions)
+        said = {name: answers(lm, questions, way, chat, self._max_new_tokens) for name, way in ways.items()}
+        words = []
+        for i, place in enumerate(places):
+            row: dict[str, Any] = {name: texts[i] for name, texts in said.items()}
+            row["searched"] = place is not None
+            row["path"] = path_text(paths[i])
+            words.append(row)
+        verdicts = self._verdicts(batch, lambda place, base: self._path(self.paths, place) or base)
+        return {**verdicts, "answers_meta": words}
+
+    # -- which question is which -----------------------------------------------------------------------------------
+
+    def _places(self, batch: Batch) -> list[int | None]:
+        """Returns for each question of `batch` its place among those that were searched, or None."""
+        return self._find(batch["questions_meta"], batch["question"].tolist())
+
+    def _find(self, questions: Sequence[Question], numbers: Sequence[int]) -> list[int | None]:
+        asked = [*map(bytes, self.asked.tolist())]
+        answers = [*map(bytes, self.answers.tolist())]
+        first = {pair: i for i, pair in reversed([*enumerate(zip(asked, answers, strict=True))])}
+        unanswered: Mapping[bytes, int] = {one: i for i, one in reversed([*enumerate(asked)])}
+        found: list[int | None] = []
+        for question, number in zip(questions, numbers, strict=True):
+            if question.answer is None:
+                found.append(unanswered.get(question.asked_digest))
+                continue
+            pair = (question.asked_digest, question.answer_digest)
+            own = 0 <= number < len(asked) and (asked[number], answers[number]) == pair  # of two that are the same
+            found.append(number if own else first.get(pair))
+        return found
+
+    def _path(self, rows: Tensor, place: int | None) -> Path | None:
+        """Returns the path of the question at `place`; None for one that was not searched."""
+        return None if place is None else tuple(layer for layer in rows[place].tolist() if layer != NO_LAYER)
+
+    def _warn_of_unknown(self) -> None:
+        questions = self._questions()[: self._limit]
+        unknown = sum(place is None for place in self._find(questions, range(len(questions))))
+        if unknown and not self._warned:
+            self._warned = True
+            print(
+                f"warning: {unknown} of {len(questions)} questions have not been searched: oracle and control answer "
+                "them with the unmodified model",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        for name in ("asked", "answers"):  # a run of rk-cola before it knew questions again: none is known
+            state.setdefault(prefix + name, getattr(self, name))
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 def _bytes(digest: str) -> Tensor:
@@ -119,10 +268,3 @@ def _bytes(digest: str) -> Tensor:
 def _rows(paths: Sequence[Path]) -> Tensor:
     longest = max(map(len, paths), default=0)
     return torch.tensor([[*p, *[NO_LAYER] * (longest - len(p))] for p in paths], dtype=torch.int16)
-
-
-def _row(paths: Tensor, number: int) -> Path | None:
-    """Returns the path of a question; None for one that was not searched."""
-    if not 0 <= number < len(paths):
-        return None
-    return tuple(layer for layer in paths[number].tolist() if layer != NO_LAYER)

@@ -43,4 +43,4 @@ def layer_entropy(paths: Iterable[Path]) -> float:
     """Returns the entropy, in nats, of how often each layer is used in all `paths` together; NaN over none."""
     uses = Counter(layer for path in paths for layer in path)
     total = sum(uses.values())
-    return -sum(n / total * math.log(n / total) for n in uses.values()) if total else math.nan
+    return sum(n / total * math.log(total / n) for n in uses.values()) if total else math.nan

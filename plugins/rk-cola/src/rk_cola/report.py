@@ -12,7 +12,7 @@ from rk.jsontext import to_json
 from rk.runs import json_number
 from rk.writing import write_atomic
 from rk_cola.paths import layer_entropy, pareto, path_text
-from rk_cola.sample import Sample
+from rk_cola.sample import Sample, by_level
 
 if TYPE_CHECKING:
     from rk_cola.search import Cola
@@ -72,7 +72,7 @@ def summary_record(search: Cola, samples: Sequence[Sample]) -> dict[str, Any]:
         "evaluations": search.evaluated,
         "seconds": round(search.seconds, 1),
         "all": _numbers(search, samples),
-        "levels": {level: _numbers(search, group) for level, group in _levels(samples).items() if level},
+        "levels": {level: _numbers(search, group) for level, group in by_level(samples).items()},
         "depths": _depths(samples, depth),
         **({} if search.found is None else {"fixed_path": path_text(search.found.fixed)}),
     }
@@ -96,14 +96,14 @@ def _numbers(search: Cola, samples: Sequence[Sample]) -> dict[str, float | int |
         "wrong_fixed_shorter": sum(bool(s.search.valid) and len(s.search.best) < depth for s in wrong),
         "control": _share([bool(s.control.valid) for s in controlled]),
         "control_of_wrong": _share([bool(s.control.valid) for s in controlled if not s.search.base]),
+        "pass_at_n": _mean(search.pass_at(list(samples))),
+        "pass_at_n_control": _mean(search.wrong_pass_at(controlled)),
     }
     found = search.found
     if found is not None:
         place = {s.number: i for i, s in enumerate(search.samples)}
         held = [s for s in samples if found.held_out[place[s.number]]]
         numbers |= {
-            "pass_at_n": _mean([found.pass_at_n[place[s.number]] for s in samples]),
-            "pass_at_n_control": _mean([found.wrong_pass_at_n[place[s.number]] for s in controlled]),
             "held_out": len(held),
             "held_out_base": _share([s.search.base for s in held]),
             "held_out_oracle": _share([bool(s.search.valid) for s in held]),
@@ -144,7 +144,7 @@ def _depths(samples: Sequence[Sample], depth: int) -> dict[str, dict[str, float 
 
 def summary_text(search: Cola, samples: Sequence[Sample]) -> str:
     """Returns the summary as Markdown that reads as plain text."""
-    levels = {level: group for level, group in _levels(samples).items() if level}
+    levels = by_level(samples)
     groups = {"all": samples, **(levels if len(levels) > 1 else {})}
     numbers = {name: _numbers(search, group) for name, group in groups.items()}
     reference, depth = search.lm.reference, search.lm.layered.depth
@@ -155,27 +155,27 @@ def summary_text(search: Cola, samples: Sequence[Sample]) -> str:
     rows: list[Row] = [
         ("questions", cells(lambda v: str(v["questions"]))),
         ("base: the unmodified model", cells(lambda v: _percent(v["base"]))),
-        (f"oracle: any of {search.n_simulations} paths", cells(lambda v: _percent(v["oracle"]))),
+        (f"oracle: any of {_paths(search.n_simulations)}", cells(lambda v: _percent(v["oracle"]))),
         ("control: the same, to a wrong answer", cells(lambda v: _percent(v["control"]))),
         ("right before, shorter now", cells(lambda v: _of(v["right_shorter"], v["right"]))),
         ("wrong before, right now", cells(lambda v: _of(v["wrong_fixed"], v["wrong"]))),
         ("... by a shorter path", cells(lambda v: _of(v["wrong_fixed_shorter"], v["wrong"]))),
         ("... control: to a wrong answer", cells(lambda v: _percent(v["control_of_wrong"]))),
+        (f"pass@{search.n_simulations}: {_sampled(samples)}", cells(lambda v: _percent(v["pass_at_n"]))),
+        ("... control: of the wrong answer", cells(lambda v: _percent(v["pass_at_n_control"]))),
     ]
     if search.found is not None:
         rows += [
-            (f"pass@{search.found.n}: as many samples", cells(lambda v: _percent(v["pass_at_n"]))),
-            ("... control: of the wrong answer", cells(lambda v: _percent(v["pass_at_n_control"]))),
             ("held-out half: base", cells(lambda v: _percent(v["held_out_base"]))),
             ("held-out half: best fixed path", cells(lambda v: _percent(v["fixed_path"]))),
-            (f"held-out half: vote of {len(search.found.vote)} paths", cells(lambda v: _percent(v["vote"]))),
+            (f"held-out half: vote of {_paths(len(search.found.vote))}", cells(lambda v: _percent(v["vote"]))),
         ]
     notice = (
         f"RANDOM WEIGHTS: these numbers are of the mechanics, not of {reference.asked}.\n\n" if reference.random else ""
     )
     what = f"{reference.asked}, {depth} layers, {search.method} in the space of {search.space}, {search.ops}"
     rate = f", {search.evaluated / search.seconds:.1f} evaluations/s" if search.seconds else ""
-    text = f"{notice}{what}: {_tried(samples)} paths tried, {search.evaluated} evaluated{rate}\n\n"
+    text = f"{notice}{what}: {_paths(_tried(samples))} tried, {search.evaluated} evaluated{rate}\n\n"
     text += _table(["", *groups], rows)
     text += "\nPaths by length (layers, of the shortest valid path of each question):\n\n" + _depth_table(
         samples, depth
@@ -184,7 +184,8 @@ def summary_text(search: Cola, samples: Sequence[Sample]) -> str:
         text += f"\nBest fixed path: {path_text(search.found.fixed)}\n"
     return (
         text
-        + "\nThe oracle knows the answer. What it is worth shows against the control, which is led to a wrong one.\n"
+        + "\nThe oracle knows the answer. What it is worth shows against the control, which is led to a wrong one, and "
+        + "against pass@N, which needs no search.\n"
     )
 
 
@@ -219,11 +220,15 @@ def _table(head: list[str], rows: list[Row]) -> str:
     return "\n".join([shown[0], rule, *shown[1:]]) + "\n"
 
 
-def _levels(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        found.setdefault(sample.question.level, []).append(sample)
-    return dict(sorted(found.items()))
+def _sampled(samples: Sequence[Sample]) -> str:
+    """Returns what stands behind pass@N: draws of whole answers, or of one of the options."""
+    choices = sum(bool(s.question.options) for s in samples)
+    draws = "draws by the options' softmax" if choices else "as many samples"
+    return draws if choices in (0, len(samples)) else "as many samples, or draws of options"
+
+
+def _paths(n: int) -> str:
+    return f"{n} path" if n == 1 else f"{n} paths"
 
 
 def _tried(samples: Sequence[Sample]) -> int:

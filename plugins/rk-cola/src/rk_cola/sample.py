@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rk_lm.items import Item
@@ -10,6 +11,9 @@ from rk_lm.questions import Question
 
 from rk_cola.evaluations import Evaluation, Target
 from rk_cola.mcts import Finding, Method
+
+NO_LEVEL = "no level"
+"""The level of questions that have none, where others have one."""
 
 
 @dataclass(eq=False)
@@ -76,3 +80,11 @@ class Sample:
     def judge(self, evaluation: Evaluation) -> bool:
         """Whether an evaluation has the right answer."""
         return self.search.target.judge(evaluation).valid
+
+
+def by_level(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """Returns the questions of each level, in the order of their names; nothing where no question has a level."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.question.level or NO_LEVEL, []).append(sample)
+    return {} if found.keys() == {NO_LEVEL} else dict(sorted(found.items()))

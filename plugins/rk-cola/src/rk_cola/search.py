@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Gt, Le
 from rk_lm.engine import Engine
-from rk_lm.items import Item, encode
+from rk_lm.items import Item
 from rk_lm.layered import Path, full_path
 from rk_lm.load import load
 from rk_lm.questions import QuestionData, shuffled_gold
@@ -20,9 +20,9 @@ from torch import Tensor
 
 from rk import UserError
 from rk.fit.runtime import Runtime
-from rk.protocols import Data
+from rk.protocols import Data, Decode
 from rk_cola import controls as checks
-from rk_cola.evaluations import Evaluations, targets
+from rk_cola.evaluations import Evaluation, Evaluations, targets
 from rk_cola.learner import Programs
 from rk_cola.mcts import Method, TreeSearch
 from rk_cola.rivals import Beam, RandomPaths, SingleEdits
@@ -50,7 +50,8 @@ class Cola:
         space: Edits of the sequence, or segments of layers, each skipped, kept or run twice.
         ops: What may be done to a block.
         max_block: Longest block of an action, in layers.
-        max_repeats: Most additional copies that an edit inserts.
+        max_repeats: Most additional copies that an edit inserts. The paper draws up to 4; with that, most draws are far
+            longer than the model.
         max_len_ratio: Longest path, in depths of the model.
         protect_first: Layers at the beginning that are left as they are.
         protect_last: Layers at the end that are left as they are.
@@ -65,10 +66,10 @@ class Cola:
         children: New programs from each one in the beam.
         early_stop: Ends a question's search at its first right path, or at the first that is shorter than the model.
         chat: Puts prompts into the model's chat template.
-        controls: Also measures sampling from the unmodified model as often, and, on a held-out half of the questions,
-            the best fixed path and a vote.
+        controls: Also measures the best fixed path and a vote, on a held-out half of the questions.
         n_candidates: Paths among which the best fixed one is chosen.
         n_votes: Paths that vote.
+        max_new_tokens: Most tokens of an answer that `rk predict` writes.
         random_init: Takes a tiny random model of the family: the mechanics only.
         in_flight: Questions that are searched at the same time.
         batch_tokens: Tokens that go through a layer at once.
@@ -98,7 +99,7 @@ class Cola:
         space: Literal["edits", "segments"] = "edits",
         ops: Literal["skip", "repeat", "both"] = "both",
         max_block: Annotated[int, Ge(1)] = 4,
-        max_repeats: Annotated[int, Ge(1)] = 4,
+        max_repeats: Annotated[int, Ge(1)] = 1,
         max_len_ratio: Annotated[float, Ge(1)] = 1.5,
         protect_first: Annotated[int, Ge(0)] = 1,
         protect_last: Annotated[int, Ge(0)] = 0,
@@ -116,6 +117,7 @@ class Cola:
         controls: bool = False,
         n_candidates: Annotated[int, Ge(1)] = 32,
         n_votes: Annotated[int, Ge(1)] = 5,
+        max_new_tokens: Decode[int] = 64,
         random_init: bool = False,
         in_flight: Annotated[int, Ge(1)] = 128,
         batch_tokens: Annotated[int, Ge(1)] = 1024,
@@ -149,6 +151,7 @@ class Cola:
         self.controls = controls
         self.n_candidates = n_candidates
         self.n_votes = n_votes
+        self.max_new_tokens = max_new_tokens
         self.random_init = random_init
         self.in_flight = in_flight
         self.batch_tokens = batch_tokens
@@ -159,6 +162,8 @@ class Cola:
         self.evaluated = 0
         self._work: Iterator[dict[str, Tensor]] | None = None
         self._wrong: list[str | None] | None = None
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be >= 1, got {max_new_tokens}")
 
     # -- what the loop calls ---------------------------------------------------------------------------------------
 
@@ -181,7 +186,15 @@ class Cola:
             protect_last=self.protect_last,
         )
         self.programs: Space = Edits(limits) if self.space == "edits" else Segments(limits)
-        self.learner = Programs(self.lm, self._wrong_answer, self.chat)
+        self.learner = Programs(
+            self.lm,
+            lambda: self.data.questions_of("test"),
+            self._wrong_answer,
+            self.n_simulations,
+            self.chat,
+            self.limit,
+            self.max_new_tokens,
+        )
         if runtime.training:
             size = f"{self.lm.reference.parameters / 1e6:.3g} million parameters in {depth} layers"
             budget = f"{self.n_questions} questions, {self.n_simulations} paths each"
@@ -221,6 +234,7 @@ class Cola:
         full = full_path(self.lm.layered)
         found = self.found
         self.learner.keep(
+            [s.question for s in done],
             [s.search.best or full for s in done],
             [(s.control.best if s.control else None) or full for s in done],
             found.fixed if found else None,
@@ -258,7 +272,7 @@ class Cola:
         folder = self.runtime.folder
         head = {
             "model": self.lm.reference.digest,
-            "questions": _digest([self.data.questions_of("test"), self._wrong, self.chat]),
+            "questions": _digest([self.data.questions_of("test"), self._wrong, self.chat and "as the model says it"]),
         }
         self.evaluations = Evaluations(None if folder is None else folder / EVALUATIONS, head)
         for number, (question, item) in enumerate(zip(questions, items, strict=True)):
@@ -271,7 +285,8 @@ class Cola:
         found = []
         for question, other in zip(questions, wrong, strict=True):
             asked = question.continuations if question.options or other is None else (question.answer, other)
-            found.append(encode(self.lm.tokenizer, question.prompt, asked, self.chat))
+            found.append(self.lm.encode(question, asked, self.chat))
+        self.lm.check_items(found)
         return found
 
     def _wrong_answer(self, number: int) -> str | None:
@@ -364,21 +379,28 @@ class Cola:
                 yield {}
             else:
                 vote = answered
-        full = full_path(self.lm.layered)
-        base = {s.number: known.of[s.number][full] for s in samples}
-        n = self.n_simulations
         self.found = checks.Controls(
-            n=n,
-            pass_at_n=[checks.pass_at(n, s.search.target, base[s.number]) for s in samples],
-            wrong_pass_at_n=[
-                math.nan if s.control is None else checks.pass_at(n, s.control.target, base[s.number]) for s in samples
-            ],
             held_out=held_out,
             fixed=best[0],
             fixed_correct={s.number: s.judge(known.of[s.number][best[0]]) for s in test},
             vote=best,
             vote_correct=vote,
         )
+
+    def pass_at(self, samples: list[Sample]) -> list[float]:
+        """Returns for each sample the probability that one of as many draws from the unmodified model is right."""
+        base, n = self._base(samples), self.n_simulations
+        return [checks.pass_at(n, s.search.target, e) for s, e in zip(samples, base, strict=True)]
+
+    def wrong_pass_at(self, samples: list[Sample]) -> list[float]:
+        """Returns the same for the control's wrong answers; NaN where there is none."""
+        hunts = [s.control for s in samples]
+        found = zip(hunts, self._base(samples), strict=True)
+        return [math.nan if h is None else checks.pass_at(self.n_simulations, h.target, e) for h, e in found]
+
+    def _base(self, samples: list[Sample]) -> list[Evaluation]:
+        full = full_path(self.lm.layered)
+        return [self.evaluations.of[s.number][full] for s in samples]
 
     def _evaluate(self, paths: list[Path], samples: list[Sample]) -> Iterator[dict[str, Tensor]]:
         """Evaluates all `paths` on all `samples`, as far as that has not been done."""

@@ -54,10 +54,10 @@ class Arc(QuestionData):
     def _load(self) -> list[Question]:
         name = f"ARC-{self.subset.capitalize()}-{self.part}"
         path = fetch(f"arc/{name}.jsonl", f"{HOME}/{name}.jsonl", f"sha256:{SHA256[name]}", verify=True)
-        return sample(self._questions_in(path), self.n_questions, self.seed)
+        return sample(read_questions(path, style=self.style), self.n_questions, self.seed)
 
     def _questions_in(self, path: Path) -> list[Question]:
-        return read_questions(path, style=self.style)
+        return read_questions(path, style=self.style, need_answer=False)
 
 
 def sample(questions: list[Question], n: int | None, seed: int) -> list[Question]:

@@ -77,7 +77,7 @@ class ArithLevels(QuestionData):
         results = dict(LEVELS[level])
         shown = "".join(f"{example}={results[example]}\n" for example in EXAMPLES[level][: self.n_examples])
         options = tuple(f"{option}\n" for option in _options(self.seed, text, result)) if self.options else ()
-        return Question(f"{shown}{text}=", f"{result}\n", options, f"level {level}")
+        return Question(f"{shown}{text}=", f"{result}\n", options, f"level {level}", "\n")
 
 
 def _options(seed: int, text: str, result: int) -> list[int]:

@@ -74,6 +74,19 @@ def generate(
     device = layered.device
     tokens = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-    with installed(layered, path) as model:
-        found = model.generate(tokens, attention_mask=mask, pad_token_id=pad, **settings)
+    with installed(layered, path) as model, _plain_generation(model, pad):
+        found = model.generate(tokens, attention_mask=mask, **settings)
     return found[:, longest:]
+
+
+@contextlib.contextmanager
+def _plain_generation(model: Any, pad: int) -> Iterator[None]:
+    """Leaves out what a model's own settings add to decoding: a penalty of repetitions would change greedy answers."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    model.generation_config = GenerationConfig(eos_token_id=own.eos_token_id, pad_token_id=pad)
+    try:
+        yield
+    finally:
+        model.generation_config = own

@@ -50,11 +50,12 @@ class Gsm8k(QuestionData):
     def _load(self) -> list[Question]:
         shown = self._shown()
         before = _solved(shown)
-        questions = [Question(before + _prompt(q), f" {a}\n") for q, a in _read(self.part) if (q, a) not in shown]
+        asked = [(q, a) for q, a in _read(self.part) if (q, a) not in shown]
+        questions = [Question(before + _prompt(q), f" {a}\n", stop="\n") for q, a in asked]
         return sample(questions, self.n_questions, self.seed)
 
     def _questions_in(self, path: Path) -> list[Question]:
-        return read_questions(path, _solved(self._shown()) + EXACT_TEMPLATE)
+        return read_questions(path, _solved(self._shown()) + EXACT_TEMPLATE, need_answer=False)
 
     def _shown(self) -> list[tuple[str, str]]:
         return _read("train")[: self.n_examples] if self.n_examples else []

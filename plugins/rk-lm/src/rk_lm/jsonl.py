@@ -13,7 +13,7 @@ from rk_lm.questions import Question, QuestionData
 EXACT_TEMPLATE = "Question: {question}\nAnswer:"
 MOST_OPTIONS = 1000
 ACCEPTED = (
-    'a line is {"question": ..., "answer": ...}, with "options": [...] for a multiple choice; '
+    'JSON lines, each {"question": ..., "answer": ...}, with "options": [...] for a multiple choice; '
     '"prompt" in place of "question" is taken as it is; "level" groups questions'
 )
 
@@ -40,7 +40,7 @@ class ExactJsonl(QuestionData):
         return read_questions(self.file, self.template, self.stop, kind="exact")
 
     def _questions_in(self, path: Path) -> list[Question]:
-        return read_questions(path, self.template, self.stop)
+        return read_questions(path, self.template, self.stop, need_answer=False)
 
 
 class MultipleChoiceJsonl(QuestionData):
@@ -67,11 +67,16 @@ class MultipleChoiceJsonl(QuestionData):
         return read_questions(self.file, self.template, kind="options", style=self.style)
 
     def _questions_in(self, path: Path) -> list[Question]:
-        return read_questions(path, self.template, style=self.style)
+        return read_questions(path, self.template, style=self.style, need_answer=False)
 
 
 def read_questions(
-    path: Path, template: str = EXACT_TEMPLATE, stop: str = "\n", kind: str = "any", style: str = "cloze"
+    path: Path,
+    template: str = EXACT_TEMPLATE,
+    stop: str = "\n",
+    kind: str = "any",
+    style: str = "cloze",
+    need_answer: bool = True,
 ) -> list[Question]:
     """Returns the questions of a file of JSON lines.
 
@@ -81,6 +86,7 @@ def read_questions(
         stop: Follows every exact answer.
         kind: What every line must be: ``exact``, with ``options``, or ``any``.
         style: How options are shown: ``cloze`` or ``letter``.
+        need_answer: Refuses questions without an answer.
 
     Raises:
         rk.UserError: When a line cannot be taken; it is named.
@@ -88,7 +94,7 @@ def read_questions(
     questions = []
     for number, row in read_json_lines(path, ACCEPTED):
         try:
-            questions.append(_question(row, template, stop, kind, style))
+            questions.append(_question(row, template, stop, kind, style, need_answer))
         except ValueError as error:
             raise UserError(f"{path}:{number}: {error}", ACCEPTED) from None
     if not questions:
@@ -96,7 +102,7 @@ def read_questions(
     return questions
 
 
-def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Question:
+def _question(row: Any, template: str, stop: str, kind: str, style: str, need_answer: bool) -> Question:
     if not isinstance(row, dict):
         raise ValueError(f"expected a JSON object, found {describe(row)}")
     options, labels = _options_of(row)
@@ -106,7 +112,7 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Ques
         raise ValueError("has no options")
     is_key = "answer" not in row
     answer = row.get("answerKey" if is_key else "answer")
-    if answer is None or isinstance(answer, bool | list | dict):
+    if isinstance(answer, bool | list | dict) or (answer is None and need_answer):
         raise ValueError("has no answer")
     if isinstance(answer, float) and not math.isfinite(answer):
         raise ValueError("the answer is a number beyond what a float holds; write it as a text")
@@ -130,10 +136,11 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str) -> Ques
         raise ValueError(f"the level: expected a text or a number, found {describe(level)}")
     level = "" if level is None else str(level)
     if not options:
-        return Question(prompt, f"{space}{answer}{stop}", (), level)
+        return Question(prompt, None if answer is None else f"{space}{answer}{stop}", (), level, stop)
+    texts = tuple(f"{space}{text}" for text in (labels if style == "letter" else options))
+    if answer is None:
+        return Question(prompt, None, texts, level)
     right = _number_of_key(str(answer), labels) if is_key else _number_of_answer(answer, options, labels)
-    follows = labels if style == "letter" else options
-    texts = tuple(f"{space}{text}" for text in follows)
     return Question(prompt, texts[right], texts, level)
 
 

@@ -9,7 +9,7 @@ import socket
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from rk import UserError
 from rk.errors import nearest
 from rk_lm import smollm2
 from rk_lm.aliases import Alias, all_aliases
+from rk_lm.items import Item, check_items, encode
 from rk_lm.pretrained import FAMILIES, Layered, check_family
+from rk_lm.questions import Question
 from rk_lm.tiny import byte_tokenizer, tiny_model
 
 CONNECT_SECONDS = 5.0
@@ -60,6 +62,16 @@ class LanguageModel:
     tokenizer: Any
     reference: Reference
 
+    def encode(self, question: Question, continuations: Sequence[str], chat: bool = False) -> Item:
+        """Returns a question with what may follow it, as tokens."""
+        return encode(self.tokenizer, question.prompt, continuations, chat, question.stop)
+
+    def check_items(self, items: Sequence[Item]) -> None:
+        """Warns of items that are longer than the model's context; refuses tokens that the model does not have."""
+        layered = self.layered
+        if warning := check_items(items, self.reference.asked, layered.context_length, layered.n_tokens):
+            say(f"warning: {warning}")
+
     def check_chat(self) -> None:
         """Raises `rk.UserError` when prompts cannot be put into a chat template."""
         try:
@@ -87,10 +99,9 @@ def load(name: str, *, random_init: bool = False, seed: int = 0, device: str | t
         if random_init:
             family = _family(name, alias)
             model, tokenizer, source = tiny_model(family, seed), byte_tokenizer(), f"tiny random {family}"
-            _say(f"{name}: RANDOM weights, a tiny {FAMILIES[family]}: this shows the mechanics, and nothing of {name}")
+            say(f"{name}: RANDOM weights, a tiny {FAMILIES[family]}: this shows the mechanics, and nothing of {name}")
         else:
-            source = _source(name, alias)
-            model, tokenizer = _load(name, source, alias)
+            source, model, tokenizer = _load(name, _source(name, alias), alias)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     reference = Reference(
@@ -121,8 +132,7 @@ def digest(model: torch.nn.Module) -> str:
 def _source(name: str, alias: Alias | None) -> str:
     """Returns the folder or the hub id that `name` means."""
     if alias is not None:
-        folder = smollm2.converted() if name == "smollm2" else None
-        return str(folder or alias.hub)
+        return alias.hub
     path = Path(name).expanduser()
     if name and path.is_dir():
         if not (path / "config.json").is_file():
@@ -130,6 +140,15 @@ def _source(name: str, alias: Alias | None) -> str:
                 f"{name}: the folder has no config.json", "give the folder that save_pretrained has written"
             )
         return str(path)
+    if name and path.is_file():
+        kind = "a GGUF file" if path.suffix == ".gguf" else "a file"
+        raise UserError(
+            f"{name} is {kind}; a model is a folder",
+            "convert it: AutoModelForCausalLM.from_pretrained(folder, gguf_file=...).save_pretrained(...), the "
+            "tokenizer too"
+            if path.suffix == ".gguf"
+            else "give the folder that save_pretrained has written",
+        )
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
     names = sorted(all_aliases())
@@ -150,7 +169,10 @@ def _family(name: str, alias: Alias | None) -> str:
     if Path(name).is_dir():
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False).get_text_config(decoder=True)
+        try:
+            config = AutoConfig.from_pretrained(name, trust_remote_code=False).get_text_config(decoder=True)
+        except Exception as error:  # what is in the file may lead to anything
+            raise UserError(f"{name}/config.json cannot be read: {_first_line(error)}") from error
         check_family(config)
         return config.model_type
     raise UserError(
@@ -159,35 +181,85 @@ def _family(name: str, alias: Alias | None) -> str:
     )
 
 
-def _load(name: str, source: str, alias: Alias | None) -> tuple[Any, Any]:
-    """Loads from a folder or from the hub's local cache; only then asks the hub."""
-    try:
-        return _from_pretrained(source, local=True)
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        if Path(source).is_dir():
-            raise UserError(f"{source} cannot be loaded: {_first_line(error)}") from None
-    reason = _why_no_hub()
-    if reason is None:
-        _say(f"downloading {source}")
+def _load(name: str, source: str, alias: Alias | None) -> tuple[str, Any, Any]:
+    """Loads from a folder or from the hub's local cache; only then asks the hub, or the package index.
+
+    Returns:
+        Where it came from, the model and the tokenizer.
+    """
+    if Path(source).expanduser().is_dir():
+        return source, *_from_folder(source)
+    if name == "smollm2" and (installed := smollm2.known()) is not None:
+        return str(installed), *_from_folder(str(installed))
+    with contextlib.suppress(OSError, ValueError):  # it is not in the local cache, or not whole
+        return source, *_from_pretrained(source, local=True)
+    reasons, hints = [], []
+    if name == "smollm2":
         try:
-            return _from_pretrained(source, local=False)
-        except UserError:
-            raise
+            folder = str(smollm2.converted())
+            return folder, *_from_folder(folder)
+        except smollm2.NoPackage as error:
+            reasons.append(str(error))
+            hints.append(error.hint)
+    no_hub = _why_no_hub()
+    if no_hub is None:
+        say(f"downloading {source}")
+        try:
+            return source, *_from_pretrained(source, local=False)
         except (OSError, ValueError) as error:
-            reason = _said_by_hub(error)
-    raise UserError(_no_weights(name, source, reason), _what_to_do(name, source, alias))
+            no_hub = _said_by_hub(error)
+    reasons.append(no_hub)
+    hints.append(_what_to_do(name, source, alias))
+    raise UserError(_no_weights(name, source, "; and ".join(reasons)), "; or ".join(hints))
+
+
+def _from_folder(folder: str) -> tuple[Any, Any]:
+    """Loads a model out of a folder. Raises `rk.UserError` with what is wrong with it."""
+    try:
+        return _from_pretrained(folder, local=True)
+    except (OSError, ValueError) as error:
+        raise _not_loaded(folder, error) from error
 
 
 def _from_pretrained(source: str, local: bool) -> tuple[Any, Any]:
+    try:
+        return _model_and_tokenizer(source, {"local_files_only": local, "trust_remote_code": False})
+    except UserError as error:
+        raise UserError(f"{source}: {error.message}", error.hint) from None
+    except (OSError, ValueError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file leads the libraries to raise anything
+        raise _not_loaded(source, error) from error
+
+
+def _not_loaded(source: str, error: BaseException) -> UserError:
+    hint = "give the folder that save_pretrained has written, whole" if Path(source).is_dir() else None
+    return UserError(f"{source} cannot be loaded: {_first_line(error)}", hint)
+
+
+def _model_and_tokenizer(source: str, settings: dict[str, bool]) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    settings = {"local_files_only": local, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(source, **settings)
     check_family(config.get_text_config(decoder=True))  # before gigabytes are read
-    tokenizer = AutoTokenizer.from_pretrained(source, **settings)
-    return AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, **settings), tokenizer
+    tokenizer = _tokenizer(AutoTokenizer, source, settings)
+    model, info = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float32, output_loading_info=True, **settings
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"the weights are not whole: {len(missing)} tensors are missing, {missing[0]} for one",
+            "transformers would fill them with random numbers; give a folder whose weights belong to its config.json",
+        )
+    return model, tokenizer
+
+
+def _tokenizer(auto: Any, source: str, settings: dict[str, bool]) -> Any:
+    folder = Path(source).expanduser()
+    files = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+    if folder.is_dir() and not any((folder / name).is_file() for name in files):
+        raise UserError("there is no tokenizer (tokenizer.json)", "write it there too: tokenizer.save_pretrained")
+    return auto.from_pretrained(source, **settings)
 
 
 def _no_weights(name: str, source: str, reason: str) -> str:
@@ -198,11 +270,10 @@ def _no_weights(name: str, source: str, reason: str) -> str:
 def _what_to_do(name: str, source: str, alias: Alias | None) -> str:
     log_in = f"accept its licence at https://huggingface.co/{source}, `hf auth login`, and run this again online"
     online = log_in if alias is None or alias.gated else "run this again online"
-    if name == "smollm2":
-        return f"{smollm2.HINT}; or {online}"
+    other = "" if name == "smollm2" else "or take a model that needs no hub: --model smollm2; "
     return (
-        f"{online}; or give a folder that has them: --model PATH; or take a model that needs no hub: --model smollm2; "
-        "or try the mechanics on random weights: --random-init"
+        f"{online}; or give a folder that has them: --model PATH; {other}or try the mechanics on random weights: "
+        "--random-init"
     )
 
 
@@ -239,7 +310,8 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Prints a line that is no result."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -61,6 +61,16 @@ class Layered(nn.Module):
         return self.config.hidden_size
 
     @property
+    def context_length(self) -> int | None:
+        """Tokens that the model was made for; None where its configuration does not say."""
+        return getattr(self.config, "max_position_embeddings", None)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that the model knows."""
+        return self._decoder[0].embed_tokens.num_embeddings
+
+    @property
     def dtype(self) -> torch.dtype:
         return self.model.dtype
 

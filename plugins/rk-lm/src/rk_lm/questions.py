@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -24,26 +26,43 @@ class Question:
 
     Attributes:
         prompt: The text before the answer.
-        answer: What has to follow; of a multiple choice, its right option.
+        answer: What has to follow, `stop` included; of a multiple choice, its right option. None where the answer is
+            not known: such a question can be predicted, and not scored.
         options: What there is to choose from, as it would follow the prompt.
         level: A group of questions that are alike.
+        stop: What ends an exact answer.
     """
 
     prompt: str
-    answer: str
+    answer: str | None
     options: tuple[str, ...] = ()
     level: str = ""
+    stop: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if self.options and self.answer not in self.options:
+        if self.options and self.answer is not None and self.answer not in self.options:
             raise ValueError(f"the answer {self.answer!r} is none of the options")
         if len(set(self.options)) != len(self.options):
             raise ValueError(f"two of the options are the same: {list(self.options)}")
 
     @property
     def continuations(self) -> tuple[str, ...]:
-        """What is scored: the options, or the answer."""
-        return self.options or (self.answer,)
+        """What is scored: the options, or the answer; nothing where there is neither."""
+        return self.options or (() if self.answer is None else (self.answer,))
+
+    @property
+    def asked_digest(self) -> bytes:
+        """Eight bytes that tell what is asked from everything else that is asked: prompt and options."""
+        return _digest([self.prompt, list(self.options)])
+
+    @property
+    def answer_digest(self) -> bytes:
+        """Eight bytes that tell the answer from every other one."""
+        return _digest(self.answer)
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.sha256(json.dumps(value).encode()).digest()[:8]
 
 
 class QuestionBatch(TypedDict):
@@ -97,34 +116,56 @@ class QuestionData(ABC):
         return {"question": chosen, "questions_meta": [self.questions[j] for j in chosen.tolist()]}
 
     def read(self, path: Path) -> Batch:
-        """Reads a user's own questions, as JSON lines (`rk_lm.jsonl`)."""
+        """Reads a user's own questions, as JSON lines (`rk_lm.jsonl`); they need no answers.
+
+        The batch says with ``answers_wanted_meta`` that the learner is to put its answers into words.
+        """
         questions = self._questions_in(path)
-        return {"question": torch.full((len(questions),), -1), "questions_meta": questions}
+        return {
+            "question": torch.full((len(questions),), -1),
+            "questions_meta": questions,
+            "answers_wanted_meta": True,
+        }
 
     def _questions_in(self, path: Path) -> list[Question]:
         """Returns the questions of a user's file; a subclass puts them as it puts its own."""
         from rk_lm.jsonl import read_questions
 
-        return read_questions(path)
+        return read_questions(path, need_answer=False)
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        return [
-            {"prompt": q.prompt, "answer": q.answer.strip(), "correct": bool(right)}
-            for q, right in zip(batch["questions_meta"], outputs["correct"], strict=True)
-        ]
+        """Returns what the model answers to each question and, where the file has the right answer, whether it is that.
+
+        The learner's own words are in ``answers_meta`` of `outputs`, one dict per question.
+        """
+        questions: Sequence[Question] = batch["questions_meta"]
+        said = outputs.get("answers_meta", [{}] * len(questions))
+        found = [{"prompt": q.prompt, **words} for q, words in zip(questions, said, strict=True)]
+        if any(q.answer is not None for q in questions):
+            for row, question, right in zip(found, questions, outputs["correct"].tolist(), strict=True):
+                known = question.answer is not None
+                row["expected"] = question.answer.removesuffix(question.stop).strip() if known else None
+                row["correct"] = bool(right) if known else None
+        return found
 
 
 def shuffled_gold(questions: Sequence[Question], seed: int) -> list[str | None]:
     """Returns a wrong answer for each question, drawn from what is right elsewhere: the target of a control.
 
     Of a multiple choice it is another option. Else it is the answer to another question of the same level, so it looks
-    like a right one. None where every other answer of the level is the same.
+    like a right one; of any level, where every other answer of its own is the same. So each question has one, or none
+    has (None): answer and control are counted over the same questions.
     """
     by_level = defaultdict(list)
     for question in questions:
-        by_level[question.level].append(question.answer)
+        if not question.options:
+            by_level[question.level].append(question.answer)
+    every = [answer for answers in by_level.values() for answer in answers]
     wrong: list[str | None] = []
     for number, question in enumerate(questions):
-        others = [a for a in question.options or by_level[question.level] if a != question.answer]
+        for known in (question.options or by_level[question.level], every):
+            others = [answer for answer in known if answer != question.answer]
+            if others:
+                break
         wrong.append(random.Random(f"{seed}/{number}").choice(others) if others else None)
     return wrong
