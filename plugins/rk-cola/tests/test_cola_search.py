@@ -7,7 +7,8 @@ import torch
 from rk_cola.evaluations import Evaluation, Evaluations, Target, targets
 from rk_cola.paths import read_path
 from rk_lm import naive
-from rk_lm.items import encode
+from rk_lm.items import encode, end_of_turn
+from rk_lm.layered import run_path
 from rk_lm.load import load
 from rk_lm.questions import Question
 from rk_lm.tiny import byte_tokenizer, tiny_model
@@ -112,7 +113,15 @@ def test_controls_add_what_can_be_had_without_the_answer(world):
     numbers = json.loads((run.path / "summary.json").read_text())["all"]
     assert 0 < numbers["pass_at_n"] <= 1 and numbers["held_out"] == 4
     assert {"fixed_path", "vote", "held_out_base"} <= numbers.keys()
-    assert run.read()["metrics"]["test/accuracy@fixed"] == numbers["fixed_path"]
+    metrics = run.read()["metrics"]
+    assert metrics["test/accuracy@held-out-fixed"] == numbers["fixed_path"]
+    assert metrics["test/accuracy@held-out"] == numbers["held_out_base"], "the same questions as the fixed path"
+
+
+def test_a_vote_of_one_is_said_to_be_one(world, capsys):
+    search(world, "--controls", "--n-candidates", "1", "--n-votes", "5", "--n-simulations", "1")
+    out = capsys.readouterr().out
+    assert "vote of 1 path " in out and "any of 1 path " in out and "1 paths" not in out
 
 
 def test_of_a_choice_one_evaluation_serves_answer_and_control(world):
@@ -219,15 +228,211 @@ def test_what_a_search_looks_for_cannot_be_changed_any_more(world):
 def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(world, capsys):
     _, run = search(world)
     assert run.model.stat().st_size < 10_000
-    assert load_file(run.model).keys() == {"digest", "paths", "control_paths", "fixed_path", "held_out"}
+    found = {"asked", "answers", "wrong", "paths", "control_paths", "fixed_path", "held_out"}
+    assert load_file(run.model).keys() == {"digest", *found}
     capsys.readouterr()
     cli(["eval", str(run.path), "--json"], standalone_mode=False)
     metrics = run.read()["metrics"]
     assert json.loads(capsys.readouterr().out)["metrics"] == metrics
-    cli(["predict", str(run.path), f"{world}/questions.jsonl", "-o", "answers.json"], standalone_mode=False)
-    answers = json.loads((world.__class__("answers.json")).read_text())
+
+
+# -- other questions, questions of a user's own ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def done(world) -> RunFolder:
+    """A search with controls that has ended; nothing writes to it any more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        _, run = search(world, "--controls", "--n-candidates", "2", runs=str(world / "runs"))
+    return run
+
+
+def evaluated(run: RunFolder, capsys, *overrides: str) -> tuple[dict[str, float], str]:
+    """Returns the metrics of `rk eval`, and what it says beside."""
+    capsys.readouterr()
+    cli(["eval", str(run.path), "--json", *overrides], standalone_mode=False)
+    said = capsys.readouterr()
+    return json.loads(said.out)["metrics"], said.err
+
+
+def rows_of(world, name: str = "questions.jsonl") -> list[dict]:
+    return [json.loads(line) for line in (world / name).read_text().splitlines()]
+
+
+def written(name: str, rows: list[dict]):
+    from pathlib import Path
+
+    Path(name).write_text("\n".join(map(json.dumps, rows)))
+    return Path(name).resolve()
+
+
+def test_a_path_belongs_to_its_question_wherever_that_stands_in_the_file(done, world, capsys):
+    before = done.read()["metrics"]
+    turned = written("turned.jsonl", rows_of(world)[::-1])
+    metrics, said = evaluated(done, capsys, f"data.file={turned}")
+    assert metrics == pytest.approx(before, abs=1e-5), "the control looks for the wrong answers that it was led to"
+    assert "have not been searched" not in said
+
+
+def test_questions_that_were_not_searched_are_answered_by_the_unmodified_model_and_said_to_be(done, world, capsys):
+    assert done.read()["metrics"]["test/accuracy@oracle"] > done.read()["metrics"]["test/accuracy"]
+    others = written("others.jsonl", [row | {"prompt": f"{i}+{i}="} for i, row in enumerate(rows_of(world))])
+    metrics, said = evaluated(done, capsys, f"data.file={others}")
+    assert metrics["test/accuracy@oracle"] == metrics["test/accuracy"]
+    assert "warning: 8 of 8 questions have not been searched" in said
+    same_with_other_answers = written("answers.jsonl", [row | {"answer": "zz"} for row in rows_of(world)])
+    metrics, said = evaluated(done, capsys, f"data.file={same_with_other_answers}")
+    assert metrics["test/accuracy@oracle"] == metrics["test/accuracy"] == 0
+    assert "8 of 8" in said
+    half = written("half.jsonl", [*rows_of(world)[4:], {"prompt": "new=", "answer": "x"}])
+    _, said = evaluated(done, capsys, f"data.file={half}")
+    assert "warning: 1 of 5 questions" in said
+
+
+def test_the_best_fixed_path_is_measured_on_other_questions_all_of_them(done, world, capsys):
+    others = [row | {"prompt": f"{i}+{i}="} for i, row in enumerate(rows_of(world))]
+    metrics, _ = evaluated(done, capsys, f"data.file={written('others.jsonl', others)}")
+    assert metrics["test/accuracy@held-out"] == metrics["test/accuracy"]
+
+
+def test_a_limit_holds_for_every_measure(world, capsys):
+    _, run = search(world, "--limit", "4")
+    metrics, said = evaluated(run, capsys)
+    assert metrics == run.read()["metrics"]
+    assert "have not been searched" not in said
     base = [sample["base_correct"] for sample in lines(run, "samples.jsonl")]
-    assert [a["correct"] for a in answers] == base and True in base and False in base
+    assert metrics["test/accuracy"] == sum(base) / 4
+
+
+def predicted(run: RunFolder, file) -> list[dict]:
+    from pathlib import Path
+
+    cli(["predict", str(run.path), str(file), "-o", "answers.json"], standalone_mode=False)
+    return json.loads(Path("answers.json").read_text())
+
+
+def own_answer(lm, prompt: str, path: tuple[int, ...], n: int = 64) -> str:
+    """Greedy decoding without a cache, token by token."""
+    ids = lm.tokenizer(prompt).input_ids
+    start, end = len(ids), lm.tokenizer.eos_token_id
+    with torch.inference_mode():
+        for _ in range(n):
+            token = int(run_path(lm.layered, torch.tensor([ids]), path)[0, -1].argmax())
+            if token == end:
+                break
+            ids.append(token)
+    return lm.tokenizer.decode(ids[start:], skip_special_tokens=True).strip()
+
+
+def test_predict_gives_the_models_own_answers_along_the_path_of_each_question(done, world):
+    lm, samples = load(f"{world}/model"), lines(done, "samples.jsonl")
+    fixed = read_path(json.loads((done.path / "summary.json").read_text())["fixed_path"])
+    full = tuple(range(8))
+    found = predicted(done, world / "questions.jsonl")
+    for row, sample in zip(found, samples, strict=True):
+        best = min((read_path(p["path"]) for p in sample["paths"]), key=lambda p: (len(p), p), default=full)
+        assert row["searched"] and read_path(row["path"]) == best
+        assert row["answer"] == own_answer(lm, sample["prompt"], best)
+        assert row["unmodified"] == own_answer(lm, sample["prompt"], full)
+        assert row["best_fixed_path"] == own_answer(lm, sample["prompt"], fixed)
+        assert row["expected"] == sample["answer"] and row["correct"] == bool(sample["paths"])
+        assert row["correct"] == row["answer"].startswith(row["expected"])
+
+
+def test_questions_without_an_answer_are_answered(done, world):
+    known, best = rows_of(world)[0]["prompt"], lines(done, "samples.jsonl")[0]["paths"][0]["path"]
+    found = predicted(done, written("asked.jsonl", [{"prompt": known}, {"question": "Why?"}]))
+    lm = load(f"{world}/model")
+    assert [row["searched"] for row in found] == [True, False]
+    assert (found[0]["path"], found[1]["path"]) == (best, "0-7")
+    assert found[1]["answer"] == own_answer(lm, "Question: Why?\nAnswer:", tuple(range(8)))
+    assert all("correct" not in row and "expected" not in row for row in found)
+
+
+def test_an_answer_is_only_as_long_as_was_asked_for(done, world, tmp_path):
+    cli(
+        ["predict", str(done.path), f"{world}/questions.jsonl", "search.max_new_tokens=2", "-o", "short.json"],
+        standalone_mode=False,
+    )
+    answers = json.loads((tmp_path / "short.json").read_text())
+    assert all(len(row["answer"]) <= 2 for row in answers)
+
+
+def test_of_a_choice_the_option_is_predicted_without_knowing_the_answer(world):
+    data = f"{{name: mc-jsonl, file: {world}/choices.jsonl}}"
+    _, run = search(world, data=data)
+    rows = rows_of(world, "choices.jsonl")
+    found = predicted(run, written("asked.jsonl", [{k: v for k, v in row.items() if k != "answer"} for row in rows]))
+    lm = load(f"{world}/model")
+    for row, predicted_row in zip(rows, found, strict=True):
+        options = [f" {option}" for option in row["options"]]
+        item = encode(lm.tokenizer, predicted_row["prompt"], options)
+        scores = naive.score(lm.layered, item, read_path(predicted_row["path"])).log_probs
+        assert predicted_row["answer"] == row["options"][int(scores.argmax())], "options of one token each"
+    right = [row["answer"] for row in predicted(run, world / "choices.jsonl") if row["correct"]]
+    assert right and set(right) == {"b"}
+
+
+@pytest.mark.parametrize("format_", ["onnx", "torch-export"])
+def test_a_search_is_no_graph_and_says_so(done, format_):
+    with pytest.raises(UserError, match="is no graph of tensors") as error:
+        cli(["export", str(done.path), "--to", format_], standalone_mode=False)
+    assert "--to safetensors" in error.value.hint
+
+
+def test_a_run_of_an_earlier_version_knows_no_question_again(world, capsys):
+    _, run = search(world)
+    from safetensors.torch import save_file
+
+    tensors = load_file(run.model)
+    save_file({k: v for k, v in tensors.items() if k not in ("asked", "answers", "wrong")}, run.model)
+    metrics, said = evaluated(run, capsys)
+    assert metrics["test/accuracy@oracle"] == metrics["test/accuracy"]
+    assert "8 of 8 questions have not been searched" in said
+
+
+def test_in_a_chat_what_the_model_itself_says_counts_as_right(world, tmp_path):
+    """It says no space after the head of its turn, and ends the turn in place of the line."""
+    import shutil
+
+    shutil.copytree(world / "model", tmp_path / "chat")
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<end>"]})
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<end>\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    tokenizer.save_pretrained(tmp_path / "chat")
+    tiny_model("llama", vocab_size=len(tokenizer)).save_pretrained(tmp_path / "chat")
+    lm = load(str(tmp_path / "chat"))
+    item = lm.encode(Question("hi", " a cat\n", stop="\n"), [" a cat\n"], chat=True)
+    assert lm.tokenizer.decode(item.prompt) == "user: hi<end>\nassistant: "
+    assert lm.tokenizer.decode(item.continuations[0]) == "a cat<end>"
+    end = lm.tokenizer.convert_tokens_to_ids("<end>")
+    assert end_of_turn(lm.tokenizer) == "<end>" and item.continuations[0][-1] == end
+
+
+def test_a_prompt_beyond_the_context_of_the_model_is_warned_of_with_numbers(world, capsys):
+    long = written("long.jsonl", [{"prompt": "x" * 600, "answer": "y"}, {"prompt": "1+1=", "answer": "2"}])
+    data = f"{{name: exact-jsonl, file: {long}, stop: ''}}"
+    _, run = search(world, "--n-simulations", "1", data=data)
+    warning = "1 of 2 questions are longer than the context"
+    said = capsys.readouterr().err
+    assert warning in said and "602 tokens, the model was made for 512" in said
+    predicted(run, long)
+    assert warning in capsys.readouterr().err
+
+
+def test_questions_without_a_level_are_kept_beside_those_that_have_one(world):
+    rows = rows_of(world)
+    mixed = written(
+        "mixed.jsonl", [row if i else {k: row[k] for k in ("prompt", "answer")} for i, row in enumerate(rows)]
+    )
+    _, run = search(world, data=f"{{name: exact-jsonl, file: {mixed}, stop: ''}}")
+    levels = json.loads((run.path / "summary.json").read_text())["levels"]
+    assert sum(level["questions"] for level in levels.values()) == 8 and levels["no level"]["questions"] == 1
+    assert "no level" in (run.path / "summary.md").read_text()
 
 
 def test_weights_that_have_changed_since_are_refused(world, tmp_path):

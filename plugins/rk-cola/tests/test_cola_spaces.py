@@ -119,3 +119,4 @@ def test_entropy_of_the_full_path_is_that_of_equal_use():
     assert layer_entropy([tuple(range(32))]) == pytest.approx(math.log(32))
     assert layer_entropy([(0, 0), (1, 1)]) == pytest.approx(math.log(2))
     assert math.isnan(layer_entropy([]))
+    assert str(layer_entropy([(3, 3)])) == "0.0", "and not -0.0"

@@ -20,8 +20,8 @@ from rk_cola.controls import pass_at
 from rk_cola.evaluations import Evaluation, Target, targets
 from rk_cola.paths import path_text
 
-NO_LAYER = -1
-"""What rows of layer numbers are padded with."""
+PADDING = -1
+"""What rows of layer numbers, and of the bytes of texts, are padded with."""
 
 
 class Programs(nn.Module):
@@ -50,7 +50,7 @@ class Programs(nn.Module):
         max_new_tokens: Most tokens of an answer to a user's own question.
     """
 
-    lazy_buffers = ("digest", "asked", "answers", "paths", "control_paths", "fixed_path", "held_out")
+    lazy_buffers = ("digest", "asked", "answers", "wrong", "paths", "control_paths", "fixed_path", "held_out")
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Programs(nn.Module):
         self._limit = limit
         self._max_new_tokens = max_new_tokens
         self._warned = False
-        for name in ("paths", "control_paths"):
+        for name in ("paths", "control_paths", "wrong"):
             self.register_buffer(name, torch.zeros(0, 0, dtype=torch.int16))
         for name in ("asked", "answers"):
             self.register_buffer(name, torch.zeros(0, 8, dtype=torch.uint8))
@@ -93,14 +93,16 @@ class Programs(nn.Module):
     def keep(
         self,
         questions: Sequence[Question],
+        wrong: Sequence[str | None],
         paths: Sequence[Path],
         control: Sequence[Path],
         fixed: Path | None,
         held_out: Sequence[bool],
     ) -> None:
-        """Takes what has been found for `questions`."""
+        """Takes what has been found for `questions`, whose control was led to the answers `wrong`."""
         self.asked = torch.tensor([[*q.asked_digest] for q in questions], dtype=torch.uint8)
         self.answers = torch.tensor([[*q.answer_digest] for q in questions], dtype=torch.uint8)
+        self.wrong = _rows([tuple((text or "").encode()) for text in wrong])
         self.paths, self.control_paths = _rows(paths), _rows(control)
         self.fixed_path = torch.tensor(fixed or (), dtype=torch.int16)
         self.held_out = torch.tensor(held_out, dtype=torch.bool)
@@ -124,7 +126,7 @@ class Programs(nn.Module):
             return found
         self._warn_of_unknown()
         found["oracle"] = self._oracle
-        if any(self._wrong(i) is not None for i in range(len(self._questions()[: self._limit]))):
+        if self.wrong.numel() or self._wrong(0) is not None:
             found["control"] = self._control
             found["oracle-over-control"] = self._over_control
         found["pass-at-n"] = self._pass_at_n
@@ -179,7 +181,7 @@ class Programs(nn.Module):
         chosen: list[tuple[int, Path, Target]] = []
         items = []
         for row, (number, question) in enumerate(zip(batch["question"].tolist(), questions, strict=True)):
-            path, wrong = path_of(places[row], full), self._wrong(number) if control else None
+            path, wrong = path_of(places[row], full), self._wrong_answer(places[row], number) if control else None
             beyond = self._limit is not None and number >= self._limit
             if not path or beyond or question.answer is None or (control and wrong is None):
                 continue
@@ -241,7 +243,13 @@ class Programs(nn.Module):
 
     def _path(self, rows: Tensor, place: int | None) -> Path | None:
         """Returns the path of the question at `place`; None for one that was not searched."""
-        return None if place is None else tuple(layer for layer in rows[place].tolist() if layer != NO_LAYER)
+        return None if place is None else tuple(layer for layer in rows[place].tolist() if layer != PADDING)
+
+    def _wrong_answer(self, place: int | None, number: int) -> str | None:
+        """Returns what the control looks for: what it was led to, where the question was searched."""
+        if place is None or not len(self.wrong):
+            return self._wrong(number)
+        return bytes(byte for byte in self.wrong[place].tolist() if byte != PADDING).decode() or None
 
     def _warn_of_unknown(self) -> None:
         questions = self._questions()[: self._limit]
@@ -256,7 +264,7 @@ class Programs(nn.Module):
             )
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        for name in ("asked", "answers"):  # a run of rk-cola before it knew questions again: none is known
+        for name in ("asked", "answers", "wrong"):  # a run of rk-cola before it knew questions again: none is known
             state.setdefault(prefix + name, getattr(self, name))
         super()._load_from_state_dict(state, prefix, *rest)
 
@@ -267,4 +275,4 @@ def _bytes(digest: str) -> Tensor:
 
 def _rows(paths: Sequence[Path]) -> Tensor:
     longest = max(map(len, paths), default=0)
-    return torch.tensor([[*p, *[NO_LAYER] * (longest - len(p))] for p in paths], dtype=torch.int16)
+    return torch.tensor([[*p, *[PADDING] * (longest - len(p))] for p in paths], dtype=torch.int16)

@@ -235,6 +235,7 @@ class Cola:
         found = self.found
         self.learner.keep(
             [s.question for s in done],
+            [self._wrong_answer(s.number) for s in done],
             [s.search.best or full for s in done],
             [(s.control.best if s.control else None) or full for s in done],
             found.fixed if found else None,

@@ -10,7 +10,7 @@ from rk_lm.cached import generate
 from rk_lm.engine import Engine
 from rk_lm.items import Item, encode_prompt, end_of_turn
 from rk_lm.layered import Path
-from rk_lm.load import LanguageModel
+from rk_lm.load import LanguageModel, quiet
 from rk_lm.questions import Question
 
 BATCH = 32
@@ -65,7 +65,8 @@ def _generated(
     settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": False, "eos_token_id": ends or None}
     if len(stops) == 1 and any(stops):
         settings |= {"stop_strings": [*stops], "tokenizer": lm.tokenizer}
-    rows = generate(lm.layered, path, prompts, pad, **settings).tolist()
+    with quiet():
+        rows = generate(lm.layered, path, prompts, pad, **settings).tolist()
     return [row[: min((row.index(end) for end in ends if end in row), default=len(row))] for row in rows]
 
 

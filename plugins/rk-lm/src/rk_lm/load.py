@@ -10,7 +10,7 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +61,18 @@ class LanguageModel:
     layered: Layered
     tokenizer: Any
     reference: Reference
+    warned: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def encode(self, question: Question, continuations: Sequence[str], chat: bool = False) -> Item:
         """Returns a question with what may follow it, as tokens."""
         return encode(self.tokenizer, question.prompt, continuations, chat, question.stop)
 
     def check_items(self, items: Sequence[Item]) -> None:
-        """Warns of items that are longer than the model's context; refuses tokens that the model does not have."""
+        """Warns, once, of items longer than the model's context; refuses tokens that the model does not have."""
         layered = self.layered
-        if warning := check_items(items, self.reference.asked, layered.context_length, layered.n_tokens):
+        warning = check_items(items, self.reference.asked, layered.context_length, layered.n_tokens)
+        if warning and not self.warned:
+            self.warned.add(warning)
             say(f"warning: {warning}")
 
     def check_chat(self) -> None:
@@ -95,7 +98,7 @@ def load(name: str, *, random_init: bool = False, seed: int = 0, device: str | t
         rk.UserError: When there is no such model, its weights are not to be had, or its family is not known.
     """
     alias = all_aliases().get(name)
-    with _quiet():
+    with quiet():
         if random_init:
             family = _family(name, alias)
             model, tokenizer, source = tiny_model(family, seed), byte_tokenizer(), f"tiny random {family}"
@@ -172,7 +175,7 @@ def _family(name: str, alias: Alias | None) -> str:
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False).get_text_config(decoder=True)
         except Exception as error:  # what is in the file may lead to anything
-            raise UserError(f"{name}/config.json cannot be read: {_first_line(error)}") from error
+            raise UserError(f"{name}/config.json cannot be read: {_in_one_line(error)}") from error
         check_family(config)
         return config.model_type
     raise UserError(
@@ -234,7 +237,7 @@ def _from_pretrained(source: str, local: bool) -> tuple[Any, Any]:
 
 def _not_loaded(source: str, error: BaseException) -> UserError:
     hint = "give the folder that save_pretrained has written, whole" if Path(source).is_dir() else None
-    return UserError(f"{source} cannot be loaded: {_first_line(error)}", hint)
+    return UserError(f"{source} cannot be loaded: {_in_one_line(error)}", hint)
 
 
 def _model_and_tokenizer(source: str, settings: dict[str, bool]) -> tuple[Any, Any]:
@@ -302,12 +305,11 @@ def _said_by_hub(error: BaseException) -> str:
         return "the hub gives them only to who has accepted their licence and is logged in"
     if "RepositoryNotFoundError" in kinds:
         return "the hub has no such model, or only for who is logged in"
-    return f"the download failed: {_first_line(error)}"
+    return f"the download failed: {_in_one_line(error)}"
 
 
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def say(text: str) -> None:
@@ -316,8 +318,8 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps transformers' own bars and advice off the screen while a model is loaded."""
+def quiet() -> Iterator[None]:
+    """Keeps transformers' own bars and advice off the screen."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
