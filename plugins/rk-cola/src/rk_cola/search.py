@@ -160,6 +160,9 @@ class Cola:
         self.found: checks.Controls | None = None
         self.seconds = 0.0
         self.evaluated = 0
+        self.rounds = 0
+        self._restored_rounds = 0
+        self._asked: set[tuple[int, Path]] = set()
         self._work: Iterator[dict[str, Tensor]] | None = None
         self._wrong: list[str | None] | None = None
         if max_new_tokens < 1:
@@ -251,11 +254,12 @@ class Cola:
         return getattr(self, "_summary", "")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "evaluated": self.evaluated}
+        return {"seconds": self.seconds, "evaluated": self.evaluated, "rounds": self.rounds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes the clock back; the trees grow again from the evaluations that are on disk, which costs nothing."""
         self.seconds, self.evaluated = state["seconds"], state["evaluated"]
+        self._restored_rounds = state.get("rounds", sys.maxsize)
 
     # -- the search ------------------------------------------------------------------------------------------------
 
@@ -309,28 +313,39 @@ class Cola:
         return TreeSearch(self.programs, self.lm.layered.depth, seed, **self.tree)
 
     def _search(self, samples: list[Sample]) -> Iterator[dict[str, Tensor]]:
-        """Grows the trees of `samples` together; what is known from the disk takes no round."""
+        """Grows the trees of `samples` together.
+
+        What is on disk is not evaluated again. Rounds before the checkpoint take no step; those that a kill has cut off
+        from it take the step that they took before, so that `fit.max_steps` means as many rounds as without the kill.
+        """
         engine = self._engine(samples)
         place = {sample.number: i for i, sample in enumerate(samples)}
+        known = self.evaluations.of
         while True:
             proposed = [
                 (s, hunt, path) for s in samples for hunt in s.hunts if (path := self._propose(hunt)) is not None
             ]
             if not proposed:
                 return
-            known = self.evaluations.of
-            new = list(dict.fromkeys((s.number, path) for s, _, path in proposed if path not in known[s.number]))
-            if new:
-                started = time.perf_counter()
-                scores = engine.score([(place[number], path) for number, path in new])
-                self.evaluations.add((number, path, one) for (number, path), one in zip(new, scores, strict=True))
-                self.evaluated += len(new)
-                rate = len(new) / (time.perf_counter() - started)
+            pairs = dict.fromkeys((s.number, path) for s, _, path in proposed)
+            unasked = [pair for pair in pairs if pair not in self._asked]
+            self._asked.update(unasked)
+            new = [(number, path) for number, path in unasked if path not in known[number]]
+            rate = self._evaluated(engine, place, new) if new else None
             for sample, hunt, path in proposed:
                 hunt.observe(path, hunt.target.judge(known[sample.number][path]))
                 hunt.over = self._is_over(hunt)
-            if new:
+            self.rounds += bool(unasked)
+            if new or (unasked and self.rounds > self._restored_rounds):
                 yield self._numbers(rate)
+
+    def _evaluated(self, engine: Engine, place: dict[int, int], new: list[tuple[int, Path]]) -> float:
+        """Evaluates pairs of question and path, and keeps them; returns how many per second."""
+        started = time.perf_counter()
+        scores = engine.score([(place[number], path) for number, path in new])
+        self.evaluations.add((number, path, one) for (number, path), one in zip(new, scores, strict=True))
+        self.evaluated += len(new)
+        return len(new) / (time.perf_counter() - started)
 
     def _engine(self, samples: list[Sample]) -> Engine:
         items, cache_bytes = [s.item for s in samples], self.cache_mb * 2**20
@@ -350,11 +365,11 @@ class Cola:
             return False
         return self.early_stop == "first-valid" or len(hunt.paths[-1]) < self.lm.layered.depth
 
-    def _numbers(self, rate: float) -> dict[str, Tensor]:
+    def _numbers(self, rate: float | None) -> dict[str, Tensor]:
         """What the progress shows: evaluations per second, and how many questions are right so far."""
         done = [s for s in self.samples if s.search.paths]
         numbers = {
-            "evaluations/s": rate,
+            **({} if rate is None else {"evaluations/s": rate}),
             "base": sum(s.search.base for s in done) / len(done),
             "oracle": sum(any(f.valid for f in s.search.findings) for s in done) / len(done),
         }
@@ -410,11 +425,7 @@ class Cola:
         place = {sample.number: i for i, sample in enumerate(samples)}
         for start in range(0, len(requests), CONTROL_CHUNK):
             chunk = requests[start : start + CONTROL_CHUNK]
-            started = time.perf_counter()
-            scores = engine.score([(place[number], path) for number, path in chunk])
-            self.evaluations.add((number, path, one) for (number, path), one in zip(chunk, scores, strict=True))
-            self.evaluated += len(chunk)
-            yield {"evaluations/s": torch.tensor(len(chunk) / (time.perf_counter() - started))}
+            yield {"evaluations/s": torch.tensor(self._evaluated(engine, place, chunk))}
 
 
 def _digest(asked: list[Any]) -> str:
