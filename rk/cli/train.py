@@ -60,9 +60,16 @@ def run(recipe, catalog, root: Path) -> int:
     folder = _placed(recipe, lambda: RunFolder.begin(root, recipe.name, recipe.to_yaml()))
     if _is_main(folder):
         folder.update(overrides=recipe.overrides)
-        if not is_quiet():
-            echo(f"{titled(recipe.name, recipe.overrides)} -> {folder.label}")
-    return _report(_fit(recipe, catalog, folder), recipe)
+    said = _is_main(folder) and not is_quiet()
+    if said:
+        echo(f"{titled(recipe.name, recipe.overrides)} -> {folder.label}")
+    try:
+        outcome = _fit(recipe, catalog, folder)
+    except UserError:
+        if said and not folder.path.exists():
+            echo(f"nothing was run: {folder.label} was removed")
+        raise
+    return _report(outcome, recipe)
 
 
 def _resume(folder: RunFolder, overrides: tuple[str, ...]) -> int:

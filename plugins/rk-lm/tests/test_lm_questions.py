@@ -9,7 +9,7 @@ import pytest
 from rk_lm.arc import Arc
 from rk_lm.arith import EXAMPLES, LEVELS, ArithLevels
 from rk_lm.gsm8k import Gsm8k
-from rk_lm.items import Item, encode
+from rk_lm.items import Item, check_items, encode, end_of_turn
 from rk_lm.jsonl import ExactJsonl, MultipleChoiceJsonl, read_questions
 from rk_lm.questions import Question, accuracy, shuffled_gold
 from rk_lm.tiny import N_BYTES, byte_tokenizer
@@ -317,7 +317,63 @@ def test_a_user_file_is_answered_as_questions_without_a_number(tmp_path):
     data = ArithLevels(seed=0)
     batch = data.read(file)
     assert batch["question"].tolist() == [-1]
-    assert data.answers(batch, {"correct": [1.0]}) == [{"prompt": "1+1=", "answer": "2", "correct": True}]
+    assert batch["answers_wanted_meta"]
+    outputs = {"correct": [0.0], "answers_meta": [{"answer": "3"}]}
+    assert data.answers(batch, outputs) == [{"prompt": "1+1=", "answer": "3", "expected": "2", "correct": False}]
+
+
+def test_a_user_file_needs_no_answers_but_data_that_is_measured_does(tmp_path):
+    file = write(
+        tmp_path / "q.jsonl",
+        {"prompt": "1+1="},
+        {"question": "Who?", "options": ["a", "b"]},
+        {"prompt": "?", "answer": 1},
+    )
+    data = ArithLevels(seed=0)
+    batch = data.read(file)
+    assert [q.answer for q in batch["questions_meta"]] == [None, None, "1\n"]
+    assert batch["questions_meta"][1].options == (" a", " b")
+    said = {"correct": [0.0, 0.0, 1.0], "answers_meta": [{"answer": "2"}, {"answer": "a"}, {"answer": "1"}]}
+    rows = data.answers(batch, said)
+    assert [row["correct"] for row in rows] == [None, None, True], "nothing is right or wrong that nobody knows"
+    with pytest.raises(UserError, match=r"q\.jsonl:1: has no answer"):
+        prepared(ExactJsonl(file))
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"], ids=ascii)
+def test_lines_end_at_a_line_feed_and_nowhere_else(tmp_path, character):
+    file = tmp_path / "q.jsonl"
+    row = {"prompt": f"one{character}two", "answer": "x"}
+    text = json.dumps(row, ensure_ascii=False) if ord(character) > 0x1F else json.dumps(row)
+    file.write_bytes(f"\ufeff{text}\r\n\r\n{text}".encode())
+    assert [q.prompt for q in read_questions(file)] == [row["prompt"]] * 2
+
+
+@pytest.mark.parametrize("key", ["question", "answer", "level"])
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "\\ude00\\ud83d"])
+def test_half_a_character_is_refused_with_its_line(tmp_path, key, half):
+    good = '{"question": "\\ud83d\\ude00?", "answer": "a"}'
+    row = {"question": "q", "answer": "a", "level": "l"} | {key: "HALF"}
+    file = write(tmp_path / "q.jsonl", good, json.dumps(row).replace("HALF", half))
+    with pytest.raises(UserError, match=r"q\.jsonl:2: half a character \(\\ud[8e]"):
+        read_questions(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("question,answer\n1+1=,2", "q.csv:1: not JSON: Expecting value at column 1"),
+        ('{"question": "?", "answer": "x"', "q.csv:1: not JSON: .* at column"),
+        ("[" * 100_000, "q.csv:1: "),
+        ('{"question": "?", "answer": ' + "9" * 5000 + "}", "q.csv:1: "),
+    ],
+    ids=["csv", "cut", "deep", "huge"],
+)
+def test_a_file_of_another_kind_is_named_with_the_place(tmp_path, text, message):
+    (tmp_path / "q.csv").write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        read_questions(tmp_path / "q.csv")
+    assert error.value.hint.startswith("JSON lines, each")
 
 
 def test_wrong_answers_of_the_control_are_right_elsewhere_in_the_level():
@@ -334,6 +390,66 @@ def test_of_a_choice_the_control_takes_another_option_and_without_one_nothing():
     lonely = Question("?", "7\n", level="of one")
     assert shuffled_gold([choice, lonely], 0)[0] in (" b", " c")
     assert shuffled_gold([choice, lonely], 0)[1] is None
+    assert shuffled_gold([lonely, Question("?", "8\n", level="another")], 0) == ["8\n", "7\n"], "of another level"
+
+
+def test_questions_are_told_apart_by_what_is_asked_and_by_their_answers():
+    one, same = Question("1+1=", "2\n"), Question("1+1=", "2\n", level="easy", stop="\n")
+    assert (one.asked_digest, one.answer_digest) == (same.asked_digest, same.answer_digest)
+    others = [Question("1+2=", "2\n"), Question("1+1=", "2\n", ("2\n", "3\n"))]
+    assert len({q.asked_digest for q in [one, *others]}) == 3
+    assert len({q.answer_digest for q in [one, Question("1+1=", "3\n"), Question("1+1=", None)]}) == 3
+
+
+# -- chat --------------------------------------------------------------------------------------------------------------
+
+TURNS = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}END{% endfor %}"
+    "{% if add_generation_prompt %}model: {% endif %}"
+)
+
+
+def chatting(template: str, *special: str):
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": [*special]})
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("template", "special", "end"),
+    [
+        (TURNS.replace("END", "<end>\n"), ("<end>", "<other>"), "<end>"),
+        (TURNS.replace("END", " <other>"), ("<end>", "<other>"), "<other>"),
+        (TURNS.replace("END", "\n"), (), "<eos>"),
+        ("{{ raise_exception('no such conversation') }}", (), "<eos>"),
+    ],
+    ids=["first", "after a space", "none", "refused"],
+)
+def test_a_turn_ends_as_the_template_ends_it(template, special, end):
+    assert end_of_turn(chatting(template, *special)) == end
+
+
+def test_in_a_chat_an_answer_is_what_the_model_would_say():
+    tokenizer = chatting(TURNS.replace("END", "<end>\n"), "<end>")
+    item = encode(tokenizer, "hi", [" yes\n", " no\n"], chat=True, stop="\n")
+    assert tokenizer.decode(item.prompt) == "user: hi<end>\nmodel: "
+    assert [tokenizer.decode(c) for c in item.continuations] == ["yes<end>", "no<end>"]
+    open_ended = encode(tokenizer, "hi", [" yes"], chat=True)
+    assert tokenizer.decode(open_ended.continuations[0]) == "yes", "without a stop, a longer answer counts too"
+
+
+def test_an_answer_without_a_token_is_refused():
+    with pytest.raises(UserError, match="has no token"):
+        encode(chatting(TURNS, "<end>"), "hi", [" "], chat=True)
+
+
+def test_items_beyond_the_context_are_counted_with_their_lengths():
+    items = [Item((1,) * n, ((2, 2),)) for n in (5, 30, 40)]
+    assert check_items(items, "tiny", None, 3) is None and check_items(items, "tiny", 42, 3) is None
+    warning = check_items(items, "tiny", 31, 3)
+    assert warning.startswith("2 of 3 questions are longer than the context of tiny: up to 42 tokens")
+    assert "made for 31" in warning
 
 
 def test_accuracy_counts_what_was_asked():

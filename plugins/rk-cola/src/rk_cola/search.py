@@ -200,7 +200,7 @@ class Cola:
         )
         if runtime.training:
             size = f"{self.lm.reference.parameters / 1e6:.3g} million parameters in {depth} layers"
-            budget = f"{self.n_questions} questions, {self.n_simulations} paths each"
+            budget = f"questions: {self.n_questions}, paths for each: {self.n_simulations}"
             print(f"{self.model}: {size}; {budget}", file=sys.stderr, flush=True)
         return self.learner
 

@@ -142,7 +142,7 @@ class QuestionData(ABC):
         said = outputs.get("answers_meta", [{}] * len(questions))
         found = [{"prompt": q.prompt, **words} for q, words in zip(questions, said, strict=True)]
         if any(q.answer is not None for q in questions):
-            for row, question, right in zip(found, questions, outputs["correct"].tolist(), strict=True):
+            for row, question, right in zip(found, questions, outputs["correct"], strict=True):
                 known = question.answer is not None
                 row["expected"] = question.answer.removesuffix(question.stop).strip() if known else None
                 row["correct"] = bool(right) if known else None

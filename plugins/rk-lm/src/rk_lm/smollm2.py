@@ -180,7 +180,9 @@ def _wheel(folder: Path) -> Path:
 
 
 def _said_by_pip(text: str) -> str:
-    """Returns the last error that pip has printed, in one line."""
+    """Returns why pip gave up, in one line: the last error that it has printed."""
+    if "connection broken" in text:  # after which pip says no more than that it found nothing
+        return "the package index cannot be reached"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["it gave no reason"])[-1][:200]
