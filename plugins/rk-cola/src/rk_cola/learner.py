@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from rk_lm.answer import answers
 from rk_lm.engine import Engine
+from rk_lm.items import Item
 from rk_lm.layered import Path, full_path
 from rk_lm.load import LanguageModel
 from rk_lm.questions import Question, VerdictOutputs
@@ -71,6 +72,7 @@ class Programs(nn.Module):
         self._limit = limit
         self._max_new_tokens = max_new_tokens
         self._warned = False
+        self._scored: dict[tuple[Item, Path], Evaluation] = {}  # of the batch that `predict` has got last
         for name in ("paths", "control_paths", "wrong"):
             self.register_buffer(name, torch.zeros(0, 0, dtype=torch.int16))
         for name in ("asked", "answers"):
@@ -117,6 +119,7 @@ class Programs(nn.Module):
             )
         if batch.get("answers_wanted_meta"):
             return self._predict_own(batch)
+        self._scored.clear()
         return self._verdicts(batch, lambda place, full: full)
 
     def variants(self) -> dict[str, Callable[[Batch], VerdictOutputs]]:
@@ -191,14 +194,23 @@ class Programs(nn.Module):
             chosen.append((row, path, target))
             items.append(item)
         correct, was_asked = torch.zeros(len(questions)), torch.zeros(len(questions))
-        if items:
-            lm.check_items(items)
-            scores = Engine(lm.layered, items).score([(i, path) for i, (_, path, _) in enumerate(chosen)])
-            for (row, _, target), found in zip(chosen, scores, strict=True):
-                evaluation = Evaluation(tuple(found.greedy.tolist()), tuple(found.log_probs.tolist()))
-                correct[row] = judge(target, evaluation)
-                was_asked[row] = 1.0
+        found = self._score(items, [path for _, path, _ in chosen])
+        for (row, _, target), evaluation in zip(chosen, found, strict=True):
+            correct[row] = judge(target, evaluation)
+            was_asked[row] = 1.0
         return {"correct": correct, "asked": was_asked}
+
+    def _score(self, items: Sequence[Item], paths: Sequence[Path]) -> list[Evaluation]:
+        """Returns what each path makes of its item; what a variant needs that another has needed is run once."""
+        pairs = [*zip(items, paths, strict=True)]
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._scored]
+        if new:
+            self.lm.check_items([item for item, _ in new])
+            engine = Engine(self.lm.layered, [item for item, _ in new])
+            scores = engine.score([(i, path) for i, (_, path) in enumerate(new)])
+            for pair, one in zip(new, scores, strict=True):
+                self._scored[pair] = Evaluation(tuple(one.greedy.tolist()), tuple(one.log_probs.tolist()))
+        return [self._scored[pair] for pair in pairs]
 
     def _predict_own(self, batch: Batch) -> dict[str, Any]:
         """Answers a user's own questions: in words, and with a verdict where the right answer is known."""
@@ -217,6 +229,7 @@ class Programs(nn.Module):
             row["searched"] = place is not None
             row["path"] = path_text(paths[i])
             words.append(row)
+        self._scored.clear()
         verdicts = self._verdicts(batch, lambda place, base: self._path(self.paths, place) or base)
         return {**verdicts, "answers_meta": words}
 
