@@ -48,6 +48,7 @@ class Programs(nn.Module):
         n: Paths per question, and samples of ``pass-at-n``.
         chat: Whether prompts are put into the chat template.
         limit: Questions that are measured; None: all.
+        controls: Whether a best fixed path is looked for.
         max_new_tokens: Most tokens of an answer to a user's own question.
     """
 
@@ -61,6 +62,7 @@ class Programs(nn.Module):
         n: int,
         chat: bool = False,
         limit: int | None = None,
+        controls: bool = False,
         max_new_tokens: int = 64,
     ) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class Programs(nn.Module):
         self._n = n
         self._chat = chat
         self._limit = limit
+        self._controls = controls
         self._max_new_tokens = max_new_tokens
         self._warned = False
         self._scored: dict[tuple[Item, Path], Evaluation] = {}  # of the batch that `predict` has got last
@@ -123,19 +126,15 @@ class Programs(nn.Module):
         return self._verdicts(batch, lambda place, full: full)
 
     def variants(self) -> dict[str, Callable[[Batch], VerdictOutputs]]:
-        """The ways to answer that have been found, as far as they say something."""
-        found: dict[str, Callable[[Batch], VerdictOutputs]] = {}
-        if not len(self.paths):
-            return found
-        self._warn_of_unknown()
-        found["oracle"] = self._oracle
+        """The ways to answer that will be found, or have been."""
+        if len(self.paths):
+            self._warn_of_unknown()
+        found: dict[str, Callable[[Batch], VerdictOutputs]] = {"oracle": self._oracle}
         if self.wrong.numel() or self._wrong(0) is not None:
-            found["control"] = self._control
-            found["oracle-over-control"] = self._over_control
+            found |= {"control": self._control, "oracle-over-control": self._over_control}
         found["pass-at-n"] = self._pass_at_n
-        if len(self.fixed_path) and len(self.asked):
-            found["held-out"] = self._held_out
-            found["held-out-fixed"] = self._held_out_fixed
+        if self._controls:
+            found |= {"held-out": self._held_out, "held-out-fixed": self._held_out_fixed}
         return found
 
     def _oracle(self, batch: Batch) -> VerdictOutputs:
@@ -161,6 +160,8 @@ class Programs(nn.Module):
 
     def _is_out(self, place: int | None) -> bool:
         """Whether the best fixed path was not chosen by this question: others chose it, or another data set."""
+        if not len(self.fixed_path) or not len(self.asked):
+            return False  # nothing was chosen, or by questions that nobody knows
         return place is None or bool(self.held_out[place])
 
     def _verdicts(

@@ -196,6 +196,7 @@ class Cola:
             self.n_simulations,
             self.chat,
             self.limit,
+            self.controls,
             self.max_new_tokens,
         )
         if runtime.training:
