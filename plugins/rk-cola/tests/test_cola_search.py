@@ -94,7 +94,7 @@ def test_no_path_is_reported_that_does_not_answer_right(world):
 def test_base_oracle_and_control_are_counted_and_measured_again(world, capsys):
     code, run = search(world)
     out, err = capsys.readouterr()
-    assert "million parameters in 8 layers; 8 questions, 12 paths each" in err
+    assert "million parameters in 8 layers; questions: 8, paths for each: 12" in err
     summary = json.loads((run.path / "summary.json").read_text())
     metrics = run.read()["metrics"]
     samples = lines(run, "samples.jsonl")
