@@ -355,25 +355,8 @@ def test_half_a_character_is_refused_with_its_line(tmp_path, key, half):
     good = '{"question": "\\ud83d\\ude00?", "answer": "a"}'
     row = {"question": "q", "answer": "a", "level": "l"} | {key: "HALF"}
     file = write(tmp_path / "q.jsonl", good, json.dumps(row).replace("HALF", half))
-    with pytest.raises(UserError, match=r"q\.jsonl:2: half a character \(\\ud[8e]"):
+    with pytest.raises(UserError, match=r"q\.jsonl:2: \\u(d83d|de00) is half of a character"):
         read_questions(file)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("question,answer\n1+1=,2", "q.csv:1: not JSON: Expecting value at column 1"),
-        ('{"question": "?", "answer": "x"', "q.csv:1: not JSON: .* at column"),
-        ("[" * 100_000, "q.csv:1: "),
-        ('{"question": "?", "answer": ' + "9" * 5000 + "}", "q.csv:1: "),
-    ],
-    ids=["csv", "cut", "deep", "huge"],
-)
-def test_a_file_of_another_kind_is_named_with_the_place(tmp_path, text, message):
-    (tmp_path / "q.csv").write_text(text)
-    with pytest.raises(UserError, match=message) as error:
-        read_questions(tmp_path / "q.csv")
-    assert error.value.hint.startswith("JSON lines, each")
 
 
 def test_wrong_answers_of_the_control_are_right_elsewhere_in_the_level():
