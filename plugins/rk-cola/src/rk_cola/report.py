@@ -70,7 +70,7 @@ def summary_record(search: Cola, samples: Sequence[Sample]) -> dict[str, Any]:
         "questions": len(samples),
         "paths_tried": _tried(samples),
         "evaluations": search.evaluated,
-        "seconds": round(search.seconds, 1),
+        "seconds_since_resumed": round(search.seconds, 1),
         "all": _numbers(search, samples),
         "levels": {level: _numbers(search, group) for level, group in by_level(samples).items()},
         "depths": _depths(samples, depth),
@@ -174,7 +174,7 @@ def summary_text(search: Cola, samples: Sequence[Sample]) -> str:
         f"RANDOM WEIGHTS: these numbers are of the mechanics, not of {reference.asked}.\n\n" if reference.random else ""
     )
     what = f"{reference.asked}, {depth} layers, {search.method} in the space of {search.space}, {search.ops}"
-    rate = f", {search.evaluated / search.seconds:.1f} evaluations/s" if search.seconds else ""
+    rate = f", {search.evaluated_here / search.seconds:.1f} evaluations/s" if search.seconds else ""
     text = f"{notice}{what}: {_paths(_tried(samples))} tried, {search.evaluated} evaluated{rate}\n\n"
     text += _table(["", *groups], rows)
     text += "\nPaths by length (layers, of the shortest valid path of each question):\n\n" + _depth_table(

@@ -158,8 +158,9 @@ class Cola:
         self.cache_mb = cache_mb
         self.samples: list[Sample] = []
         self.found: checks.Controls | None = None
-        self.seconds = 0.0
-        self.evaluated = 0
+        self.seconds = 0.0  # of this process, as is what follows
+        self.evaluated_here = 0
+        self.evaluations = Evaluations()
         self.rounds = 0
         self._restored_rounds = 0
         self._asked: set[tuple[int, Path]] = set()
@@ -204,6 +205,11 @@ class Cola:
             budget = f"questions: {self.n_questions}, paths for each: {self.n_simulations}"
             print(f"{self.model}: {size}; {budget}", file=sys.stderr, flush=True)
         return self.learner
+
+    @property
+    def evaluated(self) -> int:
+        """Evaluations of the whole search, before a kill too."""
+        return len(self.evaluations)
 
     @property
     def n_questions(self) -> int:
@@ -255,11 +261,10 @@ class Cola:
         return getattr(self, "_summary", "")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "evaluated": self.evaluated, "rounds": self.rounds}
+        return {"rounds": self.rounds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes the clock back; the trees grow again from the evaluations that are on disk, which costs nothing."""
-        self.seconds, self.evaluated = state["seconds"], state["evaluated"]
+        """Takes the rounds back; the trees grow again from the evaluations that are on disk, which costs nothing."""
         self._restored_rounds = state.get("rounds", sys.maxsize)
 
     # -- the search ------------------------------------------------------------------------------------------------
@@ -345,7 +350,7 @@ class Cola:
         started = time.perf_counter()
         scores = engine.score([(place[number], path) for number, path in new])
         self.evaluations.add((number, path, one) for (number, path), one in zip(new, scores, strict=True))
-        self.evaluated += len(new)
+        self.evaluated_here += len(new)
         return len(new) / (time.perf_counter() - started)
 
     def _engine(self, samples: list[Sample]) -> Engine:
