@@ -115,11 +115,6 @@ class Programs(nn.Module):
     # -- answering -------------------------------------------------------------------------------------------------
 
     def predict(self, batch: Batch) -> VerdictOutputs:
-        if "questions_meta" not in batch:
-            raise UserError(
-                "what a search has found is no graph of tensors: its questions are texts, and it refers to its model",
-                "--to safetensors or --to hub take the paths; the frozen model stays where it is",
-            )
         if batch.get("answers_wanted_meta"):
             return self._predict_own(batch)
         self._scored.clear()
