@@ -11,7 +11,8 @@ from pathlib import Path
 from paired import interleave, report
 
 from rk.catalog import Catalog
-from rk.fit.loop import Loop, train
+from rk.fit.loop import Loop
+from rk.fit.train import train
 from rk.recipe import read_recipe
 from rk.recipe.find import find_recipe
 from rk.runs import RunFolder

@@ -16,7 +16,7 @@ from torch import nn
 from rk.builtin.digits import Digits
 from rk.builtin.mlp import MLP
 from rk.catalog import Catalog
-from rk.fit.loop import train
+from rk.fit.train import train
 from rk.plugins import Plugins
 from rk.recipe import read_recipe
 from rk.recipe.find import RecipeFile

@@ -9,7 +9,7 @@ from rk.builtin.digits import Digits
 from rk.contract import check_contract
 from rk.errors import UserError
 from rk.fit.loaded import LoadedRun
-from rk.fit.loop import train
+from rk.fit.train import train
 from rk.recipe import read_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.stored import read_stored

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rk.fit.loaded import LoadedRun
-from rk.fit.loop import train
+from rk.fit.train import train
 from rk.runs import RunFolder
 
 WRAPPERS = '''

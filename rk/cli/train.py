@@ -95,7 +95,7 @@ def _fit(recipe, catalog, folder, **settings):
 
     if _is_main(folder):
         start_loading()  # torch takes seconds to import
-    from rk.fit.loop import train as fit
+    from rk.fit.train import train as fit
 
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return fit(recipe, catalog, folder, **settings)

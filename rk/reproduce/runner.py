@@ -8,7 +8,8 @@ from pathlib import Path
 from rk.catalog import Catalog
 from rk.environment import versions
 from rk.errors import ExitCode
-from rk.fit.loop import Outcome, train
+from rk.fit.loop import Outcome
+from rk.fit.train import train
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.stored import stored_values

@@ -26,7 +26,7 @@ import torch
 
 from rk.errors import RkError
 
-IMPORTS = ("rk.fit.loop", "rk.fit.loaded", "rk.builtin.backprop")
+IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop")
 
 
 @dataclass(frozen=True)

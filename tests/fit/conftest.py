@@ -10,7 +10,7 @@ import torch
 
 from rk.catalog import Catalog
 from rk.contract import check_contract
-from rk.fit.loop import train
+from rk.fit.train import train
 from rk.plugins import Plugins
 from rk.recipe import read_recipe
 from rk.recipe.find import RecipeFile

@@ -27,7 +27,7 @@ fit: {{max_steps: {STEPS}, seed: 2, validate_every: 50, monitor: val/accuracy, c
 
 @pytest.fixture(scope="module")
 def zygote(tmp_path_factory):
-    imports = ("rk.fit.loop", "rk.builtin.backprop", "sklearn.datasets")
+    imports = ("rk.fit.train", "rk.builtin.backprop", "sklearn.datasets")
     with Zygote(tmp_path_factory.mktemp("kills"), imports) as zygote:
         zygote.folder = tmp_path_factory.mktemp("runs")
         yield zygote

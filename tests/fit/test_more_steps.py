@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from rk.errors import RunFailed, UserError
 from rk.fit.loaded import LoadedRun
-from rk.fit.loop import Loop, train
+from rk.fit.loop import Loop
+from rk.fit.train import train
 from rk.recipe.stored import lengthens, read_stored
 from rk.runs import RunFolder
 
@@ -36,7 +37,7 @@ def kill_in(monkeypatch, name):
         raise Killed
 
     monkeypatch.setattr(Loop, name, die)
-    monkeypatch.setattr("rk.fit.loop._failed", lambda folder, error, begun: (_ for _ in ()).throw(error))
+    monkeypatch.setattr("rk.fit.train._failed", lambda folder, error, begun: (_ for _ in ()).throw(error))
 
 
 def same(a, b):
