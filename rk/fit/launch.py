@@ -29,6 +29,8 @@ from rk.safepath import safe_interpreters
 
 T = TypeVar("T")
 
+START_METHOD = "spawn"
+"""How processes are started. Forked ones (tests) would share the threads and the devices of this one."""
 GRACE_SECONDS = 10
 """How long the others may take to end when one process has failed; then they are killed."""
 
@@ -92,7 +94,7 @@ def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Pa
 def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Path, *args: Any) -> T:
     count = fit.devices
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each process explains find_unused_parameters
-    answers = mp.get_context("spawn").SimpleQueue()
+    answers = mp.get_context(START_METHOD).SimpleQueue()
     offers = [
         (o.name, o.module, o.distribution, o.version, o.host)
         for o in (p.offer for p in catalog.plugins)
@@ -103,7 +105,7 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
         (count, _free_port(), fit, work, offers, folder, args, answers),
         nprocs=count,
         join=False,
-        start_method="spawn",
+        start_method=START_METHOD,
     )
     said: list[tuple[str, Any]] = []  # read while they run: a long answer does not fit into a pipe
     with _Forwarding(context.pids()) as forwarding:

@@ -15,6 +15,8 @@ import signal
 import sys
 from typing import Any, Literal
 
+from rk.testing.zygote import fork_processes
+
 Place = Literal["file", "test"]
 """Where a process kills itself: before a file is synced, renamed or removed, or after a batch of a final test."""
 RUN = "rk.testing.kills:run"
@@ -27,6 +29,7 @@ def run(command: list[str], kill_at: tuple[Place, int] | None = None) -> None:
     if kill_at is not None:
         place, count = kill_at
         (_before_files if place == "file" else _in_tests)(count)
+    fork_processes()
     from rk.cli import main
 
     main()

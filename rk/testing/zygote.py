@@ -207,9 +207,17 @@ def program(words: list[str], folder: str, environment: dict[str, str], path: li
     sys.path[:] = [*filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *path]
     os.chdir(folder)
     sys.argv = ["rk", *words]
+    fork_processes()
     from rk.cli import main
 
     main()
+
+
+def fork_processes() -> None:
+    """Forks the processes of a run with several, too: this one has neither threads nor a GPU that they could share."""
+    from rk.fit import launch
+
+    launch.START_METHOD = "fork"
 
 
 def answer(
