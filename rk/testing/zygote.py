@@ -50,12 +50,13 @@ class Zygote:
         imports: Modules that are imported once, for all of them; none of a plugin that is to be found unused.
 
     Attributes:
-        cpu_seconds: What all children of all zygotes of this process have used.
+        cpu_seconds: What the children of all zygotes that are not closed have used.
     """
 
     cpu_seconds = 0.0
 
     def __init__(self, folder: Path | None = None, imports: Sequence[str] = IMPORTS) -> None:
+        self._cpu_seconds = 0.0
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from rk.testing.zygote import serve; serve()", *imports],
             cwd=folder,
@@ -75,6 +76,7 @@ class Zygote:
         """Ends the zygote; a child that still runs goes on."""
         self._process.kill()
         self._process.communicate()
+        Zygote.cpu_seconds -= self._cpu_seconds  # the system now counts them among this process's children
 
     def start(self, job: str, /, **arguments: Any) -> None:
         """Forks a child that calls the function ``module:function`` with JSON-able arguments."""
@@ -96,6 +98,7 @@ class Zygote:
     def wait(self) -> int:
         """Waits for the child; returns its exit code, or minus the number of the signal that killed it."""
         code, seconds = self._process.stdout.readline().split()
+        self._cpu_seconds += float(seconds)
         Zygote.cpu_seconds += float(seconds)
         return int(code)
 
