@@ -1,7 +1,7 @@
 """What the tests cost: core-seconds by plugin, against the budget of each.
 
     python benchmarks/suite.py            runs all tests on all cores and prints the table
-    python benchmarks/suite.py FOLDER     reads what `pytest --rk-times FOLDER` has written
+    python benchmarks/suite.py FOLDER     reads what `pytest --rk-times=FOLDER` has written
 
 Exit code 1 when a paper's plugin takes more than its budget, its share of the contract kit included.
 """
@@ -48,7 +48,7 @@ def main() -> None:
         tests = read(Path(sys.argv[1]))
     else:
         with tempfile.TemporaryDirectory() as scratch:
-            command = ["-m", "pytest", "-q", "-n", "logical", "--dist", "loadfile", "--rk-times", scratch]
+            command = ["-m", "pytest", "-q", "-n", "logical", "--dist", "loadfile", f"--rk-times={scratch}"]
             subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
             tests = read(Path(scratch))
     plugins = {path.name.removeprefix("rk-").replace("-", ""): path.name for path in (ROOT / "plugins").iterdir()}

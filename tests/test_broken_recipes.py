@@ -257,7 +257,7 @@ def test_a_file_that_may_not_be_read_is_named(check, monkeypatch):
         pytest.param("digits", "unknown recipe 'digits'", "give a path that ends in .yaml", id="unknown name"),
         pytest.param("a\0b.yaml", "no such recipe file", "recipes there: one.yaml", id="null character"),
         pytest.param("x" * 5000 + ".yaml", "no such recipe file", "recipes there: one.yaml", id="name too long"),
-        pytest.param("x" * 5000, "unknown recipe", "give a path", id="word too long"),
+        pytest.param("x" * 5000, "unknown recipe", "name ends in .yaml", id="word too long"),
     ],
 )
 def test_a_recipe_that_is_not_found_brings_the_nearest(name, said, hint, catalog, tmp_path, monkeypatch):

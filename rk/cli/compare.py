@@ -9,6 +9,7 @@ import click
 
 from rk.cli.complete import complete_run
 from rk.cli.loading import json_option, runs_dir_option
+from rk.cli.output import echo
 from rk.cli.outputs import check_ending, make_parents
 from rk.errors import UserError, suggest
 
@@ -94,7 +95,7 @@ def compare(
                 raise UserError(f"no run has a curve of {metric!r}", suggest(metric, known, "there are"))
         make_parents(output)
         draw_file(runs, asked or known, output)
-        click.echo(f"drew {output}", err=as_json)
+        echo(f"drew {output}", err=as_json)
 
 
 def _check_metrics(metrics: tuple[str, ...], runs: list[RunSummary]) -> None:

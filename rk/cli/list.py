@@ -8,6 +8,7 @@ from rk.cli.complete import complete_fits, complete_kind
 from rk.cli.kinds import find_kind, known_kind
 from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, say_empty, show_paged
 from rk.cli.loading import json_option
+from rk.cli.output import echo
 from rk.errors import UserError
 
 
@@ -63,7 +64,7 @@ def list_components(
     width = terminal_width()
     if width is None:
         lines = [("kind", "name", "plugin", "summary"), *((c.kind, c.name, c.plugin, text) for c, text in found)]
-        click.echo(plain_columns(lines))
+        echo(plain_columns(lines))
         return
     groups: dict[str, list[list[str]]] = {}
     for component, text in found:

@@ -12,6 +12,7 @@ import click
 
 from rk.cli.complete import complete_plugin
 from rk.cli.messages import note
+from rk.cli.output import echo
 
 PAGER_VARIABLE = "RK_PAGER"
 """The pager of rk's listings; it goes before `PAGER`. Empty: none."""
@@ -30,7 +31,7 @@ def show_paged(text: str, no_pager: bool = False) -> None:
     pager = os.environ.get(PAGER_VARIABLE, os.environ.get("PAGER"))
     lines = text.count("\n") + 1
     if no_pager or pager == "" or not sys.stdout.isatty() or lines < shutil.get_terminal_size().lines:
-        click.echo(text)
+        echo(text)
         return
     if pager is not None:
         os.environ["PAGER"] = pager  # the one that click starts

@@ -32,7 +32,7 @@ def print_json(value: Any) -> None:
     """Prints JSON, and gives standard output back that was kept for it; once in a command."""
     restore_for_json()
     unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    click.echo(to_json(value, indent=2, default=str, ascii=not unicode))
+    click.echo(to_json(value, indent=2, default=str, ascii=not unicode), file=sys.stdout)
 
 
 def echo(text: str, err: bool = False, nl: bool = True) -> None:
@@ -57,7 +57,7 @@ def print_table(
         spare: Columns that are left out there, the first one first.
     """
     cells = [[printable_lines(str(cell)) for cell in row] for row in rows]
-    click.echo(table_text(columns, cells, terminal_width(), cut, spare))
+    echo(table_text(columns, cells, terminal_width(), cut, spare))
 
 
 def print_prose(text: str, indent: int = 0) -> None:

@@ -10,6 +10,7 @@ import click
 
 from rk.cli.complete import complete_input, complete_run
 from rk.cli.loading import runs_dir_option
+from rk.cli.output import echo
 from rk.cli.outputs import check_ending, make_parents
 from rk.errors import ExitCode, RkError, UserError
 
@@ -95,7 +96,7 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
     for output in (o for o in outputs if o.suffix.lower() not in FIGURES):
         make_parents(output)
         write_answers(answers, output)
-        click.echo(f"wrote {output}")
+        echo(f"wrote {output}")
     _draw(loaded, drawn, outputs)
     for error in failed:
         show(error.render())
@@ -110,7 +111,7 @@ def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple
         for item, batch, answered in drawn:
             path = output.with_name(f"{output.stem}-{item.stem}{output.suffix}") if several else output
             for written in _rendered(loaded, batch, answered, path, item.stem):
-                click.echo(f"wrote {written}")
+                echo(f"wrote {written}")
     if not outputs:
         from rk.export.folder import takes_files
         from rk.fit.figures import artists
@@ -119,7 +120,7 @@ def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple
         for item, batch, answered in drawn if artists(loaded.data, loaded.learner) else []:
             out = None if into_run else Path(f"{item.stem}-answer")
             for path in _rendered(loaded, batch, answered, out, item.stem):
-                click.echo(f"drew {path}")
+                echo(f"drew {path}")
 
 
 def _rendered(loaded: LoadedRun, batch: Any, answered: Any, out: Path | None, stem: str) -> list[Path]:

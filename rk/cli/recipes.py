@@ -10,6 +10,7 @@ import click
 from rk.cli.complete import complete_any_component, complete_data, complete_override, complete_recipe
 from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, say_empty, show_paged
 from rk.cli.loading import json_option
+from rk.cli.output import echo
 from rk.cli.outputs import make_parents
 from rk.errors import UserError, printable, suggest
 
@@ -96,7 +97,7 @@ def _print_recipes(found: list, total: int, no_pager: bool) -> None:
             ("recipe", "about", "task", "paper"),
             *((d.file.name, d.about, d.task or "", d.paper or "") for d in found),
         ]
-        click.echo(plain_columns(rows))
+        echo(plain_columns(rows))
         return
     groups: dict[str, list[list[str]]] = {}
     papers: dict[str, set[str]] = {}
@@ -140,7 +141,6 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
     """
     from rk.catalog import Catalog
     from rk.cli.loading import load_recipe
-    from rk.cli.output import echo
     from rk.recipe.find import find_recipe
 
     catalog = Catalog()
@@ -178,7 +178,7 @@ def copy(recipe: str, target: Path | None) -> None:
         raise UserError(f"{path} is there already", "give another name") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
-    click.echo(f"wrote {path}; train it with: rk train {path}")
+    echo(f"wrote {path}; train it with: rk train {path}")
 
 
 def text_of(found: RecipeFile) -> str:

@@ -10,6 +10,7 @@ import click
 from rk.cli.complete import complete_run
 from rk.cli.listing import limit_option, pager_option, say_empty, show_paged
 from rk.cli.loading import json_option, runs_dir_option
+from rk.cli.output import echo
 from rk.errors import ExitCode
 
 
@@ -143,7 +144,7 @@ def print_facts(facts: dict[str, str]) -> None:
     for key, text in facts.items():
         line = f"{key.ljust(margin)}{' '.join(text.split())}"
         for piece in [line] if width is None else wrapped(line, width, margin):
-            click.echo(piece)
+            echo(piece)
 
 
 @runs.command()
@@ -152,7 +153,6 @@ def print_facts(facts: dict[str, str]) -> None:
 @runs_dir_option
 def delete(which: tuple[str, ...], yes: bool, runs_dir: Path | None) -> int:
     """Delete runs, with their checkpoints and figures."""
-    from rk.cli.output import echo
     from rk.runs import RunFolder
 
     folders = RunFolder.find_all(which, runs_dir, last="any")

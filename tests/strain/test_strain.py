@@ -141,7 +141,7 @@ def test_its_claims_are_reproduced(strain, tmp_path, capsys):
     claim = "{metric: test/accuracy, at_least: 0.95, baseline: hebb.yaml, times_baseline: 1.02}"
     (tmp_path / "kernel.yaml").write_text(f"{text}expect: [{claim}]\n")
     assert strain("reproduce", "kernel.yaml") == ExitCode.OK
-    assert "1 of 1 claims hold" in capsys.readouterr().out
+    assert "1 of 1 claim holds" in capsys.readouterr().out
 
 
 def test_no_gradient_crosses_a_block_of_the_local_learner(strain, tmp_path):

@@ -46,8 +46,8 @@ class AdditivePointer(nn.Module):
         queries = F.linear(states, 2 * self.query.weight)
         b, n, h = keys.shape
         per_example = queries.shape[1] * n * h
-        fits = b * per_example <= self.chunk_elements
-        if fits or torch.compiler.is_exporting() or is_transforming():
+        # Asked first while exporting: a comparison with the batch's size would bound it in the graph.
+        if torch.compiler.is_exporting() or b * per_example <= self.chunk_elements or is_transforming():
             scores = _sigmoid_scores(keys, queries, self.v)
         else:
             scores = _ChunkedScores.apply(keys, queries, self.v, max(1, self.chunk_elements // per_example))
