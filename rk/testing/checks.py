@@ -290,7 +290,7 @@ def resumes_bit_equal(trial: Trial, whole: Ended) -> None:
     )
     after = f"after a power cut at step {CUT}"
     _equal_weights(cut.folder.model, whole.folder.model, f"{after} the run ends with other weights: {reason}")
-    one, other = (read_state(ended.folder, STEPS) for ended in (cut, whole))
+    one, other = (read_state(ended.folder, ended.folder.checkpoint_steps()[-1]) for ended in (cut, whole))
     for part in ("trainer", "callbacks"):
         if not same(one[part], other[part]):
             raise Broken(f"{after} the state of the {part} is another one: {reason}")

@@ -32,6 +32,8 @@ from rk.testing.broken import Broken, NotApplicable
 from rk.testing.trial import Ended, Trial
 from rk.testing.writes import watched_writes
 
+NO_DATA = "cannot be downloaded"
+"""What `rk.files.fetch` says of data that are neither here nor in reach."""
 EXEMPT = "RK_EXEMPT"
 """A constant of a plugin's module: check -> why it does not hold there. ``check:recipe`` exempts one recipe."""
 
@@ -307,5 +309,7 @@ def _told(check: Callable[[], None]) -> None:
         pytest.skip(f"not applicable: {reason}")
     except (Broken, RkError) as error:
         message = str(error)
+        if NO_DATA in message:
+            pytest.skip(f"not applicable: {message[:200]}")
     if message is not None:
         pytest.fail(message, pytrace=False)

@@ -166,7 +166,7 @@ MISTAKES = {
     "programs-in-an-attribute": Mistake(
         "trainer.py",
         'inputs = batch["inputs"] + self.noise',
-        "self.seen = getattr(self, 'seen', 0) + 1\n        inputs = batch[\"inputs\"] + self.noise * (self.seen % 2)",
+        "self.seen = getattr(self, 'seen', 0) + 1\n        inputs = batch[\"inputs\"] + self.noise * (self.seen > 3)",
         "resumes bit equal: quick",
         "something that step() changes is neither in the learner's state nor in the trainer's",
     ),
