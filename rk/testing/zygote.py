@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import importlib
 import json
@@ -26,6 +27,7 @@ import torch
 
 from rk.errors import RkError
 
+_PR_SET_PDEATHSIG = 1
 IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop")
 
 
@@ -73,7 +75,7 @@ class Zygote:
         self.close()
 
     def close(self) -> None:
-        """Ends the zygote; a child that still runs goes on."""
+        """Ends the zygote, and a child that still runs."""
         self._process.kill()
         self._process.communicate()
         Zygote.cpu_seconds -= self._cpu_seconds  # the system now counts them among this process's children
@@ -167,6 +169,7 @@ def shared_zygote() -> Zygote:
 
 def serve() -> None:
     """The zygote itself: forks a child for each line of standard input."""
+    _end_with_the_parent()
     for name in sys.argv[1:]:
         importlib.import_module(name)
     torch.set_num_threads(1)
@@ -182,6 +185,7 @@ def serve() -> None:
 
 def _be_child(job: str, arguments: dict[str, Any]) -> NoReturn:
     os.setsid()
+    _end_with_the_parent()
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
@@ -199,6 +203,12 @@ def _be_child(job: str, arguments: dict[str, Any]) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def _end_with_the_parent() -> None:
+    """Lets the system kill this process when its parent ends, however that ends (Linux)."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def program(words: list[str], folder: str, environment: dict[str, str], path: list[str], out: str, err: str) -> None:
