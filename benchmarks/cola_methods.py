@@ -4,7 +4,7 @@ python benchmarks/cola_methods.py [seeds]        200 seeds unless told otherwise
 
 A path of 28 layers is right if it leaves out layer 12 and runs layer 7 twice: one skip and one repeat, of the 524 edits
 that there are. Printed is the share of searches that find a right path among 100, for the two spaces and two numbers of
-repeats. A tree is told what was right, and cannot use it before it has found the first right path.
+repeats. A tree sees what was right, and cannot use it before it has found the first right path.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ MISTAKES = {
     "dt: reads out of z_0": (DTLearner, "_terms", "self.abar[-1]), targets", "self.abar[0]), targets"),
     "ct: without SNR'(t)": (CTLearner, "objective", "self.noise.snr_rate(t) * ", ""),
     "ct: noised at 1 - t": (CTLearner, "objective", "self.noise.abar(t)", "self.noise.abar(1 - t)"),
-    "ct: the block is told 1 - t": (CTLearner, "objective", "settled(z, t)", "settled(z, 1 - t)"),
+    "ct: the block gets 1 - t": (CTLearner, "objective", "settled(z, t)", "settled(z, 1 - t)"),
     "ct: no half": (CTLearner, "objective", "self.eta / 2", "self.eta"),
     "ct: reads out of z_0": (CTLearner, "objective", "noised(u, ends[1])", "noised(u, ends[0])"),
     "ct: the prior of z_1": (CTLearner, "objective", "self.prior_loss(u, ends[0])", "self.prior_loss(u, ends[1])"),

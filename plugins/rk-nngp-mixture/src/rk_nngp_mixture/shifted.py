@@ -114,26 +114,26 @@ class Shifted:
         return {"inputs": inputs[chosen], "targets": targets[chosen]}
 
     def read(self, path: Path) -> Batch:
-        """Reads what the pictures' own data read."""
+        """Reads what the data of the images read."""
         if not hasattr(self.data, "read"):
             raise UserError("these pictures read no files of one's own")
         return self.data.read(path)
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The names of the classes, where the pictures' own data has them."""
+        """The names of the classes, where the data of the images has them."""
         return getattr(self.data, "labels", None)
 
     def preprocessing(self) -> dict[str, Any] | None:
-        """Returns how a file becomes ``inputs``, where the pictures' own data says it."""
+        """Returns how a file becomes ``inputs``, where the data of the images says it."""
         return self.data.preprocessing() if hasattr(self.data, "preprocessing") else None
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        """Returns what the pictures' own data answer."""
+        """Returns what the data of the images answer."""
         return self.data.answers(batch, outputs)
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws what the pictures' own data draw."""
+        """Draws what the data of the images draw."""
         return self.data.render(batch, outputs, out) if hasattr(self.data, "render") else []
 
 
