@@ -70,7 +70,7 @@ class Digits:
         return {"inputs": _read_digit(path)}
 
     def preprocessing(self) -> dict[str, Any]:
-        """Returns how a picture becomes ``inputs``."""
+        """Returns how an image becomes ``inputs``."""
         return image_steps(size=(8, 8), mode="L", layout="HW", ground_is_zero=True)
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ class SequentialMNIST(MNIST):
         return {"inputs": self._series(super().read(path)["inputs"])}
 
     def preprocessing(self) -> dict[str, Any]:
-        """Returns how a picture becomes ``inputs``: that of MNIST, then its levels in order."""
+        """Returns how an image becomes ``inputs``: that of MNIST, then its levels in order."""
         series = {"shrink": self.shrink, "order": self._order.tolist(), "shape": list(self.input_shape)}
         return {**super().preprocessing(), "series": series}
 

@@ -43,7 +43,7 @@ class CIFAR10(PictureData):
         return read_colored(path, (32, 32))
 
     def preprocessing(self) -> dict[str, Any]:
-        """Returns how a picture becomes ``inputs``."""
+        """Returns how an image becomes ``inputs``."""
         return image_steps(size=(32, 32), mode="RGB", layout="CHW")
 
 

@@ -73,7 +73,7 @@ class ImageFolder(PictureData):
         return self.classes
 
     def preprocessing(self) -> dict[str, Any]:
-        """Returns how a picture becomes ``inputs``."""
+        """Returns how an image becomes ``inputs``."""
         grey = self.channels == 1
         return image_steps(size=self.size, mode="L" if grey else "RGB", layout="CHW", ground_is_zero=grey)
 

@@ -68,7 +68,7 @@ class MNIST(_IDXPictures):
         return read_digit(path)
 
     def preprocessing(self) -> dict[str, Any]:
-        """Returns how a picture becomes ``inputs``: as `read_digit` does it."""
+        """Returns how an image becomes ``inputs``: as `read_digit` does it."""
         return {**image_steps(size=(FRAME, FRAME), mode="L", layout="CHW", ground_is_zero=True), "digit": DIGIT_STEPS}
 
 
@@ -94,5 +94,5 @@ class FashionMNIST(_IDXPictures):
         return read_grey(path, (28, 28))
 
     def preprocessing(self) -> dict[str, Any]:
-        """Returns how a picture becomes ``inputs``."""
+        """Returns how an image becomes ``inputs``."""
         return image_steps(size=(28, 28), mode="L", layout="CHW", ground_is_zero=True)
