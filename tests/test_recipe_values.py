@@ -26,6 +26,7 @@ fit: {max_steps: 10}
 KITCHEN = """
 from __future__ import annotations
 import enum
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Callable, Literal
 from annotated_types import Ge, MaxLen, MinLen, MultipleOf
@@ -38,6 +39,13 @@ class Color(enum.StrEnum):
 
 class Size(enum.Enum):
     LARGE = 3
+
+@dataclass
+class Stage:
+    steps: Annotated[int, Ge(1)]
+    rate: float = 0.1
+    loss: Loss | None = None
+    then: list[Stage] = field(default_factory=list)
 
 class Kitchen(nn.Module):
     def __init__(
@@ -59,6 +67,7 @@ class Kitchen(nn.Module):
         a_callable: Callable = len,
         a_wrong_default: bool = 0, bytes_default: Any = b"x", int_keys: dict[str, int] = {1: 2},
         by_number: dict[int, float] = {}, by_switch: dict[bool, int] = {},
+        a_stage: Stage | None = None, stages: list[Stage] = (),
     ): ...
     def forward(self, *, inputs) -> LogitsOutputs: ...
 
@@ -125,6 +134,15 @@ def give(kitchen, check):
         pytest.param("by_name", "{x: mse}", {"x": "rk/mse"}, id="components by name"),
         pytest.param("a_factory", "{name: cell, depth: 3}", {"name": "kitchen/cell", "depth": 3}, id="factory"),
         pytest.param("a_run", "runs/x", "runs/x", id="run"),
+        pytest.param(
+            "a_stage", "{steps: 3}", {"rate": 0.1, "then": [], "steps": 3}, id="dataclass, defaults written out"
+        ),
+        pytest.param(
+            "stages",
+            "[{steps: 3, rate: 1, loss: mse, then: [{steps: 4, rate: 2, then: []}]}]",
+            [{"steps": 3, "rate": 1.0, "loss": "rk/mse", "then": [{"steps": 4, "rate": 2.0, "then": []}]}],
+            id="dataclasses within each other, with a component",
+        ),
     ],
 )
 def test_a_value_is_stored_as_it_was_given(parameter, text, value, give, kitchen, check):
@@ -202,6 +220,20 @@ def test_an_enum_arrives_as_its_member_not_yet_imported(give):
             "layer_or_word", "{name: cell, dpth: 3}", "layer_or_word.dpth: unknown parameter", id="in an option"
         ),
         pytest.param("layer_or_word", "[cell]", "expected a layer | none, found a list", id="of no option's shape"),
+        pytest.param(
+            "a_stage", "3", "a_stage: expected a mapping {steps, rate, loss, then}, found an int", id="no dataclass"
+        ),
+        pytest.param(
+            "a_stage", "{rate: 1}", "a_stage.steps: missing: steps (int >= 1)", id="a field of a dataclass is missing"
+        ),
+        pytest.param("a_stage", "{steps: 0}", "a_stage.steps: must be >= 1, found 0", id="a bound in a dataclass"),
+        pytest.param("a_stage", "{step: 3}", "did you mean steps?", id="a misspelt field of a dataclass"),
+        pytest.param(
+            "stages", "[{steps: 1}, {steps: x}]", "stages.1.steps: expected an int", id="in a list of dataclasses"
+        ),
+        pytest.param(
+            "a_stage", "{steps: 1, loss: msee}", "a_stage.loss: unknown loss", id="a component in a dataclass"
+        ),
         pytest.param("an_int", "nan", "expected an int, found a string ('nan')", id="a word"),
         pytest.param("a_bounded", "[2]", "expected an int, found a list", id="a list for a bounded int"),
         pytest.param("a_callable", "len", "takes Callable, which a recipe cannot express", id="not expressible"),
@@ -250,6 +282,7 @@ def test_defaults_are_written_out_where_a_recipe_can_say_them(check, kitchen):
         "by_name": {},
         "by_number": {},
         "by_switch": {},
+        "stages": [],
     }
 
 

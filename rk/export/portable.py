@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rk.recipe.model import Recipe, RunRef, Spec
+from rk.recipe.model import Recipe, RunRef, Spec, Struct
 
 SECTIONS = ("data", "model", "loss", "trainer", "search")
 
@@ -36,6 +36,8 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
         match found:
             case Spec():
                 return spec(found)
+            case Struct(target=target, values=values):
+                return Struct(target, value(values, key))
             case RunRef(folder=folder):
                 return known.get(key) or run_name(folder)
             case Path():
@@ -79,6 +81,8 @@ def _leaves(recipe: Recipe) -> Iterator[tuple[str, Any]]:
         match value:
             case Spec():
                 return  # it comes by itself
+            case Struct(values=values):
+                yield from within(values, key)
             case dict():
                 for k, v in value.items():
                     yield from within(v, f"{key}.{k}")

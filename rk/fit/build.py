@@ -21,7 +21,7 @@ from rk.fit.returns import check_learner
 from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import Runtime
 from rk.lacking import lacking
-from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
+from rk.recipe.model import EnumRef, Recipe, RunRef, Spec, Struct
 from rk.writing import write_atomic
 
 
@@ -108,8 +108,9 @@ class Builder:
             case Spec():
                 return self.build(value)
             case EnumRef(target=target, member=member):
-                module, _, name = target.partition(":")
-                return getattr(importlib.import_module(module), name)[member]
+                return _imported(target)[member]
+            case Struct(target=target, values=values):
+                return _imported(target)(**{k: self._value(v) for k, v in values.items()})
             case RunRef(folder=folder):
                 from rk.fit.loaded import LoadedRun
 
@@ -134,6 +135,12 @@ class Builder:
         except ImportError as error:
             c = spec.component
             raise lacking(f"{c.distribution}: {c.kind} {c.name}", c.offer, error, what) from error
+
+
+def _imported(target: str) -> Any:
+    """Returns the object ``package.module:name``."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:

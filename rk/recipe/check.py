@@ -12,7 +12,7 @@ from rk.errors import Mark, Problem, RecipeError, UserError, nearest, suggest
 from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile
 from rk.recipe.hints import RECIPE_KEYS, VALUE_WORDS, missing, places_of, sequence_hint, unknown_key_hint
-from rk.recipe.model import EnumRef, Recipe, RunRef, Spec
+from rk.recipe.model import EnumRef, Recipe, RunRef, Spec, Struct
 from rk.recipe.own_data import on_own_data
 from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, parse_value, plain_value
@@ -33,6 +33,7 @@ from rk.static.types import (
     ListType,
     LiteralType,
     RunType,
+    StructType,
     TupleType,
     Type,
     UnionType,
@@ -394,6 +395,8 @@ class Checker:
                 return self._sequence(node, type_, key)
             case DictType():
                 return self._mapping(node, type_, key)
+            case StructType():
+                return self._struct(node, type_, key)
             case RunType():
                 return self._run(node, key)
         if type_ is INT:
@@ -532,6 +535,24 @@ class Checker:
         value = parsed.value if isinstance(parsed, Scalar) else text
         return self.value(Scalar(value, node.mark_of(text), text), type_, _join(key, text))
 
+    def _struct(self, node: Node, type_: StructType, key: str) -> Any:
+        """Checks the fields of a dataclass; those that are left out keep the defaults that stand in its source."""
+        if not isinstance(node, Mapping):
+            hint = f"{key}: {{{', '.join(f'{name}: ...' for name in type_.fields)}}}"
+            return self.report(node.mark, key, f"expected a mapping {type_}, found {describe(node)}", hint)
+        try:
+            signature = constructor(load_class(type_.target))
+        except UserError as error:
+            return self.report(node.mark, key, error.message, error.hint)
+        values = self._params(node, signature, key)
+        absent = [p for p in signature.params if p.name not in node.items]
+        for param in absent if _is_spelt_right(node, signature) else ():
+            if param.required:
+                values[param.name] = self.report(node.mark, _join(key, param.name), missing(param))
+        if INVALID in values.values() or len(values) < len(node.items):
+            return INVALID
+        return Struct(type_.target, self._defaults(absent) | values)
+
     def _run(self, node: Node, key: str) -> Any:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             return self.report(node.mark, key, f"expected a run folder, found {describe(node)}")
@@ -625,7 +646,7 @@ def _same_shape(node: Node, option: Type) -> bool:
     if isinstance(node, Sequence):
         return isinstance(option, ListType | TupleType)
     if isinstance(node, Mapping):
-        return isinstance(option, DictType | ComponentType)
+        return isinstance(option, DictType | StructType | ComponentType)
     if isinstance(node.value, str):
         return option in (STR, PATH) or isinstance(option, LiteralType | EnumType | ComponentType | RunType)
     return option in {int: (INT, FLOAT), float: (FLOAT,), bool: (BOOL,)}.get(type(node.value), ())

@@ -20,7 +20,7 @@ class Spec:
 
     Attributes:
         component: What the catalog found.
-        params: Name -> value, as given: plain values, `Spec`, lists and dicts of them, `Path`, `RunRef`.
+        params: Name -> value, as given: plain values, `Spec`, `Struct`, lists and dicts of them, `Path`, `RunRef`.
         missing: Required parameters that the recipe leaves out: facts must fill them.
         mark: Where the component stands.
         key: Its key in the recipe, ``trainer.optimizer``.
@@ -62,6 +62,8 @@ class Spec:
 def _specs_in(value: Any) -> Iterator[Spec]:
     if isinstance(value, Spec):
         yield from value.nested()
+    elif isinstance(value, Struct):
+        yield from _specs_in(value.values)
     elif isinstance(value, dict):
         for item in value.values():
             yield from _specs_in(item)
@@ -75,6 +77,14 @@ class RunRef:
     """The folder of a run that a parameter takes."""
 
     folder: Path
+
+
+@record
+class Struct:
+    """A dataclass that has not been imported, ``package.module:Class``, with the checked values of its fields."""
+
+    target: str
+    values: dict[str, Any]
 
 
 @record
@@ -95,6 +105,8 @@ def plain_parameter(value: Any) -> Any:
             return str(folder)
         case EnumRef(key=key):
             return key
+        case Struct(values=values):
+            return plain_parameter(values)
         case Path():
             return str(value)
         case dict():

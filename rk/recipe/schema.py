@@ -26,6 +26,7 @@ from rk.static.types import (
     ListType,
     LiteralType,
     RunType,
+    StructType,
     TupleType,
     Type,
     UnionType,
@@ -122,6 +123,17 @@ class _SchemaBuilder:
                 properties[param.name] = schema
         return {"type": "object", "description": summary(info), "properties": properties, "additionalProperties": False}
 
+    def struct(self, target: str) -> dict[str, Any]:
+        """Returns a reference to the schema of a plugin's dataclass, whose fields may be of its own type."""
+        name = target.replace(":", ".")
+        if name not in self.definitions:
+            self.definitions[name] = {}
+            info = load_class(target)
+            signature = constructor(info)
+            required = [p.name for p in signature.params if p.required]
+            self.definitions[name] = self._object(info, signature) | ({"required": required} if required else {})
+        return {"$ref": f"#/$defs/{name}"}
+
     def type(self, type_: Type) -> dict[str, Any]:
         """Returns the schema of one type."""
         match type_:
@@ -146,6 +158,8 @@ class _SchemaBuilder:
                 return {"type": "object", "additionalProperties": self.type(value)}
             case ComponentType():
                 return self.kind(type_.kind, supplied_parameters(type_))
+            case StructType(target=target):
+                return self.struct(target)
             case RunType():
                 return {"type": "string"}
         return dict(_PRIMITIVES.get(type_, {"not": {}}))

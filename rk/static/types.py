@@ -124,6 +124,17 @@ class ComponentType(Type):
 
 
 @record
+class StructType(Type):
+    """A dataclass of the plugin, whose fields a recipe gives as a mapping; `target` is ``package.module:Class``."""
+
+    target: str = ""
+    fields: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{{{', '.join(self.fields)}}}"
+
+
+@record
 class RunType(Type):
     """A finished run, by its folder."""
 
@@ -221,7 +232,7 @@ def _named(module: Module, dotted: str, seen: frozenset[str]) -> Type:
         info = ClassInfo(ref.module, ref.node)
         if kind := kind_of(info):
             return ComponentType(kind=kind, protocol=ref)
-        return _enum(info) or ClassType(text=dotted, protocol=ref)
+        return _enum(info) or _struct(info) or ClassType(text=dotted, protocol=ref)
     alias = assigned_value(ref.node)
     if alias is not None and ref.dotted not in seen:
         return parse_type(ref.module, alias, seen | {ref.dotted})
@@ -254,6 +265,20 @@ def _enum_key(info: Any, name: str, value: ast.expr) -> str:
             if info.module.resolve(dotted_name(func) or "").dotted == "enum.auto":
                 return name.lower()
     return name
+
+
+def _struct(info: Any) -> StructType | None:
+    """Reads the class `info` as a dataclass; None when it is none. Types of fields are read when one is given."""
+    if not info.is_dataclass():
+        return None
+    fields = [
+        name
+        for each in reversed(info.mro())
+        for statement in each.node.body
+        for name in [getattr(getattr(statement, "target", None), "id", None)]
+        if isinstance(statement, ast.AnnAssign) and name is not None
+    ]
+    return StructType(target=f"{info.module.name}:{info.node.name}", fields=tuple(dict.fromkeys(fields)))
 
 
 def _subscript(module: Module, base: ast.AST, inner: ast.AST, text: str, seen: frozenset[str]) -> Type:
