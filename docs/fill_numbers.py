@@ -36,6 +36,8 @@ sys.path.insert(0, str(ROOT))
 from rk.catalog import Catalog  # noqa: E402  the tree that this file lies in is the one that is checked
 from rk.recipe.compose import compose  # noqa: E402
 from rk.recipe.find import RecipeFile, find_recipe  # noqa: E402
+from rk.recipe.sections import Expect  # noqa: E402
+from rk.recipe.tree import plain_value  # noqa: E402
 from rk.report.text import number  # noqa: E402
 from rk.reproduce.results import FILE, Measured, read_results  # noqa: E402
 
@@ -174,9 +176,10 @@ def metrics_of(name: str, claimed: Mapping[str, list[tuple[str, str | None]]], m
     """
     own = [metric for metric, _ in claimed[name]]
     named = [metric for claims in claimed.values() for metric, baseline in claims if baseline == name]
-    other = [m for m in measured.values["metrics"] if m.startswith("test") and not m.endswith("/loss")]
-    found = [*dict.fromkeys([*own, *named])] or other[:3]
-    return [metric for metric in found if metric in measured.values["metrics"]]
+    known = measured.values["metrics"]
+    other = [m for m in known if m.startswith("test") and not m.endswith("/loss")]
+    found = [metric for pattern in dict.fromkeys([*own, *named]) for metric in Expect(pattern).among(known)]
+    return [*dict.fromkeys(found)] or other[:3]
 
 
 # -- the repository ----------------------------------------------------------------------------------------------------
@@ -214,11 +217,7 @@ def changed() -> Iterator[tuple[Path, str, str]]:
 def claims(file: RecipeFile, catalog: Catalog) -> list[tuple[str, str | None]]:
     """Returns (metric, full name of the baseline) of each claim of a recipe."""
     tree, _ = compose(file, (), catalog.plugins)
-    found = (
-        [{k: v.value for k, v in claim.items.items()} for claim in tree.items["expect"].items]
-        if "expect" in tree.items
-        else []
-    )
+    found = plain_value(tree.items["expect"]) if "expect" in tree.items else []
     return [
         (c["metric"], find_recipe(c["baseline"], catalog.plugins, beside=file).name if "baseline" in c else None)
         for c in found

@@ -256,6 +256,13 @@ class Trainer(Protocol):
     def finish(self) -> None:
         """Called once after the last step, before the final validation (closed-form solutions belong here)."""
 
+    def results(self) -> Mapping[str, float]:
+        """Returns numbers about the whole run, asked for once after the tests: metrics called ``run/NAME``.
+
+        Optional. A literal tuple ``lower_is_better`` of the class names those of which less is better.
+        """
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """Returns what must survive a kill besides the learner, the optimizers and the random generators."""
         return {}
@@ -325,6 +332,10 @@ class Callback(Protocol):
 
     def fit_end(self, fit: FitContext) -> None:
         """After the tests, when the final metrics are known."""
+
+    def results(self) -> Mapping[str, float]:
+        """Returns numbers about the whole run, asked for after `fit_end`: metrics ``run/NAME``, as of a `Trainer`."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         return {}

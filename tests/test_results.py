@@ -61,10 +61,12 @@ def test_no_bar_is_so_low_that_the_baseline_meets_it(items, results):
             ratio, name = claim.times_baseline, item.baseline_of(claim)
             if name is None or (ratio is None and claim.better_by is None):
                 continue
-            more = results[name].higher_is_better(claim.metric)
-            no_worse = claim.better_by is None and ((ratio < 1) if more else (ratio > 1))  # that is all it claims
-            if not no_worse and claim.met(results[name].mean(claim.metric)):
-                met.append((item.file.name, claim.metric, name))
+            means = {metric: results[name].mean(metric) for metric in results[name].values["metrics"]}
+            for metric in claim.among(means):
+                more = results[name].higher_is_better(metric)
+                no_worse = claim.better_by is None and ((ratio < 1) if more else (ratio > 1))  # that is all it claims
+                if not no_worse and claim.met(means[metric], means):
+                    met.append((item.file.name, metric, name))
     assert met == []
 
 

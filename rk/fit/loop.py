@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from rk.blame import who
 from rk.catalog import Catalog
 from rk.environment import describe, versions
 from rk.errors import ExitCode, RunFailed, UserError, suggest
@@ -29,7 +31,7 @@ from rk.fit.plain_state import check_state
 from rk.fit.progress import Progress, make_progress, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.resuming import changed_versions, jumping_rates
-from rk.fit.returns import check_batch, check_batches, check_splits, check_step, wrong
+from rk.fit.returns import check_batch, check_batches, check_numbers, check_splits, check_step, wrong
 from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
@@ -39,6 +41,7 @@ from rk.fit.stream import Stream, WorkerDied
 from rk.fit.targets import check_targets, is_gpu_assert, stopped_gpu
 from rk.fit.weights import save_weights
 from rk.recipe.model import Recipe, Spec
+from rk.recipe.sections import OF_RUN
 from rk.runs import RunFolder, json_number
 from rk.runs.lock import this_process
 from rk.writing import write_atomic
@@ -235,11 +238,14 @@ class Loop:
             rehearsal.run(parts.data, split, self.runtime, self.fit.seed)
             self.seen = rehearsal.fields
         known = {f"{s}/{m}" for s in self.splits for m in rehearsal.metrics}
-        wanted = [("expect", c.metric) for c in self.recipe.expect if c.applies and not c.metric.startswith("train/")]
-        wanted += [("fit.monitor", self.fit.monitor)] if self.fit.monitor else []
-        for key, metric in wanted:
-            if metric not in known:
-                raise UserError(f"{key}: there is no {metric!r}", suggest(metric, known, "there are"))
+        for claim in self.recipe.expect:
+            later = claim.metric.startswith(("train/", OF_RUN))  # known when it is logged, and at the end
+            if claim.applies and not later and not claim.among(known):
+                raise UserError(f"expect: there is no {claim.metric!r}", suggest(claim.metric, known, "there are"))
+        if self.fit.monitor and self.fit.monitor not in known:
+            raise UserError(
+                f"fit.monitor: there is no {self.fit.monitor!r}", suggest(self.fit.monitor, known, "there are")
+            )
 
     def _check_names(self, before: Any, callback: Any) -> None:
         """A run whose weights have other names than those that the recipe builds could never be loaded."""
@@ -269,11 +275,18 @@ class Loop:
             data_files=began_with(self.folder, self.recipe),
             facts={k: v for k, v in self.parts.facts.items() if k != "seed"},
             parameters=parameters,
-            higher_is_better={"loss": False, **{name: higher_is_better(m) for name, m in self.metrics.items()}},
+            higher_is_better=self._directions(),
             device=str(self.runtime.device),
             processes=self.runtime.world,
             **describe(distributions),
         )
+
+    def _directions(self) -> dict[str, bool]:
+        """Returns, by the names of metrics and results, whether more is better."""
+        directions = {"loss": False, **{name: higher_is_better(m) for name, m in self.metrics.items()}}
+        for component in (self.parts.trainer, *self.parts.callbacks):
+            directions |= dict.fromkeys(getattr(component, "lower_is_better", ()), False)
+        return directions
 
     def _warn(self, *warnings: str) -> None:
         for warning in warnings if self.runtime.is_main else ():
@@ -534,9 +547,12 @@ class Loop:
         weights = self.runtime.weights(self.parts.learner)
         if self.runtime.is_main:
             save_weights(weights, self.folder.model, {"format": "rk 1", "recipe": self.recipe.name})
+        metrics |= self._results(self.parts.trainer)
         self.context.metrics = metrics
         for callback in self.hooks["fit_end"]:
             callback(self.context)
+        for callback in self.parts.callbacks:
+            metrics |= self._results(callback, metrics)
         self.folder.update(
             status="done",
             owner=None,
@@ -547,6 +563,18 @@ class Loop:
             metrics={k: json_number(v) for k, v in metrics.items()},
         )
         return metrics
+
+    def _results(self, component: Any, taken: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
+        """Returns what a component says of the whole run, named ``run/...``."""
+        if not hasattr(component, "results"):
+            return {}
+        found = check_numbers(component, component.results(), "results")
+        found = {f"{OF_RUN}{name}": value for name, value in found.items()}
+        if twice := found.keys() & taken.keys():
+            raise RunFailed(f"{who(component)}: results() returned {min(twice)}, which another component has given")
+        if found:
+            self.folder.append_metrics({"step": self.step, **found})
+        return found
 
     def _final_metrics(self, signal: StopSignal) -> dict[str, float]:
         source = self.best_step if self.best_step is not None else self.step

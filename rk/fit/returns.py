@@ -51,6 +51,8 @@ def check_splits(data: Any) -> tuple[str, ...]:
     splits = getattr(data, "splits", ())
     if isinstance(splits, str) or not isinstance(splits, Sequence) or not all(isinstance(s, str) for s in splits):
         raise RunFailed(f"{who(data)}: splits is {described(splits)}; it must be a tuple of names")
+    if reserved := {"run"} & {*splits}:
+        raise RunFailed(f"{who(data)}: splits has {min(reserved)!r}, the name of results of the whole run")
     return tuple(splits)
 
 

@@ -257,8 +257,10 @@ class Checker:
                 continue
             values = self._section_values(item, "rk.recipe.sections:Expect", f"{key}.{i}")
             if "metric" in values:
-                self.marks[f"{key}.{len(claims)}.metric"] = item.items["metric"].mark
-                claims.append(Expect(**values))
+                self.marks |= {f"{key}.{len(claims)}.{name}": child.mark for name, child in item.items.items()}
+                claims.append(
+                    Expect.from_plain({k: v.values if isinstance(v, Struct) else v for k, v in values.items()})
+                )
         return claims
 
     def _section_values(self, node: Mapping, target: str, key: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if TYPE_CHECKING:  # the annotations are read from this source
@@ -61,14 +63,42 @@ class Fit:
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
+OF_RUN = "run/"
+"""How the names of results begin: numbers about a whole run, which its components' ``results`` give."""
+
+
+@dataclass(frozen=True)
+class Multiple:
+    """A multiple of another metric of the same run.
+
+    Args:
+        of: ``split/metric``.
+        times: The factor.
+    """
+
+    of: str
+    times: Annotated[float, Gt(0)] = 1.0
+
+    def value(self, metrics: Mapping[str, float | None]) -> float | None:
+        """Returns the multiple; None where the metric was not measured."""
+        found = metrics.get(self.of)
+        return None if found is None else self.times * found
+
+    def __str__(self) -> str:
+        return self.of if self.times == 1 else f"{self.times:g}x {self.of}"
+
+
 @dataclass(frozen=True)
 class Expect:
     """What a recipe must reach: one claim.
 
     Args:
-        metric: ``split/metric``.
+        metric: ``split/metric``, or ``run/name`` for a result of the whole run. ``*`` stands for any text without a
+            slash: each metric of such a name must keep the bounds.
         at_least: The number must not be smaller.
         at_most: The number must not be larger.
+        at_least_times: The number must not be smaller than a multiple of another metric of the run.
+        at_most_times: The number must not be larger than a multiple of another metric of the run.
         paper: The paper's own value.
         note: Where in the paper, or under what conditions.
         baseline: The recipe of the method that this one is compared with.
@@ -81,6 +111,8 @@ class Expect:
     metric: str
     at_least: float | None = None
     at_most: float | None = None
+    at_least_times: Multiple | None = None
+    at_most_times: Multiple | None = None
     paper: float | None = None
     note: str | None = None
     baseline: str | None = None
@@ -98,18 +130,43 @@ class Expect:
         """Whether the claim asks for more than the baseline reached."""
         return self.times_baseline is not None or self.better_by is not None
 
-    def met(self, value: float | None) -> bool | None:
-        """Returns whether `value` keeps the bounds of this claim; None when it has none."""
-        if self.at_least is None and self.at_most is None:
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Expect:
+        """Returns the claim of a stored recipe; keys that another version wrote are left out."""
+        known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
+        for key in ("at_least_times", "at_most_times"):
+            if isinstance(found := known.get(key), dict):
+                known[key] = Multiple(**found)
+        return cls(**known)
+
+    def among(self, names: Iterable[str]) -> list[str]:
+        """Returns those of `names` that the claim is about."""
+        pattern = re.compile(re.escape(self.metric).replace(r"\*", "[^/]*"))
+        return [name for name in names if pattern.fullmatch(name)]
+
+    def met(self, value: float | None, metrics: Mapping[str, float | None]) -> bool | None:
+        """Returns whether `value` keeps the bounds of this claim; None when it has none.
+
+        Args:
+            value: The number that the claim is about.
+            metrics: All metrics of the run, by their names.
+        """
+        if not self.bound():
             return None
-        if value is None or value != value:
+        low, high = (
+            _numbers(self.at_least, self.at_least_times, metrics),
+            _numbers(self.at_most, self.at_most_times, metrics),
+        )
+        if value is None or value != value or None in (*low, *high):
             return False
-        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+        return all(value >= bound for bound in low) and all(value <= bound for bound in high)
 
     def bound(self) -> str:
         """Returns the bounds as text."""
         parts = [f">= {self.at_least:g}" if self.at_least is not None else None]
         parts.append(f"<= {self.at_most:g}" if self.at_most is not None else None)
+        parts.append(f">= {self.at_least_times}" if self.at_least_times is not None else None)
+        parts.append(f"<= {self.at_most_times}" if self.at_most_times is not None else None)
         return " and ".join(p for p in parts if p)
 
     def comparison(self, baseline: str = "the baseline") -> str:
@@ -117,6 +174,10 @@ class Expect:
         parts = [f"{self.times_baseline:g}x {baseline}" if self.times_baseline is not None else None]
         parts.append(f"{self.better_by:g} better than {baseline}" if self.better_by is not None else None)
         return " and ".join(p for p in parts if p)
+
+
+def _numbers(bound: float | None, multiple: Multiple | None, metrics: Mapping[str, float | None]) -> list[float | None]:
+    return [*([] if bound is None else [bound]), *([] if multiple is None else [multiple.value(metrics)])]
 
 
 @dataclass(frozen=True)
@@ -143,5 +204,5 @@ ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, "callbacks", "metrics", "fit", "expe
 
 
 def plain(section: Any) -> dict[str, Any]:
-    """Returns the fields that are not None, in order."""
-    return {k: v for k, v in vars(section).items() if v is not None}
+    """Returns the fields that are not None, in order, as plain values."""
+    return {k: plain(v) if is_dataclass(v) else v for k, v in vars(section).items() if v is not None}

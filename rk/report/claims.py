@@ -44,24 +44,30 @@ def verdict(met: bool | None) -> str:
 def judge(metrics: Mapping[str, float | None], expect: Iterable[Expect]) -> list[Judged]:
     """Returns a line per metric, in their order, with one more for each further claim on it; then unmeasured claims.
 
-    A claim on a bound and on a baseline has a line for each: one run alone keeps a bound, and only that.
+    A claim on a bound and on a baseline has a line for each: one run alone keeps a bound, and only that. A claim on
+    several metrics (``test-*/accuracy``) has a line for each of them.
     """
     claims: dict[str, list[Expect]] = {}
+    unmeasured = []
     for claim in expect:
-        claims.setdefault(claim.metric, []).append(claim)
+        names = claim.among(metrics)
+        for name in names:
+            claims.setdefault(name, []).append(claim)
+        unmeasured += [] if names else [_unmeasured(claim)]
     rows: list[Judged] = []
-    for metric, value in metrics.items():
-        rows += [row for claim in claims.pop(metric, []) for row in _lines(value, claim)] or [Judged(metric, value)]
-    return rows + [_unmeasured(claim) for found in claims.values() for claim in found]
+    for metric in metrics:
+        rows += [row for claim in claims.get(metric, []) for row in _lines(metric, claim, metrics)]
+        rows += [] if metric in claims else [Judged(metric, metrics[metric])]
+    return rows + unmeasured
 
 
-def _lines(value: float | None, claim: Expect) -> list[Judged]:
-    paper = number(claim.paper) if claim.paper is not None else ""
-    said = verdict(claim.met(value)) if claim.applies else OTHER_DATA
-    rows = [Judged(claim.metric, value, claim.bound(), paper, said, claim.note or "")]
+def _lines(metric: str, claim: Expect, metrics: Mapping[str, float | None]) -> list[Judged]:
+    value, paper = metrics.get(metric), number(claim.paper) if claim.paper is not None else ""
+    said = verdict(claim.met(value, metrics)) if claim.applies else OTHER_DATA
+    rows = [Judged(metric, value, claim.bound(), paper, said, claim.note or "")]
     if claim.compares:
         other = COMPARED if claim.applies else OTHER_DATA
-        compared = Judged(claim.metric, value, claim.comparison(claim.baseline or "the baseline"), paper, other)
+        compared = Judged(metric, value, claim.comparison(claim.baseline or "the baseline"), paper, other)
         rows = [*rows, compared] if claim.bound() else [_with_note(compared, claim)]
     return rows
 
@@ -71,7 +77,7 @@ def _with_note(row: Judged, claim: Expect) -> Judged:
 
 
 def _unmeasured(claim: Expect) -> Judged:
-    (row, *_) = _lines(None, claim)
+    (row, *_) = _lines(claim.metric, claim, {})
     said = NOT_REACHED if claim.applies else OTHER_DATA
     return Judged(row.metric, None, row.expected, row.paper, said, row.note, measured=False)
 

@@ -128,7 +128,7 @@ def _short(text: str) -> str:
 
 def _metric(runs: list[RunSummary], wanted: tuple[str, ...]) -> str:
     has = dict.fromkeys(name for run in runs for name in run.metrics)
-    claimed = [claim.metric for run in runs for claim in run.expect] if not wanted else []
+    claimed = [name for run in runs for claim in run.expect for name in claim.among(run.metrics)] if not wanted else []
     tested = [name for name in has if name.startswith("test")]
     candidates = wanted or (*claimed, *tested, *has)
     return next((name for name in candidates if name in has), ABSENT)

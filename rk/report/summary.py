@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -77,8 +76,7 @@ class RunSummary:
     @property
     def expect(self) -> list[Expect]:
         """What the recipe claims."""
-        known = inspect.signature(Expect).parameters
-        return [Expect(**{k: v for k, v in claim.items() if k in known}) for claim in self.recipe.get("expect", [])]
+        return [Expect.from_plain(claim) for claim in self.recipe.get("expect", [])]
 
     def higher_is_better(self, metric: str) -> bool | None:
         """Whether more of ``split/metric`` is better; None when the run does not say."""

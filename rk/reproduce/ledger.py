@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
@@ -63,13 +64,14 @@ def _line(item: Reproduction, claim: Expect, results: Mapping[str, Measured], cu
     own, name = results.get(item.file.name), item.baseline_of(claim)
     other = results.get(name) if name else None
     own_plugin = f"{item.file.name.rpartition('/')[0]}/"
-    shown = f"{number(other.mean(claim.metric))} ({name.removeprefix(own_plugin)})" if other and name else name or ""
+    metric = _worst(own, claim) if own else claim.metric
+    shown = f"{number(other.mean(metric))} ({name.removeprefix(own_plugin)})" if other and name else name or ""
     return Line(
         item.file.name,
         _claim(claim),
         claim.note or "",
         "" if claim.paper is None else number(claim.paper),
-        _value(own, claim.metric) if own else "",
+        _value(own, metric) + (f" ({metric.partition('/')[0]})" if metric != claim.metric else "") if own else "",
         str(len(own.seeds)) if own else "",
         shown,
         _verdict(item, claim, results, current),
@@ -79,6 +81,18 @@ def _line(item: Reproduction, claim: Expect, results: Mapping[str, Measured], cu
 def _claim(claim: Expect) -> str:
     parts = (claim.bound(), claim.comparison())
     return " ".join([claim.metric, " and ".join(part for part in parts if part)]).strip()
+
+
+def _worst(measured: Measured, claim: Expect) -> str:
+    """Returns the one of the metrics that a claim is about whose mean is the furthest from it."""
+    means = {name: measured.mean(name) for name in claim.among(measured.values["metrics"])}
+    if not means:
+        return claim.metric
+    low = claim.at_least is not None or claim.at_least_times is not None
+    bounded = low or claim.at_most is not None or claim.at_most_times is not None
+    wants_more = low if bounded else measured.higher_is_better(next(iter(means)))
+    worst = -math.inf if wants_more else math.inf
+    return (min if wants_more else max)(means, key=lambda name: worst if means[name] is None else means[name])
 
 
 def _value(measured: Measured, metric: str) -> str:
@@ -98,13 +112,14 @@ def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured],
         if wanted is not None and not current[wanted]:
             return OLD
     own = results[item.file.name]
-    if not own.has(claim.metric):
+    means = {metric: own.mean(metric) for metric in own.values["metrics"]}
+    metrics = claim.among(means)
+    if not metrics:
         return NOT_REACHED
-    value = own.mean(claim.metric)
-    met = [claim.met(value)]
-    if name is not None and claim.compares:
-        others = results[name].values["metrics"].get(claim.metric)
-        met.append(others is not None and _beats(value, others, claim, own.higher_is_better(claim.metric)))
+    met = [claim.met(means[metric], means) for metric in metrics]
+    for metric in metrics if name is not None and claim.compares else ():
+        others = results[name].values["metrics"].get(metric)
+        met.append(others is not None and _beats(means[metric], others, claim, own.higher_is_better(metric)))
     known = [m for m in met if m is not None]
     return "" if not known else REACHED if all(known) else NOT_REACHED
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from rk.recipe.sections import Expect
+import math
+
+import pytest
+
+from rk.recipe.sections import Expect, Multiple, plain
 from rk.report.claims import judge, results_table
 from rk.report.page import render_page
 from rk.report.summary import claimed_metrics
@@ -41,6 +45,39 @@ def test_a_bound_and_a_baseline_are_two_lines_and_only_one_is_judged():
     ]
     (row,) = judge({"test/loss": 0.5}, [Expect("test/loss", baseline="plain", times_baseline=2, note="x")])
     assert (row.expected, row.verdict, row.note) == ("2x plain", "rk reproduce compares", "x")
+
+
+def test_a_claim_on_several_metrics_is_one_line_for_each():
+    claim = Expect("test-*/accuracy", at_least=0.9)
+    rows = judge({"test-5/accuracy": 0.95, "test-9/accuracy": 0.8, "test-9/loss": 1.0, "test-9/accuracy@w": 0}, [claim])
+    assert [(r.metric, r.verdict) for r in rows if r.verdict] == [
+        ("test-5/accuracy", "reached"),
+        ("test-9/accuracy", "NOT REACHED"),
+    ]
+    assert [(r.metric, r.verdict) for r in judge({}, [claim])] == [("test-*/accuracy", "NOT REACHED")]
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "said"),
+    [(0.1, 0.4, "reached"), (0.1, 0.41, "NOT REACHED"), (None, 0.1, "NOT REACHED"), (math.nan, 0.1, "NOT REACHED")],
+)
+def test_a_bound_may_be_a_multiple_of_another_metric(small, large, said):
+    claim = Expect("test-64/error", at_most_times=Multiple("test-32/error", 4))
+    row = next(r for r in judge({"test-32/error": small, "test-64/error": large}, [claim]) if r.verdict)
+    assert (row.metric, row.expected, row.verdict) == ("test-64/error", "<= 4x test-32/error", said)
+
+
+def test_a_bound_of_another_metric_that_was_not_measured_is_not_reached():
+    claim = Expect("test/error", at_least_times=Multiple("run/forgetting"))
+    assert claim.bound() == ">= run/forgetting"
+    assert claim.met(1.0, {"test/error": 1.0}) is False
+
+
+def test_a_stored_claim_is_read_back_as_it_was():
+    claim = Expect("test-*/error", at_most=1, at_most_times=Multiple("val/error", 2.5))
+    stored = plain(claim)
+    assert stored["at_most_times"] == {"of": "val/error", "times": 2.5}
+    assert Expect.from_plain(stored | {"of a later version": 1}) == claim
 
 
 def test_the_table_has_the_columns_that_have_content():

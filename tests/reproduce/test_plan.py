@@ -117,6 +117,25 @@ def test_a_difference_is_named_in_the_claim(recipes, catalog):
     assert ledger(item, {}, {})[0].claim == "test/loss <= 2 and 0.3 better than the baseline"
 
 
+def test_a_claim_on_several_metrics_holds_when_each_does_and_shows_the_worst(recipes, catalog):
+    text = Path("net.yaml").read_text()
+    claim = "expect: [{metric: '*/accuracy', at_least: 0.5, at_least_times: {of: test/loss, times: 2}}]"
+    Path("net.yaml").write_text(text[: text.index("expect:")] + claim)
+    (item,) = plan(("net.yaml",), catalog)
+
+    def line(val, test, loss):
+        own = measured([test], [loss])
+        own.values["metrics"]["val/accuracy"] = [val]
+        (found,) = ledger(item, {"net": own}, {"net": True})
+        return found.claim, found.reached, found.verdict
+
+    said = "*/accuracy >= 0.5 and >= 2x test/loss"
+    assert line(0.9, 0.8, 0.4) == (said, "0.8 (test)", "reached")
+    assert line(0.4, 0.8, 0.1) == (said, "0.4 (val)", "NOT REACHED")
+    assert line(0.9, 0.8, 0.41) == (said, "0.8 (test)", "NOT REACHED")
+    assert line(0.9, None, 0.4) == (said, "FAIL (test)", "NOT REACHED")
+
+
 def test_a_baseline_that_never_measured_it_is_not_beaten(lines):
     baseline = measured([0.1])
     del baseline.values["metrics"]["test/accuracy"]
