@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Share,
         StatefulSequenceLayer,
         Trainer,
+        Training,
     )
 
 __version__ = "0.1.0"
@@ -60,6 +61,7 @@ __all__ = [
     "Share",
     "StatefulSequenceLayer",
     "Trainer",
+    "Training",
     "UserError",
     "__version__",
     "hookimpl",

@@ -27,6 +27,7 @@ USUALLY_OPTIONAL = ("mask", "lengths", "weights")
 HOST_FACTS: dict[str, Type] = {"seed": INT}
 """Facts that the host provides: `fit.seed`."""
 
+BEGIN_PARAMS = ("data", "runtime")
 SETUP_PARAMS = ("model", "loss", "data", "runtime")
 
 WRAPPERS = ("ModelWrapper", "LossWrapper", "DataWrapper", "MetricWrapper")
@@ -116,6 +117,9 @@ class _Contract:
     def run(self) -> None:
         for _, spec in self.recipe.top_level():
             self._required_methods(spec)
+        for spec in (self.recipe.model, self.recipe.loss, self.recipe.algorithm):
+            if spec is not None:
+                self._begin_asks_for(spec)
         self._facts()
         self._ends()
         setup = self._setup()
@@ -131,6 +135,13 @@ class _Contract:
         for name in required.get(spec.component.kind, ()):
             if info.find(name) is None and not info.opaque_bases():
                 self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)} has no method {name}()")
+
+    def _begin_asks_for(self, spec: Spec) -> None:
+        found = method(self.info(spec), "begin")
+        for name in found.names if found is not None else ():
+            if name not in BEGIN_PARAMS:
+                message = f"begin() asks for {name!r}; it may ask for {' and '.join(BEGIN_PARAMS)}"
+                self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)}: {message}")
 
     # -- facts -----------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,15 @@ class _DecodeMarker:
 Decode = Annotated[T, _DecodeMarker()]
 """``Decode[int]``: a parameter that only changes how an answer is read out; `rk eval` and `rk predict` may set it."""
 
+
+class _TrainingMarker:
+    """Marks a constructor parameter that is given only while a run trains."""
+
+
+Training = Annotated[T, _TrainingMarker()]
+"""``teacher: Training[Run]``: what only training needs. It is None when a trained run is loaded, so that the run also
+answers where the teacher is gone."""
+
 Factory = Callable[..., T]
 """``Factory[SequenceLayer]``: builds one component per call. The caller passes what the protocol's constructor names
 (``layer(d_model=64)``), the recipe gives the rest."""
@@ -140,6 +149,14 @@ class Model(Protocol):
     """
 
     def forward(self, **fields: Tensor) -> Outputs: ...
+
+    def begin(self, *, data: Data, runtime: Runtime) -> None:
+        """Looks at the data once, before the first step of a new run: normalisers, document frequencies, a first SVD.
+
+        Optional, for losses and trainers too; leave out a parameter that is not used. What it finds must lie in the
+        learner's state, or in the trainer's ``state_dict``: it is called neither when a run is resumed nor when it is
+        loaded. `Runtime.batches` gives the batches of a split. In several processes, each calls it, with the same data.
+        """
 
 
 class Layer(Protocol):

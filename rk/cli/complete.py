@@ -118,7 +118,7 @@ def _values(type_: Any, catalog: Any) -> Iterator[str]:
         case types.UnionType(options=options):
             for option in options:
                 yield from _values(option, catalog)
-        case types.DecodeType(base=base) | types.BoundedType(base=base):
+        case types.MarkedType(base=base) | types.BoundedType(base=base):
             yield from _values(base, catalog)
 
 

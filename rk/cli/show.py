@@ -15,6 +15,9 @@ LISTS = ("facts", "splits", "metrics", "needs")
 """What is printed in one line each."""
 
 
+_MARKS = {"decode": " (decoding: may be changed on a trained run)", "training": " (only for training)"}
+
+
 @click.command()
 @click.argument("kind", metavar="[KIND]", shell_complete=complete_kind_or_name)
 @click.argument("name", metavar="NAME", required=False, shell_complete=complete_component)
@@ -99,7 +102,7 @@ def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
             "required": p.required,
             "default": None if p.required else p.default,
             "decode": p.decode,
-            "help": help_of.get(p.name, "") + (" (decoding: may be changed on a trained run)" if p.decode else ""),
+            "help": help_of.get(p.name, "") + _MARKS.get(p.mark, ""),
         }
         for p in signature.params
     ]

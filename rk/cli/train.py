@@ -49,7 +49,7 @@ def train(
     checked, binding, warnings = load_recipe(recipe, overrides, catalog, root)
     show_warnings(warnings)
     if dry_run:
-        return _dry_run(checked, binding, catalog)
+        return _dry_run(checked, binding, catalog, root)
     return run(checked, catalog, root)
 
 
@@ -57,7 +57,8 @@ def run(recipe, catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
     from rk.report.text import titled
 
-    folder = _placed(recipe, lambda: RunFolder.begin(root, recipe.name, recipe.to_yaml()))
+    folder = _placed(recipe, lambda: _begin(recipe, catalog, root))
+    recipe = _kept(recipe, folder)
     if _is_main(folder):
         folder.update(overrides=recipe.overrides)
     said = _is_main(folder) and not is_quiet()
@@ -70,6 +71,28 @@ def run(recipe, catalog, root: Path) -> int:
             echo(f"nothing was run: {folder.label} was removed")
         raise
     return _report(outcome, recipe)
+
+
+def _begin(recipe, catalog, root: Path) -> RunFolder:
+    """Makes the folder of a new run; first come the runs that it begins from, where its recipe names any."""
+    from rk.recipe.walk import named_runs
+
+    if not any(named_runs(recipe)):
+        return RunFolder.begin(root, recipe.name, recipe.to_yaml())
+    from rk.fit.begin import Supplier, begin
+
+    return begin(recipe, root, Supplier(catalog, root, echo))
+
+
+def _kept(recipe, folder: RunFolder):
+    """Returns the recipe with the runs that are kept in its folder."""
+    from rk.recipe.walk import named_runs
+
+    if not any(named_runs(recipe)):
+        return recipe
+    from rk.fit.begin import taken_up
+
+    return taken_up(recipe, folder)
 
 
 def _resume(folder: RunFolder, overrides: tuple[str, ...]) -> int:
@@ -126,12 +149,12 @@ def _is_main(folder: RunFolder) -> bool:
     return type(folder) is RunFolder
 
 
-def _dry_run(recipe, binding, catalog) -> int:
+def _dry_run(recipe, binding, catalog, root: Path) -> int:
     from rk.cli.validate import print_binding
     from rk.fit.dryrun import dry_run
 
     print_binding(recipe, binding)
-    for line in dry_run(recipe, catalog):
+    for line in dry_run(recipe, catalog, root):
         echo(line)
     return ExitCode.OK
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +9,15 @@ from pathlib import Path
 from torch import nn
 
 from rk.errors import RkError, UserError
-from rk.export.portable import clean, named_runs, portable
+from rk.export.portable import clean, portable
 from rk.fit.loaded import LoadedRun
 from rk.fit.weights import save_weights
 from rk.inside import lies_within
 from rk.jsontext import to_json
 from rk.recipe.model import Recipe
+from rk.recipe.walk import runs_that_answer
 from rk.runs import RunFolder
+from rk.runs.kept import RUNS, place_of
 
 KEPT = (
     "name",
@@ -33,8 +34,6 @@ KEPT = (
 """Of `run.json`: nothing that tells of the machine or of whoever trained it."""
 MODEL = "model."
 """Where a supervised learner keeps its model."""
-RUNS = "from"
-"""Folder of the runs that the recipe names."""
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Bundle:
 
 
 def write_bundle(run: LoadedRun, out: Path) -> Bundle:
-    """Writes a run and, below ``from/``, each run that its recipe names.
+    """Writes a run and, below ``from/``, each run that its recipe names, but for those that only training needs.
 
     Args:
         run: The run.
@@ -67,11 +66,12 @@ def write_bundle(run: LoadedRun, out: Path) -> Bundle:
     out.mkdir(parents=True, exist_ok=True)
     folder, runs, paths = RunFolder(out), {}, []
     places: dict[Path, str] = {}
-    for key, named in named_runs(run.recipe):
-        if named.resolve() not in places:
-            place = places[named.resolve()] = f"{RUNS}/{re.sub(r'[^A-Za-z0-9._-]', '-', key)}"
+    for key, folder_of in runs_that_answer(run.recipe):
+        named = folder_of.resolve()
+        if named not in places:
+            place = places[named] = f"{RUNS}/{place_of(key)}"
             paths += write_bundle(_opened(run, key, named), out / place).paths
-        runs[key] = places[named.resolve()]
+        runs[key] = places[named]
     recipe = portable(run.recipe, runs)
     whole = is_one_model(run.learner)
     notes = {"format": "pt", **({"prefix": MODEL} if whole else {})}

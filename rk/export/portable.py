@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rk.recipe.model import Recipe, RunRef, Spec, Struct
-
-SECTIONS = ("data", "model", "loss", "trainer", "search")
+from rk.recipe.model import Recipe, RunRef, Wanted
+from rk.recipe.walk import leaves, replaced
 
 _PATH_IN_TEXT = re.compile(
     r"""(?<![\w.:/~\\-])           # neither a URL, nor a relative path, nor "and/or"
@@ -32,69 +30,22 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
     """
     known = runs or {}
 
-    def value(found: Any, key: str) -> Any:
-        match found:
-            case Spec():
-                return spec(found)
-            case Struct(target=target, values=values):
-                return Struct(target, value(values, key))
-            case RunRef(folder=folder):
-                return known.get(key) or run_name(folder)
-            case Path():
-                return found.name or "."
-            case dict():
-                return {clean(k): value(v, f"{key}.{k}") for k, v in found.items()}
-            case list() | tuple():
-                return type(found)(value(v, f"{key}.{i}") for i, v in enumerate(found))
-        return clean(found)
+    def change(key: str, found: Any) -> Any:
+        if isinstance(found, RunRef):
+            wanted = found.wanted and Wanted(clean(found.wanted.name), found.wanted.overrides)
+            return RunRef(found.folder, wanted, known.get(key) or (found.folder and run_name(found.folder)))
+        return found.name or "." if isinstance(found, Path) else clean(found)
 
-    def spec(found: Spec) -> Spec:
-        made = copy.copy(found)
-        made.params = {k: value(v, f"{found.key}.{k}") for k, v in found.params.items()}
-        made.defaults = {k: value(v, f"{found.key}.{k}") for k, v in found.defaults.items()}
-        return made
-
-    result = copy.copy(recipe)
-    for section in SECTIONS:
-        if (found := getattr(recipe, section)) is not None:
-            setattr(result, section, spec(found))
-    result.callbacks = [spec(s) for s in recipe.callbacks]
-    result.metrics = {k: spec(s) for k, s in recipe.metrics.items()}
+    result = replaced(recipe, change, clean)
     result.about, result.paper = clean(recipe.about), clean(recipe.paper)
     result.requires = clean(recipe.requires)
     result.expect = [replace(claim, note=clean(claim.note)) for claim in recipe.expect]
     return result
 
 
-def named_runs(recipe: Recipe) -> Iterator[tuple[str, Path]]:
-    """Yields (key, folder) of every run that a parameter of `recipe` names: ``trainer.teacher``."""
-    yield from ((key, value.folder) for key, value in _leaves(recipe) if isinstance(value, RunRef))
-
-
 def named_files(recipe: Recipe) -> dict[str, str]:
     """Returns key -> name of every file or folder that a parameter of `recipe` names: ``data.path`` -> ``book.txt``."""
-    return {key: value.name for key, value in _leaves(recipe) if isinstance(value, Path)}
-
-
-def _leaves(recipe: Recipe) -> Iterator[tuple[str, Any]]:
-    def within(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-        match value:
-            case Spec():
-                return  # it comes by itself
-            case Struct(values=values):
-                yield from within(values, key)
-            case dict():
-                for k, v in value.items():
-                    yield from within(v, f"{key}.{k}")
-            case list() | tuple():
-                for i, v in enumerate(value):
-                    yield from within(v, f"{key}.{i}")
-            case _:
-                yield key, value
-
-    for spec in recipe.specs():
-        for name, value in spec.params.items():
-            yield from within(value, f"{spec.key}.{name}")
+    return {key: value.name for key, value in leaves(recipe) if isinstance(value, Path)}
 
 
 def run_name(folder: Path) -> str:

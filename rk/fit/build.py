@@ -36,6 +36,8 @@ class Parts:
     facts: dict[str, Any]
     callbacks: list[Any] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
+    model: Any = None
+    loss: Any = None
 
 
 class Builder:
@@ -45,11 +47,15 @@ class Builder:
         recipe: Checked, and without problems.
         catalog: Where its components come from.
         facts: Facts of a stored run; None asks the data.
+        training: Whether the run is to be trained; else parameters that only training needs are None.
     """
 
-    def __init__(self, recipe: Recipe, catalog: Catalog, facts: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, catalog: Catalog, facts: dict[str, Any] | None = None, *, training: bool = True
+    ) -> None:
         self.recipe = recipe
         self.catalog = catalog
+        self.training = training
         self.stored = facts
         self.facts: dict[str, Any] = {} if facts is None else dict(facts)
         self.facts["seed"] = recipe.fit.seed
@@ -83,7 +89,8 @@ class Builder:
                 self.runs[0].prepare()
         learner = self._setup(trainer, offered)
         learner.to(runtime.device)
-        return Parts(data, trainer, learner, runtime, self.facts, callbacks, metrics)
+        model, loss = offered["model"], offered["loss"]
+        return Parts(data, trainer, learner, runtime, self.facts, callbacks, metrics, model, loss)
 
     def _setup(self, trainer: Any, offered: dict[str, Any]) -> nn.Module:
         wanted = inspect.signature(trainer.setup).parameters
@@ -95,7 +102,8 @@ class Builder:
     def build(self, spec: Spec) -> Any:
         """Makes a component, or a factory of it, with its parameters and facts."""
         cls = self.catalog.load(spec.component)
-        values = {k: self._value(v) for k, v in spec.params.items()}
+        unused = frozenset() if self.training else spec.training
+        values = {k: None if k in unused else self._value(v) for k, v in spec.params.items()}
         for param in spec.missing:
             if param.name in self.facts:
                 values[param.name] = _converted(self.facts[param.name])
@@ -111,6 +119,8 @@ class Builder:
                 return _imported(target)[member]
             case Struct(target=target, values=values):
                 return _imported(target)(**{k: self._value(v) for k, v in values.items()})
+            case RunRef(folder=None, wanted=wanted):
+                raise UserError(f"no run of {wanted.name} is there yet", f"rk train {wanted.name}")
             case RunRef(folder=folder):
                 from rk.fit.loaded import LoadedRun
 

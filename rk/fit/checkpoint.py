@@ -105,6 +105,21 @@ def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, di
     raise RunFailed(f"{folder.label} has no checkpoint that can be read{reason}", "train again from its recipe.yaml")
 
 
+def weights_file(folder: RunFolder) -> Path:
+    """Returns the file with the weights of a run: its result; of one that has not ended, the best or last checkpoint.
+
+    Raises:
+        RunFailed: When the run has none.
+    """
+    steps = folder.checkpoint_steps()
+    if folder.model.exists() and (folder.info().get("status") == "done" or not steps):
+        return folder.model
+    if not steps:
+        raise RunFailed(f"{folder.label} has no weights yet", "train it first, or resume it: rk train --resume")
+    best = folder.best_step()
+    return folder.checkpoint_path(steps[-1] if best is None else best) / "model.safetensors"
+
+
 def all_finite(learner: nn.Module) -> bool:
     """Whether every parameter is finite."""
     own = [p.to_local() if hasattr(p, "to_local") else p for p in learner.parameters() if p.is_floating_point()]

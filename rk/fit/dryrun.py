@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from rk.catalog import Catalog
+from rk.fit.begin import begin, only_finished, taken_up
 from rk.fit.evaluate import evaluating, has_objective
 from rk.fit.firstbatch import check_fields, declared_fields
 from rk.fit.loop import Loop
@@ -16,19 +17,24 @@ from rk.fit.returns import check_batch, check_outputs, check_step
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import to_device
 from rk.recipe.model import Recipe
-from rk.runs import RunFolder
 
 
-def dry_run(recipe: Recipe, catalog: Catalog) -> Iterator[str]:
+def dry_run(recipe: Recipe, catalog: Catalog, root: Path) -> Iterator[str]:
     """Builds `recipe`, takes one step and answers one batch; yields what there is to say.
+
+    Args:
+        recipe: What would be run.
+        catalog: The installed components.
+        root: The folder of all runs, in which runs that the recipe begins from are looked for.
 
     Raises:
         RkError: For whatever would have stopped the run.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        folder = RunFolder(Path(scratch))
-        loop = Loop(recipe, catalog, folder)
+        folder = begin(recipe, Path(scratch), only_finished(root))
+        loop = Loop(taken_up(recipe, folder), catalog, folder)
         loop.build()
+        yield from loop.begin()
         parts = loop.parts
         yield f"{sum(p.numel() for p in parts.learner.parameters()):,} parameters on {parts.runtime.device}"
         if loop.takes_batch:

@@ -71,7 +71,7 @@ class LoadedRun:
         if not isinstance(facts, dict):
             raise UserError(f"{folder.label} was never started: it has no weights")
         recipe = read_stored(folder, overrides, catalog)
-        builder = Builder(recipe, catalog, facts)
+        builder = Builder(recipe, catalog, facts, training=False)
         runtime = Runtime(
             choose_device(recipe.fit.accelerator),
             training=False,

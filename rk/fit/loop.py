@@ -26,6 +26,7 @@ from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
 from rk.fit.figures import artists, draw
 from rk.fit.fingerprint import began_with
 from rk.fit.firstbatch import check_fields
+from rk.fit.initial import take_weights
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.plain_state import check_state
 from rk.fit.progress import Progress, make_progress, show
@@ -104,16 +105,22 @@ class Loop:
 
     def run(self, signal: StopSignal, resume: bool, extend: bool) -> Outcome:
         self.build()
-        if resume and self._has_checkpoint():
+        goes_on = resume and self._has_checkpoint()
+        said: list[str] = []
+        if goes_on:
             self._restore(extend)
-        elif resume:
-            self.folder.cut_metrics(0, -1)
         else:
-            self._rehearse()
+            said += self.begin()
+            if resume:
+                self.folder.cut_metrics(0, -1)
+            else:
+                self._rehearse()
         self._announce(resume)
         total = self.total_steps if self.total_steps is not None else getattr(self.parts.trainer, "total_steps", None)
         self.progress = make_progress(self.recipe.name, total, self.runtime.is_main, self.logs.peek)
         self.progress.start(self.step)
+        for line in said:
+            self.progress.line(line)
         names = self.parts.learner.state_dict().keys()
         for callback in self.hooks["fit_start"]:
             callback(self.context)
@@ -223,6 +230,18 @@ class Loop:
         if spec is not None:
             check_fields(self.seen, type(self.parts.data).batch, spec, "the first batch")
             check_targets(self.seen, self.recipe, self.parts.facts)
+
+    def begin(self) -> list[str]:
+        """Gives a new run its first weights and lets its components look at the data; returns what there is to say."""
+        parts = self.parts
+        said = list(take_weights(parts.learner, self.recipe.init_from)) if self.recipe.init_from is not None else []
+        offered = {"data": parts.data, "runtime": self.runtime}
+        for component in (parts.model, parts.loss, parts.trainer):
+            begin = getattr(component, "begin", None)
+            if begin is not None:
+                wanted = inspect.signature(begin).parameters
+                begin(**{name: value for name, value in offered.items() if name in wanted})
+        return said
 
     def _rehearse(self) -> None:
         """Shows one batch of validation to learner and metrics, then checks what is claimed of what is measured.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rk.errors import RunFailed, UserError, suggest
 from rk.fit.returns import check_optimizer, check_rate
-from rk.protocols import Objective, Optimizer, Schedule
+from rk.protocols import Batch, Objective, Optimizer, Schedule
 
 LOSS = "loss"
 
@@ -220,6 +220,25 @@ class Runtime:
             group["lr"] = managed.schedule(rate, at, total)
             if managed.updates == 0:
                 check_rate(managed.schedule, group["lr"])
+
+    def batches(self, data: Any, split: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of one pass over a split, on this runtime's device: for `begin`, which may look at data.
+
+        Args:
+            data: The task.
+            split: One of its splits.
+            limit: Yields at most so many; a split without an end needs it.
+
+        Raises:
+            UserError: When the split has no end and there is no limit.
+        """
+        from rk.fit.stream import to_device
+
+        total = data.batches(split)
+        if total is None and limit is None:
+            raise UserError(f"the split {split} has no end", "say how many batches to take")
+        for i in range(min(n for n in (total, limit) if n is not None)):
+            yield to_device(data.batch(split, i), self.device)
 
     def gather(self, value: Tensor) -> Tensor:
         """Returns the sum of `value` over all processes, on each of them: what a rule without gradients learns from."""

@@ -26,8 +26,8 @@ class Stopped(KeyboardInterrupt):
         exit_code: The exit code of that signal.
     """
 
-    def __init__(self, exit_code: ExitCode) -> None:
-        super().__init__()
+    def __init__(self, exit_code: ExitCode, text: str = "") -> None:
+        super().__init__(*([text] if text else []))
         self.exit_code = exit_code
 
 

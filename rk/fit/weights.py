@@ -88,11 +88,11 @@ def _own_memory(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu() if whole else tensor.detach().cpu().contiguous().clone()
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Loads `path` into `module`, sizing its `lazy_buffers` from the file.
+def read_weights(path: Path) -> dict[str, Any]:
+    """Returns what a file of weights holds by the learner's names: tensors, and what modules keep besides.
 
     Raises:
-        RunFailed: When the file is cut short, no safetensors file, or does not fit the module.
+        RunFailed: When the file is cut short, or no safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -104,14 +104,28 @@ def load_weights(module: nn.Module, path: Path) -> None:
     prefix = notes.get("prefix", "")
     tensors = {prefix + name: tensor for name, tensor in tensors.items()}
     tensors |= {prefix + name: value for name, value in extra.items()}
-    tensors |= {name: tensors[original] for name, original in aliases.items() if original in tensors}
-    _size_lazy_buffers(module, tensors)
+    return tensors | {name: tensors[original] for name, original in aliases.items() if original in tensors}
+
+
+def load_weights(module: nn.Module, source: Path | Mapping[str, Any]) -> None:
+    """Loads weights into `module`, sizing its `lazy_buffers` and `lazy_parameters` from them.
+
+    Args:
+        module: All of its state must be there, and nothing else.
+        source: A file, or what `read_weights` returns.
+
+    Raises:
+        RunFailed: When the file cannot be read, or does not fit the module.
+    """
+    tensors = read_weights(source) if isinstance(source, Path) else dict(source)
+    _size_lazy_tensors(module, tensors)
     if any(hasattr(value, "device_mesh") for value in module.state_dict().values()):
         tensors = _shares(module, tensors)
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
-        raise RunFailed(f"{path} does not fit the learner: {' '.join(str(error).split())}") from None
+        what = source if isinstance(source, Path) else "what was given"
+        raise RunFailed(f"{what} does not fit the learner: {' '.join(str(error).split())}") from None
 
 
 def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -121,16 +135,23 @@ def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:
     mine = module.state_dict()
     return {
         name: distribute_tensor(tensor.to(mine[name].device), mine[name].device_mesh, mine[name].placements)
-        if isinstance(mine.get(name), DTensor)
+        if isinstance(mine.get(name), DTensor) and not isinstance(tensor, DTensor)
         else tensor
         for name, tensor in tensors.items()
     }
 
 
-def _size_lazy_buffers(module: nn.Module, tensors: dict[str, Any]) -> None:
+def _size_lazy_tensors(module: nn.Module, tensors: Mapping[str, Any]) -> None:
+    """Gives buffers and parameters whose shape depends on the data the shape that they have in `tensors`."""
+    device = next((t.device for t in module.parameters()), torch.device("cpu"))
     for prefix, part in module.named_modules():
-        for name in getattr(part, "lazy_buffers", ()):
+        for name in (*getattr(part, "lazy_buffers", ()), *getattr(part, "lazy_parameters", ())):
             stored = tensors.get(f"{prefix}.{name}" if prefix else name)
-            if stored is not None:
-                device = next((t.device for t in module.parameters()), torch.device("cpu"))
-                setattr(part, name, torch.empty_like(stored, device=device))
+            if stored is None:
+                continue
+            empty = torch.empty_like(stored, device=device)
+            if name in getattr(part, "lazy_parameters", ()):
+                before = getattr(part, name, None)
+                grows = before.requires_grad if isinstance(before, Tensor) else stored.is_floating_point()
+                empty = nn.Parameter(empty, requires_grad=grows)
+            setattr(part, name, empty)

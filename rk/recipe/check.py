@@ -10,9 +10,10 @@ from typing import Any
 from rk.catalog import Catalog, Component, plural
 from rk.errors import Mark, Problem, RecipeError, UserError, nearest, suggest
 from rk.recipe.compose import apply_override, compose
-from rk.recipe.find import RecipeFile
+from rk.recipe.find import RecipeFile, resolved
 from rk.recipe.hints import RECIPE_KEYS, VALUE_WORDS, missing, places_of, sequence_hint, unknown_key_hint
-from rk.recipe.model import EnumRef, Recipe, RunRef, Spec, Struct
+from rk.recipe.model import EnumRef, InitFrom, Recipe, Spec, Struct
+from rk.recipe.named_runs import read_run
 from rk.recipe.own_data import on_own_data
 from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, parse_value, plain_value
@@ -27,11 +28,11 @@ from rk.static.types import (
     STR,
     BoundedType,
     ComponentType,
-    DecodeType,
     DictType,
     EnumType,
     ListType,
     LiteralType,
+    MarkedType,
     RunType,
     StructType,
     TupleType,
@@ -55,7 +56,13 @@ INT_BOUNDS = ((">=", -(2**63)), ("<=", 2**63 - 1))
 
 
 def read_recipe(
-    recipe: RecipeFile, overrides: tuple[str, ...], catalog: Catalog, *, run_finder: Any = None
+    recipe: RecipeFile,
+    overrides: tuple[str, ...],
+    catalog: Catalog,
+    *,
+    run_finder: Any = None,
+    above: tuple[Path, ...] = (),
+    stored: bool = False,
 ) -> tuple[Recipe, list[Problem], bool]:
     """Reads and checks a recipe file, short of the contract between its components (`rk.contract`).
 
@@ -64,12 +71,15 @@ def read_recipe(
         overrides: Command-line overrides, in order.
         catalog: The installed components.
         run_finder: Turns the text of a `Run` parameter into a folder.
+        stored: Whether it is the recipe of a run: runs that it began from may be gone.
+        above: The files that lead to this one, where a recipe names it as that of a run that it begins from.
 
     Returns:
         The recipe, with what is right of it; all problems; and whether there are none.
     """
     tree, problems = compose(recipe, overrides, catalog.plugins)
     checker = Checker(catalog, recipe.plugin, run_finder)
+    checker.file, checker.above, checker.stored = recipe, (*above, resolved(recipe.path)), stored
     checker.problems += problems
     result = checker.recipe(tree, recipe.name)
     result.overrides = [*overrides]
@@ -144,6 +154,10 @@ class Checker:
         self.plugin = plugin
         self.run_finder = run_finder
         self.component_keys = COMPONENT_KEYS
+        self.file: RecipeFile | None = None
+        self.above: tuple[Path, ...] = ()
+        self.stored = False
+        self.invalid = INVALID
         self.problems: list[Problem] = []
         self.marks: dict[str, Mark] = {}
         self.unknown: list[tuple[Problem, str, list[str], str]] = []
@@ -169,6 +183,7 @@ class Checker:
         self._sections(tree, result)
         readers = {key: self._top_level(kind) for key, kind in self.component_keys.items()}
         readers |= {"callbacks": self._callbacks, "metrics": self._metrics, "fit": self._fit, "expect": self._expect}
+        readers["init_from"] = self._init_from
         for key, read in readers.items():
             node = tree.items.get(key)
             if node is None or _is_null(node):
@@ -245,6 +260,15 @@ class Checker:
         self.marks |= {_join(key, name): child.mark for name, child in node.items.items()}
         return Fit(**self._section_values(node, "rk.recipe.sections:Fit", key))
 
+    def _init_from(self, node: Node, key: str) -> Any:
+        if not isinstance(node, Mapping):
+            hint = "init_from: {run: last}, or init_from: {run: {recipe: NAME}}"
+            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", hint)
+        self.marks |= {_join(key, name): child.mark for name, child in node.items.items()}
+        values = self._section_values(node, "rk.recipe.sections:InitFrom", key)
+        empty = {"only": [], "skip": [], "rename": {}}
+        return InitFrom(**(empty | values)) if "run" in values else INVALID
+
     def _expect(self, node: Node, key: str) -> Any:
         hint = "expect: [{metric: test/accuracy, at_least: 0.5}]"
         if not isinstance(node, Sequence):
@@ -319,6 +343,7 @@ class Checker:
             self._defaults(absent),
             supplied if type_.factory else None,
             frozenset(p.name for p in signature.params if p.decode),
+            frozenset(p.name for p in signature.params if p.training),
         )
 
     def _fits_protocol(
@@ -381,7 +406,7 @@ class Checker:
         if _is_broken(node):
             return INVALID
         match type_:
-            case DecodeType(base=base):
+            case MarkedType(base=base):
                 return self.value(node, base, key)
             case BoundedType():
                 return self._bounded(node, type_, key)
@@ -400,7 +425,7 @@ class Checker:
             case StructType():
                 return self._struct(node, type_, key)
             case RunType():
-                return self._run(node, key)
+                return read_run(self, node, key)
         if type_ is INT:
             return self._bounded(node, BoundedType(base=INT), key)
         return self._primitive(node, type_, key)
@@ -555,18 +580,6 @@ class Checker:
             return INVALID
         return Struct(type_.target, self._defaults(absent) | values)
 
-    def _run(self, node: Node, key: str) -> Any:
-        if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            return self.report(node.mark, key, f"expected a run folder, found {describe(node)}")
-        if self.run_finder is None:
-            return RunRef(Path(node.value))
-        try:
-            return RunRef(self.run_finder(node.value))
-        except UserError as error:
-            return self.report(node.mark, key, error.message, error.hint)
-        except OSError as error:  # a name too long for the file system
-            return self.report(node.mark, key, f"no such run: {error.strerror}")
-
 
 _BOUNDS: dict[str, Callable[[Any, float], bool]] = {
     ">=": operator.ge,
@@ -638,7 +651,7 @@ def _is_plain(value: Any) -> bool:
 
 def _bare(type_: Type) -> Type:
     """Sees through bounds and `Decode`."""
-    while isinstance(type_, BoundedType | DecodeType):
+    while isinstance(type_, BoundedType | MarkedType):
         type_ = type_.base
     return type_
 

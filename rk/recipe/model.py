@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rk.catalog import Component
 from rk.errors import Mark
@@ -12,6 +12,9 @@ from rk.recipe.sections import Expect, Fit, plain
 from rk.record import made, record
 from rk.static.signature import Param
 from rk.static.types import word
+
+if TYPE_CHECKING:
+    from rk.recipe.find import RecipeFile
 
 
 @record
@@ -27,6 +30,7 @@ class Spec:
         defaults: Parameter -> default, of those that the recipe leaves out: what a stored recipe spells out.
         supplied: Parameters that the caller of a factory passes; None for a component that is built at once.
         decodes: Parameters without effect on weights.
+        training: Parameters that are given only while the run trains.
     """
 
     component: Component
@@ -37,6 +41,7 @@ class Spec:
     defaults: dict[str, Any] = made(default_factory=dict)
     supplied: tuple[str, ...] | None = None
     decodes: frozenset[str] = frozenset()
+    training: frozenset[str] = frozenset()
 
     _not_compared = ("mark",)
 
@@ -73,10 +78,59 @@ def _specs_in(value: Any) -> Iterator[Spec]:
 
 
 @record
-class RunRef:
-    """The folder of a run that a parameter takes."""
+class Wanted:
+    """A run that a recipe names by the recipe that trains it.
 
-    folder: Path
+    Attributes:
+        name: How the recipe is named: ``plugin/recipe``, or a path.
+        overrides: What is changed of it, ``key=value``.
+        file: Where it is; None where it is not asked for, because the run is there.
+        recipe: What it says, checked.
+    """
+
+    name: str
+    overrides: tuple[str, ...] = ()
+    file: RecipeFile | None = None
+    recipe: Recipe | None = None
+    _not_compared = ("file", "recipe")
+
+
+@record
+class RunRef:
+    """A run that a parameter takes.
+
+    Attributes:
+        folder: Its folder; None where a recipe names it and it is yet to be found or trained.
+        wanted: The recipe that trains it, where one names it.
+        said: How a stored recipe calls the folder, where that is not its path.
+    """
+
+    folder: Path | None
+    wanted: Wanted | None = None
+    said: str | None = None
+
+    def plain(self) -> str | dict[str, Any]:
+        """Returns what a recipe would say."""
+        folder = self.said or (None if self.folder is None else str(self.folder))
+        if self.wanted is None:
+            return str(folder)
+        found: dict[str, Any] = {"recipe": self.wanted.name}
+        found |= {"overrides": list(self.wanted.overrides)} if self.wanted.overrides else {}
+        return found | ({"run": folder} if folder else {})
+
+
+@record
+class InitFrom:
+    """What a run's weights begin as: those of another run; fields as in `rk.recipe.sections.InitFrom`."""
+
+    run: RunRef
+    only: list[str]
+    skip: list[str]
+    rename: dict[str, str]
+
+    def plain(self) -> dict[str, Any]:
+        values = {k: v for k, v in vars(self).items() if v and k != "run"}
+        return {"run": self.run.plain(), **values}
 
 
 @record
@@ -101,8 +155,8 @@ def plain_parameter(value: Any) -> Any:
     match value:
         case Spec():
             return value.plain()
-        case RunRef(folder=folder):
-            return str(folder)
+        case RunRef():
+            return value.plain()
         case EnumRef(key=key):
             return key
         case Struct(values=values):
@@ -134,6 +188,7 @@ class Recipe:
     search: Spec | None = None
     callbacks: list[Spec] = made(default_factory=list)
     metrics: dict[str, Spec] = made(default_factory=dict)
+    init_from: InitFrom | None = None
     fit: Fit = made(default_factory=Fit)
     expect: list[Expect] = made(default_factory=list)
     paper: str | None = None
@@ -184,6 +239,8 @@ class Recipe:
             result["callbacks"] = [c.plain() for c in self.callbacks]
         if self.metrics:
             result["metrics"] = {k: v.plain() for k, v in self.metrics.items()}
+        if self.init_from is not None:
+            result["init_from"] = self.init_from.plain()
         result["fit"] = plain(self.fit)
         if self.expect:
             result["expect"] = [plain(e) for e in self.expect]

@@ -20,11 +20,11 @@ from rk.static.types import (
     STR,
     BoundedType,
     ComponentType,
-    DecodeType,
     DictType,
     EnumType,
     ListType,
     LiteralType,
+    MarkedType,
     RunType,
     StructType,
     TupleType,
@@ -41,6 +41,7 @@ _PRIMITIVES = {
     PATH: {"type": "string"},
     ANY: {},
 }
+_TEXTS = {"type": "array", "items": {"type": "string"}}
 _BOUNDS = {
     ">=": "minimum",
     ">": "exclusiveMinimum",
@@ -66,6 +67,7 @@ def recipe_schema(catalog: Catalog) -> dict[str, Any]:
         properties[key] = {"anyOf": [builder.kind(kind), {"type": "null"}]}
     properties["callbacks"] = {"type": "array", "items": builder.kind("callback")}
     properties["metrics"] = {"type": "object", "additionalProperties": builder.kind("metric")}
+    properties["init_from"] = builder.section("rk.recipe.sections:InitFrom")
     properties["fit"] = builder.section("rk.recipe.sections:Fit")
     properties["expect"] = {"type": "array", "items": builder.section("rk.recipe.sections:Expect")}
     return {
@@ -89,7 +91,7 @@ class _SchemaBuilder:
         signature = constructor(info)
         schema = self._object(info, signature)
         required = [p.name for p in signature.params if p.required]
-        return {**schema, "required": required} if required and target.endswith(":Expect") else schema
+        return {**schema, "required": required} if required and not target.endswith(":Sections") else schema
 
     def kind(self, kind: str, supplied: tuple[str, ...] = ()) -> dict[str, Any]:
         """Returns a reference to the schema of all components of `kind`, less what a factory's caller supplies."""
@@ -137,7 +139,7 @@ class _SchemaBuilder:
     def type(self, type_: Type) -> dict[str, Any]:
         """Returns the schema of one type."""
         match type_:
-            case DecodeType(base=base):
+            case MarkedType(base=base):
                 return self.type(base)
             case BoundedType(base=base, bounds=bounds):
                 return {**self.type(base), **_bounds(bounds)}
@@ -161,7 +163,10 @@ class _SchemaBuilder:
             case StructType(target=target):
                 return self.struct(target)
             case RunType():
-                return {"type": "string"}
+                keys = {"run": {"type": "string"}, "recipe": {"type": "string"}, "overrides": _TEXTS}
+                return {
+                    "anyOf": [{"type": "string"}, {"type": "object", "properties": keys, "additionalProperties": False}]
+                }
         return dict(_PRIMITIVES.get(type_, {"not": {}}))
 
 

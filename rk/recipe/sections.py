@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if TYPE_CHECKING:  # the annotations are read from this source
     from annotated_types import Ge, Gt, Le
+
+    from rk.protocols import Run
 
 MAX_SEED = 18446744073709551615
 """2^64 - 1: what the generators of torch take."""
@@ -181,6 +183,23 @@ def _numbers(bound: float | None, multiple: Multiple | None, metrics: Mapping[st
 
 
 @dataclass(frozen=True)
+class InitFrom:
+    """What the weights of a new run begin as: those of another run, by their names, where the shapes agree.
+
+    Args:
+        run: A run, or ``{recipe: NAME}``: a finished run of that recipe, which is trained first where there is none.
+        only: Patterns of the names that are taken, ``encoder.*``; an empty list takes all.
+        skip: Patterns of the names that are not taken, ``*head*``.
+        rename: The beginning of a name here -> its beginning in the other run.
+    """
+
+    run: Run
+    only: list[str] = field(default_factory=list)
+    skip: list[str] = field(default_factory=list)
+    rename: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Sections:
     """The keys of a recipe that are neither components nor `fit` and `expect`.
 
@@ -200,7 +219,7 @@ class Sections:
 SECTION_KEYS = ("rk", "paper", "about", "requires", "extends")
 COMPONENT_KEYS = {"model": "model", "data": "data", "loss": "loss", "trainer": "trainer", "search": "search"}
 """Top-level key -> kind of its component."""
-ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, "callbacks", "metrics", "fit", "expect")
+ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, "callbacks", "metrics", "init_from", "fit", "expect")
 
 
 def plain(section: Any) -> dict[str, Any]:

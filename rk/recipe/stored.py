@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from rk.static.types import takes_path
 
 RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
 """Keys of `fit` that `rk train --resume` may change; a trainer or a search names others in ``resumable``."""
+_SAYS_NOTHING = ("rk", "about", "paper", "requires", "expect")
+"""Keys of a recipe that do not change what it trains."""
 LENGTHS = ("fit.max_steps", "fit.max_epochs")
 
 
@@ -33,7 +36,9 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         RecipeError: When the recipe no longer checks, or an override could change the weights.
     """
     file = RecipeFile(folder.recipe)
-    recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=lambda text: _run_beside(folder, text))
+    recipe, problems, _ = read_recipe(
+        file, overrides, catalog, run_finder=lambda text: _run_beside(folder, text), stored=True
+    )
     for override in overrides:
         key = override.partition("=")[0]
         resumable = [f"fit.{name}" for name in RESUMABLE] + _resumable(recipe, catalog) + _files(recipe, catalog)
@@ -80,6 +85,21 @@ def stored_values(folder: RunFolder) -> dict[str, Any]:
         return {}
     tree, _ = read_tree(folder.recipe, folder.label)
     return plain_value(tree)
+
+
+def trained(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the part of a recipe's plain values that decides what it trains: all but claims and words.
+
+    A run that is named by its recipe is left to that: where a copy of it is kept is no difference.
+    """
+    return {k: _without_folders(v) for k, v in values.items() if k not in _SAYS_NOTHING}
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        named = isinstance(value.get("recipe"), str) and "name" not in value
+        return {k: _without_folders(v) for k, v in value.items() if not (named and k == "run")}
+    return [_without_folders(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def is_harmless(key: str, recipe: Recipe) -> bool:

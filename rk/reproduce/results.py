@@ -17,17 +17,12 @@ from rk.jsontext import to_json
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.sections import Fit, plain
+from rk.recipe.stored import trained
+from rk.recipe.walk import named_runs
 from rk.report.compare import flatten
 from rk.writing import write_atomic
 
 FILE = "results.json"
-_SAYS_NOTHING = ("rk", "about", "paper", "requires", "expect")
-"""Keys of a recipe that do not change what it trains."""
-
-
-def trained(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the part of a recipe's plain values that decides what it trains: all but claims and words."""
-    return {k: v for k, v in values.items() if k not in _SAYS_NOTHING}
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
@@ -37,7 +32,11 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     """
     values = trained(recipe.plain())
     values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
-    return flatten(values)
+    found = flatten(values)
+    for key, run in named_runs(recipe):
+        if run.wanted is not None and run.wanted.recipe is not None:
+            found[f"{key}.settings"] = digest(settings(run.wanted.recipe))
+    return found
 
 
 def digest(settings: Mapping[str, Any]) -> str:

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rk.catalog import Catalog
-from rk.environment import versions
 from rk.errors import ExitCode
+from rk.fit.begin import Supplier, begin, earlier_run, taken_up
 from rk.fit.loop import Outcome
 from rk.fit.train import train
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
-from rk.recipe.stored import stored_values
 from rk.report.summary import last_logged
 from rk.reproduce.plan import checked
-from rk.reproduce.results import Measured, trained
+from rk.reproduce.results import Measured
 from rk.runs import RunFolder
 
 
@@ -62,26 +61,14 @@ class Runner:
         return Measured.of_runs(recipe, runs, seeds)
 
     def _run(self, recipe: Recipe) -> RunFolder:
-        folder = self._earlier(recipe) if self.reuse else None
+        folder = earlier_run(recipe, self.root) if self.reuse else None
         if folder is not None and folder.read()["status"] == "done":
             self.say(f"{recipe.name}, seed {recipe.fit.seed}: taken from {folder.label}")
             return folder
         resume = folder is not None
-        folder = folder or RunFolder.begin(self.root, recipe.name, recipe.to_yaml())
+        folder = folder or begin(recipe, self.root, Supplier(self.catalog, self.root, self.say))
         self.say(f"{recipe.name}, seed {recipe.fit.seed} -> {folder.label}")
-        outcome = train(recipe, self.catalog, folder, resume=resume)
+        outcome = train(taken_up(recipe, folder), self.catalog, folder, resume=resume)
         if outcome.exit_code != ExitCode.OK:
             raise Stopped(outcome)
         return folder
-
-    def _earlier(self, recipe: Recipe) -> RunFolder | None:
-        """Returns the newest run of the same recipe, seed and versions that is finished or can go on."""
-        wanted, now = trained(recipe.plain()), versions(s.component.distribution for s in recipe.specs())
-        for folder in reversed(list(RunFolder.all(self.root))):
-            info = folder.info()
-            if info.get("name") != recipe.name or info.get("versions") != now or not folder.recipe.is_file():
-                continue
-            known = info.get("status") == "done" or (info.get("status") == "interrupted" and folder.checkpoint_steps())
-            if known and trained(stored_values(folder)) == wanted:
-                return folder
-        return None

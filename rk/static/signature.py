@@ -8,7 +8,7 @@ from typing import Any
 from rk.record import record
 from rk.static.classes import ClassInfo, Field, typed_dict
 from rk.static.source import Module, StaticError, dotted_name, unquoted
-from rk.static.types import NONE, ComponentType, Type, UnionType, literal, parse_type, undecoded
+from rk.static.types import NONE, ComponentType, Type, UnionType, literal, parse_type, unmarked
 
 
 class _Required:
@@ -22,13 +22,23 @@ REQUIRED: Any = _Required()
 
 @record
 class Param:
-    """One parameter. `default` is a Python value, `REQUIRED`, or an `Unreadable` expression."""
+    """One parameter. `default` is a Python value, `REQUIRED`, or an `Unreadable` expression; `mark` as in types."""
 
     name: str
     type: Type
     default: Any = REQUIRED
-    decode: bool = False
+    mark: str = ""
     annotated: bool = True
+
+    @property
+    def decode(self) -> bool:
+        """Whether it has no effect on weights."""
+        return self.mark == "decode"
+
+    @property
+    def training(self) -> bool:
+        """Whether it is given only while the run trains."""
+        return self.mark == "training"
 
     @property
     def required(self) -> bool:
@@ -206,6 +216,6 @@ def _is_static(node: ast.FunctionDef) -> bool:
 
 
 def _param(module: Module, name: str, annotation: ast.AST | None, default: ast.expr | None) -> Param:
-    type_, decode = undecoded(parse_type(module, annotation))
+    type_, mark = unmarked(parse_type(module, annotation))
     value = REQUIRED if default is None else literal(module, default)
-    return Param(name, type_, value, decode, annotation is not None)
+    return Param(name, type_, value, mark, annotation is not None)

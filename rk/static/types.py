@@ -163,10 +163,11 @@ class TensorType(Type):
 
 
 @record
-class DecodeType(Type):
-    """A parameter without effect on weights."""
+class MarkedType(Type):
+    """A type with a mark: ``decode``, a parameter without effect on weights; ``training``, one only for training."""
 
     base: Type = ANY
+    mark: str = ""
 
     def __str__(self) -> str:
         return str(self.base)
@@ -186,6 +187,7 @@ _BY_NAME = {
 _LISTS = {"builtins.list", "typing.List", "typing.Sequence", "collections.abc.Sequence"}
 _DICTS = {"builtins.dict", "typing.Dict", "typing.Mapping", "collections.abc.Mapping"}
 _BY_NAME |= {name: ListType() for name in _LISTS} | {name: DictType() for name in _DICTS}
+_MARKS = {"rk.protocols.Decode": "decode", "rk.protocols.Training": "training"}
 _TRANSPARENT = {"typing.ClassVar", "typing.Final", "dataclasses.InitVar"}
 _BOUNDS = {
     "Ge": ">=", "Gt": ">", "Le": "<=", "Lt": "<", "ge": ">=", "gt": ">", "le": "<=", "lt": "<",
@@ -301,8 +303,8 @@ def _subscript(module: Module, base: ast.AST, inner: ast.AST, text: str, seen: f
         return _union([parse(args[0]), NONE])
     if name == "typing.Union":
         return _union([parse(a) for a in args])
-    if name == "rk.protocols.Decode":
-        return DecodeType(base=parse(args[0]))
+    if name in _MARKS:
+        return MarkedType(base=parse(args[0]), mark=_MARKS[name])
     if name == "rk.protocols.Factory":
         made = parse(args[0])
         is_component = isinstance(made, ComponentType)
@@ -349,18 +351,18 @@ def word(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def undecoded(type_: Type) -> tuple[Type, bool]:
-    """Returns the type without its `Decode` mark, and whether it had one (``Decode[int] | None`` has)."""
+def unmarked(type_: Type) -> tuple[Type, str]:
+    """Returns the type without its mark, and the mark or "" (``Decode[int] | None`` has one)."""
     match type_:
-        case DecodeType(base=base):
-            return base, True
-        case BoundedType(base=DecodeType(base=base)):
-            return BoundedType(base=base, bounds=type_.bounds), True
+        case MarkedType(base=base, mark=mark):
+            return base, mark
+        case BoundedType(base=MarkedType(base=base, mark=mark)):
+            return BoundedType(base=base, bounds=type_.bounds), mark
         case UnionType(options=options):
-            bare = [undecoded(option) for option in options]
-            if any(decode for _, decode in bare):
-                return _union([option for option, _ in bare]), True
-    return type_, False
+            bare = [unmarked(option) for option in options]
+            if mark := next((mark for _, mark in bare if mark), ""):
+                return _union([option for option, _ in bare]), mark
+    return type_, ""
 
 
 @record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from torch import nn
 from rk.catalog import Catalog
 from rk.contract import check_contract
 from rk.errors import RecipeError
+from rk.fit.begin import begin, taken_up
 from rk.fit.build import Parts
 from rk.fit.loop import Loop
 from rk.fit.rng import forked
 from rk.fit.signals import StopSignal
 from rk.recipe import Recipe, read_recipe
 from rk.recipe.find import RecipeFile
+from rk.recipe.model import Wanted
 from rk.runs import RunFolder
 
 MEASURED = 2
@@ -105,8 +108,8 @@ class Trial:
             draws: Draws the figures of the end too.
         """
         recipe = self._shortened(steps, validate_every, checkpoint_every)
-        folder = resume or RunFolder.begin(self.scratch, recipe.name, recipe.to_yaml())
-        loop = _ShortLoop(recipe, self.catalog, folder, cut_at, draws)
+        folder = resume or begin(recipe, self.scratch, self._supply)
+        loop = _ShortLoop(taken_up(recipe, folder), self.catalog, folder, cut_at, draws)
         threads = torch.get_num_threads()
         metrics: Mapping[str, float] = {}
         try:
@@ -123,9 +126,8 @@ class Trial:
     def build(self, steps: int = 100) -> Loop:
         """Builds everything and takes no step; `steps` is what schedules are told."""
         recipe = self._shortened(steps, None, None)
-        loop = _ShortLoop(
-            recipe, self.catalog, RunFolder.begin(self.scratch, recipe.name, recipe.to_yaml()), None, False
-        )
+        folder = begin(recipe, self.scratch, self._supply)
+        loop = _ShortLoop(taken_up(recipe, folder), self.catalog, folder, None, False)
         threads = torch.get_num_threads()
         with forked(0):
             loop.build()
@@ -133,6 +135,13 @@ class Trial:
                 callback(loop.context)
         torch.set_num_threads(threads)
         return loop
+
+    def _supply(self, wanted: Wanted) -> RunFolder:
+        """Returns a short run of a recipe that this one begins from: one for all trials in the same scratch folder."""
+        name = hashlib.sha256(repr((wanted.name, wanted.overrides)).encode()).hexdigest()[:16]
+        folder = self.scratch / "begun-from" / name
+        done = [run for run in RunFolder.all(folder) if run.info().get("status") == "done"]
+        return done[0] if done else Trial(wanted.file, self.catalog, folder, wanted.overrides).run(2).folder
 
     def _shortened(self, steps: int, validate_every: int | None, checkpoint_every: int | None) -> Recipe:
         fit = replace(

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parent / "plugins"
-NAMES = {"local": "rk_strain_local", "kernel": "rk_strain_kernel", "hebb": "rk_strain_hebb", "prune": "rk_strain_prune"}
+NAMES = {path.name.removeprefix("rk_strain_"): path.name for path in sorted(PLUGINS.glob("rk_strain_*"))}
 
 
 @pytest.fixture
 def strain(tmp_path, monkeypatch):
-    """Installs the four plugins for this process and works in an empty folder; returns a caller of `rk`."""
+    """Installs the plugins for this process and works in an empty folder; returns a caller of `rk`."""
     site = tmp_path / "site"
     for name, package in NAMES.items():
         info = site / f"{package}-0.1.dist-info"
