@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,6 +12,9 @@ from click.shell_completion import CompletionItem
 from rk.cli.loading import resume_option, resumed_run, runs_dir_option
 from rk.errors import ExitCode, Problem, RecipeError, UserError, suggest
 from rk.recipe.hints import missing
+
+if TYPE_CHECKING:
+    from rk.runs import RunFolder
 
 
 class ComponentGroup(click.Group):
@@ -108,7 +112,14 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
 
     root: Path = values["runs_dir"] or default_root()
     overrides = tuple(values["overrides"])
-    if values["resume"] is not None:
+    folder = None
+    if values["resume"] is not None and kind == "analysis":
+        resume, given = resumed_run(values["resume"], tuple(f"{key}={text}" for key, text in options.items()))
+        if given or overrides:
+            raise UserError("an analysis is resumed as it began", f"write: rk analyze {name} --resume {resume}")
+        folder = RunFolder.find(resume, root, last="any")
+        options = _stored_options(folder, name)
+    elif values["resume"] is not None:
         changed = tuple(f"search.{key}={text}" for key, text in options.items())
         resume, given = resumed_run(values["resume"], (*changed, *overrides))
         return _resume(RunFolder.find(resume, root, last="recipe"), given)
@@ -126,24 +137,44 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
         ]
     if problems:
         raise RecipeError(problems)
-    return run(recipe, catalog, root) if kind == "search" else _analyze(recipe, catalog, root)
+    return run(recipe, catalog, root) if kind == "search" else _analyze(recipe, catalog, root, folder)
 
 
-def _analyze(recipe: Any, catalog: Any, root: Path) -> int:
+def _stored_options(folder: RunFolder, name: str) -> dict[str, str]:
+    """Returns the options that an interrupted analysis was given, as texts."""
+    info = folder.read()
+    if info.get("name") != name.replace("/", "-") or "options" not in info:
+        raise UserError(f"{folder.label} is no analysis {name}", f"it is {info.get('name')}")
+    if info.get("status") == "done":
+        raise UserError(f"{folder.label} is complete: there is nothing to resume")
+    folder.refuse_if_active()
+    found = info["options"]
+    return {} if isinstance(found, str) else {k: json.dumps(v) for k, v in found.items() if k != "name"}
+
+
+def _analyze(recipe: Any, catalog: Any, root: Path, folder: RunFolder | None) -> int:
     from rk.cli.output import echo, number, print_table
     from rk.fit.build import Builder
     from rk.fit.returns import check_numbers
+    from rk.fit.signals import Stopped
     from rk.runs import RunFolder, json_number
 
     analysis = Builder(recipe, catalog).build(recipe.search)
-    folder = RunFolder.create(root, recipe.name)
-    folder.update(name=recipe.name, status="running", options=recipe.search.plain())
-    folder.figures.mkdir()
-    try:
-        results = check_numbers(analysis, analysis.analyze(folder.figures), "analyze")
-    except BaseException as error:
-        folder.update(status="failed", error=f"{type(error).__name__}: {error}")
-        raise
+    folder = folder or RunFolder.create(root, recipe.name)
+    folder.update(name=recipe.name, status="running", options=recipe.search.plain(), error=None)
+    folder.figures.mkdir(exist_ok=True)
+    with folder.owned():
+        try:
+            results = check_numbers(analysis, analysis.analyze(folder.figures), "analyze")
+        except KeyboardInterrupt as error:
+            folder.update(status="interrupted")
+            resume = f"resume with: rk analyze {recipe.name} --resume {folder.label}"
+            raise Stopped(
+                getattr(error, "exit_code", ExitCode.INTERRUPTED), f"{error or 'interrupted'}; {resume}"
+            ) from None
+        except BaseException as error:
+            folder.update(status="failed", error=f"{type(error).__name__}: {error}")
+            raise
     folder.update(status="done", metrics={k: json_number(v) for k, v in results.items()})
     print_table(("result", "value"), [(k, number(v)) for k, v in results.items()])
     echo(f"tables and figures are in {folder.label}")

@@ -23,13 +23,14 @@ Supply = Callable[[Wanted], RunFolder]
 """Returns a run of a recipe that another run begins from."""
 
 
-def begin(recipe: Recipe, root: Path, supply: Supply) -> RunFolder:
+def begin(recipe: Recipe, root: Path, supply: Supply, at: Path | None = None) -> RunFolder:
     """Makes the folder of a new run, and keeps in it the runs that it begins from; `taken_up` names them.
 
     Args:
         recipe: What is to be trained.
         root: The folder of all runs.
         supply: Finds or trains a run of a recipe.
+        at: Where the run's folder is made; by default it has its recipe's name and the time, below `root`.
 
     Raises:
         RkError: When a run that it begins from cannot be trained or kept; no folder stays.
@@ -38,7 +39,7 @@ def begin(recipe: Recipe, root: Path, supply: Supply) -> RunFolder:
     sources = {
         key: RunFolder(run.folder) if run.folder is not None else supply(run.wanted) for key, run in named.items()
     }
-    folder = RunFolder.begin(root, recipe.name, recipe.to_yaml())
+    folder = RunFolder.begin(root, recipe.name, recipe.to_yaml(), at)
     if not named:
         return folder
     try:

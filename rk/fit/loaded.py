@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError, printable_lines
@@ -166,6 +166,29 @@ class LoadedRun:
             out = self.folder.figures / stem
         out.parent.mkdir(parents=True, exist_ok=True)
         return draw(self.data, self.learner, batch, outputs, out)
+
+    def derive(self, changes: Mapping[str, Any], weights: nn.Module | Mapping[str, Tensor], out: Path) -> RunFolder:
+        """Writes a run folder with other weights: what was extracted, merged or baked, or the best of many.
+
+        It is checked as it is written: the changed recipe, and that the weights are exactly those that it builds. Then
+        it is a run like any other, for `rk eval`, `rk predict`, `rk export` and recipes that begin from it.
+
+        Args:
+            changes: Key of the recipe -> its new value: ``{"model.hidden_sizes": [16, 16]}``.
+            weights: The learner of the changed recipe, or its tensors by name.
+            out: A new folder.
+
+        Returns:
+            The folder. Its metrics are empty: ``LoadedRun.open(folder.path).evaluate()`` measures it.
+
+        Raises:
+            RecipeError: When the changed recipe does not check.
+            RunFailed: When the weights do not fit the learner that it builds.
+            UserError: When the folder is there already, or cannot be written.
+        """
+        from rk.fit.derive import derive
+
+        return derive(self, changes, weights, out)
 
     def prepare(self) -> None:
         """Lets the data do its I/O, once."""

@@ -36,7 +36,7 @@ from rk.fit.returns import check_batch, check_batches, check_numbers, check_spli
 from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
-from rk.fit.signals import StopSignal
+from rk.fit.signals import StoppedInside, StopSignal
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
 from rk.fit.targets import check_targets, is_gpu_assert, stopped_gpu
@@ -72,6 +72,7 @@ class Loop:
         catalog: The installed components.
         folder: Where the run is kept.
         text: The recipe as it is stored; by default, that of `recipe`.
+        inner: Whether it is trained within another run, which is the one that is shown.
 
     Attributes:
         progress: What the user sees; None until everything is built.
@@ -81,8 +82,12 @@ class Loop:
     progress: Progress | None = None
     began = False
 
-    def __init__(self, recipe: Recipe, catalog: Catalog, folder: RunFolder, text: str | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, catalog: Catalog, folder: RunFolder, text: str | None = None, *, inner: bool = False
+    ) -> None:
         self.recipe = recipe
+        self.inner = inner
+        self.signal: StopSignal | None = None
         self.recipe_text = recipe.to_yaml() if text is None else text
         self.fit = recipe.fit
         self.catalog = catalog
@@ -104,7 +109,36 @@ class Loop:
     # -- the whole -------------------------------------------------------------------------------------------------
 
     def run(self, signal: StopSignal, resume: bool, extend: bool) -> Outcome:
+        self.signal = signal
+        try:
+            return self._run(signal, resume, extend)
+        except StoppedInside as stop:
+            return self._interrupted_inside(stop)
+
+    def _run(self, signal: StopSignal, resume: bool, extend: bool) -> Outcome:
         self.build()
+        self._start(resume, extend)
+        signal.waits = True
+        if not self.finished:
+            if not self.inner:
+                gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
+            try:
+                with small_batches_explained(self.recipe.data):
+                    self._train(signal)
+            finally:
+                if not self.inner:
+                    gc.unfreeze()
+        if stopped := self.runtime.agree(signal.caught or 0):
+            return self._interrupted(ExitCode(stopped))
+        self._finish()
+        metrics = self._conclude(signal)
+        if metrics is None:
+            return self._interrupted(ExitCode(self.runtime.agree(signal.caught or 0)))
+        summary = self.parts.trainer.summary() if hasattr(self.parts.trainer, "summary") else ""
+        return Outcome(self.folder, metrics, steps=self.step, summary=summary)
+
+    def _start(self, resume: bool, extend: bool) -> None:
+        """Begins the run, or takes it up where it stopped; then it is shown and its callbacks are called."""
         goes_on = resume and self._has_checkpoint()
         said: list[str] = []
         if goes_on:
@@ -117,7 +151,8 @@ class Loop:
                 self._rehearse()
         self._announce(resume)
         total = self.total_steps if self.total_steps is not None else getattr(self.parts.trainer, "total_steps", None)
-        self.progress = make_progress(self.recipe.name, total, self.runtime.is_main, self.logs.peek)
+        shown = self.runtime.is_main and not self.inner
+        self.progress = make_progress(self.recipe.name, total, shown, self.logs.peek)
         self.progress.start(self.step)
         for line in said:
             self.progress.line(line)
@@ -127,22 +162,6 @@ class Loop:
             self._check_names(names, callback)
         if self.runtime.rank and not resume:
             seed_all(self.fit.seed + 1_000_003 * self.runtime.rank)  # the weights are made: dropout may differ
-        signal.waits = True
-        if not self.finished:
-            gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
-            try:
-                with small_batches_explained(self.recipe.data):
-                    self._train(signal)
-            finally:
-                gc.unfreeze()
-        if stopped := self.runtime.agree(signal.caught or 0):
-            return self._interrupted(ExitCode(stopped))
-        self._finish()
-        metrics = self._conclude(signal)
-        if metrics is None:
-            return self._interrupted(ExitCode(self.runtime.agree(signal.caught or 0)))
-        summary = self.parts.trainer.summary() if hasattr(self.parts.trainer, "summary") else ""
-        return Outcome(self.folder, metrics, steps=self.step, summary=summary)
 
     def explained(self, error: BaseException, resume: bool) -> BaseException:
         """Returns the error in the user's terms, where there are such."""
@@ -166,6 +185,7 @@ class Loop:
     def build(self) -> None:
         self.started = time.perf_counter()
         self.runtime = runtime = self._make_runtime()
+        runtime.catalog, runtime.signal = self.catalog, self.signal
         torch.set_num_threads(self.fit.threads or max(1, _DEFAULT_THREADS // min(runtime.world, self.fit.devices)))
         builder = Builder(self.recipe, self.catalog)
         data = builder.data()
@@ -352,8 +372,8 @@ class Loop:
                 self._log()
             if validate_every and self.step % validate_every == 0:
                 self._validate()
-            if checkpoint_every and self.step % checkpoint_every == 0:
-                self._checkpoint()
+            if (checkpoint_every and self.step % checkpoint_every == 0) or runtime.trained_inside:
+                self._checkpoint()  # a step that trains another run is dear: it is never taken twice
             self.progress.step(self.step)
             stopping = signal.caught is not None or self.context.stop_reason is not None
             if several:  # all of them after the same step
@@ -540,6 +560,14 @@ class Loop:
         self.folder.update(status="interrupted", step=self.step, owner=None)
         self.progress.line(f"stopped after step {self.step}; resume with: rk train --resume {self.folder.label}")
         return Outcome(self.folder, self.context.metrics, code, self.step)
+
+    def _interrupted_inside(self, stop: StoppedInside) -> Outcome:
+        """A signal came in the middle of a step: its last checkpoint stands, and the run within it has its own."""
+        kept = self.folder.checkpoint_steps()
+        self.folder.update(status="interrupted", step=kept[-1] if kept else 0, owner=None)
+        if self.progress is not None:
+            self.progress.line(f"stopped within {stop.name}; resume with: rk train --resume {self.folder.label}")
+        return Outcome(self.folder, self.context.metrics, stop.exit_code, self.step)
 
     def _finish(self) -> None:
         if self.finished:

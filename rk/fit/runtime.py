@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError, suggest
 from rk.fit.returns import check_optimizer, check_rate
+from rk.fit.signals import StopSignal
 from rk.protocols import Batch, Objective, Optimizer, Schedule
 
 LOSS = "loss"
@@ -64,12 +66,18 @@ class Runtime:
         world: How many processes there are.
         is_main: Whether this process writes files.
         step: Steps that are done; None in `setup` and outside of the loop.
+        catalog: The installed components, of a run that trains.
+        signal: What watches for Ctrl-C while it trains.
+        trained_inside: Whether the run has trained others (`rk.training.train_inside`).
     """
 
     rank = 0
     world = 1
     is_main = True
     step: int | None = None
+    catalog: Catalog | None = None
+    signal: StopSignal | None = None
+    trained_inside = False
     same_forward_everywhere = False
     """Whether all processes must call the learner equally often."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 
 from rk.errors import ExitCode
@@ -31,6 +33,18 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = exit_code
 
 
+class StoppedInside(Stopped):
+    """A signal has ended a run that was trained within another one.
+
+    Attributes:
+        name: What the outer run calls it.
+    """
+
+    def __init__(self, exit_code: ExitCode, name: str) -> None:
+        super().__init__(exit_code, f"stopped within {name}")
+        self.name = name
+
+
 class StopSignal:
     """Watches for signals while it is entered.
 
@@ -44,6 +58,15 @@ class StopSignal:
         self.caught: ExitCode | None = None
         self.waits = False
         self._before: dict[int, object] = {}
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[StopSignal]:
+        """Watches for the block, if it is not watching already."""
+        if self._before:
+            yield self
+        else:
+            with self:
+                yield self
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():

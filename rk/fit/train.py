@@ -20,6 +20,7 @@ from rk.recipe.model import Recipe
 from rk.recipe.sections import Fit
 from rk.recipe.stored import read_stored
 from rk.runs import Bystander, RunFolder
+from rk.runs.kept import INSIDE
 
 
 def train(
@@ -31,6 +32,7 @@ def train(
     extend: bool = False,
     overrides: tuple[str, ...] = (),
     text: str | None = None,
+    signal: StopSignal | None = None,
 ) -> Outcome:
     """Runs `recipe` in `folder`, from the start or from its last checkpoint.
 
@@ -42,6 +44,7 @@ def train(
         extend: Continues although the run had ended: it has been given more steps.
         overrides: What `recipe` changes of the recipe in the folder, for the processes that are started.
         text: The recipe as it is stored, where that is not the one that runs.
+        signal: Of the run that this one is trained within: it ends both, and only the outer one is shown.
 
     Raises:
         UserError: When the input turns out to be wrong (a claim on an unknown metric, a missing file).
@@ -66,12 +69,15 @@ def train(
                 return _failed(folder, error, begun=resume or folder.info().get("status") != "starting")
             return Outcome(folder, found.metrics, found.exit_code, found.steps)
     with folder.owned():
-        loop = Loop(recipe, catalog, folder, text)
+        loop = Loop(recipe, catalog, folder, text, inner=signal is not None)
         try:
-            with StopSignal() as signal:
+            if signal is not None:
                 return loop.run(signal, resume, extend)
+            with StopSignal() as own:
+                return loop.run(own, resume, extend)
         except BaseException as error:
-            return _failed(folder, loop.explained(error, resume), begun=resume or loop.began)
+            begun = resume or loop.began or (folder.path / INSIDE).exists()
+            return _failed(folder, loop.explained(error, resume), begun)
         finally:
             if loop.progress is not None:
                 loop.progress.stop()

@@ -124,9 +124,16 @@ class RunFolder:
         raise UserError(f"cannot write runs to {root}: a file has the name {stem!r}")
 
     @classmethod
-    def begin(cls, root: Path, recipe_name: str, recipe: str) -> RunFolder:
-        """Makes the folder of a run that is about to start, with its complete recipe."""
-        folder = cls.create(root, recipe_name)
+    def begin(cls, root: Path, recipe_name: str, recipe: str, at: Path | None = None) -> RunFolder:
+        """Makes the folder of a run that is about to start, with its complete recipe: below `root`, or `at` a place."""
+        if at is None:
+            folder = cls.create(root, recipe_name)
+        else:
+            folder = cls(at)
+            try:
+                folder.checkpoints.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise RunFailed(f"cannot write {at}: {error.strerror}") from None
         write_atomic(folder.recipe, recipe)
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         folder.update(name=recipe_name, status="starting", started=started, owner=lock.this_process())

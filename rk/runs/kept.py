@@ -12,6 +12,8 @@ from rk.runs.folder import RunFolder
 
 RUNS = "from"
 """Folder of the runs that a recipe names."""
+INSIDE = "inside"
+"""Folder of the runs that a run has trained: students, members, candidates."""
 _NEEDED = ("recipe.yaml", "run.json", "model.safetensors", "data.pt")
 
 

@@ -5,7 +5,7 @@ import signal
 
 
 class Interrupt:
-    """Presses Ctrl-C after a step, when the environment says so.
+    """Presses Ctrl-C after a step, or kills the process, when the environment says so.
 
     Args:
         at: The step.
@@ -15,5 +15,6 @@ class Interrupt:
         self.at = at
 
     def after_step(self, fit) -> None:
-        if fit.step == self.at and os.environ.get("RK_TEST_INTERRUPT"):
-            os.kill(os.getpid(), signal.SIGINT)
+        how = os.environ.get("RK_TEST_INTERRUPT")
+        if fit.step == self.at and how:
+            os.kill(os.getpid(), signal.SIGKILL if how == "KILL" else signal.SIGINT)

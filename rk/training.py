@@ -1,0 +1,139 @@
+"""Training a recipe from within another run or an analysis: students, members, candidates.
+
+::
+
+    inner = train_inside("my-net/small", (f"model.width={width}",), name=f"width-{width}", within=self.runtime)
+    score = inner.metrics["val/accuracy"]
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rk.catalog import Catalog
+from rk.contract import check_contract
+from rk.errors import ExitCode, RecipeError, UserError
+from rk.fit.begin import Supplier, begin, taken_up
+from rk.fit.loaded import LoadedRun
+from rk.fit.rng import forked
+from rk.fit.runtime import Runtime
+from rk.fit.signals import StoppedInside, StopSignal
+from rk.fit.train import train
+from rk.recipe import Recipe, read_recipe
+from rk.recipe.find import find_recipe
+from rk.recipe.stored import stored_values, trained
+from rk.runs import RunFolder
+from rk.runs.kept import INSIDE
+
+__all__ = ["InnerRun", "train_inside"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class InnerRun:
+    """A run that was trained within another one.
+
+    Attributes:
+        folder: Its folder, ``RUN/inside/NAME``: a run like any other.
+        metrics: Its final ``split/metric`` numbers; None for one that is no number.
+    """
+
+    folder: Path
+    metrics: dict[str, float | None]
+
+    @functools.cached_property
+    def run(self) -> LoadedRun:
+        """The run, loaded on first use."""
+        with forked(0):  # building it draws first weights
+            return LoadedRun.open(self.folder)
+
+    @property
+    def learner(self) -> nn.Module:
+        """All that was learned, in eval mode."""
+        return self.run.learner
+
+
+def train_inside(recipe: str, overrides: Iterable[str] = (), *, name: str, within: Runtime | Path) -> InnerRun:
+    """Trains a recipe to its end, within another run or an analysis, and returns what came out.
+
+    The random generators, the number of threads and the signals of the outer run are left as they were. A name that was
+    trained already is not trained again: so a run that was killed resumes where it was, the inner run too. The loop of
+    the outer run writes a checkpoint after each step that trains.
+
+    Args:
+        recipe: A recipe's name or path.
+        overrides: What is changed of it, ``key=value``.
+        name: What the outer run calls it; each of its trainings needs a name of its own.
+        within: The outer run's runtime; in an analysis, the folder that it writes into.
+
+    Raises:
+        RkError: When the recipe is wrong, or the training goes wrong.
+        StoppedInside: When a signal ends the training. The outer run ends, too, and can be resumed.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"the name of an inner run must be letters, digits, dots and hyphens, got {name!r}")
+    if torch.distributed.is_initialized():
+        raise UserError(f"{name} cannot be trained within a run on several devices", "fit.devices=1")
+    outer = within if isinstance(within, Runtime) else None
+    catalog = outer.catalog if outer is not None and outer.catalog is not None else Catalog()
+    root = outer.folder if outer is not None else Path(within)
+    wanted = _checked(recipe, tuple(overrides), catalog)
+    folder = RunFolder(root / INSIDE / name)
+    threads = torch.get_num_threads()
+    try:
+        with forked(0):
+            metrics = _trained(wanted, folder, catalog, outer.signal if outer is not None else None)
+    finally:
+        torch.set_num_threads(threads)
+    if outer is not None:
+        outer.trained_inside = True
+    return InnerRun(folder.path, metrics)
+
+
+def _checked(name: str, overrides: tuple[str, ...], catalog: Catalog) -> Recipe:
+    recipe, problems, _ = read_recipe(find_recipe(name, catalog.plugins), overrides, catalog)
+    _, broken, _ = check_contract(recipe, catalog)
+    if problems + broken:
+        raise RecipeError([*problems, *broken])
+    return recipe
+
+
+def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSignal | None) -> dict[str, float | None]:
+    """Takes the finished run in `folder`, resumes it, or trains it; returns its metrics."""
+    resume = False
+    if folder.recipe.is_file():
+        if trained(stored_values(folder)) != trained(recipe.plain()):
+            raise UserError(
+                f"{folder.path.name} was trained with another recipe than the one that is asked for now",
+                f"give each training a name of its own, or delete {folder.label}",
+            )
+        if folder.info().get("status") == "done":
+            return _numbers(folder)
+        resume = bool(folder.checkpoint_steps())
+    if not resume:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        begin(recipe, folder.path.parent, Supplier(catalog, folder.path.parent / ".begun-from", _nothing), folder.path)
+    signal = StopSignal() if signal is None else signal
+    with signal.entered():
+        outcome = train(taken_up(recipe, folder), catalog, folder, resume=resume, signal=signal)
+    if outcome.exit_code != ExitCode.OK:
+        raise StoppedInside(outcome.exit_code, folder.path.name)
+    return _numbers(folder)
+
+
+def _numbers(folder: RunFolder) -> dict[str, Any]:
+    return dict(folder.read()["metrics"])
+
+
+def _nothing(line: str) -> None:
+    """The outer run alone is shown."""
