@@ -431,7 +431,7 @@ class _Contract:
                 how = "provides" if found is None else "always provides"
                 message = f"{reader} needs the field {name!r}, which nothing {how}"
                 self._misfits.add(key.partition(".")[0])
-                self.report(spec, key, message, suggest(name, sorted(fields), "fields there are"))
+                self.report(spec, key, message, None if found else suggest(name, sorted(fields), "fields there are"))
             elif name in USUALLY_OPTIONAL:
                 self.warn(spec.mark, key, f"{reader} could use the field {name!r}, which nothing provides")
             return

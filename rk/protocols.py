@@ -38,8 +38,11 @@ Outputs = Mapping[str, Any]
 Share = tuple["Tensor", "Tensor | int"]
 """``(total, count)``: a sum and what it is a sum over. Never a mean: the runtime divides by the global count."""
 
-Objective = Share | dict[str, Share]
-"""What is minimised: one share, or named terms that are each divided by their own count and then added."""
+Term = Share | tuple["Tensor", "Tensor | int", "float | Tensor"]
+"""A share with, or without, its weight in the sum of several: ``(total, count, 0.1)``. Logs show it unweighted."""
+
+Objective = Term | dict[str, Term]
+"""What is minimised: one term, or named terms that are each divided by their own count, weighted and then added."""
 
 
 class _DecodeMarker:
@@ -122,6 +125,16 @@ class Data(Protocol):
         """Draws the batch and its outputs into files whose names begin with `out`; returns their paths."""
         ...
 
+    writes: tuple[str, ...]
+    """Optional: endings of the files that `write` makes, ``(".wav", ".npz")``, a literal in the class body."""
+
+    def write(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Writes the answer to one file in the user's own kind of file, by the ending of `out`; returns the paths.
+
+        Optional: what `rk predict -o answer.wav` calls.
+        """
+        ...
+
     labels: tuple[str, ...]
     """Optional: the name of each class, in the order of the class numbers. Known once `prepare` or `load_state_dict`
     was called; exporters write it beside the weights."""
@@ -200,7 +213,7 @@ class StatefulSequenceLayer(SequenceLayer, Protocol):
 
 
 class Loss(Protocol):
-    """Outputs and batch fields by keyword -> ``(total, count)`` or ``{term: (total, count)}``, never a mean."""
+    """Outputs and batch fields by keyword -> ``(total, count)`` or ``{term: (total, count, weight)}``, never a mean."""
 
     def __call__(self, **fields: Tensor) -> Objective: ...
 
@@ -329,11 +342,17 @@ class Callback(Protocol):
     """Acts at named moments of a run. Every method is optional; those left out cost nothing.
 
     Validation and checkpoints never change the weights that training ends with, and neither may a callback outside
-    ``before_update`` and ``after_step``.
+    ``before_clip``, ``before_update`` and ``after_step``.
     """
 
     def fit_start(self, fit: FitContext) -> None:
         """Before the first step, learner and optimizers built (and restored, on resume)."""
+
+    def before_clip(self, named: Mapping[str, Tensor]) -> None:
+        """After normalising, before clipping: the learner's names -> parameters; gradients may be changed in place.
+
+        Masks belong here: what is set to zero does not count for the norm.
+        """
 
     def before_update(self, params: list[Tensor]) -> None:
         """After normalising and clipping, before the optimizer's step; gradients may be changed in place."""

@@ -20,7 +20,7 @@ REQUIRED_METHODS: dict[str, tuple[tuple[str, ...], ...]] = {
     "schedule": (("__call__",),),
     "trainer": (("setup",), ("step",)),
     "search": (("setup",), ("step",)),
-    "callback": (("fit_start", "before_update", "after_step", "validated", "checkpoint", "fit_end"),),
+    "callback": (("fit_start", "before_clip", "before_update", "after_step", "validated", "checkpoint", "fit_end"),),
     "exporter": (("export",),),
     "analysis": (("analyze",),),
 }

@@ -29,6 +29,8 @@ def rk_optimizers():
         "sgd": "rk.builtin.optimizers:SGD",
         "adam": "rk.builtin.optimizers:Adam",
         "adamw": "rk.builtin.optimizers:AdamW",
+        "adagrad": "rk.builtin.optimizers:Adagrad",
+        "sparse-adam": "rk.builtin.optimizers:SparseAdam",
         "rmsprop": "rk.builtin.optimizers:RMSprop",
     }
 

@@ -52,17 +52,21 @@ class Backprop:
     """Gradient descent on the loss.
 
     Args:
-        optimizer: The optimizer and its schedule.
+        optimizer: The optimizer and its schedule. Or several, by patterns of the names of what they train:
+            ``{"embedding.*": sparse-adam, "*": adam}``; the first pattern that matches counts.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:
         self.factory = optimizer
 
     def setup(self, *, model: Model, loss: Loss, runtime: Runtime) -> Supervised:
         learner = Supervised(model, loss)
         self.runtime, self.loss = runtime, loss
         self.objective = runtime.setup(learner)
-        self.optimizer = runtime.optimizer(self.factory, learner.parameters())
+        if isinstance(self.factory, dict):
+            self.optimizers = runtime.optimizers(self.factory, learner)
+        else:
+            self.optimizers = [runtime.optimizer(self.factory, learner.parameters())]
         return learner
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -72,5 +76,5 @@ class Backprop:
         except Exception:
             check_objective(self.loss, objective, "__call__")  # whose mistake it was, where it was the loss's
             raise
-        self.runtime.update(self.optimizer)
+        self.runtime.update(*self.optimizers)
         return logs

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from rk.errors import RunFailed, UserError
 from rk.fit.evaluate import Mean
-from rk.fit.runtime import LOSS, Runtime
+from rk.fit.runtime import Runtime
+from rk.fit.terms import LOSS
 from rk.protocols import Batch, Model, Share
 
 

@@ -105,3 +105,47 @@ class RMSprop:
 
     def __call__(self, params: Any) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(params, self.lr, self.alpha, self.eps, self.weight_decay, self.momentum)
+
+
+@dataclass(frozen=True)
+class SparseAdam:
+    """Adam for sparse gradients, as of ``nn.Embedding(sparse=True)``: only the rows that were looked up are updated.
+
+    Args:
+        lr: Learning rate.
+        betas: Decay of the averages of the gradient and of its square.
+        eps: Added to the denominator.
+        schedule: How the learning rate goes.
+    """
+
+    lr: Annotated[float, Gt(0)] = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: Annotated[float, Gt(0)] = 1e-8
+    schedule: Schedule | None = None
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        return torch.optim.SparseAdam(params, self.lr, self.betas, self.eps)
+
+
+@dataclass(frozen=True)
+class Adagrad:
+    """Adagrad (Duchi, Hazan and Singer, 2011); takes sparse gradients where nothing decays.
+
+    Args:
+        lr: Learning rate.
+        lr_decay: The rate at update t is ``lr / (1 + t * lr_decay)``.
+        initial: What the sum of the squared gradients begins with.
+        eps: Added to the denominator.
+        weight_decay: L2 penalty.
+        schedule: How the learning rate goes.
+    """
+
+    lr: Annotated[float, Gt(0)] = 1e-2
+    lr_decay: Annotated[float, Ge(0)] = 0.0
+    initial: Annotated[float, Ge(0)] = 0.0
+    eps: Annotated[float, Gt(0)] = 1e-10
+    weight_decay: Annotated[float, Ge(0)] = 0.0
+    schedule: Schedule | None = None
+
+    def __call__(self, params: Any) -> torch.optim.Optimizer:
+        return torch.optim.Adagrad(params, self.lr, self.lr_decay, self.weight_decay, self.initial, self.eps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -37,13 +37,17 @@ class Input:
 
 
 @contextlib.contextmanager
-def find_inputs(texts: list[str]) -> Iterator[list[Input]]:
+def find_inputs(texts: list[str], literal: Sequence[str] = ()) -> Iterator[list[Input]]:
     """Yields the files that `texts` name, each once, in their order; standard input is a file while they are used.
+
+    Args:
+        texts: Files, folders, patterns, or ``-``.
+        literal: Texts that are answered themselves: each is a file while they are used.
 
     Raises:
         UserError: When nothing is named, or what is named is not there.
     """
-    if not texts:
+    if not texts and not literal:
         raise UserError(
             "which file?", "give a file, a folder, a pattern such as 'scans/*.png', or - for standard input"
         )
@@ -54,6 +58,8 @@ def find_inputs(texts: list[str]) -> Iterator[list[Input]]:
                 paths[_standard_input(stack)] = STANDARD_INPUT
             else:
                 paths |= {path: str(path) for path in _named(text)}
+        for number, text in enumerate(literal, 1):
+            paths[_as_file(stack, text, "text" if len(literal) == 1 else f"text-{number}")] = text
         yield _with_stems(paths)
 
 
@@ -71,7 +77,9 @@ def _named(text: str) -> list[Path]:
         return found
     if glob.has_magic(text):
         raise UserError(f"no file matches {text}")
-    raise UserError(f"no such file: {text}", _nearby(path))
+    raise UserError(
+        f"no such file: {text}", _nearby(path) or (f"--text {text!r} answers the text" if " " in text else None)
+    )
 
 
 def _nearby(path: Path) -> str | None:
@@ -91,9 +99,16 @@ def _standard_input(stack: contextlib.ExitStack) -> Path:
         raise UserError("standard input is no text", "give the file's name") from None
     if not text.strip():
         raise UserError("standard input is empty", "as in: rk predict RUN - < points.csv")
+    return _as_file(stack, text, "standard-input")
+
+
+def _as_file(stack: contextlib.ExitStack, text: str, stem: str) -> Path:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rk-"))
-    path = Path(folder, f"standard-input{_ending(text)}")
-    path.write_text(text, encoding="utf-8")
+    path = Path(folder, f"{stem}{_ending(text)}")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except UnicodeEncodeError:
+        raise UserError("the text cannot be read: it must be UTF-8") from None
     return path
 
 
@@ -108,12 +123,12 @@ def _ending(text: str) -> str:
     else:
         if text.lstrip()[:1] in ("[", "{"):
             return ".json"
-    return ".csv" if "," in text.splitlines()[0] or _is_number(text) else ".txt"
+    return ".csv" if "," in (text.splitlines() or [""])[0] or _is_number(text) else ".txt"
 
 
 def _is_number(text: str) -> bool:
     with contextlib.suppress(ValueError):
-        float(text.split()[0])
+        float((text.split() or ["-"])[0])
         return True
     return False
 

@@ -17,6 +17,7 @@ from rk.errors import ExitCode, RkError, UserError
 if TYPE_CHECKING:
     from rk.cli.inputs import Input
     from rk.fit.loaded import LoadedRun
+    from rk.runs import RunFolder
 
 FIGURES = (".svg", ".png", ".pdf")
 _OVERRIDE = re.compile(r"~?[A-Za-z_][\w.-]*=.*", re.DOTALL)
@@ -31,10 +32,13 @@ _OVERRIDE = re.compile(r"~?[A-Za-z_][\w.-]*=.*", re.DOTALL)
     "outputs",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the answers: .json, .csv, or a figure (.svg, .png, .pdf). May be repeated.",
+    help="Write the answers: .json, .csv, a figure (.svg, .png, .pdf), or what the data writes. May be repeated.",
 )
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="Answer this text, as if a file held it.")
 @runs_dir_option
-def predict(run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], runs_dir: Path | None) -> int:
+def predict(
+    run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], texts: tuple[str, ...], runs_dir: Path | None
+) -> int:
     """Answer files of your own with a trained run.
 
     RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). INPUT is a
@@ -47,16 +51,18 @@ def predict(run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], runs_d
     rk predict last capitals.csv
     rk predict last one.png two.png scans/ -o answers.csv
     rk predict last points.csv -o hull.json -o hull.svg model.beam_size=3
+    rk predict last --text "jump twice"
     """
     from rk.catalog import Catalog
     from rk.cli.inputs import find_inputs
     from rk.runs import RunFolder
 
     overrides = tuple(text for text in inputs if _OVERRIDE.fullmatch(text) and not Path(text).exists())
-    for output in outputs:
-        check_ending(output, (".json", ".csv", *FIGURES))
     folder = RunFolder.find(run, runs_dir)
-    with find_inputs([text for text in inputs if text not in overrides]) as found:
+    endings = (".json", ".csv", *FIGURES, *written_endings(folder))
+    for output in outputs:
+        check_ending(output, endings)
+    with find_inputs([text for text in inputs if text not in overrides], texts) as found:
         _keep_inputs(found, outputs)
         from rk.fit.progress import loading
 
@@ -93,14 +99,39 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
         answers += rows if len(inputs) == 1 else [{"file": item.name, **row} for row in rows]
         drawn.append((item, batch, answered))
     print_answers(answers)
-    for output in (o for o in outputs if o.suffix.lower() not in FIGURES):
+    for output in (o for o in outputs if o.suffix.lower() in (".json", ".csv")):
         make_parents(output)
         write_answers(answers, output)
         echo(f"wrote {output}")
+    for output in (o for o in outputs if o.suffix.lower() not in (".json", ".csv", *FIGURES)):
+        make_parents(output)
+        for item, batch, answered in drawn:
+            for path in loaded.write(batch, answered, _of_input(output, item, len(drawn) > 1)):
+                echo(f"wrote {path}")
     _draw(loaded, drawn, outputs)
     for error in failed:
         show(error.render())
     return ExitCode.USER_ERROR if failed else ExitCode.OK
+
+
+def written_endings(folder: RunFolder) -> tuple[str, ...]:
+    """Returns the endings of the files that the data of a run writes: read from its source, before it is loaded."""
+    from rk.catalog import Catalog
+    from rk.recipe.check import class_literal
+    from rk.recipe.stored import stored_values
+
+    data = stored_values(folder).get("data")
+    name = data.get("name") if isinstance(data, dict) else data
+    try:
+        catalog = Catalog()
+        return class_literal(catalog.info(catalog.resolve("data", str(name))), "writes")
+    except UserError:  # said when the run is loaded
+        return ()
+
+
+def _of_input(output: Path, item: Input, several: bool) -> Path:
+    """Returns the file of one input: of several, each has its own."""
+    return output.with_name(f"{output.stem}-{item.stem}{output.suffix}") if several else output
 
 
 def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple[Path, ...]) -> None:
@@ -109,8 +140,7 @@ def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple
     for output in (o for o in outputs if o.suffix.lower() in FIGURES):
         make_parents(output)
         for item, batch, answered in drawn:
-            path = output.with_name(f"{output.stem}-{item.stem}{output.suffix}") if several else output
-            for written in _rendered(loaded, batch, answered, path, item.stem):
+            for written in _rendered(loaded, batch, answered, _of_input(output, item, several), item.stem):
                 echo(f"wrote {written}")
     if not outputs:
         from rk.export.folder import takes_files

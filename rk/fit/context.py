@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from rk.fit.runtime import Runtime
@@ -25,6 +26,8 @@ class FitContext:
         trainer: The learning algorithm.
         runtime: Devices and updates.
         step: Steps done.
+        batch: In `after_step`, the last micro-batch that was learned from; None where a step takes none.
+        scalars: In `after_step`, what that step returned to be logged: ``loss`` and others, not synchronised.
         metrics: The newest ``split/metric`` numbers.
         stop_reason: Why `stop` was called, if it was.
     """
@@ -39,6 +42,18 @@ class FitContext:
     metrics: dict[str, float] = field(default_factory=dict)
     logged: dict[str, Any] = field(default_factory=dict)
     stop_reason: str | None = None
+    batch: Mapping[str, Any] | None = None
+    scalars: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimizers that there are, by their names."""
+        return self.runtime.made_optimizers()
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The learning rates, as they are logged: ``lr``, or ``lr/NAME`` where there are several optimizers."""
+        return self.runtime.rates()
 
     def stop(self, reason: str) -> None:
         """Ends the run after this step, as if it had reached its last one."""

@@ -21,8 +21,9 @@ from rk.fit.returns import (
     wrong,
 )
 from rk.fit.rng import forked, seed_all
-from rk.fit.runtime import LOSS, Runtime
+from rk.fit.runtime import Runtime
 from rk.fit.stream import to_device
+from rk.fit.terms import LOSS, split_terms, with_loss
 
 
 class Mean:
@@ -207,6 +208,7 @@ def evaluate(
         variants |= {name: runtime.answering(learner, one) for name, one in learner.variants().items()}
     measured = {(v, name): Measured(metric, runtime.device) for v in variants for name, metric in metrics.items()}
     losses: dict[str, Mean] = {}
+    weights: dict[str, float] = {}
     shared = runtime.world > 1 and not runtime.same_forward_everywhere and all(m.can_merge for m in measured.values())
     own = getattr(learner, "take_measured", None)
     if own is not None:
@@ -219,7 +221,7 @@ def evaluate(
             if i == first:
                 check_batch(data, batch)
             batch = to_device(batch, runtime.device)
-            outputs = answer(learner, batch, losses)
+            outputs = answer(learner, batch, losses, weights)
             if i == first:
                 check_outputs(learner, outputs)
             outputs = widened(outputs)
@@ -231,11 +233,11 @@ def evaluate(
                 each(i, batch, outputs)
     if shared:
         losses = _merged(runtime.collect({name: mean.state for name, mean in losses.items()}))
+        weights = {name: weight for one in runtime.collect(weights) for name, weight in one.items()}
         for key, others in zip(measured, zip(*runtime.collect([m.state for m in measured.values()])), strict=True):
             measured[key].take(others)
-    result = {f"{split}/{name}": mean.compute() for name, mean in losses.items()}
-    if len(losses) > 1:
-        result = {f"{split}/{LOSS}": sum(result.values()), **result}
+    means = with_loss({name: mean.compute() for name, mean in losses.items()}, weights) if losses else {}
+    result = {f"{split}/{name}": means[name] for name in sorted(means, key=lambda name: name != LOSS)}
     for (variant, name), metric in measured.items():
         result[f"{split}/{name}@{variant}" if variant else f"{split}/{name}"] = metric.compute()
     if own is not None:
@@ -256,8 +258,10 @@ def _merged(states: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, Mean
     return {name: Mean.of(one[name] for one in states if name in one) for name in names}
 
 
-def answer(learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean]) -> Mapping[str, Any]:
-    """Returns the outputs for `batch` and adds its objective, if the learner has one, to `losses`."""
+def answer(
+    learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean], weights: dict[str, float]
+) -> Mapping[str, Any]:
+    """Returns the outputs for `batch`; adds its objective, if the learner has one, to `losses` and notes `weights`."""
     if hasattr(learner, "evaluate"):
         both = learner.evaluate(batch)
         if not isinstance(both, tuple) or len(both) != 2:
@@ -266,8 +270,9 @@ def answer(learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean]
     else:
         objective, outputs = (learner(batch) if has_objective(learner) else None), learner.predict(batch)
     if objective is not None:
-        terms = objective if isinstance(objective, dict) else {LOSS: objective}
         try:
+            terms, own = split_terms(objective)
+            weights |= {name: float(weight) for name, weight in own.items()}
             for name, (total, count) in terms.items():
                 losses.setdefault(name, Mean()).add(total, count)
         except Exception:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rk.errors import RunFailed, UserError
-from rk.fit.runtime import LOSS, Runtime, choose_device
+from rk.fit.runtime import Runtime, choose_device
+from rk.fit.terms import split_terms, with_loss
 from rk.protocols import Objective
 from rk.recipe.sections import Fit
 
@@ -63,19 +64,17 @@ class FabricRuntime(Runtime):
     def backward(self, objective: Objective) -> dict[str, Tensor]:
         if self.world == 1 or self._sums:
             return super().backward(objective)
-        terms = objective if isinstance(objective, dict) else {LOSS: objective}
+        terms, factors = split_terms(objective)
         counts = self._over_all({name: count for name, (_, count) in terms.items()})
         # The wrapped module averages gradients over the processes: `world` takes that back
-        weights = {name: (self.world / counts[name].clamp(min=1)).to(total.dtype) for name, (total, _) in terms.items()}
-        self._differentiate([total for total, _ in terms.values()], [*weights.values()])
-        logs = {name: total.detach() * weights[name] for name, (total, _) in terms.items()}
-        if len(logs) > 1 or LOSS not in logs:
-            logs[LOSS] = torch.stack([*logs.values()]).sum()
-        return logs
+        scales = {name: (self.world / counts[name].clamp(min=1)).to(total.dtype) for name, (total, _) in terms.items()}
+        weights = [scale * factors[name] if name in factors else scale for name, scale in scales.items()]
+        self._differentiate([total for total, _ in terms.values()], weights)
+        return with_loss({name: total.detach() * scales[name] for name, (total, _) in terms.items()}, factors)
 
-    def update(self, optimizer: torch.optim.Optimizer, *, whole: bool = False) -> None:
+    def update(self, *optimizers: torch.optim.Optimizer, whole: bool = False) -> None:
         self._shared = True
-        super().update(optimizer, whole=whole)
+        super().update(*optimizers, whole=whole)
 
     def gather(self, value: Tensor) -> Tensor:
         self._shared = True

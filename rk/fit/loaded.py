@@ -18,7 +18,7 @@ from rk.fit.evaluate import evaluate, evaluating, widened
 from rk.fit.figures import artists, draw
 from rk.fit.fingerprint import warn_of_changes
 from rk.fit.loop import metrics_of
-from rk.fit.returns import check_answers, check_batch, check_batches, check_outputs
+from rk.fit.returns import check_answers, check_batch, check_batches, check_outputs, check_paths
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.stream import to_device
 from rk.fit.weights import load_weights
@@ -166,6 +166,18 @@ class LoadedRun:
             out = self.folder.figures / stem
         out.parent.mkdir(parents=True, exist_ok=True)
         return draw(self.data, self.learner, batch, outputs, out)
+
+    def write(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Writes a batch and its outputs into a file of the data's own kind, ``.wav`` or ``.npz``; returns its paths.
+
+        Raises:
+            UserError: When the file cannot be written.
+            RunFailed: When the data says that it wrote what is not there.
+        """
+        try:
+            return check_paths(self.data, self.data.write(batch, outputs, out), "write")
+        except OSError as error:
+            raise UserError(f"cannot write {out}: {error.strerror or error}") from None
 
     def derive(self, changes: Mapping[str, Any], weights: nn.Module | Mapping[str, Tensor], out: Path) -> RunFolder:
         """Writes a run folder with other weights: what was extracted, merged or baked, or the best of many.

@@ -49,7 +49,7 @@ from rk.writing import write_atomic
 
 _DEFAULT_THREADS = torch.get_num_threads()
 """Torch's own choice: another run in this process may have set its own."""
-_CALLBACK_METHODS = ("fit_start", "before_update", "after_step", "validated", "checkpoint", "fit_end")
+_CALLBACK_METHODS = ("fit_start", "before_clip", "before_update", "after_step", "validated", "checkpoint", "fit_end")
 
 
 @dataclass
@@ -207,7 +207,10 @@ class Loop:
         self.hooks = {
             name: [getattr(c, name) for c in parts.callbacks if _implements(c, name)] for name in _CALLBACK_METHODS
         }
+        runtime.before_clip += self.hooks["before_clip"]
         runtime.before_update += self.hooks["before_update"]
+        if runtime.before_clip:
+            runtime.names = {id(p): name for name, p in parts.learner.named_parameters()}
         if parts.data is not None and runtime.is_main:
             save_data_state(parts.data, self.folder.data_state)
         if self.takes_batch:
@@ -350,7 +353,8 @@ class Loop:
             runtime.step = self.step
             for runtime.micro_batch in range(accumulate):
                 try:
-                    scalars = take(stream.next(getattr(trainer, "stage", 0))) if stream is not None else take()
+                    batch = stream.next(getattr(trainer, "stage", 0)) if stream is not None else None
+                    scalars = take(batch) if stream is not None else take()
                 except WorkerDied:
                     if self._stops_without_workers(signal):
                         return
@@ -367,6 +371,7 @@ class Loop:
             self.step += 1
             self.began = True
             if after_step:
+                self.context.batch, self.context.scalars = batch, scalars
                 self._after_step(after_step)
             if self.step % log_every == 0:
                 self._log()

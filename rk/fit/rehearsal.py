@@ -11,8 +11,9 @@ from torch import nn
 
 from rk.fit.evaluate import Measured, answer, evaluating, has_objective, widened
 from rk.fit.returns import check_batch, check_outputs
-from rk.fit.runtime import LOSS, Runtime
+from rk.fit.runtime import Runtime
 from rk.fit.stream import to_device
+from rk.fit.terms import LOSS
 
 
 class Rehearsal:
@@ -38,7 +39,7 @@ class Rehearsal:
         with evaluating(self._learner, seed), runtime.autocast():
             batch = to_device(check_batch(data, data.batch(split, 0)), runtime.device)
             self.fields = dict(batch)
-            outputs = widened(check_outputs(self._learner, answer(self._learner, batch, losses)))
+            outputs = widened(check_outputs(self._learner, answer(self._learner, batch, losses, {})))
             self.fields |= outputs
             self.metrics |= losses.keys()
             variants = {"": outputs}

@@ -100,11 +100,11 @@ def check_outputs(learner: Any, outputs: Any, method: str = "predict") -> Mappin
 
 
 def check_objective(by: Any, objective: Any, method: str = "forward") -> Mapping[str, tuple[Tensor, Any]] | None:
-    """Returns the named terms of an objective, each ``(total, count)``; None where there is none."""
+    """Returns the named terms of an objective, each ``(total, count)`` or with a weight; None where there is none."""
     if objective is None:
         return None
     terms = objective if isinstance(objective, Mapping) else {"loss": objective}
-    if not terms or not all(isinstance(name, str) and _is_share(share) for name, share in terms.items()):
+    if not terms or not all(isinstance(name, str) and _is_term(term) for name, term in terms.items()):
         wrong(by, method, objective, "(total, count), or a dict of such terms: a scalar tensor and what it is a sum of")
     return terms
 
@@ -208,6 +208,11 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError, OverflowError):
         return False
     return True
+
+
+def _is_term(value: Any) -> bool:
+    weighted = isinstance(value, tuple | list) and len(value) == 3 and _is_number(value[2])
+    return _is_share(value[:2] if weighted else value)
 
 
 def _is_share(value: Any) -> bool:

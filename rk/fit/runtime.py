@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,8 @@ from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError, suggest
 from rk.fit.returns import check_optimizer, check_rate
 from rk.fit.signals import StopSignal
+from rk.fit.terms import LOSS, split_terms, with_loss
 from rk.protocols import Batch, Objective, Optimizer, Schedule
-
-LOSS = "loss"
 
 
 @dataclass
@@ -101,7 +101,9 @@ class Runtime:
         self.folder = folder
         self.precision = precision
         self.micro_batch = 0
+        self.before_clip: list[Callable[[dict[str, Tensor]], None]] = []
         self.before_update: list[Callable[[list[Tensor]], None]] = []
+        self.names: dict[int, str] = {}  # of the learner's parameters, by their ids
         self._managed: list[_Managed] = []
         self._of: dict[int, _Managed] = {}  # by the optimizer's id
         self._stored: dict[str, tuple[Any, int]] = {}  # of optimizers that are yet to be made again, by name
@@ -126,7 +128,8 @@ class Runtime:
 
         Args:
             factory: What makes it.
-            params: Tensors, or parameter groups. Of tensors, those whose ``no_weight_decay`` is True do not decay.
+            params: Tensors, or parameter groups. Of tensors, those whose ``no_weight_decay`` is True do not decay, and
+                the learning rate of those that have an ``lr_scale`` is multiplied by it.
             name: What its state is stored under; in `setup`, the number of optimizers made so far by default.
             updates: Updates that its schedule is stretched over, counted from its own first one. By default the
                 schedule follows the steps of the run, however many updates a step makes.
@@ -144,8 +147,10 @@ class Runtime:
                     'runtime.optimizer(factory, params, name="layer-2")',
                 )
             name = str(len(self._managed))
-        optimizer = check_optimizer(factory, factory(_by_decay(list(params))))
+        optimizer = check_optimizer(factory, factory(_grouped(list(params))))
         groups = optimizer.param_groups
+        for group in groups:
+            group["lr"] = group["lr"] * group.get("lr_scale", 1.0)
         flat = [p for group in groups for p in group["params"]]
         managed = _Managed(name, optimizer, factory.schedule, [g["lr"] for g in groups], flat, updates)
         self._forget(name)
@@ -164,60 +169,104 @@ class Runtime:
         """Adds the gradient of the objective, each term a mean over its global count.
 
         Args:
-            objective: ``(total, count)``, or named terms of that form, which are normalised each by its own count.
+            objective: ``(total, count)``, or named terms of that form, which are normalised each by its own count and
+                then added. A third member is the weight of the term in that sum: ``(total, count, 0.1)``.
 
         Returns:
-            ``loss`` and, if there are several, the terms: detached scalars.
+            ``loss``, the weighted sum, and, if there are several, the terms without their weights: detached scalars.
         """
-        if not self._sums and not isinstance(objective, dict):  # the common case, without the dicts
+        if not self._sums and not isinstance(objective, dict) and len(objective) == 2:  # the common case: no dicts
             total, count = objective
             weight = _reciprocal(total, count)
             self._differentiate([total], [weight])
             return {LOSS: total.detach() * weight}
-        terms = objective if isinstance(objective, dict) else {LOSS: objective}
-        weights = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
+        terms, factors = split_terms(objective)
+        scales = {name: _reciprocal(total, count) for name, (total, count) in terms.items()}
         if not self._sums:
-            self._differentiate([total for total, _ in terms.values()], [*weights.values()])
+            weights = [scale * factors[name] if name in factors else scale for name, scale in scales.items()]
+            self._differentiate([total for total, _ in terms.values()], weights)
         else:
-            self._accumulate(terms)
-        logs = {name: total.detach() * weights[name] for name, (total, _) in terms.items()}
-        if len(logs) > 1 or LOSS not in logs:
-            logs[LOSS] = torch.stack([*logs.values()]).sum()
-        return logs
+            self._accumulate({n: (t * factors[n] if n in factors else t, count) for n, (t, count) in terms.items()})
+        return with_loss({name: total.detach() * scales[name] for name, (total, _) in terms.items()}, factors)
 
-    def update(self, optimizer: torch.optim.Optimizer, *, whole: bool = False) -> None:
-        """Ends a micro-batch for `optimizer`; at the last one: normalise, clip, `before_update`, step, schedule.
+    def optimizers(self, factories: Mapping[str, Optimizer], module: nn.Module) -> list[torch.optim.Optimizer]:
+        """Makes an optimizer for each pattern of names: ``{"embedding.*": sparse, "*": dense}``.
 
         Args:
-            optimizer: One that this runtime has made.
+            factories: Pattern -> what makes the optimizer of the parameters that no pattern before it matches. A
+                pattern may leave out the learner's ``model.``.
+            module: Whose parameters are trained.
+
+        Returns:
+            The optimizers, for one call of `update`; nothing when nothing is trained.
+
+        Raises:
+            UserError: When a pattern matches nothing, or a parameter that is trained has no pattern.
+        """
+        parts: dict[str, list[Tensor]] = {pattern: [] for pattern in factories}
+        names = dict(module.named_parameters())
+        for name, parameter in names.items():
+            short = name.removeprefix("model.")
+            found = next((p for p in factories if fnmatchcase(name, p) or fnmatchcase(short, p)), None)
+            if found is not None:
+                parts[found].append(parameter)
+            elif parameter.requires_grad:
+                raise UserError(
+                    f"no optimizer is for the parameter {name}", "a last pattern '*' takes all that are left"
+                )
+        for pattern, found in parts.items():
+            if not found:
+                raise UserError(f"the optimizer of {pattern!r} has no parameter", suggest(pattern, names, "there are"))
+        made = [self.optimizer(factories[pattern], found, name=pattern) for pattern, found in parts.items()]
+        return [optimizer for optimizer in made if optimizer is not None]
+
+    def update(self, *optimizers: torch.optim.Optimizer, whole: bool = False) -> None:
+        """Ends a micro-batch; at the last one: normalise, `before_clip`, clip, `before_update`, schedule, step.
+
+        Args:
+            optimizers: Those that this runtime has made and that learn in this step: most often one. The norm that is
+                clipped is over the parameters of all of them.
             whole: Updates at once, whatever `fit.accumulate` is: for the inner loop of a step, each of whose batches
                 is whole.
 
         Raises:
             UserError: When gradients are sparse and the optimizer, or clipping, takes none.
         """
-        managed = self._of[id(optimizer)]
+        managed = [self._of[id(optimizer)] for optimizer in optimizers]
         if self._sums:
-            self._count(managed)
+            for each in managed:
+                self._count(each)
             if self.micro_batch < self.accumulate - 1 and not whole:
                 return
-            self._normalise(managed)
+            for each in managed:
+                self._normalise(each)
+        params = managed[0].params if len(managed) == 1 else [p for each in managed for p in each.params]
+        for callback in self.before_clip:
+            callback(self._named(params))
         if self.gradient_clip is not None:
             try:
-                nn.utils.clip_grad_norm_(managed.params, self.gradient_clip)
+                nn.utils.clip_grad_norm_(params, self.gradient_clip)
             except (RuntimeError, NotImplementedError) as error:
-                raise _about_sparse(managed, "fit.gradient_clip", "~fit.gradient_clip", error) from error
+                raise _about_sparse(params, "fit.gradient_clip", "~fit.gradient_clip", error) from error
         for callback in self.before_update:
-            callback(managed.params)
+            callback(params)
+        for each in managed:
+            self._make_update(each)
+
+    def _make_update(self, managed: _Managed) -> None:
         if managed.schedule is not None:
             self._set_rates(managed)
         try:
-            optimizer.step()
+            managed.optimizer.step()
         except (RuntimeError, NotImplementedError) as error:
-            hint = "sgd without weight_decay, or adagrad, take sparse gradients; or make the embedding's dense"
-            raise _about_sparse(managed, f"the optimizer {type(optimizer).__name__}", hint, error) from error
-        optimizer.zero_grad()
+            what = f"the optimizer {type(managed.optimizer).__name__}"
+            hint = "sparse-adam, sgd without weight_decay, and adagrad take them; or make the embedding's dense"
+            raise _about_sparse(managed.params, what, hint, error) from error
+        managed.optimizer.zero_grad()
         managed.updates += 1
+
+    def _named(self, params: list[Tensor]) -> dict[str, Tensor]:
+        return {self.names.get(id(p), f"parameter {i}"): p for i, p in enumerate(params)}
 
     def _set_rates(self, managed: _Managed) -> None:
         if managed.length is not None:
@@ -364,6 +413,10 @@ class Runtime:
 
     # -- state -----------------------------------------------------------------------------------------------------
 
+    def made_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Returns the optimizers that there are, by the names that their states are stored under."""
+        return {managed.name: managed.optimizer for managed in self._managed}
+
     def rates(self) -> dict[str, float]:
         """Returns the learning rate of each optimizer's first group."""
         many = len(self._managed) > 1
@@ -417,21 +470,26 @@ class Runtime:
         managed.updates = updates
 
 
-def _about_sparse(managed: _Managed, what: str, hint: str, error: Exception) -> Exception:
+def _about_sparse(params: list[Tensor], what: str, hint: str, error: Exception) -> Exception:
     """Returns what to raise in place of torch's own error: a `UserError` where a gradient is sparse."""
-    if not any(p.grad is not None and p.grad.layout != torch.strided for p in managed.params):
+    if not any(p.grad is not None and p.grad.layout != torch.strided for p in params):
         return error
     reason = " ".join(str(error).split(". ")[0].split())
     return UserError(f"{what} cannot take sparse gradients: {reason[:200]}", hint)
 
 
-def _by_decay(params: list[Any]) -> list[Any]:
-    """Returns `params`, in two groups where some are marked ``no_weight_decay``."""
-    marked = {id(p) for p in params if getattr(p, "no_weight_decay", False)}
-    if not marked:
+def _grouped(params: list[Any]) -> list[Any]:
+    """Returns `params`; in groups, where some are marked with ``no_weight_decay`` or ``lr_scale``."""
+    groups: dict[tuple[bool, float], list[Any]] = {}
+    for p in params:
+        key = bool(getattr(p, "no_weight_decay", False)), float(getattr(p, "lr_scale", 1.0))
+        groups.setdefault(key, []).append(p)
+    if groups.keys() <= {(False, 1.0)}:
         return params
-    decaying, others = ([p for p in params if (id(p) in marked) == is_marked] for is_marked in (False, True))
-    return [{"params": decaying}, {"params": others, "weight_decay": 0.0}]
+    return [
+        {"params": found, **({"weight_decay": 0.0} if undecayed else {}), **({"lr_scale": scale} if scale != 1 else {})}
+        for (undecayed, scale), found in sorted(groups.items(), key=lambda item: item[0])
+    ]
 
 
 def _reciprocal(total: Tensor, count: Tensor | int) -> Tensor:

@@ -496,6 +496,9 @@ class Checker:
         finally:
             self.problems = outer
         fitting = [attempt for attempt in attempts if _same_shape(node, attempt[0])]
+        if isinstance(node, Mapping) and len(fitting) > 1:  # a mapping with a name is a component
+            named = [a for a in fitting if isinstance(_bare(a[0]), ComponentType) == ("name" in node.items)]
+            fitting = named or fitting
         for only in (fitting, attempts):  # one option has this shape, or there is one: what is wrong with it is wrong
             if len(only) == 1:
                 self.problems += only[0][2]

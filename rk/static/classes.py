@@ -127,7 +127,7 @@ class ClassInfo:
                         found.setdefault(name, parse_type(info.module, annotation))
                     case ast.FunctionDef(name=name, returns=ast.AST() as returns) if _is_property(statement):
                         found.setdefault(name, parse_type(info.module, returns))
-        return {k: v for k, v in found.items() if not k.startswith("_") and k not in ("splits", "metrics")}
+        return {k: v for k, v in found.items() if not k.startswith("_") and k not in ("splits", "metrics", "writes")}
 
     def assigned(self, name: str) -> tuple[ClassInfo, ast.expr] | None:
         """Returns the expression assigned to `name` in the class body, and where."""

@@ -163,7 +163,8 @@ def loss_falls(trial: Trial) -> None:
 
 
 def _objective(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> float:
-    return sum(total / max(count, 1e-12) for total, count in _shares(learner, batch, seed).values())
+    shares = _shares(learner, batch, seed).values()
+    return sum(weight * total / max(count, 1e-12) for total, count, weight in shares)
 
 
 def objective_is_drawn(learner: Any, batch: Mapping[str, Any]) -> bool:
@@ -171,17 +172,17 @@ def objective_is_drawn(learner: Any, batch: Mapping[str, Any]) -> bool:
     return has_objective(learner) and _shares(learner, batch) != _shares(learner, batch, seed=1)
 
 
-def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, tuple[float, float]]:
-    """Returns the terms of the objective on `batch` as (total, count)."""
+def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, tuple[float, float, float]]:
+    """Returns the terms of the objective on `batch` as (total, count, weight)."""
     with evaluating(learner, seed):
         objective = learner(batch)
     terms = objective if isinstance(objective, Mapping) else {"loss": objective}
     for name, share in terms.items():
-        if not isinstance(share, tuple) or len(share) != 2:
+        if not isinstance(share, tuple) or len(share) not in (2, 3):
             raise Broken(
                 f"the loss gives {_shown(share)} for {name!r}; expected (total, count), a sum and what it is over"
             )
-    return {name: (float(total), float(count)) for name, (total, count) in terms.items()}
+    return {name: (*map(float, share), 1.0)[:3] for name, share in terms.items()}
 
 
 def _shown(value: Any) -> str:
@@ -203,7 +204,7 @@ def loss_shares_add_up(ended: Ended) -> None:
         raise NotApplicable("the objective is drawn at random")
     whole = _shares(learner, batch)
     rows = [_shares(learner, row) for row in rows_of.each(batch)]
-    for name, (total, count) in whole.items():
+    for name, (total, count, _) in whole.items():
         summed = sum(row[name][0] for row in rows), sum(row[name][1] for row in rows)
         for what, found, expected in (("count", count, summed[1]), ("total", total, summed[0])):
             if abs(found - expected) > 1e-3 * max(abs(expected), 1e-6):

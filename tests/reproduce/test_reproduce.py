@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from rk.cli.reproduce import reproduce
 from rk.errors import ExitCode
+from rk.fit.begin import earlier_run
 from rk.reproduce.runner import Runner
 from rk.runs import RunFolder
 
@@ -79,10 +80,10 @@ def test_a_run_of_another_recipe_is_not_reused(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
     runner = Runner(catalog, Path("runs"), 1, True, lambda text: None)
     runner.measure(item.file)
-    assert runner._earlier(checked(item.file, (), catalog)) is not None
-    assert runner._earlier(checked(item.file, ("expect=[]",), catalog)) is not None, "claims are not trained"
-    assert runner._earlier(checked(item.file, ("fit.max_steps=61",), catalog)) is None
-    assert runner._earlier(checked(item.file, ("fit.seed=9",), catalog)) is None
+    assert earlier_run(checked(item.file, (), catalog), Path("runs")) is not None
+    assert earlier_run(checked(item.file, ("expect=[]",), catalog), Path("runs")) is not None, "claims are not trained"
+    assert earlier_run(checked(item.file, ("fit.max_steps=61",), catalog), Path("runs")) is None
+    assert earlier_run(checked(item.file, ("fit.seed=9",), catalog), Path("runs")) is None
 
 
 def test_stored_trains_nothing(call):
