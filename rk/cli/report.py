@@ -17,7 +17,7 @@ from rk.cli.outputs import check_ending, make_parents
     "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write.  [default: RUN/report.html; ./report.html for several]",
+    help="File to write.  [default: RUN/report.html; ./report.html for several, and for a hub folder]",
 )
 @runs_dir_option
 def report(which: tuple[str, ...], output: Path | None, runs_dir: Path | None) -> None:
@@ -29,6 +29,7 @@ def report(which: tuple[str, ...], output: Path | None, runs_dir: Path | None) -
     rk report last
     rk report runs/my-recipe/* -o comparison.html
     """
+    from rk.export.folder import takes_files
     from rk.report.page import render_page
     from rk.report.summary import RunSummary
     from rk.runs import RunFolder
@@ -39,7 +40,7 @@ def report(which: tuple[str, ...], output: Path | None, runs_dir: Path | None) -
     folders = RunFolder.find_all(which, runs_dir)
     page = render_page([RunSummary(folder) for folder in folders])
     if output is None:
-        output = folders[0].report if len(folders) == 1 else Path("report.html")
+        output = folders[0].report if len(folders) == 1 and takes_files(folders[0]) else Path("report.html")
     make_parents(output)
     write_atomic(output, page)
     click.echo(f"wrote {output} ({output.stat().st_size:,} bytes)")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import statistics
 from typing import Any
 
@@ -11,9 +9,7 @@ from rk.errors import UserError, suggest
 from rk.record import made, record
 from rk.report.compare import ABSENT, changed_values, flatten
 from rk.report.summary import RunSummary
-from rk.report.text import number
-
-_COMPONENT = re.compile(r"[a-z][a-z0-9-]*/[a-z][a-z0-9-]*")
+from rk.report.text import number, plain_text, without_plugin
 
 
 @record
@@ -92,8 +88,8 @@ def labels(runs: list[RunSummary], key: str) -> list[str]:
         known = dict.fromkeys(k for run in runs for k in flatten(run.recipe))
         raise UserError(f"no run has a setting {key!r}", suggest(key, known, "there are"))
     flat = [flatten(value, key) for value in values]
-    whole = [_text(one.get(key, ABSENT)) for one in flat]
-    names = [_short(text) for text in whole]
+    whole = [plain_text(one.get(key, ABSENT)) for one in flat]
+    names = [without_plugin(text) for text in whole]
     if len(set(names)) < len(set(whole)):  # two plugins may have components of one name
         names = whole
     alike: dict[str, list[dict[str, Any]]] = {}
@@ -103,7 +99,7 @@ def labels(runs: list[RunSummary], key: str) -> list[str]:
     found = []
     for one, name in zip(flat, names, strict=True):
         differing = differing_of[name]
-        told = [f"{k.removeprefix(f'{key}.')}={_short(_text(one.get(k, ABSENT)))}" for k in differing]
+        told = [f"{k.removeprefix(f'{key}.')}={without_plugin(plainplain_text(one.get(k, ABSENT)))}" for k in differing]
         found.append(" ".join([name, *told]))
     return found
 
@@ -115,15 +111,6 @@ def _setting(recipe: dict[str, Any], key: str) -> Any:
             return ABSENT
         value = value[part]
     return value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _short(text: str) -> str:
-    """Returns a component's name without its plugin; other text as it is, paths too."""
-    return text.partition("/")[2] if _COMPONENT.fullmatch(text) else text
 
 
 def _metric(runs: list[RunSummary], wanted: tuple[str, ...]) -> str:
