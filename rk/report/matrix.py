@@ -99,7 +99,7 @@ def labels(runs: list[RunSummary], key: str) -> list[str]:
     found = []
     for one, name in zip(flat, names, strict=True):
         differing = differing_of[name]
-        told = [f"{k.removeprefix(f'{key}.')}={without_plugin(plainplain_text(one.get(k, ABSENT)))}" for k in differing]
+        told = [f"{k.removeprefix(f'{key}.')}={without_plugin(plain_text(one.get(k, ABSENT)))}" for k in differing]
         found.append(" ".join([name, *told]))
     return found
 
