@@ -10,6 +10,7 @@ from rk.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from rk.protocols import (
+        Aggregator,
         Analysis,
         Batch,
         Callback,
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
         Decode,
         Exporter,
         Factory,
+        GraphLayer,
+        ImageLayer,
         Layer,
+        Layered,
         Learner,
         Loss,
         Metric,
         Model,
         Objective,
+        OperatorLayer,
         Optimizer,
         Outputs,
         Run,
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Aggregator",
     "Analysis",
     "Batch",
     "Callback",
@@ -45,12 +51,16 @@ __all__ = [
     "Decode",
     "Exporter",
     "Factory",
+    "GraphLayer",
+    "ImageLayer",
     "Layer",
+    "Layered",
     "Learner",
     "Loss",
     "Metric",
     "Model",
     "Objective",
+    "OperatorLayer",
     "Optimizer",
     "Outputs",
     "RkError",

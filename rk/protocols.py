@@ -172,8 +172,83 @@ class Model(Protocol):
         """
 
 
+class Layered(Model, Protocol):
+    """A model that is a chain of blocks: what skips, repeats, prunes, quantizes or trains single blocks asks for it.
+
+    ``forward(**fields)`` is the same as ``hidden, context = enter(**fields)``, ``hidden = block(hidden, *context)`` for
+    each block, and ``leave(hidden, **fields)``; `rk.blocks.run_blocks` does so, in any order of blocks.
+
+    Attributes:
+        blocks: The blocks, in order. The first axis of what they take and give is the batch.
+        keeps_shape: Whether every block gives the shape that it takes: then blocks can be skipped and repeated.
+    """
+
+    blocks: nn.ModuleList
+    keeps_shape: bool
+
+    def enter(self, **fields: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
+        """Returns what the first block takes, of (batch, ...), and what every block takes besides: a mask, say."""
+        ...
+
+    def leave(self, hidden: Tensor, **fields: Tensor) -> Outputs:
+        """Returns the outputs from what the last block gave."""
+        ...
+
+
 class Layer(Protocol):
     """An ``nn.Module`` for a slot of a model. Each slot has its own sub-protocol, like `SequenceLayer`."""
+
+
+class ImageLayer(Layer, Protocol):
+    """Maps (batch, in_channels, height, width) to (batch, out_channels, height / stride, width / stride)."""
+
+    def __init__(self, *, in_channels: int, out_channels: int, stride: int = 1) -> None: ...
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps `x` of (batch, in_channels, height, width); odd sizes are rounded up."""
+        ...
+
+
+class GraphLayer(Layer, Protocol):
+    """Maps the nodes of a flat batch of graphs, (nodes, d_model), to the same shape."""
+
+    def __init__(self, *, d_model: int) -> None: ...
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Tensor:
+        """Maps `x`.
+
+        Args:
+            x: (nodes, d_model).
+            edge_index: (2, edges): from node, to node.
+            edge_attr: (edges, features), where edges have features.
+        """
+        ...
+
+
+class Aggregator(Layer, Protocol):
+    """Puts items in groups into one row each, whatever their order: messages to a node, nodes of a graph."""
+
+    def __init__(self, *, d_model: int) -> None: ...
+
+    def forward(self, x: Tensor, index: Tensor, num_groups: int) -> Tensor:
+        """Returns (num_groups, d_model); a group without items gives zeros or what the aggregator has learned.
+
+        Args:
+            x: (items, d_model).
+            index: (items,): the group of each item.
+            num_groups: How many groups there are.
+        """
+        ...
+
+
+class OperatorLayer(Layer, Protocol):
+    """Maps functions on a grid, (batch, width, *grid), to the same shape; the grid's size is free from call to call."""
+
+    def __init__(self, *, width: int, n_dims: int) -> None: ...
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps `x` of (batch, width, *grid), with `n_dims` axes of the grid."""
+        ...
 
 
 class SequenceLayer(Layer, Protocol):

@@ -46,10 +46,19 @@ class MLP(nn.Module):
             for before, after in pairwise(sizes)
         )
         self.head = nn.Linear(sizes[-1], num_classes)
+        self.keeps_shape = len(set(sizes)) == 1
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
         """Returns logits of (batch, classes)."""
         hidden = inputs.flatten(1)
         for block in self.blocks:
             hidden = block(hidden)
+        return {"logits": self.head(hidden)}
+
+    def enter(self, *, inputs: Float[Tensor, "batch *shape"]) -> tuple[Tensor, tuple[()]]:
+        """Returns what the first block takes, of (batch, features)."""
+        return inputs.flatten(1), ()
+
+    def leave(self, hidden: Float[Tensor, "batch width"]) -> LogitsOutputs:
+        """Returns logits of (batch, classes) from what the last block gave."""
         return {"logits": self.head(hidden)}

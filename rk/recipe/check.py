@@ -9,6 +9,7 @@ from typing import Any
 
 from rk.catalog import Catalog, Component, plural
 from rk.errors import Mark, Problem, RecipeError, UserError, nearest, suggest
+from rk.hookspecs import HOOK_OF_KIND
 from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile, resolved
 from rk.recipe.hints import RECIPE_KEYS, VALUE_WORDS, missing, places_of, sequence_hint, unknown_key_hint
@@ -608,7 +609,9 @@ def missing_members(info: ClassInfo, protocol: ClassInfo) -> list[str]:
 
     A class with bases that cannot be read may have them all the same: nothing is reported for it.
     """
-    asked = {name for each in protocol.mro() if each.module.name != "rk.protocols" for name in each.members()}
+    kinds = {kind.capitalize() for kind in HOOK_OF_KIND}
+    own = (each for each in protocol.mro() if each.module.name != "rk.protocols" or each.node.name not in kinds)
+    asked = {name for each in own for name in each.declared()}
     if [b for b in info.opaque_bases() if not b.startswith("typing.")]:
         return []
     return sorted(asked - info.members() - {"forward"})

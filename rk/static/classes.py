@@ -117,6 +117,15 @@ class ClassInfo:
             names |= _MODULE_MEMBERS
         return {n for n in names if not n.startswith("_")}
 
+    def declared(self) -> set[str]:
+        """Returns the public names that the body of this class alone declares."""
+        names: set[str] = set()
+        for statement in self.node.body:
+            match statement:
+                case ast.FunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                    names.add(name)
+        return {n for n in names if not n.startswith("_")}
+
     def facts(self) -> dict[str, Type]:
         """Returns a data class's facts: annotated public attributes and properties, name -> type."""
         found: dict[str, Type] = {}

@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from rk.blocks import run_blocks
 from rk.catalog import Catalog, Component
 from rk.errors import UserError
 from rk.export.safetensors import Safetensors
+from rk.fit.bind import Bound
 from rk.fit.build import Builder
 from rk.fit.checkpoint import read_state
 from rk.fit.evaluate import evaluating, has_objective
@@ -187,6 +189,19 @@ def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, 
 
 def _shown(value: Any) -> str:
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+
+
+def blocks_are_the_model(trial: Trial, ended: Ended) -> None:
+    """A layered model answers as its blocks do, one after the other: what works on its blocks works on the model."""
+    model = ended.parts.model
+    if not all(hasattr(model, name) for name in ("blocks", "keeps_shape", "enter", "leave")):
+        raise NotApplicable("the model is no chain of blocks (rk.Layered)")
+    batch = _one_batch(ended)
+    with evaluating(model, 0):
+        whole, parts = Bound(model.forward)(batch), run_blocks(model, batch)
+    for name, value in whole.items():
+        if not same(value, parts.get(name)):
+            raise Broken(f"forward() and the blocks between enter() and leave() give other {name!r}")
 
 
 # -- one example and its batch -----------------------------------------------------------------------------------------

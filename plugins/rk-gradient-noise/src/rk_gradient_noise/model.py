@@ -51,6 +51,7 @@ class DeepMLP(nn.Module):
             nn.Sequential(nn.Linear(before, hidden_size), ACTIVATIONS[activation]()) for before in widths[:-1]
         )
         self.head = nn.Linear(hidden_size, num_classes)
+        self.keeps_shape = num_features == hidden_size
         for layer in self.layers():
             nn.init.normal_(layer.weight, 0.0, weight_std(init, layer.in_features, layer.out_features, init_std))
             nn.init.zeros_(layer.bias)
@@ -64,4 +65,12 @@ class DeepMLP(nn.Module):
         hidden = inputs.flatten(1)
         for block in self.blocks:
             hidden = block(hidden)
+        return {"logits": self.head(hidden)}
+
+    def enter(self, *, inputs: Float[Tensor, "batch *shape"]) -> tuple[Tensor, tuple[()]]:
+        """Returns what the first block takes, of (batch, features)."""
+        return inputs.flatten(1), ()
+
+    def leave(self, hidden: Float[Tensor, "batch width"]) -> LogitsOutputs:
+        """Returns logits of (batch, classes) from what the last block gave."""
         return {"logits": self.head(hidden)}

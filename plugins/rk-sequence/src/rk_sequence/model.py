@@ -64,6 +64,7 @@ class SequenceModel(nn.Module):
         tie: bool = False,
     ) -> None:
         super().__init__()
+        self.keeps_shape = True
         if (vocab_size is None) == (num_features is None):
             raise ValueError("steps are tokens (vocab_size) or numbers (num_features): give one, null for the other")
         if tie and vocab_size != num_outputs:
@@ -92,9 +93,25 @@ class SequenceModel(nn.Module):
         mask: Bool[Tensor, "batch time"] | None = None,
     ) -> SequenceOutputs:
         """Returns the answers of whole sequences; `mask` is True where a step exists."""
-        hidden = self.embed(tokens, inputs)
+        hidden, context = self.enter(tokens=tokens, inputs=inputs, mask=mask)
         for block in self.blocks:
-            hidden = block(hidden, mask)
+            hidden = block(hidden, *context)
+        return self.leave(hidden, mask=mask)
+
+    def enter(
+        self,
+        *,
+        tokens: Int[Tensor, "batch time"] | None = None,
+        inputs: Float[Tensor, "batch time features"] | None = None,
+        mask: Bool[Tensor, "batch time"] | None = None,
+    ) -> tuple[Tensor, tuple[Tensor | None]]:
+        """Returns what the first block takes, of (batch, time, d_model), and the mask that each block takes besides."""
+        return self.embed(tokens, inputs), (mask,)
+
+    def leave(
+        self, hidden: Float[Tensor, "batch time d_model"], *, mask: Bool[Tensor, "batch time"] | None = None
+    ) -> SequenceOutputs:
+        """Returns the answers from what the last block gave."""
         return self._outputs(_read(hidden, mask, self.readout))
 
     def initial_state(self, batch_size: int) -> dict[str, Any]:

@@ -27,7 +27,10 @@ class ConvNet(nn.Module):
     Attributes:
         blocks: The stages, each a module.
         head: Everything behind them.
+        keeps_shape: False: each stage changes the shape.
     """
+
+    keeps_shape = False
 
     def __init__(
         self,
@@ -64,4 +67,12 @@ class ConvNet(nn.Module):
         hidden = as_picture(inputs)
         for block in self.blocks:
             hidden = block(hidden)
+        return {"logits": self.head(hidden)}
+
+    def enter(self, *, inputs: Float[Tensor, "batch *shape"]) -> tuple[Tensor, tuple[()]]:
+        """Returns what the first stage takes, of (batch, channels, height, width)."""
+        return as_picture(inputs), ()
+
+    def leave(self, hidden: Float[Tensor, "batch channels height width"]) -> LogitsOutputs:
+        """Returns logits of (batch, classes) from what the last stage gave."""
         return {"logits": self.head(hidden)}

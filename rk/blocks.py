@@ -1,0 +1,42 @@
+"""The blocks of a layered model, run in any order: see `rk.Layered`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rk.errors import UserError
+from rk.fit.bind import Bound
+from rk.protocols import Layered, Outputs
+
+__all__ = ["run_blocks"]
+
+
+def run_blocks(model: Layered, fields: Mapping[str, Any], order: Sequence[int] | None = None) -> Outputs:
+    """Answers with some of a model's blocks, in some order.
+
+    Args:
+        model: A model with `blocks`, `enter` and `leave`.
+        fields: A batch; the model takes the fields that it names.
+        order: Numbers of blocks, from 0: one that is left out is skipped, one that comes twice is repeated. By default
+            all of them in their order, which is what the model's ``forward`` does.
+
+    Returns:
+        What ``forward`` returns.
+
+    Raises:
+        UserError: When blocks are skipped or repeated that change the shape, or there is no block of a number.
+
+    Example:
+        ``run_blocks(learner.model, batch, [0, 1, 1, 3])``
+    """
+    chosen = list(range(len(model.blocks))) if order is None else list(order)
+    if strange := [i for i in chosen if not 0 <= i < len(model.blocks)]:
+        raise UserError(f"there is no block {strange[0]}: the model has {len(model.blocks)}, counted from 0")
+    if chosen != list(range(len(model.blocks))) and not model.keeps_shape:
+        raise UserError(f"the blocks of {type(model).__name__} change the shape: none can be skipped or repeated")
+    hidden, context = Bound(model.enter)(fields)
+    for i in chosen:
+        hidden = model.blocks[i](hidden, *context)
+    leave = Bound(model.leave)
+    return model.leave(hidden, **{name: fields[name] for name in leave.names if name in fields})
