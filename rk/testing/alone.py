@@ -38,6 +38,7 @@ def run_alone(
     samples: list[RecipeFile],
     trial: Callable[[RecipeFile], Trial],
     whole: Callable[[RecipeFile], Ended],
+    sizes: tuple[str, ...] = (),
 ) -> None:
     """Runs a component with a recipe of its plugin: killed and resumed, where it has steps.
 
@@ -46,6 +47,7 @@ def run_alone(
         samples: Recipes of its plugin; the first one that it takes serves.
         trial: Returns the short runs of a recipe.
         whole: Returns a short run that nothing disturbed.
+        sizes: Settings of the component that make it small, ``parameter=value``.
 
     Raises:
         Broken: When it fails.
@@ -56,24 +58,26 @@ def run_alone(
     refused: list[str] = []
     for sample in samples:
         try:
-            return _RUNNERS[component.kind](component, trial(sample), lambda s=sample: whole(s))
+            return _RUNNERS[component.kind](component, trial(sample), lambda s=sample: whole(s), sizes)
         except UserError as error:
             refused.append(f"{sample.path.stem}: {error.message.splitlines()[0]}")
     raise NotApplicable(f"it takes no recipe of its plugin ({'; '.join(refused)[:400]})")
 
 
-def _callback(component: Component, trial: Trial, whole: Callable[[], Ended]) -> None:
-    needed = [p.name for p in trial.catalog.signature(component).params if p.required and p.name != "seed"]
+def _callback(component: Component, trial: Trial, whole: Callable[[], Ended], sizes: tuple[str, ...]) -> None:
+    known = ("seed", *(size.partition("=")[0] for size in sizes))
+    needed = [p.name for p in trial.catalog.signature(component).params if p.required and p.name not in known]
     if needed:
         raise NotApplicable(f"a recipe must say its {', '.join(needed)}")
-    setting = f"callbacks=[{component.qualified}]"
+    given = dict(size.split("=", 1) for size in sizes)
+    setting = f"callbacks=[{{{', '.join(f'{k}: {v}' for k, v in ({'name': component.qualified} | given).items())}}}]"
     beside = Trial(trial.file, trial.catalog, trial.scratch, (*trial.overrides, setting))
     checks.resumes_bit_equal(beside, beside.run(checks.STEPS, checkpoint_every=2))
 
 
-def _search(component: Component, trial: Trial, whole: Callable[[], Ended]) -> None:
+def _search(component: Component, trial: Trial, whole: Callable[[], Ended], sizes: tuple[str, ...]) -> None:
     catalog = trial.catalog
-    options = _options(component, catalog, whole)
+    options = _options(component, catalog, whole, sizes)
     signature = catalog.signature(component)
     takes_run = any(_is_run(p) for p in signature.params if p.name in options)
     data = () if takes_run or trial.recipe.data is None else (f"data={json.dumps(trial.recipe.data.plain())}",)
@@ -87,10 +91,10 @@ def _search(component: Component, trial: Trial, whole: Callable[[], Ended]) -> N
         checks.resumes_bit_equal(alone, alone.run(checks.STEPS, checkpoint_every=2))
 
 
-def _analysis(component: Component, trial: Trial, whole: Callable[[], Ended]) -> None:
+def _analysis(component: Component, trial: Trial, whole: Callable[[], Ended], sizes: tuple[str, ...]) -> None:
     catalog = trial.catalog
     recipe, problems = read_search(
-        "analysis", component.qualified, _options(component, catalog, whole), (), catalog, Path
+        "analysis", component.qualified, _options(component, catalog, whole, sizes), (), catalog, Path
     )
     if problems or recipe.search is None:
         raise UserError(problems[0].message)
@@ -116,15 +120,17 @@ def _few_batches() -> Iterator[None]:
         LoadedRun.batches = original
 
 
-def _options(component: Component, catalog: Catalog, whole: Callable[[], Ended]) -> dict[str, str]:
-    """Returns what a user would have to give: runs, by their folders."""
-    options: dict[str, Any] = {}
+def _options(
+    component: Component, catalog: Catalog, whole: Callable[[], Ended], sizes: tuple[str, ...]
+) -> dict[str, str]:
+    """Returns what a user would have to give: runs, by their folders; and what makes it small."""
+    options: dict[str, Any] = dict(size.split("=", 1) for size in sizes)
     for param in catalog.signature(component).params:
         if _is_run(param):
             folder = str(whole().folder.path)
             many = isinstance(param.type, ListType | TupleType)
             options[param.name] = json.dumps([folder, folder] if many else folder)
-        elif param.required and param.name != "seed":
+        elif param.required and param.name not in (*options, "seed"):
             raise NotApplicable(f"a user must give {param.name}")
     return options
 
