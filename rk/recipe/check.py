@@ -341,7 +341,7 @@ class Checker:
             lacking,
             node.mark,
             key,
-            self._defaults(absent),
+            self._defaults([p for p in signature.params if p.name not in supplied]),
             supplied if type_.factory else None,
             frozenset(p.name for p in signature.params if p.decode),
             frozenset(p.name for p in signature.params if p.training),

@@ -27,7 +27,7 @@ class Spec:
         missing: Required parameters that the recipe leaves out: facts must fill them.
         mark: Where the component stands.
         key: Its key in the recipe, ``trainer.optimizer``.
-        defaults: Parameter -> default, of those that the recipe leaves out: what a stored recipe spells out.
+        defaults: Parameter -> default, as far as a recipe can say it: what a stored recipe spells out.
         supplied: Parameters that the caller of a factory passes; None for a component that is built at once.
         decodes: Parameters without effect on weights.
         training: Parameters that are given only while the run trains.

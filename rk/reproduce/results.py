@@ -16,6 +16,7 @@ from rk.errors import UserError
 from rk.jsontext import to_json
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
+from rk.recipe.model import plain_parameter
 from rk.recipe.sections import Fit, plain
 from rk.recipe.stored import trained
 from rk.recipe.walk import named_runs
@@ -39,6 +40,16 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return found
 
 
+def differences(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the `settings` that differ from the defaults of their components, and those that are defaults."""
+    default: dict[str, Any] = {}
+    for spec in recipe.specs():
+        default |= flatten({f"{spec.key}.{name}": plain_parameter(value) for name, value in spec.defaults.items()})
+    found = settings(recipe)
+    differing = {key: value for key, value in found.items() if key not in default or default[key] != value}
+    return differing, {key: value for key, value in found.items() if key not in differing}
+
+
 def digest(settings: Mapping[str, Any]) -> str:
     """Returns a hash of settings."""
     text = json.dumps(settings, sort_keys=True, ensure_ascii=True, default=str)
@@ -49,9 +60,11 @@ class Measured:
     """What one recipe reached, with one or several seeds.
 
     Args:
-        values: The entry in ``results.json``: ``digest`` and ``settings`` of the recipe, ``seeds``, ``metrics`` (name
-            -> one value per seed, null for none), ``higher_is_better``, ``steps``, ``parameters``, ``seconds``,
-            ``device``, ``cores``, ``versions``, ``date``.
+        values: The entry in ``results.json``: the ``digest`` of the recipe's settings that differ from the defaults
+            of its components; the names of the others, ``defaults``, and their ``defaults_digest``; ``seeds``,
+            ``metrics`` (name -> one value per seed, null for none), ``higher_is_better``, ``steps``, ``parameters``,
+            ``seconds``, ``device``, ``cores``, ``versions``, ``date``. Entries of earlier versions have all
+            ``settings``.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -62,11 +75,9 @@ class Measured:
         """Returns the entry of `recipe` from the ``run.json`` of one run per seed."""
         last = runs[-1]
         names = dict.fromkeys(name for run in runs for name in run["metrics"])
-        found = settings(recipe)
         return cls(
             {
-                "digest": digest(found),
-                "settings": found,
+                **described(recipe),
                 "seeds": seeds,
                 "metrics": {name: [_rounded(run["metrics"].get(name)) for run in runs] for name in names},
                 "higher_is_better": last["higher_is_better"],
@@ -90,6 +101,16 @@ class Measured:
         A parameter that a component has got since is no change while the recipe leaves it at its default: it was added
         without changing what was there. A default that has changed is one.
         """
+        if "settings" in self.values:
+            return self._is_of_settings(recipe)
+        differing, default = differences(recipe)
+        now, names = differing | default, _joined(self.values["defaults"])
+        if not now.keys() >= names or digest({key: now[key] for key in names}) != self.values["defaults_digest"]:
+            return False
+        return digest({key: value for key, value in differing.items() if key not in names}) == self.values["digest"]
+
+    def _is_of_settings(self, recipe: Recipe) -> bool:
+        """The same, of an entry of an earlier version."""
         now, then = settings(recipe), self.values["settings"]
         if digest(now) == self.values["digest"]:
             return True
@@ -118,6 +139,29 @@ class Measured:
 
     def higher_is_better(self, metric: str) -> bool:
         return self.values["higher_is_better"].get(metric.partition("/")[2].partition("@")[0], True)
+
+
+def described(recipe: Recipe) -> dict[str, Any]:
+    """Returns what an entry says of the recipe: what differs from the defaults, and which defaults there were."""
+    differing, default = differences(recipe)
+    return {
+        "digest": digest(differing),
+        "defaults": _grouped(default),
+        "defaults_digest": digest(default),
+    }
+
+
+def _grouped(names: Iterable[str]) -> dict[str, str]:
+    """Returns owner -> the last parts of the names, in one text: ``{"model": "activation dropout"}``."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
+        owner, _, last = name.rpartition(".")
+        found.setdefault(owner, []).append(last)
+    return {owner: " ".join(lasts) for owner, lasts in found.items()}
+
+
+def _joined(grouped: Mapping[str, str]) -> set[str]:
+    return {f"{owner}.{last}" if owner else last for owner, lasts in grouped.items() for last in lasts.split(" ")}
 
 
 def _rounded(value: float | None) -> float | None:

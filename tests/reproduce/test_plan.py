@@ -9,14 +9,25 @@ import pytest
 from rk.errors import RecipeError, UserError
 from rk.reproduce.ledger import ledger, markdown
 from rk.reproduce.plan import checked, logged_claims, plan
-from rk.reproduce.results import Measured, Store, add_results, digest, read_results, results_path, settings
+from rk.reproduce.results import (
+    Measured,
+    Store,
+    add_results,
+    described,
+    differences,
+    digest,
+    read_results,
+    results_path,
+    settings,
+)
 from rk.reproduce.runner import Runner
 
 
 def measured(accuracy, loss=(0.005,), **more):
     values = {
         "digest": "",
-        "settings": {},
+        "defaults": {},
+        "defaults_digest": "",
         "seeds": list(range(len(accuracy))),
         "metrics": {"test/accuracy": list(accuracy), "test/loss": list(loss)},
         "higher_is_better": {"accuracy": True, "loss": False},
@@ -168,11 +179,14 @@ def test_what_was_not_run_or_is_of_an_older_recipe_does_not_hold(lines):
 
 def test_results_are_of_what_the_recipe_trains(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
+    entry = measured([0.9], **described(item.recipe))
     then = settings(item.recipe)
-    entry = measured([0.9], digest=digest(then), settings=then)
+    earlier = measured([0.9], digest=digest(then), settings=then)
 
     def is_of(*overrides):
-        return entry.is_of(checked(item.file, overrides, catalog))
+        found = entry.is_of(checked(item.file, overrides, catalog))
+        assert earlier.is_of(checked(item.file, overrides, catalog)) == found, "of an earlier version of rk"
+        return found
 
     assert is_of() and is_of("expect=[]", "about=x") and is_of("fit.log_every=50") and is_of("model.dropout=0.0")
     assert not is_of("fit.max_steps=61") and not is_of("model.dropout=0.1") and not is_of("data.batch_size=65")
@@ -180,6 +194,20 @@ def test_results_are_of_what_the_recipe_trains(recipes, catalog):
 
 
 def test_a_parameter_that_came_later_is_no_change_but_another_default_is(recipes, catalog):
+    (item,) = plan(("net.yaml",), catalog)
+    entry = described(item.recipe)
+    less = {**entry["defaults"], "model": entry["defaults"]["model"].replace(" dropout", "")}
+    _, default = differences(item.recipe)
+    fewer = digest({k: v for k, v in default.items() if k != "model.dropout"})
+    came_later = measured([0.9], digest=entry["digest"], defaults=less, defaults_digest=fewer)
+    assert came_later.is_of(item.recipe)
+    assert not came_later.is_of(checked(item.file, ("model.dropout=0.1",), catalog))
+    assert not measured([0.9], **{**entry, "defaults_digest": digest({})}).is_of(item.recipe), "another default"
+    gone = {**entry["defaults"], "model": "activation dropout gone"}
+    assert not measured([0.9], **{**entry, "defaults": gone}).is_of(item.recipe)
+
+
+def test_entries_of_earlier_versions_are_judged_by_their_settings(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
     then = settings(item.recipe)
     earlier = {k: v for k, v in then.items() if k != "model.dropout"}

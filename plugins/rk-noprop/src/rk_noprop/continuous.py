@@ -103,5 +103,5 @@ class NoPropCT(NoPropTrainer):
         fixed = {"cosine": Cosine, "linear": Linear}
         noise = MonotoneNet() if self.schedule == "learned" else fixed[self.schedule](MARGIN)
         learner = CTLearner(model, self.eta, noise, **self.walks)
-        self.begin(learner, data, runtime)
+        self.take(learner, data, runtime)
         return learner

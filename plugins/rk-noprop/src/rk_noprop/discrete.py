@@ -135,7 +135,7 @@ class NoPropDT(NoPropTrainer):
 
     def setup(self, *, model: HasLabelBlocks, data: Data, runtime: Runtime) -> DTLearner:
         learner = DTLearner(model, **self.settings)
-        self.begin(learner, data, runtime)
+        self.take(learner, data, runtime)
         return learner
 
     def forward(self, batch: ClassificationBatch) -> Objective:

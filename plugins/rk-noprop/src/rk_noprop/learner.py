@@ -82,7 +82,7 @@ class NoPropTrainer:
         self.factory = optimizer
         self.n_updates = 0
 
-    def begin(self, learner: DenoisingLearner, data: Data, runtime: Runtime) -> None:
+    def take(self, learner: DenoisingLearner, data: Data, runtime: Runtime) -> None:
         """Takes what `setup` has been given."""
         self.learner = learner
         self.data = data

@@ -88,5 +88,5 @@ class NoPropFM(NoPropTrainer):
 
     def setup(self, *, model: HasTimedBlock, data: Data, runtime: Runtime) -> FMLearner:
         learner = FMLearner(model, **self.settings)
-        self.begin(learner, data, runtime)
+        self.take(learner, data, runtime)
         return learner
