@@ -103,6 +103,7 @@ class Isolation(Diversion):
 
     def __init__(self, advice: str = "") -> None:
         super().__init__()
+        self.stderr = _STDERR
         self._hint = f"\n  hint: {advice}" if advice else ""
         self._doing = ""
         self._caught = False
@@ -149,15 +150,23 @@ class Isolation(Diversion):
 
     def _interrupt(self, number: int, frame: Any) -> None:
         if self._caught and self._doing:  # the code has swallowed the first one
-            _say(f"interrupted while {self._doing}{self._hint}")
-            os._exit(130)
+            self._say(f"interrupted while {self._doing}{self._hint}")
+            self.leave(130)
         self._caught = True
         if callable(self._before):
             self._before(number, frame)
 
     def _remind(self, number: int, frame: Any) -> None:
         if self._doing and time.monotonic() - self._began > PATIENCE / 2:
-            _say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
+            self._say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self.stderr, f"{text}\n".encode(errors="backslashreplace"))
+
+    def leave(self, code: int) -> None:
+        """Ends the process at once, whatever the code does."""
+        os._exit(code)
 
 
 def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:
@@ -171,8 +180,3 @@ def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:
         return _signal.signal(number, handler)
     except ValueError:
         return None
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(_STDERR, f"{text}\n".encode(errors="backslashreplace"))
