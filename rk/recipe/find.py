@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rk.errors import UserError, nearest, suggest
 from rk.plugins import Plugin, Plugins, is_name
+from rk.reads import note
 from rk.record import record
 
 
@@ -39,6 +40,7 @@ MAX_HEADING = 20_000
 
 def heading(path: Path) -> str:
     """Returns the first line of the comment that opens a recipe: what it is for; empty where it cannot be read."""
+    note(file=path)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read(MAX_HEADING).splitlines()
@@ -72,27 +74,36 @@ def no_file(path: Path) -> str | None:
 
 def packaged(plugins: Iterable[Plugin]) -> list[RecipeFile]:
     """Returns all recipes that the plugins ship, by name; `unreadable` has those that are no files."""
-    return [r for r in _listed(plugins) if os.path.isfile(r.path) and r.path.name.isprintable()]
+    return [recipe for recipe, is_file in _listed(plugins) if is_file and recipe.path.name.isprintable()]
 
 
 def unreadable(plugins: Iterable[Plugin]) -> Iterator[tuple[RecipeFile, str]]:
     """Yields what is called a recipe by a plugin but is no file, and what it is."""
-    for recipe in _listed(plugins):
+    for recipe, is_file in _listed(plugins):
         if not recipe.path.name.isprintable():
             yield recipe, "a file whose name cannot be typed"
-        elif (what := no_file(recipe.path)) is not None:
+        elif not is_file and (what := no_file(recipe.path)) is not None:
             yield recipe, what
 
 
-def _listed(plugins: Iterable[Plugin]) -> Iterator[RecipeFile]:
+def _listed(plugins: Iterable[Plugin]) -> Iterator[tuple[RecipeFile, bool]]:
+    """Yields what the plugins call recipes, and whether each is a file."""
     for plugin in plugins:
         if plugin.recipes is not None:
             try:
-                paths = sorted(p for p in os.listdir(plugin.recipes) if p.endswith(".yaml"))
+                with os.scandir(plugin.recipes) as entries:  # it knows what is a file: nothing else need be asked
+                    found = sorted((e.name, _is_file(e)) for e in entries if e.name.endswith(".yaml"))
             except OSError:
                 continue  # removed meanwhile, or not to be listed
-            for name in paths:
-                yield RecipeFile(plugin.recipes / name, plugin.name, plugin.distribution)
+            for name, is_file in found:
+                yield RecipeFile(plugin.recipes / name, plugin.name, plugin.distribution), is_file
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link in a circle
+        return False
 
 
 def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -> RecipeFile:
@@ -106,6 +117,7 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
     Raises:
         UserError: With the nearest right spelling.
     """
+    note(installed=True)
     recipes = packaged(plugins)
     if name.endswith((".yaml", ".yml")):
         return _by_path(Path(name) if beside is None else beside.path.parent / name, recipes)
@@ -142,8 +154,17 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
 def _by_path(path: Path, recipes: list[RecipeFile]) -> RecipeFile:
     if no_file(path) is not None:
         raise UserError(*_no_recipe_at(path))
-    known = next((r for r in recipes if resolved(r.path) == resolved(path)), None)
-    return known or RecipeFile(path)
+    own = os.stat(path)
+    known = (r for r in recipes if _is_same(r.path, own) and resolved(r.path) == resolved(path))
+    return next(known, None) or RecipeFile(path)
+
+
+def _is_same(path: Path, stat_result: os.stat_result) -> bool:
+    """Whether `path` leads to that file; resolving the links of a hundred paths takes longer than all else."""
+    try:
+        return os.path.samestat(os.stat(path), stat_result)
+    except OSError:
+        return False
 
 
 def _is_path(name: str) -> bool:

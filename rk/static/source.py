@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rk.errors import UserError
+from rk.reads import note
 from rk.record import record
 
 OPAQUE = sys.stdlib_module_names | {"torch", "numpy", "jaxtyping", "annotated_types", "typing_extensions", "lightning"}
@@ -137,32 +138,49 @@ def _locate(dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
     return Ref(dotted)
 
 
-@functools.cache
 def find_source(name: str) -> Path | None:
     """Returns the source file of module `name`, importing nothing, or None."""
+    found, folders = _searched(name)
+    note(file=found, package=name.partition(".")[0])
+    for folder in folders:
+        note(folder=folder)
+    return found
+
+
+@functools.cache
+def _searched(name: str) -> tuple[Path | None, tuple[Path, ...]]:
+    """Returns the source file of a module, and the folders whose names decide which it is."""
     top, *rest = name.split(".")
     try:  # find_spec of a submodule would import its parents: only the top package is asked for
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
-        return None
+        return None, ()
     if spec is None:
-        return None
+        return None, ()
     if not rest:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+        return (Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None), ()
+    folders: list[Path] = []
     for root in spec.submodule_search_locations or ():
         base = Path(root, *rest)
+        folders.append(base.parent)
         for candidate in (base / "__init__.py", base.with_suffix(".py")):  # as Python's import: the package first
             if candidate.is_file():
-                return candidate
-    return None
+                if candidate.name == "__init__.py":
+                    folders.append(base)
+                return candidate, tuple(folders)
+    return None, tuple(folders)
 
 
-@functools.cache
 def load_module(name: str) -> Module:
     """Parses module `name`. Raises `StaticError` when it has no source."""
     path = find_source(name)
     if path is None:
         raise StaticError(f"module {name} has no source file")
+    return _parsed(name, path)
+
+
+@functools.cache
+def _parsed(name: str, path: Path) -> Module:
     return Module(name, path)
 
 
