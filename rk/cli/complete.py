@@ -42,7 +42,7 @@ def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[str | tuple
     asked = [recipe for recipe in packaged(plugins) if recipe.name.startswith(incomplete)]
     kept = kept_headings(plugins, asked)
     for recipe in asked:
-        yield recipe.name, kept.get(str(recipe.path)) or heading(recipe.path)
+        yield recipe.name, kept.get(recipe.text) or heading(recipe.path)
     for path in sorted(glob.glob(f"{glob.escape(incomplete)}*")):
         if os.path.isdir(path):
             yield f"{path}/"

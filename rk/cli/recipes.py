@@ -55,13 +55,14 @@ def recipes(
     from rk.catalog import Catalog
     from rk.index import listed
     from rk.recipe.digest import digests
-    from rk.recipe.find import packaged, unreadable
+    from rk.recipe.find import sorted_out
 
     plugins = listed()
-    for recipe, what in unreadable(plugins):
+    files, odd = sorted_out(plugins)
+    for recipe, what in odd:
         click.echo(printable(f"warning: {recipe.distribution}: {recipe.path} is {what}, not a recipe file"), err=True)
     catalog = Catalog(plugins) if uses else None
-    every = digests(plugins, packaged(plugins), catalog)
+    every = digests(plugins, files, catalog)
     known = {name for c in plugins.components for name in (c.name, c.qualified)}
     for name in (*uses, *([task] if task is not None else [])):
         if name not in known:

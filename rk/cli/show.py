@@ -81,7 +81,7 @@ def _by_name(name: str, catalog: Any) -> Any:
         raise UserError(f"{name} is a plugin, not a component", f"rk list --plugin {name}")
     from rk.recipe.find import packaged
 
-    recipe = next((r for r in packaged(catalog.plugins) if name in (r.name, r.path.stem)), None)
+    recipe = next((r for r in packaged(catalog.plugins) if name in (r.name, r.stem)), None)
     if recipe is not None:
         raise UserError(f"{name} is a recipe, not a component", f"rk recipes show {recipe.name}")
     known = {c.qualified if "/" in name else c.name for c in every}

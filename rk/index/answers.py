@@ -22,6 +22,7 @@ class Answers:
         name: The sort of answers.
         world: What all answers rest on that depend on what else is installed (`world_of`).
         alive: The keys of all answers that may still be asked for; by default, whatever was kept.
+        limit: Answers that are kept, the newest.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Answers:
         *,
         world: Callable[[], str] = str,
         alive: Collection[str] | None = None,
+        limit: int = 100_000,
     ) -> None:
         self._index = index
         self._path = None if index is None else index.folder / f"{name}.json"
         self._world = world
         self._current_world: str | None = None
         self._alive = alive
+        self._limit = limit
         self._new: dict[str, tuple[Any, Reads, str]] = {}
         self._stamps, self._old, self._packages = Stamps({}, {}), {}, {}
         self._new_stamps = Stamps({}, {})
@@ -86,9 +89,9 @@ class Answers:
             return found
         with noted() as reads:
             value = compute()
-        if self._index is not None and (good is None or good(value)):
-            if self._new_stamps.take(reads.files, reads.folders, BEGAN):
-                self._new[key] = value, reads, self._asked_world() if reads.installed else ""
+        wanted = self._index is not None and (good is None or good(value))
+        if wanted and self._new_stamps.take(reads.files, reads.folders, BEGAN):
+            self._new[key] = value, reads, self._asked_world() if reads.installed else ""
         return value
 
     def _asked_world(self) -> str:
@@ -107,7 +110,8 @@ class Answers:
         files, folders = _Table(), _Table()
         packages: dict[str, str | None] = {}
         answers = {}
-        for key, entry in self._old.items():
+        for key in list(self._old)[-self._limit :]:
+            entry = self._old[key]
             if key in self._new or (self._alive is not None and key not in self._alive) or not self._is_fresh(entry):
                 continue
             value, of_files, of_folders, of_packages, world = entry
@@ -157,4 +161,6 @@ def world_of(plugins: Plugins) -> str:
 
     recipes = [r.name for r in packaged(plugins)]
     components = [[c.kind, c.qualified, c.target] for c in plugins.components]
-    return digest(json.dumps([[[p.name, p.distribution, p.version, p.state, p.errors] for p in plugins], components, recipes]))
+    return digest(
+        json.dumps([[[p.name, p.distribution, p.version, p.state, p.errors] for p in plugins], components, recipes])
+    )

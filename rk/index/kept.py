@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,6 +96,8 @@ def write(path: Path, value: dict[str, Any]) -> None:
 
 def _remove_oldest(folder: Path) -> None:
     """Removes the indexes of environments that were not written to for long."""
+    import shutil
+
     others = sorted((p for p in folder.parent.iterdir() if p != folder), key=lambda p: p.stat().st_mtime)
     for path in others[: max(0, len(others) + 1 - MAX_ENVIRONMENTS)]:
         shutil.rmtree(path, ignore_errors=True)

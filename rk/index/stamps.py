@@ -116,7 +116,7 @@ class Stamps:
             return True
         if names_in(path, importable=self._importable) != names:
             return False
-        if stamped is None:  # it was just being written to when it was read
+        if stamped is None and now is not None:  # it was just being written to when it was read
             import time
 
             if has_rested(now, time.time_ns()):

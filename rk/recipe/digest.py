@@ -10,7 +10,7 @@ from rk.errors import Problem, RecipeError, UserError
 from rk.index.answers import Answers, world_of
 from rk.plugins import Plugins
 from rk.reads import note
-from rk.recipe.find import RecipeFile, heading, packaged
+from rk.recipe.find import RecipeFile, heading
 from rk.record import record
 
 if TYPE_CHECKING:  # what reads a recipe is imported when one has to be read: the index answers for the others
@@ -58,18 +58,20 @@ class Digest:
             "task": self.task,
             "components": sorted(self.parts),
             "distribution": self.file.distribution,
-            "path": str(self.file.path),
+            "path": self.file.text,
         }
 
 
 def digests(plugins: Plugins, files: Sequence[RecipeFile], catalog: Catalog | None = None) -> list[Digest]:
-    """Returns the digests of recipes that plugins ship, as `digest` reads them; the index answers for unchanged ones."""
-    every = [str(file.path) for file in packaged(plugins)]
-    alive = {*every, *(f"{DEEP}{path}" for path in every)}
+    """Returns the digests of all recipes that plugins ship, as `digest` reads them.
+
+    The index answers for those that are unchanged.
+    """
+    alive = {key for file in files for key in (file.text, f"{DEEP}{file.text}")}
     found = []
     with Answers(plugins.index, "recipes", world=lambda: world_of(plugins), alive=alive) as answers:
         for file in files:
-            key = str(file.path) if catalog is None else f"{DEEP}{file.path}"
+            key = file.text if catalog is None else f"{DEEP}{file.text}"
             kept = answers.answer(key, lambda file=file: _as_kept(file, plugins, catalog), good=lambda k: k[-1])
             found.append(Digest(file, *kept[:3], frozenset(kept[3])))
     return found
@@ -88,7 +90,7 @@ def _as_kept(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> lis
 def kept_headings(plugins: Plugins, files: Sequence[RecipeFile]) -> dict[str, str]:
     """Returns path -> heading for those recipes that the index knows."""
     with Answers(plugins.index, "recipes", world=lambda: world_of(plugins)) as answers:
-        known = ((str(file.path), answers.get(str(file.path))) for file in files)
+        known = ((file.text, answers.get(file.text)) for file in files)
         return {path: kept[0] for path, kept in known if isinstance(kept, list)}
 
 
