@@ -103,7 +103,6 @@ class Isolation(Diversion):
 
     def __init__(self, advice: str = "") -> None:
         super().__init__()
-        self.stderr = _STDERR
         self._hint = f"\n  hint: {advice}" if advice else ""
         self._doing = ""
         self._caught = False
@@ -150,7 +149,7 @@ class Isolation(Diversion):
 
     def _interrupt(self, number: int, frame: Any) -> None:
         if self._caught and self._doing:  # the code has swallowed the first one
-            self._say(f"interrupted while {self._doing}{self._hint}")
+            _say(f"interrupted while {self._doing}{self._hint}")
             self.leave(130)
         self._caught = True
         if callable(self._before):
@@ -158,11 +157,7 @@ class Isolation(Diversion):
 
     def _remind(self, number: int, frame: Any) -> None:
         if self._doing and time.monotonic() - self._began > PATIENCE / 2:
-            self._say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
-
-    def _say(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            os.write(self.stderr, f"{text}\n".encode(errors="backslashreplace"))
+            _say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
 
     def leave(self, code: int) -> None:
         """Ends the process at once, whatever the code does."""
@@ -180,3 +175,12 @@ def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:
         return _signal.signal(number, handler)
     except ValueError:
         return None
+
+
+told_to = [_STDERR]
+"""Where the user is told of third parties' code; the last one, where its own output is held back."""
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(told_to[-1], f"{text}\n".encode(errors="backslashreplace"))

@@ -53,6 +53,8 @@ class Answers:
     def _open(self, kept: dict[str, Any], index: Index) -> None:
         if kept.get("code") != index.code:
             return
+        if not all(isinstance(kept[key], dict) for key in ("files", "folders", "packages", "answers")):
+            raise TypeError
         self._stamps = Stamps(kept["files"], kept["folders"])
         self._files, self._folders = list(kept["files"]), list(kept["folders"])
         self._packages = kept["packages"]

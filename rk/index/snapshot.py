@@ -224,6 +224,7 @@ def listed() -> Plugins:
         return Plugins()
     try:
         found = stored(folder, key)
-    except (KeyError, TypeError, ValueError, AttributeError):  # of another form
-        found = None
-    return take(folder, key) if found is None else KnownPlugins(*found)
+        known = None if found is None else KnownPlugins(*found)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # of another form
+        known = None
+    return take(folder, key) if known is None else known

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from rk.isolation import Isolation
+from rk.isolation import Isolation, told_to
 from rk.reads import Reads
 
 _STDOUT, _STDERR = 1, 2
@@ -28,7 +28,7 @@ class Watch(Isolation):
         advice: What the user can do about code that takes too long.
 
     Raises:
-        OSError: When there is no place for what the code says; it has not begun then.
+        OSError: When what the code says could not be seen or kept; it has not begun then.
     """
 
     def __init__(self, advice: str = "") -> None:
@@ -36,12 +36,14 @@ class Watch(Isolation):
         self.reads = Reads()
         self.variables: set[str] = set()
         self.all_variables = False
+        if sys.stderr is None or sys.stderr.fileno() != _STDERR:  # `io.UnsupportedOperation` is an OSError
+            raise OSError("standard error is somewhere else")
         self._said = _scratch()
         self._real = os.dup(_STDERR)
 
     def __enter__(self) -> Watch:
         super().__enter__()
-        self.stderr = self._real  # Ctrl-C and a long wait are told at once
+        told_to.append(self._real)  # Ctrl-C and a long wait are told at once
         for number in (_STDOUT, _STDERR):
             os.dup2(self._said, number)
         if not _hooked:  # a hook stays as long as the process: it looks for a watch first
@@ -55,6 +57,7 @@ class Watch(Isolation):
     def __exit__(self, *exc: object) -> None:
         os._Environ.__getitem__, os._Environ.__iter__ = self._getters
         _active.remove(self)
+        told_to.remove(self._real)
         self.spoke()
         os.dup2(self._real, _STDERR)
         os.close(self._said)
