@@ -7,8 +7,8 @@ VENV is a folder that is made like this:
 
     python3.11 -m venv VENV && VENV/bin/pip install llm datasette
 
-Each command runs in a process of its own and in turn with all others; the medians of CPU time are compared. Byte code is
-kept in a scratch folder, as it is where rk was installed by pip. What must not be imported is printed at the end.
+Each command runs in a process of its own and in turn with all others; the medians of CPU time are compared. Byte code
+is kept in a scratch folder, as it is where rk was installed by pip. What must not be imported is printed at the end.
 """
 
 from __future__ import annotations
@@ -153,15 +153,15 @@ def measure(environment: dict[str, str], recipe: Path, rounds: int) -> None:
     report(title, interleave(contestants, rounds), baseline, limits)
 
 
-def measure_rivals(venv: Path, rounds: int) -> None:
+def measure_rivals(venv: Path, environment: dict[str, str], rounds: int) -> None:
     """Prints what programs with plugins cost whose command line is click's and whose hooks are pluggy's."""
     programs = venv / "bin"
     baseline = 'python -c "import click, pluggy"'
-    contestants = {baseline: lambda: cpu_seconds([programs / "python", "-c", "import click, pluggy"])}
+    contestants = {baseline: lambda: cpu_seconds([programs / "python", "-c", "import click, pluggy"], env=environment)}
     for program in ("llm", "datasette"):
         for argument in ("--help", "plugins"):
             command = [programs / program, argument]
-            contestants[f"{program} {argument}"] = lambda c=command: cpu_seconds(c)
+            contestants[f"{program} {argument}"] = lambda c=command: cpu_seconds(c, env=environment)
     report("CPU time of programs in VENV, which has no further plugins", interleave(contestants, rounds), baseline)
 
 
@@ -186,8 +186,9 @@ def main() -> None:
         )
         for arguments in (["--help"], ["list", "--json"], ["show", "model", "net-1"], ["validate", str(recipe)]):
             print(f"  rk {' '.join(arguments[:1])}: {', '.join(imported(arguments, environment)) or 'none'}")
-    if options.rivals is not None:
-        measure_rivals(options.rivals, options.rounds)
+        if options.rivals is not None:
+            del environment["PYTHONPATH"]
+            measure_rivals(options.rivals, environment, options.rounds)
 
 
 if __name__ == "__main__":

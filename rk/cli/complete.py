@@ -58,15 +58,17 @@ def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
     from rk.index import listed
     from rk.recipe import read_recipe
     from rk.recipe.find import find_recipe
+    from rk.static.source import outlines_in
 
     catalog = Catalog(listed())
-    recipe, _, _ = read_recipe(
-        find_recipe(ctx.params["recipe"], catalog.plugins),
-        (),
-        catalog,
-        run_finder=run_finder(ctx.params.get("runs_dir")),
-    )
-    yield from _keys(recipe, catalog, incomplete)
+    with outlines_in(catalog.plugins.index):
+        recipe, _, _ = read_recipe(
+            find_recipe(ctx.params["recipe"], catalog.plugins),
+            (),
+            catalog,
+            run_finder=run_finder(ctx.params.get("runs_dir")),
+        )
+        yield from list(_keys(recipe, catalog, incomplete))
 
 
 @_completer
@@ -206,9 +208,9 @@ def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str
 @_completer
 def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The installed plugins."""
-    from rk.plugins import installed
+    from rk.index import installed_names
 
-    yield from (offer.name for offer in installed())
+    yield from installed_names()
 
 
 @_completer

@@ -27,8 +27,11 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     from rk.catalog import Catalog
     from rk.index import listed
+    from rk.static.source import outlines_in
 
-    checked, binding, warnings = load_recipe(recipe, overrides, Catalog(listed()))
+    catalog = Catalog(listed())
+    with outlines_in(catalog.plugins.index):
+        checked, binding, warnings = load_recipe(recipe, overrides, catalog)
     show_warnings(warnings)
     if as_json:
         from rk.cli.output import print_json

@@ -4,6 +4,6 @@ The index lies in the cache folder, one folder for each environment. It answers 
 stamps of all files that were read for an answer; a part of it that is damaged or cannot be written costs time alone.
 """
 
-from rk.index.snapshot import listed
+from rk.index.snapshot import installed_names, listed
 
-__all__ = ["listed"]
+__all__ = ["installed_names", "listed"]

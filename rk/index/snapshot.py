@@ -22,6 +22,8 @@ from rk.plugins import ADVICE, BUILTIN, Component, Offer, Plugin, Plugins, insta
 from rk.reads import Reads
 
 NAME = "plugins.json"
+FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What is raised for a file of the index that is whole, but of another form."""
 OWN_SOURCES = ("", "index", "recipe", "static")
 """Folders of the host whose code decides what is kept."""
 
@@ -116,7 +118,7 @@ def _has_its_recipes(record: dict[str, Any]) -> bool:
     return (there is None or os.path.isdir(there)) and (lacks is None or not os.path.isdir(lacks))
 
 
-def stored(folder: Path, key: list[Any]) -> tuple[list[dict[str, Any]], Index] | None:
+def stored(folder: Path, key: list[Any]) -> dict[str, Any] | None:
     """Returns the snapshot of an environment in which nothing has changed since, else None."""
     kept = read(folder / NAME)
     if kept is None or kept.get("key") != json.loads(json.dumps(key)):
@@ -129,7 +131,7 @@ def stored(folder: Path, key: list[Any]) -> tuple[list[dict[str, Any]], Index] |
         return None
     if paths.refreshed or rest.refreshed:
         write(folder / NAME, kept)
-    return kept["plugins"], _index(folder, kept)
+    return kept
 
 
 def _variables(names: Iterable[str]) -> dict[str, str | None]:
@@ -167,6 +169,7 @@ def take(folder: Path, key: list[Any]) -> Plugins:
             "folders": rest.folders,
             "variables": _variables(sorted(plugins.watch.variables)),
             "plugins": plugins.records(),
+            "names": [plugin.name for plugin in plugins.plugins[1:]],
         }
         write(folder / NAME, kept)
         plugins.index = _index(folder, kept)
@@ -223,8 +226,21 @@ def listed() -> Plugins:
     if folder is None:
         return Plugins()
     try:
-        found = stored(folder, key)
-        known = None if found is None else KnownPlugins(*found)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # of another form
+        kept = stored(folder, key)
+        known = None if kept is None else KnownPlugins(kept["plugins"], _index(folder, kept))
+    except FORM_ERRORS:
         known = None
     return take(folder, key) if known is None else known
+
+
+def installed_names() -> list[str]:
+    """Returns the names of the installed plugins, as their entry points have them; loads none of them."""
+    key = environment()
+    folder = folder_of(key)
+    try:
+        kept = None if folder is None else stored(folder, key)
+        if kept is not None:
+            return [str(name) for name in kept["names"]]
+    except FORM_ERRORS:
+        pass
+    return [offer.name for offer in installed()]

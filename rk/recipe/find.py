@@ -29,6 +29,7 @@ class RecipeFile:
         self.text = os.fspath(path)
         self.plugin = plugin
         self.distribution = distribution
+        self.is_link = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RecipeFile) and self._fields() == other._fields()
@@ -134,11 +135,13 @@ def _listed(plugins: Iterable[Plugin]) -> Iterator[tuple[RecipeFile, bool]]:
             folder = os.fspath(plugin.recipes)
             try:
                 with os.scandir(folder) as entries:  # it knows what is a file: nothing else need be asked
-                    found = sorted((e.name, _is_file(e)) for e in entries if e.name.endswith(ENDING))
+                    found = sorted((e.name, _is_file(e), e.is_symlink()) for e in entries if e.name.endswith(ENDING))
             except OSError:
                 continue  # removed meanwhile, or not to be listed
-            for name, is_file in found:
-                yield RecipeFile(f"{folder}{os.sep}{name}", plugin.name, plugin.distribution), is_file
+            for name, is_file, is_link in found:
+                recipe = RecipeFile(f"{folder}{os.sep}{name}", plugin.name, plugin.distribution)
+                recipe.is_link = is_link
+                yield recipe, is_file
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -196,17 +199,9 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
 def _by_path(path: Path, recipes: list[RecipeFile]) -> RecipeFile:
     if no_file(path) is not None:
         raise UserError(*_no_recipe_at(path))
-    own = os.stat(path)
-    known = (r for r in recipes if _is_same(r.text, own) and resolved(r.path) == resolved(path))
-    return next(known, None) or RecipeFile(path)
-
-
-def _is_same(path: str, stat_result: os.stat_result) -> bool:
-    """Whether `path` leads to that file; resolving the links of a hundred paths takes longer than all else."""
-    try:
-        return os.path.samestat(os.stat(path), stat_result)
-    except OSError:
-        return False
+    leads_to = resolved(path)
+    likely = (r for r in recipes if r.is_link or r.text.endswith(leads_to.name))  # resolving all takes long
+    return next((r for r in likely if resolved(r.path) == leads_to), None) or RecipeFile(path)
 
 
 def _is_path(name: str) -> bool:
