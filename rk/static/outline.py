@@ -9,7 +9,7 @@ _REGISTERING = ("register_buffer", "register_parameter", "register_module", "add
 
 
 def outline(content: bytes) -> str | None:
-    """Returns a source in which every reader in `rk.static` finds what it finds in `content`; None where it has none."""
+    """Returns a source in which the readers in `rk.static` find what they find in `content`; None where it has none."""
     try:
         tree = ast.parse(content)
         tree.body = _shortened(tree.body, in_class=False)
