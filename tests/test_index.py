@@ -204,6 +204,7 @@ def test_every_listing_says_the_same_with_the_index_as_without(tmp_path):
         "recipes",
         "descriptions",
         "schema",
+        "sources",
         "trees",
     }
 
