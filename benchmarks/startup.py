@@ -1,7 +1,19 @@
-"""What starting and completing cost with 43 plugins installed, against importing click; what must not be imported."""
+"""What starting, listing and completing cost with 50 plugins and 500 recipes, against importing click and pluggy.
+
+    python benchmarks/startup.py                    with the index of plugins, and without it
+    python benchmarks/startup.py --rivals VENV      llm and datasette beside it
+
+VENV is a folder that is made like this:
+
+    python3.11 -m venv VENV && VENV/bin/pip install llm datasette
+
+Each command runs in a process of its own and in turn with all others; the medians of CPU time are compared. Byte code
+is kept in a scratch folder, as it is where rk was installed by pip. What must not be imported is printed at the end.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -58,6 +70,9 @@ loss: cross-entropy
 trainer: {{name: backprop, optimizer: adam}}
 fit: {{max_steps: 10}}
 """
+RECIPES = ("quick", "default", "paper", "ablation", "small", "large", "deep", "wide", "cpu", "gpu")
+"""The recipes of each plugin."""
+PLUGINS = 50
 COMPLETED = ("rk ", "rk train bench-7/", "rk train bench-7/quick model.", "rk show model net-1")
 """Lines at whose end TAB is pressed."""
 FORBIDDEN = ("torch", "lightning", "numpy", "sklearn", "griffe", "rich")
@@ -71,7 +86,7 @@ def install_plugins(site: Path, count: int) -> None:
         (package / "__init__.py").write_text(HOOKS.format(i=i))
         (package / "model.py").write_text(MODEL)
         (package / "recipes").mkdir()
-        for name in ("quick", "default", "paper", "ablation"):
+        for name in RECIPES:
             (package / "recipes" / f"{name}.yaml").write_text(RECIPE.format(i=i))
         info = site / f"rk_bench_{i}-0.1.dist-info"
         info.mkdir()
@@ -94,43 +109,86 @@ def imported(arguments: list[str], environment: dict[str, str]) -> list[str]:
     return next(line for line in done.stderr.splitlines() if line.startswith("IMPORTED")).split()[1:]
 
 
+def commands(recipe: Path) -> dict[str, list[str]]:
+    """Returns name -> arguments of `rk` of all commands that are measured."""
+    return {
+        "rk --version": ["--version"],
+        "rk --help": ["--help"],
+        "rk list": ["list"],
+        "rk list --json": ["list", "--json"],
+        "rk recipes": ["recipes"],
+        "rk plugins": ["plugins"],
+        "rk show model net-1": ["show", "model", "net-1"],
+        "rk schema": ["schema"],
+        "rk validate bench-7/quick": ["validate", "bench-7/quick"],
+        "rk validate (a bad recipe)": ["validate", str(recipe)],
+        "rk train --help": ["train", "--help"],
+    }
+
+
+LIMIT = 2.5
+"""Times `import click, pluggy` that a listing or a check of an unchanged environment may take."""
+UNLIMITED = ("rk --version", "rk train --help")
+
+
+def measure(environment: dict[str, str], recipe: Path, rounds: int) -> None:
+    """Prints what the commands and completions cost, with the index and without it."""
+    rk = [sys.executable, "-m", "rk"]
+    baseline = 'python -c "import click, pluggy"'
+    contestants = {baseline: lambda: cpu_seconds([sys.executable, "-c", "import click, pluggy"], env=environment)}
+    asked = {name: (arguments, {}) for name, arguments in commands(recipe).items()}
+    for line in COMPLETED:
+        asked[f"{line}<TAB>"] = [], {"_RK_COMPLETE": "bash_complete", "COMP_WORDS": line}
+    limits = {}
+    for name, (arguments, variables) in asked.items():
+        for title, index in ((name, {}), (f"{name}, no index", {"RK_NO_INDEX": "1"})):
+            whole = {**environment, **variables, **index}
+            contestants[title] = lambda a=arguments, e=whole: cpu_seconds([*rk, *a], env=e)
+        if name not in UNLIMITED:
+            limits[name] = LIMIT
+    for _ in range(2):  # what is kept is made by the first, and settled by the second
+        for name in asked:
+            contestants[name]()
+    title = f"CPU time of a command, {PLUGINS} generated plugins with {PLUGINS * len(RECIPES)} recipes installed"
+    report(title, interleave(contestants, rounds), baseline, limits)
+
+
+def measure_rivals(venv: Path, environment: dict[str, str], rounds: int) -> None:
+    """Prints what programs with plugins cost whose command line is click's and whose hooks are pluggy's."""
+    programs = venv / "bin"
+    baseline = 'python -c "import click, pluggy"'
+    contestants = {baseline: lambda: cpu_seconds([programs / "python", "-c", "import click, pluggy"], env=environment)}
+    for program in ("llm", "datasette"):
+        for argument in ("--help", "plugins"):
+            command = [programs / program, argument]
+            contestants[f"{program} {argument}"] = lambda c=command: cpu_seconds(c, env=environment)
+    report("CPU time of programs in VENV, which has no further plugins", interleave(contestants, rounds), baseline)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rivals", type=Path, metavar="VENV", help="measure llm and datasette in this venv too")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         site = Path(scratch, "site")
-        install_plugins(site, 43)
+        install_plugins(site, PLUGINS)
         recipe = Path(scratch, "bad.yaml")
         recipe.write_text(BAD_RECIPE)
-        environment = {**os.environ, "PYTHONPATH": str(site)}
-        rk = [sys.executable, "-m", "rk"]
-        commands = {
-            'python -c "import click, pluggy"': [sys.executable, "-c", "import click, pluggy"],
-            "rk --version": [*rk, "--version"],
-            "rk --help": [*rk, "--help"],
-            "rk list --json": [*rk, "list", "--json"],
-            "rk list": [*rk, "list"],
-            "rk validate (a bad recipe)": [*rk, "validate", str(recipe)],
-            "rk recipes": [*rk, "recipes"],
-            "rk train --help": [*rk, "train", "--help"],
-        }
-        contestants = {name: lambda c=command: cpu_seconds(c, env=environment) for name, command in commands.items()}
-        for line in COMPLETED:
-            asked = {**environment, "_RK_COMPLETE": "bash_complete", "COMP_WORDS": line}
-            contestants[f"{line}<TAB>"] = lambda e=asked: cpu_seconds(rk, env=e)
-        found = interleave(contestants, rounds=15)
-        limits = {"rk --help": 2.5, "rk validate (a bad recipe)": 4.0}
-        report(
-            "CPU time of a command, 43 generated plugins with 172 recipes installed",
-            found,
-            next(iter(commands)),
-            limits,
-        )
+        folders = {"PYTHONPATH": "site", "RK_CACHE": "cache", "PYTHONPYCACHEPREFIX": "bytecode"}
+        environment = {**os.environ, **{name: str(Path(scratch, folder)) for name, folder in folders.items()}}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        measure(environment, recipe, options.rounds)
         print(
             "\nmodules that must not be imported:",
             ", ".join(FORBIDDEN[:4]),
             "(and rich, griffe where nothing needs them)",
         )
-        for arguments in (["--help"], ["list", "--json"], ["validate", str(recipe)]):
+        for arguments in (["--help"], ["list", "--json"], ["show", "model", "net-1"], ["validate", str(recipe)]):
             print(f"  rk {' '.join(arguments[:1])}: {', '.join(imported(arguments, environment)) or 'none'}")
+        if options.rivals is not None:
+            del environment["PYTHONPATH"]
+            measure_rivals(options.rivals, environment, options.rounds)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ VARIABLES = {
     "NO_COLOR": "Set to anything: messages have no colour.",
     "RK_DATA": "Folder of data sets; `data` in the folder that `RK_CACHE` names without it.",
     "RK_CACHE": "Folder of downloads and of what is costly to make again; `rk` in `XDG_CACHE_HOME` without it.",
+    "RK_NO_INDEX": "Set to anything: every command loads all plugins and reads all sources anew; nothing is taken from "
+    "the index in the folder that `RK_CACHE` names, nor kept there.",
     "RK_MAX_FILE_MB": "Megabytes of the largest text file, table or gzip content that is read; 256 without it. A JSON "
     "document may have a quarter of it.",
     "XDG_CACHE_HOME": "Folder of all programs' caches; `~/.cache` without it.",

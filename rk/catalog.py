@@ -5,15 +5,20 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rk.errors import UserError, suggest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.isolation import Isolation
 from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins, said
-from rk.static import ClassInfo, Signature, StaticError, constructor, load_class
-from rk.static.docstring import summary
-from rk.static.types import PATH, ComponentType
+from rk.reads import Reads, note_again, noted
+
+if TYPE_CHECKING:  # reading sources takes a while to import: a listing that the index answers does without
+    from rk.index.answers import Answers
+    from rk.static import ClassInfo, Signature
+
+T = TypeVar("T")
 
 _FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,6}(\.gz)?$")
 """``mine.jsonl``, ``data/rows.csv.gz``: names of components have no dots."""
@@ -74,6 +79,8 @@ class Catalog:
         raise Unresolved(f"unknown {kind} {name!r}", self._hint(kind, name, candidates))
 
     def _hint(self, kind: str, name: str, candidates: list[Component]) -> str | None:
+        from rk.static.types import ComponentType
+
         elsewhere = [c for c in self.plugins.components if name in (c.name, c.qualified)]
         if elsewhere:
             return f"{name} is {ComponentType(kind=elsewhere[0].kind)}, of {elsewhere[0].distribution}"
@@ -99,6 +106,8 @@ class Catalog:
         """Returns a hint for the name of a file where a component's was expected: which components read files."""
         if not _FILE_NAME.search(name):
             return None
+        from rk.static.docstring import summary
+
         takers = [(c, param) for c in candidates if (param := self._path_parameter(c)) is not None]
         if not takers:
             return None
@@ -111,19 +120,40 @@ class Catalog:
         return f"{name} looks like a file: name what reads it, as in '{example}' (files are read by {names})"
 
     def _path_parameter(self, component: Component) -> str | None:
+        from rk.static.types import PATH
+
         try:
             params = self.signature(component).params
         except UserError:
             return None
         return next((p.name for p in params if PATH in getattr(p.type, "options", (p.type,))), None)
 
+    def summaries(self, components: Sequence[Component]) -> list[str]:
+        """Returns the first line of each component's docstring, or why it cannot be read."""
+        from rk.index.answers import Answers
+
+        alive = {c.target for c in self.plugins.components}
+        with Answers(self.plugins.index, "summaries", alive=alive) as answers:
+            return [self._summary(component, answers) for component in components]
+
+    def _summary(self, component: Component, answers: Answers) -> str:
+        def read() -> str:
+            from rk.static.docstring import summary
+
+            return summary(self.info(component))
+
+        try:
+            return answers.answer(component.target, read)
+        except UserError as error:
+            return f"cannot be read: {error.message}"
+
     def info(self, component: Component) -> ClassInfo:
         """Returns the component's class as syntax. Raises `UserError` naming the distribution."""
-        return _info(component)
+        return _noted(_info, component)
 
     def signature(self, component: Component) -> Signature:
         """Returns the constructor's parameters. Raises `UserError` naming the distribution."""
-        return _signature(component)
+        return _noted(_signature, component)
 
     def load(self, component: Component) -> type[Any]:
         """Imports the component's class.
@@ -155,17 +185,29 @@ def _imported(component: Component) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
+def _noted(read: Callable[[Component], tuple[T, Reads]], component: Component) -> T:
+    found, reads = read(component)
+    note_again(reads)
+    return found
+
+
 @functools.cache
-def _info(component: Component) -> ClassInfo:
+def _info(component: Component) -> tuple[ClassInfo, Reads]:
+    from rk.static import StaticError, load_class
+
     try:
-        return load_class(component.target)
+        with noted() as reads:
+            return load_class(component.target), reads
     except StaticError as error:
         raise UserError(f"{component.distribution}: {component.kind} {component.name}: {error}") from None
 
 
 @functools.cache
-def _signature(component: Component) -> Signature:
+def _signature(component: Component) -> tuple[Signature, Reads]:
+    from rk.static import StaticError, constructor
+
     try:
-        return constructor(_info(component))
+        with noted() as reads:
+            return constructor(_noted(_info, component)), reads
     except StaticError as error:
         raise UserError(f"{component.distribution}: {component.kind} {component.name}: {error}") from None

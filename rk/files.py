@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -59,6 +58,8 @@ def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
 
 def is_intact(path: Path, checksum: str) -> bool:
     """Whether the file has the checksum, ``sha256:...`` or ``md5:...``. Raises `UserError` when it cannot be read."""
+    import hashlib  # it loads OpenSSL: only for who downloads
+
     algorithm, _, expected = checksum.partition(":")
     try:
         with path.open("rb") as file:

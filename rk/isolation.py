@@ -150,7 +150,7 @@ class Isolation(Diversion):
     def _interrupt(self, number: int, frame: Any) -> None:
         if self._caught and self._doing:  # the code has swallowed the first one
             _say(f"interrupted while {self._doing}{self._hint}")
-            os._exit(130)
+            self.leave(130)
         self._caught = True
         if callable(self._before):
             self._before(number, frame)
@@ -158,6 +158,10 @@ class Isolation(Diversion):
     def _remind(self, number: int, frame: Any) -> None:
         if self._doing and time.monotonic() - self._began > PATIENCE / 2:
             _say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
+
+    def leave(self, code: int) -> None:
+        """Ends the process at once, whatever the code does."""
+        os._exit(code)
 
 
 def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:
@@ -173,6 +177,10 @@ def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:
         return None
 
 
+told_to = [_STDERR]
+"""Where the user is told of third parties' code; the last one, where its own output is held back."""
+
+
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):
-        os.write(_STDERR, f"{text}\n".encode(errors="backslashreplace"))
+        os.write(told_to[-1], f"{text}\n".encode(errors="backslashreplace"))

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -25,11 +25,16 @@ from rk.hookspecs import HOOK_OF_KIND
 from rk.isolation import Isolation
 from rk.record import made, record
 
+if TYPE_CHECKING:
+    from rk.index.kept import Index
+
 GROUP = "rk.plugins"
 BUILTIN = "rk"
 """The name under which the built-in components are registered: ``rk/backprop``."""
 DISABLE_VARIABLE = "RK_DISABLE_PLUGINS"
 """Names of plugins or distributions that are not loaded, with commas between them; ``*`` stands for all."""
+ADVICE = f"{DISABLE_VARIABLE}=NAME leaves a plugin out"
+"""What a user can do about a plugin that takes too long."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -52,6 +57,7 @@ class Offer:
         host: The range of host versions that it requires; None takes any.
         metadata: The installed distribution, which is asked for these three when they are wanted.
         damage: Why the entry point itself cannot be used.
+        requirements: What the distribution requires, where no metadata is given.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Offer:
         host: str | None = None,
         metadata: Any = None,
         damage: str | None = None,
+        requirements: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.module = module
@@ -71,6 +78,7 @@ class Offer:
         self._host = host
         self._metadata = metadata
         self._damage = damage
+        self._requirements = list(requirements)
 
     @functools.cached_property
     def distribution(self) -> str:
@@ -93,6 +101,8 @@ class Offer:
     @property
     def requirements(self) -> list[str]:
         """What the distribution requires, those of its extras too: the values of ``Requires-Dist``."""
+        if self._metadata is None:
+            return self._requirements
         lines = self._core[0].partition("\n\n")[0].splitlines()
         return [line.partition(":")[2].strip() for line in lines if line.startswith("Requires-Dist:")]
 
@@ -214,20 +224,33 @@ class Plugins:
         offers: What to load; by default, all that is installed.
     """
 
+    index: Index | None = None
+    """What is kept between commands about these plugins; `rk.index.listed` gives plugins that have one."""
+
     def __init__(self, offers: Iterable[Offer] | None = None) -> None:
-        self._manager = pluggy.PluginManager("rk")
-        self._manager.add_hookspecs(hookspecs)
         self.plugins: list[Plugin] = []
+        with self._guard() as self._isolation:
+            self._load_all(installed() if offers is None else offers)
+
+    @functools.cached_property
+    def _manager(self) -> pluggy.PluginManager:
+        manager = pluggy.PluginManager("rk")
+        manager.add_hookspecs(hookspecs)
+        return manager
+
+    def _guard(self) -> Isolation:
+        return Isolation(ADVICE)
+
+    def _load_all(self, offers: Iterable[Offer]) -> None:
         from rk import __version__
 
-        with Isolation(f"{DISABLE_VARIABLE}=NAME leaves a plugin out") as self._isolation:
-            self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
-            disabled = disabled_names()
-            for offer in installed() if offers is None else offers:
-                if is_disabled(offer, disabled):
-                    self.plugins.append(Plugin(offer, disabled=True))
-                else:
-                    self._load(offer)
+        self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
+        disabled = disabled_names()
+        for offer in offers:
+            if is_disabled(offer, disabled):
+                self.plugins.append(Plugin(offer, disabled=True))
+            else:
+                self._load(offer)
 
     def __iter__(self):
         return iter(self.plugins)

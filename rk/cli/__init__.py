@@ -121,9 +121,9 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
-        from rk.plugins import installed
+        from rk.index import installed_names
 
-        names = [offer.name for offer in installed()]
+        names = installed_names()
         with formatter.section("Plugins"):
             formatter.write_text(", ".join(names) or "none; try: pip install rk-pointer-net")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rk.cli.complete import complete_run
-from rk.cli.loading import json_option, runs_dir_option
+from rk.cli.options import json_option, runs_dir_option
 from rk.cli.output import echo
 from rk.cli.outputs import check_ending, make_parents
 from rk.errors import UserError, suggest

@@ -34,12 +34,15 @@ def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, 
 @_completer
 def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
     """Packaged recipes, and the recipe files and folders that lie where the word so far points."""
-    from rk.plugins import Plugins
+    from rk.index import listed
+    from rk.recipe.digest import kept_headings
     from rk.recipe.find import heading, packaged
 
-    for recipe in packaged(Plugins()):
-        if recipe.name.startswith(incomplete):
-            yield recipe.name, heading(recipe.path)
+    plugins = listed()
+    asked = [recipe for recipe in packaged(plugins) if recipe.name.startswith(incomplete)]
+    kept = kept_headings(plugins, asked)
+    for recipe in asked:
+        yield recipe.name, kept.get(recipe.text) or heading(recipe.path)
     for path in sorted(glob.glob(f"{glob.escape(incomplete)}*")):
         if os.path.isdir(path):
             yield f"{path}/"
@@ -52,27 +55,31 @@ def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The keys of the recipe that is already on the line, and the values of those that have few."""
     from rk.catalog import Catalog
     from rk.cli.loading import run_finder
+    from rk.index import listed
     from rk.recipe import read_recipe
     from rk.recipe.find import find_recipe
+    from rk.static.source import outlines_in
 
-    catalog = Catalog()
-    recipe, _, _ = read_recipe(
-        find_recipe(ctx.params["recipe"], catalog.plugins),
-        (),
-        catalog,
-        run_finder=run_finder(ctx.params.get("runs_dir")),
-    )
-    yield from _keys(recipe, catalog, incomplete)
+    catalog = Catalog(listed())
+    with outlines_in(catalog.plugins.index):
+        recipe, _, _ = read_recipe(
+            find_recipe(ctx.params["recipe"], catalog.plugins),
+            (),
+            catalog,
+            run_finder=run_finder(ctx.params.get("runs_dir")),
+        )
+        yield from list(_keys(recipe, catalog, incomplete))
 
 
 @_completer
 def complete_decoding(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The keys that may be changed on the run that is already on the line."""
     from rk.catalog import Catalog
+    from rk.index import listed
     from rk.recipe.stored import is_harmless, read_stored
     from rk.runs import RunFolder
 
-    catalog = Catalog()
+    catalog = Catalog(listed())
     recipe = read_stored(RunFolder.find(ctx.params["run"], ctx.params.get("runs_dir")), (), catalog)
     yield from (key for key in _keys(recipe, catalog, incomplete) if is_harmless(key.partition("=")[0], recipe))
 
@@ -134,10 +141,10 @@ def complete_kind(ctx: click.Context, incomplete: str) -> Iterator[str]:
 def complete_kind_or_name(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The kinds, then the names of all components: `rk show` takes either first."""
     from rk.hookspecs import HOOK_OF_KIND
-    from rk.plugins import Plugins
+    from rk.index import listed
 
     yield from HOOK_OF_KIND
-    yield from sorted({c.name for c in Plugins().components} - set(HOOK_OF_KIND))
+    yield from sorted({c.name for c in listed().components} - set(HOOK_OF_KIND))
 
 
 @_completer
@@ -173,36 +180,37 @@ def complete_data(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, st
 @_completer
 def complete_any_component(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The names of all components."""
-    from rk.plugins import Plugins
+    from rk.index import listed
 
-    yield from sorted({c.name for c in Plugins().components})
+    yield from sorted({c.name for c in listed().components})
 
 
 @_completer
 def complete_fits(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """``KIND=NAME`` for what `rk list --fits` can hold fast."""
-    from rk.plugins import Plugins
+    from rk.index import listed
 
     kinds = ("model", "data", "loss", "trainer", "search")
-    yield from (f"{c.kind}={c.name}" for c in Plugins().components if c.kind in kinds)
+    yield from (f"{c.kind}={c.name}" for c in listed().components if c.kind in kinds)
 
 
 def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str]]:
     """Yields the name and the summary of each component of `kind`."""
     from rk.catalog import Catalog
-    from rk.static.docstring import summary
+    from rk.index import listed
 
-    catalog = Catalog()
-    for component in catalog.of_kind(kind):
-        yield component.qualified if qualified else component.name, summary(catalog.info(component))
+    catalog = Catalog(listed())
+    found = catalog.of_kind(kind)
+    for component, text in zip(found, catalog.summaries(found), strict=True):
+        yield component.qualified if qualified else component.name, text
 
 
 @_completer
 def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The installed plugins."""
-    from rk.plugins import installed
+    from rk.index import installed_names
 
-    yield from (offer.name for offer in installed())
+    yield from installed_names()
 
 
 @_completer

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rk.cli.complete import complete_decoding, complete_run
-from rk.cli.loading import json_option, runs_dir_option
+from rk.cli.options import json_option, runs_dir_option
 
 
 @click.command(name="eval")

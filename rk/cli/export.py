@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rk.cli.complete import complete_decoding, complete_exporter, complete_run
-from rk.cli.loading import runs_dir_option
+from rk.cli.options import runs_dir_option
 from rk.errors import UserError
 
 

@@ -7,7 +7,7 @@ import click
 from rk.cli.complete import complete_fits, complete_kind
 from rk.cli.kinds import find_kind, known_kind
 from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, say_empty, show_paged
-from rk.cli.loading import json_option
+from rk.cli.options import json_option
 from rk.cli.output import echo
 from rk.errors import UserError
 
@@ -37,9 +37,10 @@ def list_components(
     rk list --plugin vision
     """
     from rk.catalog import Catalog, plural
+    from rk.index import listed
 
     kind = None if kind is None else find_kind(kind)
-    catalog = Catalog()
+    catalog = Catalog(listed())
     owner = None if plugin is None else catalog.plugins.find(plugin).name
     rows = _rows(kind, owner, _fixed(fits, catalog), catalog)
     found = rows[:limit]
@@ -76,20 +77,16 @@ def list_components(
 def _rows(kind: str | None, plugin: str | None, fixed: dict, catalog) -> list[tuple]:
     """Returns (component, summary) of what is asked for, by kind, then by plugin."""
     from rk.hookspecs import HOOK_OF_KIND
-    from rk.static.docstring import summary
 
-    rows = []
-    for component in catalog.plugins.components:
-        if kind not in (None, component.kind) or component.kind in fixed or plugin not in (None, component.plugin):
-            continue
-        try:
-            text = summary(catalog.info(component))
-        except UserError as error:
-            text = f"cannot be read: {error.message}"
-        if not fixed or _fits(component, fixed, catalog):
-            rows.append((component, text))
+    asked = [
+        c
+        for c in catalog.plugins.components
+        if kind in (None, c.kind) and c.kind not in fixed and plugin in (None, c.plugin)
+    ]
+    rows = zip(asked, catalog.summaries(asked), strict=True)
     kinds = list(HOOK_OF_KIND)
-    return sorted(rows, key=lambda row: kinds.index(row[0].kind))
+    fitting = [row for row in rows if not fixed or _fits(row[0], fixed, catalog)]
+    return sorted(fitting, key=lambda row: kinds.index(row[0].kind))
 
 
 def _fixed(fits: tuple[str, ...], catalog) -> dict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -30,7 +29,12 @@ def show_paged(text: str, no_pager: bool = False) -> None:
     """Prints a listing, through the user's pager where it is longer than the terminal."""
     pager = os.environ.get(PAGER_VARIABLE, os.environ.get("PAGER"))
     lines = text.count("\n") + 1
-    if no_pager or pager == "" or not sys.stdout.isatty() or lines < shutil.get_terminal_size().lines:
+    if no_pager or pager == "" or not sys.stdout.isatty():
+        echo(text)
+        return
+    import shutil  # with all that packs archives
+
+    if lines < shutil.get_terminal_size().lines:
         echo(text)
         return
     if pager is not None:

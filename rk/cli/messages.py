@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import sys
 
 import click
@@ -25,6 +24,8 @@ def show(text: str) -> None:
     if not sys.stderr.isatty():
         click.echo(text, err=True)
         return
+    import shutil  # with all that packs archives
+
     width = shutil.get_terminal_size().columns
     colored = not os.environ.get("NO_COLOR")
     click.echo(laid_out(text, width, colored), err=True, color=colored)

@@ -6,9 +6,7 @@ not fit beside each other, each row is printed as a block of lines. Elsewhere th
 
 from __future__ import annotations
 
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,7 +40,11 @@ def echo(text: str, err: bool = False, nl: bool = True) -> None:
 
 def terminal_width() -> int | None:
     """Returns the columns of the terminal, or None where standard output is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    import shutil  # with all that packs archives
+
+    return shutil.get_terminal_size().columns
 
 
 def print_table(
@@ -186,6 +188,8 @@ def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
 
 def wrapped(text: str, width: int, indent: int) -> list[str]:
     """Returns `text` as lines of at most `width` cells, all but the first indented; no word is broken."""
+    import textwrap
+
     return textwrap.wrap(
         text,
         max(width, indent + 1),

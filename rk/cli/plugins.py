@@ -9,8 +9,8 @@ import click
 
 from rk.cli.complete import complete_kinds, complete_plugin
 from rk.cli.kinds import find_kind
-from rk.cli.loading import json_option
 from rk.cli.messages import note
+from rk.cli.options import json_option
 from rk.errors import ExitCode, UserError, counted
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     """List, examine and test the installed plugins; begin a new one."""
     if ctx.invoked_subcommand is not None:
         return
-    from rk.plugins import Plugins
+    from rk.index import listed
 
-    found = list(Plugins())
+    found = list(listed())
     if as_json:
         from rk.cli.output import print_json
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rk.cli.complete import complete_input, complete_run
-from rk.cli.loading import runs_dir_option
+from rk.cli.options import runs_dir_option
 from rk.cli.output import echo
 from rk.cli.outputs import check_ending, make_parents
 from rk.errors import ExitCode, RkError, UserError

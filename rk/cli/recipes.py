@@ -9,7 +9,7 @@ import click
 
 from rk.cli.complete import complete_any_component, complete_data, complete_override, complete_recipe
 from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, say_empty, show_paged
-from rk.cli.loading import json_option
+from rk.cli.options import json_option
 from rk.cli.output import echo
 from rk.cli.outputs import make_parents
 from rk.errors import UserError, printable, suggest
@@ -53,15 +53,16 @@ def recipes(
     if ctx.invoked_subcommand is not None:
         return
     from rk.catalog import Catalog
-    from rk.plugins import Plugins
-    from rk.recipe.digest import Digest, digest
-    from rk.recipe.find import packaged, unreadable
+    from rk.index import listed
+    from rk.recipe.digest import digests
+    from rk.recipe.find import sorted_out
 
-    plugins = Plugins()
-    for recipe, what in unreadable(plugins):
+    plugins = listed()
+    files, odd = sorted_out(plugins)
+    for recipe, what in odd:
         click.echo(printable(f"warning: {recipe.distribution}: {recipe.path} is {what}, not a recipe file"), err=True)
     catalog = Catalog(plugins) if uses else None
-    every: list[Digest] = [digest(file, plugins, catalog) for file in packaged(plugins)]
+    every = digests(plugins, files, catalog)
     known = {name for c in plugins.components for name in (c.name, c.qualified)}
     for name in (*uses, *([task] if task is not None else [])):
         if name not in known:
@@ -140,11 +141,13 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
     rk recipes show pointer-net/convex-hull-quick --complete fit.max_steps=100
     """
     from rk.catalog import Catalog
-    from rk.cli.loading import load_recipe
+    from rk.index import listed
     from rk.recipe.find import find_recipe
 
-    catalog = Catalog()
+    catalog = Catalog(listed())
     if complete or overrides:
+        from rk.cli.loading import load_recipe
+
         checked, _, _ = load_recipe(recipe, overrides, catalog)
         echo(checked.to_yaml(), nl=False)
     else:
@@ -162,10 +165,10 @@ def copy(recipe: str, target: Path | None) -> None:
     \b
     rk recipes copy pointer-net/convex-hull-quick mine.yaml
     """
-    from rk.plugins import Plugins
+    from rk.index import listed
     from rk.recipe.find import find_recipe
 
-    found = find_recipe(recipe, Plugins())
+    found = find_recipe(recipe, listed())
     path = target or Path(found.path.name)
     path = path / found.path.name if path.is_dir() else path
     if path.suffix not in (".yaml", ".yml"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rk.cli.complete import complete_run
-from rk.cli.loading import runs_dir_option
+from rk.cli.options import runs_dir_option
 from rk.cli.outputs import check_ending, make_parents
 
 

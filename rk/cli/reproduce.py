@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rk.cli.complete import complete_target
-from rk.cli.loading import json_option, runs_dir_option
 from rk.cli.messages import show
+from rk.cli.options import json_option, runs_dir_option
 from rk.errors import ExitCode, UserError, counted
 from rk.verbosity import is_quiet
 

@@ -9,7 +9,7 @@ import click
 
 from rk.cli.complete import complete_run
 from rk.cli.listing import limit_option, pager_option, say_empty, show_paged
-from rk.cli.loading import json_option, runs_dir_option
+from rk.cli.options import json_option, runs_dir_option
 from rk.cli.output import echo
 from rk.errors import ExitCode
 

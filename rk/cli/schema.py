@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import click
+
+from rk.jsontext import to_json
+from rk.reads import note
 
 
 @click.command()
@@ -15,6 +21,16 @@ def schema() -> None:
     """
     from rk.catalog import Catalog
     from rk.cli.output import print_json
+    from rk.index import listed
+    from rk.index.answers import Answers, world_of
+
+    catalog = Catalog(listed())
+    with Answers(catalog.plugins.index, "schema", world=lambda: world_of(catalog.plugins)) as answers:
+        print_json(answers.answer("schema", lambda: _read(catalog)))
+
+
+def _read(catalog: Any) -> dict[str, Any]:
     from rk.recipe.schema import recipe_schema
 
-    print_json(recipe_schema(Catalog()))
+    note(installed=True)
+    return json.loads(to_json(recipe_schema(catalog), default=str))

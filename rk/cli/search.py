@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from rk.cli.loading import resume_option, resumed_run, runs_dir_option
+from rk.cli.loading import resumed_run
+from rk.cli.options import resume_option, runs_dir_option
 from rk.errors import ExitCode, Problem, RecipeError, UserError, suggest
 from rk.recipe.hints import missing
 

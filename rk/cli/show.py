@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import click
 
 from rk.cli.complete import complete_component, complete_kind_or_name
 from rk.cli.kinds import find_kind, known_kind
-from rk.cli.loading import json_option
+from rk.cli.options import json_option
 from rk.errors import UserError, suggest
+from rk.jsontext import to_json
 
 LISTS = ("facts", "splits", "metrics", "needs")
 """What is printed in one line each."""
@@ -32,13 +34,16 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
     rk show model mlp
     """
     from rk.catalog import Catalog
+    from rk.index import listed
 
-    catalog = Catalog()
+    catalog = Catalog(listed())
     component = _by_name(kind, catalog) if name is None else catalog.resolve(find_kind(kind), name)
-    found = describe_component(catalog, component)
+    found = _description(catalog, component)
     if as_json:
         from rk.cli.output import print_json
 
+        for parameter in found["parameters"]:
+            del parameter["shown"]
         print_json(found)
         return
     from rk.cli.output import echo, print_prose, print_table
@@ -47,7 +52,7 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
     print_prose(found["text"])
     if found["parameters"]:
         click.echo()
-        rows = [(p["name"], p["type"], _default(p), p["help"]) for p in found["parameters"]]
+        rows = [(p["name"], p["type"], p["shown"], p["help"]) for p in found["parameters"]]
         print_table(("parameter", "type", "default", "meaning"), rows)
     for title, fields in found["fields"].items():
         click.echo()
@@ -76,11 +81,27 @@ def _by_name(name: str, catalog: Any) -> Any:
         raise UserError(f"{name} is a plugin, not a component", f"rk list --plugin {name}")
     from rk.recipe.find import packaged
 
-    recipe = next((r for r in packaged(catalog.plugins) if name in (r.name, r.path.stem)), None)
+    recipe = next((r for r in packaged(catalog.plugins) if name in (r.name, r.stem)), None)
     if recipe is not None:
         raise UserError(f"{name} is a recipe, not a component", f"rk recipes show {recipe.name}")
     known = {c.qualified if "/" in name else c.name for c in every}
     raise UserError(f"there is no component {name!r}", suggest(name, known, "installed"))
+
+
+def _description(catalog: Any, component: Any) -> dict[str, Any]:
+    """Returns `describe_component` as plain JSON, and how the default of each parameter is shown."""
+    from rk.index.answers import Answers
+
+    def read() -> dict[str, Any]:
+        found = describe_component(catalog, component)
+        for parameter in found["parameters"]:
+            parameter["shown"] = _default(parameter)
+        return {key: value for key, value in json.loads(to_json(found, default=str)).items() if key not in names}
+
+    names = {key: getattr(component, key) for key in ("name", "kind", "plugin", "distribution", "target")}
+    alive = {f"{c.kind} {c.target}" for c in catalog.plugins.components}
+    with Answers(catalog.plugins.index, "descriptions", alive=alive) as answers:
+        return names | answers.answer(f"{component.kind} {component.target}", read)
 
 
 def _default(param: dict[str, Any]) -> str:

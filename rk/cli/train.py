@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from rk.cli.complete import complete_override, complete_recipe
-from rk.cli.loading import load_recipe, resume_option, resumed_run, runs_dir_option, show_warnings
+from rk.cli.loading import load_recipe, resumed_run, show_warnings
+from rk.cli.options import resume_option, runs_dir_option
 from rk.cli.output import echo
 from rk.errors import ExitCode, UserError, counted
 from rk.runs import RunFolder

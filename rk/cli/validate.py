@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from rk.cli.complete import complete_override, complete_recipe
-from rk.cli.loading import json_option, load_recipe, show_warnings
+from rk.cli.loading import load_recipe, show_warnings
+from rk.cli.options import json_option
 from rk.cli.output import echo
 from rk.errors import counted
 
@@ -25,8 +26,12 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     rk validate my-recipe.yaml model.hidden_size=64 --json
     """
     from rk.catalog import Catalog
+    from rk.index import listed
+    from rk.static.source import outlines_in
 
-    checked, binding, warnings = load_recipe(recipe, overrides, Catalog())
+    catalog = Catalog(listed())
+    with outlines_in(catalog.plugins.index):
+        checked, binding, warnings = load_recipe(recipe, overrides, catalog)
     show_warnings(warnings)
     if as_json:
         from rk.cli.output import print_json

@@ -1,6 +1,21 @@
 """From a YAML file to a checked recipe. Nothing here imports torch or a component."""
 
-from rk.recipe.check import read_recipe, read_search
-from rk.recipe.model import Recipe, Spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rk.recipe.check import read_recipe, read_search
+    from rk.recipe.model import Recipe, Spec
 
 __all__ = ["Recipe", "Spec", "read_recipe", "read_search"]
+
+
+def __getattr__(name: str) -> Any:  # a listing of recipes does without all that checks them
+    if name in ("Recipe", "Spec"):
+        import rk.recipe.model
+
+        return getattr(rk.recipe.model, name)
+    if name in __all__:
+        import rk.recipe.check
+
+        return getattr(rk.recipe.check, name)
+    raise AttributeError(f"module 'rk.recipe' has no attribute {name!r}")

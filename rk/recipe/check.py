@@ -78,7 +78,7 @@ def read_recipe(
     Returns:
         The recipe, with what is right of it; all problems; and whether there are none.
     """
-    tree, problems = compose(recipe, overrides, catalog.plugins)
+    tree, problems = compose(recipe, overrides, catalog.plugins, catalog.plugins.index)
     checker = Checker(catalog, recipe.plugin, run_finder)
     checker.file, checker.above, checker.stored = recipe, (*above, resolved(recipe.path)), stored
     checker.problems += problems

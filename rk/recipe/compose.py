@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rk.errors import Mark, Problem, RecipeError, UserError, suggest
 from rk.plugins import Plugins
 from rk.recipe.find import RecipeFile, find_recipe
+from rk.recipe.kept_tree import tree_of
 from rk.recipe.requires import unmet
-from rk.recipe.tree import MAX_DEPTH, MAX_SHOWN, Mapping, Node, Scalar, Sequence, parse_value, read_tree
+from rk.recipe.tree import MAX_DEPTH, MAX_SHOWN, Mapping, Node, Scalar, Sequence, parse_value
+
+if TYPE_CHECKING:
+    from rk.index.kept import Index
 
 MAX_EXTENDS = 20
 
 
-def compose(recipe: RecipeFile, overrides: tuple[str, ...], plugins: Plugins) -> tuple[Mapping, list[Problem]]:
+def compose(
+    recipe: RecipeFile, overrides: tuple[str, ...], plugins: Plugins, index: Index | None = None
+) -> tuple[Mapping, list[Problem]]:
     """Reads `recipe`, what it extends, and the overrides ``a.b=value`` or ``~a.b`` into one tree.
+
+    Args:
+        recipe: The file.
+        overrides: Of the command line, in order.
+        plugins: Whose recipes it may extend.
+        index: Where unchanged files are looked up.
 
     Raises:
         RecipeError: When a file of the chain cannot be read at all or requires a plugin that is not there, or the chain
             is a cycle.
     """
-    tree, problems = _extended(recipe, plugins, ())
+    tree, problems = _extended(recipe, plugins, (), index)
     for override in overrides:
         problems += apply_override(tree, override)
     return tree, problems
 
 
-def _extended(recipe: RecipeFile, plugins: Plugins, chain: tuple[RecipeFile, ...]) -> tuple[Mapping, list[Problem]]:
-    tree, problems = read_tree(recipe.path, recipe.label)
+def _extended(
+    recipe: RecipeFile, plugins: Plugins, chain: tuple[RecipeFile, ...], index: Index | None
+) -> tuple[Mapping, list[Problem]]:
+    tree, problems = tree_of(recipe, index)
     chain = (*chain, recipe)
     if lacking := unmet(tree, plugins):  # every name of a plugin that is not there would be a mistake too
         raise RecipeError([*problems, *lacking])
@@ -46,7 +62,7 @@ def _extended(recipe: RecipeFile, plugins: Plugins, chain: tuple[RecipeFile, ...
     if len(chain) >= MAX_EXTENDS:
         raise RecipeError([*problems, Problem(mark, "extends", f"more than {MAX_EXTENDS} recipes in a chain")])
     try:
-        below, earlier = _extended(base, plugins, chain)
+        below, earlier = _extended(base, plugins, chain, index)
     except RecipeError as error:
         raise RecipeError([*problems, *error.problems]) from None
     return merge(below, tree), [*earlier, *problems]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from rk.catalog import Catalog
 from rk.errors import Problem, RecipeError, UserError
+from rk.index.answers import Answers, world_of
 from rk.plugins import Plugins
-from rk.recipe.compose import compose
+from rk.reads import note
 from rk.recipe.find import RecipeFile, heading
-from rk.recipe.sections import COMPONENT_KEYS
-from rk.recipe.tree import Mapping, Node, Scalar, Sequence
 from rk.record import record
-from rk.static.types import component_in
+
+if TYPE_CHECKING:  # what reads a recipe is imported when one has to be read: the index answers for the others
+    from rk.catalog import Catalog
+    from rk.recipe.tree import Node
 
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 
@@ -57,8 +58,40 @@ class Digest:
             "task": self.task,
             "components": sorted(self.parts),
             "distribution": self.file.distribution,
-            "path": str(self.file.path),
+            "path": self.file.text,
         }
+
+
+def digests(plugins: Plugins, files: Sequence[RecipeFile], catalog: Catalog | None = None) -> list[Digest]:
+    """Returns the digests of all recipes that plugins ship, as `digest` reads them.
+
+    The index answers for those that are unchanged.
+    """
+    alive = {key for file in files for key in (file.text, f"{DEEP}{file.text}")}
+    found = []
+    with Answers(plugins.index, "recipes", world=lambda: world_of(plugins), alive=alive) as answers:
+        for file in files:
+            key = file.text if catalog is None else f"{DEEP}{file.text}"
+            kept = answers.answer(key, lambda file=file: _as_kept(file, plugins, catalog), good=lambda k: k[-1])
+            found.append(Digest(file, *kept[:3], frozenset(kept[3])))
+    return found
+
+
+DEEP = "components of "
+"""Begins the key of a digest that knows the components inside of components."""
+
+
+def _as_kept(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> list[Any]:
+    """Returns a digest as the index keeps it, and whether it may: what is said of a mistake depends on the folder."""
+    found, is_whole = _read(file, plugins, catalog)
+    return [found.about, found.paper, found.task, sorted(found.parts), is_whole]
+
+
+def kept_headings(plugins: Plugins, files: Sequence[RecipeFile]) -> dict[str, str]:
+    """Returns path -> heading for those recipes that the index knows."""
+    with Answers(plugins.index, "recipes", world=lambda: world_of(plugins)) as answers:
+        known = ((file.text, answers.get(file.text)) for file in files)
+        return {path: kept[0] for path, kept in known if isinstance(kept, list)}
 
 
 def digest(file: RecipeFile, plugins: Plugins, catalog: Catalog | None = None) -> Digest:
@@ -70,22 +103,33 @@ def digest(file: RecipeFile, plugins: Plugins, catalog: Catalog | None = None) -
         catalog: With it, a bare name inside a component (``layer: elman``) is known to be a component, too. That reads
             the sources of the components.
     """
+    return _read(file, plugins, catalog)[0]
+
+
+def _read(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> tuple[Digest, bool]:
+    """Returns the digest, and whether nothing is wrong with the recipe."""
+    from rk.recipe.compose import compose
+    from rk.recipe.sections import COMPONENT_KEYS
+    from rk.recipe.tree import Scalar
+
+    note(installed=catalog is not None)
     about = heading(file.path)
     try:
         tree, problems = compose(file, (), plugins)
     except RecipeError as error:
-        return Digest(file, about or _complaint(error.problems), None, None, frozenset())
+        return Digest(file, about or _complaint(error.problems), None, None, frozenset()), False
     kinds = {**COMPONENT_KEYS, "callbacks": "callback", "metrics": "metric"}
     names = _Names(catalog, file.plugin)
     task = next(names.below(tree.items.get("data"), "data"), None)
     paper = tree.items.get("paper")
-    return Digest(
+    found = Digest(
         file,
         about or _complaint(problems),
         paper.value if isinstance(paper, Scalar) and isinstance(paper.value, str) else None,
         task,
         frozenset(f"{key}: {name}" for key, kind in kinds.items() for name in names.below(tree.items.get(key), kind)),
     )
+    return found, not problems
 
 
 class _Names:
@@ -102,6 +146,9 @@ class _Names:
             node: A part of the recipe.
             kind: The kind of component that it stands for; None where that is not known.
         """
+        from rk.recipe.tree import Mapping, Scalar
+        from rk.recipe.tree import Sequence as List
+
         if isinstance(node, Mapping):
             name = node.items.get("name")
             own = name.value if isinstance(name, Scalar) and isinstance(name.value, str) else None
@@ -112,7 +159,7 @@ class _Names:
                 if key != "name":
                     # a mapping of metrics has one in each value; so may a list of callbacks
                     yield from self.below(child, params.get(key) if own is not None else kind)
-        elif isinstance(node, Sequence):
+        elif isinstance(node, List):
             for child in node.items:
                 yield from self.below(child, kind)
         elif kind is not None and isinstance(node, Scalar) and isinstance(node.value, str):
@@ -122,6 +169,8 @@ class _Names:
         """Returns parameter -> kind of the component that it takes."""
         if self._catalog is None or kind is None or name is None:
             return {}
+        from rk.static.types import component_in
+
         try:
             component = self._catalog.resolve(kind, name, self._plugin)
             params = self._catalog.signature(component).params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -9,20 +10,52 @@ from pathlib import Path
 
 from rk.errors import UserError, nearest, suggest
 from rk.plugins import Plugin, Plugins, is_name
-from rk.record import record
+from rk.reads import note
+
+ENDING = ".yaml"
+"""How the names of recipes end that plugins ship."""
 
 
-@record
 class RecipeFile:
-    """A recipe on disk. `plugin` is the plugin that ships it, None for a file of the user's."""
+    """A recipe on disk.
 
-    path: Path
-    plugin: str | None = None
-    distribution: str | None = None
+    Args:
+        path: The file.
+        plugin: The plugin that ships it; None for a file of the user's.
+        distribution: That plugin's distribution.
+    """
 
-    @property
+    def __init__(self, path: Path | str, plugin: str | None = None, distribution: str | None = None) -> None:
+        self.text = os.fspath(path)
+        self.plugin = plugin
+        self.distribution = distribution
+        self.is_link = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RecipeFile) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        return f"RecipeFile{self._fields()!r}"
+
+    def _fields(self) -> tuple[str, str | None, str | None]:
+        return self.text, self.plugin, self.distribution
+
+    @functools.cached_property
+    def path(self) -> Path:  # making one takes longer than all else that is known of a recipe in a listing
+        return Path(self.text)
+
+    @functools.cached_property
+    def stem(self) -> str:
+        """The file's name without its ending."""
+        file = os.path.basename(self.text)
+        return file[: -len(ENDING)] if file.endswith(ENDING) and file != ENDING else self.path.stem
+
+    @functools.cached_property
     def name(self) -> str:
-        return f"{self.plugin}/{self.path.stem}" if self.plugin else self.path.stem
+        return f"{self.plugin}/{self.stem}" if self.plugin else self.stem
 
     @property
     def label(self) -> str:
@@ -39,6 +72,7 @@ MAX_HEADING = 20_000
 
 def heading(path: Path) -> str:
     """Returns the first line of the comment that opens a recipe: what it is for; empty where it cannot be read."""
+    note(file=path)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read(MAX_HEADING).splitlines()
@@ -72,27 +106,49 @@ def no_file(path: Path) -> str | None:
 
 def packaged(plugins: Iterable[Plugin]) -> list[RecipeFile]:
     """Returns all recipes that the plugins ship, by name; `unreadable` has those that are no files."""
-    return [r for r in _listed(plugins) if os.path.isfile(r.path) and r.path.name.isprintable()]
+    return sorted_out(plugins)[0]
 
 
-def unreadable(plugins: Iterable[Plugin]) -> Iterator[tuple[RecipeFile, str]]:
-    """Yields what is called a recipe by a plugin but is no file, and what it is."""
-    for recipe in _listed(plugins):
-        if not recipe.path.name.isprintable():
-            yield recipe, "a file whose name cannot be typed"
+def unreadable(plugins: Iterable[Plugin]) -> list[tuple[RecipeFile, str]]:
+    """Returns what is called a recipe by a plugin but is no file, and what it is."""
+    return sorted_out(plugins)[1]
+
+
+def sorted_out(plugins: Iterable[Plugin]) -> tuple[list[RecipeFile], list[tuple[RecipeFile, str]]]:
+    """Returns what `packaged` and `unreadable` do, from one look."""
+    files: list[RecipeFile] = []
+    odd: list[tuple[RecipeFile, str]] = []
+    for recipe, is_file in _listed(plugins):
+        if not recipe.stem.isprintable():
+            odd.append((recipe, "a file whose name cannot be typed"))
+        elif is_file:
+            files.append(recipe)
         elif (what := no_file(recipe.path)) is not None:
-            yield recipe, what
+            odd.append((recipe, what))
+    return files, odd
 
 
-def _listed(plugins: Iterable[Plugin]) -> Iterator[RecipeFile]:
+def _listed(plugins: Iterable[Plugin]) -> Iterator[tuple[RecipeFile, bool]]:
+    """Yields what the plugins call recipes, and whether each is a file."""
     for plugin in plugins:
         if plugin.recipes is not None:
+            folder = os.fspath(plugin.recipes)
             try:
-                paths = sorted(p for p in os.listdir(plugin.recipes) if p.endswith(".yaml"))
+                with os.scandir(folder) as entries:  # it knows what is a file: nothing else need be asked
+                    found = sorted((e.name, _is_file(e), e.is_symlink()) for e in entries if e.name.endswith(ENDING))
             except OSError:
                 continue  # removed meanwhile, or not to be listed
-            for name in paths:
-                yield RecipeFile(plugin.recipes / name, plugin.name, plugin.distribution)
+            for name, is_file, is_link in found:
+                recipe = RecipeFile(f"{folder}{os.sep}{name}", plugin.name, plugin.distribution)
+                recipe.is_link = is_link
+                yield recipe, is_file
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link in a circle
+        return False
 
 
 def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -> RecipeFile:
@@ -106,10 +162,11 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
     Raises:
         UserError: With the nearest right spelling.
     """
+    note(installed=True)
     recipes = packaged(plugins)
     if name.endswith((".yaml", ".yml")):
         return _by_path(Path(name) if beside is None else beside.path.parent / name, recipes)
-    matches = [r for r in recipes if name in (r.name, r.path.stem)]
+    matches = [r for r in recipes if name in (r.name, r.stem)]
     own = [r for r in matches if beside is not None and r.plugin == beside.plugin]
     exact = [r for r in matches if r.name == name]
     for chosen in (own, exact, matches):
@@ -122,9 +179,9 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
     if _is_path(name):
         raise UserError(*_no_recipe_at(Path(name)))
     for recipe, what in unreadable(plugins):
-        if name in (recipe.name, recipe.path.stem):
+        if name in (recipe.name, recipe.stem):
             raise UserError(f"{recipe.distribution}: {recipe.path} is {what}, not a recipe file")
-    names = [r.name for r in recipes] if "/" in name else [r.path.stem for r in recipes]
+    names = [r.name for r in recipes] if "/" in name else [r.stem for r in recipes]
     hint = suggest(name, set(names), "installed recipes")
     if os.path.isfile(f"{name}.yaml"):
         hint = f"did you mean the file {name}.yaml?"
@@ -142,8 +199,9 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
 def _by_path(path: Path, recipes: list[RecipeFile]) -> RecipeFile:
     if no_file(path) is not None:
         raise UserError(*_no_recipe_at(path))
-    known = next((r for r in recipes if resolved(r.path) == resolved(path)), None)
-    return known or RecipeFile(path)
+    leads_to = resolved(path)
+    likely = (r for r in recipes if r.is_link or r.text.endswith(leads_to.name))  # resolving all takes long
+    return next((r for r in likely if resolved(r.path) == leads_to), None) or RecipeFile(path)
 
 
 def _is_path(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rk.compatibility import Requirement, normalized, parse_requirement
 from rk.errors import Problem
 from rk.plugins import DISABLE_VARIABLE, Plugin, Plugins
+from rk.reads import note
 from rk.recipe.tree import Mapping, Scalar, Sequence
 
 
@@ -16,6 +17,7 @@ def unmet(tree: Mapping, plugins: Plugins) -> list[Problem]:
     listed = tree.items.get("requires")
     if not isinstance(listed, Sequence):
         return []
+    note(installed=True)
     problems = []
     for number, node in enumerate(listed.items):
         if not isinstance(node, Scalar) or not isinstance(node.value, str):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rk.errors import Mark, Problem, RecipeError
+from rk.reads import note
 from rk.record import record
 
 MAX_BYTES = 200_000
@@ -87,6 +88,7 @@ def read_tree(path: Path, label: str) -> tuple[Mapping, list[Problem]]:
         RecipeError: When there is no mapping to read: not a file, too large, binary, broken YAML, nested too deep.
     """
     whole = Mark(label)
+    note(file=path)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from rk.record import record
+from rk.static.outline import self_attributes
 from rk.static.source import Module, Ref, StaticError, dotted_name, load_module, unquoted
 from rk.static.types import Type, parse_type
 
@@ -20,7 +21,6 @@ _MODULE_MEMBERS = {
     "parameters", "requires_grad_", "state_dict", "to", "train", "training", "zero_grad",
 }  # fmt: skip
 """Members that every ``torch.nn.Module`` brings, as far as a capability may ask for them."""
-_REGISTERING = ("register_buffer", "register_parameter", "register_module", "add_module")
 
 
 @record
@@ -112,7 +112,7 @@ class ClassInfo:
                     case ast.Assign(targets=targets):
                         names |= {t.id for t in targets if isinstance(t, ast.Name)}
                 if isinstance(statement, ast.FunctionDef):
-                    names |= set(_self_attributes(statement))
+                    names |= set(self_attributes(statement))
         if self.inherits("torch.nn.Module"):
             names |= _MODULE_MEMBERS
         return {n for n in names if not n.startswith("_")}
@@ -152,18 +152,6 @@ class ClassInfo:
 
 def _is_property(node: ast.FunctionDef) -> bool:
     return any("property" in ast.unparse(d) for d in node.decorator_list)
-
-
-def _self_attributes(function: ast.FunctionDef) -> Iterator[str]:
-    """Yields what a method sets on ``self``, buffers and submodules registered by name included."""
-    for node in ast.walk(function):
-        match node:
-            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
-                yield name
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="self"), attr=call), args=[ast.Constant(value=name), *_]
-            ) if call in _REGISTERING:
-                yield str(name)
 
 
 def load_class(target: str) -> ClassInfo:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import functools
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rk.errors import UserError
+from rk.reads import note
 from rk.record import record
+from rk.static.outline import outline
+
+if TYPE_CHECKING:
+    from rk.index.answers import Answers
+    from rk.index.kept import Index
 
 OPAQUE = sys.stdlib_module_names | {"torch", "numpy", "jaxtyping", "annotated_types", "typing_extensions", "lightning"}
 """Top-level packages that are never looked into: a name in them is known by its dotted path."""
+
+MAX_OUTLINES = 500
+"""Outlines that an index keeps."""
 
 MAX_STEPS = 50
 """Names that are followed for one name; more means that they lead in a circle."""
@@ -40,7 +52,7 @@ class Module:
         self.name = name
         self.path = path
         try:
-            self.tree = ast.parse(path.read_bytes(), filename=str(path))
+            self.tree = _tree(path)
         except (SyntaxError, ValueError, OSError, RecursionError) as error:
             raise StaticError(f"{path}: {error}") from None
         self.is_package = path.name == "__init__.py"
@@ -91,6 +103,38 @@ class Module:
         return ref
 
 
+_outlines: list[Answers] = []
+
+
+@contextlib.contextmanager
+def outlines_in(index: Index | None) -> Iterator[None]:
+    """Takes the outlines of unchanged sources from an index in the block, and keeps those of others there."""
+    from rk.index.answers import Answers
+
+    with Answers(index, "sources", limit=MAX_OUTLINES) as answers:
+        _outlines.append(answers)
+        try:
+            yield
+        finally:
+            _outlines.remove(answers)
+
+
+def _tree(path: Path) -> ast.Module:
+    """Parses a source, or what the index has of it."""
+    if not _outlines:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    found: list[ast.Module] = []
+
+    def read() -> str | None:
+        note(file=path)
+        content = path.read_bytes()
+        found.append(ast.parse(content, filename=str(path)))
+        return outline(content)
+
+    text = _outlines[-1].answer(os.path.abspath(path), read, good=lambda text: text is not None)
+    return found[0] if found else ast.parse(text, filename=str(path))
+
+
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yields a module's statements, those under ``if TYPE_CHECKING`` and ``try`` included."""
     for statement in body:
@@ -137,32 +181,49 @@ def _locate(dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
     return Ref(dotted)
 
 
-@functools.cache
 def find_source(name: str) -> Path | None:
     """Returns the source file of module `name`, importing nothing, or None."""
+    found, folders = _searched(name)
+    note(file=found, package=name.partition(".")[0])
+    for folder in folders:
+        note(folder=folder)
+    return found
+
+
+@functools.cache
+def _searched(name: str) -> tuple[Path | None, tuple[Path, ...]]:
+    """Returns the source file of a module, and the folders whose names decide which it is."""
     top, *rest = name.split(".")
     try:  # find_spec of a submodule would import its parents: only the top package is asked for
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
-        return None
+        return None, ()
     if spec is None:
-        return None
+        return None, ()
     if not rest:
-        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+        return (Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None), ()
+    folders: list[Path] = []
     for root in spec.submodule_search_locations or ():
         base = Path(root, *rest)
+        folders.append(base.parent)
         for candidate in (base / "__init__.py", base.with_suffix(".py")):  # as Python's import: the package first
             if candidate.is_file():
-                return candidate
-    return None
+                if candidate.name == "__init__.py":
+                    folders.append(base)
+                return candidate, tuple(folders)
+    return None, tuple(folders)
 
 
-@functools.cache
 def load_module(name: str) -> Module:
     """Parses module `name`. Raises `StaticError` when it has no source."""
     path = find_source(name)
     if path is None:
         raise StaticError(f"module {name} has no source file")
+    return _parsed(name, path)
+
+
+@functools.cache
+def _parsed(name: str, path: Path) -> Module:
     return Module(name, path)
 
 

@@ -149,7 +149,7 @@ def test_a_name_of_several_kinds_asks_which(workshop, capsys, monkeypatch):
     catalog = workshop.catalog(
         workshop.plugin("two", "class A: ...\n", models={"same": "A"}, layers={"same": "A"}),
     )
-    monkeypatch.setattr("rk.catalog.Catalog", lambda: catalog)
+    monkeypatch.setattr("rk.catalog.Catalog", lambda *_: catalog)
     with pytest.raises(UserError, match="several kinds have a 'same'") as error:
         cli(["show", "same"], standalone_mode=False)
     assert error.value.hint == "rk show model same or rk show layer same"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 
@@ -160,7 +161,7 @@ def paged(monkeypatch):
     """What goes through the pager, on a terminal of 20 lines."""
     found: list[str] = []
     monkeypatch.setattr(listing.sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(listing.shutil, "get_terminal_size", lambda: __import__("os").terminal_size((80, 20)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: __import__("os").terminal_size((80, 20)))
     monkeypatch.setattr(listing.click, "echo_via_pager", found.append)
     monkeypatch.delenv("PAGER", raising=False)
     monkeypatch.delenv("RK_PAGER", raising=False)

@@ -1,0 +1,131 @@
+"""What plugins do while they are loaded: which files and variables they read, and whether they say anything."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from rk.isolation import Isolation, told_to
+from rk.reads import Reads
+
+_STDOUT, _STDERR = 1, 2
+_active: list[Watch] = []
+_hooked: list[bool] = []
+
+
+class Watch(Isolation):
+    """An isolation that sees what the code in it reads and says.
+
+    What it says goes to standard error, as ever, when `spoke` is asked and at the end.
+
+    Attributes:
+        reads: The files that were opened, and the folders that were listed.
+        variables: The environment variables that were read.
+        all_variables: Whether code has looked at all of them.
+
+    Args:
+        advice: What the user can do about code that takes too long.
+
+    Raises:
+        OSError: When what the code says could not be seen or kept; it has not begun then.
+    """
+
+    def __init__(self, advice: str = "") -> None:
+        super().__init__(advice)
+        self.reads = Reads()
+        self.variables: set[str] = set()
+        self.all_variables = False
+        if sys.stderr is None or sys.stderr.fileno() != _STDERR:  # `io.UnsupportedOperation` is an OSError
+            raise OSError("standard error is somewhere else")
+        self._said = _scratch()
+        self._real = os.dup(_STDERR)
+
+    def __enter__(self) -> Watch:
+        super().__enter__()
+        told_to.append(self._real)  # Ctrl-C and a long wait are told at once
+        for number in (_STDOUT, _STDERR):
+            os.dup2(self._said, number)
+        if not _hooked:  # a hook stays as long as the process: it looks for a watch first
+            sys.addaudithook(_audit)
+            _hooked.append(True)
+        _active.append(self)
+        self._getters = os._Environ.__getitem__, os._Environ.__iter__
+        os._Environ.__getitem__, os._Environ.__iter__ = _noting(*self._getters)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os._Environ.__getitem__, os._Environ.__iter__ = self._getters
+        _active.remove(self)
+        told_to.remove(self._real)
+        self.spoke()
+        os.dup2(self._real, _STDERR)
+        os.close(self._said)
+        super().__exit__(*exc)
+        os.close(self._real)
+
+    def spoke(self) -> bool:
+        """Whether anything was said since this was asked before; hands it on to standard error."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):
+                continue
+        size = os.lseek(self._said, 0, os.SEEK_END)
+        os.lseek(self._said, 0, os.SEEK_SET)
+        while piece := os.read(self._said, 1 << 16):
+            try:
+                os.write(self._real, piece)
+            except OSError:
+                break
+        os.ftruncate(self._said, 0)
+        os.lseek(self._said, 0, os.SEEK_SET)
+        return size > 0
+
+    def leave(self, code: int) -> None:
+        self.spoke()
+        super().leave(code)
+
+    def saw(self, event: str, path: Any) -> None:
+        """Notes what an audit event tells of a file or a folder."""
+        if not isinstance(path, str | bytes | os.PathLike):
+            return
+        whole = os.path.abspath(os.fsdecode(path))
+        if event == "open":
+            self.reads.files.add(whole)
+        else:
+            self.reads.folders.add(whole)
+
+
+def _scratch() -> int:
+    """Opens a file that has no name."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("rk")
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if _active and event in ("open", "os.listdir", "os.scandir"):
+        try:
+            _active[-1].saw(event, args[0])
+        except Exception:  # whatever is wrong with the path, the code itself is told
+            return
+
+
+def _noting(get: Any, iterate: Any) -> tuple[Any, Any]:
+    """Returns the methods of `os.environ` that note what is read."""
+
+    def getitem(environ: Any, name: Any) -> Any:
+        if _active and isinstance(name, str):
+            _active[-1].variables.add(name)
+        return get(environ, name)
+
+    def iterator(environ: Any) -> Any:
+        if _active:
+            _active[-1].all_variables = True
+        return iterate(environ)
+
+    return getitem, iterator

@@ -1,0 +1,67 @@
+"""What an answer rests on: whoever keeps one learns which files and folders were looked at for it.
+
+The readers of sources and recipes note here what they read. Nothing is kept unless somebody asks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+BEGAN = time.time_ns()
+"""When this process may have begun to read. Sources are parsed once and kept: what has changed since may be new to
+its stamp, and old to who has read it."""
+
+
+class Reads:
+    """What was looked at.
+
+    Attributes:
+        files: Paths of files, whether they exist or not.
+        folders: Paths of folders whose names were searched.
+        packages: Names of top-level modules that were searched for.
+        installed: Whether it matters what else is installed.
+    """
+
+    def __init__(self) -> None:
+        self.files: set[str] = set()
+        self.folders: set[str] = set()
+        self.packages: set[str] = set()
+        self.installed = False
+
+
+_open: list[Reads] = []
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[Reads]:
+    """Notes what is read in the block; blocks may stand within each other."""
+    reads = Reads()
+    _open.append(reads)
+    try:
+        yield reads
+    finally:
+        _open.remove(reads)
+
+
+def note(*, file: object = None, folder: object = None, package: str | None = None, installed: bool = False) -> None:
+    """Says that something has been looked at: a file, a folder, the name of a top-level module, or all plugins."""
+    for reads in _open:
+        if file is not None:
+            reads.files.add(os.path.abspath(str(file)))
+        if folder is not None:
+            reads.folders.add(os.path.abspath(str(folder)))
+        if package is not None:
+            reads.packages.add(package)
+        reads.installed |= installed
+
+
+def note_again(reads: Reads) -> None:
+    """Says that all of this has been looked at: for an answer that is kept in the process."""
+    for each in _open:
+        each.files |= reads.files
+        each.folders |= reads.folders
+        each.packages |= reads.packages
+        each.installed |= reads.installed

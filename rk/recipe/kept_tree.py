@@ -1,0 +1,63 @@
+"""The trees of unchanged recipe files, from the index: loading a YAML reader takes longer than checking a recipe."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rk.errors import Mark, Problem
+from rk.index.answers import Answers
+from rk.recipe.find import RecipeFile
+from rk.recipe.tree import Mapping, Node, Scalar, Sequence, read_tree
+
+if TYPE_CHECKING:
+    from rk.index.kept import Index
+
+MAX_TREES = 200
+"""Trees that are kept."""
+
+
+def tree_of(recipe: RecipeFile, index: Index | None) -> tuple[Mapping, list[Problem]]:
+    """Reads a recipe file as `read_tree` does, or takes from the index what was read of it before.
+
+    A tree with a mistake is never kept. Raises what `read_tree` raises.
+    """
+    label = recipe.label
+    if index is None:
+        return read_tree(recipe.path, label)
+    found: list[tuple[Mapping, list[Problem]]] = []
+
+    def read() -> list[Any] | None:
+        found.append(read_tree(recipe.path, label))
+        tree, problems = found[0]
+        return None if problems else _packed(tree)
+
+    with Answers(index, "trees", limit=MAX_TREES) as answers:
+        packed = answers.answer(os.path.abspath(recipe.text), read, good=lambda tree: tree is not None)
+    return found[0] if found else (_unpacked(packed, label), [])
+
+
+def _packed(node: Node) -> list[Any]:
+    """Returns a node as plain JSON: its kind, line and column, and what it holds."""
+    place = node.mark.line, node.mark.column
+    if isinstance(node, Mapping):
+        keys = [[key, *_place(node.mark_of(key)), _packed(child)] for key, child in node.items.items()]
+        return ["m", *place, keys]
+    if isinstance(node, Sequence):
+        return ["l", *place, [_packed(child) for child in node.items]]
+    return ["s", *place, node.value, node.raw, node.quoted]
+
+
+def _place(mark: Mark) -> tuple[int, int]:
+    return mark.line, mark.column
+
+
+def _unpacked(packed: list[Any], label: str) -> Any:
+    kind, line, column, *held = packed
+    mark = Mark(label, line, column)
+    if kind == "m":
+        items = {key: _unpacked(child, label) for key, _, _, child in held[0]}
+        return Mapping(items, mark, {key: Mark(label, at, of) for key, at, of, _ in held[0]})
+    if kind == "l":
+        return Sequence([_unpacked(child, label) for child in held[0]], mark)
+    return Scalar(held[0], mark, held[1], held[2])
