@@ -504,7 +504,9 @@ class Checker:
             if len(only) == 1:
                 self.problems += only[0][2]
                 return only[0][1]
-        return self.report(node.mark, key, f"expected {type_}, found {describe(node)}")
+        component = any(isinstance(_bare(option), ComponentType) for option in type_.options)
+        hint = f"{key}: {{name: ...}}" if component else None
+        return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", hint)
 
     def _literal(self, node: Node, type_: LiteralType, key: str) -> Any:
         value = node.value if isinstance(node, Scalar) else INVALID
