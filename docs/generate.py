@@ -1,7 +1,9 @@
 """Writes docs/reference.md from the code: commands, recipe keys, hooks, protocols, environment variables.
 
-    python docs/generate.py            writes the page
-    python docs/generate.py --print    prints it
+It also writes the table of kinds in docs/contract.md, between the comments ``kinds`` and ``/kinds``.
+
+    python docs/generate.py            writes the page and the table
+    python docs/generate.py --print    prints the page
 
 Nothing that is installed shows in it: the built-in components alone are asked. `tests/test_docs.py` fails when the page
 and the code disagree.
@@ -24,12 +26,13 @@ from rk import hookspecs  # noqa: E402  the tree that this file lies in is the o
 from rk.catalog import Catalog  # noqa: E402
 from rk.cli import COMMANDS, cli  # noqa: E402
 from rk.errors import ExitCode  # noqa: E402
-from rk.hookspecs import HOOK_OF_KIND  # noqa: E402
+from rk.kinds import KINDS  # noqa: E402
 from rk.plugins import Plugins  # noqa: E402
 from rk.static import constructor, load_class  # noqa: E402
 from rk.static.docstring import describe  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference.md"
+CONTRACT = ROOT / "docs" / "contract.md"
 WIDTH = 100
 """Columns of the help texts."""
 
@@ -168,12 +171,25 @@ def hooks() -> Iterator[str]:
         "A plugin's entry point in the group `rk.plugins` names a module. Its functions of these names, marked with "
         '`@rk.hookimpl`, say what the plugin offers: `{"name": "package.module:Class"}`.'
     )
-    kind_of = {hook: kind for kind, hook in HOOK_OF_KIND.items()}
+    kind_of = {kind.hook: kind.name for kind in KINDS.values()}
     found = [name for name in vars(hookspecs) if name.startswith("rk_")]
     yield _table(
         ("hook", "kind", ""),
         [(f"`{name}`", kind_of.get(name, ""), _inline(getattr(hookspecs, name).__doc__)) for name in found],
     )
+
+
+def kinds_table() -> str:
+    """Returns the table of kinds in docs/contract.md."""
+    head = ("kind", "hook", "what the class must have", "what it may have")
+    return _table(head, [(kind.name, f"`{kind.hook}`", kind.must, kind.may) for kind in KINDS.values()])
+
+
+def contract() -> str:
+    """Returns docs/contract.md with the table of kinds as the code has it."""
+    before, begin, rest = CONTRACT.read_text(encoding="utf-8").partition("<!-- kinds -->\n")
+    end = rest.index("<!-- /kinds -->")
+    return f"{before}{begin}\n{kinds_table()}\n\n{rest[end:]}"
 
 
 def protocols() -> Iterator[str]:
@@ -313,4 +329,5 @@ if __name__ == "__main__":
         sys.stdout.write(page())
     else:
         PAGE.write_text(page(), encoding="utf-8")
-        print(f"wrote {PAGE}")
+        CONTRACT.write_text(contract(), encoding="utf-8")
+        print(f"wrote {PAGE} and the table of kinds in {CONTRACT}")
