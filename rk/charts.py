@@ -12,6 +12,8 @@ from rk.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["COLORS", "chart", "plain", "save"]
+
 COLORS = ("#3b82c4", "#d97a1f", "#2f9e63", "#d0484b", "#8a63c7", "#9a6b4f", "#cf6fb0", "#7d858c")
 """Of middling lightness: they show on light and on dark ground."""
 STYLE = {

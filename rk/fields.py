@@ -11,6 +11,8 @@ from typing import NotRequired, TypedDict
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+__all__ = ["IGNORED", "ClassificationBatch", "InputsOnly", "LogitsOutputs", "RegressionBatch", "ValuesOutputs"]
+
 IGNORED = -100
 """A target that counts for nothing, as in torch: give the loss ``ignore_index: -100``."""
 

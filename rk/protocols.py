@@ -21,6 +21,32 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from rk.kinds import KINDS as _TABLE
 
+__all__ = [
+    "KINDS",
+    "Analysis",
+    "Batch",
+    "Callback",
+    "Data",
+    "Decode",
+    "Exporter",
+    "Factory",
+    "Layer",
+    "Learner",
+    "Loss",
+    "Metric",
+    "Model",
+    "Objective",
+    "Optimizer",
+    "Outputs",
+    "Run",
+    "Schedule",
+    "Search",
+    "SequenceLayer",
+    "Share",
+    "StatefulSequenceLayer",
+    "Trainer",
+]
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
