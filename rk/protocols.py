@@ -45,6 +45,7 @@ __all__ = [
     "Share",
     "StatefulSequenceLayer",
     "Trainer",
+    "Training",
 ]
 
 if TYPE_CHECKING:

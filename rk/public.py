@@ -28,6 +28,7 @@ MODULES = {
     "rk.sheets": "sheets of small images",
     "rk.states": "states of layers that stream",
     "rk.testing": "the contract kit",
+    "rk.training": "training a recipe within a search or an analysis",
     "rk.transforms": "whether `torch.func` transforms what runs",
     "rk.wrappers": "components around others of their kind",
     "rk.writing": "files that are replaced whole, tables",

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import rk
+from rk import protocols
 from rk.public import MODULES, private_imports
 
 ROOT = Path(__file__).parent.parent
 STABILITY = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
 LISTED = re.findall(r"^\| `(rk[\w.]*)` \|", STABILITY.partition("<!-- modules -->")[2], re.MULTILINE)
-SOURCES = sorted(ROOT.glob("plugins/*/src/**/*.py"))
+SOURCES = sorted([*ROOT.glob("plugins/*/src/**/*.py"), *ROOT.glob("tests/strain/plugins/*/*.py")])
+PLUGINS = sorted([*ROOT.glob("plugins/rk-*"), *ROOT.glob("tests/strain/plugins/rk_*")])
 EXAMPLES = [
     *(path for path in ROOT.glob("rk/scaffold/plugin/src/**/*.py.j2")),
     *ROOT.glob("docs/how-to/*.md"),
@@ -28,9 +30,9 @@ def test_the_document_lists_the_public_modules():
     assert [*MODULES] == LISTED
 
 
-@pytest.mark.parametrize("plugin", sorted(path.name for path in ROOT.glob("plugins/rk-*")))
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
 def test_a_plugin_imports_public_modules_and_public_names_alone(plugin):
-    sources = [path for path in SOURCES if path.is_relative_to(ROOT / "plugins" / plugin)]
+    sources = [path for path in SOURCES if path.is_relative_to(plugin)]
     assert sources
     found = [f"{path.name}:{wrong}" for path in sources for wrong in back_doors(path.read_text(encoding="utf-8"))]
     assert found == []
@@ -69,6 +71,10 @@ def test_private_imports_are_found_wherever_they_stand(source, found):
 def test_a_private_name_of_a_public_module_is_found_too():
     assert back_doors("from rk.charts import STYLE, chart") == ["1: rk.charts.STYLE"]
     assert back_doors("from rk.reading import read_rows, tables") == ["1: rk.reading.tables"]
+
+
+def test_every_protocol_comes_through_the_front_door():
+    assert set(protocols.__all__) - {"KINDS"} <= set(rk.__all__)
 
 
 @pytest.mark.parametrize("name", ["FitContext", "LoadedRun", "Runtime"])
