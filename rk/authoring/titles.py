@@ -21,12 +21,12 @@ def titles(runs: Sequence[LoadedRun], roles: Sequence[str] = ()) -> list[str]:
     Args:
         runs: The runs.
         roles: What each run is here, ``("run", "baseline")``: it stands behind a title that an earlier run has. Without
-            roles, the run's folder does.
+            roles, the name of the run's folder does.
     """
     found: list[str] = []
     for i, run in enumerate(runs):
         plain = title(run)
-        role = roles[i] if i < len(roles) else run.folder.label
+        role = roles[i] if i < len(roles) else run.folder.path.name
         choices = (plain, f"{plain} ({role})", f"{plain} ({role}, {i + 1})")
         found.append(next(name for name in choices if name not in found))
     return found

@@ -11,9 +11,7 @@ import torch
 from torch import nn
 
 from rk.errors import UserError, suggest
-from rk.fit.evaluate import split_batches
 from rk.fit.runtime import Runtime
-from rk.fit.stream import to_device
 from rk.protocols import Batch
 from rk.recipe.model import Recipe
 
@@ -63,8 +61,7 @@ class FitContext:
         """Yields the batches of `split`, on the learner's device. Raises `UserError` when there is no such split."""
         if split not in self.data.splits:
             raise UserError(f"the data has no split {split!r}", suggest(split, self.data.splits, "splits"))
-        for i in range(split_batches(self.data, split, limit)):
-            yield to_device(self.data.batch(split, i), self.runtime.device)
+        yield from self.runtime.batches(self.data, split, limit)
 
     def stop(self, reason: str) -> None:
         """Ends the run after this step, as if it had reached its last one."""

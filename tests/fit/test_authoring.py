@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -133,14 +134,14 @@ def test_a_split_that_is_not_there_is_named_for_runs_and_for_callbacks(run, cata
 
 
 def test_titles_are_names_of_recipes_and_no_two_are_the_same():
-    def named(name: str, label: str = "runs/a") -> SimpleNamespace:
-        return SimpleNamespace(recipe=SimpleNamespace(name=name), folder=SimpleNamespace(label=label))
+    def named(name: str, folder: str = "runs/adding/a") -> SimpleNamespace:
+        return SimpleNamespace(recipe=SimpleNamespace(name=name), folder=SimpleNamespace(path=Path(folder)))
 
-    adding, other = named("sequence/adding"), named("adding", "runs/b")
+    adding, other = named("sequence/adding"), named("adding", "runs/adding/b")
     assert title(adding) == title(other) == "adding"
     assert titles([adding, named("rnn/parity")]) == ["adding", "parity"]
     assert titles([adding, other], ("run", "baseline")) == ["adding", "adding (baseline)"]
-    assert titles([adding, other, other]) == ["adding", "adding (runs/b)", "adding (runs/b, 3)"]
+    assert titles([adding, other, other]) == ["adding", "adding (b)", "adding (b, 3)"]
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):

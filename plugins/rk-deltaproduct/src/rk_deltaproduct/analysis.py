@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rk import Run, UserError
 from rk.authoring import answers, titles
-from rk.charts import COLORS, chart, save
+from rk.charts import chart, draw_lines, save
 from rk.fields import IGNORED
 from rk.writing import write_csv
 
@@ -74,8 +74,7 @@ class PrefixAccuracy:
 
     def _draw(self, curves: dict[str, list[float]], path: Path) -> None:
         with chart(6, 3.2) as (figure, axis):
-            for i, (name, curve) in enumerate(curves.items()):
-                axis.plot(range(1, len(curve) + 1), curve, color=COLORS[i % len(COLORS)], linewidth=2, label=name)
+            draw_lines(axis, curves, linewidth=2)
             if self.trained_length is not None:
                 axis.axvline(self.trained_length, color="#6b7280", linestyle=":", linewidth=1)
                 axis.text(self.trained_length, 1.03, " longest in training", color="#6b7280", fontsize=8)

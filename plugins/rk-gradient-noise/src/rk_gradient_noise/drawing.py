@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rk.charts import COLORS, chart, save
+from rk.charts import COLORS, chart, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,6 @@ def _panel(axis: Axes, color: str, title: str, record: Record) -> None:
         axis.plot(record.steps, member, color=color, linewidth=0.9, alpha=0.5)
     mean = [fmean(row) for row in record.rows]
     axis.plot(record.steps, mean, color=color, linewidth=2.2, label=f"mean of {len(record.rows[0])} members")
-    axis.set_title(title, loc="left", fontsize=10)
+    axis.set_title(plain(title), loc="left", fontsize=10)
     axis.set_xlabel("step")
     axis.legend(loc="upper left")

@@ -10,7 +10,7 @@ from annotated_types import Ge
 
 from rk import Run
 from rk.authoring import answers
-from rk.charts import COLORS, chart, plain, save
+from rk.charts import COLORS, chart, draw_lines, plain, save
 from rk.writing import write_csv
 
 
@@ -51,9 +51,8 @@ class BlockAccuracy:
 
     def _draw(self, accuracies: list[float], answer: float, path: Path) -> None:
         with chart(5, 3) as (figure, axis):
-            axis.plot(range(1, len(accuracies) + 1), accuracies, "o-", color=COLORS[0], label="guess of a step")
             axis.axhline(answer, color=COLORS[1], linestyle="--", label="answer of the chain")
+            draw_lines(axis, {"guess of a step": accuracies}, marker="o")
             axis.set_xlabel("step")
             axis.set_ylabel(f"accuracy ({plain(self.split)})")
-            axis.legend()
             save(figure, path)
