@@ -17,8 +17,8 @@ from rk.public import MODULES, private_imports
 ROOT = Path(__file__).parent.parent
 STABILITY = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
 LISTED = re.findall(r"^\| `(rk[\w.]*)` \|", STABILITY.partition("<!-- modules -->")[2], re.MULTILINE)
-SOURCES = sorted([*ROOT.glob("plugins/*/src/**/*.py"), *ROOT.glob("tests/strain/plugins/*/*.py")])
-PLUGINS = sorted([*ROOT.glob("plugins/rk-*"), *ROOT.glob("tests/strain/plugins/rk_*")])
+SOURCES = sorted(ROOT.glob("plugins/*/src/**/*.py"))
+PLUGINS = sorted(ROOT.glob("plugins/rk-*"))
 EXAMPLES = [
     *(path for path in ROOT.glob("rk/scaffold/plugin/src/**/*.py.j2")),
     *ROOT.glob("docs/how-to/*.md"),
