@@ -1,7 +1,9 @@
 """Writes docs/reference.md from the code: commands, recipe keys, hooks, protocols, environment variables.
 
-    python docs/generate.py            writes the page
-    python docs/generate.py --print    prints it
+It also writes the table of kinds in docs/contract.md and that of public modules in docs/stability.md, between comments.
+
+    python docs/generate.py            writes the page and the tables
+    python docs/generate.py --print    prints the page
 
 Nothing that is installed shows in it: the built-in components alone are asked. `tests/test_docs.py` fails when the page
 and the code disagree.
@@ -24,8 +26,9 @@ from rk import hookspecs  # noqa: E402  the tree that this file lies in is the o
 from rk.catalog import Catalog  # noqa: E402
 from rk.cli import COMMANDS, cli  # noqa: E402
 from rk.errors import ExitCode  # noqa: E402
-from rk.hookspecs import HOOK_OF_KIND  # noqa: E402
+from rk.kinds import KINDS  # noqa: E402
 from rk.plugins import Plugins  # noqa: E402
+from rk.public import MODULES  # noqa: E402
 from rk.static import constructor, load_class  # noqa: E402
 from rk.static.docstring import describe  # noqa: E402
 
@@ -74,7 +77,8 @@ def page() -> str:
         "- [Commands](#commands)\n- [Exit codes](#exit-codes)\n- [Environment variables](#environment-variables)\n"
         "- [Recipes](#recipes)\n- [Hooks](#hooks)\n- [Protocols](#protocols)\n- [What components are given]"
         "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Reading](#reading)\n"
-        "- [Images](#images)\n- [Fields](#fields)",
+        "- [Writing](#writing)\n- [Images](#images)\n- [Charts](#charts)\n- [Authoring](#authoring)\n"
+        "- [States](#states)\n- [Binding](#binding)\n- [Fields](#fields)",
         *commands(),
         *exit_codes(),
         *variables(),
@@ -85,7 +89,12 @@ def page() -> str:
         *functions("Sampling", "What batches are made of.", "rk.sampling"),
         *functions("Files", "Where data and caches are kept, and how files get there.", "rk.files"),
         *functions("Reading", "Users' text files: all raise `UserError`, and nothing else.", "rk.reading"),
+        *functions("Writing", "Files that are replaced whole.", "rk.writing"),
         *functions("Images", "How images are read and drawn. They need Pillow.", "rk.images"),
+        *functions("Charts", "The style of all charts. They need matplotlib.", "rk.charts"),
+        *functions("Authoring", "What analyses and recording callbacks have in common.", "rk.authoring"),
+        *functions("States", "States of layers that stream: nested tensors.", "rk.states"),
+        *functions("Binding", "Calling by field name.", "rk.binding"),
         *fields(),
     ]
     return "\n\n".join(parts) + "\n"
@@ -168,12 +177,35 @@ def hooks() -> Iterator[str]:
         "A plugin's entry point in the group `rk.plugins` names a module. Its functions of these names, marked with "
         '`@rk.hookimpl`, say what the plugin offers: `{"name": "package.module:Class"}`.'
     )
-    kind_of = {hook: kind for kind, hook in HOOK_OF_KIND.items()}
+    kind_of = {kind.hook: kind.name for kind in KINDS.values()}
     found = [name for name in vars(hookspecs) if name.startswith("rk_")]
     yield _table(
         ("hook", "kind", ""),
         [(f"`{name}`", kind_of.get(name, ""), _inline(getattr(hookspecs, name).__doc__)) for name in found],
     )
+
+
+def kinds_table() -> str:
+    """Returns the table of kinds in docs/contract.md."""
+    head = ("kind", "hook", "what the class must have", "what it may have")
+    return _table(head, [(kind.name, f"`{kind.hook}`", kind.must, kind.may) for kind in KINDS.values()])
+
+
+def modules_table() -> str:
+    """Returns the table of public modules in docs/stability.md."""
+    return _table(("module", ""), [(f"`{module}`", about) for module, about in MODULES.items()])
+
+
+TABLES = {"contract.md": ("kinds", kinds_table), "stability.md": ("modules", modules_table)}
+"""Document -> the comment that its generated table stands behind, and what makes the table."""
+
+
+def with_table(document: str) -> str:
+    """Returns a document with its table as the code has it."""
+    comment, table = TABLES[document]
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    before, begin, rest = text.partition(f"<!-- {comment} -->\n")
+    return f"{before}{begin}\n{table()}\n\n{rest[rest.index(f'<!-- /{comment} -->') :]}"
 
 
 def protocols() -> Iterator[str]:
@@ -201,23 +233,34 @@ def given() -> Iterator[str]:
 
 
 def functions(title: str, about: str, module: str) -> Iterator[str]:
-    found = [node for node in _functions(module) if not node.name.startswith("_")]
+    found = sorted(_members(module), key=lambda node: isinstance(node, ast.ClassDef))  # functions come first
     yield f"## {title}"
     yield f"{about} `from {module} import {', '.join(node.name for node in found)}`"
     for node in found:
+        if isinstance(node, ast.ClassDef):
+            yield from _described(node, constructed=True)
+            continue
         yield _signature(node)
         yield prose(ast.get_docstring(node) or "")
 
 
-def _functions(module: str) -> Iterator[ast.FunctionDef]:
-    """Yields the functions of a module; of a package, those in its ``__all__``, module by module."""
+def _members(module: str) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+    """Yields the functions and classes in the ``__all__`` of a module or a package, in the order of the source."""
     path = ROOT / module.replace(".", "/")
     files = sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
-    public = __import__(module, fromlist=["__all__"]).__all__ if path.is_dir() else None
+    public = public_names(path / "__init__.py" if path.is_dir() else files[0])
     for file in files:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and (public is None or node.name in public):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in public:
                 yield node
+
+
+def public_names(path: Path) -> list[str]:
+    """Returns the ``__all__`` of a source file, which is not imported."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            return ast.literal_eval(node.value)
+    raise LookupError(f"{path} has no __all__")
 
 
 def fields() -> Iterator[str]:
@@ -229,14 +272,15 @@ def fields() -> Iterator[str]:
     yield _table(("name", "fields", ""), [(f"`{c.name}`", text, _inline(ast.get_docstring(c))) for c, text in said])
 
 
-def _described(node: ast.ClassDef) -> Iterator[str]:
-    """Yields a class: its docstring, then each public member with its own."""
+def _described(node: ast.ClassDef, constructed: bool = False) -> Iterator[str]:
+    """Yields a class: its docstring, then each public member with its own; Args too if authors make objects of it."""
     yield f"### {node.name}"
     bases = [ast.unparse(base) for base in node.bases if ast.unparse(base) != "Protocol"]
     if bases:
         yield f"Is a {', '.join(f'`{base}`' for base in bases)}."
     said = ast.get_docstring(node) or ""
-    said = re.sub(r"Args:\n(    .*\n)+\n?", "", said)  # of the host's own classes: authors do not make them
+    if not constructed:
+        said = re.sub(r"Args:\n(    .*\n)+\n?", "", said)
     yield prose(said)
     for member in node.body:
         if isinstance(member, ast.AnnAssign) and member.value is None and f"    {member.target.id}:" not in said:
@@ -313,4 +357,6 @@ if __name__ == "__main__":
         sys.stdout.write(page())
     else:
         PAGE.write_text(page(), encoding="utf-8")
-        print(f"wrote {PAGE}")
+        for name in TABLES:
+            (ROOT / "docs" / name).write_text(with_table(name), encoding="utf-8")
+        print(f"wrote {PAGE} and the tables in {', '.join(TABLES)}")

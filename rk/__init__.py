@@ -9,6 +9,9 @@ from rk.errors import RkError, UserError
 from rk.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from rk.fit.context import FitContext
+    from rk.fit.loaded import LoadedRun
+    from rk.fit.runtime import Runtime
     from rk.protocols import (
         Aggregator,
         Analysis,
@@ -51,11 +54,13 @@ __all__ = [
     "Decode",
     "Exporter",
     "Factory",
+    "FitContext",
     "GraphLayer",
     "ImageLayer",
     "Layer",
     "Layered",
     "Learner",
+    "LoadedRun",
     "Loss",
     "Metric",
     "Model",
@@ -65,6 +70,7 @@ __all__ = [
     "Outputs",
     "RkError",
     "Run",
+    "Runtime",
     "Schedule",
     "Search",
     "SequenceLayer",
@@ -78,7 +84,15 @@ __all__ = [
 ]
 
 
+_GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime": "rk.fit.runtime"}
+"""What components are given -> its module, which imports torch: only for who asks."""
+
+
 def __getattr__(name: str):  # the protocols pull in typing and collections.abc: only for who asks
+    if name in _GIVEN:
+        import importlib
+
+        return getattr(importlib.import_module(_GIVEN[name]), name)
     if name in __all__:
         import rk.protocols
 

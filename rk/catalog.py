@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rk.errors import UserError, suggest
-from rk.hookspecs import HOOK_OF_KIND
 from rk.isolation import Isolation
+from rk.kinds import KINDS
 from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins, said
 from rk.reads import Reads, note_again, noted
 
@@ -26,7 +26,7 @@ _FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,6}(\.gz)?$")
 
 def plural(kind: str) -> str:
     """Returns the word for several components of `kind`."""
-    return HOOK_OF_KIND[kind].removeprefix("rk_")
+    return KINDS[kind].plural
 
 
 class Unresolved(UserError):
@@ -55,7 +55,7 @@ class Catalog:
         A short name means the recipe's own plugin's, then a built-in, then the only other one.
 
         Args:
-            kind: One of `rk.protocols.KINDS`.
+            kind: One of `rk.kinds.KINDS`.
             name: ``name`` or ``plugin/name``.
             own_plugin: The plugin whose recipe asks.
 

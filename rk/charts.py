@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rk.errors import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = ["COLORS", "chart", "draw_lines", "plain", "save"]
 
 COLORS = ("#3b82c4", "#d97a1f", "#2f9e63", "#d0484b", "#8a63c7", "#9a6b4f", "#cf6fb0", "#7d858c")
 """Of middling lightness: they show on light and on dark ground."""
@@ -59,8 +62,25 @@ def chart(width: float, height: float, rows: int = 1, columns: int = 1, **settin
         yield [figure, *figure.subplots(rows, columns, squeeze=False, **settings).flat]
 
 
+def draw_lines(
+    axis: Axes, curves: Mapping[str, Sequence[float]], colors: Sequence[Any] = COLORS, **settings: Any
+) -> None:
+    """Draws a line per curve over 1, 2, 3, ..., and a legend of their names.
+
+    Args:
+        axis: One of those that `chart` yields.
+        curves: Name -> values.
+        colors: Of the curves, in their order; begun anew where there are more curves.
+        settings: For ``Axes.plot``.
+    """
+    for i, (name, values) in enumerate(curves.items()):
+        style = {"color": colors[i % len(colors)], "linewidth": 1.6, **settings}
+        axis.plot(range(1, len(values) + 1), values, label=plain(name), **style)
+    axis.legend()
+
+
 def save(figure: Figure, out: Path) -> Path:
-    """Writes a figure and returns its file; a name without the ending of a picture gets .png.
+    """Writes a figure and returns its file; a name without the ending of an image gets .png.
 
     Raises:
         UserError: When the file cannot be written.

@@ -11,6 +11,7 @@ import fnmatch
 
 from rk.catalog import Catalog, Component, plural
 from rk.errors import Mark, Problem, UserError, nearest, suggest
+from rk.kinds import KINDS
 from rk.recipe.check import missing_members
 from rk.recipe.hints import missing
 from rk.recipe.model import Recipe, Spec
@@ -29,6 +30,9 @@ HOST_FACTS: dict[str, Type] = {"seed": INT}
 
 BEGIN_PARAMS = ("data", "runtime")
 SETUP_PARAMS = ("model", "loss", "data", "runtime")
+
+BOUND_KINDS = ("model", "loss", "metric")
+"""Kinds whose methods are asked for where their fields are bound: not every trainer calls them."""
 
 WRAPPERS = ("ModelWrapper", "LossWrapper", "DataWrapper", "MetricWrapper")
 """Classes of `rk.wrappers`, whose objects have the attributes of what they wrap."""
@@ -130,11 +134,13 @@ class _Contract:
 
     def _required_methods(self, spec: Spec) -> None:
         """A component without the methods of its kind is its author's mistake: it is named with its distribution."""
-        required = {"data": ["batches", "batch"], "trainer": ["setup", "step"], "search": ["setup", "step"]}
-        info = self.info(spec)
-        for name in required.get(spec.component.kind, ()):
-            if info.find(name) is None and not info.opaque_bases():
-                self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)} has no method {name}()")
+        kind, info = KINDS[spec.component.kind], self.info(spec)
+        if kind.name in BOUND_KINDS or info.opaque_bases():
+            return
+        for names in kind.methods:
+            if not any(info.find(name) for name in names):
+                lacking = " or ".join(f"{name}()" for name in names)
+                self.report(spec, spec.key, f"{spec.component.distribution}: {self.who(spec)} has no method {lacking}")
 
     def _begin_asks_for(self, spec: Spec) -> None:
         found = method(self.info(spec), "begin")

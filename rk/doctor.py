@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from rk.catalog import Catalog
@@ -13,10 +16,12 @@ from rk.errors import printable
 from rk.hookspecs import HOOK_OF_KIND
 from rk.plugins import BUILTIN, Plugin
 from rk.probe import probe
+from rk.public import private_imports
 from rk.recipe.find import packaged, unreadable
 from rk.record import made, record
 from rk.review import faults, gaps
 
+_IMPORTS_RK = re.compile(r"^\s*(from|import)\s+rk\b", re.MULTILINE)
 SLOW = 50
 """Milliseconds that importing a plugin's hooks may take before it is worth a word: `rk --help` takes about 100."""
 
@@ -106,6 +111,7 @@ def _examination(plugin: Plugin, cost: dict[str, Any], catalog: Catalog) -> Exam
         found.errors += [f"{who}: {said}" for said in faults(component, catalog)]
         found.warnings += [f"{who}: {said}" for said in gaps(component, catalog)]
     found.warnings += _clashes(plugin, catalog)
+    found.warnings += _back_doors(plugin)
     if found.heavy:
         listed = ", ".join(found.heavy)
         found.warnings.append(f"import {plugin.offer.module} brings {listed}: import them in the components' modules")
@@ -120,6 +126,35 @@ def _examination(plugin: Plugin, cost: dict[str, Any], catalog: Catalog) -> Exam
     if not plugin.errors and not plugin.components and plugin.recipes is None:
         found.warnings.append("it offers nothing: no hook is implemented and it has no recipes")
     return found
+
+
+def _back_doors(plugin: Plugin) -> Iterator[str]:
+    """Yields the imports of modules of rk that are not public: any version may change what they find there."""
+    if plugin.name == BUILTIN:
+        return
+    for path, name in _sources(plugin.offer.module.partition(".")[0]):
+        try:
+            source = path.read_text(encoding="utf-8")
+            found = {module: line for line, module in private_imports(source)} if _IMPORTS_RK.search(source) else {}
+        except (OSError, ValueError, SyntaxError):  # a file that Python cannot read is not imported either
+            continue
+        for module, line in found.items():
+            yield f"{name}:{line} imports {module}, which is not public: import what docs/stability.md lists"
+
+
+def _sources(package: str) -> Iterator[tuple[Path, str]]:
+    """Yields the Python files of an installed package, each with its name inside the folder that it is installed in."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return
+    if spec is None:
+        return
+    for folder in spec.submodule_search_locations or ():
+        for path in sorted(Path(folder).rglob("*.py")):
+            yield path, str(path.relative_to(Path(folder).parent))
+    if spec.submodule_search_locations is None and (spec.origin or "").endswith(".py"):
+        yield Path(spec.origin), Path(spec.origin).name
 
 
 def _clashes(plugin: Plugin, catalog: Catalog) -> Iterator[str]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from rk.record import record
 
+__all__ = ["ExitCode", "RkError", "RunFailed", "UserError", "nearest", "suggest"]
+
 
 class ExitCode(enum.IntEnum):
     """Exit codes of `rk`: a public contract."""

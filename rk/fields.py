@@ -11,6 +11,23 @@ from typing import NotRequired, TypedDict
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+__all__ = [
+    "IGNORED",
+    "CandidatesBatch",
+    "ClassificationBatch",
+    "GraphBatch",
+    "GridBatch",
+    "GridOutputs",
+    "InputsOnly",
+    "LogitsOutputs",
+    "RegressionBatch",
+    "ScoresOutputs",
+    "SequencePairBatch",
+    "SequencePairOutputs",
+    "ValuesOutputs",
+    "WaveBatch",
+]
+
 IGNORED = -100
 """A target that counts for nothing, as in torch: give the loss ``ignore_index: -100``."""
 

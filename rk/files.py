@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rk.errors import UserError
 
+__all__ = ["cache_folder", "content", "damaged", "data_folder", "fetch", "is_intact"]
+
 CACHE_VARIABLE = "RK_CACHE"
 DATA_VARIABLE = "RK_DATA"
 

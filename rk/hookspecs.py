@@ -1,4 +1,4 @@
-"""The hooks of rk: one per kind of component.
+"""The hooks of rk: one per kind of component, made from the table in `rk.kinds`.
 
 Every hook returns ``{name: "package.module:Class"}``. The string is resolved on first use, so the module that holds
 the hooks (the plugin's entry point in the group ``rk.plugins``) imports nothing heavy. Names are lower-case words
@@ -8,91 +8,34 @@ The host calls each plugin's implementation on its own: a plugin that raises cos
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pluggy
 
+from rk.kinds import KINDS, Kind
+
 hookspec = pluggy.HookspecMarker("rk")
 hookimpl = pluggy.HookimplMarker("rk")
 
-
-@hookspec
-def rk_models() -> dict[str, str]:
-    """Models: ``nn.Module`` classes whose ``forward`` takes batch fields by keyword (`rk.protocols.Model`)."""
+HOOK_OF_KIND = {kind.name: kind.hook for kind in KINDS.values()}
+"""Kind -> the name of its hook."""
 
 
-@hookspec
-def rk_layers() -> dict[str, str]:
-    """Layers: ``nn.Module`` classes for a slot of a model (`rk.protocols.Layer`)."""
+def _hook(kind: Kind) -> Callable[[], dict[str, str]]:
+    """Returns the specification of the hook of `kind`: pluggy reads it from a function."""
+
+    def hook() -> dict[str, str]:
+        raise NotImplementedError  # pluggy calls the plugins' functions of this name
+
+    hook.__name__ = hook.__qualname__ = kind.hook
+    hook.__doc__ = f"{kind.help} (`rk.protocols.{kind.protocol}`)."
+    return hookspec(hook)
 
 
-@hookspec
-def rk_data() -> dict[str, str]:
-    """Tasks: indexed batches, facts, metrics, reading and rendering (`rk.protocols.Data`)."""
-
-
-@hookspec
-def rk_losses() -> dict[str, str]:
-    """Losses: outputs and batch fields -> ``(total, count)`` (`rk.protocols.Loss`)."""
-
-
-@hookspec
-def rk_metrics() -> dict[str, str]:
-    """Metrics that a recipe may add to those of its data (`rk.protocols.Metric`)."""
-
-
-@hookspec
-def rk_optimizers() -> dict[str, str]:
-    """Factories of torch optimizers, with their schedule (`rk.protocols.Optimizer`)."""
-
-
-@hookspec
-def rk_schedules() -> dict[str, str]:
-    """Learning rates as functions of the step (`rk.protocols.Schedule`)."""
-
-
-@hookspec
-def rk_trainers() -> dict[str, str]:
-    """Learning algorithms (`rk.protocols.Trainer`)."""
-
-
-@hookspec
-def rk_callbacks() -> dict[str, str]:
-    """Actions at named moments of a run (`rk.protocols.Callback`)."""
-
-
-@hookspec
-def rk_exporters() -> dict[str, str]:
-    """Formats that `rk export --to` knows (`rk.protocols.Exporter`)."""
-
-
-@hookspec
-def rk_searches() -> dict[str, str]:
-    """What `rk search NAME` knows (`rk.protocols.Search`)."""
-
-
-@hookspec
-def rk_analyses() -> dict[str, str]:
-    """What `rk analyze NAME` knows (`rk.protocols.Analysis`)."""
+globals().update({kind.hook: _hook(kind) for kind in KINDS.values()})
 
 
 @hookspec
 def rk_recipes() -> Path | str:
     """The folder of the plugin's recipes. Without an implementation: ``recipes/`` beside the plugin's module."""
-
-
-HOOK_OF_KIND = {
-    "model": "rk_models",
-    "layer": "rk_layers",
-    "data": "rk_data",
-    "loss": "rk_losses",
-    "metric": "rk_metrics",
-    "optimizer": "rk_optimizers",
-    "schedule": "rk_schedules",
-    "trainer": "rk_trainers",
-    "callback": "rk_callbacks",
-    "exporter": "rk_exporters",
-    "search": "rk_searches",
-    "analysis": "rk_analyses",
-}
-"""Kind -> the name of its hook."""

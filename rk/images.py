@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+__all__ = [
+    "ACCEPTED",
+    "ENDINGS",
+    "FORMATS",
+    "MAX_PIXELS",
+    "image_steps",
+    "ink",
+    "levels",
+    "open_image",
+    "pillow",
+    "read_image",
+]
+
 MAX_PIXELS = 2**26
 """Most pixels of an image, 8192 x 8192. Reading so many takes up to 800 MB."""
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "JPEG2000", "AVIF", "PPM", "TGA", "QOI")

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+__all__ = ["finite", "to_json"]
+
 
 def to_json(
     value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None, ascii: bool = False

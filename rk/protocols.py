@@ -19,6 +19,40 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
+from rk.kinds import KINDS as _TABLE
+
+__all__ = [
+    "KINDS",
+    "Aggregator",
+    "Analysis",
+    "Batch",
+    "Callback",
+    "Data",
+    "Decode",
+    "Exporter",
+    "Factory",
+    "GraphLayer",
+    "ImageLayer",
+    "Layer",
+    "Layered",
+    "Learner",
+    "Loss",
+    "Metric",
+    "Model",
+    "Objective",
+    "OperatorLayer",
+    "Optimizer",
+    "Outputs",
+    "Run",
+    "Schedule",
+    "Search",
+    "SequenceLayer",
+    "Share",
+    "StatefulSequenceLayer",
+    "Trainer",
+    "Training",
+]
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -478,18 +512,5 @@ class Run(Protocol):
     def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]: ...
 
 
-KINDS: dict[str, type] = {
-    "model": Model,
-    "layer": Layer,
-    "data": Data,
-    "loss": Loss,
-    "metric": Metric,
-    "optimizer": Optimizer,
-    "schedule": Schedule,
-    "trainer": Trainer,
-    "callback": Callback,
-    "exporter": Exporter,
-    "search": Search,
-    "analysis": Analysis,
-}
-"""Every kind of component and its protocol, in the order of `rk list`. Each has a hook of its own in `rk.hookspecs`."""
+KINDS: dict[str, type] = {kind.name: globals()[kind.protocol] for kind in _TABLE.values()}
+"""Every kind of component and its protocol, in the order of `rk list` (`rk.kinds`)."""

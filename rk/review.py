@@ -6,28 +6,10 @@ from collections.abc import Iterator
 
 from rk.catalog import Catalog, Component
 from rk.errors import UserError
+from rk.kinds import KINDS
 from rk.static import ClassInfo, Signature, StaticError, method
 from rk.static.docstring import arguments, describe
 from rk.static.types import ClassType, Type, UnionType
-
-REQUIRED_METHODS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "model": (("forward",),),
-    "layer": (("forward",),),
-    "data": (("batches",), ("batch",)),
-    "loss": (("__call__", "forward"),),
-    "metric": (("__call__", "update"),),
-    "optimizer": (("__call__",),),
-    "schedule": (("__call__",),),
-    "trainer": (("setup",), ("step",)),
-    "search": (("setup",), ("step",)),
-    "callback": (("fit_start", "before_clip", "before_update", "after_step", "validated", "checkpoint", "fit_end"),),
-    "exporter": (("export",),),
-    "analysis": (("analyze",),),
-}
-"""Kind -> the methods that a component of it must have; of those in one tuple, any one will do."""
-
-_DECLARING = {"model": ("forward", "predict"), "data": ("batch",)}
-"""Kind -> the methods whose return annotation is a TypedDict of fields."""
 
 
 def faults(component: Component, catalog: Catalog) -> list[str]:
@@ -66,7 +48,7 @@ def _wraps(component: Component, signature: Signature) -> bool:
 
 
 def _lacking(component: Component, info: ClassInfo) -> Iterator[str]:
-    for names in REQUIRED_METHODS[component.kind]:
+    for names in KINDS[component.kind].methods:
         if not any(info.find(name) for name in names) and not info.opaque_bases():
             yield f"has no method {' or '.join(f'{name}()' for name in names)}"
     if component.kind == "data" and "splits" not in info.members() and not info.inherits("rk.wrappers.DataWrapper"):
@@ -74,7 +56,7 @@ def _lacking(component: Component, info: ClassInfo) -> Iterator[str]:
 
 
 def _undeclared(component: Component, info: ClassInfo) -> Iterator[str]:
-    for name in _DECLARING.get(component.kind, ()):
+    for name in KINDS[component.kind].declaring:
         found = method(info, name)
         if found is not None and found.returns() is None:
             yield f"{name}() has no TypedDict as return annotation"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["batch_count", "generator", "rows", "with_every_class"]
+
 
 def batch_count(n_rows: int, batch_size: int) -> int:
     """Returns the batches of one pass over `n_rows`; the last one may be smaller."""

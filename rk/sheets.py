@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from PIL import Image, ImageFont
 
+__all__ = ["draw_sheet", "grid"]
+
 SIDE, CAPTION, GAP = 96, 18, 10
 """Pixels of an image's longer side, of its caption's height, and between neighbours."""
 WIDEST = 2 * SIDE

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+__all__ = ["map_states", "tensors_of", "with_rows_from"]
+
 
 def map_states(function: Callable[..., Tensor], state: Any, *others: Any) -> Any:
     """Returns `function` of the tensors that stand at the same place in `state` and `others`, in the same structure."""

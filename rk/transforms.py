@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["is_transforming"]
+
 
 def is_transforming() -> bool:
     """Returns whether `vmap`, `grad`, `jacrev`, `jvp` or another transform of `torch.func` runs the code that asks.

@@ -32,8 +32,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rk.fit.bind import Bound
+from rk.binding import Bound
 from rk.protocols import Batch, Data, Loss, Model, Objective, Outputs
+
+__all__ = ["DataWrapper", "LossWrapper", "MetricWrapper", "ModelWrapper"]
 
 
 class _ModuleWrapper(nn.Module):

@@ -7,9 +7,13 @@ import errno
 import os
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rk.errors import RunFailed
+
+__all__ = ["write_atomic", "write_csv"]
 
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
 """What file systems (CIFS, shared folders of virtual machines) answer that cannot sync a folder."""
@@ -39,6 +43,32 @@ def write_atomic(path: Path, *content: str | bytes | memoryview) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise RunFailed(f"cannot write {path}: {error.strerror}") from None
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]], digits: int | None = None) -> None:
+    """Replaces `path` by a table: commas between the cells, UTF-8, lines that end in CR LF as RFC 4180 has them.
+
+    Args:
+        path: The file.
+        head: The names of the columns.
+        rows: Cells, line by line; None leaves a cell empty.
+        digits: Significant digits of floats; None writes each so that the same number is read back.
+
+    Raises:
+        RunFailed: When the disk is full or the folder cannot be written; an old file is untouched.
+    """
+    import csv  # only for who writes tables: `rk --help` does not
+    import io
+
+    text = io.StringIO(newline="")
+    lines = csv.writer(text)
+    lines.writerow(head)
+    lines.writerows([_cell(value, digits) for value in row] for row in rows)
+    write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _cell(value: Any, digits: int | None) -> Any:
+    return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else value
 
 
 def remove_half_written(folder: Path) -> None:

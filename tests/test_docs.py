@@ -15,7 +15,7 @@ import pytest
 import rk.fields
 from rk import hookspecs
 from rk.cli import COMMANDS
-from rk.hookspecs import HOOK_OF_KIND
+from rk.kinds import KINDS as TABLE
 from rk.protocols import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -26,14 +26,20 @@ GENERATE = runpy.run_path(str(ROOT / "docs" / "generate.py"))
 
 
 def test_every_kind_has_a_protocol_and_a_hook():
-    assert KINDS.keys() == HOOK_OF_KIND.keys()
+    assert KINDS.keys() == TABLE.keys()
     hooks = {name for name in vars(hookspecs) if name.startswith("rk_")}
-    assert hooks == {*HOOK_OF_KIND.values(), "rk_recipes"}
+    assert hooks == {*(kind.hook for kind in TABLE.values()), "rk_recipes"}
 
 
-@pytest.mark.parametrize("kind", HOOK_OF_KIND)
-def test_the_contract_lists_each_kind_with_its_hook(kind):
-    assert f"| {kind} | `{HOOK_OF_KIND[kind]}` |" in CONTRACT
+@pytest.mark.parametrize("document", GENERATE["TABLES"])
+def test_tables_of_kinds_and_of_public_modules_are_what_the_code_says(document):
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    assert text == GENERATE["with_table"](document), "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("kind", TABLE.values(), ids=lambda kind: kind.name)
+def test_the_table_names_the_methods_that_a_kind_must_have(kind):
+    assert all(f"`{name}" in kind.must for names in kind.methods for name in names)
 
 
 @pytest.mark.parametrize("kind", KINDS)

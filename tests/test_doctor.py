@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -52,6 +53,27 @@ def test_a_plugin_without_fault_is_healthy(examined):
     assert (found.verdict, found.errors, found.warnings) == ("healthy", [], [])
     assert found.hooks() == ["rk_models"]
     assert 0 < found.milliseconds < 5000
+
+
+@pytest.mark.parametrize(
+    ("line", "module"),
+    [
+        ("from rk.fit.evaluate import evaluating", "rk.fit.evaluate"),
+        ("import rk.runs.folder", "rk.runs.folder"),
+        ("from rk import runs", "rk.runs"),
+        ("from rk.reading.tables import read_rows", "rk.reading.tables"),
+    ],
+)
+def test_an_import_of_what_is_not_public_is_a_warning(line, module, examined):
+    found = examined(parts=f"import math\n{line}\n{TOY}")
+    assert found.verdict == "to mend"
+    (warning,) = found.warnings
+    assert re.fullmatch(rf"throwaway_\d+/parts\.py:2 imports {re.escape(module)}, which is not public: .*", warning)
+
+
+@pytest.mark.parametrize("line", ["from rk import files, Runtime", "import rk.reading", "from . import rk"])
+def test_public_modules_and_a_plugins_own_are_not(line, examined):
+    assert examined(parts=f"{line}\n{TOY}").warnings == []
 
 
 @pytest.mark.parametrize(

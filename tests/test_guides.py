@@ -111,6 +111,23 @@ def test_the_exporter_writes_what_it_returns_and_refuses_what_is_too_large(works
         table(largest=5).export(run, tmp_path)
 
 
+def test_a_recorder_and_an_analysis_write_their_tables_and_figures(workshop, tmp_path):
+    recipe = "data: digits\nmodel: mlp\nloss: cross-entropy\ntrainer: {name: backprop, optimizer: adam}\n"
+    trial = trial_of("WeightNormCurve", "callback", f"{recipe}callbacks: [guide]", workshop, tmp_path)
+    folder = trial.run(2).folder
+    head, row = (folder.path / "norms.csv").read_text(encoding="utf-8").splitlines()
+    assert head.startswith("step,weight 0") and row.startswith("2,") and (folder.figures / "norms.png").exists()
+
+    (block,) = [b for b in COMPONENTS if "class ClassAccuracy" in b.text]
+    catalog = installed(block, workshop)
+    run = LoadedRun.open(folder.path, trial.catalog)
+    analysis = catalog.load(catalog.resolve("analysis", "guide"))([run, run])
+    worst = analysis.analyze(tmp_path)
+    assert len(worst) == 2 and len(set(worst.values())) == 1
+    assert len((tmp_path / "classes.csv").read_text(encoding="utf-8").splitlines()) == 11
+    assert (tmp_path / "classes.png").exists()
+
+
 def trial_of(name: str, kind: str, recipe: str, workshop, folder: Path) -> Trial:
     """Returns a trial of a recipe that may use the component of class `name` as ``guide``."""
     (block,) = [

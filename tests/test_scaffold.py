@@ -15,11 +15,12 @@ from rk.catalog import Catalog
 from rk.contract import check_contract
 from rk.errors import UserError
 from rk.hookspecs import HOOK_OF_KIND
+from rk.kinds import EXAMPLES
 from rk.plugins import Offer, Plugins
 from rk.recipe import read_recipe
 from rk.recipe.find import packaged
 from rk.review import faults, gaps
-from rk.scaffold import SUMMARIES, new_plugin
+from rk.scaffold import TEMPLATES, new_plugin
 
 KINDS = tuple(HOOK_OF_KIND)
 
@@ -49,7 +50,8 @@ def announce(root: Path) -> Path:
 
 
 def test_every_kind_has_an_example():
-    assert SUMMARIES.keys() == HOOK_OF_KIND.keys()
+    assert EXAMPLES.keys() == HOOK_OF_KIND.keys()
+    assert {f"{kind}.py.j2" for kind in EXAMPLES} <= {path.name for path in (TEMPLATES / "src/PACKAGE").iterdir()}
 
 
 @pytest.mark.parametrize("kinds", [*((kind,) for kind in KINDS), KINDS], ids=lambda kinds: "-".join(kinds)[:30])

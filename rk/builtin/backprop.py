@@ -6,10 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rk.fit.bind import Bound
+from rk.binding import Bound
 from rk.fit.returns import check_objective, check_outputs
 from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Loss, Model, Objective, Optimizer, Outputs
+
+__all__ = ["Backprop", "Supervised"]
 
 
 class Supervised(nn.Module):

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from rk.protocols import Share
 
+__all__ = ["Accuracy"]
+
 
 class Accuracy:
     """Share of examples whose class is among the `top` highest logits.

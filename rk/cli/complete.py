@@ -132,29 +132,29 @@ def _values(type_: Any, catalog: Any) -> Iterator[str]:
 @_completer
 def complete_kind(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The kinds of components."""
-    from rk.hookspecs import HOOK_OF_KIND
+    from rk.kinds import KINDS
 
-    yield from HOOK_OF_KIND
+    yield from KINDS
 
 
 @_completer
 def complete_kind_or_name(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The kinds, then the names of all components: `rk show` takes either first."""
-    from rk.hookspecs import HOOK_OF_KIND
     from rk.index import listed
+    from rk.kinds import KINDS
 
-    yield from HOOK_OF_KIND
-    yield from sorted({c.name for c in listed().components} - set(HOOK_OF_KIND))
+    yield from KINDS
+    yield from sorted({c.name for c in listed().components} - set(KINDS))
 
 
 @_completer
 def complete_kinds(ctx: click.Context, incomplete: str) -> Iterator[str]:
-    """Kinds with commas between them."""
-    from rk.hookspecs import HOOK_OF_KIND
+    """Kinds that `rk plugins new` has an example of, with commas between them."""
+    from rk.kinds import EXAMPLES
 
     before = incomplete.rpartition(",")[0]
     given = before.split(",")
-    yield from (f"{before},{kind}" if before else kind for kind in HOOK_OF_KIND if kind not in given)
+    yield from (f"{before},{kind}" if before else kind for kind in EXAMPLES if kind not in given)
 
 
 @_completer
@@ -189,9 +189,9 @@ def complete_any_component(ctx: click.Context, incomplete: str) -> Iterator[str]
 def complete_fits(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """``KIND=NAME`` for what `rk list --fits` can hold fast."""
     from rk.index import listed
+    from rk.kinds import COMPONENT_KEYS
 
-    kinds = ("model", "data", "loss", "trainer", "search")
-    yield from (f"{c.kind}={c.name}" for c in listed().components if c.kind in kinds)
+    yield from (f"{c.kind}={c.name}" for c in listed().components if c.kind in COMPONENT_KEYS)
 
 
 def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from rk.cli.listing import grouped, limit_option, pager_option, plugin_option, s
 from rk.cli.options import json_option
 from rk.cli.output import echo
 from rk.errors import UserError
+from rk.kinds import COMPONENT_KEYS, KINDS
 
 
 @click.command(name="list")
@@ -76,15 +77,13 @@ def list_components(
 
 def _rows(kind: str | None, plugin: str | None, fixed: dict, catalog) -> list[tuple]:
     """Returns (component, summary) of what is asked for, by kind, then by plugin."""
-    from rk.hookspecs import HOOK_OF_KIND
-
     asked = [
         c
         for c in catalog.plugins.components
         if kind in (None, c.kind) and c.kind not in fixed and plugin in (None, c.plugin)
     ]
     rows = zip(asked, catalog.summaries(asked), strict=True)
-    kinds = list(HOOK_OF_KIND)
+    kinds = list(KINDS)
     fitting = [row for row in rows if not fixed or _fits(row[0], fixed, catalog)]
     return sorted(fitting, key=lambda row: kinds.index(row[0].kind))
 
@@ -94,8 +93,9 @@ def _fixed(fits: tuple[str, ...], catalog) -> dict:
     for text in fits:
         kind, equals, name = text.partition("=")
         kind = known_kind(kind) or kind
-        if not equals or kind not in ("model", "data", "loss", "trainer", "search"):
-            raise UserError(f"--fits {text}: expected KIND=NAME", "KIND is model, data, loss, trainer or search")
+        if not equals or kind not in COMPONENT_KEYS:
+            *some, last = COMPONENT_KEYS
+            raise UserError(f"--fits {text}: expected KIND=NAME", f"KIND is {', '.join(some)} or {last}")
         fixed[kind] = catalog.resolve(kind, name)
     return fixed
 
@@ -103,6 +103,6 @@ def _fixed(fits: tuple[str, ...], catalog) -> dict:
 def _fits(component, fixed: dict, catalog) -> bool:
     from rk.contract import why_not
 
-    if component.kind not in ("model", "data", "loss", "trainer", "search"):
+    if component.kind not in COMPONENT_KEYS:
         return False
     return why_not({**fixed, component.kind: component}, catalog) is None

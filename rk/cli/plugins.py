@@ -12,6 +12,7 @@ from rk.cli.kinds import find_kind
 from rk.cli.messages import note
 from rk.cli.options import json_option
 from rk.errors import ExitCode, UserError, counted
+from rk.kinds import EXAMPLES
 
 if TYPE_CHECKING:
     from rk.doctor import Examination
@@ -134,8 +135,7 @@ def _print_findings(found: Examination, with_traceback: bool) -> None:
     default="model",
     show_default=True,
     shell_complete=complete_kinds,
-    help="What it offers: model, layer, data, loss, metric, optimizer, schedule, trainer, callback, exporter, search, "
-    "analysis.",
+    help=f"What it offers: {', '.join(EXAMPLES)}.",
 )
 @click.option(
     "--into",

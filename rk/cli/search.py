@@ -49,11 +49,12 @@ class ComponentGroup(click.Group):
         return [CompletionItem(n, help=help_) for n, help_ in components_of(self.kind) if n.startswith(incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from rk.catalog import plural
         from rk.static.docstring import summary
 
         catalog = _catalog(ctx)
         rows = [(c.name, summary(catalog.info(c))) for c in catalog.of_kind(self.kind)]
-        with formatter.section(f"Installed {self.kind}es" if self.kind == "search" else "Installed analyses"):
+        with formatter.section(f"Installed {plural(self.kind)}"):
             formatter.write_dl(sorted(rows)) if rows else formatter.write_text("none")
 
 

@@ -150,16 +150,11 @@ def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
 
 def _fields(kind: str, info: Any) -> dict[str, list[dict[str, Any]]]:
     """Returns what the component's methods take and give, by a title for each."""
+    from rk.kinds import KINDS
     from rk.static import method
 
-    wanted = {
-        "model": [("forward", "takes", "gives"), ("predict", "takes to answer", "answers")],
-        "data": [("batch", None, "batch")],
-        "loss": [("__call__", "takes", None), ("forward", "takes", None)],
-        "metric": [("__call__", "takes", None), ("update", "takes", None)],
-    }
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, takes, gives in wanted.get(kind, ()):
+    for name, takes, gives in KINDS[kind].fields:
         signature = method(info, name)
         if signature is None:
             continue

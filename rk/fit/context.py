@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from rk.errors import UserError, suggest
 from rk.fit.runtime import Runtime
+from rk.protocols import Batch
 from rk.recipe.model import Recipe
 
 
@@ -54,6 +56,12 @@ class FitContext:
     def rates(self) -> dict[str, float]:
         """The learning rates, as they are logged: ``lr``, or ``lr/NAME`` where there are several optimizers."""
         return self.runtime.rates()
+
+    def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of `split`, on the learner's device. Raises `UserError` when there is no such split."""
+        if split not in self.data.splits:
+            raise UserError(f"the data has no split {split!r}", suggest(split, self.data.splits, "splits"))
+        yield from self.runtime.batches(self.data, split, limit)
 
     def stop(self, reason: str) -> None:
         """Ends the run after this step, as if it had reached its last one."""

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rk.binding import Bound
 from rk.errors import UserError
-from rk.fit.bind import Bound
 from rk.fit.returns import (
     check_batch,
     check_batches,
@@ -216,7 +216,7 @@ def evaluate(
     first, stride = (runtime.rank, runtime.world) if shared else (0, 1)
     with evaluating(learner, seed), runtime.autocast():
         for i in range(first, split_batches(data, split, limit), stride):
-            seed_all(_seed_of(seed, i))
+            seed_all(seed_of_batch(seed, i))
             batch = data.batch(split, i)
             if i == first:
                 check_batch(data, batch)
@@ -248,7 +248,7 @@ def evaluate(
     return result
 
 
-def _seed_of(seed: int, i: int) -> int:
+def seed_of_batch(seed: int, i: int) -> int:
     """Returns the seed of a batch: its answer is the same whichever batches came before, in whichever process."""
     return (seed * 1_000_003 + i) % 2**63
 

@@ -109,7 +109,7 @@ def digest(file: RecipeFile, plugins: Plugins, catalog: Catalog | None = None) -
 def _read(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> tuple[Digest, bool]:
     """Returns the digest, and whether nothing is wrong with the recipe."""
     from rk.recipe.compose import compose
-    from rk.recipe.sections import COMPONENT_KEYS
+    from rk.recipe.sections import COMPONENT_KEYS, PLURAL_KEYS
     from rk.recipe.tree import Scalar
 
     note(installed=catalog is not None)
@@ -118,7 +118,7 @@ def _read(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> tuple[
         tree, problems = compose(file, (), plugins)
     except RecipeError as error:
         return Digest(file, about or _complaint(error.problems), None, None, frozenset()), False
-    kinds = {**COMPONENT_KEYS, "callbacks": "callback", "metrics": "metric"}
+    kinds = {**COMPONENT_KEYS, **PLURAL_KEYS}
     names = _Names(catalog, file.plugin)
     task = next(names.below(tree.items.get("data"), "data"), None)
     paper = tree.items.get("paper")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from rk.kinds import COMPONENT_KEYS, PLURAL_KEYS
+
 if TYPE_CHECKING:  # the annotations are read from this source
     from annotated_types import Ge, Gt, Le
 
@@ -217,9 +219,7 @@ class Sections:
 
 
 SECTION_KEYS = ("rk", "paper", "about", "requires", "extends")
-COMPONENT_KEYS = {"model": "model", "data": "data", "loss": "loss", "trainer": "trainer", "search": "search"}
-"""Top-level key -> kind of its component."""
-ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, "callbacks", "metrics", "init_from", "fit", "expect")
+ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, *sorted(PLURAL_KEYS), "init_from", "fit", "expect")
 
 
 def plain(section: Any) -> dict[str, Any]:

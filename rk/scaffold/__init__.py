@@ -14,26 +14,12 @@ from typing import Any
 from rk import __version__
 from rk.errors import UserError, suggest
 from rk.hookspecs import HOOK_OF_KIND
+from rk.kinds import EXAMPLES, KINDS
 
 TEMPLATES = Path(__file__).parent / "plugin"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MAX_NAME = 50
 """Characters of a plugin's name: files and packages are called after it."""
-SUMMARIES = {
-    "model": "Residual layers over flattened inputs.",
-    "layer": "Mixes each step with the mean of all steps up to it.",
-    "data": "Points in the plane on three noisy rings.",
-    "loss": "The focal loss.",
-    "metric": "The share of examples whose class is among the few most probable ones.",
-    "optimizer": "NAdam as a factory with its schedule.",
-    "schedule": "Linear warm-up, then the inverse square root of the step.",
-    "trainer": "Backpropagation on inputs with fresh noise at every step.",
-    "callback": "Keeps each entry of each gradient within bounds.",
-    "exporter": "Weights as one NumPy file.",
-    "search": "Climbs to a linear classifier without gradients.",
-    "analysis": "The confusion matrix of a classifier.",
-}
-"""Kind -> what the component does that is written as an example of it."""
 
 
 def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> list[Path]:
@@ -58,8 +44,9 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
             f"{name!r} is no plugin name: lower-case words joined by hyphens", f"as in {proper or 'my-net'}"
         )
     for kind in kinds:
-        if kind not in SUMMARIES:
-            raise UserError(f"there is no kind {kind!r}", suggest(kind, SUMMARIES, "kinds"))
+        if kind not in EXAMPLES:
+            what = "example of the kind" if kind in KINDS else "kind"
+            raise UserError(f"there is no {what} {kind!r}", suggest(kind, EXAMPLES, "kinds"))
     if len(name) > MAX_NAME:
         raise UserError(f"a plugin's name has at most {MAX_NAME} characters, got {len(name)}", "give a shorter one")
     if (owner := taken(name)) is not None:
@@ -109,7 +96,7 @@ def taken(name: str) -> str | None:
 def _is_wanted(path: Path, kinds: list[str]) -> bool:
     """Whether a file that is called after a kind is of one that was asked for; others always are."""
     kind = path.stem.removeprefix("test_NAME_")
-    return kind not in SUMMARIES or kind in kinds
+    return kind not in EXAMPLES or kind in kinds
 
 
 def _filled(template: Path, values: dict[str, Any]) -> str:
@@ -134,7 +121,7 @@ def _values(name: str, asked: tuple[str, ...]) -> dict[str, Any]:
         "kinds": kinds,
         "hooks": HOOK_OF_KIND,
         "classes": {kind: title if len(kinds) == 1 else title + kind.capitalize() for kind in HOOK_OF_KIND},
-        "summaries": SUMMARIES,
+        "summaries": EXAMPLES,
         "offers": ", ".join(f"the {kind} `{name}`" for kind in kinds),
         "version": f"{major}.{minor}",
         "next_version": f"{major}.{int(minor) + 1}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from rk.hookspecs import HOOK_OF_KIND
+from rk.kinds import KINDS
 from rk.record import record
 from rk.static.source import MAX_STEPS, Module, Ref, assigned_value, dotted_name, unquoted
 
@@ -194,7 +194,7 @@ _BOUNDS = {
     "MultipleOf": "multiple of", "MinLen": "length >=", "MaxLen": "length <=",
 }  # fmt: skip
 """Bounds of annotated_types -> operator; in lower case, the keywords of its ``Interval``."""
-_KIND_OF_PROTOCOL = {f"rk.protocols.{kind.capitalize()}": kind for kind in HOOK_OF_KIND}
+_KIND_OF_PROTOCOL = {f"rk.protocols.{kind.protocol}": kind.name for kind in KINDS.values()}
 
 
 def parse_type(module: Module, node: ast.AST | None, seen: frozenset[str] = frozenset()) -> Type:

@@ -5,10 +5,9 @@ import torch
 from rk_deltaproduct.curriculum import LengthCurriculum
 from torch import nn
 
-from rk import UserError
+from rk import Runtime, UserError
 from rk.builtin.losses import CrossEntropy
 from rk.builtin.optimizers import SGD
-from rk.fit.runtime import Runtime
 
 
 class Echo(nn.Module):

@@ -15,10 +15,8 @@ from rk_gradient_noise.noise import add_noise, variance
 from torch import distributed, nn
 from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
 
-from rk import UserError
+from rk import FitContext, Runtime, UserError
 from rk.builtin.optimizers import SGD, Adam
-from rk.fit.context import FitContext
-from rk.fit.runtime import Runtime
 from rk.recipe.sections import Fit
 from rk.sampling import generator
 

@@ -15,9 +15,7 @@ from rk_gradient_noise.noise import add_noise
 from torch import nn
 from torch.nn import functional
 
-from rk import UserError
-from rk.fit.context import FitContext
-from rk.fit.runtime import Runtime
+from rk import FitContext, Runtime, UserError
 from rk.recipe.sections import Fit
 
 MEMBERS, FEATURES, CLASSES, STEPS, LR, CLIP, STD = 3, 6, 4, 12, 0.2, 0.05, 0.03

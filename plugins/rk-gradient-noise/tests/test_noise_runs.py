@@ -9,10 +9,10 @@ import time
 
 import pytest
 import torch
-from rk_gradient_noise.curves import Curves
 from safetensors.torch import load_file
 
 from rk import UserError
+from rk.authoring import Record
 from rk.catalog import Catalog
 from rk.contract import check_contract
 from rk.recipe import read_recipe
@@ -116,7 +116,7 @@ def test_two_runs_side_by_side(rk_folder, whole, capsys):
     arguments = ("--run", whole.path, "--baseline", plain.path, "--at-least", 0.15)
     assert rk_folder.rk("analyze", "member-curves", *arguments, "--runs-dir", rk_folder.folder / "a") == 0
     (found,) = RunFolder.all(rk_folder.folder / "a")
-    last = Curves.read(whole.path / "members.csv").accuracies[-1]
+    last = Record.read(whole.path / "members.csv").rows[-1]
     metrics = found.read()["metrics"]
     assert metrics["run/best"] == max(last) and metrics["run/mean"] == pytest.approx(sum(last) / 3)
     assert metrics["run/success"] == sum(x >= 0.15 for x in last) / 3 and metrics["baseline/success"] == 0
@@ -134,7 +134,7 @@ def test_a_file_that_holds_no_curves_is_named(tmp_path):
     for text in ("", "step,member 0\n1,high\n"):
         (tmp_path / "members.csv").write_text(text)
         with pytest.raises(UserError, match=r"members\.csv cannot be read"):
-            Curves.read(tmp_path / "members.csv")
+            Record.read(tmp_path / "members.csv")
 
 
 @pytest.mark.parametrize(

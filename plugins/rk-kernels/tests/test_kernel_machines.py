@@ -27,9 +27,9 @@ from rk_kernels.scale import FixedScale
 from rk_kernels.uci import UCI
 from scipy import stats
 
+from rk import Runtime
 from rk.builtin.optimizers import SGD
 from rk.errors import RecipeError
-from rk.fit.runtime import Runtime
 from rk.runs import RunFolder
 
 

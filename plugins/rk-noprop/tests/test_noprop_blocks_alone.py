@@ -18,9 +18,8 @@ from rk_vision.mlp_block import MLPBlock
 from torch import nn
 from torch.nn import functional as F
 
-from rk import UserError
+from rk import Runtime, UserError
 from rk.builtin.optimizers import AdamW
-from rk.fit.runtime import Runtime
 
 BLOCKS = {
     "mlp": partial(MLPBlock, hidden_size=6),

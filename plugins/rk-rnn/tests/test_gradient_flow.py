@@ -8,7 +8,7 @@ import torch
 from rk_rnn import naive
 from rk_rnn.bidirectional import Bidirectional
 from rk_rnn.flow import gradient_by_lag
-from rk_rnn.gradient_flow import Flow, GradientFlow
+from rk_rnn.gradient_flow import GradientFlow
 from rk_rnn.gru import GRU
 from rk_rnn.irnn import IRNN
 from rk_rnn.lstm import LSTM
@@ -16,6 +16,7 @@ from rk_sequence.model import SequenceModel
 from torch import Tensor, nn
 
 from rk import UserError
+from rk.authoring import Record
 from rk.builtin.backprop import Supervised
 from rk.builtin.losses import CrossEntropy
 
@@ -178,6 +179,6 @@ def test_a_split_that_is_not_there_is_named():
 
 def test_a_resumed_run_goes_on_with_its_curves():
     callback, again = GradientFlow(), GradientFlow()
-    callback.flow = Flow([0, 10], [[1.0, 0.5], [2.0, 1.5]])
+    callback.record = Record([0, 10], [[1.0, 0.5], [2.0, 1.5]])
     again.load_state_dict(callback.state_dict())
-    assert again.flow == callback.flow and again.flow.norms is not callback.flow.norms
+    assert again.record == callback.record and again.record.rows is not callback.record.rows

@@ -12,11 +12,10 @@ from rk_sequence.language_model import LanguageModel
 from rk_sequence.tbptt import TBPTT
 from torch import nn
 
-from rk import UserError
+from rk import Runtime, UserError
 from rk.builtin.backprop import Backprop
 from rk.builtin.losses import CrossEntropy
 from rk.builtin.optimizers import SGD
-from rk.fit.runtime import Runtime
 from rk.states import map_states, tensors_of, with_rows_from
 
 

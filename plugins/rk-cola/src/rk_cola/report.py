@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from rk.jsontext import to_json
-from rk.runs import json_number
+from rk.jsontext import finite, to_json
 from rk.writing import write_atomic
 from rk_cola.paths import layer_entropy, pareto, path_text
 from rk_cola.sample import Sample, by_level
@@ -110,7 +109,7 @@ def _numbers(search: Cola, samples: Sequence[Sample]) -> dict[str, float | int |
             "fixed_path": _share([found.fixed_correct[s.number] for s in held]),
             "vote": _share([found.vote_correct[s.number] for s in held]),
         }
-    return {k: json_number(v) if isinstance(v, float) else v for k, v in numbers.items()}
+    return finite(numbers)
 
 
 def _depths(samples: Sequence[Sample], depth: int) -> dict[str, dict[str, float | int | None]]:
@@ -126,14 +125,14 @@ def _depths(samples: Sequence[Sample], depth: int) -> dict[str, dict[str, float 
         lengths = sorted(map(len, paths))
         result[name] = {
             "paths": len(paths),
-            "mean_length": json_number(_mean(lengths)),
+            "mean_length": finite(_mean(lengths)),
             "shortest": lengths[0] if lengths else None,
             "longest": lengths[-1] if lengths else None,
-            "layer_entropy": json_number(layer_entropy(paths)),
+            "layer_entropy": finite(layer_entropy(paths)),
         }
     result["all valid"] = {
         "paths": len(valid),
-        "mean_length": json_number(_mean(valid)),
+        "mean_length": finite(_mean(valid)),
         "shortest": valid[0] if valid else None,
         "longest": valid[-1] if valid else None,
         "shortest_5_percent_to": twentieth[-1] if twentieth and valid else None,

@@ -18,8 +18,7 @@ from rk_lm.load import load
 from rk_lm.questions import QuestionData, shuffled_gold
 from torch import Tensor
 
-from rk import UserError
-from rk.fit.runtime import Runtime
+from rk import Runtime, UserError
 from rk.protocols import Data, Decode
 from rk_cola import controls as checks
 from rk_cola.evaluations import Evaluation, Evaluations, targets

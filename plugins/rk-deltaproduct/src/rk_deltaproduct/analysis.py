@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk import Run, UserError
-from rk.charts import COLORS, chart, save
+from rk.authoring import answers, titles
+from rk.charts import chart, draw_lines, save
 from rk.fields import IGNORED
-from rk.fit.evaluate import evaluating
+from rk.writing import write_csv
 
 
 class PrefixAccuracy:
@@ -49,41 +49,32 @@ class PrefixAccuracy:
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Writes `prefix-accuracy.csv` and a figure into `out`; returns how many whole sequences each run has right."""
-        curves: dict[str, list[float]] = {}
-        for run in self.runs:
-            title = run.recipe.name.rpartition("/")[2]
-            curves[title if title not in curves else f"{title} ({run.folder.label})"] = self._curve(run)
-        with (out / "prefix-accuracy.csv").open("w", newline="") as file:
-            rows = ((name, t, share) for name, curve in curves.items() for t, share in enumerate(curve, 1))
-            csv.writer(file).writerows([("run", "answers", "accuracy"), *rows])
+        curves = dict(zip(titles(self.runs), map(self._curve, self.runs), strict=True))
+        rows = ((name, t, share) for name, curve in curves.items() for t, share in enumerate(curve, 1))
+        write_csv(out / "prefix-accuracy.csv", ("run", "answers", "accuracy"), rows)
         self._draw(curves, out / "prefix-accuracy.png")
         return {name: curve[-1] for name, curve in curves.items()}
 
     def _curve(self, run: Any) -> list[float]:
         right, asked, count = torch.zeros(0), torch.zeros(0), 0
-        with evaluating(run.learner, run.recipe.fit.seed):
-            for batch in run.batches(self.split, self.limit):
-                outputs = run.learner.predict(batch)
-                logits, targets = outputs.get("logits"), batch.get("targets")
-                if logits is None or targets is None or logits.ndim != 3 or targets.shape != logits.shape[:2]:
-                    raise UserError(
-                        f"{run.folder.label} does not answer at each step",
-                        "prefix-accuracy takes runs whose logits and targets are per step",
-                    )
-                if count and targets.shape[1] != len(right):
-                    raise UserError(
-                        f"{run.folder.label}: sequences of {self.split} differ in length", "take another split"
-                    )
-                prefixes, questions = right_prefixes(logits, targets), (targets != IGNORED).sum(0).cpu()
-                right = right + prefixes if count else prefixes
-                asked = asked + questions if count else questions
-                count += len(targets)
+        for batch, outputs in answers(run, self.split, self.limit):
+            logits, targets = outputs.get("logits"), batch.get("targets")
+            if logits is None or targets is None or logits.ndim != 3 or targets.shape != logits.shape[:2]:
+                raise UserError(
+                    f"{run.folder.label} does not answer at each step",
+                    "prefix-accuracy takes runs whose logits and targets are per step",
+                )
+            if count and targets.shape[1] != len(right):
+                raise UserError(f"{run.folder.label}: sequences of {self.split} differ in length", "take another split")
+            prefixes, questions = right_prefixes(logits, targets), (targets != IGNORED).sum(0).cpu()
+            right = right + prefixes if count else prefixes
+            asked = asked + questions if count else questions
+            count += len(targets)
         return (right[asked > 0] / count).tolist()
 
     def _draw(self, curves: dict[str, list[float]], path: Path) -> None:
         with chart(6, 3.2) as (figure, axis):
-            for i, (name, curve) in enumerate(curves.items()):
-                axis.plot(range(1, len(curve) + 1), curve, color=COLORS[i % len(COLORS)], linewidth=2, label=name)
+            draw_lines(axis, curves, linewidth=2)
             if self.trained_length is not None:
                 axis.axvline(self.trained_length, color="#6b7280", linestyle=":", linewidth=1)
                 axis.text(self.trained_length, 1.03, " longest in training", color="#6b7280", fontsize=8)

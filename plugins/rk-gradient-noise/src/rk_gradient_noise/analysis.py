@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Le
 
 from rk import Run, UserError
-from rk_gradient_noise.curves import FILE, Curves
+from rk.authoring import Record, titles
+from rk_gradient_noise.curves import FILE
 from rk_gradient_noise.drawing import draw
 
 
@@ -28,13 +29,12 @@ class MemberCurvesAnalysis:
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Draws `members.png`; returns the best and the mean of the last accuracies, and the share of successes."""
-        panels: dict[str, Curves] = {}
+        panels: dict[str, Record] = {}
         results: dict[str, float] = {}
-        for role, run in self.runs.items():
-            curves = _curves(run)
-            title = run.recipe.name.rpartition("/")[2]
-            panels[title if title not in panels else f"{title} ({role})"] = curves
-            last = curves.accuracies[-1]
+        names = titles([*self.runs.values()], [*self.runs])
+        for (role, run), name in zip(self.runs.items(), names, strict=True):
+            panels[name] = _record(run)
+            last = panels[name].rows[-1]
             results |= {
                 f"{role}/best": max(last),
                 f"{role}/mean": fmean(last),
@@ -44,10 +44,10 @@ class MemberCurvesAnalysis:
         return results
 
 
-def _curves(run: Any) -> Curves:
+def _record(run: Run) -> Record:
     path = run.folder.path / FILE
     if not path.is_file():
         raise UserError(
             f"{run.folder.label} has no {FILE}", "it is written at the end of a run with the callback member-curves"
         )
-    return Curves.read(path)
+    return Record.read(path)

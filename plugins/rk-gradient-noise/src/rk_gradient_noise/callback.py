@@ -10,8 +10,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
 
-from rk import UserError
-from rk.fit.context import FitContext
+from rk import FitContext, UserError
 from rk_gradient_noise.noise import add_noise, variance
 
 _STREAM = 0x6E6F697365

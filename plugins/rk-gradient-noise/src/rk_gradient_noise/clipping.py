@@ -10,8 +10,7 @@ from annotated_types import Gt
 from jaxtyping import Float
 from torch import Tensor
 
-from rk import UserError
-from rk.fit.context import FitContext
+from rk import FitContext, UserError
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rk.fit.runtime import Runtime
+from rk import Runtime
 from rk.protocols import Model
 from rk_kernels.evidence import ProcessLearner
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
-from rk import Run, UserError
+from rk import Run
+from rk.authoring import answers, titles
 from rk.charts import chart, save
-from rk.fit.evaluate import evaluating
+from rk.writing import write_csv
 from rk_kernels.drawing import draw_coverage
 from rk_kernels.metrics import LEVELS, coverage
 from rk_kernels.predictive import central_probability
@@ -31,30 +32,24 @@ class Calibration:
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Draws `calibration.png` and writes `calibration.csv`; returns each run's calibration error."""
-        found: dict[str, torch.Tensor] = {}
-        for run in self.runs:
-            name = run.recipe.name.rpartition("/")[2]
-            found[name if name not in found else f"{name} (baseline)"] = self._reached(run)
+        names = titles(self.runs, ("run", "baseline"))
+        found = dict(zip(names, map(self._reached, self.runs), strict=True))
         levels = torch.tensor(LEVELS, dtype=torch.float64)
         observed = {name: coverage(reached, levels) for name, reached in found.items()}
-        lines = [",".join(("level", *observed))]
-        lines += [",".join(f"{x:.4g}" for x in row) for row in zip(LEVELS, *observed.values(), strict=True)]
-        (out / "calibration.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        rows = zip(LEVELS, *(shares.tolist() for shares in observed.values()), strict=True)
+        write_csv(out / "calibration.csv", ("level", *observed), rows, digits=4)
         self._draw(found, out / "calibration.png")
         return {f"{name}/calibration-error": float((o - levels).abs().mean()) for name, o in observed.items()}
 
     def _reached(self, run: Run) -> torch.Tensor:
-        reached = []
-        for i, batch in enumerate(run.batches(self.split)):
-            with evaluating(run.learner, i):
-                outputs = run.learner.predict(batch)
-            if any(name not in outputs for name in FIELDS) or "targets" not in batch:
-                raise UserError(
-                    f"{run.folder.label} does not answer with distributions", f"fields: {', '.join(FIELDS)}"
-                )
-            fields = (outputs[name] for name in FIELDS)
-            reached.append(central_probability(*fields, batch["targets"]).flatten())
-        return torch.cat(reached)
+        hint = "calibration takes runs that answer with distributions"
+        found = answers(run, self.split, needs=(*FIELDS, "targets"), hint=hint)
+        return torch.cat(
+            [
+                central_probability(*(given[name] for name in FIELDS), batch["targets"]).flatten()
+                for batch, given in found
+            ]
+        )
 
     def _draw(self, found: dict[str, torch.Tensor], path: Path) -> None:
         with chart(4, 3.8) as (figure, axis):

@@ -9,9 +9,8 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rk import UserError
+from rk import Runtime, UserError
 from rk.fields import ClassificationBatch, LogitsOutputs
-from rk.fit.runtime import Runtime
 from rk.protocols import Data
 from rk_kernels.kernel import Kernel
 from rk_kernels.linalg import kernel_regression

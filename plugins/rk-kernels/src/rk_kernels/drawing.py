@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rk.charts import COLORS, chart, save
+from rk.charts import COLORS, chart, plain, save
 from rk_kernels.metrics import LEVELS, coverage
 from rk_kernels.predictive import central_probability
 
@@ -81,7 +81,8 @@ def draw_coverage(axis: Axes, found: Mapping[str, Tensor]) -> None:
     for color, (name, reached) in zip(COLORS, found.items(), strict=False):
         observed = coverage(reached, levels)
         error = float((observed - levels).abs().mean())
-        axis.plot(levels, observed, "-o", color=color, markersize=3, linewidth=1.6, label=f"{name} (error {error:.3f})")
+        label = f"{plain(name)} (error {error:.3f})"
+        axis.plot(levels, observed, "-o", color=color, markersize=3, linewidth=1.6, label=label)
     axis.set_xlabel("nominal level of the interval")
     axis.set_ylabel("share of targets inside")
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -8,10 +8,9 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from rk import UserError
+from rk import Runtime, UserError
+from rk.binding import Bound
 from rk.fields import RegressionBatch
-from rk.fit.bind import Bound
-from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Data, Optimizer, Outputs
 from rk_kernels.process import Process
 

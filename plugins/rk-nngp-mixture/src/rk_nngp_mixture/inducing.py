@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rk.fit.context import FitContext
+from rk import FitContext
 from rk.sampling import generator
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -17,6 +16,7 @@ from rk_kernels.uci import UCI, Name
 from torch import Tensor
 
 from rk.charts import COLORS, chart, save
+from rk.writing import write_csv
 from rk_nngp_mixture.selection import METHODS, Grid, Method, answer, select
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ class MixtureTable:
             for name, split, methods in found
             for method, judged in methods.items()
         ]
-        with open(out / "splits.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        write_csv(out / "splits.csv", [*rows[0]], ([*row.values()] for row in rows), digits=6)
         (out / "table.md").write_text(markdown(rows, self.datasets), encoding="utf-8")
         self._draw(rows, {m: torch.cat([methods[m][1] for _, _, methods in found]) for m in METHODS}, out)
         return {

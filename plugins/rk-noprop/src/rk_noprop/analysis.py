@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
 
-from rk import Run, UserError
-from rk.fit.evaluate import evaluating
+from rk import Run
+from rk.authoring import answers
+from rk.charts import COLORS, chart, draw_lines, plain, save
+from rk.writing import write_csv
 
 
 class BlockAccuracy:
@@ -36,32 +37,22 @@ class BlockAccuracy:
     def analyze(self, out: Path) -> dict[str, float]:
         """Writes `block-accuracy.csv` and a figure into `out`; returns the accuracy of each step and of the answer."""
         hits, answered, count = torch.zeros(0), 0, 0
-        with evaluating(self.run.learner, self.seed):
-            for batch in self.run.batches(self.split, self.limit):
-                outputs = self.run.learner.predict(batch)
-                if "guesses" not in outputs:
-                    raise UserError("this run answers without steps", "block-accuracy takes runs of noprop models")
-                targets = batch["targets"]
-                of_steps = (outputs["guesses"].argmax(-1) == targets.unsqueeze(1)).sum(0).double().cpu()
-                hits = of_steps if not count else hits + of_steps
-                answered += int((outputs["logits"].argmax(-1) == targets).sum())
-                count += len(targets)
+        needs, hint = ("guesses", "logits", "targets"), "block-accuracy takes runs of noprop models"
+        for batch, outputs in answers(self.run, self.split, self.limit, seed=self.seed, needs=needs, hint=hint):
+            targets = batch["targets"]
+            of_steps = (outputs["guesses"].argmax(-1) == targets.unsqueeze(1)).sum(0).double().cpu()
+            hits = of_steps if not count else hits + of_steps
+            answered += int((outputs["logits"].argmax(-1) == targets).sum())
+            count += len(targets)
         accuracies = (hits / count).tolist()
-        with (out / "block-accuracy.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([("step", "accuracy"), *enumerate(accuracies, 1)])
+        write_csv(out / "block-accuracy.csv", ("step", "accuracy"), enumerate(accuracies, 1))
         self._draw(accuracies, answered / count, out / "block-accuracy.png")
         return {f"step-{i}": accuracy for i, accuracy in enumerate(accuracies, 1)} | {"answer": answered / count}
 
     def _draw(self, accuracies: list[float], answer: float, path: Path) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(5, 3), layout="constrained")
-        FigureCanvasAgg(figure)
-        panel = figure.subplots()
-        panel.plot(range(1, len(accuracies) + 1), accuracies, "o-", color="#0b7a75", label="guess of a step")
-        panel.axhline(answer, color="#1f2933", linestyle="--", label="answer of the chain")
-        panel.set_xlabel("step")
-        panel.set_ylabel(f"accuracy ({self.split})")
-        panel.legend(frameon=False)
-        figure.savefig(path, dpi=110)
+        with chart(5, 3) as (figure, axis):
+            axis.axhline(answer, color=COLORS[1], linestyle="--", label="answer of the chain")
+            draw_lines(axis, {"guess of a step": accuracies}, marker="o")
+            axis.set_xlabel("step")
+            axis.set_ylabel(f"accuracy ({plain(self.split)})")
+            save(figure, path)

@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt
 from rk_vision.blocks import Settled
 from torch import Tensor, nn
 
-from rk.fit.runtime import Runtime
+from rk import Runtime
 from rk.protocols import Data, Decode, Objective, Optimizer
 from rk_noprop.flow import HasTimedBlock
 from rk_noprop.learner import DenoisingLearner, NoPropTrainer

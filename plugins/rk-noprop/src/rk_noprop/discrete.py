@@ -11,8 +11,8 @@ from jaxtyping import Float
 from rk_vision.blocks import BatchedBlock, Settled
 from torch import Tensor, nn
 
+from rk import Runtime
 from rk.fields import ClassificationBatch
-from rk.fit.runtime import Runtime
 from rk.protocols import Data, Decode, Objective, Optimizer
 from rk.sampling import generator
 from rk_noprop.chain import HasLabelBlocks

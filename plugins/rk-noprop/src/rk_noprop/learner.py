@@ -10,9 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rk import UserError
+from rk import Runtime, UserError
 from rk.fields import ClassificationBatch
-from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Data, Objective, Optimizer, Outputs, Share
 from rk_noprop.noise import prior_divergence
 from rk_noprop.paths import PathOutputs

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge
 
 from rk import Run, UserError
-from rk.fit.evaluate import evaluating
-from rk_rnn.flow import gradient_by_lag
+from rk.authoring import evaluating, titles
+from rk_rnn.flow import gradient_by_lag, write_by_lag
 
 
 class GradientFlowAnalysis:
@@ -43,20 +42,15 @@ class GradientFlowAnalysis:
 
         curves: dict[str, list[float]] = {}
         results: dict[str, float] = {}
-        for role, run in self.runs.items():
+        names = titles([*self.runs.values()], [*self.runs])
+        for (role, run), name in zip(self.runs.items(), names, strict=True):
             with evaluating(run.learner, self.seed):
                 norms = gradient_by_lag(run.learner, next(iter(run.batches(self.split, 1))), self.layer)
             if not norms:
                 raise UserError(f"{run.folder.label}: sequences of one step have nothing before the last")
-            title = run.recipe.name.rpartition("/")[2]
-            curves[title if title not in curves else f"{title} ({role})"] = norms
+            curves[name] = norms
             results |= {f"{role}/lag-1": norms[0], f"{role}/lag-{len(norms)}": norms[-1]}
             results[f"{role}/left"] = norms[-1] / norms[0] if norms[0] else 0.0
-        with (out / "gradient-flow.csv").open("w", newline="", encoding="utf-8") as file:
-            lines = csv.writer(file)
-            lines.writerow(["lag", *curves])
-            longest = max(map(len, curves.values()))
-            padded = [norms + [""] * (longest - len(norms)) for norms in curves.values()]
-            lines.writerows([lag, *row] for lag, row in enumerate(zip(*padded, strict=True), 1))
+        write_by_lag(out / "gradient-flow.csv", curves)
         draw(curves, out / "gradient-flow.png")
         return results

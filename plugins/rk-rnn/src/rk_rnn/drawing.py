@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rk.charts import COLORS, chart, save
+from rk.charts import COLORS, chart, draw_lines, save
 
 
 def draw(curves: Mapping[str, Sequence[float]], path: Path, in_order: bool = False) -> Path:
@@ -17,15 +17,17 @@ def draw(curves: Mapping[str, Sequence[float]], path: Path, in_order: bool = Fal
         in_order: The curves come one after the other: shades of one color, the last one the darkest.
     """
     with chart(4.8, 3.0) as (figure, axis):
-        import matplotlib
-
-        shades = matplotlib.colormaps["viridis_r"]
-        for i, (name, norms) in enumerate(curves.items()):
-            color = shades((i + 1) / len(curves)) if in_order else COLORS[i % len(COLORS)]
-            axis.plot(range(1, len(norms) + 1), norms, color=color, linewidth=1.6, label=name)
+        draw_lines(axis, curves, _shades(len(curves)) if in_order else COLORS)
         if any(norm > 0 for norms in curves.values() for norm in norms):
             axis.set_yscale("log")
         axis.set_xlabel("lag: steps before the loss")
         axis.set_ylabel("|dL/dS|")
-        axis.legend()
         return save(figure, path)
+
+
+def _shades(count: int) -> list[tuple[float, ...]]:
+    """Returns so many shades of one color, the last one the darkest."""
+    import matplotlib
+
+    shades = matplotlib.colormaps["viridis_r"]
+    return [shades((i + 1) / count) for i in range(count)]

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from rk import UserError
 from rk.fields import IGNORED
 from rk.protocols import Batch
+from rk.writing import write_csv
 
 
 def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[float]:
@@ -46,6 +49,12 @@ def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[fl
     width = len(states[0])
     squares = torch.stack([g.flatten(1).double().square().sum(1) for g in found], 1)
     return _by_lag(squares.unflatten(1, (-1, width)).sum(-1).sqrt(), mask if until is None else until)
+
+
+def write_by_lag(path: Path, curves: Mapping[str, Sequence[float]]) -> None:
+    """Writes one line per lag from 1: the lag, then a column per curve; shorter curves end in empty cells."""
+    rows = enumerate(zip_longest(*curves.values()), 1)
+    write_csv(path, ["lag", *curves], ([lag, *row] for lag, row in rows))
 
 
 def _by_lag(norms: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"] | None) -> list[float]:

@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge
 
-from rk import UserError
-from rk.errors import suggest
-from rk.fit.context import FitContext
-from rk.fit.evaluate import evaluating
-from rk.fit.stream import to_device
-from rk.runs import RunFolder
-from rk_rnn.flow import gradient_by_lag
-
-FILE = "gradient-flow.csv"
+from rk import FitContext
+from rk.authoring import Recorder, evaluating
+from rk_rnn.flow import gradient_by_lag, write_by_lag
 
 
-@dataclass
-class Flow:
-    """Norms of gradients over a run.
-
-    Attributes:
-        steps: Where they were measured.
-        norms: At each of these steps, that of every lag from 1.
-    """
-
-    steps: list[int] = field(default_factory=list)
-    norms: list[list[float]] = field(default_factory=list)
-
-    def write(self, path: Path) -> None:
-        """Writes one line per lag: the lag, then a column per step."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            lines = csv.writer(file)
-            lines.writerow(["lag", *(f"step {step}" for step in self.steps)])
-            lines.writerows([lag, *row] for lag, row in enumerate(zip(*self.norms, strict=True), 1))
-
-
-class GradientFlow:
+class GradientFlow(Recorder):
     """Measures |dL/dS| of a recurrent layer's state at every lag, before the first step and at each validation.
 
     L is the loss at the last step of a sequence; the norm is averaged over one batch. Where it falls by orders of
@@ -53,44 +24,30 @@ class GradientFlow:
         layer: Which of the model's layers with a state, from 0.
     """
 
+    name = stem = "gradient-flow"
+
     def __init__(self, split: str = "val", layer: Annotated[int, Ge(0)] = 0) -> None:
-        self.split = split
+        super().__init__(split)
         self.layer = layer
-        self.flow = Flow()
 
     def fit_start(self, fit: FitContext) -> None:
-        splits = getattr(fit.data, "splits", ())
-        if self.split not in splits:
-            raise UserError(
-                f"gradient-flow: the data has no split {self.split!r}", suggest(self.split, splits, "splits")
-            )
+        super().fit_start(fit)
         if fit.step == 0:
-            self._measure(fit)
+            self.take(fit)
 
-    def validated(self, fit: FitContext, metrics: Mapping[str, float]) -> None:
-        self._measure(fit)
+    def measure(self, fit: FitContext) -> list[float]:
+        """Returns the norm at every lag from 1, to four digits."""
+        (batch,) = fit.batches(self.split, 1)
+        with evaluating(fit.learner, fit.recipe.fit.seed):
+            return [float(f"{norm:.4g}") for norm in gradient_by_lag(fit.learner, batch, self.layer)]
 
-    def fit_end(self, fit: FitContext) -> None:
+    def table(self, path: Path) -> None:
+        write_by_lag(path, self._curves())
+
+    def draw(self, fit: FitContext, path: Path) -> None:
         from rk_rnn.drawing import draw
 
-        if fit.runtime.is_main:
-            folder = RunFolder(fit.folder)
-            self.flow.write(folder.path / FILE)
-            folder.figures.mkdir(exist_ok=True)
-            curves = {f"step {step}": row for step, row in zip(self.flow.steps, self.flow.norms, strict=True)}
-            draw(curves, folder.figures / "gradient-flow.png", in_order=True)
+        draw(self._curves(), path, in_order=True)
 
-    def _measure(self, fit: FitContext) -> None:
-        if self.flow.steps and self.flow.steps[-1] == fit.step:  # the last step may be validated twice
-            return
-        batch = to_device(fit.data.batch(self.split, 0), fit.runtime.device)
-        with evaluating(fit.learner, fit.recipe.fit.seed):
-            norms = gradient_by_lag(fit.learner, batch, self.layer)
-        self.flow.steps.append(fit.step)
-        self.flow.norms.append([float(f"{norm:.4g}") for norm in norms])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"steps": list(self.flow.steps), "norms": [list(row) for row in self.flow.norms]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.flow = Flow(list(state["steps"]), [list(row) for row in state["norms"]])
+    def _curves(self) -> dict[str, list[float]]:
+        return {f"step {step}": norms for step, norms in zip(self.record.steps, self.record.rows, strict=True)}

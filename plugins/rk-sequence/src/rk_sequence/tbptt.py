@@ -7,10 +7,9 @@ from typing import Any, Protocol
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from rk import UserError
+from rk import Runtime, UserError
+from rk.binding import Bound
 from rk.builtin.backprop import Supervised
-from rk.fit.bind import Bound
-from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Data, Loss, Model, Objective, Optimizer, Outputs
 from rk.states import map_states, tensors_of, with_rows_from
 

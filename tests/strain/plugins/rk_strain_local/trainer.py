@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rk import Runtime
 from rk.fields import ClassificationBatch, LogitsOutputs
-from rk.fit.runtime import Runtime
 from rk.protocols import Model, Objective, Optimizer
 
 

@@ -7,8 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rk import Data, Objective
-from rk.fit.runtime import Runtime
+from rk import Data, Objective, Runtime
 
 
 class Scores(TypedDict):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rk.fit.context import FitContext
+from rk import FitContext
 
 
 class Watch:

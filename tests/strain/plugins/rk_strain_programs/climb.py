@@ -8,7 +8,7 @@ from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rk.fit.runtime import Runtime
+from rk import Runtime
 from rk.protocols import Data
 
 OPERATIONS = "abc+*12"

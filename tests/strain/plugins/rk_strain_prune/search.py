@@ -6,9 +6,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from rk import Run
+from rk import Run, Runtime
 from rk.fields import ClassificationBatch, LogitsOutputs
-from rk.fit.runtime import Runtime
 from rk.protocols import Data
 
 

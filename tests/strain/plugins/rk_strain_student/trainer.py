@@ -7,9 +7,8 @@ from annotated_types import Gt
 from torch import nn
 from torch.nn import functional
 
-from rk import Data, Model, Objective, Optimizer, Run, Training
+from rk import Data, Model, Objective, Optimizer, Run, Runtime, Training
 from rk.fields import ClassificationBatch, LogitsOutputs
-from rk.fit.runtime import Runtime
 
 
 class Student(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from rk import Runtime
 from rk.fields import ClassificationBatch, LogitsOutputs
-from rk.fit.runtime import Runtime
 from rk.protocols import Data
 from rk.training import train_inside
 

@@ -7,9 +7,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from rk import Data, Loss, Model, Optimizer
+from rk import Data, Loss, Model, Optimizer, Runtime
 from rk.builtin.backprop import Supervised
-from rk.fit.runtime import Runtime
 from rk.protocols import Batch
 
 

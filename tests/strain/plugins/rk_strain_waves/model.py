@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rk import Data, Objective
-from rk.fit.runtime import Runtime
+from rk import Data, Objective, Runtime
 
 
 class Waves(TypedDict):

@@ -1,0 +1,32 @@
+"""Short names of runs, for legends, columns and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rk.fit.context import FitContext
+    from rk.fit.loaded import LoadedRun
+
+
+def title(run: LoadedRun | FitContext) -> str:
+    """Returns the name of a run's recipe without its plugin: ``adding`` of ``sequence/adding``."""
+    return run.recipe.name.rpartition("/")[2]
+
+
+def titles(runs: Sequence[LoadedRun], roles: Sequence[str] = ()) -> list[str]:
+    """Returns a title for each run; no two are the same.
+
+    Args:
+        runs: The runs.
+        roles: What each run is here, ``("run", "baseline")``: it stands behind a title that an earlier run has. Without
+            roles, the name of the run's folder does.
+    """
+    found: list[str] = []
+    for i, run in enumerate(runs):
+        plain = title(run)
+        role = roles[i] if i < len(roles) else run.folder.path.name
+        choices = (plain, f"{plain} ({role})", f"{plain} ({role}, {i + 1})")
+        found.append(next(name for name in choices if name not in found))
+    return found
