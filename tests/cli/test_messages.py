@@ -136,7 +136,10 @@ def test_the_parts_of_a_wrong_choice_are_said_once(refused):
     """A trainer that asks for no optimizer by default: one problem, with what can be given."""
     message = refused("validate", "r.yaml", "~trainer.optimizer")
     assert message.endswith("error: 1 problem found; nothing was run")
-    assert "missing: optimizer (an optimizer | mapping to an optimizer)" in message and "give trainer.optimizer, one of sgd, adam" in message
+    assert (
+        "missing: optimizer (an optimizer | mapping to an optimizer)" in message
+        and "give trainer.optimizer, one of sgd, adam" in message
+    )
 
 
 @pytest.mark.parametrize("name", ["show adam", "show optimizers adam", "show optimizer rk/adam"])
