@@ -48,10 +48,10 @@ $(VENV)/.ready: $(VENV)/.build pyproject.toml $(PLUGINS)
 	$(PIP) --group test $(HOST) $(EDITABLE)
 	touch $@ $(VENV)/.plugins $(VENV)/.quick
 
-# The page of what the recipes claim and have reached, and the numbers in READMEs and headers, from their results.json.
+# The pages of what the recipes claim and have reached, and the numbers in READMEs and headers, from their results.json.
 results: $(VENV)/.ready
 	$(BIN)/python docs/fill_numbers.py --write
-	$(BIN)/rk reproduce all recipes recipes/sequence-zoo --stored --markdown > docs/results.md
+	$(BIN)/rk reproduce all recipes recipes/sequence-zoo --stored --pages docs/results
 
 # The reference page, from the docstrings.
 docs: $(VENV)/.ready

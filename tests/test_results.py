@@ -1,4 +1,4 @@
-"""What the recipes of this repository claim has been run, with the recipes as they are, and docs/results.md says so."""
+"""What the recipes of this repository claim has been run, with the recipes as they are, and docs/results says so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from rk.catalog import Catalog
 from rk.recipe.find import find_recipe, packaged
-from rk.reproduce.ledger import ledger, markdown
+from rk.reproduce.ledger import ledger
+from rk.reproduce.pages import write_pages
 from rk.reproduce.plan import checked, plan
 from rk.reproduce.results import FILE, read_results
 
@@ -48,10 +49,12 @@ def test_every_claim_was_run_with_the_recipe_as_it_is_and_holds(items, results, 
     assert [(x.recipe, x.claim, x.reached, x.verdict) for x in lines if not x.holds] == [], "run rk reproduce RECIPE"
 
 
-def test_the_page_of_results_is_what_reproduce_prints(items, results, current):
+def test_the_pages_of_results_are_what_reproduce_writes(items, results, current, tmp_path):
     lines = [line for item in items for line in ledger(item, results, current)]
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert page == markdown(items, lines, results), "make results"
+    write_pages(tmp_path, items, lines, results)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "results").iterdir()}
+    assert pages == written, "make results"
 
 
 def test_no_bar_is_so_low_that_the_baseline_meets_it(items, results):

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 @click.option("--stored", is_flag=True, help="Train nothing: judge the results that are stored.")
 @click.option("--store", is_flag=True, help="Keep the results beside the recipes, wherever the runs are.")
 @click.option("--markdown", is_flag=True, help="Print the ledger as a Markdown page.")
+@click.option(
+    "--pages",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a Markdown page per plugin, and a front page.",
+)
 @json_option
 @runs_dir_option
 def reproduce(
@@ -41,6 +46,7 @@ def reproduce(
     stored: bool,
     store: bool,
     markdown: bool,
+    pages: Path | None,
     as_json: bool,
     runs_dir: Path | None,
 ) -> int:
@@ -87,7 +93,7 @@ def reproduce(
         again += [] if runs_dir is None else ["--runs-dir", str(runs_dir)]
         show(f"stopped; resume with: {shlex.join(again)}")
         return code
-    return _print(items, store_in.read(files), catalog, as_json, markdown)
+    return _print(items, store_in.read(files), catalog, as_json, markdown, pages)
 
 
 def _train(items: list[Reproduction], runner: Runner, store: Store) -> int:
@@ -110,14 +116,24 @@ def _unheard(text: str) -> None:
     """Takes the place of `print` where the command is quiet."""
 
 
-def _print(items: list[Reproduction], results: dict[str, Measured], catalog, as_json: bool, as_page: bool) -> int:
+def _print(
+    items: list[Reproduction],
+    results: dict[str, Measured],
+    catalog,
+    as_json: bool,
+    as_page: bool,
+    pages: Path | None,
+) -> int:
     from rk.cli.output import print_json, print_table
-    from rk.reproduce.ledger import ledger, markdown
+    from rk.reproduce.ledger import ledger
+    from rk.reproduce.pages import markdown, write_pages
     from rk.reproduce.plan import checked
 
     files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
     current = {name: results[name].is_of(checked(f, (), catalog)) for name, f in files.items() if name in results}
     lines = [line for item in items for line in ledger(item, results, current)]
+    if pages is not None:
+        write_pages(pages, items, lines, results)
     if as_json:
         print_json([line.plain() for line in lines])
     elif as_page:

@@ -10,7 +10,7 @@ from typing import Any
 from rk.recipe.sections import Expect
 from rk.record import record
 from rk.report.claims import NOT_REACHED, OTHER_DATA, REACHED, UNMEASURED
-from rk.report.text import duration, number
+from rk.report.text import number
 from rk.reproduce.plan import Reproduction
 from rk.reproduce.results import Measured
 
@@ -136,39 +136,3 @@ def _beats(value: float | None, others: list[float | None], claim: Expect, more:
     if claim.better_by is not None:
         wanted.append(other + claim.better_by if more else other - claim.better_by)
     return all(value >= bound if more else value <= bound for bound in wanted)
-
-
-def markdown(items: list[Reproduction], lines: list[Line], results: Mapping[str, Measured]) -> str:
-    """Returns the ledger as a page."""
-    text = [
-        "# Results",
-        "",
-        "What recipes claim, and what they reached: `rk reproduce ... --stored --markdown` wrote this from the",
-        "`results.json` beside the recipes. `rk reproduce RECIPE` trains one again, with its baselines.",
-    ]
-    for item in items:
-        own = [line for line in lines if line.recipe == item.file.name]
-        paper = f" ({item.recipe.paper})" if item.recipe.paper else ""
-        text += ["", f"## {item.file.name}{paper}", ""]
-        text += ["| claim | where | paper | reached | baseline | verdict |", "| --- | --- | --- | --- | --- | --- |"]
-        text += [
-            f"| {' | '.join((f'`{x.claim}`', x.where, x.paper, x.reached, x.baseline, x.verdict.lower()))} |"
-            for x in own
-        ]
-        names = [item.file.name, *(file.name for file in item.baselines.values())]
-        text += ["", *(f"- {_how(name, results[name])}" for name in names if name in results)]
-    return "\n".join(text) + "\n"
-
-
-def _how(name: str, measured: Measured) -> str:
-    """Returns how a recipe was run, in one line."""
-    values = measured.values
-    seconds = values["seconds"]
-    seeds = f"{len(measured.seeds)} seeds" if len(measured.seeds) > 1 else f"seed {measured.seeds[0]}"
-    where = f"{values['cores']} cores" if values["device"] == "cpu" else values["device"]
-    each = " each" if len(seconds) > 1 else ""
-    versions = ", ".join(f"{k} {v}" for k, v in values["versions"].items() if k != "python")
-    return (
-        f"`{name}`: {seeds}, {values['steps']:,} steps in {duration(sum(seconds) / len(seconds))}{each}, "
-        f"{values['parameters']:,} parameters, {where}; {versions}; {values['date']}"
-    )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rk.errors import RecipeError, UserError
-from rk.reproduce.ledger import ledger, markdown
+from rk.reproduce.ledger import ledger
+from rk.reproduce.pages import markdown, write_pages
 from rk.reproduce.plan import checked, logged_claims, plan
 from rk.reproduce.results import (
     Measured,
@@ -231,6 +232,21 @@ def test_the_page_has_a_table_for_each_recipe(recipes, catalog, lines):
         in page
     )
     assert "- `net`: 2 seeds, 60 steps in 1 s each, 10 parameters, 2 cores; torch 2.13; 2026-01-02" in page
+
+
+def test_there_is_a_page_for_each_plugin_and_a_front_page_with_counts(recipes, catalog, lines, tmp_path):
+    items = plan(("net.yaml",), catalog)
+    results = {"net": measured([0.6]), "linear": measured([0.1])}
+    found = lines(results["net"], results["linear"])
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/gone.md").write_text("of a plugin that is gone")
+    write_pages(tmp_path / "pages", items, found, results)
+    name = tmp_path.name
+    assert {p.name for p in (tmp_path / "pages").iterdir()} == {"README.md", f"{name}.md"}
+    front = (tmp_path / "pages/README.md").read_text()
+    assert f"| [{name}]({name}.md) | 1 | 2 | 2 | 1 | 2 |" in front and "| all | 1 | 2 | 2 | 1 | 2 |" in front
+    assert "No claim fails." in front
+    assert "## net (arXiv:1506.03134)" in (tmp_path / f"pages/{name}.md").read_text()
 
 
 def test_results_are_added_beside_older_ones(tmp_path):
