@@ -30,6 +30,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
     before = _cpu_seconds() if folder else 0.0
     result = yield
     if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         worker = getattr(item.config, "workerinput", {}).get("workerid", "main")
         with open(Path(folder, f"{worker}.tsv"), "a", encoding="utf-8") as file:
             file.write(f"{item.nodeid}\t{_cpu_seconds() - before:.3f}\n")
