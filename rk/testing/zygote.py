@@ -31,9 +31,10 @@ from rk.errors import RkError
 
 _PR_SET_PDEATHSIG = 1
 IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop")
-LIBRARIES = frozenset(
-    "PIL click jinja2 lightning lightning_utilities matplotlib numpy onnx onnx_ir onnxruntime onnxscript pandas pyparsing "
-    "rich scipy sklearn sympy torch torchmetrics transformers".split()
+LIBRARIES = (
+    *("PIL", "click", "jinja2", "lightning", "lightning_utilities", "matplotlib", "numpy", "onnx", "onnx_ir"),
+    *("onnxruntime", "onnxscript", "pandas", "pyparsing", "rich", "scipy", "sklearn", "sympy", "torch", "torchmetrics"),
+    "transformers",
 )
 """Packages that the zygote imports once a child has: none keeps a state that could pass from one child to the next."""
 
