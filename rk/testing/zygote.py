@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-import torch
-
 from rk.errors import RkError
 
 _PR_SET_PDEATHSIG = 1
@@ -128,6 +126,8 @@ class Zygote:
             ChildFailed: When it raised.
             RkError: When it raised one; with its message.
         """
+        import torch  # not above: who starts programs alone collects tests without it
+
         libraries = [name for name in [*sys.modules] if _is_of_a_library(name) and name not in self._told]
         self._told.update(libraries)
         with tempfile.TemporaryDirectory() as scratch:
@@ -191,6 +191,8 @@ def serve() -> None:
     """The zygote itself: forks a child for each line of standard input."""
     _end_with_the_parent()
     _import(sys.argv[1:])
+    import torch
+
     torch.set_num_threads(1)
     reported = sum(os.times()[:4])  # what every zygote costs is no test's
     with tempfile.TemporaryFile("w+") as wanted:
@@ -289,6 +291,8 @@ def answer(
     job: str, arguments: dict[str, Any], path: list[str], environment: dict[str, str], folder: str, result: str
 ) -> None:
     """Calls `job` as `Zygote.call` asks, and writes what it returns or raises into the file `result`."""
+    import torch
+
     sys.path[:] = path
     os.environ.clear()
     os.environ.update(environment)

@@ -1,6 +1,11 @@
-"""The contract kit run on several plugins, one after the other: a job of the zygote."""
+"""The contract kit run on several plugins, and the tests of a plugin run in its folder: jobs of the zygote."""
 
 from __future__ import annotations
+
+import contextlib
+import io
+
+import pytest
 
 from rk.testing.report import run_kit
 
@@ -17,3 +22,11 @@ def found(wanted: dict[str, str | None]) -> dict[str, dict]:
         code = run_kit(name, lines.append, everything=False, tracebacks=False, only=only)
         results[name] = {"code": int(code), "lines": "\n".join(lines)}
     return results
+
+
+def own_tests() -> tuple[int, str]:
+    """Runs pytest in the working folder; returns its exit code and what it prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = pytest.main(["-q", "-p", "no:cacheprovider"])
+    return int(code), printed.getvalue()
