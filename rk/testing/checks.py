@@ -404,13 +404,9 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 
 def writes_outside(written: list[Path], run: Path) -> list[Path]:
-    """Returns what was written elsewhere than in the run, in the data folder, in a cache or in a temporary file.
-
-    Matplotlib makes a folder for its settings when it is imported first: that is no file of the plugin.
-    """
+    """Returns what was written elsewhere than in the run, in the data folder, in a cache or in a temporary file."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    allowed = [run.resolve(), home.resolve(), (settings / "matplotlib").resolve(), Path("/dev"), Path("/proc")]
+    allowed = [run.resolve(), home.resolve(), Path("/dev"), Path("/proc")]
     allowed += [
         Path(os.environ[name]).resolve() for name in ("RK_DATA", "RK_CACHE", "MPLCONFIGDIR") if os.environ.get(name)
     ]

@@ -58,6 +58,10 @@ class Workbench:
 
     @functools.lru_cache(maxsize=2)  # noqa: B019
     def _watched(self, recipe: RecipeFile) -> tuple[Ended, list[Path]]:
+        with contextlib.suppress(ImportError):
+            import matplotlib
+
+            matplotlib.get_configdir()  # made when it is first asked for: no file of the plugin
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder, contextlib.chdir(folder):
             with watched_writes() as written:
                 ended = self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)
@@ -144,7 +148,10 @@ class PluginContract:
 
     def test_plugin_loads(self, rk_bench: Workbench) -> None:
         """Its module imports, its hooks answer, and it was made for this version of rk."""
-        _told(lambda: _nothing(rk_bench.plugin.errors))
+        recipes = {file.path.stem for file in recipes_of(rk_bench.plugin, rk_bench.catalog)}
+        unknown = [name for name in trial_sizes(rk_bench.plugin) if name not in recipes]
+        said = [f"{TRIAL} has sizes for {name!r}, which is no recipe of this plugin" for name in unknown]
+        _told(lambda: _nothing([*rk_bench.plugin.errors, *said]))
 
     def test_hooks_import_nothing_heavy(self, rk_bench: Workbench) -> None:
         """Every command imports the module with the hooks: it may not bring torch, nor anything that takes as long."""
@@ -269,7 +276,8 @@ def trial_sizes(plugin: Plugin) -> dict[str, tuple[str, ...]]:
     """Returns what the plugin's own module says of short runs: recipe -> overrides."""
     if plugin.state == "failed" or plugin.disabled:
         return {}
-    return dict(getattr(importlib.import_module(plugin.offer.module), TRIAL, {}))
+    sizes = getattr(importlib.import_module(plugin.offer.module), TRIAL, {})
+    return {recipe: (given,) if isinstance(given, str) else tuple(given) for recipe, given in sizes.items()}
 
 
 def recipes_of(plugin: Plugin, catalog: Catalog) -> list[RecipeFile]:

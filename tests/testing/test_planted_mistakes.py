@@ -186,6 +186,20 @@ MISTAKES = {
         "writes only into the run: quick",
         "debug.log, which is outside its folder",
     ),
+    "sizes-of-no-recipe": Mistake(
+        "__init__.py",
+        "from rk import hookimpl",
+        "from rk import hookimpl\nRK_TRIAL = {'quik': ()}",
+        "plugin loads",
+        "RK_TRIAL has sizes for 'quik', which is no recipe of this plugin",
+    ),
+    "broken-sizes": Mistake(
+        "__init__.py",
+        "from rk import hookimpl",
+        "from rk import hookimpl\nRK_TRIAL = {'quick': 'data.batch_sise=8'}",
+        "batches depend on their index alone: quick",
+        "did you mean batch_size?",
+    ),
     "for-a-later-host": Mistake(
         "__init__.py",
         "hookimpl",
