@@ -28,7 +28,7 @@ from typing import Any, NoReturn, TextIO
 from rk.errors import RkError
 
 _PR_SET_PDEATHSIG = 1
-IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop")
+IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop", "torch._dynamo")
 LIBRARIES = (
     *("PIL", "click", "jinja2", "lightning", "lightning_utilities", "matplotlib", "numpy", "onnx", "onnx_ir"),
     *("onnxruntime", "onnxscript", "pandas", "pyparsing", "rich", "scipy", "sklearn", "sympy", "torch", "torchmetrics"),
@@ -213,7 +213,10 @@ def _import(names: Sequence[str]) -> None:
     """Imports modules, and spares the children the collection of what stays for good."""
     new = [name for name in names if name not in sys.modules]
     for name in new:
-        with contextlib.suppress(*([Exception] if _is_of_a_library(name) else [])):
+        with (
+            contextlib.suppress(*([Exception] if _is_of_a_library(name) else [])),
+            contextlib.redirect_stdout(sys.stderr),  # what a library prints is no answer to an order
+        ):
             importlib.import_module(name)
     if new:
         gc.collect()
