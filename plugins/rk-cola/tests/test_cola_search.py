@@ -198,10 +198,10 @@ def test_ctrl_c_keeps_every_evaluation_and_the_search_goes_on_to_the_same_end(wo
 
 
 def test_a_kill_costs_no_more_than_the_line_that_was_being_written(world, monkeypatch):
-    _, whole = search(world, runs="a")
+    _, whole = search(world, "--limit", "4", runs="a")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
-        _, broken = search(world, runs="b")
+        _, broken = search(world, "--limit", "4", runs="b")
     file = broken.path / "evaluations.jsonl"
     file.write_text(file.read_text()[:-20])
     cli(["search", "cola", "--resume", str(broken.path)], standalone_mode=False)
@@ -215,7 +215,7 @@ def valid(run: RunFolder) -> list[set[str]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
-    options = ("--method", method, "--beam-size", "2")
+    options = ("--method", method, "--beam-size", "2", "--limit", "4")
     _, short = search(world, *options, runs="a")
     _, long = search(world, *options, "--n-simulations", "20", runs="b")
     before, earlier = (short.path / "evaluations.jsonl").read_text(), valid(short)
