@@ -126,7 +126,10 @@ def variables_read() -> set[str]:
                 pass
             case ast.Compare(left=name, comparators=[ast.Attribute(attr="environ")]):
                 pass
-            case ast.Constant(value=str(text)) if re.fullmatch(r"_?RK_[A-Z_]+", text) and text != "RK_EXEMPT":
+            case ast.Constant(value=str(text)) if re.fullmatch(r"_?RK_[A-Z_]+", text) and text not in (
+                "RK_EXEMPT",
+                "RK_TRIAL",
+            ):
                 found.add(text)  # also one that is asked for in a loop over names
         if isinstance(name, ast.Constant):
             found.add(name.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 import torch
 
@@ -15,7 +17,8 @@ from rk.recipe.find import RecipeFile
 from rk.recipe.stored import read_stored
 from rk.runs import RunFolder
 
-lightning = pytest.importorskip("lightning")
+if importlib.util.find_spec("lightning") is None:  # found, not imported: that takes seconds of every collection
+    pytest.skip("lightning is not installed", allow_module_level=True)
 
 MODULE = '''
 import lightning
@@ -115,6 +118,8 @@ def test_it_ends_with_the_weights_of_lightnings_own_trainer(lit):
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
+    import lightning
+
     trainer = lightning.Trainer(max_steps=30, max_epochs=1, accelerator="cpu", **quiet)
     trainer.fit(module, torch.utils.data.DataLoader(batches, batch_size=None))
     for name, weight in module.state_dict().items():

@@ -20,9 +20,15 @@ FOLDERS = sorted(
 
 
 @pytest.fixture(scope="module")
-def items():
+def catalog():
+    """All that is installed, its sources read once."""
+    return Catalog()
+
+
+@pytest.fixture(scope="module")
+def items(catalog):
     """All recipes of the repository that claim something, in the order of the page."""
-    return plan(tuple(map(str, FOLDERS)), Catalog())
+    return plan(tuple(map(str, FOLDERS)), catalog)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +40,7 @@ def results():
 
 
 @pytest.fixture(scope="module")
-def current(items, results):
-    catalog = Catalog()
+def current(items, results, catalog):
     files = {f.name: f for item in items for f in (item.file, *item.baselines.values())}
     return {n: results[n].is_of(checked(f, (), catalog)) for n, f in files.items() if n in results}
 
@@ -73,14 +78,13 @@ def test_no_bar_is_so_low_that_the_baseline_meets_it(items, results):
     assert met == []
 
 
-def test_no_result_is_of_an_older_recipe(results):
-    catalog = Catalog()
+def test_no_result_is_of_an_older_recipe(results, catalog):
     files = {file.name: file for file in packaged(catalog.plugins)}
     files |= {path.stem: find_recipe(str(path), catalog.plugins) for path in ROOT.glob("recipes/**/*.yaml")}
     known = {name: measured.is_of(checked(files[name], (), catalog)) for name, measured in results.items()}
     assert [name for name, is_current in known.items() if not is_current] == [], "run rk reproduce RECIPE"
 
 
-def test_no_result_is_of_a_recipe_that_is_gone(results):
-    names = {r.name for r in packaged(Catalog().plugins)} | {path.stem for path in ROOT.glob("recipes/**/*.yaml")}
+def test_no_result_is_of_a_recipe_that_is_gone(results, catalog):
+    names = {r.name for r in packaged(catalog.plugins)} | {path.stem for path in ROOT.glob("recipes/**/*.yaml")}
     assert set(results) <= names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import subprocess
 import sys
 import zipfile
@@ -21,16 +20,14 @@ from rk.recipe import read_recipe
 from rk.recipe.find import packaged
 from rk.review import faults, gaps
 from rk.scaffold import TEMPLATES, new_plugin
+from rk.testing.zygote import shared_zygote
 
 KINDS = tuple(HOOK_OF_KIND)
 
 
-def run(*command: str | Path, cwd: Path, path: Path | None = None, timeout: float = 300) -> str:
+def run(*command: str | Path, cwd: Path, timeout: float = 300) -> str:
     """Runs a command and returns what it prints; the test fails with it where the command does."""
-    environment = {**os.environ, **({"PYTHONPATH": str(path)} if path is not None else {})}
-    done = subprocess.run(
-        [str(c) for c in command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
-    )
+    done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
@@ -75,12 +72,16 @@ def test_components_are_typed_and_documented_and_recipes_are_valid(kinds, tmp_pa
         assert [str(p) for p in (*problems, *broken, *warnings)] == []
 
 
-def test_its_own_tests_pass(tmp_path):
+def test_its_own_tests_pass(tmp_path, monkeypatch):
     """All kinds at once, with the contract kit on both recipes."""
     new_plugin("all-kinds", tmp_path, KINDS)
     root = tmp_path / "rk-all-kinds"
-    printed = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=root, path=announce(root))
-    assert "passed" in printed and "failed" not in printed
+    source = str(announce(root))
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("PYTHONPATH", source)
+    monkeypatch.setattr(sys, "path", [source, str(Path(__file__).parent / "testing"), *sys.path])
+    code, printed = shared_zygote().call("kits:own_tests")
+    assert code == 0 and "passed" in printed and "failed" not in printed, printed[-3000:]
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +94,15 @@ def built(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("ending", [".whl", ".tar.gz"])
-def test_it_is_built_and_works_where_it_is_installed(ending, built, tmp_path):
+def test_it_is_built_and_works_where_it_is_installed(ending, built, tmp_path, rk):
     (file,) = built.glob(f"*{ending}")
-    site, work = tmp_path / "site", tmp_path / "work"
-    work.mkdir()
+    site = tmp_path / "site"
     pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index")
-    run(*pip, "--target", site, file, cwd=work)
-    assert "healthy" in run(sys.executable, "-m", "rk", "plugins", "doctor", "my-net", cwd=work, path=site)
-    printed = run(sys.executable, "-m", "rk", "train", "my-net/quick", "fit.max_steps=20", cwd=work, path=site)
-    assert "test/accuracy" in printed
+    run(*pip, "--target", site, file, cwd=tmp_path)
+    examined = rk("plugins", "doctor", "my-net", PYTHONPATH=str(site))
+    assert "healthy" in examined.out, examined.err
+    trained = rk("train", "my-net/quick", "fit.max_steps=20", PYTHONPATH=str(site))
+    assert trained.code == 0 and "test/accuracy" in trained.out, trained.err
     assert importlib.metadata.Distribution.at(next(site.glob("*.dist-info"))).version == "0.1.0"
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from rk.testing.zygote import shared_zygote
+
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [path for path in sorted(DOCS.glob("**/*.md")) if "```console" in path.read_text(encoding="utf-8")]
 _BLOCK = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -62,7 +64,7 @@ class World:
     def __init__(self, root: Path) -> None:
         self.folder = root / "work"
         self.folder.mkdir()
-        environment = root / "environment"
+        self.environment = environment = root / "environment"
         venv.create(environment, symlinks=True)
         for name, flags in (("rk", ""), ("pip", " --no-build-isolation")):  # what builds a plugin is there already
             script = environment / "bin" / name
@@ -102,6 +104,12 @@ class World:
         if step.text.startswith("python -m pytest"):
             self._test(self.folder / step.text.split()[-1])
             return
+        code, printed = self._rk(step) if step.text.startswith("rk ") else self._bash(step)
+        assert code == step.code, f"line {step.line}: $ {step.text}\n{printed}"
+        if (missing := first_missing(step.expected, printed)) is not None:
+            pytest.fail(f"line {step.line}: $ {step.text}\ndoes not print: {missing}\nbut:\n{printed}", pytrace=False)
+
+    def _bash(self, step: Step) -> tuple[int, str]:
         done = subprocess.run(
             ["bash", "-c", step.text],
             cwd=self.folder,
@@ -111,11 +119,17 @@ class World:
             text=True,
             timeout=120,
         )
-        assert done.returncode == step.code, f"line {step.line}: $ {step.text}\n{done.stdout}"
-        if (missing := first_missing(step.expected, done.stdout)) is not None:
-            pytest.fail(
-                f"line {step.line}: $ {step.text}\ndoes not print: {missing}\nbut:\n{done.stdout}", pytrace=False
-            )
+        return done.returncode, done.stdout
+
+    def _rk(self, step: Step) -> tuple[int, str]:
+        """Runs `rk` in a fork that finds what the environment has installed; another program starts for seconds."""
+        words = shlex.split(step.text, comments=True)[1:]
+        (site,) = self.environment.glob("lib/python*/site-packages")
+        sources = [line for file in site.glob("*.pth") for line in file.read_text().splitlines()]
+        path = [str(site), *(line for line in sources if os.path.isdir(line))]
+        variables = self.variables | {"PYTHONPATH": os.pathsep.join([*path, self.variables["PYTHONPATH"]])}
+        done = shared_zygote().rk(words, self.folder, variables)
+        return done.code, done.err + done.out
 
     def _test(self, path: Path) -> None:
         """Calls the tests of a file in this process: another one would take longer to start than they take."""

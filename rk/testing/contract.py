@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +38,8 @@ NO_DATA = "cannot be downloaded"
 """What `rk.files.fetch` says of data that are neither here nor in reach."""
 EXEMPT = "RK_EXEMPT"
 """A constant of a plugin's module: check -> why it does not hold there. ``check:recipe`` exempts one recipe."""
+TRIAL = "RK_TRIAL"
+"""A constant of a plugin's module: recipe -> overrides that make it small enough to be run a dozen times."""
 
 
 class Workbench:
@@ -49,12 +53,27 @@ class Workbench:
 
     @functools.lru_cache(maxsize=2)  # noqa: B019  a workbench lives as long as the tests of its plugin
     def trial(self, recipe: RecipeFile) -> Trial:
-        return Trial(recipe, self.catalog, self.scratch)
+        """Returns the short runs of a recipe, with the sizes that its plugin gives for them."""
+        return Trial(recipe, self.catalog, self.scratch, trial_sizes(self.plugin).get(recipe.path.stem, ()))
 
     @functools.lru_cache(maxsize=2)  # noqa: B019
+    def _watched(self, recipe: RecipeFile) -> tuple[Ended, list[Path]]:
+        with contextlib.suppress(ImportError):
+            import matplotlib
+
+            matplotlib.get_configdir()  # made when it is first asked for: no file of the plugin
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder, contextlib.chdir(folder):
+            with watched_writes() as written:
+                ended = self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)
+            return ended, checks.writes_outside(written, ended.folder.path)
+
     def whole(self, recipe: RecipeFile) -> Ended:
         """Returns the run of a few steps that nothing disturbed."""
-        return self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)
+        return self._watched(recipe)[0]
+
+    def strays(self, recipe: RecipeFile) -> list[Path]:
+        """Returns what the whole run has written outside of its folder; its working folder was an empty one."""
+        return self._watched(recipe)[1]
 
     @property
     def exporters(self) -> list[Component]:
@@ -107,12 +126,12 @@ class PluginContract:
         if "layer" in metafunc.fixturenames:
             found = [c for c in plugin.components if streaming.streams(c, catalog)]
             metafunc.parametrize("layer", found, ids=[c.name for c in found])
-        recipes = recipes_of(plugin, catalog)
         if "sample" in metafunc.fixturenames:
-            recipes = samples_of(recipes, catalog)[: self.samples]
+            recipes = _samples(plugin.name, catalog)[: self.samples]
             # of this scope, pytest runs all checks of one sample before those of the next: they share its runs
             metafunc.parametrize("sample", recipes, ids=[r.path.stem for r in recipes], scope="class")
         elif "recipe" in metafunc.fixturenames:
+            recipes = recipes_of(plugin, catalog)
             metafunc.parametrize("recipe", recipes, ids=[r.path.stem for r in recipes])
 
     @pytest.fixture(autouse=True)
@@ -129,7 +148,10 @@ class PluginContract:
 
     def test_plugin_loads(self, rk_bench: Workbench) -> None:
         """Its module imports, its hooks answer, and it was made for this version of rk."""
-        _told(lambda: _nothing(rk_bench.plugin.errors))
+        recipes = {file.path.stem for file in recipes_of(rk_bench.plugin, rk_bench.catalog)}
+        unknown = [name for name in trial_sizes(rk_bench.plugin) if name not in recipes]
+        said = [f"{TRIAL} has sizes for {name!r}, which is no recipe of this plugin" for name in unknown]
+        _told(lambda: _nothing([*rk_bench.plugin.errors, *said]))
 
     def test_hooks_import_nothing_heavy(self, rk_bench: Workbench) -> None:
         """Every command imports the module with the hooks: it may not bring torch, nor anything that takes as long."""
@@ -165,7 +187,7 @@ class PluginContract:
         """It is built, learns from two batches, and its fields are what was declared."""
         if is_large(recipe) and not request.config.getoption("--rk-all"):
             pytest.skip("made for a larger machine; --rk-all tests it too")
-        _told(lambda: checks.two_steps(rk_bench.trial(recipe)))
+        _told(lambda: checks.two_steps(Trial(recipe, rk_bench.catalog, rk_bench.scratch)))
 
     # -- one recipe of each kind, through everything ------------------------------------------------------------------
 
@@ -205,7 +227,7 @@ class PluginContract:
         """An exporter may refuse runs that its format cannot hold, but not every recipe of its own plugin."""
 
         def check() -> None:
-            samples = samples_of(recipes_of(rk_bench.plugin, rk_bench.catalog), rk_bench.catalog)
+            samples = _samples(rk_bench.plugin.name, rk_bench.catalog)
             if not samples:
                 raise NotApplicable("the plugin has no recipe to export")
             refused = []
@@ -217,16 +239,9 @@ class PluginContract:
 
         _told(check)
 
-    def test_writes_only_into_the_run(
-        self, rk_bench: Workbench, sample: RecipeFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        trial = rk_bench.trial(sample)
-
+    def test_writes_only_into_the_run(self, rk_bench: Workbench, sample: RecipeFile) -> None:
         def check() -> None:
-            with watched_writes() as written:
-                ended = trial.run(2, draws=True)
-            if outside := checks.writes_outside(written, ended.folder.path):
+            if outside := rk_bench.strays(sample):
                 raise Broken(f"a run wrote {', '.join(map(str, outside[:5]))}, which is outside its folder")
 
         _told(check)
@@ -257,6 +272,14 @@ def exemptions(plugin: Plugin) -> dict[str, str]:
     return dict(getattr(importlib.import_module(plugin.offer.module), EXEMPT, {}))
 
 
+def trial_sizes(plugin: Plugin) -> dict[str, tuple[str, ...]]:
+    """Returns what the plugin's own module says of short runs: recipe -> overrides."""
+    if plugin.state == "failed" or plugin.disabled:
+        return {}
+    sizes = getattr(importlib.import_module(plugin.offer.module), TRIAL, {})
+    return {recipe: (given,) if isinstance(given, str) else tuple(given) for recipe, given in sizes.items()}
+
+
 def recipes_of(plugin: Plugin, catalog: Catalog) -> list[RecipeFile]:
     """Returns the recipes that `plugin` ships."""
     return [file for file in packaged(catalog.plugins) if file.plugin == plugin.name]
@@ -275,6 +298,12 @@ def samples_of(recipes: list[RecipeFile], catalog: Catalog) -> list[RecipeFile]:
     for file in ordered:
         chosen.setdefault(digest(file, catalog.plugins, catalog).parts, file)
     return list(chosen.values())
+
+
+@functools.lru_cache(maxsize=64)
+def _samples(plugin: str, catalog: Catalog) -> list[RecipeFile]:
+    """Returns the samples of a plugin: all checks of a collection ask for the same."""
+    return samples_of(recipes_of(catalog.plugins.find(plugin), catalog), catalog)
 
 
 def _problems(file: RecipeFile, catalog: Catalog) -> Iterator[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rk.runs import RunFolder
+
+if TYPE_CHECKING:
+    from rk.testing.zygote import Zygote
 
 
 class Folder:
@@ -40,7 +42,14 @@ class Folder:
         assert self.rk("train", recipe, *overrides, "--runs-dir", self.folder / runs) == 0
         return [*RunFolder.all(self.folder / runs)][-1]
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen:
-        """Starts `rk` as a process of its own, and does not wait for its end."""
-        command = [sys.executable, "-m", "rk", *map(str, arguments)]
-        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def start(self, *arguments: str | Path) -> Zygote:
+        """Starts `rk` in another process and does not wait for its end; it can be killed (`Zygote.kill`) or waited for.
+
+        The process is a fork: the fixture ``rk`` cannot be used before it has ended.
+        """
+        from rk.testing.kills import RUN
+        from rk.testing.zygote import shared_zygote
+
+        zygote = shared_zygote()
+        zygote.start(RUN, command=[str(a) for a in arguments], folder=str(self.folder))
+        return zygote

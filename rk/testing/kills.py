@@ -23,8 +23,16 @@ RUN = "rk.testing.kills:run"
 """The job of a `rk.testing.zygote.Zygote`."""
 
 
-def run(command: list[str], kill_at: tuple[Place, int] | None = None) -> None:
-    """Runs `rk COMMAND`; with `kill_at`, the process kills itself when it reaches that place for the n-th time."""
+def run(command: list[str], kill_at: tuple[Place, int] | None = None, folder: str | None = None) -> None:
+    """Runs `rk COMMAND`; with `kill_at`, the process kills itself when it reaches that place for the n-th time.
+
+    Args:
+        command: The words after `rk`.
+        kill_at: A place, and for which time.
+        folder: The working folder; None: that of the zygote.
+    """
+    if folder is not None:
+        os.chdir(folder)
     sys.argv = ["rk", *command]
     if kill_at is not None:
         place, count = kill_at

@@ -26,14 +26,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Any:
     """Measures a test with its fixtures and its processes, where `--rk-times` asks for it."""
-    folder = item.config.getoption("--rk-times")
-    before = _cpu_seconds() if folder else 0.0
+    measured = item.config.getoption("--rk-times")
+    before = _cpu_seconds() if measured else 0.0
     result = yield
-    if folder:
-        worker = getattr(item.config, "workerinput", {}).get("workerid", "main")
-        with open(Path(folder, f"{worker}.tsv"), "a", encoding="utf-8") as file:
-            file.write(f"{item.nodeid}\t{_cpu_seconds() - before:.3f}\n")
+    if measured:
+        _note(item.config, item.nodeid, _cpu_seconds() - before)
     return result
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Measures all that comes before the first test, where `--rk-times` asks for it."""
+    if session.config.getoption("--rk-times"):
+        _note(session.config, "collection", _cpu_seconds())
+
+
+def _note(config: pytest.Config, what: str, seconds: float) -> None:
+    folder = Path(config.getoption("--rk-times"))
+    folder.mkdir(parents=True, exist_ok=True)
+    worker = getattr(config, "workerinput", {}).get("workerid", "main")
+    with open(folder / f"{worker}.tsv", "a", encoding="utf-8") as file:
+        file.write(f"{what}\t{seconds:.3f}\n")
 
 
 def _cpu_seconds() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,20 +28,14 @@ def run_kit(plugin: str, echo: Callable[[str], None], *, everything: bool, trace
         The exit code: 1 when a check has failed.
     """
     reporter = _Reporter(echo, tracebacks)
-    arguments = [
-        str(KIT),
-        f"--rk-plugin={plugin}",
-        "-p",
-        "no:terminal",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(KIT.parent),
-    ]
+    arguments = [str(KIT), f"--rk-plugin={plugin}", "--rootdir", str(KIT.parent)]
     arguments += ["--import-mode=importlib", "-c", "/dev/null"]
+    for unused in ("terminal", "cacheprovider", "unraisableexception", "threadexception"):
+        arguments += ["-p", f"no:{unused}"]
     arguments += ["--rk-all"] if everything else []
     arguments += ["-k", only.replace("-", "_")] if only else []
-    pytest.main(arguments, plugins=[reporter])
+    with tempfile.TemporaryDirectory() as scratch:  # pytest's own folder would first be cleared of what others left
+        pytest.main([*arguments, f"--basetemp={scratch}/runs"], plugins=[reporter])
     passed, failed, skipped = (reporter.counts[word] for word in ("passed", "failed", "skipped"))
     echo(f"\n{plugin}: {counted(passed, 'check')} passed, {failed} failed, {skipped} not applicable")
     if not sum(reporter.counts.values()):

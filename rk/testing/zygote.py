@@ -1,6 +1,7 @@
-"""Processes that begin with torch and rk imported, and nothing else: a forked child costs milliseconds, not seconds.
+"""Processes that begin with torch and rk imported: a forked child costs milliseconds, not seconds.
 
-A child knows nothing of what the parent has learned: what it answers comes from files alone.
+A child knows nothing of what the parent has learned: what it answers comes from files alone. What one child has
+imported of large libraries, the zygote imports before it forks the next child. It never imports a plugin.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import gc
 import importlib
 import json
 import os
@@ -21,14 +23,18 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-import torch
+from typing import Any, NoReturn, TextIO
 
 from rk.errors import RkError
 
 _PR_SET_PDEATHSIG = 1
-IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop")
+IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop", "torch._dynamo")
+LIBRARIES = (
+    *("PIL", "click", "jinja2", "lightning", "lightning_utilities", "matplotlib", "numpy", "onnx", "onnx_ir"),
+    *("onnxruntime", "onnxscript", "pandas", "pyparsing", "rich", "scipy", "sklearn", "sympy", "torch", "torchmetrics"),
+    "transformers",
+)
+"""Packages that the zygote imports once a child has: none keeps a state that could pass from one child to the next."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,14 @@ class Zygote:
         imports: Modules that are imported once, for all of them; none of a plugin that is to be found unused.
 
     Attributes:
-        cpu_seconds: What the children of all zygotes that are not closed have used.
+        cpu_seconds: What all zygotes that are not closed, and their children, have used.
     """
 
     cpu_seconds = 0.0
 
     def __init__(self, folder: Path | None = None, imports: Sequence[str] = IMPORTS) -> None:
         self._cpu_seconds = 0.0
+        self._told: set[str] = set()
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from rk.testing.zygote import serve; serve()", *imports],
             cwd=folder,
@@ -80,9 +87,15 @@ class Zygote:
         self._process.communicate()
         Zygote.cpu_seconds -= self._cpu_seconds  # the system now counts them among this process's children
 
-    def start(self, job: str, /, **arguments: Any) -> None:
-        """Forks a child that calls the function ``module:function`` with JSON-able arguments."""
-        order = {"job": job, "arguments": arguments}
+    def start(self, job: str, /, libraries: Sequence[str] = (), **arguments: Any) -> None:
+        """Forks a child that calls the function ``module:function`` with JSON-able arguments.
+
+        Args:
+            job: The function.
+            libraries: Modules of `LIBRARIES` that the zygote imports before.
+            arguments: What the function is called with.
+        """
+        order = {"libraries": libraries, "child": {"job": job, "arguments": arguments}}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         self.pid = int(self._process.stdout.readline())
@@ -107,14 +120,21 @@ class Zygote:
     def call(self, job: str, /, **arguments: Any) -> Any:
         """Returns what ``module:function`` returns in a child, which has this process's import path and environment.
 
+        What this process has imported of `LIBRARIES`, the child is likely to need: the zygote imports it first.
+
         Raises:
             ChildFailed: When it raised.
             RkError: When it raised one; with its message.
         """
+        import torch  # not above: who starts programs alone collects tests without it
+
+        libraries = [name for name in [*sys.modules] if _is_of_a_library(name) and name not in self._told]
+        self._told.update(libraries)
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch, "result.pt")
             self.start(
                 "rk.testing.zygote:answer",
+                libraries,
                 job=job,
                 arguments=arguments,
                 path=sys.path,
@@ -170,21 +190,57 @@ def shared_zygote() -> Zygote:
 def serve() -> None:
     """The zygote itself: forks a child for each line of standard input."""
     _end_with_the_parent()
-    for name in sys.argv[1:]:
-        importlib.import_module(name)
+    _import(sys.argv[1:])
+    import torch
+
     torch.set_num_threads(1)
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _be_child(**order)
-        print(pid, flush=True)
-        _, status, used = os.wait4(pid, 0)
-        print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, flush=True)
+    reported = sum(os.times()[:4])  # what every zygote costs is no test's
+    with tempfile.TemporaryFile("w+") as wanted:
+        for line in sys.stdin:
+            order = json.loads(line)
+            _import([*_lines_of(wanted), *order["libraries"]])
+            pid = os.fork()
+            if pid == 0:
+                _be_child(wanted, **order["child"])
+            print(pid, flush=True)
+            _, status, _ = os.wait4(pid, 0)
+            used = sum(os.times()[:4])  # of this process and of its children
+            print(os.waitstatus_to_exitcode(status), used - reported, flush=True)
+            reported = used
 
 
-def _be_child(job: str, arguments: dict[str, Any]) -> NoReturn:
+def _import(names: Sequence[str]) -> None:
+    """Imports modules, and spares the children the collection of what stays for good."""
+    new = [name for name in names if name not in sys.modules]
+    for name in new:
+        with (
+            contextlib.suppress(*([Exception] if _is_of_a_library(name) else [])),
+            contextlib.redirect_stdout(sys.stderr),  # what a library prints is no answer to an order
+        ):
+            importlib.import_module(name)
+    if new:
+        gc.collect()
+        gc.freeze()
+
+
+def _is_of_a_library(name: str) -> bool:
+    """Whether the zygote may import a module. Torch's compiler starts threads when it is imported: a fork has none."""
+    return name.partition(".")[0] in LIBRARIES and not name.startswith("torch._inductor")
+
+
+def _lines_of(file: TextIO) -> list[str]:
+    """Returns the lines of an open file, which is empty afterwards."""
+    file.seek(0)
+    lines = file.read().split()
+    file.seek(0)
+    file.truncate()
+    return lines
+
+
+def _be_child(wanted: TextIO, job: str, arguments: dict[str, Any]) -> NoReturn:
+    known = {*sys.modules}
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that `nohup` has started would pass on that they ignore it
     _end_with_the_parent()
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
@@ -199,7 +255,8 @@ def _be_child(job: str, arguments: dict[str, Any]) -> NoReturn:
         code = 1
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()  # worker processes and queues are ended as at the end of any program
-    for stream in (sys.stdout, sys.stderr):
+    print(*(name for name in [*sys.modules] if name not in known and _is_of_a_library(name)), file=wanted)
+    for stream in (sys.stdout, sys.stderr, wanted):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
@@ -237,6 +294,8 @@ def answer(
     job: str, arguments: dict[str, Any], path: list[str], environment: dict[str, str], folder: str, result: str
 ) -> None:
     """Calls `job` as `Zygote.call` asks, and writes what it returns or raises into the file `result`."""
+    import torch
+
     sys.path[:] = path
     os.environ.clear()
     os.environ.update(environment)

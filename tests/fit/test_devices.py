@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.importorskip("lightning")
+if importlib.util.find_spec("lightning") is None:  # found, not imported: that takes seconds of every collection
+    pytest.skip("lightning is not installed", allow_module_level=True)
 
 from rk.catalog import Catalog
 from rk.errors import ExitCode, RunFailed, UserError
@@ -28,7 +30,7 @@ from rk.testing import Trial
 from rk.testing.checks import objective_is_drawn
 from rk.testing.contract import recipes_of, samples_of
 from rk.testing.kills import RUN
-from rk.testing.zygote import IMPORTS, Zygote
+from rk.testing.zygote import shared_zygote
 
 TASK = '''
 from typing import TypedDict
@@ -90,11 +92,14 @@ fit: {max_steps: 12, seed: 1, threads: 1, accelerator: cpu, gradient_clip: 1.0}
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def zygote():
-    """Runs `rk` in forks, which fork the processes of their runs: torch and lightning are imported once."""
-    with Zygote(imports=(*IMPORTS, "lightning.fabric")) as zygote:
-        yield zygote
+    """Runs `rk` in forks, which fork the processes of their runs, as this process does: all that they need is imported
+    once here and once in the zygote."""
+    for name in ("lightning.fabric", "torch._dynamo", "sklearn.datasets"):
+        importlib.import_module(name)
+    shared_zygote().call("os:getpid")
+    return shared_zygote()
 
 
 @pytest.fixture(autouse=True)
@@ -257,13 +262,32 @@ def test_a_sharded_run_goes_on_bit_equal_from_whole_tensors(zygote, tmp_path):
 
 
 def test_torchrun_starts_the_processes_of_one_run(tmp_path):
-    (tmp_path / "digits.yaml").write_text(MLP.replace("devices: 2, ", ""))
+    """With data of its own: digits would import scikit-learn in each process."""
+    site = installed(tmp_path, "ragged", "ragged_parts")
+    hooks = {"data": ("ragged", "Ragged"), "models": ("net", "Net"), "losses": ("squares", "Squares")}
+    lines = ["from rk import hookimpl"]
+    for hook, (name, cls) in hooks.items():
+        lines += ["@hookimpl", f"def rk_{hook}():", f"    return {{{name!r}: 'ragged_parts.parts:{cls}'}}"]
+    (site / "ragged_parts").mkdir()
+    (site / "ragged_parts" / "__init__.py").write_text("\n".join(lines))
+    (site / "ragged_parts" / "parts.py").write_text(TASK)
+    (tmp_path / "ragged.yaml").write_text(RECIPE.replace("WAY", "sum"))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "rk", "train"]
-    done = subprocess.run([*command, "digits.yaml", "fit.max_steps=20"], cwd=tmp_path, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run([*command, "ragged.yaml"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (run,) = RunFolder.all(tmp_path / "runs")
     assert run.read()["processes"] == 2 and done.stdout.count("the run is in") == 1
     assert "devices: 2" in run.recipe.read_text()
+
+
+def installed(folder, name, module):
+    """Makes Python find the plugin `name` where the returned folder is on its path."""
+    info = folder / "site" / f"rk_{name.replace('-', '_')}-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: rk-{name}\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text(f"[rk.plugins]\n{name} = {module}\n")
+    return folder / "site"
 
 
 @pytest.mark.parametrize(
@@ -305,12 +329,9 @@ def test_what_two_processes_do_with_rare_updates_sparse_embeddings_and_variants(
 @pytest.fixture
 def strain_hebb(zygote, tmp_path):
     plugins = Path(__file__).parent.parent / "strain" / "plugins"
-    info = tmp_path / "site" / "rk_strain_hebb-0.1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rk-strain-hebb\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text("[rk.plugins]\nstrain-hebb = rk_strain_hebb\n")
+    site = installed(tmp_path, "strain-hebb", "rk_strain_hebb")
     (tmp_path / "hebb.yaml").write_text("rk: 1\ndata: digits\ntrainer: hebb\nfit: {max_steps: 5, threads: 1}\n")
-    path = os.pathsep.join(map(str, (plugins, tmp_path / "site")))
+    path = os.pathsep.join(map(str, (plugins, site)))
     return lambda *overrides: zygote.rk(["train", "hebb.yaml", *overrides], tmp_path, {"PYTHONPATH": path})
 
 

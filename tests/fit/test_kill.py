@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from rk.runs import RunFolder
 from rk.testing.kills import RUN
-from rk.testing.zygote import Zygote
+from rk.testing.zygote import shared_zygote
 
 STEPS = 450
 RECIPE = f"""
@@ -27,10 +27,9 @@ fit: {{max_steps: {STEPS}, seed: 2, validate_every: 50, monitor: val/accuracy, c
 
 @pytest.fixture(scope="module")
 def zygote(tmp_path_factory):
-    imports = ("rk.fit.train", "rk.builtin.backprop", "sklearn.datasets")
-    with Zygote(tmp_path_factory.mktemp("kills"), imports) as zygote:
-        zygote.folder = tmp_path_factory.mktemp("runs")
-        yield zygote
+    zygote = shared_zygote()
+    zygote.folder = tmp_path_factory.mktemp("runs")
+    return zygote
 
 
 @pytest.fixture(scope="module")

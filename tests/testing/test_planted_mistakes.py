@@ -5,9 +5,7 @@ One plugin per mistake, written by `rk plugins new` and then spoilt; `rk plugins
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rk.scaffold import new_plugin
+from rk.testing.zygote import shared_zygote
 
 HOST = "recursion-kit>=0"
 
@@ -187,6 +186,20 @@ MISTAKES = {
         "writes only into the run: quick",
         "debug.log, which is outside its folder",
     ),
+    "sizes-of-no-recipe": Mistake(
+        "__init__.py",
+        "from rk import hookimpl",
+        "from rk import hookimpl\nRK_TRIAL = {'quik': ()}",
+        "plugin loads",
+        "RK_TRIAL has sizes for 'quik', which is no recipe of this plugin",
+    ),
+    "broken-sizes": Mistake(
+        "__init__.py",
+        "from rk import hookimpl",
+        "from rk import hookimpl\nRK_TRIAL = {'quick': 'data.batch_sise=8'}",
+        "batches depend on their index alone: quick",
+        "did you mean batch_size?",
+    ),
     "for-a-later-host": Mistake(
         "__init__.py",
         "hookimpl",
@@ -197,17 +210,6 @@ MISTAKES = {
     ),
 }
 KINDS = ("model", "data", "loss", "trainer", "exporter")
-SCRIPT = """
-import json, sys
-from rk.testing.report import run_kit
-found = {}
-for argument in sys.argv[1:]:
-    name, _, only = argument.partition("=")
-    lines = []
-    code = run_kit(name, lines.append, everything=False, tracebacks=False, only=only or None)
-    found[name] = {"code": code, "lines": "\\n".join(lines)}
-print(json.dumps(found))
-"""
 
 
 def install(name: str, site: Path, edit: Mistake | None) -> str:
@@ -236,17 +238,12 @@ def said(tmp_path_factory) -> dict[str, dict]:
     """Returns what the kit says of each spoilt plugin, and of one that is not."""
     site = tmp_path_factory.mktemp("site")
     sources = [install("sound", site, None), *(install(name, site, edit) for name, edit in MISTAKES.items())]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sources)}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, "sound", *(f"{name}={edit.only}" for name, edit in MISTAKES.items())],
-        cwd=tmp_path_factory.mktemp("work"),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    checks = {"sound": None} | {name: edit.only for name, edit in MISTAKES.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sources, str(Path(__file__).parent), *sys.path])
+        patch.setenv("PYTHONPATH", os.pathsep.join(sources))
+        patch.chdir(tmp_path_factory.mktemp("work"))
+        return shared_zygote().call("kits:found", wanted=checks)
 
 
 def test_a_sound_plugin_passes(said):

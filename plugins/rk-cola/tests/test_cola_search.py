@@ -23,9 +23,16 @@ METHODS = ("mcts", "random", "exhaustive-1", "beam")
 SETTINGS = ("fit.threads=1", "fit.seed=1")
 
 
+@pytest.fixture
+def figures():
+    """Asked for by a test that looks at figures: drawing takes longer than a search, and nothing else depends on it."""
+
+
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr("rk_cola.drawing.draw", lambda samples, depth, folder: [])
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("RK_CACHE", str(tmp_path / "cache"))
 
@@ -91,7 +98,7 @@ def test_no_path_is_reported_that_does_not_answer_right(world):
     assert found > 8
 
 
-def test_base_oracle_and_control_are_counted_and_measured_again(world, capsys):
+def test_base_oracle_and_control_are_counted_and_measured_again(world, capsys, figures):
     code, run = search(world)
     out, err = capsys.readouterr()
     assert "million parameters in 8 layers; questions: 8, paths for each: 12" in err
@@ -191,10 +198,10 @@ def test_ctrl_c_keeps_every_evaluation_and_the_search_goes_on_to_the_same_end(wo
 
 
 def test_a_kill_costs_no_more_than_the_line_that_was_being_written(world, monkeypatch):
-    _, whole = search(world, runs="a")
+    _, whole = search(world, "--limit", "4", runs="a")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
-        _, broken = search(world, runs="b")
+        _, broken = search(world, "--limit", "4", runs="b")
     file = broken.path / "evaluations.jsonl"
     file.write_text(file.read_text()[:-20])
     cli(["search", "cola", "--resume", str(broken.path)], standalone_mode=False)
@@ -208,7 +215,7 @@ def valid(run: RunFolder) -> list[set[str]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
-    options = ("--method", method, "--beam-size", "2")
+    options = ("--method", method, "--beam-size", "2", "--limit", "4")
     _, short = search(world, *options, runs="a")
     _, long = search(world, *options, "--n-simulations", "20", runs="b")
     before, earlier = (short.path / "evaluations.jsonl").read_text(), valid(short)
@@ -305,10 +312,10 @@ def test_a_limit_holds_for_every_measure(world, capsys):
     assert metrics["test/accuracy"] == sum(base) / 4
 
 
-def predicted(run: RunFolder, file) -> list[dict]:
+def predicted(run: RunFolder, file, *overrides: str) -> list[dict]:
     from pathlib import Path
 
-    cli(["predict", str(run.path), str(file), "-o", "answers.json"], standalone_mode=False)
+    cli(["predict", str(run.path), str(file), *overrides, "-o", "answers.json"], standalone_mode=False)
     return json.loads(Path("answers.json").read_text())
 
 
@@ -328,14 +335,14 @@ def own_answer(lm, prompt: str, path: tuple[int, ...], n: int = 64) -> str:
 def test_predict_gives_the_models_own_answers_along_the_path_of_each_question(done, world):
     lm, samples = load(f"{world}/model"), lines(done, "samples.jsonl")
     fixed = read_path(json.loads((done.path / "summary.json").read_text())["fixed_path"])
-    full = tuple(range(8))
-    found = predicted(done, world / "questions.jsonl")
+    full, n = tuple(range(8)), 12  # decoding without a cache takes a while; the default length is another test's
+    found = predicted(done, world / "questions.jsonl", f"search.max_new_tokens={n}")
     for row, sample in zip(found, samples, strict=True):
         best = min((read_path(p["path"]) for p in sample["paths"]), key=lambda p: (len(p), p), default=full)
         assert row["searched"] and read_path(row["path"]) == best
-        assert row["answer"] == own_answer(lm, sample["prompt"], best)
-        assert row["unmodified"] == own_answer(lm, sample["prompt"], full)
-        assert row["best_fixed_path"] == own_answer(lm, sample["prompt"], fixed)
+        assert row["answer"] == own_answer(lm, sample["prompt"], best, n)
+        assert row["unmodified"] == own_answer(lm, sample["prompt"], full, n)
+        assert row["best_fixed_path"] == own_answer(lm, sample["prompt"], fixed, n)
         assert row["expected"] == sample["answer"] and row["correct"] == bool(sample["paths"])
         assert row["correct"] == row["answer"].startswith(row["expected"])
 

@@ -132,15 +132,25 @@ def test_a_line_is_answered_with_its_ends(tmp_path):
     assert (answer["true_hull"], answer["exact"], answer["valid"]) == ([1, 3], True, False)
 
 
-@pytest.mark.parametrize(("name", "written"), [("hulls", "hulls.png"), ("v0.5", "v0.5.png"), ("h.svg", "h.svg")])
-def test_a_batch_is_drawn_as_a_grid(tmp_path, name, written):
+def drawn_as_a_grid(place, rows):
+    """Draws the first rows of a batch, one of which has an empty answer, one the same point twice."""
     data = ConvexHull(seed=0)
-    batch = data.batch("test-5", 0)
+    batch = {name: value[:rows] for name, value in data.batch("test-5", 0).items()}
     pointers = batch["targets"].clamp(min=0)
-    pointers[0, 0] = 0  # an empty answer
+    pointers[0, 0] = 0
     pointers[1, :3] = torch.tensor([1, 1, 2])
-    assert data.render(batch, {"pointers": pointers}, tmp_path / name) == [tmp_path / written]
-    assert (tmp_path / written).stat().st_size > 10_000
+    return data.render(batch, {"pointers": pointers}, place)
+
+
+def test_a_batch_is_drawn_as_a_grid(tmp_path):
+    assert drawn_as_a_grid(tmp_path / "hulls", 100) == [tmp_path / "hulls.png"]
+    assert (tmp_path / "hulls.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("name", "written"), [("v0.5", "v0.5.png"), ("h.svg", "h.svg")])
+def test_a_file_is_what_its_ending_says_and_else_a_png(tmp_path, name, written):
+    assert drawn_as_a_grid(tmp_path / name, 2) == [tmp_path / written]
+    assert (tmp_path / written).read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
 
 
 @pytest.mark.parametrize("n", [2, 9])

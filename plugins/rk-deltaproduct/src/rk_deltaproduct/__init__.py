@@ -14,6 +14,8 @@ Householder Products", NeurIPS 2025, arXiv:2502.10297:
 
 from rk import hookimpl
 
+RK_TRIAL = {"s3-quick": ("data.batch_size=8", "data.test_lengths=[32, 48]")}
+
 
 @hookimpl
 def rk_layers() -> dict[str, str]:

@@ -13,6 +13,8 @@ arXiv:2503.24322:
 
 from rk import hookimpl
 
+RK_TRIAL = {"mnist-dt": ("data.batch_size=16", "data.train_limit=1000")}
+
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:

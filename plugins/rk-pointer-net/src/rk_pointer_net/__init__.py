@@ -13,6 +13,8 @@ Vinyals, Fortunato and Jaitly, "Pointer Networks", NIPS 2015, arXiv:1506.03134:
 
 from rk import hookimpl
 
+RK_TRIAL = {"tsp-quick": ("data.batch_size=16",)}
+
 
 @hookimpl
 def rk_models() -> dict[str, str]:

@@ -2,6 +2,10 @@
 
 from rk import hookimpl
 
+RK_TRIAL = {
+    "text-quick": ("data.batch_size=8", "data.train_limit=40000", "data.eval_length=64", "data.eval_limit=16"),
+}
+
 
 @hookimpl
 def rk_models() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from rk import hookimpl
 
+RK_TRIAL = {"mnist-quick": ("data.batch_size=16", "data.train_limit=1000")}
+
 
 @hookimpl
 def rk_data() -> dict[str, str]:

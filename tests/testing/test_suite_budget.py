@@ -1,0 +1,86 @@
+"""The tests stay short: what they cost is measured against a budget, and collecting the light ones needs no torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ("pytester",)
+ROOT = Path(__file__).parent.parent.parent
+LIGHT = ("cli", "report", "static/test_static.py", "test_c*.py", "test_f*.py", "test_p*.py", "test_r*.py", "test_s*.py")
+NEEDS_TORCH = {"test_reading_fuzz.py", "test_sheets.py"}
+COLLECT = """
+import sys
+sys.modules["torch"] = None  # any import of it fails from here on
+import pytest
+sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "--assert=plain", *sys.argv[1:]]))
+"""
+
+
+def test_collecting_the_light_tests_of_the_host_imports_no_torch():
+    found = [path for pattern in LIGHT for path in (ROOT / "tests").glob(pattern) if path.name not in NEEDS_TORCH]
+    assert len(found) > 20
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT, *found], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "tests collected" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def suite():
+    spec = importlib.util.spec_from_file_location("suite_benchmark", ROOT / "benchmarks" / "suite.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(suite, folder, monkeypatch, capsys, **seconds: float) -> tuple[int, list[str]]:
+    """Returns the exit code and the lines of the benchmark for tests of `rk-rnn`, of the kit on it, and of the host."""
+    tests = {
+        "plugins/rk-rnn/tests/test_rnn_cells.py::test_one": seconds.get("own", 1.0),
+        "tests/testing/test_every_plugin.py::TestRnn::test_loss_falls[quick]": seconds.get("kit", 1.0),
+        "tests/fit/test_loop.py::test_one": seconds.get("host", 1.0),
+        "collection": 2.0,
+    }
+    for worker in ("gw0", "gw1"):
+        lines = (f"{name}\t{cost / 2}\n" for name, cost in tests.items())
+        (folder / f"{worker}.tsv").write_text("".join(lines), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["suite.py", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        suite.main()
+    return int(ended.value.code), capsys.readouterr().out.splitlines()
+
+
+def test_within_the_budgets_it_prints_the_table_by_plugin(suite, tmp_path, monkeypatch, capsys):
+    code, lines = measured(suite, tmp_path, monkeypatch, capsys, own=4.0, kit=3.0)
+    assert code == 0
+    table = [line.split() for line in lines[: lines.index("")]]
+    assert table[:4] == [["rk-rnn", "7.0"], ["collection", "2.0"], ["host:", "fit", "1.0"], ["all", "10.0"]]
+
+
+def test_a_plugin_pays_for_its_share_of_the_kit(suite, tmp_path, monkeypatch, capsys):
+    code, lines = measured(suite, tmp_path, monkeypatch, capsys, own=8.0, kit=8.0)
+    assert code == 1 and any(line.startswith("rk-rnn") and line.endswith("over its budget") for line in lines)
+
+
+def test_all_tests_together_have_a_budget(suite, tmp_path, monkeypatch, capsys):
+    code, lines = measured(suite, tmp_path, monkeypatch, capsys, host=1440.0)
+    assert code == 1 and any(line.startswith("all") and line.endswith("over its budget") for line in lines)
+    code, _ = measured(suite, tmp_path, monkeypatch, capsys, host=1430.0)
+    assert code == 0
+
+
+def test_the_times_of_a_run_are_written_into_a_folder_that_need_not_be_there(pytester, tmp_path):
+    pytester.makepyfile(test_two="def test_one(): pass\ndef test_two(): pass")
+    pytester.runpytest_inprocess(f"--rk-times={tmp_path / 'new'}", "-q", "-p", "no:xdist")
+    (file,) = (tmp_path / "new").iterdir()
+    assert [line.split("\t")[0] for line in file.read_text().splitlines()] == [
+        "collection",
+        "test_two.py::test_one",
+        "test_two.py::test_two",
+    ]
