@@ -30,6 +30,7 @@ from rk.recipe.digest import digest
 from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.review import faults, gaps
 from rk.testing import checks, streaming
+from rk.testing.alone import run_alone, unused
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.trial import Ended, Trial
 from rk.testing.writes import watched_writes
@@ -126,6 +127,9 @@ class PluginContract:
         if "layer" in metafunc.fixturenames:
             found = [c for c in plugin.components if streaming.streams(c, catalog)]
             metafunc.parametrize("layer", found, ids=[c.name for c in found])
+        if "alone" in metafunc.fixturenames:
+            found = alone_of(plugin, catalog)
+            metafunc.parametrize("alone", found, ids=[f"{c.kind} {c.name}" for c in found])
         if "sample" in metafunc.fixturenames:
             recipes = _samples(plugin.name, catalog)[: self.samples]
             # of this scope, pytest runs all checks of one sample before those of the next: they share its runs
@@ -139,8 +143,9 @@ class PluginContract:
         """Skips what the plugin says does not hold for it."""
         check = request.node.originalname.removeprefix("test_").replace("_", "-")
         given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-        file = given.get("sample") or given.get("recipe")
-        for key in (check, f"{check}:{file.path.stem}") if file is not None else (check,):
+        file, part = given.get("sample") or given.get("recipe"), given.get("alone")
+        of = [f"{check}:{file.path.stem}"] if file is not None else [f"{check}:{part.name}"] if part is not None else []
+        for key in (check, *of):
             if reason := {**exemptions(rk_bench.plugin), **self.exempt}.get(key):
                 pytest.skip(f"exempt: {reason}")
 
@@ -239,6 +244,16 @@ class PluginContract:
 
         _told(check)
 
+    def test_blocks_are_the_model(self, rk_bench: Workbench, sample: RecipeFile) -> None:
+        """A layered model answers as its blocks do."""
+        _told(lambda: checks.blocks_are_the_model(rk_bench.trial(sample), rk_bench.whole(sample)))
+
+    def test_runs_beside_a_recipe(self, rk_bench: Workbench, alone: Component) -> None:
+        """A search, an analysis or a callback that no recipe uses runs with one; with steps, it resumes bit-equal."""
+        samples = _samples(rk_bench.plugin.name, rk_bench.catalog)
+        sizes = trial_sizes(rk_bench.plugin).get(alone.name, ())
+        _told(lambda: run_alone(alone, samples, rk_bench.trial, rk_bench.whole, sizes))
+
     def test_writes_only_into_the_run(self, rk_bench: Workbench, sample: RecipeFile) -> None:
         def check() -> None:
             if outside := rk_bench.strays(sample):
@@ -283,6 +298,11 @@ def trial_sizes(plugin: Plugin) -> dict[str, tuple[str, ...]]:
 def recipes_of(plugin: Plugin, catalog: Catalog) -> list[RecipeFile]:
     """Returns the recipes that `plugin` ships."""
     return [file for file in packaged(catalog.plugins) if file.plugin == plugin.name]
+
+
+def alone_of(plugin: Plugin, catalog: Catalog) -> list[Component]:
+    """Returns the searches, analyses and callbacks of `plugin` that none of its recipes runs."""
+    return unused(plugin.components, recipes_of(plugin, catalog), catalog)
 
 
 def is_large(recipe: RecipeFile) -> bool:

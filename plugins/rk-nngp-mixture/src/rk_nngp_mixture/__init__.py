@@ -12,6 +12,10 @@ Lee, Yun, Yang and Lee, "Scale Mixtures of Neural Network Gaussian Processes", I
 
 from rk import hookimpl
 
+RK_EXEMPT = {
+    "runs-beside-a-recipe:mixture-table": "its grid takes 18 s on the smallest set; tests/test_mixture_table.py runs it"
+}
+
 
 @hookimpl
 def rk_layers() -> dict[str, str]:
