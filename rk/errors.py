@@ -112,6 +112,9 @@ class RecipeError(UserError):
         self.problems = sorted(once.values(), key=lambda p: (p.mark, p.key))
         super().__init__("\n".join(str(p) for p in self.problems))
 
+    def __reduce__(self) -> tuple[type, tuple[list[Problem]]]:
+        return RecipeError, (self.problems,)  # its arguments are not its message: for other processes
+
     def render(self) -> str:
         return f"{self.message}\nerror: {counted(len(self.problems), 'problem')} found; nothing was run"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from rk.catalog import Unresolved
-from rk.errors import Mark, RecipeError, UserError
+from rk.errors import Mark, Problem, RecipeError, UserError
 from rk.recipe import Recipe, read_search
 from rk.recipe.compose import apply_override, compose, merge
 from rk.recipe.find import RecipeFile, find_recipe
@@ -509,3 +510,9 @@ def test_composing_reports_the_problems_of_every_file(tmp_path, catalog, monkeyp
 def test_a_scalar_without_a_place_says_what_it_is():
     node, _ = parse_value("3", "command line: x=3")
     assert isinstance(node, Scalar) and str(node.mark) == "command line: x=3"
+
+
+def test_all_problems_of_a_recipe_reach_another_process():
+    error = RecipeError([Problem(Mark("r.yaml", 2, 1), "data", "missing: the task", "give one")])
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.problems, again.message, again.render()) == (error.problems, error.message, error.render())
