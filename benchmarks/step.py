@@ -1,11 +1,20 @@
-"""A training step of the loop against a bare PyTorch loop: a tiny MLP, logging every 50 steps, progress on."""
+"""A training step of the loop against a bare PyTorch loop: a tiny MLP, logging every 50 steps, progress on.
+
+    python benchmarks/step.py            the whole step
+    python benchmarks/step.py --parts    the same by its parts: what each costs beyond the bare loop, and what for
+
+The parts are the fastest of many short rounds in which both sides take turns: on a machine that others use, the fastest
+round is the one that was disturbed least.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +22,14 @@ import torch
 from paired import interleave, report
 from torch import nn
 
+from rk.builtin.backprop import Backprop
 from rk.builtin.digits import Digits
+from rk.builtin.losses import CrossEntropy
 from rk.builtin.mlp import MLP
+from rk.builtin.optimizers import Adam
 from rk.catalog import Catalog
+from rk.fit.logs import RunningMeans
+from rk.fit.runtime import Runtime
 from rk.fit.train import train
 from rk.plugins import Plugins
 from rk.recipe import read_recipe
@@ -93,7 +107,57 @@ def _per_step(clock: list[float]) -> float:
     return sum(steps[: int(len(steps) * 0.95)]) / int(len(steps) * 0.95)  # less what the machine did meanwhile
 
 
+def parts() -> None:
+    """Prints the microseconds of each part of a step, in a bare loop and in rk's."""
+    torch.set_num_threads(1)
+    batch = {"inputs": torch.rand(64, 8, 8), "targets": torch.randint(0, 10, (64,))}
+    model, runtime, trainer = MLP(num_features=64, num_classes=10), Runtime(), Backprop(Adam(lr=1e-9))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-9, fused=True)
+    learner = trainer.setup(model=MLP(num_features=64, num_classes=10), loss=CrossEntropy(), runtime=runtime)
+    logs, scalars = RunningMeans(), {"loss": torch.tensor(1.0)}
+
+    def forward() -> torch.Tensor:
+        return nn.functional.cross_entropy(model(inputs=batch["inputs"])["logits"], batch["targets"])
+
+    def update(module: nn.Module, step: Callable[[], object]) -> None:
+        for parameter in module.parameters():
+            parameter.grad = parameter.data
+        step()
+
+    def bare_update() -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+
+    pairs = {
+        "forward: fields by name, a learner": (forward, lambda: learner(batch)),
+        "and backward: a sum over its count, detached": (
+            lambda: forward().backward(),
+            lambda: runtime.backward(learner(batch)),
+        ),
+        "update: clipping, callbacks, schedule": (
+            lambda: update(model, bare_update),
+            lambda: update(learner, lambda: runtime.update(*trainer.optimizers)),
+        ),
+        "the logged mean": (lambda: None, lambda: logs.add(scalars)),
+    }
+    print(f"\n{'part':<48} {'bare':>8} {'rk':>8} {'more':>8}   microseconds of CPU time")
+    for name, (bare, ours) in pairs.items():
+        fastest = [min(_round(one) for one in [side] * 60) for side in (bare, ours)]
+        print(f"{name:<48} {fastest[0]:8.1f} {fastest[1]:8.1f} {fastest[1] - fastest[0]:8.1f}")
+
+
+def _round(function: Callable[[], object], calls: int = 100) -> float:
+    """Returns the microseconds of one call."""
+    begin = time.process_time()
+    for _ in range(calls):
+        function()
+    return (time.process_time() - begin) / calls * 1e6
+
+
 def main() -> None:
+    if "--parts" in sys.argv:
+        parts()
+        return
     found = interleave({"bare PyTorch loop": bare_seconds, "rk's loop": loop_seconds}, rounds=9)
     report(
         "CPU time of one training step, MLP 64-64-10, batch 64, one thread",

@@ -37,10 +37,10 @@ class CrossEntropy:
         Raises:
             UserError: When a target is no class; a GPU only stops, and `rk.fit.targets` says why.
         """
+        flat = (logits, targets) if logits.dim() == 2 else (logits.flatten(0, -2), targets.flatten())
         try:
             total = functional.cross_entropy(
-                logits.flatten(0, -2),
-                targets.flatten(),
+                *flat,
                 ignore_index=_NO_CLASS if self.ignore_index is None else self.ignore_index,
                 label_smoothing=self.label_smoothing,
                 reduction="sum",
