@@ -135,7 +135,7 @@ _TABLE = (
         "Learning algorithms",
         methods=(("setup",), ("step",)),
         must="`setup(...) -> learner`, `step(batch)`",
-        may="`begin`, `finish`, `results`, `state_dict`, `load_state_dict`, `stage`",
+        may="`begin`, `validated`, `finish`, `results`, `state_dict`, `load_state_dict`, `stage`",
         key="trainer",
         example="Backpropagation on inputs with fresh noise at every step.",
     ),

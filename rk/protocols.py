@@ -392,6 +392,12 @@ class Trainer(Protocol):
         """Learns from one micro-batch; returns scalars to log, or None when there is nothing left to learn."""
         ...
 
+    def validated(self, metrics: Mapping[str, float]) -> None:
+        """Takes the numbers of each validation, after its step: for plateaus, growth, or an early end.
+
+        Optional. Several processes get the same numbers. What it changes must survive a kill by `state_dict`.
+        """
+
     def finish(self) -> None:
         """Called once after the last step, before the final validation (closed-form solutions belong here)."""
 

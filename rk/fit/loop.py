@@ -344,7 +344,8 @@ class Loop:
             first = self.micro_batches * runtime.world + runtime.rank
             stream = Stream(parts.data, first, fit.workers, runtime.device, runtime.world)
         after_step, log = self.hooks["after_step"], self.logs
-        splits = () if stream is None or self.hooks["validated"] or _implements(trainer, "finish") else self.splits
+        watched = self.hooks["validated"] or _implements(trainer, "validated") or _implements(trainer, "finish")
+        splits = () if stream is None or watched else self.splits
         validate_every = fit.validate_every or usual_interval(fit, parts.data, splits, self.total_steps, runtime.world)
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
         total = self.total_steps if self.total_steps is not None else math.inf
@@ -441,6 +442,8 @@ class Loop:
         self.context.step = self.step
         self.folder.append_metrics({"step": self.step, **found})
         self.progress.line(f"step {self.step}  {show(found)}")
+        if _implements(self.parts.trainer, "validated"):
+            self.parts.trainer.validated(found)
         for callback in self.hooks["validated"]:
             callback(self.context, found)
         if self.fit.monitor is not None and self._is_best(self._monitored(found)):

@@ -67,6 +67,25 @@ def test_lazy_buffers_take_their_size_from_the_file_also_inside_another_module(t
     assert other["inner"].seen.shape == (7, 2)
 
 
+class Grown(nn.Module):
+    """A parameter whose rows depend on the data, frozen or not."""
+
+    lazy_parameters = ("rows",)
+
+    def __init__(self, rows, requires_grad=True):
+        super().__init__()
+        self.rows = nn.Parameter(torch.rand(rows, 2), requires_grad=requires_grad)
+
+
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_lazy_parameters_take_their_size_from_the_file_and_stay_parameters(tmp_path, requires_grad):
+    one, other = nn.ModuleDict({"inner": Grown(7)}), nn.ModuleDict({"inner": Grown(0, requires_grad)})
+    save_weights(one, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert equal(one, other)
+    assert [p.requires_grad for p in other.parameters()] == [requires_grad]
+
+
 def test_tied_weights_are_repeated_in_files_for_others(tmp_path):
     from safetensors.torch import load_file
 
