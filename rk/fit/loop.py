@@ -9,12 +9,10 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from rk.blame import who
 from rk.catalog import Catalog
 from rk.environment import describe, versions
 from rk.errors import ExitCode, RunFailed, UserError, suggest
@@ -31,8 +29,9 @@ from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.plain_state import check_state
 from rk.fit.progress import Progress, make_progress, show
 from rk.fit.rehearsal import Rehearsal
+from rk.fit.results import directions, results_of
 from rk.fit.resuming import changed_versions, jumping_rates
-from rk.fit.returns import check_batch, check_batches, check_numbers, check_splits, check_step, wrong
+from rk.fit.returns import check_batch, check_batches, check_splits, check_step, wrong
 from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, choose_device
@@ -317,18 +316,11 @@ class Loop:
             data_files=began_with(self.folder, self.recipe),
             facts={k: v for k, v in self.parts.facts.items() if k != "seed"},
             parameters=parameters,
-            higher_is_better=self._directions(),
+            higher_is_better=directions(self.metrics, (self.parts.trainer, *self.parts.callbacks)),
             device=str(self.runtime.device),
             processes=self.runtime.world,
             **describe(distributions),
         )
-
-    def _directions(self) -> dict[str, bool]:
-        """Returns, by the names of metrics and results, whether more is better."""
-        directions = {"loss": False, **{name: higher_is_better(m) for name, m in self.metrics.items()}}
-        for component in (self.parts.trainer, *self.parts.callbacks):
-            directions |= dict.fromkeys(getattr(component, "lower_is_better", ()), False)
-        return directions
 
     def _warn(self, *warnings: str) -> None:
         for warning in warnings if self.runtime.is_main else ():
@@ -602,12 +594,12 @@ class Loop:
         weights = self.runtime.weights(self.parts.learner)
         if self.runtime.is_main:
             save_weights(weights, self.folder.model, {"format": "rk 1", "recipe": self.recipe.name})
-        metrics |= self._results(self.parts.trainer)
+        metrics |= self._results_of(self.parts.trainer, metrics)
         self.context.metrics = metrics
         for callback in self.hooks["fit_end"]:
             callback(self.context)
         for callback in self.parts.callbacks:
-            metrics |= self._results(callback, metrics)
+            metrics |= self._results_of(callback, metrics)
         self.folder.update(
             status="done",
             owner=None,
@@ -619,14 +611,8 @@ class Loop:
         )
         return metrics
 
-    def _results(self, component: Any, taken: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
-        """Returns what a component says of the whole run, named ``run/...``."""
-        if not hasattr(component, "results"):
-            return {}
-        found = check_numbers(component, component.results(), "results")
-        found = {f"{OF_RUN}{name}": value for name, value in found.items()}
-        if twice := found.keys() & taken.keys():
-            raise RunFailed(f"{who(component)}: results() returned {min(twice)}, which another component has given")
+    def _results_of(self, component: Any, metrics: Mapping[str, float]) -> dict[str, float]:
+        found = results_of(component, metrics)
         if found:
             self.folder.append_metrics({"step": self.step, **found})
         return found

@@ -12,12 +12,13 @@ from rk.errors import Mark, Problem, RecipeError, UserError, nearest, suggest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.recipe.compose import apply_override, compose
 from rk.recipe.find import RecipeFile, resolved
-from rk.recipe.hints import RECIPE_KEYS, VALUE_WORDS, missing, places_of, sequence_hint, unknown_key_hint
+from rk.recipe.hints import RECIPE_KEYS, missing, places_of, sequence_hint, unknown_key_hint
 from rk.recipe.model import EnumRef, InitFrom, Recipe, Spec, Struct
 from rk.recipe.named_runs import read_run
 from rk.recipe.own_data import on_own_data
 from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
-from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, is_number, parse_value, plain_value
+from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe, parse_value, plain_value
+from rk.recipe.wording import how_to_write, listed, near, one_of, shown, with_article
 from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
 from rk.static.types import (
     ANY,
@@ -355,10 +356,10 @@ class Checker:
             return True
         protocol = ClassInfo(type_.protocol.module, type_.protocol.node)
         if lacking := missing_members(info, protocol):
-            self.report(mark, key, f"{component.name} is no {protocol.node.name}: it has no {_listed(lacking)}")
+            self.report(mark, key, f"{component.name} is no {protocol.node.name}: it has no {listed(lacking)}")
             return False
         if refused := [n for n in supplied_parameters(type_) if n not in signature]:
-            self.report(mark, key, f"{component.name} does not take {_listed(refused)}, which its user supplies")
+            self.report(mark, key, f"{component.name} does not take {listed(refused)}, which its user supplies")
             return False
         return True
 
@@ -438,7 +439,7 @@ class Checker:
             message = f"takes {type_}, which a recipe cannot express"
             return self.report(node.mark, key, message, "leave it out: a fact fills it")
         if not isinstance(node, Scalar):
-            return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}")
+            return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}")
         value = node.value
         if type_ is PATH and isinstance(value, str):
             return self._path(node, key)
@@ -447,14 +448,14 @@ class Checker:
         python = {BOOL: bool, INT: int, FLOAT: float, STR: str, NONE: type(None)}.get(type_)
         if type(value) is python:
             return value
-        hint = _how_to_write(node, type_)
-        return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}", hint)
+        hint = how_to_write(node, type_)
+        return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
 
     def _as_float(self, node: Scalar, value: int, key: str) -> Any:
         try:
             return float(value)
         except OverflowError:
-            return self.report(node.mark, key, f"{_shown(node)} is too large for a float")
+            return self.report(node.mark, key, f"{shown(node)} is too large for a float")
 
     def _path(self, node: Scalar, key: str) -> Any:
         """A path in a file is relative to that file, one on the command line to the working folder."""
@@ -478,7 +479,7 @@ class Checker:
                 continue
             if not kept:
                 what = "must have a" if name.startswith("length") else "must be"
-                return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, found {_shown(node)}")
+                return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, found {shown(node)}")
         return value
 
     def _union(self, node: Node, type_: UnionType, key: str) -> Any:
@@ -514,10 +515,10 @@ class Checker:
             if value == choice and type(value) is type(choice):
                 return choice
         words = [word(v) for v in type_.values]
-        hint = _near(value, words)
+        hint = near(value, words)
         if isinstance(value, str) and value in words:
             hint = f"write {value} without quotes"
-        return self.report(node.mark, key, f"expected {_one_of(words)}, found {describe(node)}", hint)
+        return self.report(node.mark, key, f"expected {one_of(words)}, found {describe(node)}", hint)
 
     def _enum(self, node: Node, type_: EnumType, key: str) -> Any:
         keys = [k for k, _ in type_.members]
@@ -525,12 +526,12 @@ class Checker:
         for choice, member in type_.members:
             if value == choice:
                 return EnumRef(type_.target, member, choice)
-        return self.report(node.mark, key, f"expected {_one_of(keys)}, found {describe(node)}", _near(value, keys))
+        return self.report(node.mark, key, f"expected {one_of(keys)}, found {describe(node)}", near(value, keys))
 
     def _sequence(self, node: Node, type_: ListType | TupleType, key: str) -> Any:
         if not isinstance(node, Sequence):
             hint = sequence_hint(self._written(node, type_), type_, key, on_line=not node.mark.line)
-            return self.report(node.mark, key, f"expected {_article(type_)}, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
         if isinstance(type_, TupleType) and not type_.variadic:
             if len(node.items) != len(type_.items):
                 message = f"expected {len(type_.items)} values, {type_}, found {len(node.items)}"
@@ -682,48 +683,3 @@ def _is_below(key: str, places: list[str]) -> bool:
 
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
-
-
-def _article(type_: Type) -> str:
-    words = {INT: "an int", STR: "a string", BOOL: "a bool", FLOAT: "a float", PATH: "a path"}
-    text = words.get(type_, str(type_))
-    if isinstance(type_, TupleType) and not type_.variadic:
-        return f"a list of {len(type_.items)} values {text}"
-    return f"a {text}" if text.startswith("list") else text
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(f"`{n}`" for n in names)
-
-
-def _how_to_write(node: Scalar, type_: Type) -> str | None:
-    """Returns a hint: how what was probably meant is written."""
-    value = node.value
-    if type_ in (STR, PATH) and value is not None:
-        return f'put it in quotes: "{node.raw}"'
-    if type_ is BOOL:
-        return "write true or false"
-    if type_ is INT and isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return f"write {int(value)}"
-    if type_ in (INT, FLOAT) and isinstance(value, str):
-        if is_number(value):
-            return f"write {value} without quotes"
-        if type_ is FLOAT and is_number(f".{value.lower()}"):
-            return f"write .{value.lower()}"
-    return None
-
-
-def _shown(node: Node) -> str:
-    return node.raw if isinstance(node, Scalar) else describe(node)
-
-
-def _one_of(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _near(value: Any, words: list[str]) -> str | None:
-    if not isinstance(value, str):
-        return None
-    meant = VALUE_WORDS.get(value.lower().partition(":")[0])
-    close = meant if meant in words else nearest(value, words)
-    return f"did you mean {close}?" if close else None

@@ -1,0 +1,39 @@
+"""Results: numbers about a whole run, which its components give when it has ended; and which way of a number is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rk.blame import who
+from rk.errors import RunFailed
+from rk.fit.evaluate import higher_is_better
+from rk.fit.returns import check_numbers
+from rk.recipe.sections import OF_RUN
+
+
+def results_of(component: Any, taken: Mapping[str, float]) -> dict[str, float]:
+    """Returns what ``results()`` of a trainer, search or callback gives, named ``run/NAME``; nothing without it.
+
+    Args:
+        component: The component.
+        taken: The numbers that there are already.
+
+    Raises:
+        RunFailed: When it gives anything but numbers, or a name that another component has given.
+    """
+    if not hasattr(component, "results"):
+        return {}
+    found = check_numbers(component, component.results(), "results")
+    found = {f"{OF_RUN}{name}": value for name, value in found.items()}
+    if twice := found.keys() & taken.keys():
+        raise RunFailed(f"{who(component)}: results() returned {min(twice)}, which another component has given")
+    return found
+
+
+def directions(metrics: Mapping[str, Any], components: Iterable[Any]) -> dict[str, bool]:
+    """Returns, by the names of metrics and results, whether more is better."""
+    found = {"loss": False, **{name: higher_is_better(metric) for name, metric in metrics.items()}}
+    for component in components:
+        found |= dict.fromkeys(getattr(component, "lower_is_better", ()), False)
+    return found
