@@ -1,4 +1,4 @@
-"""Results: numbers about a whole run, which its components give when it has ended; and which way of a number is better."""
+"""Results: numbers about a whole run that its components give at its end; and which way of a number is better."""
 
 from __future__ import annotations
 
