@@ -82,7 +82,11 @@ def _begin(recipe, catalog, root: Path) -> RunFolder:
         return RunFolder.begin(root, recipe.name, recipe.to_yaml())
     from rk.fit.begin import Supplier, begin
 
-    return begin(recipe, root, Supplier(catalog, root, echo))
+    return begin(recipe, root, Supplier(catalog, root, _unsaid if is_quiet() else echo))
+
+
+def _unsaid(text: str) -> None:
+    """Takes the place of `echo` where the command is quiet."""
 
 
 def _kept(recipe, folder: RunFolder):

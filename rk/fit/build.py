@@ -120,7 +120,10 @@ class Builder:
             case Struct(target=target, values=values):
                 return _imported(target)(**{k: self._value(v) for k, v in values.items()})
             case RunRef(folder=None, wanted=wanted):
-                raise UserError(f"no run of {wanted.name} is there yet", f"rk train {wanted.name}")
+                raise UserError(
+                    f"the run of {wanted.name} that this run began from is gone: it was kept in its folder",
+                    "put the folder from/ back, or train again",
+                )
             case RunRef(folder=folder):
                 from rk.fit.loaded import LoadedRun
 

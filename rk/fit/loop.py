@@ -567,7 +567,7 @@ class Loop:
         self.folder.update(status="interrupted", step=kept[-1] if kept else 0, owner=None)
         if self.progress is not None:
             self.progress.line(f"stopped within {stop.name}; resume with: rk train --resume {self.folder.label}")
-        return Outcome(self.folder, self.context.metrics, stop.exit_code, self.step)
+        return Outcome(self.folder, {}, stop.exit_code, self.step)
 
     def _finish(self) -> None:
         if self.finished:
