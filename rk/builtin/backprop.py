@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from rk.binding import Bound
@@ -61,6 +62,15 @@ class Backprop:
     def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:
         self.factory = optimizer
 
+    @property
+    def optimizer(self) -> torch.optim.Optimizer | None:
+        """The optimizer, where there is one for all: what classes that extend this one may set in `setup`."""
+        return self.optimizers[0]
+
+    @optimizer.setter
+    def optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
+        self.optimizers = [optimizer]
+
     def setup(self, *, model: Model, loss: Loss, runtime: Runtime) -> Supervised:
         learner = Supervised(model, loss)
         self.runtime, self.loss = runtime, loss
@@ -68,7 +78,7 @@ class Backprop:
         if isinstance(self.factory, dict):
             self.optimizers = runtime.optimizers(self.factory, learner)
         else:
-            self.optimizers = [runtime.optimizer(self.factory, learner.parameters())]
+            self.optimizer = runtime.optimizer(self.factory, learner.parameters())
         return learner
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

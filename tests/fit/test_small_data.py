@@ -59,11 +59,11 @@ def test_batch_normalisation_on_one_example_is_the_users_mistake(run, few, norma
     assert "set data.batch_size to 2 or more" in caught.value.hint
 
 
-def test_a_dry_run_says_so_too(run, catalog, normalised):
+def test_a_dry_run_says_so_too(run, catalog, normalised, tmp_path):
     recipe = run("fit.max_steps=1").recipe
     recipe.data.params["batch_size"] = 1
     with pytest.raises(UserError, match=r"data\.batch_size is 1"):
-        list(dry_run(recipe, catalog))
+        list(dry_run(recipe, catalog, tmp_path / "runs"))
 
 
 def test_torch_says_what_is_looked_for_and_other_errors_pass():
