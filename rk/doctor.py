@@ -145,11 +145,8 @@ def _back_doors(plugin: Plugin) -> Iterator[str]:
 def _sources(package: str) -> Iterator[tuple[Path, str]]:
     """Yields the Python files of an installed package, each with its name inside the folder that it is installed in."""
     try:
-        try:
         spec = importlib.util.find_spec(package)
     except Exception:  # a module can put any object in its own place, which is asked for its spec
-        return
-    except (ImportError, ValueError):
         return
     if spec is None:
         return
