@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch import nn
 
 from rk.catalog import Catalog
 from rk.contract import check_contract
-from rk.errors import ExitCode, RecipeError, UserError
+from rk.errors import ExitCode, Mark, Problem, RecipeError, RkError, UserError, counted, printable_lines
 from rk.fit.begin import Supplier, begin, taken_up
 from rk.fit.loaded import LoadedRun
 from rk.fit.rng import forked
@@ -36,7 +37,24 @@ from rk.runs.kept import INSIDE
 
 __all__ = ["InnerRun", "train_inside"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class _InnerMistake(RecipeError):
+    """A recipe that a run trains within itself has mistakes; the steps that the run has done are kept."""
+
+    def __init__(self, problems: Iterable[Problem], name: str = "") -> None:
+        super().__init__(problems)
+        self.name = name
+
+    def __reduce__(self) -> tuple[type, tuple[list[Problem], str]]:
+        return _InnerMistake, (self.problems, self.name)
+
+    def render(self) -> str:
+        text = printable_lines(self.message)
+        return (
+            f"{text}\nerror: {counted(len(self.problems), 'problem')} found; the inner run {self.name} was not trained"
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,7 @@ class InnerRun:
         return self.run.learner
 
 
-def train_inside(recipe: str, overrides: Iterable[str] = (), *, name: str, within: Runtime | Path) -> InnerRun:
+def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str, within: Runtime | Path) -> InnerRun:
     """Trains a recipe to its end, within another run or an analysis, and returns what came out.
 
     The random generators, the number of threads and the signals of the outer run are left as they were. A name that was
@@ -80,14 +98,17 @@ def train_inside(recipe: str, overrides: Iterable[str] = (), *, name: str, withi
         RkError: When the recipe is wrong, or the training goes wrong.
         StoppedInside: When a signal ends the training. The outer run ends, too, and can be resumed.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"the name of an inner run must be letters, digits, dots and hyphens, got {name!r}")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"the name of an inner run must be up to 100 letters, digits, dots and hyphens, got {name!r}")
+    changes = tuple(overrides)
+    if isinstance(overrides, str | Mapping) or not all(isinstance(change, str) for change in changes):
+        raise TypeError(f"overrides must be a list of texts key=value, got {overrides!r}")
     if torch.distributed.is_initialized():
         raise UserError(f"{name} cannot be trained within a run on several devices", "fit.devices=1")
     outer = within if isinstance(within, Runtime) else None
     catalog = outer.catalog if outer is not None and outer.catalog is not None else Catalog()
     root = outer.folder if outer is not None else Path(within)
-    wanted = _checked(recipe, tuple(overrides), catalog)
+    wanted = _checked(os.fspath(recipe), changes, catalog, name)
     folder = RunFolder(root / INSIDE / name)
     threads = torch.get_num_threads()
     try:
@@ -100,12 +121,22 @@ def train_inside(recipe: str, overrides: Iterable[str] = (), *, name: str, withi
     return InnerRun(folder.path, metrics)
 
 
-def _checked(name: str, overrides: tuple[str, ...], catalog: Catalog) -> Recipe:
-    recipe, problems, _ = read_recipe(find_recipe(name, catalog.plugins), overrides, catalog)
-    _, broken, _ = check_contract(recipe, catalog)
-    if problems + broken:
-        raise RecipeError([*problems, *broken])
+def _checked(recipe_name: str, overrides: tuple[str, ...], catalog: Catalog, name: str) -> Recipe:
+    """Returns the checked recipe. Its mistakes say which inner run has them: its user has typed no override."""
+    try:
+        recipe, problems, _ = read_recipe(find_recipe(recipe_name, catalog.plugins), overrides, catalog)
+        problems += check_contract(recipe, catalog)[1]
+    except RecipeError as error:
+        problems = error.problems
+    except UserError as error:
+        raise UserError(f"the inner run {name}: {error.message}", error.hint) from error
+    if problems:
+        raise _InnerMistake([Problem(_within(p.mark, name), p.key, p.message, p.hint) for p in problems], name)
     return recipe
+
+
+def _within(mark: Mark, name: str) -> Mark:
+    return mark if mark.line else Mark(f"inner run {name}: {mark.source.removeprefix('command line: ')}")
 
 
 def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSignal | None) -> dict[str, float | None]:
@@ -124,8 +155,15 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
         shutil.rmtree(folder.path, ignore_errors=True)
         begin(recipe, folder.path.parent, Supplier(catalog, folder.path.parent / ".begun-from", _nothing), folder.path)
     signal = StopSignal() if signal is None else signal
-    with signal.entered():
-        outcome = train(taken_up(recipe, folder), catalog, folder, resume=resume, signal=signal)
+    try:
+        with signal.entered():
+            outcome = train(taken_up(recipe, folder), catalog, folder, resume=resume, signal=signal)
+    except RecipeError as error:
+        raise _InnerMistake(error.problems, folder.path.name) from error
+    except RkError as error:
+        error.message = f"the inner run {folder.path.name}: {error.message}"
+        error.args = (error.message,)
+        raise
     if outcome.exit_code != ExitCode.OK:
         raise StoppedInside(outcome.exit_code, folder.path.name)
     return _numbers(folder)

@@ -61,6 +61,7 @@ class Backprop:
 
     def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:
         self.factory = optimizer
+        self.checked = False
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
@@ -83,6 +84,9 @@ class Backprop:
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         objective = self.objective(batch)
+        if not self.checked:  # whose mistake it is, where it is the loss's
+            check_objective(self.loss, objective, "__call__")
+            self.checked = True
         try:
             logs = self.runtime.backward(objective)
         except Exception:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from rk.errors import UserError
+from rk.errors import UserError, printable
 from rk.record import record
 
 STANDARD_INPUT = "-"
+MAX_TYPED = 40
+"""Characters of a text on the command line that messages repeat."""
 
 
 @record
@@ -24,15 +27,23 @@ class Input:
         path: Where it is.
         name: What the answers call it.
         stem: What its figure is called after; no two inputs have the same.
+        typed: Whether the command line holds the text itself, and the file only while it is answered.
     """
 
     path: Path
     name: str
     stem: str
+    typed: bool = False
 
     @property
     def shown(self) -> str:
         """What messages call it."""
+        if self.typed:
+            return (
+                "--text"
+                if self.name.isspace() or not self.name
+                else f"--text {shlex.quote(printable(self.name, MAX_TYPED))}"
+            )
         return "standard input" if self.name == STANDARD_INPUT else str(self.path)
 
 
@@ -60,7 +71,7 @@ def find_inputs(texts: list[str], literal: Sequence[str] = ()) -> Iterator[list[
                 paths |= {path: str(path) for path in _named(text)}
         for number, text in enumerate(literal, 1):
             paths[_as_file(stack, text, "text" if len(literal) == 1 else f"text-{number}")] = text
-        yield _with_stems(paths)
+        yield _with_stems(paths, len(literal))
 
 
 def _named(text: str) -> list[Path]:
@@ -133,8 +144,13 @@ def _is_number(text: str) -> bool:
     return False
 
 
-def _with_stems(paths: dict[Path, str]) -> list[Input]:
-    """Gives each file a stem of its own: two of the same name in different folders are numbered."""
+def _with_stems(paths: dict[Path, str], typed: int) -> list[Input]:
+    """Gives each file a stem of its own: two of the same name in different folders are numbered.
+
+    Args:
+        paths: File -> what the answers call it.
+        typed: How many of them, the last ones, are texts of the command line.
+    """
     taken: set[str] = set()
     found = []
     for path, name in paths.items():
@@ -143,5 +159,5 @@ def _with_stems(paths: dict[Path, str]) -> list[Input]:
             number += 1
             stem = f"{path.stem}-{number}"
         taken.add(stem)
-        found.append(Input(path, name, stem))
+        found.append(Input(path, name, stem, len(found) >= len(paths) - typed))
     return found

@@ -32,7 +32,7 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
 
     def change(key: str, found: Any) -> Any:
         if isinstance(found, RunRef):
-            wanted = found.wanted and Wanted(clean(found.wanted.name), found.wanted.overrides)
+            wanted = found.wanted and Wanted(clean(found.wanted.name), clean(found.wanted.overrides))
             return RunRef(found.folder, wanted, known.get(key) or (found.folder and run_name(found.folder)))
         return found.name or "." if isinstance(found, Path) else clean(found)
 

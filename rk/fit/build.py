@@ -140,11 +140,19 @@ class Builder:
         return value
 
     def _guard(self, spec: Spec, make: Any, what: str) -> Any:
-        """A ValueError of a component says that its parameters do not go together: that is the recipe's mistake."""
+        """A ValueError of a component says that its parameters do not go together: that is the recipe's mistake.
+
+        So is a `UserError` of ``setup``, which sees the parameters beside the model: a pattern that matches no weight.
+        """
         try:
             return make()
         except ValueError as error:
             raise RecipeError([Problem(spec.mark, spec.key, f"{spec.component.name}: {error}")]) from error
+        except UserError as error:
+            if what != "setup()" or isinstance(error, RecipeError):
+                raise
+            problem = Problem(spec.mark, spec.key, f"{spec.component.name}: {error.message}", error.hint)
+            raise RecipeError([problem]) from error
         except ImportError as error:
             c = spec.component
             raise lacking(f"{c.distribution}: {c.kind} {c.name}", c.offer, error, what) from error

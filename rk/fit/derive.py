@@ -14,6 +14,7 @@ from rk.contract import check_contract
 from rk.environment import describe
 from rk.errors import RecipeError, RunFailed, UserError
 from rk.fit.build import Builder, save_data_state
+from rk.fit.checkpoint import all_finite
 from rk.fit.rng import forked
 from rk.fit.runtime import Runtime
 from rk.fit.weights import load_weights, save_weights
@@ -38,6 +39,8 @@ def derive(
     recipe = _changed(run, changes)
     learner = _rebuilt(run, recipe)
     load_weights(learner, weights.state_dict() if isinstance(weights, nn.Module) else weights)
+    if not all_finite(learner):
+        raise RunFailed(f"the weights for {folder.path} are not finite: its answers would be NaN")
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

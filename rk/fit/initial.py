@@ -8,36 +8,41 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rk.errors import UserError, counted
+from rk.errors import Mark, Problem, RecipeError, counted, suggest
 from rk.fit.checkpoint import weights_file
 from rk.fit.weights import load_weights, read_weights
-from rk.recipe.model import InitFrom
+from rk.recipe.model import InitFrom, Recipe
 from rk.runs import RunFolder
 
 MAX_SHOWN = 8
 """Names of weights that begin anew which are shown one by one."""
+_AS_SAID = ", as the recipe says"
 _MODEL = "model."
 """What some learners put before the names of their model's weights."""
 
 
-def take_weights(learner: nn.Module, init: InitFrom) -> Iterator[str]:
-    """Gives `learner` the weights of another run, by their names, where the shapes agree.
+def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
+    """Gives `learner` the weights of the run that `recipe` says in ``init_from``, by their names, where shapes agree.
 
     Args:
         learner: All that is learned; its other weights stay.
-        init: The run, and which weights are taken.
+        recipe: What is trained.
 
     Yields:
         What was taken and what begins anew, in lines for the user.
 
     Raises:
-        UserError: When no weight fits.
+        RecipeError: When no weight fits, or a pattern matches nothing.
         RunFailed: When the run's weights cannot be read.
     """
+    init = recipe.init_from
+    if init is None:
+        return
     folder = RunFolder(init.run.folder)
     theirs = read_weights(weights_file(folder))
     own = learner.state_dict()
     tensors = [name for name, value in own.items() if isinstance(value, Tensor)]
+    _check_patterns(recipe, init, tensors, list(theirs))
     taken, fresh = {}, []
     for name in tensors:
         if _wanted(name, init):
@@ -48,17 +53,45 @@ def take_weights(learner: nn.Module, init: InitFrom) -> Iterator[str]:
             has = f"the run has {tuple(found.shape)}" if isinstance(found, Tensor) else "the run has no such weight"
             fresh.append(f"{name} {tuple(own[name].shape)} begins anew: {has}")
         else:
-            fresh.append(f"{name} {tuple(own[name].shape)} begins anew, as the recipe says")
+            fresh.append(f"{name} {tuple(own[name].shape)} begins anew{_AS_SAID}")
     if not taken:
-        raise UserError(
-            f"init_from: no weight of {folder.label} fits: it has {_some(theirs)}; here there are {_some(tensors)}",
-            "init_from.rename says what a name is called in that run",
-        )
+        source = folder.info().get("name") or folder.label
+        text = f"no weight of the run of {source} fits: it has {_some(theirs)}; here there are {_some(tensors)}"
+        hint = "init_from.rename says what a name is called in that run"
+        if all(line.endswith(_AS_SAID) for line in fresh):
+            text, hint = "only and skip leave no weight to be taken", f"there are: {_some(tensors)}"
+        raise RecipeError([_problem(recipe, "init_from", text, hint)])
     load_weights(learner, own | taken)
     yield f"init_from: {len(taken)} of {counted(len(tensors), 'weight')} are those of {folder.label}"
     yield from (f"init_from: {line}" for line in fresh[:MAX_SHOWN])
     if len(fresh) > MAX_SHOWN:
         yield f"init_from: {len(fresh) - MAX_SHOWN} more begin anew"
+
+
+def _check_patterns(recipe: Recipe, init: InitFrom, own: list[str], theirs: list[str]) -> None:
+    """Raises `RecipeError` where a pattern or the beginning of a name is that of no weight: it is misspelt."""
+    known = {n for name in (*own, *theirs) for n in (name, name.removeprefix(_MODEL))}
+    here = {n for name in own for n in (name, name.removeprefix(_MODEL))}
+    problems = []
+    for key in ("only", "skip"):
+        for i, pattern in enumerate(getattr(init, key)):
+            if not any(fnmatchcase(name, pattern) for name in known):
+                text = f"{pattern!r} matches no weight"
+                problems.append(_problem(recipe, f"init_from.{key}.{i}", text, suggest(pattern, own, "there are")))
+    for start in init.rename:
+        if not any(name.startswith(start) for name in here):
+            text = f"no weight here begins with {start!r}"
+            problems.append(_problem(recipe, f"init_from.rename.{start}", text, suggest(start, own, "there are")))
+    if problems:
+        raise RecipeError(problems)
+
+
+def _problem(recipe: Recipe, key: str, text: str, hint: str | None) -> Problem:
+    """Returns a mistake at `key`, at its own place or at that of what holds it."""
+    place = key
+    while place and place not in recipe.marks:
+        place = place.rpartition(".")[0]
+    return Problem(recipe.marks.get(place) or Mark("recipe"), key, text, hint)
 
 
 def _wanted(name: str, init: InitFrom) -> bool:

@@ -256,7 +256,7 @@ class Loop:
     def begin(self) -> list[str]:
         """Gives a new run its first weights and lets its components look at the data; returns what there is to say."""
         parts = self.parts
-        said = list(take_weights(parts.learner, self.recipe.init_from)) if self.recipe.init_from is not None else []
+        said = list(take_weights(parts.learner, self.recipe))
         offered = {"data": parts.data, "runtime": self.runtime}
         for component in (parts.model, parts.loss, parts.trainer):
             begin = getattr(component, "begin", None)

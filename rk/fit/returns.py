@@ -99,13 +99,19 @@ def check_outputs(learner: Any, outputs: Any, method: str = "predict") -> Mappin
     return outputs
 
 
+_OBJECTIVE = (
+    "(total, count), or (total, count, weight), or a dict of such terms by name: a scalar tensor, what it is a sum of, "
+    "and a number"
+)
+
+
 def check_objective(by: Any, objective: Any, method: str = "forward") -> Mapping[str, tuple[Tensor, Any]] | None:
     """Returns the named terms of an objective, each ``(total, count)`` or with a weight; None where there is none."""
     if objective is None:
         return None
     terms = objective if isinstance(objective, Mapping) else {"loss": objective}
     if not terms or not all(isinstance(name, str) and _is_term(term) for name, term in terms.items()):
-        wrong(by, method, objective, "(total, count), or a dict of such terms: a scalar tensor and what it is a sum of")
+        wrong(by, method, objective, _OBJECTIVE)
     return terms
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -287,10 +288,12 @@ class Runtime:
             limit: Yields at most so many; a split without an end needs it.
 
         Raises:
-            UserError: When the split has no end and there is no limit.
+            UserError: When there is no such split, or the split has no end and there is no limit.
         """
         from rk.fit.stream import to_device
 
+        if split not in data.splits:
+            raise UserError(f"the data has no split {split!r}", suggest(split, data.splits, "splits"))
         total = data.batches(split)
         if total is None and limit is None:
             raise UserError(f"the split {split} has no end", "say how many batches to take")
@@ -482,7 +485,7 @@ def _grouped(params: list[Any]) -> list[Any]:
     """Returns `params`; in groups, where some are marked with ``no_weight_decay`` or ``lr_scale``."""
     groups: dict[tuple[bool, float], list[Any]] = {}
     for p in params:
-        key = bool(getattr(p, "no_weight_decay", False)), float(getattr(p, "lr_scale", 1.0))
+        key = bool(getattr(p, "no_weight_decay", False)), _scale_of(p)
         groups.setdefault(key, []).append(p)
     if groups.keys() <= {(False, 1.0)}:
         return params
@@ -490,6 +493,17 @@ def _grouped(params: list[Any]) -> list[Any]:
         {"params": found, **({"weight_decay": 0.0} if undecayed else {}), **({"lr_scale": scale} if scale != 1 else {})}
         for (undecayed, scale), found in sorted(groups.items(), key=lambda item: item[0])
     ]
+
+
+def _scale_of(parameter: Any) -> float:
+    """Returns a parameter's ``lr_scale``. Raises `RunFailed` where it is no factor of a learning rate."""
+    scale = getattr(parameter, "lr_scale", 1.0)
+    if not isinstance(scale, int | float) or not 0 <= scale < math.inf:
+        raise RunFailed(
+            f"lr_scale of a parameter of shape {tuple(parameter.shape)} must be a number >= 0, got {scale!r}",
+            "weight.lr_scale = 0.1, where the model makes the weight",
+        )
+    return float(scale)
 
 
 def _reciprocal(total: Tensor, count: Tensor | int) -> Tensor:

@@ -100,7 +100,7 @@ def apply_override(tree: Mapping, override: str) -> list[Problem]:
     if override.startswith("~"):
         return _remove(tree, override[1:], mark)
     key, equals, text = override.partition("=")
-    path = key.split(".")
+    path = _path(tree, key.split("."))
     if not equals or not all(path):
         return [Problem(mark, "", "an override has the form key=value, as in fit.max_steps=10, or ~key to drop one")]
     if key == "extends":
@@ -114,6 +114,21 @@ def apply_override(tree: Mapping, override: str) -> list[Problem]:
     if problems:
         return [Problem(p.mark, key, p.message, p.hint) for p in problems]
     return _set(tree, path, value, mark)
+
+
+def _path(tree: Mapping, parts: list[str]) -> list[str]:
+    """Returns the keys that a dotted text means; one that holds dots itself, ``words.*``, is one where it is there."""
+    node: Node | None = tree
+    path: list[str] = []
+    while parts:
+        length = 1
+        if isinstance(node, Mapping):
+            whole = [n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in node.items]
+            length = whole[0] if whole and parts[0] not in node.items else 1
+        path.append(".".join(parts[:length]))
+        node = None if node is None else _child(node, path[-1])
+        parts = parts[length:]
+    return path
 
 
 def _set(tree: Mapping, path: list[str], value: Node, mark: Mark) -> list[Problem]:
@@ -159,7 +174,7 @@ def _is_index(part: str) -> bool:
 
 
 def _remove(tree: Mapping, key: str, mark: Mark) -> list[Problem]:
-    *parents, last = key.split(".")
+    *parents, last = _path(tree, key.split("."))
     node: Node | None = tree
     for part in parents:
         node = _child(node, part) if node is not None else None

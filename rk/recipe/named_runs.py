@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rk.errors import RecipeError, UserError, suggest
-from rk.recipe.find import find_recipe, resolved
+from rk.errors import Problem, RecipeError, UserError, suggest
+from rk.recipe.find import RecipeFile, find_recipe, resolved
 from rk.recipe.model import RunRef, Wanted
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence, describe
+from rk.runs.folder import RunFolder
+from rk.runs.kept import why_not_taken
 
 if TYPE_CHECKING:
     from rk.recipe.check import Checker
@@ -29,7 +32,7 @@ def read_run(checker: Checker, node: Node, key: str) -> Any:
         hint = f"write {key}: RUN, or {key}: {{recipe: NAME}} for a run of that recipe"
         return checker.report(node.mark, key, f"expected a run folder, found {describe(node)}", hint)
     try:
-        return RunRef(_found(checker, node.value))
+        return _usable(checker, node, key, RunRef(_found(checker, node.value)))
     except UserError as error:
         hint = error.hint
         with contextlib.suppress(UserError):
@@ -47,6 +50,14 @@ def _found(checker: Checker, text: str) -> Path:
     return Path(text) if checker.run_finder is None else checker.run_finder(text)
 
 
+def _usable(checker: Checker, node: Node, key: str, run: RunRef) -> Any:
+    """Returns `run`; INVALID after a report where a new run cannot begin from it."""
+    if checker.stored or run.folder is None or not (run.folder / "run.json").is_file():
+        return run
+    problem = why_not_taken(RunFolder(run.folder))
+    return run if problem is None else checker.report(node.mark, key, *problem)
+
+
 def _of_mapping(checker: Checker, node: Mapping, key: str) -> Any:
     for name in node.items:
         if name not in KEYS:
@@ -54,12 +65,15 @@ def _of_mapping(checker: Checker, node: Mapping, key: str) -> Any:
     texts = {name: node.items[name] for name in ("run", "recipe") if name in node.items}
     for name, child in texts.items():
         if not isinstance(child, Scalar) or not isinstance(child.value, str):
-            return checker.report(child.mark, f"{key}.{name}", f"expected a string, found {describe(child)}")
+            hint = "recipe: NAME, as in rk recipes, or a file that ends in .yaml" if name == "recipe" else "run: RUN"
+            return checker.report(child.mark, f"{key}.{name}", f"expected a string, found {describe(child)}", hint)
     if "recipe" not in texts:
         return (
             read_run(checker, texts["run"], f"{key}.run")
             if texts
-            else checker.report(node.mark, f"{key}.recipe", "missing: the recipe whose run is taken")
+            else checker.report(
+                node.mark, f"{key}.recipe", "missing: the recipe whose run is taken", f"{key}: {{recipe: NAME}}"
+            )
         )
     overrides = _overrides(checker, node, key)
     if overrides is None:
@@ -69,7 +83,7 @@ def _of_mapping(checker: Checker, node: Mapping, key: str) -> Any:
         with contextlib.suppress(UserError, OSError):
             folder = _found(checker, texts["run"].value)
             if (folder / "run.json").is_file():
-                return RunRef(folder, wanted, texts["run"].value)
+                return _usable(checker, texts["run"], f"{key}.run", RunRef(folder, wanted, texts["run"].value))
         if checker.stored:  # it may be needed no more
             return RunRef(None, wanted)
     return _yet_to_be_trained(checker, texts["recipe"], wanted, f"{key}.recipe")
@@ -92,7 +106,8 @@ def _yet_to_be_trained(checker: Checker, node: Scalar, wanted: Wanted, key: str)
     from rk.recipe.check import read_recipe
 
     try:
-        file = find_recipe(wanted.name, checker.catalog.plugins, checker.file)
+        typed = node.mark.line == 0 and wanted.name.endswith((".yaml", ".yml")) and Path(wanted.name).is_file()
+        file = find_recipe(wanted.name, checker.catalog.plugins, None if typed else checker.file)
     except UserError as error:
         return checker.report(node.mark, key, error.message, error.hint)
     place = resolved(file.path)
@@ -106,9 +121,24 @@ def _yet_to_be_trained(checker: Checker, node: Scalar, wanted: Wanted, key: str)
     except RecipeError as error:
         problems = error.problems
     if problems:
-        hint = f"rk validate {wanted.name} shows all of them" if len(problems) > 1 else None
-        return checker.report(
-            node.mark, key, f"{file.name} has a mistake: {problems[0].mark}: {problems[0].message}", hint
-        )
+        return _mistake_within(checker, node, key, file, problems, wanted)
     name = file.name if file.plugin else str(place)
     return RunRef(None, Wanted(name, wanted.overrides, file, recipe))
+
+
+def _mistake_within(
+    checker: Checker, node: Scalar, key: str, file: RecipeFile, problems: list[Problem], wanted: Wanted
+) -> Any:
+    """Reports the first mistake of the recipe that `node` names; one of its overrides is a mistake of that key."""
+    first = problems[0]
+    said = f"{first.key}: {first.message}" if first.key else first.message
+    hints = [first.hint] if first.hint else []
+    if len(problems) > 1:
+        given = "".join(f" {shlex.quote(override)}" for override in wanted.overrides)
+        hints.append(f"rk validate {shlex.quote(wanted.name)}{given} shows all {len(problems)} problems")
+    hint = "; ".join(hints) or None
+    if not first.mark.line and wanted.overrides:  # the inner recipe's command line is this recipe's key
+        place = key.removesuffix("recipe") + "overrides"
+        text = first.mark.source.removeprefix("command line: ")
+        return checker.report(node.mark, place, f"{file.name} has a mistake: {text}: {said}", hint)
+    return checker.report(node.mark, key, f"{file.name} has a mistake: {first.mark}: {said}", hint)
