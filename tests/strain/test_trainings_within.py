@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rk.errors import ExitCode, RecipeError, UserError
+from rk.errors import ExitCode, RecipeError, RunFailed, UserError
 from rk.fit.loaded import LoadedRun
 from rk.fit.runtime import Runtime
 from rk.runs import RunFolder
@@ -165,3 +165,42 @@ def test_a_wrong_recipe_is_the_users_mistake_and_a_wrong_name_the_authors(strain
         train_inside("strain-students/student", ("model.width=1",), name="a", within=runtime)
     with pytest.raises(ValueError, match="letters, digits"):
         train_inside("strain-students/student", name="../a", within=runtime)
+
+
+def test_a_mistake_of_an_inner_recipe_says_which_inner_run_has_it(strain, runtime):
+    with pytest.raises(RecipeError) as error:
+        train_inside("strain-students/student", ("fit.max_stps=1",), name="a", within=runtime)
+    said = error.value.render()
+    assert said.startswith("inner run a: fit.max_stps=1: fit.max_stps: unknown key")
+    assert said.endswith("error: 1 problem found; the inner run a was not trained"), "the outer run's steps were done"
+    with pytest.raises(UserError, match=r"^the inner run b: unknown recipe 'nope'"):
+        train_inside("nope", name="b", within=runtime)
+
+
+def test_an_inner_run_that_fails_is_named(strain, runtime):
+    changes = ("trainer.optimizer={name: sgd, lr: 1e38}", "fit.log_every=1")
+    with pytest.raises(RunFailed, match=r"^the inner run a: loss became"):
+        train_inside("strain-students/student", changes, name="a", within=runtime)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"overrides": "fit.max_steps=1"}, TypeError, "overrides must be a list of texts"),
+        ({"overrides": {"fit.max_steps": 1}}, TypeError, "overrides must be a list of texts"),
+        ({"overrides": [3]}, TypeError, "overrides must be a list of texts"),
+        ({"name": "a" * 101}, ValueError, "up to 100 letters"),
+        ({"name": 3}, ValueError, "got 3"),
+    ],
+)
+def test_a_wrong_call_is_said_at_once(strain, runtime, given, error, said):
+    with pytest.raises(error, match=said):
+        train_inside("strain-students/student", **({"name": "a", "within": runtime} | given))
+
+
+def test_a_derived_run_with_weights_that_are_not_finite_is_refused(strain, undisturbed, tmp_path):
+    run = LoadedRun.open(undisturbed.path / "inside/two-units")
+    weights = {name: value * float("nan") for name, value in run.learner.state_dict().items()}
+    with pytest.raises(RunFailed, match="not finite"):
+        run.derive({}, weights, tmp_path / "derived")
+    assert not (tmp_path / "derived").exists()
