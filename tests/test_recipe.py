@@ -516,3 +516,19 @@ def test_all_problems_of_a_recipe_reach_another_process():
     error = RecipeError([Problem(Mark("r.yaml", 2, 1), "data", "missing: the task", "give one")])
     again = pickle.loads(pickle.dumps(error))
     assert (again.problems, again.message, again.render()) == (error.problems, error.message, error.render())
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("trainer.optimizer.words.*.lr=3", {"words.*": {"name": "adam", "lr": 3}, "*": "sgd"}),
+        ("trainer.optimizer.*.lr=3", {"words.*": "adam", "*": {"name": "sgd", "lr": 3}}),
+        ("trainer.optimizer.words.*=adagrad", {"words.*": "adagrad", "*": "sgd"}),
+        ("~trainer.optimizer.words.*", {"*": "sgd"}),
+        ("trainer.optimizer.other=adam", {"words.*": "adam", "*": "sgd", "other": "adam"}),
+    ],
+)
+def test_a_key_that_holds_dots_is_one_key_of_an_override(override, value):
+    node = tree('trainer: {name: backprop, optimizer: {words.*: adam, "*": sgd}}')
+    assert apply_override(node, override) == []
+    assert plain(node)["trainer"]["optimizer"] == value

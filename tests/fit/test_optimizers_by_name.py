@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rk.builtin.optimizers import SGD, Adam
-from rk.errors import UserError
+from rk.errors import RunFailed, UserError
 from rk.fit.runtime import Runtime
 
 
@@ -87,3 +87,10 @@ def test_callbacks_see_gradients_by_name_before_they_are_clipped(net):
     runtime.update(optimizer)
     assert seen.keys() == dict(net.named_parameters()).keys() and seen["model.head.weight"] > 1
     assert torch.equal(net.model["head"].weight, before)
+
+
+@pytest.mark.parametrize("scale", ["x", -1.0, float("nan"), float("inf"), None])
+def test_a_scale_that_is_no_factor_of_a_rate_is_refused(net, scale):
+    net.model["head"].weight.lr_scale = scale
+    with pytest.raises(RunFailed, match=r"lr_scale of a parameter of shape \(1, 2\) must be a number >= 0, got"):
+        Runtime().optimizer(SGD(lr=1.0), net.parameters())

@@ -132,3 +132,12 @@ def test_weights_that_are_marked_do_not_decay():
 
 def test_optimizers_are_not_made_for_a_run_that_is_only_loaded():
     assert Runtime(training=False).optimizer(SGD(lr=1.0), nn.Linear(1, 1).parameters()) is None
+
+
+def test_batches_of_a_split_that_the_data_does_not_have_are_refused():
+    class Task:
+        splits = ("train", "val")
+
+    with pytest.raises(UserError, match="the data has no split 'vaal'") as error:
+        next(Runtime().batches(Task(), "vaal", limit=1))
+    assert error.value.hint == "did you mean val? (splits: train, val)"

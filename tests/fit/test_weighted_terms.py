@@ -70,3 +70,14 @@ def test_what_is_no_term_is_the_losss_mistake(term):
 
     with pytest.raises(RunFailed, match="it must return"):
         check_objective(Learner(), {"a": term})
+
+
+@pytest.mark.parametrize("objective", [{}, {3: (torch.tensor(1.0), 1)}], ids=["no term", "a number as a name"])
+def test_backprop_says_that_a_losss_terms_are_the_losss_mistake(objective):
+    from rk.builtin.backprop import Backprop
+    from rk.errors import RunFailed
+
+    trainer = Backprop(SGD(lr=1.0))
+    trainer.loss, trainer.objective, trainer.runtime = Learner(), lambda batch: objective, Runtime()
+    with pytest.raises(RunFailed, match=r"Learner: __call__\(\) returned dict of \d; it must return \(total, count\)"):
+        trainer.step({})
