@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rk.errors import UserError
 from rk.report.claims import OTHER_DATA, REACHED
 from rk.report.text import duration
 from rk.reproduce.ledger import Line
@@ -17,6 +18,9 @@ _ABOUT = (
     "the recipes. `rk reproduce RECIPE` trains one again, with its baselines."
 )
 
+_MARK = "`rk reproduce ... --stored` wrote this"
+"""What every page says of itself: only such files are replaced and removed."""
+
 
 def markdown(items: list[Reproduction], lines: list[Line], results: Mapping[str, Measured]) -> str:
     """Returns the ledger as one page."""
@@ -27,10 +31,14 @@ def write_pages(folder: Path, items: list[Reproduction], lines: list[Line], resu
     """Writes a page for each plugin, and ``README.md`` with the counts of all.
 
     Args:
-        folder: Where the pages go; pages of plugins that are gone are removed.
+        folder: Where the pages go; pages of plugins that are gone are removed. Other files stay.
         items: The recipes with claims.
         lines: Their claims.
         results: Recipe name -> what it reached.
+
+    Raises:
+        UserError: When the folder cannot be written, or a page would replace a file that is none.
+        RunFailed: When the disk is full.
     """
     groups: dict[str, list[Reproduction]] = {}
     for item in items:
@@ -40,12 +48,19 @@ def write_pages(folder: Path, items: list[Reproduction], lines: list[Line], resu
         for name, group in groups.items()
     }
     pages["README.md"] = _front(groups, lines)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = {path.name: _MARK in path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*.md")}
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}", "choose another folder with --pages") from None
+    if foreign := [name for name in pages if not there.get(name, True)]:
+        hint = "choose a folder of its own with --pages"
+        raise UserError(f"{folder / foreign[0]} is no page of rk reproduce, and would be replaced", hint)
     for name, text in pages.items():
         write_atomic(folder / name, text)
-    for path in folder.glob("*.md"):
-        if path.name not in pages:
-            path.unlink()
+    for name, own in there.items():
+        if own and name not in pages:
+            (folder / name).unlink()
 
 
 def _group(item: Reproduction) -> str:

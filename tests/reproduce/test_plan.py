@@ -239,14 +239,33 @@ def test_there_is_a_page_for_each_plugin_and_a_front_page_with_counts(recipes, c
     results = {"net": measured([0.6]), "linear": measured([0.1])}
     found = lines(results["net"], results["linear"])
     (tmp_path / "pages").mkdir()
-    (tmp_path / "pages/gone.md").write_text("of a plugin that is gone")
     write_pages(tmp_path / "pages", items, found, results)
     name = tmp_path.name
-    assert {p.name for p in (tmp_path / "pages").iterdir()} == {"README.md", f"{name}.md"}
+    (tmp_path / f"pages/{name}.md").rename(tmp_path / "pages/gone.md")
+    (tmp_path / "pages/notes.md").write_text("what somebody else has written")
+    write_pages(tmp_path / "pages", items, found, results)
+    assert {p.name for p in (tmp_path / "pages").iterdir()} == {"README.md", f"{name}.md", "notes.md"}
     front = (tmp_path / "pages/README.md").read_text()
     assert f"| [{name}]({name}.md) | 1 | 2 | 2 | 1 | 2 |" in front and "| all | 1 | 2 | 2 | 1 | 2 |" in front
     assert "No claim fails." in front
     assert "## net (arXiv:1506.03134)" in (tmp_path / f"pages/{name}.md").read_text()
+
+
+def test_pages_replace_no_file_of_others(recipes, catalog, lines, tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/README.md").write_text("# My project")
+    with pytest.raises(UserError, match=r"README\.md is no page of rk reproduce, and would be replaced"):
+        write_pages(tmp_path / "pages", plan(("net.yaml",), catalog), lines(measured([0.6])), {"net": measured([0.6])})
+    assert [(p.name, p.read_text()) for p in (tmp_path / "pages").iterdir()] == [("README.md", "# My project")]
+
+
+def test_a_folder_of_pages_that_cannot_be_made_is_the_users_mistake(recipes, catalog, lines, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*: ") as error:
+        write_pages(
+            tmp_path / "file/pages", plan(("net.yaml",), catalog), lines(measured([0.6])), {"net": measured([0.6])}
+        )
+    assert error.value.hint == "choose another folder with --pages"
 
 
 def test_results_are_added_beside_older_ones(tmp_path):
