@@ -71,7 +71,7 @@ def derive(
 
 def _changed(run: LoadedRun, changes: Mapping[str, Any]) -> Recipe:
     """Returns the run's recipe with other values. Raises `RecipeError` when it does not check."""
-    overrides = tuple(f"{key}={json.dumps(value)}" for key, value in changes.items())
+    overrides = tuple(f"{key}={json.dumps(value, default=str)}" for key, value in changes.items())
     recipe, problems, _ = read_recipe(
         RecipeFile(run.folder.recipe), overrides, run.catalog, run_finder=Path, stored=True
     )

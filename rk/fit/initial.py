@@ -61,6 +61,9 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
         if all(line.endswith(_AS_SAID) for line in fresh):
             text, hint = "only and skip leave no weight to be taken", f"there are: {_some(tensors)}"
         raise RecipeError([_problem(recipe, "init_from", text, hint)])
+    if broken := next((name for name, value in taken.items() if not bool(value.isfinite().all())), None):
+        text = f"the weight {broken} of {folder.info().get('name') or folder.label} is not finite"
+        raise RecipeError([_problem(recipe, "init_from", text, "begin with another run")])
     load_weights(learner, own | taken)
     yield f"init_from: {len(taken)} of {counted(len(tensors), 'weight')} are those of {folder.label}"
     yield from (f"init_from: {line}" for line in fresh[:MAX_SHOWN])

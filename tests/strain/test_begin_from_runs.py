@@ -8,7 +8,7 @@ import shutil
 import click
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from rk.errors import ExitCode, RecipeError, UserError
 from rk.runs import RunFolder
@@ -133,6 +133,16 @@ def test_weights_of_which_none_fits_are_refused(strain, tmp_path):
     strain("train", "strain-student/teacher", "fit.max_steps=1")
     with pytest.raises(UserError, match=r"init_from: no weight of .* fits"):
         strain("train", "strain-student/teacher", "model.hidden_sizes=[3]", "init_from={run: last, only: ['b*weight']}")
+
+
+def test_weights_that_are_not_finite_are_not_taken(strain, tmp_path):
+    strain("train", "strain-student/teacher", "fit.max_steps=1")
+    teacher = runs(tmp_path / "runs")["teacher"]
+    weights = load_file(teacher.model)
+    weights["model.head.bias"][0] = float("nan")
+    save_file(weights, teacher.model)
+    with pytest.raises(RecipeError, match=r"init_from: the weight model\.head\.bias of .* is not finite"):
+        strain("train", "strain-student/teacher", "init_from={run: last}")
 
 
 def test_a_dry_run_trains_nothing(strain, tmp_path):
