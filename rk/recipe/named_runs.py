@@ -11,8 +11,6 @@ from rk.errors import Problem, RecipeError, UserError, suggest
 from rk.recipe.find import RecipeFile, find_recipe, resolved
 from rk.recipe.model import RunRef, Wanted
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence, describe
-from rk.runs.folder import RunFolder
-from rk.runs.kept import why_not_taken
 
 if TYPE_CHECKING:
     from rk.recipe.check import Checker
@@ -54,6 +52,9 @@ def _usable(checker: Checker, node: Node, key: str, run: RunRef) -> Any:
     """Returns `run`; INVALID after a report where a new run cannot begin from it."""
     if checker.stored or run.folder is None or not (run.folder / "run.json").is_file():
         return run
+    from rk.runs.folder import RunFolder  # most recipes name no run
+    from rk.runs.kept import why_not_taken
+
     problem = why_not_taken(RunFolder(run.folder))
     return run if problem is None else checker.report(node.mark, key, *problem)
 
