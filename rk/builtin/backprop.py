@@ -59,9 +59,12 @@ class Backprop:
             ``{"embedding.*": sparse-adam, "*": adam}``; the first pattern that matches counts.
     """
 
+    loss: Any = None
+    """What messages about the objective name; a class that extends this one need not set it."""
+    checked = False
+
     def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:
         self.factory = optimizer
-        self.checked = False
 
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
@@ -85,12 +88,16 @@ class Backprop:
     def step(self, batch: Batch) -> dict[str, Tensor]:
         objective = self.objective(batch)
         if not self.checked:  # whose mistake it is, where it is the loss's
-            check_objective(self.loss, objective, "__call__")
+            self._check(objective)
             self.checked = True
         try:
             logs = self.runtime.backward(objective)
         except Exception:
-            check_objective(self.loss, objective, "__call__")  # whose mistake it was, where it was the loss's
+            self._check(objective)
             raise
         self.runtime.update(*self.optimizers)
         return logs
+
+    def _check(self, objective: Any) -> None:
+        """Raises `RunFailed` for an objective that is none, and names the loss."""
+        check_objective(self if self.loss is None else self.loss, objective, "__call__")
