@@ -178,7 +178,7 @@ def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:
 
 
 told_to = [_STDERR]
-"""Where the user is told of third parties' code; the last one, where its own output is held back."""
+"""File descriptors for what rk says while plugins' code runs. The last one is used, also while output is kept back."""
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rk.contract import Binding, why_not
+from rk.contract import Binding
 
 GOOD = """
 rk: 1
@@ -657,41 +657,7 @@ def test_a_layer_that_is_built_at_once_needs_all_its_parameters(compose):
     assert [spec.supplied for spec in checked.recipe.model.params["layers"]] == [None, None]
 
 
-# -- claims ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("claim", "said"),
-    [
-        pytest.param("test/accuracy", None, id="a metric of the data"),
-        pytest.param("test/loss", None, id="the loss"),
-        pytest.param("test/accuracy@ema", None, id="of a variant"),
-        pytest.param("test/f1", "unknown metric 'f1'", id="unknown metric"),
-        pytest.param("test-20/accuracy", "unknown split 'test-20'", id="unknown split"),
-        pytest.param("accuracy", "'accuracy' names no split", id="no split"),
-        pytest.param("test/", "'test/' names no split", id="no metric"),
-        pytest.param("te*/acc*", None, id="several metrics"),
-        pytest.param("test-*/accuracy", "unknown split 'test-*'", id="several of an unknown split"),
-        pytest.param("test/f*", "unknown metric 'f*'", id="several unknown metrics"),
-        pytest.param("run/forgetting", "nothing gives 'run/forgetting'", id="a result that no component gives"),
-    ],
-)
-def test_a_claim_is_about_a_split_and_a_metric_that_there_are(claim, said, check):
-    problems = check(GOOD, f"expect=[{{metric: {claim}}}]").problems
-    assert [(p.key, p.message) for p in problems] == ([] if said is None else [("expect.0.metric", said)])
-
-
-@pytest.mark.parametrize(
-    ("of", "said"),
-    [
-        pytest.param("val/accuracy", None, id="known"),
-        pytest.param("vla/accuracy", "unknown split 'vla'", id="unknown"),
-        pytest.param("val*/accuracy", "'val*/accuracy' stands for several metrics: one must be named", id="several"),
-    ],
-)
-def test_a_bound_is_a_multiple_of_one_metric_that_there_is(of, said, check):
-    problems = check(GOOD, f"expect=[{{metric: test/accuracy, at_most_times: {{of: {of}, times: 2}}}}]").problems
-    assert [(p.key, p.message) for p in problems] == ([] if said is None else [("expect.0.at_most_times", said)])
+# -- splits ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -714,16 +680,7 @@ def test_splits_that_cannot_be_read_are_not_judged(splits, known, compose):
     )
 
 
-# -- what goes with what -----------------------------------------------------------------------------------------------
-
-
-def test_what_cannot_stand_in_one_recipe_is_told_why(catalog):
-    def ask(**names: str):
-        return why_not({kind: catalog.resolve(kind, name) for kind, name in names.items()}, catalog)
-
-    assert ask(model="mlp", data="digits") is None
-    assert ask(model="mlp", data="digits", loss="cross-entropy") is None
-    assert ask(model="mlp", data="digits", loss="mse") == "loss mse needs the field 'values', which nothing provides"
+# -- what cannot be read -----------------------------------------------------------------------------------------------
 
 
 def test_a_module_that_a_method_leads_to_but_cannot_be_read_is_a_problem_of_the_recipe(workshop, check):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class Record:
             raise UserError(f"{path} cannot be read: {error}") from None
 
 
-class Recorder:
+class Recorder(ABC):
     """Measures at each validation; at the end the run has a table and a figure of all that was measured.
 
     A subclass gives `measure` and `draw`, and `table` where the table is not one line per step. What was measured
@@ -74,13 +75,13 @@ class Recorder:
         self.split = split
         self.record = Record()
 
+    @abstractmethod
     def measure(self, fit: FitContext) -> Iterable[float]:
         """Returns what is measured of the learner now."""
-        raise NotImplementedError(f"{type(self).__name__} has no measure()")
 
+    @abstractmethod
     def draw(self, fit: FitContext, path: Path) -> None:
         """Draws the record into the image file `path`."""
-        raise NotImplementedError(f"{type(self).__name__} has no draw()")
 
     def table(self, path: Path) -> None:
         """Writes the record into the CSV file `path`: one line per step."""

@@ -371,7 +371,7 @@ class Loop:
             if validate_every and self.step % validate_every == 0:
                 self._validate()
             if (checkpoint_every and self.step % checkpoint_every == 0) or runtime.trained_inside:
-                self._checkpoint()  # a step that trains another run is dear: it is never taken twice
+                self._checkpoint()  # a step that trains another run takes long: it is not repeated
             self.progress.step(self.step)
             stopping = signal.caught is not None or self.context.stop_reason is not None
             if several:  # all of them after the same step

@@ -43,7 +43,7 @@ class Watch(Isolation):
 
     def __enter__(self) -> Watch:
         super().__enter__()
-        told_to.append(self._real)  # Ctrl-C and a long wait are told at once
+        told_to.append(self._real)  # messages about Ctrl-C and a long wait are shown at once
         for number in (_STDOUT, _STDERR):
             os.dup2(self._said, number)
         if not _hooked:  # a hook stays as long as the process: it looks for a watch first
@@ -111,7 +111,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
     if _active and event in ("open", "os.listdir", "os.scandir"):
         try:
             _active[-1].saw(event, args[0])
-        except Exception:  # whatever is wrong with the path, the code itself is told
+        except Exception:  # the open() that is watched raises the error itself
             return
 
 

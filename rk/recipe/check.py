@@ -73,8 +73,8 @@ def read_recipe(
         overrides: Command-line overrides, in order.
         catalog: The installed components.
         run_finder: Turns the text of a `Run` parameter into a folder.
-        stored: Whether it is the recipe of a run: runs that it began from may be gone.
         above: The files that lead to this one, where a recipe names it as that of a run that it begins from.
+        stored: Whether it is the recipe of a run: runs that it began from may be gone.
 
     Returns:
         The recipe, with what is right of it; all problems; and whether there are none.
