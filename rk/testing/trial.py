@@ -1,4 +1,4 @@
-"""Short runs of a recipe in a scratch folder: the real loop, on the CPU, with few steps and few batches measured."""
+"""Short runs of a recipe in a scratch folder: the real loop, with few steps and few batches measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -56,16 +56,29 @@ class Trial:
         catalog: The installed components.
         scratch: A folder for the runs.
         overrides: As on the command line: ``model.hidden_size=8``.
+        accelerator: As in ``fit``; the runs are on the CPU unless a test is about another device.
+        precision: As in ``fit``.
 
     Raises:
         RecipeError: When the recipe does not check.
     """
 
-    def __init__(self, file: RecipeFile, catalog: Catalog, scratch: Path, overrides: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        file: RecipeFile,
+        catalog: Catalog,
+        scratch: Path,
+        overrides: tuple[str, ...] = (),
+        *,
+        accelerator: Literal["cpu", "auto", "cuda"] = "cpu",
+        precision: Literal["32-true", "bf16-mixed"] = "32-true",
+    ) -> None:
         self.file = file
         self.catalog = catalog
         self.scratch = scratch
         self.overrides = overrides
+        self.accelerator = accelerator
+        self.precision = precision
         self.recipe = self._read(overrides)
 
     @property
@@ -97,7 +110,7 @@ class Trial:
         resume: RunFolder | None = None,
         draws: bool = False,
     ) -> Ended:
-        """Runs `steps` steps on the CPU, in one process, in 32 bits.
+        """Runs `steps` steps in one process.
 
         Args:
             steps: Optimizer steps.
@@ -155,11 +168,11 @@ class Trial:
             log_every=1,
             workers=0,
             threads=self.recipe.fit.threads or 1,
-            accelerator="cpu",
+            accelerator=self.accelerator,
             devices=1,
             nodes=1,
             strategy="auto",
-            precision="32-true",
+            precision=self.precision,
         )
         short = copy.copy(self.recipe)
         short.fit, short.expect = fit, []
