@@ -13,7 +13,7 @@ from paired import interleave, report
 from rk.catalog import Catalog
 from rk.fit.loop import Loop
 from rk.fit.train import train
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import find_recipe
 from rk.runs import RunFolder
 
@@ -30,8 +30,7 @@ fit: {max_steps: 4000, threads: 1, accelerator: cpu}
 def seconds(recipe_name: str, overrides: tuple[str, ...]) -> float:
     """Returns the seconds that the steps of a run take, building and tests left out."""
     catalog = Catalog()
-    recipe, problems, _ = read_recipe(find_recipe(recipe_name, catalog.plugins), overrides, catalog)
-    assert not problems, problems
+    recipe = check_recipe(find_recipe(recipe_name, catalog.plugins), overrides, catalog).valid()
     taken = 0.0
     steps = Loop._train
 

@@ -32,7 +32,7 @@ from rk.fit.logs import RunningMeans
 from rk.fit.runtime import Runtime
 from rk.fit.train import train
 from rk.plugins import Plugins
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.runs import RunFolder
 
@@ -72,8 +72,7 @@ def loop_seconds() -> float:
             path = Path(scratch, "bench.yaml")
             path.write_text(RECIPE)
             catalog = Catalog(Plugins(offers=[]))
-            recipe, problems, _ = read_recipe(RecipeFile(path), (), catalog)
-            assert not problems, problems
+            recipe = check_recipe(RecipeFile(path), (), catalog).valid()
             folder = RunFolder.create(Path(scratch), "bench")
             folder.recipe.write_text(recipe.to_yaml())
             train(recipe, catalog, folder)

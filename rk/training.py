@@ -21,7 +21,6 @@ import torch
 from torch import nn
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
 from rk.errors import ExitCode, Mark, Problem, RecipeError, RkError, UserError, counted, printable_lines
 from rk.fit.begin import Supplier, begin, taken_up
 from rk.fit.loaded import LoadedRun
@@ -29,7 +28,7 @@ from rk.fit.rng import forked
 from rk.fit.runtime import Runtime
 from rk.fit.signals import StoppedInside, StopSignal
 from rk.fit.train import train
-from rk.recipe import Recipe, read_recipe
+from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import find_recipe
 from rk.recipe.stored import stored_values, trained
 from rk.runs import RunFolder
@@ -124,15 +123,12 @@ def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str
 def _checked(recipe_name: str, overrides: tuple[str, ...], catalog: Catalog, name: str) -> Recipe:
     """Returns the checked recipe. Its mistakes say which inner run has them: its user has typed no override."""
     try:
-        recipe, problems, _ = read_recipe(find_recipe(recipe_name, catalog.plugins), overrides, catalog)
-        problems += check_contract(recipe, catalog)[1]
+        return check_recipe(find_recipe(recipe_name, catalog.plugins), overrides, catalog).valid()
     except RecipeError as error:
-        problems = error.problems
+        said = [Problem(_within(p.mark, name), p.key, p.message, p.hint) for p in error.problems]
+        raise _InnerMistake(said, name) from None
     except UserError as error:
         raise UserError(f"the inner run {name}: {error.message}", error.hint) from error
-    if problems:
-        raise _InnerMistake([Problem(_within(p.mark, name), p.key, p.message, p.hint) for p in problems], name)
-    return recipe
 
 
 def _within(mark: Mark, name: str) -> Mark:

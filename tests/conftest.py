@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from rk.catalog import Catalog
-from rk.contract import Binding, check_contract
 from rk.errors import Problem, RecipeError
 from rk.plugins import Offer, Plugins
-from rk.recipe import Recipe, read_recipe
+from rk.recipe import Recipe, check_recipe
+from rk.recipe.contract import Binding
 from rk.recipe.find import find_recipe
 from rk.testing.pytest_plugin import OF_THE_USER
 
@@ -101,11 +101,10 @@ def validate():
     def call(name: str | Path, catalog: Catalog, *overrides: str) -> Checked:
         try:
             file = find_recipe(str(name), catalog.plugins)
-            recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=Path)
+            found = check_recipe(file, overrides, catalog, run_finder=Path)
         except RecipeError as error:
             return Checked(problems=error.problems)
-        binding, broken, warnings = check_contract(recipe, catalog)
-        return Checked(recipe, binding, [*problems, *broken], warnings)
+        return Checked(found.recipe, found.binding, found.problems, found.warnings)
 
     return call
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rk.contract import Binding
+from rk.recipe.contract import Binding
 
 GOOD = """
 rk: 1

@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from rk.builtin.digits import Digits
-from rk.contract import check_contract
 from rk.errors import UserError
 from rk.fit.loaded import LoadedRun
 from rk.fit.train import train
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.stored import read_stored
 from rk.runs import RunFolder
@@ -91,10 +90,7 @@ def lit(workshop, tmp_path, monkeypatch):
     path.write_text(RECIPE)
 
     def call(*overrides):
-        recipe, problems, _ = read_recipe(RecipeFile(path), overrides, catalog)
-        _, broken, _ = check_contract(recipe, catalog)
-        if problems or broken:
-            raise UserError("; ".join(str(p) for p in (*problems, *broken)))
+        recipe = check_recipe(RecipeFile(path), overrides, catalog).valid()
         folder = RunFolder.begin(tmp_path / "runs", recipe.name, recipe.to_yaml())
         outcome = train(recipe, catalog, folder)
         return LoadedRun.open(folder.path, catalog), outcome
@@ -211,8 +207,7 @@ def test_metric_objects_that_it_logs_are_computed_over_the_split(lit, workshop):
     pytest.importorskip("torchmetrics")
     lit.catalog = workshop.catalog(workshop.plugin("measuring", MODULE + METRICS, models={"lit": "Measuring"}))
     path = workshop.folder.parent / "recipe.yaml"
-    recipe, problems, _ = read_recipe(RecipeFile(path), ("fit.max_steps=20", "fit.log_every=1"), lit.catalog)
-    assert not problems
+    recipe = check_recipe(RecipeFile(path), ("fit.max_steps=20", "fit.log_every=1"), lit.catalog).valid()
     folder = RunFolder.begin(workshop.folder.parent / "runs", recipe.name, recipe.to_yaml())
     metrics = train(recipe, lit.catalog, folder).metrics
     assert metrics["test/acc"] == pytest.approx(metrics["test/accuracy"])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rk.contract import check_contract
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 
 RECIPE = """
@@ -70,9 +69,8 @@ def read(tmp_path, catalog):
         if extending is not None:
             path = tmp_path / "mine.yaml"
             path.write_text(f"rk: 1\nextends: recipe.yaml\n{extending}\n")
-        recipe, problems, _ = read_recipe(RecipeFile(path), overrides, catalog)
-        _, broken, _ = check_contract(recipe, catalog)
-        return [claim.applies for claim in recipe.expect], [*problems, *broken], recipe
+        checked = check_recipe(RecipeFile(path), overrides, catalog)
+        return [claim.applies for claim in checked.recipe.expect], checked.problems, checked.recipe
 
     return call
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rk.catalog import Unresolved
 from rk.errors import Mark, Problem, RecipeError, UserError
-from rk.recipe import Recipe, read_search
+from rk.recipe import Recipe, check_search
 from rk.recipe.compose import apply_override, compose, merge
 from rk.recipe.find import RecipeFile, find_recipe
 from rk.recipe.model import RunRef
@@ -460,7 +460,12 @@ class Prune:
 @pytest.fixture
 def search(workshop):
     catalog = workshop.catalog(workshop.plugin("prune", SEARCH, searches={"prune": "Prune"}))
-    return lambda options, *fit: read_search("search", "prune", options, fit, catalog, Path)
+
+    def call(options, *overrides):
+        found = check_search("search", "prune", options, overrides, catalog, Path)
+        return found.recipe, found.problems
+
+    return call
 
 
 def test_options_of_a_search_are_read_like_parameters_of_a_recipe(search):
@@ -494,7 +499,8 @@ def test_a_run_that_is_not_found_is_a_problem_of_its_option(error, said, worksho
         raise error
 
     catalog = workshop.catalog(workshop.plugin("prune", SEARCH, searches={"prune": "Prune"}))
-    recipe, (problem,) = read_search("search", "prune", {"run": "x", "amount": "0.1"}, (), catalog, finder)
+    found = check_search("search", "prune", {"run": "x", "amount": "0.1"}, (), catalog, finder)
+    recipe, problem = found.recipe, found.problems[0]
     assert str(problem).startswith(f"command line: search.run=x: search.run: {said}")
     assert recipe.search.params == {"amount": 0.1}
 

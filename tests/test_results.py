@@ -10,7 +10,7 @@ from rk.catalog import Catalog
 from rk.recipe.find import find_recipe, packaged
 from rk.reproduce.ledger import ledger
 from rk.reproduce.pages import write_pages
-from rk.reproduce.plan import checked, plan
+from rk.reproduce.plan import plan
 from rk.reproduce.results import FILE, read_results
 
 ROOT = Path(__file__).parent.parent

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
 from rk.errors import UserError
 from rk.hookspecs import HOOK_OF_KIND
 from rk.kinds import EXAMPLES
 from rk.plugins import Offer, Plugins
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import packaged
 from rk.review import faults, gaps
 from rk.scaffold import TEMPLATES, new_plugin
@@ -67,9 +66,8 @@ def test_components_are_typed_and_documented_and_recipes_are_valid(kinds, tmp_pa
     for component in plugin.components:
         assert [*faults(component, catalog), *gaps(component, catalog)] == []
     for file in packaged(catalog.plugins):
-        recipe, problems, _ = read_recipe(file, (), catalog)
-        _, broken, warnings = check_contract(recipe, catalog)
-        assert [str(p) for p in (*problems, *broken, *warnings)] == []
+        checked = check_recipe(file, (), catalog)
+        assert [str(p) for p in (*checked.problems, *checked.warnings)] == []
 
 
 def test_its_own_tests_pass(tmp_path, monkeypatch):

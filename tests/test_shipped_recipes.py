@@ -8,9 +8,8 @@ import jsonschema
 import pytest
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
 from rk.plugins import Plugins
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.compose import compose
 from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.recipe.schema import recipe_schema
@@ -37,9 +36,8 @@ def plain(node: Node):
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_it_has_no_problem_and_no_warning(file, installed):
-    recipe, problems, _ = read_recipe(file, (), installed)
-    _, broken, warnings = check_contract(recipe, installed)
-    assert [str(p) for p in (*problems, *broken, *warnings)] == []
+    checked = check_recipe(file, (), installed)
+    assert [str(p) for p in (*checked.problems, *checked.warnings)] == []
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
@@ -51,7 +49,6 @@ def test_the_schema_accepts_it(file, installed, schema):
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
 def test_its_first_line_says_what_it_is_for_and_its_baselines_exist(file, installed):
     assert file.path.read_text(encoding="utf-8").startswith("# ")
-    recipe, _, _ = read_recipe(file, (), installed)
-    for claim in recipe.expect:
+    for claim in check_recipe(file, (), installed).recipe.expect:
         if claim.baseline is not None:
             assert find_recipe(claim.baseline, installed.plugins, beside=file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rk.contract import why_not
+from rk.recipe.contract import why_not
 
 
 def test_what_cannot_stand_in_one_recipe_is_told_why(catalog):

@@ -56,13 +56,13 @@ def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
     from rk.catalog import Catalog
     from rk.cli.loading import run_finder
     from rk.index import listed
-    from rk.recipe import read_recipe
+    from rk.recipe.check import read_recipe
     from rk.recipe.find import find_recipe
     from rk.static.source import outlines_in
 
     catalog = Catalog(listed())
     with outlines_in(catalog.plugins.index):
-        recipe, _, _ = read_recipe(
+        recipe, _ = read_recipe(
             find_recipe(ctx.params["recipe"], catalog.plugins),
             (),
             catalog,

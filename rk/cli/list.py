@@ -101,7 +101,7 @@ def _fixed(fits: tuple[str, ...], catalog) -> dict:
 
 
 def _fits(component, fixed: dict, catalog) -> bool:
-    from rk.contract import why_not
+    from rk.recipe.contract import why_not
 
     if component.kind not in COMPONENT_KEYS:
         return False

@@ -5,29 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from rk.catalog import Catalog
-from rk.contract import Binding, check_contract
-from rk.errors import Problem, RecipeError, UserError
-from rk.recipe import Recipe, read_recipe
+from rk.errors import Problem, UserError
+from rk.recipe import check_recipe
+from rk.recipe.check import Checked
 from rk.recipe.find import find_recipe
 
 
-def load_recipe(
-    name: str, overrides: tuple[str, ...], catalog: Catalog, root: Path | None = None
-) -> tuple[Recipe, Binding, list[Problem]]:
-    """Finds, reads and checks a recipe.
-
-    Returns:
-        The recipe, its binding, and the warnings.
-
-    Raises:
-        RecipeError: With all problems.
-    """
-    file = find_recipe(name, catalog.plugins)
-    recipe, problems, _ = read_recipe(file, overrides, catalog, run_finder=run_finder(root))
-    binding, broken, warnings = check_contract(recipe, catalog)
-    if problems + broken:
-        raise RecipeError([*problems, *broken])
-    return recipe, binding, warnings
+def load_recipe(name: str, overrides: tuple[str, ...], catalog: Catalog, root: Path | None = None) -> Checked:
+    """Finds, reads and checks a recipe. Raises `RecipeError` with all problems, where there are any."""
+    checked = check_recipe(find_recipe(name, catalog.plugins), overrides, catalog, run_finder=run_finder(root))
+    checked.valid()
+    return checked
 
 
 def run_finder(root: Path | None):

@@ -117,7 +117,7 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
 def written_endings(folder: RunFolder) -> tuple[str, ...]:
     """Returns the endings of the files that the data of a run writes: read from its source, before it is loaded."""
     from rk.catalog import Catalog
-    from rk.recipe.check import class_literal
+    from rk.recipe.components import class_literal
     from rk.recipe.stored import stored_values
 
     data = stored_values(folder).get("data")

@@ -148,8 +148,7 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
     if complete or overrides:
         from rk.cli.loading import load_recipe
 
-        checked, _, _ = load_recipe(recipe, overrides, catalog)
-        echo(checked.to_yaml(), nl=False)
+        echo(load_recipe(recipe, overrides, catalog).recipe.to_yaml(), nl=False)
     else:
         echo(text_of(find_recipe(recipe, catalog.plugins)), nl=False)
 

@@ -125,12 +125,13 @@ def _print(
     pages: Path | None,
 ) -> int:
     from rk.cli.output import print_json, print_table
+    from rk.recipe import check_recipe
     from rk.reproduce.ledger import ledger
     from rk.reproduce.pages import markdown, write_pages
-    from rk.reproduce.plan import checked
 
     files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
-    current = {name: results[name].is_of(checked(f, (), catalog)) for name, f in files.items() if name in results}
+    recipes = {name: check_recipe(f, (), catalog).valid() for name, f in files.items() if name in results}
+    current = {name: results[name].is_of(recipe) for name, recipe in recipes.items()}
     lines = [line for item in items for line in ledger(item, results, current)]
     if pages is not None:
         write_pages(pages, items, lines, results)

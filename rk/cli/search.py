@@ -11,8 +11,7 @@ from click.shell_completion import CompletionItem
 
 from rk.cli.loading import resumed_run
 from rk.cli.options import resume_option, runs_dir_option
-from rk.errors import ExitCode, Problem, RecipeError, UserError, suggest
-from rk.recipe.hints import missing
+from rk.errors import ExitCode, UserError, suggest
 
 if TYPE_CHECKING:
     from rk.runs import RunFolder
@@ -108,8 +107,7 @@ def _command(kind: str, name: str, catalog: Any) -> click.Command:
 def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], catalog: Any) -> int:
     from rk.cli.loading import run_finder
     from rk.cli.train import _resume, run
-    from rk.contract import check_contract
-    from rk.recipe import read_search
+    from rk.recipe import check_search
     from rk.runs import RunFolder, default_root
 
     root: Path = values["runs_dir"] or default_root()
@@ -127,18 +125,7 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
         return _resume(RunFolder.find(resume, root, last="recipe"), given)
     if values.get("top_data") is not None:
         overrides = (f"data={values['top_data']}", *overrides)
-    recipe, problems = read_search(kind, name, options, overrides, catalog, run_finder(root))
-    if kind == "search":
-        _, broken, _ = check_contract(recipe, catalog)
-        problems = [*problems, *broken]
-    elif recipe.search is not None:
-        problems += [
-            Problem(recipe.search.mark, f"--{p.name.replace('_', '-')}", missing(p))
-            for p in recipe.search.missing
-            if p.name != "seed"
-        ]
-    if problems:
-        raise RecipeError(problems)
+    recipe = check_search(kind, name, options, overrides, catalog, run_finder(root)).valid()
     return run(recipe, catalog, root) if kind == "search" else _analyze(recipe, catalog, root, folder)
 
 

@@ -47,11 +47,11 @@ def train(
     if recipe is None:
         raise UserError("which recipe?", "rk recipes lists those that are installed")
     catalog = Catalog()
-    checked, binding, warnings = load_recipe(recipe, overrides, catalog, root)
-    show_warnings(warnings)
+    checked = load_recipe(recipe, overrides, catalog, root)
+    show_warnings(checked.warnings)
     if dry_run:
-        return _dry_run(checked, binding, catalog, root)
-    return run(checked, catalog, root)
+        return _dry_run(checked.recipe, checked.binding, catalog, root)
+    return run(checked.recipe, catalog, root)
 
 
 def run(recipe, catalog, root: Path) -> int:

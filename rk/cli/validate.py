@@ -31,15 +31,16 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     catalog = Catalog(listed())
     with outlines_in(catalog.plugins.index):
-        checked, binding, warnings = load_recipe(recipe, overrides, catalog)
-    show_warnings(warnings)
+        checked = load_recipe(recipe, overrides, catalog)
+    show_warnings(checked.warnings)
     if as_json:
         from rk.cli.output import print_json
 
-        print_json(binding_as_json(checked, binding))
+        print_json(binding_as_json(checked.recipe, checked.binding))
         return
-    print_binding(checked, binding)
-    echo(f"{checked.name}: no problems" + (f", {counted(len(warnings), 'warning')}" if warnings else ""))
+    print_binding(checked.recipe, checked.binding)
+    warned = f", {counted(len(checked.warnings), 'warning')}" if checked.warnings else ""
+    echo(f"{checked.recipe.name}: no problems{warned}")
 
 
 def binding_as_json(recipe, binding) -> dict:

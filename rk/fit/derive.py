@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from rk.contract import check_contract
 from rk.environment import describe
-from rk.errors import RecipeError, RunFailed, UserError
+from rk.errors import RunFailed, UserError
 from rk.fit.build import Builder, save_data_state
 from rk.fit.checkpoint import all_finite
 from rk.fit.rng import forked
 from rk.fit.runtime import Runtime
 from rk.fit.weights import load_weights, save_weights
-from rk.recipe import Recipe, read_recipe
+from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.walk import named_runs
 from rk.runs import RunFolder
@@ -72,12 +71,8 @@ def derive(
 def _changed(run: LoadedRun, changes: Mapping[str, Any]) -> Recipe:
     """Returns the run's recipe with other values. Raises `RecipeError` when it does not check."""
     overrides = tuple(f"{key}={json.dumps(value, default=str)}" for key, value in changes.items())
-    recipe, problems, _ = read_recipe(
-        RecipeFile(run.folder.recipe), overrides, run.catalog, run_finder=Path, stored=True
-    )
-    _, broken, _ = check_contract(recipe, run.catalog)
-    if problems + broken:
-        raise RecipeError([*problems, *broken])
+    file = RecipeFile(run.folder.recipe)
+    recipe = check_recipe(file, overrides, run.catalog, run_finder=Path, stored=True).valid()
     recipe.name, recipe.expect = run.recipe.name, []  # what was claimed of the run is not claimed of this one
     return recipe
 

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rk.recipe.check import read_recipe, read_search
+    from rk.recipe.check import check_recipe, check_search
     from rk.recipe.model import Recipe, Spec
 
-__all__ = ["Recipe", "Spec", "read_recipe", "read_search"]
+__all__ = ["Recipe", "Spec", "check_recipe", "check_search"]
 
 
 def __getattr__(name: str) -> Any:  # a listing of recipes does without all that checks them

@@ -6,7 +6,7 @@ from typing import Any
 
 from rk.catalog import Catalog, Component
 from rk.errors import UserError
-from rk.recipe.check import supplied_parameters
+from rk.recipe.components import supplied_parameters
 from rk.recipe.sections import COMPONENT_KEYS
 from rk.static import ClassInfo, Signature, constructor, load_class
 from rk.static.docstring import describe, summary

@@ -8,7 +8,8 @@ from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError
-from rk.recipe.check import class_literal, read_recipe
+from rk.recipe.check import read_recipe
+from rk.recipe.components import class_literal
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import Recipe
 from rk.recipe.tree import plain_value, read_tree
@@ -36,7 +37,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         RecipeError: When the recipe no longer checks, or an override could change the weights.
     """
     file = RecipeFile(folder.recipe)
-    recipe, problems, _ = read_recipe(
+    recipe, problems = read_recipe(
         file, overrides, catalog, run_finder=lambda text: _run_beside(folder, text), stored=True
     )
     for override in overrides:

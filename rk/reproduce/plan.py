@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
-from rk.errors import RecipeError, UserError, suggest
+from rk.errors import UserError, suggest
 from rk.plugins import Plugins
-from rk.recipe import Recipe, read_recipe
+from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.recipe.sections import Expect
 from rk.record import record
@@ -34,15 +33,6 @@ class Reproduction:
         return self.baselines[claim.baseline].name if claim.baseline and claim.applies else None
 
 
-def checked(file: RecipeFile, overrides: tuple[str, ...], catalog: Catalog) -> Recipe:
-    """Reads a recipe that is to be run. Raises `RecipeError` with all its problems."""
-    recipe, problems, _ = read_recipe(file, overrides, catalog)
-    _, broken, _ = check_contract(recipe, catalog)
-    if problems + broken:
-        raise RecipeError([*problems, *broken])
-    return recipe
-
-
 def plan(targets: tuple[str, ...], catalog: Catalog) -> list[Reproduction]:
     """Returns what the targets mean, each recipe with claims once.
 
@@ -55,7 +45,9 @@ def plan(targets: tuple[str, ...], catalog: Catalog) -> list[Reproduction]:
     """
     files: dict[str, RecipeFile] = {}
     for target in targets:
-        claiming = [file for file in _files(target, catalog.plugins) if _claims(checked(file, (), catalog))]
+        claiming = [
+            file for file in _files(target, catalog.plugins) if _claims(check_recipe(file, (), catalog).valid())
+        ]
         files |= {str(file.path.resolve()): file for file in claiming}
     if not files:
         raise UserError(f"{', '.join(targets)}: nothing is claimed", "a recipe's claims are under its key expect")
@@ -93,7 +85,7 @@ def _files(target: str, plugins: Plugins) -> list[RecipeFile]:
 
 
 def _reproduction(file: RecipeFile, catalog: Catalog) -> Reproduction:
-    recipe = checked(file, (), catalog)
+    recipe = check_recipe(file, (), catalog).valid()
     names = dict.fromkeys(claim.baseline for claim in _claims(recipe) if claim.baseline)
     return Reproduction(file, recipe, {name: find_recipe(name, catalog.plugins, beside=file) for name in names})
 

@@ -10,10 +10,9 @@ from rk.errors import ExitCode
 from rk.fit.begin import Supplier, begin, earlier_run, taken_up
 from rk.fit.loop import Outcome
 from rk.fit.train import train
-from rk.recipe import Recipe
+from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import RecipeFile
 from rk.report.summary import last_logged
-from rk.reproduce.plan import checked
 from rk.reproduce.results import Measured
 from rk.runs import RunFolder
 
@@ -54,9 +53,10 @@ class Runner:
         Raises:
             Stopped: When the user stops a run.
         """
-        recipe = checked(file, (), self.catalog)
+        recipe = check_recipe(file, (), self.catalog).valid()
         seeds = [recipe.fit.seed + i for i in range(self.seeds)]
-        folders = [self._run(checked(file, (f"fit.seed={seed}",), self.catalog)) for seed in seeds]
+        seeded = (check_recipe(file, (f"fit.seed={seed}",), self.catalog).valid() for seed in seeds)
+        folders = [self._run(recipe) for recipe in seeded]
         runs = [{**(info := f.read()), "metrics": {**info["metrics"], **last_logged(f, logged)}} for f in folders]
         return Measured.of_runs(recipe, runs, seeds)
 

@@ -15,7 +15,8 @@ from rk.fit.build import Builder
 from rk.fit.loaded import LoadedRun
 from rk.fit.returns import check_numbers
 from rk.fit.rng import forked
-from rk.recipe import read_search
+from rk.recipe import Recipe, check_search
+from rk.recipe.check import Checked
 from rk.recipe.digest import digest
 from rk.recipe.find import RecipeFile
 from rk.static.signature import Param
@@ -81,9 +82,7 @@ def _search(component: Component, trial: Trial, whole: Callable[[], Ended], size
     signature = catalog.signature(component)
     takes_run = any(_is_run(p) for p in signature.params if p.name in options)
     data = () if takes_run or trial.recipe.data is None else (f"data={json.dumps(trial.recipe.data.plain())}",)
-    recipe, problems = read_search("search", component.qualified, options, data, catalog, Path)
-    if problems:
-        raise UserError(problems[0].message)
+    recipe = _without_problems(check_search("search", component.qualified, options, data, catalog, Path))
     with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
         file = Path(folder, f"{component.name}.yaml")
         file.write_text(recipe.to_yaml(), encoding="utf-8")
@@ -93,16 +92,20 @@ def _search(component: Component, trial: Trial, whole: Callable[[], Ended], size
 
 def _analysis(component: Component, trial: Trial, whole: Callable[[], Ended], sizes: tuple[str, ...]) -> None:
     catalog = trial.catalog
-    recipe, problems = read_search(
-        "analysis", component.qualified, _options(component, catalog, whole, sizes), (), catalog, Path
-    )
-    if problems or recipe.search is None:
-        raise UserError(problems[0].message)
+    options = _options(component, catalog, whole, sizes)
+    recipe = _without_problems(check_search("analysis", component.qualified, options, (), catalog, Path))
     with tempfile.TemporaryDirectory(dir=trial.scratch) as folder, forked(0), _few_batches():
         analysis = Builder(recipe, catalog).build(recipe.search)
         numbers = check_numbers(analysis, analysis.analyze(Path(folder)), "analyze")
     if not numbers:
         raise Broken("analyze() returned no number")
+
+
+def _without_problems(checked: Checked) -> Recipe:
+    """Returns the recipe; raises `UserError` with its first problem."""
+    if checked.problems:
+        raise UserError(checked.problems[0].message)
+    return checked.recipe
 
 
 @contextlib.contextmanager

@@ -21,11 +21,10 @@ from typing import Any, ClassVar
 import pytest
 
 from rk.catalog import Catalog, Component
-from rk.contract import check_contract
 from rk.doctor import examine
 from rk.errors import RkError, UserError
 from rk.plugins import Plugin
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.digest import digest
 from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.review import faults, gaps
@@ -328,15 +327,14 @@ def _samples(plugin: str, catalog: Catalog) -> list[RecipeFile]:
 
 def _problems(file: RecipeFile, catalog: Catalog) -> Iterator[str]:
     try:
-        recipe, problems, _ = read_recipe(file, (), catalog)
-        _, broken, warnings = check_contract(recipe, catalog)
-        yield from map(str, (*problems, *broken, *warnings))
+        checked = check_recipe(file, (), catalog)
+        yield from map(str, (*checked.problems, *checked.warnings))
     except RkError as error:
         yield error.message
         return
     if not file.path.read_text(encoding="utf-8").startswith("# "):
         yield f"{file.label} does not begin with a comment that says what it is for: `rk recipes` shows that line"
-    for claim in recipe.expect:
+    for claim in checked.recipe.expect:
         if claim.baseline is not None:
             try:
                 find_recipe(claim.baseline, catalog.plugins, beside=file)

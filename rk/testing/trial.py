@@ -14,14 +14,12 @@ import torch
 from torch import nn
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
-from rk.errors import RecipeError
 from rk.fit.begin import begin, taken_up
 from rk.fit.build import Parts
 from rk.fit.loop import Loop
 from rk.fit.rng import forked
 from rk.fit.signals import StopSignal
-from rk.recipe import Recipe, read_recipe
+from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import Wanted
 from rk.runs import RunFolder
@@ -94,11 +92,7 @@ class Trial:
         return cls(RecipeFile(Path(path), plugin, distribution), Catalog(), Path(scratch), tuple(overrides))
 
     def _read(self, overrides: tuple[str, ...]) -> Recipe:
-        recipe, problems, _ = read_recipe(self.file, overrides, self.catalog)
-        _, broken, _ = check_contract(recipe, self.catalog)
-        if problems + broken:
-            raise RecipeError([*problems, *broken])
-        return recipe
+        return check_recipe(self.file, overrides, self.catalog).valid()
 
     def run(
         self,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
 from rk.fit.loaded import LoadedRun
 from rk.fit.train import train
 from rk.plugins import Plugins
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.runs import RunFolder
 
@@ -33,9 +32,7 @@ def make_run(tmp_path_factory):
         folder = tmp_path_factory.mktemp("export")
         path = folder / "a-recipe.yaml"
         path.write_text(text)
-        recipe, problems, _ = read_recipe(RecipeFile(path), overrides, catalog)
-        _, broken, _ = check_contract(recipe, catalog)
-        assert not [*problems, *broken], [str(p) for p in (*problems, *broken)]
+        recipe = check_recipe(RecipeFile(path), overrides, catalog).valid()
         run = RunFolder.begin(folder, recipe.name, recipe.to_yaml())
         train(recipe, catalog, run)
         return LoadedRun.open(run.path, catalog)

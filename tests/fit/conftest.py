@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
 from rk.fit.train import train
 from rk.plugins import Plugins
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.runs import RunFolder
 
@@ -39,9 +38,7 @@ def run(tmp_path, catalog, monkeypatch):
     def call(*overrides: str, text: str = MLP, folder: RunFolder | None = None, resume: bool = False):
         path = Path(tmp_path, "recipe.yaml")
         path.write_text(text)
-        recipe, problems, _ = read_recipe(RecipeFile(path), overrides, catalog)
-        _, broken, _ = check_contract(recipe, catalog)
-        assert not [*problems, *broken], [str(p) for p in (*problems, *broken)]
+        recipe = check_recipe(RecipeFile(path), overrides, catalog).valid()
         folder = folder or RunFolder.create(tmp_path / "runs", "test")
         folder.recipe.write_text(recipe.to_yaml())
         folder.update(name="test")

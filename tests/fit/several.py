@@ -13,7 +13,7 @@ from rk.errors import UserError
 from rk.fit.loop import Loop
 from rk.fit.runtime import Runtime
 from rk.fit.signals import StopSignal
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import find_recipe
 from rk.runs import RunFolder
 
@@ -36,8 +36,7 @@ def many(fit, catalog, folder, jobs):
     """Runs several recipes in the same processes; each job is a file and its overrides."""
     found = []
     for path, overrides in jobs:
-        recipe, problems, _ = read_recipe(find_recipe(path, catalog.plugins), overrides, catalog)
-        assert not problems, problems
+        recipe = check_recipe(find_recipe(path, catalog.plugins), overrides, catalog).valid()
         recipe.fit = replace(recipe.fit, devices=fit.devices)
         found.append(weights_of(recipe, catalog, RunFolder(folder)))
     return [{k: v.numpy() for k, v in weights.items()} for weights in found]

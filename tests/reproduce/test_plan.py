@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from rk.errors import RecipeError, UserError
+from rk.recipe import check_recipe
 from rk.reproduce.ledger import ledger
 from rk.reproduce.pages import markdown, write_pages
-from rk.reproduce.plan import checked, logged_claims, plan
+from rk.reproduce.plan import logged_claims, plan
 from rk.reproduce.results import (
     Measured,
     Store,
@@ -185,8 +186,10 @@ def test_results_are_of_what_the_recipe_trains(recipes, catalog):
     earlier = measured([0.9], digest=digest(then), settings=then)
 
     def is_of(*overrides):
-        found = entry.is_of(checked(item.file, overrides, catalog))
-        assert earlier.is_of(checked(item.file, overrides, catalog)) == found, "of an earlier version of rk"
+        found = entry.is_of(check_recipe(item.file, overrides, catalog).valid())
+        assert earlier.is_of(check_recipe(item.file, overrides, catalog).valid()) == found, (
+            "of an earlier version of rk"
+        )
         return found
 
     assert is_of() and is_of("expect=[]", "about=x") and is_of("fit.log_every=50") and is_of("model.dropout=0.0")
@@ -202,7 +205,7 @@ def test_a_parameter_that_came_later_is_no_change_but_another_default_is(recipes
     fewer = digest({k: v for k, v in default.items() if k != "model.dropout"})
     came_later = measured([0.9], digest=entry["digest"], defaults=less, defaults_digest=fewer)
     assert came_later.is_of(item.recipe)
-    assert not came_later.is_of(checked(item.file, ("model.dropout=0.1",), catalog))
+    assert not came_later.is_of(check_recipe(item.file, ("model.dropout=0.1",), catalog).valid())
     assert not measured([0.9], **{**entry, "defaults_digest": digest({})}).is_of(item.recipe), "another default"
     gone = {**entry["defaults"], "model": "activation dropout gone"}
     assert not measured([0.9], **{**entry, "defaults": gone}).is_of(item.recipe)
@@ -214,7 +217,7 @@ def test_entries_of_earlier_versions_are_judged_by_their_settings(recipes, catal
     earlier = {k: v for k, v in then.items() if k != "model.dropout"}
     assert measured([0.9], digest=digest(earlier), settings=earlier).is_of(item.recipe)
     assert not measured([0.9], digest=digest(earlier), settings=earlier).is_of(
-        checked(item.file, ("model.dropout=0.1",), catalog)
+        check_recipe(item.file, ("model.dropout=0.1",), catalog).valid()
     )
     other = {**then, "model.activation": "tanh"}
     assert not measured([0.9], digest=digest(other), settings=other).is_of(item.recipe)

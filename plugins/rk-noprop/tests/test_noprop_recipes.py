@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from scipy import stats
 
 from rk.catalog import Catalog
-from rk.contract import check_contract
-from rk.recipe import read_recipe
+from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.runs import RunFolder
 
@@ -47,9 +46,7 @@ def recipe(tmp_path, monkeypatch):
 
 def complaints(path) -> list[str]:
     catalog = Catalog()
-    read, problems, _ = read_recipe(RecipeFile(path), (), catalog)
-    _, broken, _ = check_contract(read, catalog)
-    return [str(p) for p in (*problems, *broken)]
+    return [str(p) for p in check_recipe(RecipeFile(path), (), catalog).problems]
 
 
 def rk(*args: object) -> None:
