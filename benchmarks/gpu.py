@@ -71,7 +71,7 @@ def deltaproduct(t: int, dtype: torch.dtype) -> None:
             return chunk_gated_delta_product(q, *flat[:2], no_gate, flat[2], HOUSEHOLDERS)[0]
 
         contestants["flash-linear-attention, Triton"] = triton
-    found = {}
+    found, outputs = {}, {}
     for name, operation in contestants.items():
 
         def run(operation: Callable[..., Tensor] = operation) -> tuple[Tensor, ...]:
@@ -80,19 +80,14 @@ def deltaproduct(t: int, dtype: torch.dtype) -> None:
         try:
             run()
         except (RuntimeError, ValueError, AssertionError) as error:
-            print(f"  {name} refuses: {str(error)[:200]}")
+            print(f"{name} refuses {dtype}: {str(error)[:100]}")
             continue
+        outputs[name] = operation(*inputs).detach().float()
         found[name] = lambda run=run: seconds(run)
     title = f"DeltaProduct, n_h {HOUSEHOLDERS}, batch {BATCH}, {t} tokens, {HEADS} heads of {WIDTH}, {dtype}"
     report(title, interleave(found, 5), baseline=next(iter(found)))
-    print(f"  largest difference of the outputs: {differences(contestants, inputs)}")
-
-
-def differences(contestants: dict[str, Callable[..., Tensor]], inputs: list[Tensor]) -> str:
-    """Returns how far each contestant's outputs are from the next one's, relative to their size."""
-    with torch.no_grad():
-        outputs = [operation(*inputs).float() for operation in contestants.values()]
-    return ", ".join(f"{((a - b).norm() / b.norm()).item():.1e}" for a, b in pairwise(outputs)) or "none to compare"
+    for (one, a), (other, b) in pairwise(outputs.items()):
+        print(f"  outputs of {one} and {other} differ by {((a - b).norm() / b.norm()).item():.1e} of their norm")
 
 
 def recurrent(b: int, t: int, width: int) -> None:

@@ -56,10 +56,11 @@ class QuadraturePrior(nn.Module, ABC):
     @torch.no_grad()
     def _grid(self, quadratic: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Returns nodes (..., nodes) over all that matters, evenly spaced in log s, and their spacing (...,)."""
-        coarse = WIDE.to(quadratic.device).expand(*quadratic.shape, -1)
+        wide, near = WIDE.to(quadratic.device), NEAR.to(quadratic.device)
+        coarse = wide.expand(*quadratic.shape, -1)
         if count:
-            peak = (quadratic / count).log().clamp(WIDE[0], WIDE[-1]).unsqueeze(-1)
-            coarse = torch.cat([coarse, peak + NEAR.to(quadratic.device) * math.sqrt(2 / count)], -1).sort(-1).values
+            peak = (quadratic / count).log().clamp(wide[0], wide[-1]).unsqueeze(-1)
+            coarse = torch.cat([coarse, peak + near * math.sqrt(2 / count)], -1).sort(-1).values
         values = self._integrand(coarse, quadratic, count)
         matters = values > values.amax(-1, keepdim=True) - DEPTH
         first = (matters.int().argmax(-1) - 1).clamp(min=0)

@@ -1,17 +1,21 @@
 """torch's fused kernels (oneDNN, cuDNN, or its own C++ loop), as functions of a layer's own weights.
 
 `torch.nn.LSTM` keeps a list of its weights beside its parameters, which goes stale when a mask or any other
-parametrization takes their place. Functions read the parameters as they are at the call. (cuDNN then copies them into
-one piece of memory each time, and warns of it once; they are small beside the steps.)
+parametrization takes their place. Functions read the parameters as they are at the call. cuDNN then copies them into
+one piece of memory at each call; they are small beside the steps.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+# cuDNN's warning of that copy asks for a method that only torch's own modules have
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk of memory")
 
 
 def unrolled(kernel: Callable[..., tuple[Tensor, ...]], x: Tensor, state: Any, weights: tuple[Tensor, ...]) -> Any:
