@@ -79,10 +79,7 @@ class Backprop:
         learner = Supervised(model, loss)
         self.runtime, self.loss = runtime, loss
         self.objective = runtime.setup(learner)
-        if isinstance(self.factory, dict):
-            self.optimizers = runtime.optimizers(self.factory, learner)
-        else:
-            self.optimizer = runtime.optimizer(self.factory, learner.parameters())
+        self.optimizers = runtime.optimizers(self.factory, learner)
         return learner
 
     def step(self, batch: Batch) -> dict[str, Tensor]:

@@ -190,12 +190,14 @@ class Runtime:
             self._accumulate({n: (t * factors[n] if n in factors else t, count) for n, (t, count) in terms.items()})
         return with_loss({name: total.detach() * scales[name] for name, (total, _) in terms.items()}, factors)
 
-    def optimizers(self, factories: Mapping[str, Optimizer], module: nn.Module) -> list[torch.optim.Optimizer]:
-        """Makes an optimizer for each pattern of names: ``{"embedding.*": sparse, "*": dense}``.
+    def optimizers(
+        self, factories: Optimizer | Mapping[str, Optimizer], module: nn.Module
+    ) -> list[torch.optim.Optimizer]:
+        """Makes one optimizer, or one for each pattern of names: ``{"embedding.*": sparse, "*": dense}``.
 
         Args:
-            factories: Pattern -> what makes the optimizer of the parameters that no pattern before it matches. A
-                pattern may leave out the learner's ``model.``.
+            factories: What makes the optimizer of all parameters. Or pattern -> what makes that of the parameters that
+                no pattern before it matches; a pattern may leave out the learner's ``model.``.
             module: Whose parameters are trained.
 
         Returns:
@@ -204,6 +206,9 @@ class Runtime:
         Raises:
             UserError: When a pattern matches nothing, or a parameter that is trained has no pattern.
         """
+        if not isinstance(factories, Mapping):
+            one = self.optimizer(factories, module.parameters())
+            return [] if one is None else [one]
         parts: dict[str, list[Tensor]] = {pattern: [] for pattern in factories}
         names = dict(module.named_parameters())
         for name, parameter in names.items():

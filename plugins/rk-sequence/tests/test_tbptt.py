@@ -119,8 +119,8 @@ MISTAKES = {
     "the state is not carried": ("_state_before", "if self.state is None:", "if True:"),
     "two updates for a piece": (
         "step",
-        "self.runtime.update(self.optimizer)",
-        "self.optimizer.step(); self.runtime.update(self.optimizer)",
+        "self.runtime.update(*self.optimizers)",
+        "self.optimizers[0].step(); self.runtime.update(*self.optimizers)",
     ),
 }
 

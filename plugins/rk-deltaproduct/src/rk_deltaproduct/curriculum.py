@@ -22,13 +22,16 @@ class LengthCurriculum(Backprop):
     For data with a target for each step: every field with as many entries along its second dimension is cut.
 
     Args:
-        optimizer: The optimizer and its schedule.
+        optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
         start: Length in the first update.
         over: Updates until the whole length is reached; it grows evenly.
     """
 
     def __init__(
-        self, optimizer: Optimizer, start: Annotated[int, Ge(1)] = 4, over: Annotated[int, Ge(1)] = 200
+        self,
+        optimizer: Optimizer | dict[str, Optimizer],
+        start: Annotated[int, Ge(1)] = 4,
+        over: Annotated[int, Ge(1)] = 200,
     ) -> None:
         super().__init__(optimizer)
         self.start = start

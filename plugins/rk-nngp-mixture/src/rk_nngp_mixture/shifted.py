@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
-from rk import UserError
 from rk.builtin.metrics import Accuracy
 from rk.fields import ClassificationBatch
-from rk.protocols import Batch, Data, Outputs
+from rk.protocols import Data
 from rk.sampling import batch_count, generator, rows, with_every_class
+from rk.wrappers import DataWrapper
 from rk_nngp_mixture.class_metrics import ClassNLL, Confidence, ExpectedCalibrationError
 
 
-class Shifted:
+class Shifted(DataWrapper):
     """Any picture data, with few training rows and with test splits that differ from them.
 
     `test` has the classes that were trained, as they are; `test-noise` the same with Gaussian noise, `test-turned` the
@@ -59,7 +58,7 @@ class Shifted:
         batch_size: Annotated[int, Ge(1)] = 100,
         test_limit: Annotated[int, Ge(1)] | None = None,
     ) -> None:
-        self.data = data
+        super().__init__(data)
         self.seed = seed
         self.train_limit = train_limit
         self.unseen = unseen
@@ -71,8 +70,8 @@ class Shifted:
             self.splits = tuple(split for split in self.splits if split != "test-unseen")
 
     def prepare(self) -> None:
-        self.data.prepare()
-        self.num_classes = self.data.num_classes
+        self.base.prepare()
+        self.num_classes = self.base.num_classes
         if any(c >= self.num_classes for c in self.unseen) or len(set(self.unseen)) >= self.num_classes:
             raise ValueError(f"unseen {list(self.unseen)} must be some of the classes 0 to {self.num_classes - 1}")
         left_out = torch.tensor(self.unseen, dtype=torch.long)
@@ -96,7 +95,7 @@ class Shifted:
         self.num_features = inputs[0].numel()
 
     def _whole(self, split: str) -> tuple[Tensor, Tensor]:
-        batches = [self.data.batch(split, i) for i in range(self.data.batches(split))]
+        batches = [self.base.batch(split, i) for i in range(self.base.batches(split))]
         return torch.cat([b["inputs"] for b in batches]), torch.cat([b["targets"] for b in batches])
 
     def _chosen(self, split: str, limit: int | None, seed: int) -> tuple[Tensor, Tensor]:
@@ -112,29 +111,6 @@ class Shifted:
         inputs, targets = self._splits[split]
         chosen = rows(len(targets), self.batch_size, i, seed=self.seed, shuffle=split == "train")
         return {"inputs": inputs[chosen], "targets": targets[chosen]}
-
-    def read(self, path: Path) -> Batch:
-        """Reads what the data of the images read."""
-        if not hasattr(self.data, "read"):
-            raise UserError("these pictures read no files of one's own")
-        return self.data.read(path)
-
-    @property
-    def labels(self) -> tuple[str, ...] | None:
-        """The names of the classes, where the data of the images has them."""
-        return getattr(self.data, "labels", None)
-
-    def preprocessing(self) -> dict[str, Any] | None:
-        """Returns how a file becomes ``inputs``, where the data of the images says it."""
-        return self.data.preprocessing() if hasattr(self.data, "preprocessing") else None
-
-    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        """Returns what the data of the images answer."""
-        return self.data.answers(batch, outputs)
-
-    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws what the data of the images draw."""
-        return self.data.render(batch, outputs, out) if hasattr(self.data, "render") else []
 
 
 def turned(inputs: Tensor, angle: float) -> Tensor:

@@ -79,7 +79,7 @@ class NoPropCT(NoPropTrainer):
     A walk of many small steps from noise is the answer.
 
     Args:
-        optimizer: The optimizer and its schedule.
+        optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
         eta: Weight of denoising against the read-out.
         schedule: How alpha-bar goes from noise to label; `learned` with the rest, as in the paper.
         inference: sde walks as the paper does (Eq. 3); ode adds no noise on the way.
@@ -88,7 +88,7 @@ class NoPropCT(NoPropTrainer):
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Optimizer | dict[str, Optimizer],
         eta: Annotated[float, Gt(0)] = 1.0,
         schedule: Literal["learned", "cosine", "linear"] = "learned",
         inference: Decode[Literal["sde", "ode"]] = "sde",

@@ -108,7 +108,7 @@ class NoPropDT(NoPropTrainer):
     A walk from noise through all blocks is the answer.
 
     Args:
-        optimizer: The optimizer and its schedule.
+        optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
         seed: Orders the blocks, where that is random.
         eta: Weight of denoising against the read-out.
         schedule: How alpha-bar goes from noise to label.
@@ -120,7 +120,7 @@ class NoPropDT(NoPropTrainer):
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Optimizer | dict[str, Optimizer],
         seed: int,
         eta: Annotated[float, Gt(0)] = 0.1,
         schedule: Literal["cosine", "linear"] = "cosine",

@@ -74,10 +74,11 @@ class NoPropTrainer:
     """Gradient descent on a learner's objective, in which no gradient crosses a block.
 
     Args:
-        optimizer: One for all that is learned. What a step leaves alone has no gradient, so it does not move.
+        optimizer: One for all that is learned, or several by patterns of names: ``{"label_blocks.*": adam, "*": sgd}``.
+            What a step leaves alone has no gradient, so it does not move.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:
         self.factory = optimizer
         self.n_updates = 0
 
@@ -87,14 +88,14 @@ class NoPropTrainer:
         self.data = data
         self.runtime = runtime
         self.call = runtime.setup(learner)
-        self.optimizer = runtime.optimizer(self.factory, learner.parameters())
+        self.optimizers = runtime.optimizers(self.factory, learner)
 
     def step(self, batch: ClassificationBatch) -> dict[str, Tensor]:
         embedding = self.learner.model.embedding
         if self.n_updates == 0 and embedding.wants_prototypes and self.runtime.micro_batch == 0:
             embedding.set_prototypes(self._training_pictures(embedding.weight))
         logs = self.runtime.backward(self.forward(batch))
-        self.runtime.update(self.optimizer)
+        self.runtime.update(*self.optimizers)
         if self.runtime.micro_batch == self.runtime.accumulate - 1:
             self.n_updates += 1
         return logs

@@ -72,14 +72,14 @@ class NoPropFM(NoPropTrainer):
     The class whose embedding is nearest to the end of a walk is the answer.
 
     Args:
-        optimizer: The optimizer and its schedule.
+        optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
         sigma: Standard deviation of noise around the straight line from noise to label; the paper does not say it.
         inference_steps: Euler steps of a walk; the paper has 1000.
     """
 
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Optimizer | dict[str, Optimizer],
         sigma: Annotated[float, Ge(0)] = 0.0,
         inference_steps: Decode[Annotated[int, Ge(1)]] = 1000,
     ) -> None:

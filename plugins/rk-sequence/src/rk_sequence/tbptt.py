@@ -66,10 +66,10 @@ class TBPTT:
     begin anew begin with the initial state. Validation and tests take each batch by itself.
 
     Args:
-        optimizer: The optimizer and its schedule.
+        optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:
         self.factory = optimizer
         self.state: Any = None
 
@@ -86,7 +86,7 @@ class TBPTT:
         self.runtime = runtime
         self.model = model
         self.objective = runtime.setup(learner)
-        self.optimizer = runtime.optimizer(self.factory, learner.parameters())
+        self.optimizers = runtime.optimizers(self.factory, learner)
         return learner
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
@@ -99,7 +99,7 @@ class TBPTT:
                 "bound it; the layer attention takes a window",
             )
         logs = self.runtime.backward(objective)
-        self.runtime.update(self.optimizer)
+        self.runtime.update(*self.optimizers)
         self.state = map_states(Tensor.detach, after)
         return logs
 

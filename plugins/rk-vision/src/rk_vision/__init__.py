@@ -12,6 +12,7 @@ def rk_data() -> dict[str, str]:
         "fashion-mnist": "rk_vision.mnist:FashionMNIST",
         "cifar10": "rk_vision.cifar:CIFAR10",
         "image-folder": "rk_vision.folder:ImageFolder",
+        "augmented": "rk_vision.augmented:Augmented",
     }
 
 
