@@ -25,6 +25,7 @@ def variance(step: int, eta: float, gamma: float) -> float:
 def add_noise(gradients: Sequence[Tensor], std: float, *key: int) -> list[Tensor]:
     """Adds independent Gaussian noise of standard deviation `std` to every number of every gradient, in place.
 
+    Eq. 1 of arXiv:1511.06807, whose sigma_t is `std`.
     All numbers of one device and dtype are one draw and one fused addition.
 
     Args:
