@@ -30,7 +30,7 @@ class NoPropChain(NoPropModel):
     """T blocks that each read the input and a noised label, and judge the classes.
 
     `noprop-dt` trains them one by one. Any trainer that goes through `forward`, `backprop` above all, trains them from
-    end to end: the paper's baseline, in which the state of the chain is a residual mixture (Eq. 17 to 19).
+    end to end: the paper's baseline, in which the state of the chain is a residual mixture (Eq. 17, Eq. 18 and Eq. 19).
 
     Args:
         block: The block; each of the chain has its own weights.

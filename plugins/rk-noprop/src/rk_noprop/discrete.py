@@ -89,6 +89,7 @@ class DTLearner(DenoisingLearner):
         return terms
 
     def walk(self, x: Tensor, settled: Sequence[Settled]) -> PathOutputs:
+        """Walks through the blocks, each step by Eq. 3."""
         embedding = self.model.embedding
         steps = self.rule(self.abar[:-1], self.abar[1:])
 

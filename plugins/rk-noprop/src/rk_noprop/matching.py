@@ -34,7 +34,7 @@ class FMLearner(DenoisingLearner):
         return Settled(self.model.timed_block, x)
 
     def objective(self, targets: Tensor, settled: Settled) -> Objective:
-        """Returns Eq. 13; where the class embeddings are learned, with what keeps them apart."""
+        """Returns Eq. 13 at states of Eq. 11; where the class embeddings are learned, with what keeps them apart."""
         embedding = self.model.embedding
         label = embedding(targets)
         noise = torch.randn_like(label)
