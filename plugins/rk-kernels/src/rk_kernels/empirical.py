@@ -14,7 +14,7 @@ def empirical_ntk(
 ) -> Tensor:
     """Returns the NTK of `model` at its weights: (n1, n2), the mean over its outputs.
 
-    sum over the parameters of df_c(x) / dw . df_c(x') / dw, as in Jacot et al. 2018, arXiv:1806.07572, eq. 3. Jacobians
+    sum over the parameters of df_c(x) / dw . df_c(x') / dw, as in Jacot et al. 2018, arXiv:1806.07572, Eq. 3. Jacobians
     are held tensor by tensor: memory is (n1 + n2) x outputs x the largest parameter. A module that `torch.func` cannot
     transform (torch's own recurrent kernels, gradients written by hand) is differentiated example by example.
 
