@@ -115,7 +115,7 @@ class Attention(nn.Module):
     def _turned(
         self, x: Float[Tensor, "b t h c"], position: Int[Tensor, "b t"] | Int[Tensor, "t"]
     ) -> Float[Tensor, "b t h c"]:
-        """Turns pairs of numbers by angles that grow with the position: rotary positions (arXiv:2104.09864, eq. 34)."""
+        """Turns pairs of numbers by angles that grow with the position: rotary positions (arXiv:2104.09864, Eq. 34)."""
         half = x.shape[-1] // 2
         dtype = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot tell positions apart
         rates = self.rope_base ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
