@@ -17,6 +17,10 @@ def variance(step: int, eta: float, gamma: float) -> float:
         step: Optimizer steps done so far.
         eta: Variance at step 0.
         gamma: Decay; 0 keeps the variance.
+
+    Examples:
+        >>> [round(variance(step, eta=1.0, gamma=0.55), 3) for step in (0, 1, 10)]
+        [1.0, 0.683, 0.267]
     """
     return eta / (1 + step) ** gamma  # Eq. 1: sigma_t^2, a variance and not a standard deviation
 
