@@ -40,6 +40,14 @@ class NoPropChain(NoPropModel):
 
     Attributes:
         label_blocks: The blocks.
+
+    Examples:
+        model: {name: noprop-chain, block: {name: mlp-block, hidden_size: 64}, n_blocks: 10}
+
+        >>> from rk_vision.mlp_block import MLPBlock
+        >>> chain = NoPropChain(block=MLPBlock, input_shape=(8, 8), num_classes=10, n_blocks=3)
+        >>> chain(inputs=torch.rand(2, 8, 8))["logits"].shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, *, n_blocks: Annotated[int, Ge(1)] = 10, gate: float = 0.5, **common: Any) -> None:

@@ -75,6 +75,9 @@ class NoPropFM(NoPropTrainer):
         optimizer: The optimizer and its schedule.
         sigma: Standard deviation of noise around the straight line from noise to label; the paper does not say it.
         inference_steps: Euler steps of a walk; the paper has 1000.
+
+    Examples:
+        trainer: {name: noprop-fm, optimizer: {name: adam, lr: 1e-3}, inference_steps: 100}
     """
 
     def __init__(
