@@ -26,6 +26,12 @@ class GRU(Recurrent):
     Args:
         reset: Where r gates h_t-1: `after` the product, n = tanh(W_nx x + r (W_nh h + b)), as cuDNN and torch do;
             `before` it, n = tanh(W_nx x + W_nh (r h) + b), as in the paper. Weights of one do not fit the other.
+
+    Examples:
+        model: {name: sequence, layer: {name: gru, reset: before}, d_model: 64}
+
+        >>> GRU(d_model=8)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(
