@@ -23,6 +23,12 @@ def empirical_ntk(
         x1: (n1, ...).
         x2: (n2, ...); None: `x1` again.
         params: The parameters that count, by name; None: all that require a gradient.
+
+    Examples:
+        >>> empirical_ntk(torch.nn.Linear(3, 1), torch.eye(3))  # of a linear map: x . x' + 1
+        tensor([[2., 1., 1.],
+                [1., 2., 1.],
+                [1., 1., 2.]])
     """
     chosen = dict(params if params is not None else {k: p for k, p in model.named_parameters() if p.requires_grad})
     fixed = {k: t.detach() for k, t in (*model.named_parameters(), *model.named_buffers()) if k not in chosen}
