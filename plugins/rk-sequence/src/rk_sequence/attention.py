@@ -35,6 +35,12 @@ class Attention(nn.Module):
 
     Raises:
         ValueError: When the heads do not divide `d_model` into parts of even width.
+
+    Examples:
+        model: {name: sequence, layer: {name: attention, n_heads: 4, window: 64}}
+
+        >>> Attention(d_model=16)(torch.randn(2, 9, 16)).shape
+        torch.Size([2, 9, 16])
     """
 
     def __init__(

@@ -67,6 +67,9 @@ class TBPTT:
 
     Args:
         optimizer: The optimizer and its schedule.
+
+    Examples:
+        trainer: {name: tbptt, optimizer: {name: adamw, lr: 3e-3}}
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
