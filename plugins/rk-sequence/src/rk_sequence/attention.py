@@ -24,8 +24,9 @@ AttentionState = tuple[
 class Attention(nn.Module):
     """Causal softmax attention over several heads (arXiv:1706.03762) with rotary positions (arXiv:2104.09864).
 
-    Steps that a mask leaves out have no position and are seen by none. The state is the cache of keys and values. It
-    grows with every step, unless a window bounds it; then it has a fixed size.
+    Eq. 1 of the former and Eq. 34 of the latter. Steps that a mask leaves out have no position and are seen by none.
+    The state is the cache of keys and values. It grows with every step, unless a window bounds it; then it has a fixed
+    size.
 
     Args:
         d_model: Width of the input and of the output.
