@@ -21,7 +21,8 @@ from rk.protocols import KINDS
 ROOT = Path(__file__).parent.parent
 CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
+PAGES = ("docs/**/*.md", "plugins/*/README.md", "plugins/*/EQUATIONS.md")
+DOCUMENTS = sorted([ROOT / "README.md", *(path for pattern in PAGES for path in ROOT.glob(pattern))])
 GENERATE = runpy.run_path(str(ROOT / "docs" / "generate.py"))
 
 

@@ -19,6 +19,7 @@ from rk.recipe import check_recipe
 from rk.recipe.find import packaged
 from rk.review import faults, gaps
 from rk.scaffold import TEMPLATES, new_plugin
+from rk.testing import equations
 from rk.testing.zygote import shared_zygote
 
 KINDS = tuple(HOOK_OF_KIND)
@@ -65,6 +66,7 @@ def test_components_are_typed_and_documented_and_recipes_are_valid(kinds, tmp_pa
     )
     for component in plugin.components:
         assert [*faults(component, catalog), *gaps(component, catalog)] == []
+    equations.check(plugin)  # its EQUATIONS.md has a row for each of them
     for file in packaged(catalog.plugins):
         checked = check_recipe(file, (), catalog)
         assert [str(p) for p in (*checked.problems, *checked.warnings)] == []

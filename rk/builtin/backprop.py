@@ -57,6 +57,9 @@ class Backprop:
     Args:
         optimizer: The optimizer and its schedule. Or several, by patterns of the names of what they train:
             ``{"embedding.*": sparse-adam, "*": adam}``; the first pattern that matches counts.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adam, lr: 3e-3}}
     """
 
     loss: Any = None

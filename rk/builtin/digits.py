@@ -28,6 +28,9 @@ class Digits:
     Args:
         seed: Orders the training batches.
         batch_size: Images per batch.
+
+    Examples:
+        data: {name: digits, batch_size: 32}
     """
 
     splits = ("train", "val", "test")

@@ -163,6 +163,9 @@ class LightningTrainer:
     Args:
         fields: Batch fields, as the module unpacks its batch: ``x, y = batch``. The first is what it answers from, by
             ``predict_step``, else ``forward``.
+
+    Examples:
+        trainer: {name: lightning-module, fields: [inputs, targets]}
     """
 
     def __init__(self, fields: Annotated[tuple[str, ...], Len(1)] = ("inputs", "targets")) -> None:

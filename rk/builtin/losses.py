@@ -23,6 +23,13 @@ class CrossEntropy:
     Args:
         ignore_index: Targets of this value count for nothing (padding); null: every target counts.
         label_smoothing: Share of the probability that is spread over all classes.
+
+    Examples:
+        loss: {name: cross-entropy, ignore_index: -100}
+
+        >>> total, count = CrossEntropy()(logits=torch.zeros(4, 2), targets=torch.tensor([0, 1, 1, 0]))
+        >>> f"{total / count:.4f}"
+        '0.6931'
     """
 
     def __init__(self, ignore_index: int | None = None, label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0) -> None:
@@ -61,7 +68,14 @@ def no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
 
 
 class MeanSquaredError:
-    """Squared error per number."""
+    """Squared error per number.
+
+    Examples:
+        loss: mse
+
+        >>> MeanSquaredError()(values=torch.ones(3), targets=torch.zeros(3))
+        (tensor(3.), 3)
+    """
 
     def __call__(
         self,

@@ -19,6 +19,13 @@ class Accuracy:
     Args:
         top: How many guesses an example has.
         ignore_index: Targets of this value count for nothing (padding); null: every target counts.
+
+    Examples:
+        metrics: {top5: {name: accuracy, top: 5}}
+
+        >>> hits, count = Accuracy()(logits=torch.eye(3), targets=torch.tensor([0, 1, 0]))
+        >>> int(hits), count
+        (2, 3)
     """
 
     def __init__(self, top: Annotated[int, Ge(1)] = 1, ignore_index: int | None = None) -> None:

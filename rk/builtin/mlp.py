@@ -27,6 +27,12 @@ class MLP(nn.Module):
     Attributes:
         blocks: The hidden layers, each a module from (batch, width before) to (batch, width).
         head: The last, linear layer.
+
+    Examples:
+        model: {name: mlp, hidden_sizes: [64, 64], dropout: 0.1}
+
+        >>> MLP(num_features=64, num_classes=10)(inputs=torch.rand(2, 8, 8))["logits"].shape
+        torch.Size([2, 10])
     """
 
     def __init__(

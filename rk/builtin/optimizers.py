@@ -21,6 +21,9 @@ class SGD:
         nesterov: Looks ahead along the momentum.
         weight_decay: L2 penalty.
         schedule: How the learning rate goes.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: sgd, lr: 0.1, momentum: 0.9}}
     """
 
     lr: Annotated[float, Gt(0)]
@@ -46,6 +49,9 @@ class Adam:
         weight_decay: L2 penalty, added to the gradient.
         amsgrad: Keeps the largest average of the square (Reddi et al., arXiv:1904.09237).
         schedule: How the learning rate goes.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adam, lr: 3e-3, schedule: cosine}}
     """
 
     lr: Annotated[float, Gt(0)] = 1e-3
@@ -71,6 +77,9 @@ class AdamW:
         eps: Added to the denominator.
         weight_decay: Share of each weight that an update takes away, times the learning rate.
         schedule: How the learning rate goes.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adamw, lr: 3e-3, weight_decay: 0.01}}
     """
 
     lr: Annotated[float, Gt(0)] = 1e-3
@@ -94,6 +103,9 @@ class RMSprop:
         momentum: Share of the last update that is kept.
         weight_decay: L2 penalty.
         schedule: How the learning rate goes.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: rmsprop, lr: 1e-3, momentum: 0.9}}
     """
 
     lr: Annotated[float, Gt(0)] = 1e-2
@@ -116,6 +128,11 @@ class SparseAdam:
         betas: Decay of the averages of the gradient and of its square.
         eps: Added to the denominator.
         schedule: How the learning rate goes.
+
+    Examples:
+        trainer:
+          name: backprop
+          optimizer: {"embedding.*": sparse-adam, "*": {name: adam, lr: 3e-3}}
     """
 
     lr: Annotated[float, Gt(0)] = 1e-3
@@ -138,6 +155,9 @@ class Adagrad:
         eps: Added to the denominator.
         weight_decay: L2 penalty.
         schedule: How the learning rate goes.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adagrad, lr: 0.01}}
     """
 
     lr: Annotated[float, Gt(0)] = 1e-2

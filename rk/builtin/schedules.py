@@ -29,6 +29,12 @@ class Constant:
 
     Args:
         warmup_steps: Updates over which the rate rises from near zero.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adam, schedule: {name: constant, warmup_steps: 100}}}
+
+        >>> Constant()(0.1, step=7, total_steps=None)
+        0.1
     """
 
     warmup_steps: Annotated[int, Ge(0)] = 0
@@ -44,6 +50,12 @@ class Linear:
     Args:
         end: The rate of the last update.
         warmup_steps: Updates over which the rate rises from near zero.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adam, schedule: {name: linear, warmup_steps: 100}}}
+
+        >>> [round(Linear()(0.1, step, total_steps=5), 3) for step in range(5)]
+        [0.1, 0.075, 0.05, 0.025, 0.0]
     """
 
     end: Annotated[float, Ge(0)] = 0.0
@@ -61,6 +73,12 @@ class Cosine:
     Args:
         end: The rate of the last update.
         warmup_steps: Updates over which the rate rises from near zero.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adam, schedule: {name: cosine, end: 0.001}}}
+
+        >>> [round(Cosine()(0.1, step, total_steps=5), 3) for step in range(5)]
+        [0.1, 0.085, 0.05, 0.015, 0.0]
     """
 
     end: Annotated[float, Ge(0)] = 0.0
@@ -79,6 +97,12 @@ class Exponential:
         decay: Factor.
         every: Updates per factor.
         warmup_steps: Updates over which the rate rises from near zero.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adam, schedule: {name: exponential, decay: 0.5, every: 1000}}}
+
+        >>> [Exponential(decay=0.5, every=2)(0.1, step, total_steps=None) for step in (0, 2, 4)]
+        [0.1, 0.05, 0.025]
     """
 
     decay: Annotated[float, Gt(0), Le(1)] = 0.99
@@ -97,6 +121,12 @@ class Step:
         at: Updates at which the rate drops.
         decay: Factor of each drop.
         warmup_steps: Updates over which the rate rises from near zero.
+
+    Examples:
+        trainer: {name: backprop, optimizer: {name: adam, schedule: {name: step, at: [1000, 2000]}}}
+
+        >>> [round(Step(at=[2, 4])(0.1, step, total_steps=None), 4) for step in range(5)]
+        [0.1, 0.1, 0.01, 0.01, 0.001]
     """
 
     at: list[int]

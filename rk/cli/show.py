@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
 import click
@@ -15,7 +16,8 @@ from rk.jsontext import to_json
 
 LISTS = ("facts", "splits", "metrics", "needs")
 """What is printed in one line each."""
-
+HEADS = {"recipe": "in a recipe", "command": "as a command", "python": "in Python"}
+"""What stands above each example."""
 
 _MARKS = {"decode": " (decoding: may be changed on a trained run)", "training": " (only for training)"}
 
@@ -57,6 +59,9 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
     for title, fields in found["fields"].items():
         click.echo()
         print_table((title, "shape", ""), [(f["name"], f["type"], "" if f["required"] else "optional") for f in fields])
+    for title, lines in found["example"].items():
+        if lines:
+            echo(f"\n{HEADS[title]}\n{textwrap.indent(lines, '  ')}")
     if any(found.get(title) for title in LISTS):
         click.echo()
     for title in LISTS:
@@ -112,10 +117,11 @@ def _default(param: dict[str, Any]) -> str:
 
 def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
     """Returns all that the source tells of a component, as plain values."""
-    from rk.static.docstring import describe
+    from rk.static.docstring import describe, examples
 
     info, signature = catalog.info(component), catalog.signature(component)
     text, help_of = describe(info)
+    recipe, python = examples(info)
     parameters = [
         {
             "name": p.name,
@@ -136,6 +142,7 @@ def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
         "text": text,
         "parameters": parameters,
         "fields": _fields(component.kind, info),
+        "example": {"command" if recipe.startswith("rk ") else "recipe": recipe, "python": _python(component, python)},
     }
     if component.kind == "data":
         result["facts"] = {k: str(v) for k, v in info.facts().items()}
@@ -146,6 +153,15 @@ def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
         setup = method(info, "setup")
         result["needs"] = [p.name + (" (or none)" if p.optional else "") for p in setup.params] if setup else []
     return result
+
+
+def _python(component: Any, doctest: str) -> str:
+    """Returns a doctest with the imports that it takes for granted: torch, and the component itself."""
+    if not doctest:
+        return ""
+    module, _, name = component.target.partition(":")
+    torch = [">>> import torch"] if "torch." in doctest else []
+    return "\n".join([*torch, f">>> from {module} import {name}", doctest])
 
 
 def _fields(kind: str, info: Any) -> dict[str, list[dict[str, Any]]]:

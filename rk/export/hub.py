@@ -28,6 +28,9 @@ class Hub:
 
     Args:
         license: Of the weights, as the hub calls it: ``apache-2.0``; null: the card says that none is stated.
+
+    Examples:
+        rk export last --to hub exporter.license=mit -o my-hub-model
     """
 
     def __init__(self, license: str | None = None) -> None:

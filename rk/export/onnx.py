@@ -36,6 +36,9 @@ class ONNX:
         dynamic: Axes that must be dynamic; an error says so when one cannot be. Null: the batch, where inputs have it.
         split: The split whose first batch gives the sizes of the fixed axes; null takes a test split.
         opset: Version of the operator set; null takes torch's choice.
+
+    Examples:
+        rk export last --to onnx exporter.dynamic=[batch]
     """
 
     def __init__(

@@ -15,6 +15,9 @@ class Safetensors:
 
     The head of the file has the recipe's name and, where the data says them, the names of the classes and how a file
     becomes the inputs.
+
+    Examples:
+        rk export last --to safetensors -o my-model
     """
 
     def export(self, run: LoadedRun, out: Path) -> list[Path]:

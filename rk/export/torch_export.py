@@ -24,6 +24,9 @@ class TorchExport:
     Args:
         dynamic: Axes that must be dynamic; an error says so when one cannot be. Null: the batch, where inputs have it.
         split: The split whose first batch gives the sizes of the fixed axes; null takes a test split.
+
+    Examples:
+        rk export last --to torch-export exporter.dynamic=[batch]
     """
 
     def __init__(self, dynamic: tuple[str, ...] | None = None, split: str | None = None) -> None:

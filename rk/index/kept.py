@@ -13,7 +13,7 @@ from rk.files import cache_folder
 from rk.index.stamps import digest
 from rk.record import record
 
-FORMAT = 1
+FORMAT = 2
 """Changes when what is kept changes its form."""
 NO_INDEX_VARIABLE = "RK_NO_INDEX"
 MAX_ENVIRONMENTS = 16

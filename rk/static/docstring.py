@@ -29,6 +29,16 @@ def describe(info: ClassInfo) -> tuple[str, dict[str, str]]:
     return "\n\n".join(s.value for s in _sections(info) if s.kind.value == "text"), params
 
 
+def examples(info: ClassInfo) -> tuple[str, str]:
+    """Returns what the ``Examples:`` of the class show: lines of a recipe or a command, and a doctest; "" without."""
+    shown = {"text": "", "examples": ""}
+    for section in _sections(info):
+        if section.kind.value == "examples":
+            for kind, text in section.value:
+                shown[kind.value] += ("\n\n" if shown[kind.value] else "") + text
+    return shown["text"], shown["examples"]
+
+
 def arguments(info: ClassInfo) -> dict[str, str]:
     """Returns what this very class says of each parameter, in the ``Args:`` of its docstring or its constructor's."""
     return {

@@ -28,7 +28,7 @@ from rk.recipe import check_recipe
 from rk.recipe.digest import digest
 from rk.recipe.find import RecipeFile, find_recipe, packaged
 from rk.review import faults, gaps
-from rk.testing import checks, streaming
+from rk.testing import checks, equations, streaming
 from rk.testing.alone import run_alone, unused
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.trial import Ended, Trial
@@ -164,6 +164,10 @@ class PluginContract:
         (found,) = examine(rk_bench.catalog, [rk_bench.plugin])
         if found.heavy:
             pytest.fail(f"importing {rk_bench.plugin.offer.module} imports {', '.join(found.heavy)}", pytrace=False)
+
+    def test_equations_are_in_the_code(self, rk_bench: Workbench) -> None:
+        """Each function and test that its EQUATIONS.md names exists, and cites the equation."""
+        _told(lambda: equations.check(rk_bench.plugin))
 
     # -- components ------------------------------------------------------------------------------------------------
 

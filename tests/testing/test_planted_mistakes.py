@@ -200,6 +200,13 @@ MISTAKES = {
         "batches depend on their index alone: quick",
         "did you mean batch_size?",
     ),
+    "renamed-function": Mistake(
+        "loss.py",
+        "def __call__(self, *, logits",
+        "def total(self, *, logits",
+        "equations are in the code",
+        "src/rk_renamed_function/loss.py has no 'RenamedFunctionLoss.__call__'",
+    ),
     "for-a-later-host": Mistake(
         "__init__.py",
         "hookimpl",

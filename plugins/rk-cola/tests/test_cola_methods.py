@@ -90,6 +90,20 @@ def test_every_simulation_is_backed_up_to_the_root():
     assert sum(1 for _ in nodes(tree)) == 100
 
 
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])
+def test_a_new_child_is_taken_as_often_as_epsilon_says(epsilon):
+    tree = TreeSearch(Edits(LIMITS), 12, "0", epsilon=epsilon, length_penalty=0.0)
+    run(tree, 3, lambda path: RIGHT if len(path) < 12 else WRONG)
+    tree.root.visits, tree.alpha, tree.simulations = 1, 2.0, 100  # as many children as its visits allow
+    best = max(tree.root.children, key=lambda child: tree._bound(child, tree.root))
+    assert len(tree.root.children) == 2
+    draws = 2000
+    chosen = [tree._select() for _ in range(draws)]
+    share = sum(node is tree.root for node in chosen) / draws
+    assert abs(share - epsilon) <= 4 * math.sqrt(epsilon * (1 - epsilon) / draws)
+    assert all(node is best for node in chosen if node is not tree.root)
+
+
 def test_widening_lets_the_tree_grow_deep():
     tree = make("mcts")
     run(tree, 200)

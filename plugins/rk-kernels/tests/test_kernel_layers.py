@@ -107,6 +107,17 @@ def test_the_hierarchical_kernel_is_the_recursion_over_the_tree():
         torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), atol=1e-10, rtol=0)
 
 
+def test_the_rbf_kernel_is_its_formula():
+    x, y = torch.randn(5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    kernel = RBFKernel(1.7)
+    for a, b in ((x, y), (x, x)):
+        expected = [
+            [math.exp(-sum((s - t) ** 2 for s, t in zip(u, v)) / (2 * 1.7**2)) for v in b.tolist()] for u in a.tolist()
+        ]
+        torch.testing.assert_close(kernel(a, b), torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(kernel(x), kernel(x, x))
+
+
 def test_filters_that_do_not_divide_the_input_are_refused():
     with pytest.raises(ValueError, match="do not divide"):
         HierarchicalKernel((3,), 16)

@@ -10,7 +10,12 @@ from rk_lm.layered import Path
 
 
 def path_text(path: Path) -> str:
-    """Returns a path as its ascending runs: ``0-7 6-7 9-29``."""
+    """Returns a path as its ascending runs.
+
+    Examples:
+        >>> path_text((0, 1, 2, 1, 2, 4))
+        '0-2 1-2 4'
+    """
     runs: list[list[int]] = []
     for layer in path:
         if runs and layer == runs[-1][1] + 1:

@@ -73,6 +73,10 @@ class Cola:
         in_flight: Questions that are searched at the same time.
         batch_tokens: Tokens that go through a layer at once.
         cache_mb: Megabytes for the states of prefixes.
+
+    Examples:
+        data: {name: arith-levels, n_questions: 20}
+        search: {name: cola, model: smollm2, n_simulations: 50, ops: skip}
     """
 
     defaults = ("data=arith-levels", "fit.log_every=1", "fit.checkpoint_every=10")

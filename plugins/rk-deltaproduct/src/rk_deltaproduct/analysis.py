@@ -31,6 +31,9 @@ class PrefixAccuracy:
 
     Raises:
         ValueError: When there is no run.
+
+    Examples:
+        rk analyze prefix-accuracy --runs [last] --split test-96
     """
 
     def __init__(

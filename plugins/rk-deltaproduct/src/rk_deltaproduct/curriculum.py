@@ -25,6 +25,9 @@ class LengthCurriculum(Backprop):
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
         start: Length in the first update.
         over: Updates until the whole length is reached; it grows evenly.
+
+    Examples:
+        trainer: {name: length-curriculum, optimizer: adam, start: 4, over: 1000}
     """
 
     def __init__(

@@ -49,6 +49,12 @@ class DeltaProduct(nn.Module):
 
     Raises:
         ValueError: When heads do not divide the width, or a value would have no whole number of entries.
+
+    Examples:
+        model: {name: sequence, layer: {name: deltaproduct, num_householder: 2, n_heads: 4}}
+
+        >>> DeltaProduct(d_model=16)(torch.randn(2, 9, 16)).shape
+        torch.Size([2, 9, 16])
     """
 
     def __init__(

@@ -50,6 +50,13 @@ def delta_product(
 
     Returns:
         The outputs, in `v`'s dtype, and the state after the last token.
+
+    Examples:
+        >>> q, k, v = torch.randn(1, 5, 2, 4), torch.randn(1, 5, 3, 2, 4), torch.randn(1, 5, 3, 2, 8)
+        >>> k, beta = torch.nn.functional.normalize(k, dim=-1), torch.rand(1, 5, 3, 2)
+        >>> outputs, state = delta_product(q, k, v, beta)
+        >>> outputs.shape, state.shape
+        (torch.Size([1, 5, 2, 8]), torch.Size([1, 2, 4, 8]))
     """
     b, t, n, h, width = k.shape
     dtype = torch.promote_types(v.dtype, torch.float32)

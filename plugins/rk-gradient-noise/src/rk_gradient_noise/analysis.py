@@ -21,6 +21,9 @@ class MemberCurvesAnalysis:
         run: A run with the callback `member-curves`.
         baseline: Another one, such as the same without noise.
         at_least: The accuracy that counts as success.
+
+    Examples:
+        rk analyze gradient-noise/member-curves --run last --at-least 0.85
     """
 
     def __init__(self, run: Run, baseline: Run | None = None, at_least: Annotated[float, Ge(0), Le(1)] = 0.9) -> None:

@@ -37,6 +37,9 @@ class GradientNoise:
         start_step: The first step with noise.
         stop_step: The first step without noise again; null: never.
         parameters: Regular expression; only parameters with a match in their name get noise. null: all.
+
+    Examples:
+        callbacks: [{name: gradient-noise, eta: 0.05}]
     """
 
     def __init__(

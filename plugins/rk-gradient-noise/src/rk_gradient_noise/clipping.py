@@ -39,6 +39,9 @@ class ClipMembers:
 
     Args:
         max_norm: Largest L2 norm of one member's gradient; the paper has 10 and 100.
+
+    Examples:
+        callbacks: [{name: clip-members, max_norm: 10}, {name: gradient-noise, eta: 0.05}]
     """
 
     def __init__(self, max_norm: Annotated[float, Gt(0)]) -> None:

@@ -23,6 +23,9 @@ class MemberCurves(Recorder):
     Args:
         split: Where it is measured.
         limit: Takes at most so many batches; null takes all.
+
+    Examples:
+        callbacks: [{name: member-curves, split: val}]
     """
 
     name = "member-curves"

@@ -50,6 +50,13 @@ class DeepMLPEnsemble(nn.Module):
         activation: The nonlinearity after each hidden layer.
         init: Starting weights, as for `deep-mlp`; every member draws its own.
         init_std: Deviation of `simple`.
+
+    Examples:
+        model: {name: deep-mlp-ensemble, n_members: 8, init: simple}
+
+        >>> ensemble = DeepMLPEnsemble(num_features=64, num_classes=10, n_members=3)
+        >>> ensemble(inputs=torch.rand(2, 8, 8))["member_logits"].shape
+        torch.Size([2, 3, 10])
     """
 
     def __init__(

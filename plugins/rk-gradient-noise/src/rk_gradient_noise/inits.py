@@ -12,7 +12,8 @@ def weight_std(init: Init, fan_in: int, fan_out: int, init_std: float) -> float:
     """Returns the standard deviation of a layer's starting weights, whose mean is 0.
 
     Args:
-        init: `simple`, a fixed one; `sussillo`, the random-walk initialisation; `he`; `xavier`; or `zero`.
+        init: `simple`, a fixed one; `sussillo`, the random-walk initialisation (Sussillo and Abbott, arXiv:1412.6558);
+            `he` (He et al., arXiv:1502.01852, Eq. 10); `xavier` (Glorot and Bengio, AISTATS 2010, Eq. 12); or `zero`.
         fan_in: Inputs of the layer.
         fan_out: Outputs of the layer.
         init_std: That of `simple`.
@@ -22,9 +23,9 @@ def weight_std(init: Init, fan_in: int, fan_out: int, init_std: float) -> float:
             return 0.0
         case "simple":
             return init_std
-        case "he":  # He et al., arXiv:1502.01852, Eq. 10
+        case "he":
             return math.sqrt(2 / fan_in)
-        case "xavier":  # Glorot and Bengio, AISTATS 2010, Eq. 12
+        case "xavier":
             return math.sqrt(2 / (fan_in + fan_out))
-        case "sussillo":  # Sussillo and Abbott, arXiv:1412.6558: weights of g / sqrt(N), with their g for ReLU
+        case "sussillo":  # weights of g / sqrt(N), with their g for ReLU
             return math.sqrt(2) * math.exp(1.2 / (max(fan_in, 6) - 2.4)) / math.sqrt(fan_in)

@@ -53,6 +53,9 @@ class MemberAccuracy(_OfMembers):
     Args:
         statistic: Which: that of the best member, the mean over members, that of the worst, or their standard
             deviation.
+
+    Examples:
+        metrics: {best: {name: member-accuracy, statistic: best}}
     """
 
     def __init__(self, statistic: Literal["best", "mean", "worst", "std"] = "mean") -> None:
@@ -78,6 +81,9 @@ class SuccessRate(_OfMembers):
 
     Args:
         at_least: The accuracy that counts as success.
+
+    Examples:
+        metrics: {success: {name: success-rate, at_least: 0.85}}
     """
 
     def __init__(self, at_least: Annotated[float, Ge(0), Le(1)] = 0.9) -> None:

@@ -33,6 +33,12 @@ class DeepMLP(nn.Module):
     Attributes:
         blocks: The hidden layers, each a module from (batch, width before) to (batch, hidden_size).
         head: The last, linear layer.
+
+    Examples:
+        model: {name: deep-mlp, n_layers: 20, hidden_size: 50, init: zero}
+
+        >>> DeepMLP(num_features=64, num_classes=10)(inputs=torch.rand(2, 8, 8))["logits"].shape
+        torch.Size([2, 10])
     """
 
     def __init__(

@@ -10,7 +10,11 @@ from rk_kernels.evidence import ProcessLearner
 
 
 class AsIs:
-    """Learns nothing: for models that answer in closed form, and for what a model is before it is trained."""
+    """Learns nothing: for models that answer in closed form, and for what a model is before it is trained.
+
+    Examples:
+        trainer: as-is
+    """
 
     def setup(self, *, model: Model, runtime: Runtime) -> ProcessLearner:
         return runtime.setup(ProcessLearner(model))

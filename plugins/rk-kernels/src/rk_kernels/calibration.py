@@ -24,6 +24,9 @@ class Calibration:
         run: A run that answers with predictive distributions.
         baseline: Another one, on the same data.
         split: Whose targets are looked at.
+
+    Examples:
+        rk analyze calibration --run last --split test
     """
 
     def __init__(self, run: Run, baseline: Run | None = None, split: str = "test") -> None:

@@ -51,6 +51,9 @@ class KernelRegression:
         kernel: The kernel; its own parameters are not learned.
         num_classes: Classes; a fact of the data.
         ridge: Added to the diagonal, relative to its mean.
+
+    Examples:
+        trainer: {name: kernel-regression, kernel: {name: mlp-kernel, kind: ntk}, ridge: 0.01}
     """
 
     def __init__(self, kernel: Kernel, num_classes: int, ridge: Annotated[float, Ge(0)] = 1e-3) -> None:

@@ -31,6 +31,12 @@ class ConvKernel(nn.Module):
         w_std: Standard deviation of the weights, times the root of the fan-in.
         b_std: Standard deviation of the biases; a 0 stays 0.
         learned: Whether gradients change w_std and b_std.
+
+    Examples:
+        trainer: {name: kernel-regression, kernel: {name: conv-kernel, depth: 2, kind: ntk}}
+
+        >>> ConvKernel(input_shape=(4, 4), depth=1)(torch.rand(3, 4, 4)).shape
+        torch.Size([3, 3])
     """
 
     def __init__(

@@ -24,6 +24,11 @@ def depth_map(dual: Dual, cosines: Tensor, depth: int, kind: Kind = "nngp", *, n
         depth: Layers.
         kind: S, the NNGP, or T, the NTK.
         normalised: Divides the dual by its value at cosine 1, as if the activation had E[phi(u)^2] = 1.
+
+    Examples:
+        >>> from rk_kernels.duals import Relu
+        >>> depth_map(Relu(), torch.tensor([0.0, 1.0]), depth=1)  # 1 / pi and 1
+        tensor([0.3183, 1.0000])
     """
     one = torch.ones((), dtype=cosines.dtype, device=cosines.device)
     gain = dual.diagonal(one)[0] if normalised else one

@@ -60,7 +60,7 @@ class LeakyRelu:
 
     def pair(self, q11: Tensor, q12: Tensor, q22: Tensor) -> Pair:
         sine = safe_sqrt(q11 * q22 - q12.square())  # of the angle, times the two norms
-        # The angle by atan2, not acos of a cosine: exact on the diagonal, with finite gradients (Cho and Saul, eq. 5)
+        # The angle by atan2, not acos of a cosine: exact on the diagonal, with finite gradients (Cho and Saul, Eq. 5)
         share = (math.pi - torch.atan2(sine, q12)) / (2 * math.pi)
         step, ramp = share, sine / (2 * math.pi) + q12 * share
         kink, rest = self.scale**2 * (1 - self.slope) ** 2, self.scale**2 * self.slope

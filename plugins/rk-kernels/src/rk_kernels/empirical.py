@@ -14,7 +14,7 @@ def empirical_ntk(
 ) -> Tensor:
     """Returns the NTK of `model` at its weights: (n1, n2), the mean over its outputs.
 
-    sum over the parameters of df_c(x) / dw . df_c(x') / dw, as in Jacot et al. 2018, arXiv:1806.07572, eq. 3. Jacobians
+    sum over the parameters of df_c(x) / dw . df_c(x') / dw, as in Jacot et al. 2018, arXiv:1806.07572, Eq. 3. Jacobians
     are held tensor by tensor: memory is (n1 + n2) x outputs x the largest parameter. A module that `torch.func` cannot
     transform (torch's own recurrent kernels, gradients written by hand) is differentiated example by example.
 
@@ -23,6 +23,12 @@ def empirical_ntk(
         x1: (n1, ...).
         x2: (n2, ...); None: `x1` again.
         params: The parameters that count, by name; None: all that require a gradient.
+
+    Examples:
+        >>> empirical_ntk(torch.nn.Linear(3, 1), torch.eye(3))  # of a linear map: x . x' + 1
+        tensor([[2., 1., 1.],
+                [1., 2., 1.],
+                [1., 1., 2.]])
     """
     chosen = dict(params if params is not None else {k: p for k, p in model.named_parameters() if p.requires_grad})
     fixed = {k: t.detach() for k, t in (*model.named_parameters(), *model.named_buffers()) if k not in chosen}

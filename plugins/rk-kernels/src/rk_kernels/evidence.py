@@ -42,6 +42,9 @@ class MarginalLikelihood:
         optimizer: Climbs the evidence; null: nothing is learned but the rows themselves.
         patience: Ends after so many steps without a new best evidence.
         tolerance: By how much per target, in nats, a best one must be better than the last.
+
+    Examples:
+        trainer: {name: marginal-likelihood, optimizer: {name: adam, lr: 0.05}}
     """
 
     def __init__(

@@ -22,6 +22,12 @@ class HierarchicalKernel(nn.Module):
         num_features: Numbers per example, all input dimensions together; a fact of the data.
         kind: ntk or nngp.
         normalise: Divides each patch by its norm.
+
+    Examples:
+        trainer: {name: kernel-regression, kernel: {name: hierarchical-kernel, filter_sizes: [8, 8]}}
+
+        >>> HierarchicalKernel(filter_sizes=(2, 2), num_features=4)(torch.rand(3, 4)).shape
+        torch.Size([3, 3])
     """
 
     def __init__(

@@ -94,7 +94,7 @@ def gradient_descent_ensemble(
 ) -> Normal:
     """Returns what infinitely wide networks answer, over their seeds, once gradient flow on squares has trained them.
 
-    Lee et al. 2019, arXiv:1902.06720, eqs. 14 and 15: with Theta the NTK, K the NNGP and A = Theta_xX Theta^-1 (1 -
+    Lee et al. 2019, arXiv:1902.06720, Eq. 14 and Eq. 15: with Theta the NTK, K the NNGP and A = Theta_xX Theta^-1 (1 -
     exp(-t Theta)), the mean is A y and the covariance K_xx + A K A' - A K_Xx - K_xX A'.
 
     Args:

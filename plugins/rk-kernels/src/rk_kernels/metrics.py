@@ -14,7 +14,11 @@ LEVELS = tuple(i / 20 for i in range(1, 20))
 
 
 class NegativeLogLikelihood:
-    """Mean of -log p(y) over targets, in nats, in the targets' own unit."""
+    """Mean of -log p(y) over targets, in nats, in the targets' own unit.
+
+    Examples:
+        metrics: {nll: predictive-nll}
+    """
 
     higher_is_better = False
 
@@ -33,7 +37,11 @@ class NegativeLogLikelihood:
 
 
 class RootMeanSquaredError:
-    """Root of the mean squared distance of the central value from the target."""
+    """Root of the mean squared distance of the central value from the target.
+
+    Examples:
+        metrics: {rmse: rmse}
+    """
 
     higher_is_better = False
 
@@ -57,7 +65,11 @@ class RootMeanSquaredError:
 
 
 class CalibrationError:
-    """Mean distance between the nominal level of central intervals and the share of targets inside, over `LEVELS`."""
+    """Mean distance between the nominal level of central intervals and the share of targets inside, over `LEVELS`.
+
+    Examples:
+        metrics: {calibration: calibration-error}
+    """
 
     higher_is_better = False
 

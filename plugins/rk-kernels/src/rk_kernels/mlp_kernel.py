@@ -31,6 +31,12 @@ class MLPKernel(nn.Module):
         last_w_std: That of the last layer's weights; never learned, as a process has a scale of its own.
         residual: Adds each hidden layer but the first to what enters it.
         learned: Whether gradients change w_std and b_std.
+
+    Examples:
+        model: {name: gaussian-process, kernel: {name: mlp-kernel, depth: 4, activation: erf}}
+
+        >>> MLPKernel(depth=2)(torch.randn(3, 5), torch.randn(2, 5)).shape
+        torch.Size([3, 2])
     """
 
     def __init__(

@@ -139,6 +139,16 @@ class GaussianProcess(ExactProcess):
         learn_noise: Whether gradients change it.
         scale: Variance that the kernel is multiplied by, in units of the standardised targets; profile: the one of
             highest evidence, D / n.
+
+    Examples:
+        model: {name: gaussian-process, kernel: {name: mlp-kernel, depth: 4}, noise: 0.1}
+
+        >>> from rk_kernels.rbf_kernel import RBFKernel
+        >>> process = GaussianProcess(RBFKernel())
+        >>> process.observe(torch.randn(10, 3), torch.randn(10, 1))
+        >>> process.condition()
+        >>> process(inputs=torch.randn(4, 3))["values"].shape
+        torch.Size([4, 1])
     """
 
     def __init__(
@@ -158,6 +168,15 @@ class ContextProcess(nn.Module):
         kernel: The covariance, up to its scale.
         scale: What is believed of the scale; null: that of highest evidence, D / n.
         noise: Variance of the noise, relative to the scale.
+
+    Examples:
+        model: {name: context-process, kernel: {name: mlp-kernel, depth: 4}, noise: 0.05}
+
+        >>> from rk_kernels.rbf_kernel import RBFKernel
+        >>> process = ContextProcess(RBFKernel())
+        >>> observed, targets, inputs = torch.randn(2, 10, 3), torch.randn(2, 10), torch.randn(2, 4, 3)
+        >>> process(context_inputs=observed, context_targets=targets, inputs=inputs)["values"].shape
+        torch.Size([2, 4])
     """
 
     def __init__(self, kernel: Kernel, scale: ScalePrior | None = None, noise: Annotated[float, Ge(0)] = 0.05) -> None:

@@ -18,6 +18,12 @@ class RBFKernel(nn.Module):
     Args:
         length: The length scale where learning begins, in units of the inputs.
         learned: Whether gradients change it.
+
+    Examples:
+        model: {name: gaussian-process, kernel: {name: rbf-kernel, length: 2.0}}
+
+        >>> RBFKernel(length=2.0)(torch.zeros(1, 3), torch.zeros(1, 3)).item()
+        1.0
     """
 
     def __init__(self, length: Annotated[float, Gt(0)] = 1.0, learned: bool = True) -> None:

@@ -56,6 +56,12 @@ class FixedScale(nn.Module):
 
     Args:
         value: sigma^2; None: D / n, where the evidence is highest; above 0 even where all observations are 0.
+
+    Examples:
+        model: {name: context-process, kernel: rbf-kernel, scale: {name: fixed-scale, value: 1.0}}
+
+        >>> FixedScale(2.0).posterior(torch.tensor(1.0), 5).variances
+        tensor([2.])
     """
 
     def __init__(self, value: Annotated[float, Gt(0)] | None = None) -> None:

@@ -28,6 +28,9 @@ class Tabular(RegressionTable):
         val_fraction: Share of all rows that is validated.
         test_fraction: Share of all rows that is tested.
         level: Probability of the intervals that are answered and drawn.
+
+    Examples:
+        data: {name: tabular, file: rows.csv, target: price}
     """
 
     def __init__(
@@ -74,6 +77,9 @@ class Diabetes(RegressionTable):
         split: Seeds which rows are validated and tested.
         batch_size: Rows per batch; null: all of a split at once, as closed forms like it.
         level: Probability of the intervals that are answered and drawn.
+
+    Examples:
+        data: {name: diabetes, split: 1}
     """
 
     def __init__(

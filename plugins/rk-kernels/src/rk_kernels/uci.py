@@ -83,6 +83,9 @@ class UCI(RegressionTable):
         val_fraction: Share of the rows that are not tested that is validated.
         train_limit: Trains on so many rows at most; null: on all.
         level: Probability of the intervals that are answered and drawn.
+
+    Examples:
+        data: {name: uci, dataset: yacht, split: 0}
     """
 
     def __init__(

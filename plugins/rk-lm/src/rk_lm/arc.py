@@ -35,6 +35,9 @@ class Arc(QuestionData):
         part: Which part of the data set.
         n_questions: How many; null takes all, in the order of the file.
         style: Scores the options themselves, or shows them with letters and scores the letters.
+
+    Examples:
+        data: {name: arc, subset: challenge, n_questions: 50}
     """
 
     def __init__(

@@ -40,6 +40,9 @@ class ArithLevels(QuestionData):
         levels: Which levels.
         n_examples: Solved problems before each question.
         options: Asks for one of four numbers instead: the right one, one beside it, one ten off, its digits reversed.
+
+    Examples:
+        data: {name: arith-levels, n_questions: 40, levels: [1, 2], options: true}
     """
 
     def __init__(

@@ -33,6 +33,9 @@ class Gsm8k(QuestionData):
         part: Which part of the data set.
         n_questions: How many; null takes all, in the order of the file.
         n_examples: Solved problems before each question, from the training part.
+
+    Examples:
+        data: {name: gsm8k, n_questions: 50, n_examples: 2}
     """
 
     def __init__(

@@ -28,6 +28,9 @@ class ExactJsonl(QuestionData):
         file: The file.
         template: What is made of a question.
         stop: What must follow the answer, so that the beginning of a longer one does not count.
+
+    Examples:
+        data: {name: exact-jsonl, file: questions.jsonl}
     """
 
     def __init__(self, file: Path, template: str = EXACT_TEMPLATE, stop: str = "\n") -> None:
@@ -53,6 +56,9 @@ class MultipleChoiceJsonl(QuestionData):
         file: The file.
         template: What is made of a question.
         style: Scores the options themselves, or shows them with letters and scores the letters.
+
+    Examples:
+        data: {name: mc-jsonl, file: questions.jsonl}
     """
 
     def __init__(self, file: Path, template: str = EXACT_TEMPLATE, style: str = "cloze") -> None:

@@ -21,6 +21,12 @@ class Burr(QuadraturePrior):
         d: Second shape where learning begins; moments exist below c d.
         learned: Whether gradients change both.
         nodes: Of the quadrature.
+
+    Examples:
+        model: {name: scale-mixture-process, kernel: mlp-kernel, scale: {name: burr, c: 2.0, d: 1.0}}
+
+        >>> Burr(nodes=200).posterior(torch.tensor(3.0, dtype=torch.float64), 5).variances.shape
+        torch.Size([200])
     """
 
     def __init__(
@@ -47,6 +53,12 @@ class HalfCauchy(QuadraturePrior):
         width: Its median where learning begins.
         learned: Whether gradients change it.
         nodes: Of the quadrature.
+
+    Examples:
+        model: {name: scale-mixture-process, kernel: mlp-kernel, scale: {name: half-cauchy, width: 1.0}}
+
+        >>> HalfCauchy(nodes=200)(torch.tensor(3.0, dtype=torch.float64), 5).shape  # the evidence of 5 rows with D = 3
+        torch.Size([])
     """
 
     def __init__(

@@ -14,7 +14,11 @@ BINS = 15
 
 
 class ClassNLL:
-    """Mean of -log p(class), in nats."""
+    """Mean of -log p(class), in nats.
+
+    Examples:
+        metrics: {nll: class-nll}
+    """
 
     higher_is_better = False
 
@@ -24,7 +28,11 @@ class ClassNLL:
 
 
 class Confidence:
-    """Mean of the highest probability: on classes that were never seen, it should be low."""
+    """Mean of the highest probability: on classes that were never seen, it should be low.
+
+    Examples:
+        metrics: {confidence: confidence}
+    """
 
     higher_is_better = False
 
@@ -34,7 +42,11 @@ class Confidence:
 
 
 class ExpectedCalibrationError:
-    """Mean distance between confidence and accuracy, over 15 bins of confidence (Guo et al. 2017, arXiv:1706.04599)."""
+    """Mean distance between confidence and accuracy, over 15 bins of confidence (Guo et al. 2017, arXiv:1706.04599).
+
+    Examples:
+        metrics: {ece: ece}
+    """
 
     higher_is_better = False
 

@@ -10,7 +10,16 @@ from rk.protocols import Share
 
 
 class ELBO:
-    """-E log p(class | draw) + KL / N, per example."""
+    """-E log p(class | draw) + KL / N, per example.
+
+    Examples:
+        loss: elbo
+
+        >>> draws, divergence = torch.zeros(4, 20, 2), torch.zeros(4)
+        >>> total, count = ELBO()(draws=draws, divergence=divergence, targets=torch.zeros(4, dtype=torch.long))
+        >>> f"{total / count:.4f}"
+        '0.6931'
+    """
 
     def __call__(
         self,

@@ -12,6 +12,9 @@ class InducingRows:
     """Puts the inducing inputs of a `sparse-process` onto training rows, before the first step.
 
     Rows are taken from each class in turn, so that all classes have their share.
+
+    Examples:
+        callbacks: [inducing-rows]
     """
 
     @torch.no_grad()

@@ -22,6 +22,12 @@ class InverseGamma(nn.Module):
         a: Shape where learning begins; below 1, sigma^2 has no mean.
         b: Scale where learning begins.
         learned: Whether gradients change both.
+
+    Examples:
+        model: {name: scale-mixture-process, kernel: mlp-kernel, scale: {name: inverse-gamma, a: 2.0, b: 2.0}}
+
+        >>> InverseGamma(a=2.0).posterior(torch.tensor(3.0, dtype=torch.float64), 5).degrees.item()  # 2 a + n
+        9.0
     """
 
     def __init__(

@@ -42,6 +42,9 @@ class ScaleProblems:
         targets: Points of a problem where the answer is judged.
         num_problems: Problems of each split.
         batch_size: Problems per batch.
+
+    Examples:
+        data: {name: scale-problems, kernel: {name: mlp-kernel, depth: 4}, a: 1.0, contexts: [10, 40]}
     """
 
     metrics = {"nll": NegativeLogLikelihood, "calibration-error": CalibrationError}

@@ -20,6 +20,20 @@ class ScaleMixtureProcess(ExactProcess):
         scale: The prior H of sigma^2, in units of the standardised targets.
         noise: Variance of the noise where learning begins, relative to sigma^2.
         learn_noise: Whether gradients change it.
+
+    Examples:
+        model:
+          name: scale-mixture-process
+          kernel: {name: mlp-kernel, depth: 4}
+          scale: {name: inverse-gamma, a: 2.0, b: 2.0}
+
+        >>> from rk_kernels.rbf_kernel import RBFKernel
+        >>> from rk_nngp_mixture.inverse_gamma import InverseGamma
+        >>> process = ScaleMixtureProcess(RBFKernel(), InverseGamma())
+        >>> process.observe(torch.randn(10, 3), torch.randn(10, 1))
+        >>> process.condition()
+        >>> process(inputs=torch.randn(4, 3))["degrees"].unique().item()  # 2 a + n
+        14.0
     """
 
     def __init__(

@@ -33,6 +33,9 @@ class Shifted(DataWrapper):
         angle: By how many degrees pictures are turned.
         batch_size: Rows per batch.
         test_limit: Rows of each test split at most; null: all.
+
+    Examples:
+        data: {name: shifted, data: digits, train_limit: 200, unseen: [2, 5, 8]}
     """
 
     splits = ("train", "val", "test", "test-noise", "test-turned", "test-unseen")

@@ -44,6 +44,14 @@ class SparseProcess(nn.Module):
         b: Scale of both there; without the mixture, sigma^2 begins at b / a.
         draws: Of the latent functions, in training.
         answer_draws: Of the latent functions, in answers.
+
+    Examples:
+        model: {name: sparse-process, kernel: {name: mlp-kernel, depth: 2}, num_inducing: 70}
+
+        >>> from rk_kernels.rbf_kernel import RBFKernel
+        >>> process = SparseProcess(RBFKernel(), num_classes=3, num_features=4, num_train=50, num_inducing=10)
+        >>> process(inputs=torch.randn(5, 4))["draws"].shape
+        torch.Size([5, 20, 3])
     """
 
     def __init__(

@@ -35,6 +35,9 @@ class MixtureTable:
         datasets: Which sets.
         n_splits: How many of the ten splits.
         train_limit: Learns from so many rows at most, where mixtures have more to say; null: from all.
+
+    Examples:
+        rk analyze mixture-table --datasets [yacht,servo] --n-splits 5
     """
 
     def __init__(

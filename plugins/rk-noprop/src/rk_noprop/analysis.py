@@ -24,6 +24,9 @@ class BlockAccuracy:
         seed: Seeds the noise.
         split: Whose examples.
         batches: Takes at most so many batches; null: all.
+
+    Examples:
+        rk analyze block-accuracy --run last
     """
 
     def __init__(

@@ -30,7 +30,7 @@ class NoPropChain(NoPropModel):
     """T blocks that each read the input and a noised label, and judge the classes.
 
     `noprop-dt` trains them one by one. Any trainer that goes through `forward`, `backprop` above all, trains them from
-    end to end: the paper's baseline, in which the state of the chain is a residual mixture (Eq. 17 to 19).
+    end to end: the paper's baseline, in which the state of the chain is a residual mixture (Eq. 17, Eq. 18 and Eq. 19).
 
     Args:
         block: The block; each of the chain has its own weights.
@@ -40,6 +40,14 @@ class NoPropChain(NoPropModel):
 
     Attributes:
         label_blocks: The blocks.
+
+    Examples:
+        model: {name: noprop-chain, block: {name: mlp-block, hidden_size: 64}, n_blocks: 10}
+
+        >>> from rk_vision.mlp_block import MLPBlock
+        >>> chain = NoPropChain(block=MLPBlock, input_shape=(8, 8), num_classes=10, n_blocks=3)
+        >>> chain(inputs=torch.rand(2, 8, 8))["logits"].shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, *, n_blocks: Annotated[int, Ge(1)] = 10, gate: float = 0.5, **common: Any) -> None:

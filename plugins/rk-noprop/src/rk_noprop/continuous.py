@@ -84,6 +84,9 @@ class NoPropCT(NoPropTrainer):
         schedule: How alpha-bar goes from noise to label; `learned` with the rest, as in the paper.
         inference: sde walks as the paper does (Eq. 3); ode adds no noise on the way.
         inference_steps: Steps of a walk; the paper has 1000.
+
+    Examples:
+        trainer: {name: noprop-ct, optimizer: {name: adam, lr: 1e-3}, inference_steps: 100}
     """
 
     def __init__(

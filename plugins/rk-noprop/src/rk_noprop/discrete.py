@@ -89,6 +89,7 @@ class DTLearner(DenoisingLearner):
         return terms
 
     def walk(self, x: Tensor, settled: Sequence[Settled]) -> PathOutputs:
+        """Walks through the blocks, each step by Eq. 3."""
         embedding = self.model.embedding
         steps = self.rule(self.abar[:-1], self.abar[1:])
 
@@ -116,6 +117,9 @@ class NoPropDT(NoPropTrainer):
         order: Which block learns from a batch. parallel: all of them; sampled: one, in a new random order every T
             batches; sequential: one for a whole pass over the data, then the next (Algorithm 1; an epoch is T passes).
         inference: sde walks as the paper does (Eq. 3); ode adds no noise on the way.
+
+    Examples:
+        trainer: {name: noprop-dt, optimizer: {name: adamw, lr: 1e-3}, eta: 0.1, order: sampled}
     """
 
     def __init__(

@@ -39,6 +39,14 @@ class NoPropFlow(NoPropModel):
 
     Attributes:
         timed_block: The block.
+
+    Examples:
+        model: {name: noprop-flow, block: {name: mlp-block, hidden_size: 64}}
+
+        >>> from rk_vision.mlp_block import MLPBlock
+        >>> flow = NoPropFlow(block=MLPBlock, input_shape=(8, 8), num_classes=10, ode_steps=5)
+        >>> flow(inputs=torch.rand(2, 8, 8))["logits"].shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, *, ode_steps: Annotated[int, Ge(1)] = 1000, **common: Any) -> None:

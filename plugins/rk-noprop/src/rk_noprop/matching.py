@@ -34,7 +34,7 @@ class FMLearner(DenoisingLearner):
         return Settled(self.model.timed_block, x)
 
     def objective(self, targets: Tensor, settled: Settled) -> Objective:
-        """Returns Eq. 13; where the class embeddings are learned, with what keeps them apart."""
+        """Returns Eq. 13 at states of Eq. 11; where the class embeddings are learned, with what keeps them apart."""
         embedding = self.model.embedding
         label = embedding(targets)
         noise = torch.randn_like(label)
@@ -75,6 +75,9 @@ class NoPropFM(NoPropTrainer):
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
         sigma: Standard deviation of noise around the straight line from noise to label; the paper does not say it.
         inference_steps: Euler steps of a walk; the paper has 1000.
+
+    Examples:
+        trainer: {name: noprop-fm, optimizer: {name: adam, lr: 1e-3}, inference_steps: 100}
     """
 
     def __init__(

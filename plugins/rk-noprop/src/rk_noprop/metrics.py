@@ -9,7 +9,11 @@ from rk.protocols import Share
 
 
 class RunAccuracy:
-    """Accuracy of a single walk, as a mean over several walks with noise of their own: what the paper reports."""
+    """Accuracy of a single walk, as a mean over several walks with noise of their own: what the paper reports.
+
+    Examples:
+        metrics: {run: run-accuracy}
+    """
 
     def __call__(self, *, run_logits: Float[Tensor, "batch runs classes"], targets: Int[Tensor, "batch"]) -> Share:
         """Returns the number of hits and the number of walks."""
@@ -22,6 +26,9 @@ class GuessAccuracy:
 
     Args:
         step: Number of the step among those that a walk keeps, from 1; negative ones count from the last.
+
+    Examples:
+        metrics: {first-block: {name: guess-accuracy, step: 0}}
     """
 
     def __init__(self, step: int = -1) -> None:

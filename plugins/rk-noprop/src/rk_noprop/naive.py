@@ -93,7 +93,7 @@ def flow_logits(model: NoPropFlow, x: Tensor) -> Tensor:
 
 
 def chain_logits(model: NoPropChain, x: Tensor) -> Tensor:
-    """Returns the backpropagation baseline's logits, Eq. 17 to 19."""
+    """Returns the backpropagation baseline's logits (Eq. 17, Eq. 18 and Eq. 19)."""
     z = torch.randn(len(x), model.embedding.size, dtype=x.dtype)
     for block, w in zip(model.label_blocks, model.gates, strict=True):
         z = (1 - w.tanh()) * z + w.tanh() * (block(z, x).softmax(-1) @ model.embedding.weight)

@@ -152,7 +152,7 @@ def noised(u: Tensor, abar: Tensor) -> Tensor:
 
 
 def prior_divergence(u: Float[Tensor, "batch z"], abar: Tensor) -> Float[Tensor, "batch"]:
-    """Returns KL(q(z_0 | y) || N(0, I)) in closed form, for each row."""
+    """Returns KL(q(z_0 | y) || N(0, I)), a term of Eq. 8, in closed form for each row."""
     return (abar * u.square().sum(-1) - u.shape[-1] * (abar + torch.log1p(-abar))) / 2
 
 

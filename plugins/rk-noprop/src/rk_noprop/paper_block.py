@@ -28,6 +28,13 @@ class NoPropBlock(nn.Module):
         channels: Channels of the three convolutions; the first and the last one halve height and width.
         hidden_size: Width of the linear layers; the last one before the classes has half.
         dropout: Share of each convolution's numbers that is set to zero in training.
+
+    Examples:
+        model: {name: noprop-chain, block: {name: noprop-block, hidden_size: 128}}
+
+        >>> block = NoPropBlock(x_shape=(8, 8), z_shape=(10,), num_classes=10)
+        >>> block(torch.randn(2, 10), torch.rand(2, 8, 8)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(

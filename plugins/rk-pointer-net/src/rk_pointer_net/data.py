@@ -18,6 +18,9 @@ class ConvexHull(PointTask):
     An answer lists the hull's points counter-clockwise, beginning with the lowest number. All sets of a batch have the
     same size, so that nothing is padded: it is drawn anew for every training batch, and goes evenly through the range
     in `val`.
+
+    Examples:
+        data: {name: convex-hull, n_points: [5, 10], test_sizes: [5, 10, 20]}
     """
 
     metrics = {

@@ -32,6 +32,9 @@ class Delaunay(PointTask):
         n_points: Smallest and largest size of a set in training and validation.
         order: How the triangles of a target are ordered: by `incenter` as in the paper, or at `random`, their numbers
             too, to see what the order is worth.
+
+    Examples:
+        data: {name: delaunay, n_points: [5, 5], order: incenter}
     """
 
     metrics = {

@@ -30,6 +30,10 @@ def convex_hulls(points: Float[Tensor, "b n 2"]) -> Int[Tensor, "b k"]:
 
     Sorted by x, a point is on the lower hull when all slopes to its left are below all slopes to its right, and on the
     upper hull when all are above. That is n^2 slopes per set, and no loop over points.
+
+    Examples:
+        >>> convex_hulls(torch.tensor([[[0.0, 0.0], [0.5, 0.4], [1.0, 0.0], [0.5, 1.0]]]))  # point 2 is inside
+        tensor([[1, 3, 4, 0]])
     """
     n = points.shape[1]
     x, y = (points.double() + 0.0).unbind(-1)  # + 0.0: the sign of -0.0 would turn a slope around

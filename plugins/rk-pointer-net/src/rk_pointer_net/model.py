@@ -69,6 +69,13 @@ class PointerNet(nn.Module):
         max_answer: Most steps of an answer, END included; null allows what the constraint does, and every point once
             without one.
         chunk_elements: Largest tensor of the additive attention, in elements; bounds memory, not what is computed.
+
+    Examples:
+        model: {name: pointer-net, hidden_size: 128, beam_size: 3, constraint: hull}
+
+        >>> net = PointerNet(max_points=5, hidden_size=8)
+        >>> net(points=torch.rand(2, 5, 2), targets=torch.tensor([[1, 2, 3, 0]] * 2))["logits"].shape
+        torch.Size([2, 4, 6])
     """
 
     def __init__(

@@ -36,6 +36,9 @@ class TSP(PointTask):
         solver: Whose tours are learned: `exact` (up to 13 points), or the paper's approximate `a1`, `a2` or `a3`.
         pool: Training sets in all, equally many of each size, that are solved once, kept in a file and then trained on
             again and again; null draws and solves new ones for every batch.
+
+    Examples:
+        data: {name: tsp, n_points: [5, 10], solver: exact, pool: 100000}
     """
 
     metrics = {

@@ -21,6 +21,9 @@ class GradientFlowAnalysis:
         split: Whose first batch is looked at.
         layer: Which of the model's layers with a state, from 0.
         seed: Seeds what a learner draws when it answers.
+
+    Examples:
+        rk analyze gradient-flow --run last
     """
 
     def __init__(

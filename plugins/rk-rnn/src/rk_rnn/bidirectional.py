@@ -22,6 +22,13 @@ class Bidirectional(nn.Module):
     Args:
         d_model: Width of input and output.
         layer: The layer that reads; any causal one does.
+
+    Examples:
+        model: {name: sequence, layer: {name: bidirectional, layer: {name: gru}}, norm: none}
+
+        >>> from rk_rnn.gru import GRU
+        >>> Bidirectional(d_model=8, layer=GRU)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(self, *, d_model: Annotated[int, Ge(1)], layer: Factory[SequenceLayer]) -> None:

@@ -27,6 +27,12 @@ class Elman(Recurrent):
         activation: phi.
         truncated: Learns as in 1990: the context is a copy of h_t-1 that no gradient goes through, so that only what a
             step itself has seen is taught. All steps then learn at once. false: backpropagation through time.
+
+    Examples:
+        model: {name: sequence, layer: {name: elman, truncated: true}, d_model: 64}
+
+        >>> Elman(d_model=8)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(

@@ -22,6 +22,9 @@ class GradientFlow(Recorder):
     Args:
         split: Whose first batch is looked at.
         layer: Which of the model's layers with a state, from 0.
+
+    Examples:
+        callbacks: [{name: gradient-flow, split: val}]
     """
 
     name = stem = "gradient-flow"

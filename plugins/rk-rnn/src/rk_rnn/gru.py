@@ -20,11 +20,18 @@ from rk_rnn.recurrent import Recurrent
 class GRU(Recurrent):
     """h_t = (1 - z_t) n_t + z_t h_t-1, with gates r and z, and n_t made of the input and as much of h_t-1 as r lets in.
 
-    Rows of the weights: r, z, n. The state is h, (batch, hidden_size).
+    Cho et al. 2014, arXiv:1406.1078, Eq. 5, Eq. 6, Eq. 7 and Eq. 8. Rows of the weights: r, z, n. The state is h,
+    (batch, hidden_size).
 
     Args:
         reset: Where r gates h_t-1: `after` the product, n = tanh(W_nx x + r (W_nh h + b)), as cuDNN and torch do;
             `before` it, n = tanh(W_nx x + W_nh (r h) + b), as in the paper. Weights of one do not fit the other.
+
+    Examples:
+        model: {name: sequence, layer: {name: gru, reset: before}, d_model: 64}
+
+        >>> GRU(d_model=8)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(

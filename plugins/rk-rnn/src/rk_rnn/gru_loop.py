@@ -20,7 +20,7 @@ from rk.transforms import is_transforming
 def unroll(
     sums: Float[Tensor, "t b hhh"], hidden: Float[Tensor, "b h"], weight: Float[Tensor, "hhh h"]
 ) -> Float[Tensor, "t b h"]:
-    """Returns h of all steps.
+    """Returns h of all steps (Cho et al. 2014, Eq. 5, Eq. 6, Eq. 7 and Eq. 8).
 
     Args:
         sums: What the inputs add to the sums of r, z and n.

@@ -18,6 +18,12 @@ class IRNN(Elman):
     Args:
         scale: The multiple of the identity; the paper takes less than 1 for tasks with shorter memory.
         input_std: Standard deviation of the input's weights at the start; the paper's is 0.001.
+
+    Examples:
+        model: {name: sequence, layer: {name: irnn, scale: 1.0}, d_model: 64}
+
+        >>> IRNN(d_model=8)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(

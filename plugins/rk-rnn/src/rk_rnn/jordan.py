@@ -26,6 +26,12 @@ class Jordan(Recurrent):
         d_model: Width of input and output, and so of the context.
         start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or W_hs `orthogonal` with biases 0.
         self_connection: a, the share of its last value that a context unit keeps.
+
+    Examples:
+        model: {name: sequence, layer: {name: jordan, self_connection: 0.5}, d_model: 64}
+
+        >>> Jordan(d_model=8)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     _feeds_back = "output"

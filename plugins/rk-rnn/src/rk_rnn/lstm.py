@@ -35,6 +35,12 @@ class LSTM(Recurrent):
         peepholes: Whether gates see the cell: i and f see s_t-1, o sees s_t (Gers and Schmidhuber 2000).
         forget_bias: Where the bias of the forget gate begins: at 1, nothing is forgotten fast. null leaves that to
             `start`.
+
+    Examples:
+        model: {name: sequence, layer: {name: lstm, peepholes: true}, d_model: 64}
+
+        >>> LSTM(d_model=8)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
     """
 
     def __init__(

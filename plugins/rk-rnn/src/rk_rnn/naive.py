@@ -83,7 +83,7 @@ def lstm(
 def gru(
     layer: GRU, x: Float[Tensor, "b t d"], state: Float[Tensor, "b h"], mask: Bool[Tensor, "b t"] | None = None
 ) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b h"]]:
-    """Cho et al. 2014, arXiv:1406.1078, Eq. 5 to 8; with `reset: after`, as in cuDNN."""
+    """Cho et al. 2014, arXiv:1406.1078, Eq. 5, Eq. 6, Eq. 7 and Eq. 8; with `reset: after`, as in cuDNN."""
     w_x, w_h, b_x, b_h = (dict(zip("rzn", w.chunk(3), strict=True)) for w in layer.weights)
 
     def step(x_t: Tensor, state: State) -> tuple[Tensor, State]:

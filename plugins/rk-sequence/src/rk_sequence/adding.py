@@ -30,6 +30,9 @@ class Adding(GeneratedTask):
 
     Args:
         length: Steps in ``train``, ``val`` and ``test``; at least 2.
+
+    Examples:
+        data: {name: adding, length: 50}
     """
 
     metrics = {"solved": solved}

@@ -24,8 +24,9 @@ AttentionState = tuple[
 class Attention(nn.Module):
     """Causal softmax attention over several heads (arXiv:1706.03762) with rotary positions (arXiv:2104.09864).
 
-    Steps that a mask leaves out have no position and are seen by none. The state is the cache of keys and values. It
-    grows with every step, unless a window bounds it; then it has a fixed size.
+    Eq. 1 of the former and Eq. 34 of the latter. Steps that a mask leaves out have no position and are seen by none.
+    The state is the cache of keys and values. It grows with every step, unless a window bounds it; then it has a fixed
+    size.
 
     Args:
         d_model: Width of the input and of the output.
@@ -35,6 +36,12 @@ class Attention(nn.Module):
 
     Raises:
         ValueError: When the heads do not divide `d_model` into parts of even width.
+
+    Examples:
+        model: {name: sequence, layer: {name: attention, n_heads: 4, window: 64}}
+
+        >>> Attention(d_model=16)(torch.randn(2, 9, 16)).shape
+        torch.Size([2, 9, 16])
     """
 
     def __init__(
@@ -115,7 +122,7 @@ class Attention(nn.Module):
     def _turned(
         self, x: Float[Tensor, "b t h c"], position: Int[Tensor, "b t"] | Int[Tensor, "t"]
     ) -> Float[Tensor, "b t h c"]:
-        """Turns pairs of numbers by angles that grow with the position: rotary positions (arXiv:2104.09864, eq. 34)."""
+        """Turns pairs of numbers by angles that grow with the position: rotary positions (arXiv:2104.09864, Eq. 34)."""
         half = x.shape[-1] // 2
         dtype = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot tell positions apart
         rates = self.rope_base ** (-torch.arange(half, device=x.device, dtype=dtype) / half)

@@ -39,6 +39,9 @@ class Copying(TokenTask):
         length: Steps from the last symbol to the delimiter, in ``train``, ``val`` and ``test``.
         n_copied: Symbols of a sequence.
         n_symbols: Different symbols.
+
+    Examples:
+        data: {name: copying, length: 100, n_copied: 10}
     """
 
     metrics = {"accuracy": token_accuracy, "recall": recall, "sequence-accuracy": sequence_accuracy}

@@ -38,6 +38,9 @@ class GroupWords(TokenTask):
 
     Raises:
         ValueError: When there is no such group, or the variants do not go together.
+
+    Examples:
+        data: {name: group-words, group: S3, length: 24, test_lengths: [24, 48]}
     """
 
     def __init__(

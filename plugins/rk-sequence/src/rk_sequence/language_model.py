@@ -36,6 +36,14 @@ class LanguageModel(SequenceModel):
         max_new_tokens: Length of a continuation.
         temperature: Divides the logits before a token is drawn: below 1 for the likely, 0 for the likeliest alone.
         top_k: Draws among so many of the likeliest tokens; null: among all.
+
+    Examples:
+        model: {name: language-model, layer: attention, n_layers: 2, mlp_ratio: 4}
+
+        >>> from rk_sequence.attention import Attention
+        >>> model = LanguageModel(vocab_size=5, layer=Attention)
+        >>> model(tokens=torch.tensor([[0, 1, 2, 3]]))["logits"].shape
+        torch.Size([1, 4, 5])
     """
 
     def __init__(

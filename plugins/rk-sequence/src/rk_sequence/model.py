@@ -45,6 +45,14 @@ class SequenceModel(nn.Module):
     Raises:
         ValueError: When `tie` is asked for and inputs and outputs are not the same tokens, or when steps are both
             tokens and numbers, or neither.
+
+    Examples:
+        model: {name: sequence, layer: {name: attention, n_heads: 4}, d_model: 64, n_layers: 2}
+
+        >>> from rk_sequence.attention import Attention
+        >>> model = SequenceModel(layer=Attention, vocab_size=5, num_features=None, num_outputs=3, readout="last")
+        >>> model(tokens=torch.tensor([[0, 1, 2, 3]]))["logits"].shape
+        torch.Size([1, 3])
     """
 
     def __init__(

@@ -16,6 +16,9 @@ class Parity(TokenTask):
 
     Args:
         length: Bits in ``train``, ``val`` and ``test``.
+
+    Examples:
+        data: {name: parity, length: 32, test_lengths: [32, 64]}
     """
 
     vocab_size: int = 2

@@ -83,6 +83,9 @@ class Reber(GeneratedTask):
 
     Raises:
         ValueError: When no string has such a length.
+
+    Examples:
+        data: {name: reber, embedded: true}
     """
 
     metrics = {"accuracy": legal_accuracy, "sequence-accuracy": string_accuracy, "second-last": second_last}

@@ -39,6 +39,9 @@ class ReberStrings(TokenTask):
 
     Raises:
         ValueError: When no string has such a length, or the shares exceed 1.
+
+    Examples:
+        data: {name: reber-strings, max_length: 30}
     """
 
     metrics = {"accuracy": class_accuracy}

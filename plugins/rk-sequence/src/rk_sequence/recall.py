@@ -27,6 +27,9 @@ class AssociativeRecall(TokenTask):
 
     Raises:
         ValueError: When there are fewer keys than pairs.
+
+    Examples:
+        data: {name: associative-recall, n_pairs: 8, test_pairs: [8, 16]}
     """
 
     def __init__(

@@ -29,6 +29,9 @@ class SequentialMNIST(MNIST):
 
     Raises:
         ValueError: When `shrink` does not divide the side, or `pixels_per_step` the picture.
+
+    Examples:
+        data: {name: sequential-mnist, pixels_per_step: 28, permuted: true}
     """
 
     metrics = {"accuracy": class_accuracy}

@@ -67,6 +67,9 @@ class TBPTT:
 
     Args:
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
+
+    Examples:
+        trainer: {name: tbptt, optimizer: {name: adamw, lr: 3e-3}}
     """
 
     def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:

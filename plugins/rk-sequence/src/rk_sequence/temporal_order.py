@@ -23,6 +23,9 @@ class TemporalOrder(TokenTask):
 
     Args:
         length: Steps in ``train``, ``val`` and ``test``; at least 10.
+
+    Examples:
+        data: {name: temporal-order, length: 100}
     """
 
     metrics = {"accuracy": class_accuracy}

@@ -87,6 +87,9 @@ class Text:
         held_out: Share of the text that is validated, and the same again that is tested.
         train_limit: Trains on so many tokens at most, those at the beginning; null: on all.
         eval_limit: Validates, and tests, on so many windows at most; null: on all.
+
+    Examples:
+        data: {name: text, corpus: tiny-shakespeare, length: 64}
     """
 
     splits = ("train", "val", "test")

@@ -24,6 +24,9 @@ class TwoSided(GeneratedTask):
 
     Args:
         length: Steps in ``train``, ``val`` and ``test``; at least 3.
+
+    Examples:
+        data: {name: two-sided, length: 20}
     """
 
     metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}

@@ -33,6 +33,9 @@ class Augmented(DataWrapper):
         rotate: Turns it by up to so many degrees either way.
         mirror: Swaps left and right in half of the images.
         erase: Side of a square of zeros at a random place, in pixels (cutout, arXiv:1708.04552).
+
+    Examples:
+        data: {name: augmented, base: {name: mnist, train_limit: 300}, shift: 2, rotate: 15}
     """
 
     def __init__(

@@ -27,7 +27,11 @@ MOST_RECORDS = 10_000
 
 
 class CIFAR10(PictureData):
-    """Photographs (Krizhevsky, 2009): 50000 to learn from, 10000 to test, 32 x 32 in colour, ten classes."""
+    """Photographs (Krizhevsky, 2009): 50000 to learn from, 10000 to test, 32 x 32 in colour, ten classes.
+
+    Examples:
+        data: {name: cifar10, batch_size: 128}
+    """
 
     num_features: int = 3072
     num_classes: int = 10

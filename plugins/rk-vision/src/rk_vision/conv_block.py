@@ -35,6 +35,13 @@ class ConvBlock(Fusion):
         hidden_size: Width of the linear layers.
         batch_norm: Whether stages normalise.
         dropout: Share of the last stage's numbers that is set to zero in training.
+
+    Examples:
+        model: {name: noprop-chain, block: {name: conv-block, channels: [16, 32]}}
+
+        >>> block = ConvBlock(x_shape=(1, 8, 8), z_shape=(10,), num_classes=10)
+        >>> block(torch.randn(2, 10), torch.rand(2, 1, 8, 8)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(

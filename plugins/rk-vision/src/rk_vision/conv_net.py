@@ -28,6 +28,12 @@ class ConvNet(nn.Module):
         blocks: The stages, each a module.
         head: Everything behind them.
         keeps_shape: False: each stage changes the shape.
+
+    Examples:
+        model: {name: conv-net, channels: [16, 32], hidden_sizes: [128]}
+
+        >>> ConvNet(input_shape=(1, 28, 28), num_classes=10)(inputs=torch.rand(2, 1, 28, 28))["logits"].shape
+        torch.Size([2, 10])
     """
 
     keeps_shape = False

@@ -35,6 +35,9 @@ class ImageFolder(PictureData):
         channels: 3 for colour, 1 for grey.
         val_fraction: Share of the training images that is validated instead, where there is no folder `val`.
         test_fraction: Share of the training images that is tested instead, where there is no folder `test`.
+
+    Examples:
+        data: {name: image-folder, folder: images, size: [32, 32], channels: 3}
     """
 
     def __init__(

@@ -46,6 +46,13 @@ class MLPBlock(Fusion):
         hidden_size: Width of all layers.
         visible: Share of the input's features that the block sees, drawn when it is made: less makes a block that is
             too weak alone, so that a chain of blocks has something to add.
+
+    Examples:
+        model: {name: noprop-chain, block: {name: mlp-block, hidden_size: 64, visible: 0.25}}
+
+        >>> block = MLPBlock(x_shape=(8, 8), z_shape=(10,), num_classes=10)
+        >>> block(torch.randn(2, 10), torch.rand(2, 8, 8)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(

@@ -44,7 +44,11 @@ class _IDXPictures(PictureData):
 
 
 class MNIST(_IDXPictures):
-    """Handwritten digits (LeCun, Cortes and Burges, 1998): 60000 images to learn from, 10000 to test, 28 x 28."""
+    """Handwritten digits (LeCun, Cortes and Burges, 1998): 60000 images to learn from, 10000 to test, 28 x 28.
+
+    Examples:
+        data: {name: mnist, train_limit: 10000}
+    """
 
     _names = tuple("0123456789")
     _sources = _sources(
@@ -73,7 +77,11 @@ class MNIST(_IDXPictures):
 
 
 class FashionMNIST(_IDXPictures):
-    """Clothes (Xiao, Rasul and Vollgraf, arXiv:1708.07747): 60000 images to learn from, 10000 to test, 28 x 28."""
+    """Clothes (Xiao, Rasul and Vollgraf, arXiv:1708.07747): 60000 images to learn from, 10000 to test, 28 x 28.
+
+    Examples:
+        data: {name: fashion-mnist, train_limit: 10000}
+    """
 
     _names = (
         "t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
