@@ -34,7 +34,7 @@ from rk.recipe.stored import stored_values, trained
 from rk.runs import RunFolder
 from rk.runs.kept import INSIDE
 
-__all__ = ["InnerRun", "train_inside"]
+__all__ = ["InnerRun", "settings", "train_inside"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -78,6 +78,25 @@ class InnerRun:
     def learner(self) -> nn.Module:
         """All that was learned, in eval mode."""
         return self.run.learner
+
+    def higher_is_better(self, metric: str) -> bool:
+        """Whether more of a ``split/metric`` is better."""
+        known = RunFolder(self.folder).read().get("higher_is_better") or {}
+        return bool(known.get(metric.partition("/")[2].partition("@")[0], True))
+
+
+def settings(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+    """Returns a recipe as plain values, checked and with its defaults: ``settings("my-net/small")["fit"]["seed"]``.
+
+    Args:
+        recipe: A recipe's name or path.
+        overrides: What is changed of it, ``key=value``.
+
+    Raises:
+        RkError: When there is no such recipe, or it is wrong.
+    """
+    catalog = Catalog()
+    return check_recipe(find_recipe(os.fspath(recipe), catalog.plugins), tuple(overrides), catalog).valid().plain()
 
 
 def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str, within: Runtime | Path) -> InnerRun:

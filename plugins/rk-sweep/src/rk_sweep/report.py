@@ -1,0 +1,98 @@
+"""What a sweep writes after each trial: a table, a figure, and the best recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rk.charts import COLORS, chart, plain, save
+from rk.writing import write_atomic, write_csv
+
+if TYPE_CHECKING:
+    from rk_sweep.sweep import Trial
+
+PANELS = 5
+"""Most keys that have a panel in the figure."""
+
+
+def write_report(out: Path, recipe: str, metric: str, done: Sequence[Trial], higher: bool) -> Trial | None:
+    """Writes ``trials.csv``, ``trials.png`` and ``best.yaml`` into `out`.
+
+    Args:
+        out: The folder.
+        recipe: The swept recipe.
+        metric: What is compared.
+        done: The trials so far, at least one.
+        higher: Whether more of the metric is better.
+
+    Returns:
+        The best trial; None where all have failed.
+    """
+    keys = list(done[0].values)
+    rows = (
+        [t.number, *(json.dumps(t.values[k]) for k in keys), t.score, " ".join(f"{s:.6g}" for s in t.scores), t.failure]
+        for t in done
+    )
+    write_csv(out / "trials.csv", ("trial", *keys, metric, "seeds", "failure"), rows)
+    scored = [trial for trial in done if trial.score is not None]
+    if not scored:
+        return None
+    best = (max if higher else min)(scored, key=lambda trial: trial.score)
+    _draw(out / "trials.png", metric, scored, keys, best, higher)
+    about = f"# The best of {len(done)} trials by {metric}, {best.score:.4g}.\n"
+    write_atomic(out / "best.yaml", about + best_recipe(recipe, best.values))
+    return best
+
+
+def best_recipe(recipe: str, values: Mapping[str, Any]) -> str:
+    """Returns the text of a recipe that extends another one: dotted keys become mappings."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *above, last = key.split(".")
+        inner = tree
+        for name in above:
+            inner = inner.setdefault(name, {})
+        inner[last] = value
+    base = str(Path(recipe).resolve()) if recipe.endswith((".yaml", ".yml")) else recipe
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in tree.items()]
+    return "\n".join(["rk: 1", f"extends: {json.dumps(base, ensure_ascii=False)}", *lines]) + "\n"
+
+
+def _draw(path: Path, metric: str, scored: Sequence[Trial], keys: Sequence[str], best: Trial, higher: bool) -> None:
+    """Draws the scores by trial, with the best so far, and against the values of each key."""
+    from matplotlib.ticker import MaxNLocator
+
+    shown = keys[:PANELS]
+    with chart(3.0 * (1 + len(shown)), 2.8, columns=1 + len(shown), sharey=True) as (figure, first, *others):
+        numbers, scores = [t.number for t in scored], [t.score for t in scored]
+        so_far = [(max if higher else min)(scores[: i + 1]) for i in range(len(scores))]
+        first.plot(numbers, scores, "o", color=COLORS[0], markersize=4)
+        first.step(numbers, so_far, where="post", color=COLORS[1], linewidth=1.4)
+        first.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        first.set_xlabel("trial")
+        first.set_ylabel(plain(metric))
+        for key, axis in zip(shown, others, strict=True):
+            _draw_key(axis, key, scored, best)
+        save(figure, path)
+
+
+def _draw_key(axis: Any, key: str, scored: Sequence[Trial], best: Trial) -> None:
+    """Draws the scores against the values of one key: numbers to scale, other values side by side."""
+    from matplotlib.ticker import MaxNLocator
+
+    values = [trial.values[key] for trial in scored]
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        places: list[Any] = values
+        if min(values) > 0 and max(values) / min(values) > 20:
+            axis.set_xscale("log")
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(4))
+    else:
+        labels = list(dict.fromkeys(map(json.dumps, values)))
+        places = [labels.index(json.dumps(v)) for v in values]
+        axis.set_xticks(range(len(labels)), [plain(label[:14]) for label in labels])
+    axis.plot(places, [trial.score for trial in scored], "o", color=COLORS[0], markersize=4)
+    axis.plot(places[scored.index(best)], best.score, "o", color=COLORS[1], markersize=6)
+    axis.set_xlabel(plain(key))
