@@ -15,6 +15,8 @@ from rk.recipe.wording import listed
 from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
 from rk.static.types import ComponentType, StructType, literal
 
+NOTHING: dict[str, str] = {}
+
 
 class Components(Values):
     """Turns nodes into specs of components; arguments as for `Values`."""
@@ -54,10 +56,13 @@ class Components(Values):
             info = self.catalog.info(component)
         except UserError as error:
             return self.report(name.mark, key, error.message, error.hint)
+        renamed = class_names(info, "renamed")
+        if self.stored:
+            node = _with_new_names(node, renamed, signature)
         supplied = supplied_parameters(type_)
         if not self._fits_protocol(info, component, signature, type_, name.mark, key):
             return INVALID
-        params = self.params(node, signature, key, supplied=supplied, owner=component)
+        params = self.params(node, signature, key, supplied=supplied, owner=component, renamed=renamed)
         absent = [p for p in signature.params if p.name not in node.items and p.name not in supplied]
         lacking = tuple(p for p in absent if p.required) if is_spelt_right(node, signature) else ()
         return Spec(
@@ -95,8 +100,18 @@ class Components(Values):
         *,
         supplied: tuple[str, ...] = (),
         owner: Component | None = None,
+        renamed: dict[str, str] = NOTHING,
     ) -> dict[str, Any]:
-        """Checks the parameters of a component, or of a section of the host's where there is no `owner`."""
+        """Checks the parameters of a component, or of a section of the host's where there is no `owner`.
+
+        Args:
+            node: The parameters as they are written.
+            signature: What there is.
+            key: Where they stand.
+            supplied: Parameters that another component passes.
+            owner: The component.
+            renamed: Earlier name of a parameter -> its name.
+        """
         values: dict[str, Any] = {}
         for name, child in node.items.items():
             where, mark = join(key, name), node.mark_of(name)
@@ -104,6 +119,8 @@ class Components(Values):
                 self.report(mark, where, "is supplied by the component that uses this one", "leave it out")
             elif name in signature:
                 values[name] = self.value(child, signature[name].type, where)
+            elif name in renamed:
+                self.report(mark, where, "unknown parameter", f"{name} is called {renamed[name]} now")
             elif owner is None:
                 self.unknown_key(mark, where, name, "unknown key", list(signature.names), "choose from")
             elif name != "name":
@@ -168,6 +185,22 @@ def missing_members(info: ClassInfo, protocol: ClassInfo) -> list[str]:
     if [b for b in info.opaque_bases() if not b.startswith("typing.")]:
         return []
     return sorted(asked - info.members() - {"forward"})
+
+
+def class_names(info: ClassInfo, name: str) -> dict[str, str]:
+    """Returns the dict of names that a class has under `name`; an empty one where it has none, or no literal."""
+    assigned = info.assigned(name)
+    found = literal(assigned[0].module, assigned[1]) if assigned is not None else {}
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _with_new_names(node: Mapping, renamed: dict[str, str], signature: Signature) -> Mapping:
+    """Returns the parameters of a stored recipe by the names that they have now."""
+    if not any(name in renamed and name not in signature for name in node.items):
+        return node
+    now = {name: name if name in signature else renamed.get(name, name) for name in node.items}
+    marks = {now[name]: node.mark_of(name) for name in node.items}
+    return Mapping({now[name]: child for name, child in node.items.items()}, node.mark, marks)
 
 
 def class_literal(info: ClassInfo, name: str) -> tuple[str, ...]:
