@@ -72,7 +72,7 @@ def test_a_run_that_was_stored_with_the_earlier_name_loads_and_resumes(versions,
     assert after.recipe.model.params["num_units"] == 6
     assert before.evaluate(("test",)) == after.evaluate(("test",))
     longer = read_stored(run, ("fit.max_steps=4",), versions[1], resuming=True)
-    train(longer, versions[1], run, resume=True)
+    train(longer, versions[1], run, resume=True, extend=True)
     assert run.read()["step"] == 4
 
 
