@@ -88,7 +88,7 @@ def _draw_key(axis: Any, key: str, scored: Sequence[Trial], best: Trial) -> None
         if min(values) > 0 and max(values) / min(values) > 20:
             axis.set_xscale("log")
         else:
-            axis.xaxis.set_major_locator(MaxNLocator(4))
+            axis.xaxis.set_major_locator(MaxNLocator(4, integer=all(isinstance(v, int) for v in values)))
     else:
         labels = list(dict.fromkeys(map(json.dumps, values)))
         places = [labels.index(json.dumps(v)) for v in values]
