@@ -9,7 +9,6 @@ contract kit included. The times are CPU seconds of the tests, their fixtures an
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -25,13 +24,10 @@ TOTAL = 12 * 60.0 * CORES
 """Core-seconds of all tests: twelve minutes on two cores."""
 DOMAINS = {"rk-sequence", "rk-vision", "rk-kernels", "rk-lm"}
 """Plugins that papers stand on: their tests are those of many."""
-_KIT = re.compile(r"tests/testing/test_every_plugin\.py::Test(\w+)::")
 
 
-def owner(test: str, plugins: dict[str, str]) -> str:
+def owner(test: str) -> str:
     """Returns whose test it is: a plugin's folder name, or the host's part of the tests."""
-    if match := _KIT.match(test):
-        return plugins.get(match[1].lower(), "host: kit")
     if test == "collection":
         return test
     parts = test.split("::")[0].split("/")
@@ -74,10 +70,9 @@ def main() -> None:
             command = [sys.executable, "-m", "pytest", "-q", *spread, f"--rk-times={scratch}"]
             subprocess.run(command, cwd=ROOT, check=False)
             tests = read(Path(scratch))
-    plugins = {path.name.removeprefix("rk-").replace("-", ""): path.name for path in (ROOT / "plugins").iterdir()}
     sums: Counter[str] = Counter()
     for test, seconds in tests.items():
-        sums[owner(test, plugins)] += seconds
+        sums[owner(test)] += seconds
     for line in table(sums, len(tests)):
         print(line)
     print("\nthe slowest tests")

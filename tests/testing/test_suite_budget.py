@@ -43,7 +43,7 @@ def measured(suite, folder, monkeypatch, capsys, **seconds: float) -> tuple[int,
     """Returns the exit code and the lines of the benchmark for tests of `rk-rnn`, of the kit on it, and of the host."""
     tests = {
         "plugins/rk-rnn/tests/test_rnn_cells.py::test_one": seconds.get("own", 1.0),
-        "tests/testing/test_every_plugin.py::TestRnn::test_loss_falls[quick]": seconds.get("kit", 1.0),
+        "plugins/rk-rnn/tests/test_contract.py::TestContract::test_loss_falls[quick]": seconds.get("kit", 1.0),
         "tests/fit/test_loop.py::test_one": seconds.get("host", 1.0),
         "collection": 2.0,
     }
