@@ -1,7 +1,5 @@
-# make train     sets up .venv with the host and rk-pointer-net, and trains the quick recipe
-# make test      sets up .venv with everything, and runs all tests
-# make install   sets up .venv with the host and every plugin
-# Each begins from nothing but Python and a package index, and does only what is missing when run again.
+# Each target begins from nothing but Python and a package index, and does only what is missing when run again.
+# `make` alone lists them, from the comments behind `##`.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,22 +11,28 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 EDITABLE := --no-build-isolation $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
 HOST := --editable ".[digits,lightning,onnx,report]"
 
-.PHONY: train install test lint bench results docs clean
+.DEFAULT_GOAL := help
+.PHONY: help train install test lint bench results docs clean
 
-train: $(VENV)/.quick
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+train: $(VENV)/.quick ## install the host and rk-pointer-net into .venv, and train the quick recipe
 	$(BIN)/rk train pointer-net/convex-hull-quick
 
-install: $(VENV)/.plugins
+install: $(VENV)/.plugins ## install the host and every plugin into .venv
 
-test: $(VENV)/.ready
+test: $(VENV)/.ready ## run all tests, in as many processes as there are cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready ## check style, layout, spelling, and that the plugins are alike
 	$(PIP) --group lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/python docs/plugins_alike.py
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready ## run all benchmarks
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 $(VENV)/.build: constraints.txt
@@ -48,14 +52,12 @@ $(VENV)/.ready: $(VENV)/.build pyproject.toml $(PLUGINS)
 	$(PIP) --group test $(HOST) $(EDITABLE)
 	touch $@ $(VENV)/.plugins $(VENV)/.quick
 
-# The pages of what the recipes claim and have reached, and the numbers in READMEs and headers, from their results.json.
-results: $(VENV)/.ready
+results: $(VENV)/.ready ## write results.json into docs/results, READMEs and headers of recipes
 	$(BIN)/python docs/fill_numbers.py --write
 	$(BIN)/rk reproduce all recipes recipes/sequence-zoo --stored --pages docs/results
 
-# The reference page, from the docstrings.
-docs: $(VENV)/.ready
+docs: $(VENV)/.ready ## write the reference from the docstrings
 	$(BIN)/python docs/generate.py
 
-clean:
+clean: ## remove .venv
 	rm -rf $(VENV)
