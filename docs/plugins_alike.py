@@ -82,7 +82,7 @@ def statements(text: str) -> tuple[dict[Key, tuple[int, int]], dict[str, tuple[i
         if match := re.match(r"\[([^\[\]]+)\]", line):
             table, key = match[1], None
             tables[table] = (number, number + 1)
-        elif match := re.match(r'([\w-]+|"[^"]+")\s*=', line):
+        elif match := re.match(r'([\w.-]+|"[^"]+")\s*=', line):
             key = (table, match[1].strip('"'))
             keys[key] = (number, number + 1)
         elif key and line[:1] in (" ", "]", "}"):

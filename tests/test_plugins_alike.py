@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,15 @@ def test_files_that_the_repository_has_for_all_are_named(copy, capsys):
     (copy / "plugins" / "rk-lm" / ".gitignore").write_text("dist/\n")
     (line,) = check(copy, capsys, write=True)
     assert line.startswith("plugins/rk-lm/.gitignore: must not be here")
+
+
+def test_a_new_plugin_is_made_alike_but_for_files_that_a_person_should_remove(copy, capsys):
+    ALIKE["new_plugin"]("brand-new", copy / "plugins", ("trainer", "callback"))
+    left = [line for line in check(copy, capsys, write=True) if not line.endswith(" written")]
+    folder = "plugins/rk-brand-new"
+    assert [line.split(":")[0] for line in left] == [f"{folder}/.github", f"{folder}/.gitignore"]
+    made = (copy / folder / "pyproject.toml").read_text(encoding="utf-8")
+    known = (copy / PYPROJECT).read_text(encoding="utf-8")
+    tables = [line for line in made.splitlines() if line.startswith("[")]
+    assert tables == [line for line in known.splitlines() if line.startswith("[")]
+    assert tomllib.loads(made)["tool"].keys() == {"hatch"} and "lint.ignore" not in made
