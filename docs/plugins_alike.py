@@ -279,7 +279,9 @@ class Repository:
         if path.name == "README.md" and path.parent in (self.root, *self.folders):
             for match in LINK.finditer(file.wanted):
                 file.faults.append(f"{match['target']}: must be an absolute address, as a package index shows the page")
-            file.wanted = self._absolute(file.wanted, path.parent)
+            file.wanted, given = self._absolute(file.wanted, path.parent), file.wanted
+            if not LINK.search(given) and file.wanted != given:
+                file.faults.append("the addresses at the end must be sorted")
         file.faults += [
             f"{target}: an address leads to it, and it is not in the repository" for target in self.dead(file.wanted)
         ]
@@ -287,21 +289,18 @@ class Repository:
 
     def _absolute(self, page: str, folder: Path) -> str:
         """Returns a page whose relative links name addresses that its end defines, so that its lines stay short."""
-        defined = []
-        for link in LINK.finditer(page):
+        text, rest = page.rstrip("\n"), []
+        while DEFINED.fullmatch(last := text.rpartition("\n")[2]):
+            rest.append(last)
+            text = text.removesuffix(last).rstrip("\n")
+        for link in LINK.finditer(text):
             target, hash_, anchor = link["target"].partition("#")
             inside = posixpath.normpath(posixpath.join(folder.relative_to(self.root).as_posix(), target))
-            start = (
-                self.raw if link["image"] else f"{self.address}/{'tree' if (self.root / inside).is_dir() else 'blob'}"
-            )
-            defined.append(f"[{link['target']}]: {start}/main/{inside}{hash_}{anchor}")
-        lines = [line for line in dict.fromkeys(defined) if line not in page.splitlines()]
-        page = LINK.sub(
-            lambda m: m["image"] + (m["text"] if m["text"] == f"[{m['target']}]" else f"{m['text']}[{m['target']}]"),
-            page,
-        )
-        last = page.rstrip("\n").rpartition("\n")[2]
-        return page + ("" if not lines or DEFINED.match(last) else "\n") + "".join(f"{line}\n" for line in lines)
+            kind = "tree" if (self.root / inside).is_dir() else "blob"
+            start = self.raw if link["image"] else f"{self.address}/{kind}"
+            rest.append(f"[{link['target']}]: {start}/main/{inside}{hash_}{anchor}")
+        text = LINK.sub(named, text)
+        return "\n".join([text, "", *sorted({*rest}, key=str.casefold), ""]) if rest else page
 
     def dead(self, page: str) -> list[str]:
         """Returns what addresses in a page name and this repository does not have: files, or headings in them."""
@@ -313,6 +312,11 @@ class Repository:
             for path, anchor in re.findall(rf"(?:{starts})([^\s)#\"'`]+)(#[\w-]+)?", page)
             if not (self.root / path).exists() or (anchor and anchor[1:] not in anchors(self.root / path))
         ]
+
+
+def named(link: re.Match[str]) -> str:
+    """Returns a link that names its target in brackets, as Markdown's links to defined addresses do."""
+    return link["image"] + link["text"] + ("" if link["text"] == f"[{link['target']}]" else f"[{link['target']}]")
 
 
 def anchors(page: Path) -> set[str]:

@@ -108,6 +108,18 @@ def test_what_only_a_person_can_put_right_is_named(file, old, new, said, copy, c
     assert any(line.startswith(f"{file}: ") and said in line for line in check(copy, capsys, write=True))
 
 
+def test_addresses_at_the_end_of_a_readme_are_sorted_so_that_branches_add_theirs_in_different_places(copy, capsys):
+    page = copy / "plugins" / "rk-lm" / "README.md"
+    right = page.read_text(encoding="utf-8") + "[zoo]: https://example.org\n"
+    page.write_text(right, encoding="utf-8")
+    assert check(copy, capsys) == []
+    *text, first, second = right.splitlines(keepends=True)
+    page.write_text("".join((*text, second, first)), encoding="utf-8")
+    assert check(copy, capsys) == ["plugins/rk-lm/README.md: the addresses at the end must be sorted"]
+    check(copy, capsys, write=True)
+    assert page.read_text(encoding="utf-8") == right
+
+
 def test_a_plugin_that_lacks_files_is_given_them(copy, capsys):
     plugin = copy / "plugins" / "rk-lm"
     gone = ("LICENSE", "CHANGELOG.md", "src/rk_lm/py.typed", "tests/test_contract.py")
