@@ -23,8 +23,8 @@ from rk.fit import launch
 from rk.fit.launch import run_processes
 from rk.fit.loaded import LoadedRun
 from rk.fit.loop import Loop
+from rk.recipe import check_recipe
 from rk.recipe.sections import Fit
-from rk.reproduce.plan import checked
 from rk.runs import RunFolder
 from rk.testing import Trial
 from rk.testing.checks import objective_is_drawn
@@ -161,7 +161,7 @@ def shared(catalog, scratch):
     """
     for plugin in catalog.plugins:
         for file in samples_of(recipes_of(plugin, catalog), catalog):
-            trainer = checked(file, (), catalog).trainer
+            trainer = check_recipe(file, (), catalog).valid().trainer
             if trainer is None or trainer.component.qualified != "rk/backprop":
                 continue
             try:
