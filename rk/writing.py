@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def write_atomic(path: Path, *content: str | bytes | memoryview) -> None:
     Raises:
         RunFailed: When the disk is full or the folder cannot be written; an old file is untouched.
     """
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    beside = path.with_name(f".{path.name[:100]}.{os.urandom(4).hex()}.tmp")
     try:
         with open(beside, "xb") as file:
             file.writelines(piece.encode("utf-8") if isinstance(piece, str) else piece for piece in content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import shutil
@@ -315,3 +316,17 @@ def test_looking_around_never_imports_torch(folder, args):
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == (ExitCode.CLAIM_NOT_REACHED if "reproduce" in args else ExitCode.OK)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("command", "collects"), [("list", False), ("schema", False), ("runs", True), ("eval", True)])
+def test_garbage_is_collected_in_all_commands_but_the_brief_ones(folder, command, collects, monkeypatch):
+    import rk.cli
+
+    seen = []
+    monkeypatch.setitem(rk.cli.COMMANDS, command, ("rk.cli.list:list_components", ""))
+    monkeypatch.setattr("sys.argv", ["rk", command, "model"])
+    monkeypatch.setattr("rk.cli.list.list_components.callback", lambda *_, **__: seen.append(gc.isenabled()))
+    with pytest.raises(SystemExit):
+        rk.cli.main()
+    assert seen == [collects]
+    assert gc.isenabled()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rk.catalog import Catalog
 from rk.errors import Problem, UserError
-from rk.recipe import check_recipe
-from rk.recipe.check import Checked
-from rk.recipe.find import find_recipe
+
+if TYPE_CHECKING:  # completion asks the commands for their parameters alone
+    from rk.catalog import Catalog
+    from rk.recipe.check import Checked
 
 
 def load_recipe(name: str, overrides: tuple[str, ...], catalog: Catalog, root: Path | None = None) -> Checked:
     """Finds, reads and checks a recipe. Raises `RecipeError` with all problems, where there are any."""
+    from rk.recipe import check_recipe
+    from rk.recipe.find import find_recipe
+
     checked = check_recipe(find_recipe(name, catalog.plugins), overrides, catalog, run_finder=run_finder(root))
     checked.valid()
     return checked

@@ -8,6 +8,8 @@ from typing import Any
 
 LONG = ("train", "search", "analyze", "reproduce")
 """Commands whose work is worth more than their output."""
+BRIEF = ("completion", "list", "recipes", "schema", "show", "validate")
+"""Commands that read and print: they end before there is garbage to speak of."""
 
 
 class LastingStream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +14,10 @@ from rk.cli.loading import load_recipe, resumed_run, show_warnings
 from rk.cli.options import resume_option, runs_dir_option
 from rk.cli.output import echo
 from rk.errors import ExitCode, UserError, counted
-from rk.runs import RunFolder
 from rk.verbosity import is_quiet
+
+if TYPE_CHECKING:
+    from rk.runs import RunFolder
 
 
 @click.command()
@@ -38,7 +41,7 @@ def train(
     rk train --resume last fit.max_steps=20000
     """
     from rk.catalog import Catalog
-    from rk.runs import default_root
+    from rk.runs import RunFolder, default_root
 
     root = runs_dir or default_root()
     if resume is not None:
@@ -77,6 +80,7 @@ def run(recipe, catalog, root: Path) -> int:
 def _begin(recipe, catalog, root: Path) -> RunFolder:
     """Makes the folder of a new run; first come the runs that it begins from, where its recipe names any."""
     from rk.recipe.walk import named_runs
+    from rk.runs import RunFolder
 
     if not any(named_runs(recipe)):
         return RunFolder.begin(root, recipe.name, recipe.to_yaml())
@@ -143,7 +147,7 @@ def _placed(recipe, folder: Callable[[], RunFolder]) -> RunFolder:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return folder()
     from rk.fit.launch import join_torchrun, shared
-    from rk.runs import Bystander
+    from rk.runs import Bystander, RunFolder
 
     rank = join_torchrun(recipe)
     path = shared(lambda: folder().path)
@@ -151,6 +155,8 @@ def _placed(recipe, folder: Callable[[], RunFolder]) -> RunFolder:
 
 
 def _is_main(folder: RunFolder) -> bool:
+    from rk.runs import RunFolder
+
     return type(folder) is RunFolder
 
 

@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def scratch(folder: Path, step: int) -> Path:
         if not folder.is_dir():
             folder.mkdir()  # without its parents: a run that has been deleted must not come back
         if path.exists():
-            shutil.rmtree(path)
+            _remove(path, ignore_errors=False)
         path.mkdir()
     except OSError as error:
         raise RunFailed(f"cannot write a checkpoint to {folder}: {error.strerror}") from None
@@ -115,5 +114,7 @@ def _entries(folder: Path) -> Iterator[tuple[str, int, Path]]:
                 yield match["kind"], int(match["step"]), Path(entry.path)
 
 
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)
+def _remove(path: Path, *, ignore_errors: bool = True) -> None:
+    import shutil  # with all that packs archives: listings read checkpoints and remove none
+
+    shutil.rmtree(path, ignore_errors=ignore_errors)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -100,9 +99,15 @@ def is_locked(file: Path) -> bool:
     return False
 
 
+def _host() -> str:
+    import socket  # takes longer to import than all else here: completion and checks ask for no lock
+
+    return socket.gethostname()
+
+
 def this_process() -> dict[str, Any]:
     """Returns what `run.json` says of the process that trains a run."""
-    return {"host": socket.gethostname(), "pid": os.getpid()}
+    return {"host": _host(), "pid": os.getpid()}
 
 
 def seems_alive(owner: Any) -> bool:
@@ -112,7 +117,7 @@ def seems_alive(owner: Any) -> bool:
     """
     if not isinstance(owner, dict) or not isinstance(owner.get("pid"), int):
         return False
-    if owner.get("host") != socket.gethostname():
+    if owner.get("host") != _host():
         return True
     if owner["pid"] == os.getpid():
         return False  # an earlier process had this number: `_HELD` knows the runs of this one
