@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,36 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rk-all", action="store_true", help="take two steps of recipes made for larger machines, too")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Any:
-    """Measures a test with its fixtures and its processes, where `--rk-times` asks for it."""
-    measured = item.config.getoption("--rk-times")
-    before = _cpu_seconds() if measured else 0.0
-    result = yield
-    if measured:
-        _note(item.config, item.nodeid, _cpu_seconds() - before)
-    return result
+def pytest_configure(config: pytest.Config) -> None:
+    """Measures what the tests cost, where `--rk-times` asks for it."""
+    if config.getoption("--rk-times"):
+        from rk.testing.times import Times
 
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Measures all that comes before the first test, where `--rk-times` asks for it."""
-    if session.config.getoption("--rk-times"):
-        _note(session.config, "collection", _cpu_seconds())
-
-
-def _note(config: pytest.Config, what: str, seconds: float) -> None:
-    folder = Path(config.getoption("--rk-times"))
-    folder.mkdir(parents=True, exist_ok=True)
-    worker = getattr(config, "workerinput", {}).get("workerid", "main")
-    with open(folder / f"{worker}.tsv", "a", encoding="utf-8") as file:
-        file.write(f"{what}\t{seconds:.3f}\n")
-
-
-def _cpu_seconds() -> float:
-    """Returns what this process and those that it has started have used."""
-    times, zygote = os.times(), sys.modules.get("rk.testing.zygote")
-    children = times.children_user + times.children_system
-    return times.user + times.system + children + (zygote.Zygote.cpu_seconds if zygote is not None else 0.0)
+        config.pluginmanager.register(Times(config), "rk-times")
 
 
 @pytest.fixture(scope="class")

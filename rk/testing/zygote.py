@@ -26,15 +26,10 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from rk.errors import RkError
+from rk.testing.libraries import ImportClock, cpu_seconds, is_of_a_library
 
 _PR_SET_PDEATHSIG = 1
 IMPORTS = ("rk.fit.train", "rk.fit.loaded", "rk.builtin.backprop", "torch._dynamo")
-LIBRARIES = (
-    *("PIL", "click", "jinja2", "lightning", "lightning_utilities", "matplotlib", "numpy", "onnx", "onnx_ir"),
-    *("onnxruntime", "onnxscript", "pandas", "pyparsing", "rich", "scipy", "sklearn", "sympy", "torch", "torchmetrics"),
-    "transformers",
-)
-"""Packages that the zygote imports once a child has: none keeps a state that could pass from one child to the next."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +53,15 @@ class Zygote:
         imports: Modules that are imported once, for all of them; none of a plugin that is to be found unused.
 
     Attributes:
-        cpu_seconds: What all zygotes that are not closed, and their children, have used.
+        uncounted_seconds: What the children of all zygotes have used, less what the system counts of zygotes among
+            what this process's children have used: it does so once they have ended.
+        import_seconds: What all zygotes and their children have used to import large libraries.
     """
 
-    cpu_seconds = 0.0
+    uncounted_seconds = 0.0
+    import_seconds = 0.0
 
     def __init__(self, folder: Path | None = None, imports: Sequence[str] = IMPORTS) -> None:
-        self._cpu_seconds = 0.0
         self._told: set[str] = set()
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from rk.testing.zygote import serve; serve()", *imports],
@@ -83,9 +80,10 @@ class Zygote:
 
     def close(self) -> None:
         """Ends the zygote, and a child that still runs."""
+        before = _of_children()
         self._process.kill()
         self._process.communicate()
-        Zygote.cpu_seconds -= self._cpu_seconds  # the system now counts them among this process's children
+        Zygote.uncounted_seconds -= _of_children() - before
 
     def start(self, job: str, /, libraries: Sequence[str] = (), **arguments: Any) -> None:
         """Forks a child that calls the function ``module:function`` with JSON-able arguments.
@@ -112,9 +110,9 @@ class Zygote:
 
     def wait(self) -> int:
         """Waits for the child; returns its exit code, or minus the number of the signal that killed it."""
-        code, seconds = self._process.stdout.readline().split()
-        self._cpu_seconds += float(seconds)
-        Zygote.cpu_seconds += float(seconds)
+        code, seconds, imports = self._process.stdout.readline().split()
+        Zygote.uncounted_seconds += float(seconds)
+        Zygote.import_seconds += float(imports)
         return int(code)
 
     def call(self, job: str, /, **arguments: Any) -> Any:
@@ -128,7 +126,7 @@ class Zygote:
         """
         import torch  # not above: who starts programs alone collects tests without it
 
-        libraries = [name for name in [*sys.modules] if _is_of_a_library(name) and name not in self._told]
+        libraries = [name for name in [*sys.modules] if _may_be_imported(name) and name not in self._told]
         self._told.update(libraries)
         with tempfile.TemporaryDirectory() as scratch:
             result = Path(scratch, "result.pt")
@@ -194,19 +192,23 @@ def serve() -> None:
     import torch
 
     torch.set_num_threads(1)
-    reported = sum(os.times()[:4])  # what every zygote costs is no test's
-    with tempfile.TemporaryFile("w+") as wanted:
+    imports = mark = cpu_seconds()  # what every zygote costs is no test's
+    wanted: list[str] = []
+    with tempfile.TemporaryFile("w+") as notes:
         for line in sys.stdin:
             order = json.loads(line)
-            _import([*_lines_of(wanted), *order["libraries"]])
+            _import([*wanted, *order["libraries"]])
+            imports, mark = imports + cpu_seconds() - mark, cpu_seconds()
             pid = os.fork()
             if pid == 0:
-                _be_child(wanted, **order["child"])
+                _be_child(notes, **order["child"])
             print(pid, flush=True)
-            _, status, _ = os.wait4(pid, 0)
-            used = sum(os.times()[:4])  # of this process and of its children
-            print(os.waitstatus_to_exitcode(status), used - reported, flush=True)
-            reported = used
+            _, status, usage = os.wait4(pid, 0)
+            in_child, *wanted = _words_of(notes) or ["0"]
+            used = usage.ru_utime + usage.ru_stime + cpu_seconds() - mark
+            mark = cpu_seconds()
+            print(os.waitstatus_to_exitcode(status), used - float(in_child), imports + float(in_child), flush=True)
+            imports = 0.0
 
 
 def _import(names: Sequence[str]) -> None:
@@ -214,7 +216,7 @@ def _import(names: Sequence[str]) -> None:
     new = [name for name in names if name not in sys.modules]
     for name in new:
         with (
-            contextlib.suppress(*([Exception] if _is_of_a_library(name) else [])),
+            contextlib.suppress(*([Exception] if is_of_a_library(name) else [])),
             contextlib.redirect_stdout(sys.stderr),  # what a library prints is no answer to an order
         ):
             importlib.import_module(name)
@@ -223,22 +225,28 @@ def _import(names: Sequence[str]) -> None:
         gc.freeze()
 
 
-def _is_of_a_library(name: str) -> bool:
+def _may_be_imported(name: str) -> bool:
     """Whether the zygote may import a module. Torch's compiler starts threads when it is imported: a fork has none."""
-    return name.partition(".")[0] in LIBRARIES and not name.startswith("torch._inductor")
+    return is_of_a_library(name) and not name.startswith("torch._inductor")
 
 
-def _lines_of(file: TextIO) -> list[str]:
-    """Returns the lines of an open file, which is empty afterwards."""
+def _of_children() -> float:
+    return sum(os.times()[2:4])
+
+
+def _words_of(file: TextIO) -> list[str]:
+    """Returns the words of an open file, which is empty afterwards."""
     file.seek(0)
-    lines = file.read().split()
+    words = file.read().split()
     file.seek(0)
     file.truncate()
-    return lines
+    return words
 
 
-def _be_child(wanted: TextIO, job: str, arguments: dict[str, Any]) -> NoReturn:
+def _be_child(notes: TextIO, job: str, arguments: dict[str, Any]) -> NoReturn:
     known = {*sys.modules}
+    clock = ImportClock()
+    clock.start()
     os.setsid()
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests that `nohup` has started would pass on that they ignore it
     _end_with_the_parent()
@@ -255,8 +263,9 @@ def _be_child(wanted: TextIO, job: str, arguments: dict[str, Any]) -> NoReturn:
         code = 1
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()  # worker processes and queues are ended as at the end of any program
-    print(*(name for name in [*sys.modules] if name not in known and _is_of_a_library(name)), file=wanted)
-    for stream in (sys.stdout, sys.stderr, wanted):
+    imported = (name for name in [*sys.modules] if name not in known and _may_be_imported(name))
+    print(clock.seconds, *imported, file=notes)
+    for stream in (sys.stdout, sys.stderr, notes):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)

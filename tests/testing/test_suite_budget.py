@@ -83,4 +83,35 @@ def test_the_times_of_a_run_are_written_into_a_folder_that_need_not_be_there(pyt
         "collection",
         "test_two.py::test_one",
         "test_two.py::test_two",
+        "imports",
     ]
+
+
+SLEEPY_IMPORT = """
+import importlib, sys, time
+from pathlib import Path
+
+def test_first():
+    package = Path("onnx")
+    package.mkdir()
+    (package / "__init__.py").write_text(f"import time\\nwhile time.process_time() < {time.process_time() + 0.3}: pass")
+    sys.path.insert(0, "")
+    sys.modules.pop("onnx", None)
+    importlib.import_module("onnx")
+"""
+
+
+def test_what_a_large_library_costs_to_import_is_no_tests(pytester, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "onnx"]:
+        monkeypatch.delitem(sys.modules, name)
+    pytester.makepyfile(test_import=SLEEPY_IMPORT)
+    pytester.runpytest_inprocess(f"--rk-times={tmp_path}", "-q", "-p", "no:xdist").assert_outcomes(passed=1)
+    costs = dict(line.split("\t") for line in (tmp_path / "main.tsv").read_text().splitlines())
+    assert float(costs["imports"]) >= 0.3
+    assert float(costs["test_import.py::test_first"]) < 0.2
+
+
+def test_imports_are_the_hosts(suite, tmp_path, monkeypatch, capsys):
+    (tmp_path / "gw2.tsv").write_text("imports\t8.0\n")
+    _, lines = measured(suite, tmp_path, monkeypatch, capsys)
+    assert "host: imports" in lines[0] and lines[0].endswith(" 8.0")
