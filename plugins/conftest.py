@@ -1,21 +1,13 @@
-"""For the tests of all plugins: published data, and no dependence on variables that the user has set for rk."""
+"""For the tests of all plugins: published data."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from rk import UserError
-from rk.testing.pytest_plugin import OF_THE_USER
-
-
-def pytest_sessionstart() -> None:
-    """Forgets them before the first fixture; `RK_DATA` and `RK_CACHE` stay, as some tests use data that lie there."""
-    for name in OF_THE_USER:
-        os.environ.pop(name, None)
 
 
 @pytest.fixture

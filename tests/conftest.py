@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import os
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +16,8 @@ from rk.plugins import Offer, Plugins
 from rk.recipe import Recipe, check_recipe
 from rk.recipe.contract import Binding
 from rk.recipe.find import find_recipe
-from rk.testing.pytest_plugin import OF_THE_USER
 
 _numbers = itertools.count()
-
-
-def pytest_sessionstart() -> None:
-    """Forgets variables that the user has set for rk or for the terminal, before the first fixture."""
-    for name in OF_THE_USER:
-        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

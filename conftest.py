@@ -1,0 +1,24 @@
+"""For all tests: no dependence on what the user has set for rk or for the terminal, and byte code that is kept.
+
+Hundreds of tests start Python. Where it may not write byte code beside the sources, each start would compile torch and
+all else anew, which takes longer than most tests: there it lies in a folder of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from rk.testing.pytest_plugin import OF_THE_USER
+
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parent / "__pycache__")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_sessionstart() -> None:
+    """Forgets the user's variables before the first fixture; `RK_DATA` and `RK_CACHE` stay, where data may lie."""
+    for name in OF_THE_USER:
+        os.environ.pop(name, None)
