@@ -1,4 +1,7 @@
-"""For all tests: no dependence on what the user has set for rk or for the terminal, and byte code that is kept.
+"""For all tests: one thread each, byte code that is kept, and nothing of what the user has set for rk.
+
+Tests run in as many processes as there are cores. With as many threads in each, they would wait for each other, and
+waiting threads of OpenMP keep a core busy: small tensors then take many times as long.
 
 Hundreds of tests start Python. Where it may not write byte code beside the sources, each start would compile torch and
 all else anew, which takes longer than most tests: there it lies in a folder of its own.
@@ -12,6 +15,7 @@ from pathlib import Path
 
 from rk.testing.pytest_plugin import OF_THE_USER
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is imported, which is later
 if sys.dont_write_bytecode:
     sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parent / "__pycache__")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix

@@ -1,6 +1,7 @@
 """`rk search cola` from end to end, on tiny random models."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -83,9 +84,18 @@ def lines(run: RunFolder, name: str) -> list[dict]:
     return [json.loads(line) for line in (run.path / name).read_text().splitlines()]
 
 
-def test_no_path_is_reported_that_does_not_answer_right(world):
-    _, run = search(world)
-    lm, samples = load(f"{world}/model"), lines(run, "samples.jsonl")
+@pytest.fixture(scope="module")
+def plain(world) -> RunFolder:
+    """A search with nothing but the defaults that has ended; nothing writes to it any more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setattr("rk_cola.drawing.draw", lambda samples, depth, folder: [])
+        _, run = search(world, runs=str(world / "plain"))
+    return run
+
+
+def test_no_path_is_reported_that_does_not_answer_right(world, plain):
+    lm, samples = load(f"{world}/model"), lines(plain, "samples.jsonl")
     assert len(samples) == 8
     found = 0
     for sample in samples:
@@ -198,10 +208,11 @@ def test_ctrl_c_keeps_every_evaluation_and_the_search_goes_on_to_the_same_end(wo
 
 
 def test_a_kill_costs_no_more_than_the_line_that_was_being_written(world, monkeypatch):
-    _, whole = search(world, "--limit", "4", runs="a")
+    _, whole = search(world, "--limit", "2", runs="a")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
-        _, broken = search(world, "--limit", "4", runs="b")
+        code, broken = search(world, "--limit", "2", runs="b")
+    assert code == ExitCode.INTERRUPTED
     file = broken.path / "evaluations.jsonl"
     file.write_text(file.read_text()[:-20])
     cli(["search", "cola", "--resume", str(broken.path)], standalone_mode=False)
@@ -215,7 +226,7 @@ def valid(run: RunFolder) -> list[set[str]]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
-    options = ("--method", method, "--beam-size", "2", "--limit", "4")
+    options = ("--method", method, "--beam-size", "2", "--limit", "2")
     _, short = search(world, *options, runs="a")
     _, long = search(world, *options, "--n-simulations", "20", runs="b")
     before, earlier = (short.path / "evaluations.jsonl").read_text(), valid(short)
@@ -232,8 +243,8 @@ def test_what_a_search_looks_for_cannot_be_changed_any_more(world):
         cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
 
 
-def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(world, capsys):
-    _, run = search(world)
+def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(plain, capsys):
+    run = plain
     assert run.model.stat().st_size < 10_000
     found = {"asked", "answers", "wrong", "paths", "control_paths", "fixed_path", "held_out"}
     assert load_file(run.model).keys() == {"digest", *found}
@@ -389,10 +400,10 @@ def test_a_search_is_no_graph_and_says_so(done, format_):
     assert not (done.path / "export" / format_).exists(), "no empty folder stays"
 
 
-def test_a_run_of_an_earlier_version_knows_no_question_again(world, capsys):
-    _, run = search(world)
+def test_a_run_of_an_earlier_version_knows_no_question_again(plain, tmp_path, capsys):
     from safetensors.torch import save_file
 
+    run = RunFolder(shutil.copytree(plain.path, tmp_path / "runs/cola/earlier"))
     tensors = load_file(run.model)
     save_file({k: v for k, v in tensors.items() if k not in ("asked", "answers", "wrong")}, run.model)
     metrics, said = evaluated(run, capsys)
