@@ -9,6 +9,7 @@ all else anew, which takes longer than most tests: there it lies in a folder of 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -26,3 +27,9 @@ def pytest_sessionstart() -> None:
     """Forgets the user's variables before the first fixture; `RK_DATA` and `RK_CACHE` stay, where data may lie."""
     for name in OF_THE_USER:
         os.environ.pop(name, None)
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector of garbage what was imported and collected: it stays to the end."""
+    gc.collect()
+    gc.freeze()

@@ -13,7 +13,12 @@ arXiv:2503.24322:
 
 from rk import hookimpl
 
-RK_TRIAL = {"mnist-dt": ("data.batch_size=16", "data.train_limit=1000")}
+RK_TRIAL = {
+    "mnist-dt": (
+        *("data.batch_size=16", "data.train_limit=1000", "model.n_blocks=4"),
+        *("model.block.channels=[4, 8]", "model.block.hidden_size=16"),
+    )
+}
 
 
 @hookimpl
