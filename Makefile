@@ -31,6 +31,7 @@ lint: $(VENV)/.ready ## check style, layout, spelling, and that the plugins are 
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/python docs/plugins_alike.py
+	$(BIN)/mypy
 
 bench: $(VENV)/.ready ## run all benchmarks
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

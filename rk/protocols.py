@@ -15,7 +15,7 @@ Three rules hold for every kind:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
@@ -57,10 +57,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from rk.fit.context import FitContext
-    from rk.fit.loaded import LoadedRun
-    from rk.fit.runtime import Runtime
-
 T = TypeVar("T")
 
 Batch = Mapping[str, Any]
@@ -77,6 +73,12 @@ Term = Share | tuple["Tensor", "Tensor | int", "float | Tensor"]
 
 Objective = Term | dict[str, Term]
 """What is minimised: one term, or named terms that are each divided by their own count, weighted and then added."""
+
+Scalars = Mapping[str, Any]
+"""What a step returns to be logged: name -> tensor of one element, or number."""
+
+State = dict[str, Any]
+"""What a checkpoint holds of an object: tensors and plain values, by name."""
 
 
 class _DecodeMarker:
@@ -180,11 +182,11 @@ class Data(Protocol):
         """
         ...
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Returns what `prepare` fitted (tensors and plain values), so that a run answers without the raw data."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes `state_dict`'s result in place of `prepare`."""
 
 
@@ -408,11 +410,11 @@ class Trainer(Protocol):
         """
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Returns what must survive a kill besides the learner, the optimizers and the random generators."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes `state_dict`'s result back."""
 
 
@@ -439,10 +441,10 @@ class Search(Protocol):
 
     def finish(self) -> None: ...
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: State) -> None: ...
 
 
 class Analysis(Protocol):
@@ -488,22 +490,103 @@ class Callback(Protocol):
         """Returns numbers about the whole run, asked for after `fit_end`: metrics ``run/NAME``, as of a `Trainer`."""
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: State) -> None: ...
 
 
 class Exporter(Protocol):
     """A run -> files for the outside world."""
 
-    def export(self, run: LoadedRun, out: Path) -> list[Path]:
-        """Writes `run`'s learner into the folder `out` and returns the files.
+    def export(self, run: Run, out: Path) -> list[Path]:
+        """Writes `run`'s learner into the folder `out` and returns the files; a `rk.LoadedRun` is what arrives.
 
         Raises:
             rk.UserError: When the format cannot hold this learner; the message says why.
         """
         ...
+
+
+class Runtime(Protocol):
+    """Devices, gradients and updates, as a trainer sees them. `rk.Runtime` is what arrives; it says more of each."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def training(self) -> bool: ...
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world(self) -> int: ...
+
+    @property
+    def is_main(self) -> bool: ...
+
+    @property
+    def step(self) -> int | None: ...
+
+    @property
+    def folder(self) -> Path | None: ...
+
+    def setup(self, module: nn.Module) -> nn.Module:
+        """Moves `module` to the device and returns what to call in its place for an objective."""
+        ...
+
+    def optimizer(
+        self, factory: Optimizer, params: Iterable[Any], name: str | None = None, updates: int | None = None
+    ) -> torch.optim.Optimizer | None:
+        """Makes an optimizer over `params`; None when nothing is trained."""
+        ...
+
+    def optimizers(self, factories: Mapping[str, Optimizer], module: nn.Module) -> list[torch.optim.Optimizer]:
+        """Makes an optimizer for each pattern of names."""
+        ...
+
+    def backward(self, objective: Objective) -> dict[str, Tensor]:
+        """Adds the gradient of the objective, each term a mean over its global count."""
+        ...
+
+    def update(self, *optimizers: torch.optim.Optimizer, whole: bool = False) -> None:
+        """Ends a micro-batch; at the last one, the optimizers make their step."""
+
+    def batches(self, data: Any, split: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of one pass over a split, on the device."""
+        ...
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Returns the sum of `value` over all processes."""
+        ...
+
+
+class FitContext(Protocol):
+    """The run, as a callback sees it. `rk.FitContext` is what arrives; it has the recipe too."""
+
+    folder: Path
+    learner: nn.Module
+    step: int
+    metrics: dict[str, float]
+    batch: Batch | None
+    scalars: Scalars
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]: ...
+
+    def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of `split`, on the learner's device."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Ends the run after this step."""
+
+    def log(self, numbers: Scalars) -> None:
+        """Adds scalars to the averages that are logged."""
 
 
 class Run(Protocol):

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 import torch.distributed as dist
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rk.errors import RunFailed, UserError
-from rk.fit.runtime import Runtime, choose_device
+from rk.fit.runtime import Runtime, Settings, choose_device
 from rk.fit.terms import split_terms, with_loss
 from rk.protocols import Objective
 from rk.recipe.sections import Fit
+from rk.values import Module
 
 
 class FabricRuntime(Runtime):
@@ -34,8 +35,8 @@ class FabricRuntime(Runtime):
         **settings: As for `Runtime`, less the device.
     """
 
-    def __init__(self, fit: Fit, **settings: Any) -> None:
-        self.fabric = _fabric(fit)
+    def __init__(self, fit: Fit, **settings: Unpack[Settings]) -> None:
+        self.fabric: Module = _fabric(fit)
         super().__init__(self.fabric.device, precision=fit.precision, **settings)
         self.rank = self.fabric.global_rank
         self.world = self.fabric.world_size
@@ -54,7 +55,7 @@ class FabricRuntime(Runtime):
         if not any(p.requires_grad for p in module.parameters()):  # a rule without gradients: nothing to wrap
             return module.to(self.device)
         with _quiet():
-            wrapped = self.fabric.setup_module(module)
+            wrapped: nn.Module = self.fabric.setup_module(module)
         inner = getattr(wrapped, "_forward_module", None)
         if isinstance(inner, nn.parallel.DistributedDataParallel) and (self._sums or _has_sparse(module)):
             self._sums = True  # DDP fails where a sparse gradient is missing: of a part that is frozen later, or unused
@@ -117,8 +118,9 @@ class FabricRuntime(Runtime):
             for buffer in learner.buffers():
                 dist.broadcast(buffer, 0)
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        return self.fabric.autocast()
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        context: contextlib.AbstractContextManager[None] = self.fabric.autocast()
+        return context
 
     def check_step(self, trainer: str) -> None:
         self._trainer = trainer
@@ -197,7 +199,7 @@ class FabricRuntime(Runtime):
             parts = [torch.zeros_like(params[i]) if (g := gradients[i]) is None else g.to_dense() for i in chosen]
             flat = torch.cat([part.flatten() for part in parts])
             dist.all_reduce(flat)
-            for i, piece in zip(chosen, flat.split([part.numel() for part in parts]), strict=True):
+            for i, piece in zip(chosen, torch.split(flat, [part.numel() for part in parts]), strict=True):
                 whole = piece.view_as(params[i])
                 result[i] = whole.to_sparse(1) if known[i] == _SPARSE else whole
         return result
@@ -224,11 +226,11 @@ def _fingerprint(module: nn.Module) -> Tensor:
     return torch.stack(sums) if sums else torch.zeros(0, dtype=torch.float64)
 
 
-def _fabric(fit: Fit) -> Any:
+def _fabric(fit: Fit) -> Module:
     try:
         from lightning.fabric import Fabric
-        from lightning.fabric.plugins.environments import TorchElasticEnvironment
-        from lightning.fabric.strategies import DDPStrategy
+        from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+        from lightning.fabric.strategies.ddp import DDPStrategy
     except ImportError:
         raise UserError(
             "several devices and reduced precision need lightning", 'pip install "recursion-kit[lightning]"'

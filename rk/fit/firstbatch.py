@@ -31,6 +31,12 @@ def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spe
     _check_shapes({k: v for k, v in fields.items() if k in types}, types, owner)
 
 
+def method_of(component: object, name: str) -> Callable[..., Any]:  # Any: a plugin's own signature
+    """Returns the method `name` of the component's class, as a function."""
+    found: Callable[..., Any] = getattr(type(component), name)
+    return found
+
+
 def declared_fields(function: Callable[..., Any]) -> Any:
     """Returns the TypedDict class, or None where annotations exist for type checkers only."""
     try:

@@ -38,6 +38,8 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
     init = recipe.init_from
     if init is None:
         return
+    if init.run.folder is None:
+        raise init.run.gone()
     folder = RunFolder(init.run.folder)
     theirs = read_weights(weights_file(folder))
     own = learner.state_dict()

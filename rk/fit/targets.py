@@ -54,7 +54,7 @@ def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> R
     """
     runtime, stage = parts.runtime, getattr(parts.trainer, "stage", 0)
     try:
-        for i in micro_batches:
+        for i in micro_batches if parts.data is not None else ():
             batch = parts.data.batch("train", i * runtime.world + runtime.rank, stage)
             check_targets(batch, recipe, parts.facts)
     except UserError as found:

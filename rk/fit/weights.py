@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rk.errors import RunFailed
 from rk.fit.safetensors_head import ordered
+from rk.values import Plain, PlainDict
 from rk.writing import write_atomic
 
 EXTRA = "extra_state"
@@ -38,8 +39,8 @@ def save_weights(
     """
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
-    extra: dict[str, Any] = {}
-    seen: dict[tuple, str] = {}
+    extra: PlainDict = {}
+    seen: dict[tuple[object, ...], str] = {}
     for name, tensor in (source.state_dict() if isinstance(source, nn.Module) else source).items():
         if not isinstance(tensor, Tensor):  # of a module's get_extra_state()
             extra[name] = tensor
@@ -56,7 +57,7 @@ def save_weights(
     write_atomic(path, *ordered(save(tensors, metadata=notes or None)))
 
 
-def _as_json(extra: dict[str, Any]) -> str:
+def _as_json(extra: PlainDict) -> str:
     """Returns what modules keep besides tensors, as text. Raises `RunFailed` when JSON cannot give it back."""
     for name, value in extra.items():
         try:
@@ -70,16 +71,17 @@ def _as_json(extra: dict[str, Any]) -> str:
     return json.dumps(extra)
 
 
-def _without_tuples(value: Any) -> Any:
+def _without_tuples(value: Plain) -> Plain:
     if isinstance(value, dict):
         return {key: _without_tuples(item) for key, item in value.items()}
     return [_without_tuples(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def stored_extra(path: Path) -> dict[str, Any]:
+def stored_extra(path: Path) -> PlainDict:
     """Returns what the modules in a file of weights keep besides tensors: name -> value of ``get_extra_state()``."""
     with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get(EXTRA, "{}"))
+        extra: PlainDict = json.loads((file.metadata() or {}).get(EXTRA, "{}"))
+        return extra
 
 
 def _own_memory(tensor: Tensor) -> Tensor:
@@ -119,13 +121,18 @@ def load_weights(module: nn.Module, source: Path | Mapping[str, Any]) -> None:
     """
     tensors = read_weights(source) if isinstance(source, Path) else dict(source)
     _size_lazy_tensors(module, tensors)
-    if any(hasattr(value, "device_mesh") for value in module.state_dict().values()):
+    if any(is_shared(value) for value in module.state_dict().values()):
         tensors = _shares(module, tensors)
     try:
         module.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         what = source if isinstance(source, Path) else "what was given"
         raise RunFailed(f"{what} does not fit the learner: {' '.join(str(error).split())}") from None
+
+
+def is_shared(value: object) -> bool:
+    """Returns whether it is a tensor of which each process holds a share (a DTensor, without importing its module)."""
+    return isinstance(value, Tensor) and hasattr(value, "device_mesh")
 
 
 def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rk.catalog import Component
-from rk.errors import Mark
+from rk.errors import Mark, UserError
 from rk.recipe.sections import Expect, Fit, plain
 from rk.record import made, record
 from rk.static.signature import Param
@@ -84,14 +84,23 @@ class Wanted:
     Attributes:
         name: How the recipe is named: ``plugin/recipe``, or a path.
         overrides: What is changed of it, ``key=value``.
-        file: Where it is; None where it is not asked for, because the run is there.
-        recipe: What it says, checked.
     """
 
     name: str
-    overrides: tuple[str, ...] = ()
-    file: RecipeFile | None = None
-    recipe: Recipe | None = None
+    overrides: tuple[str, ...]
+
+
+@record
+class Trainable(Wanted):
+    """A run that is yet to be found or trained.
+
+    Attributes:
+        file: Where the recipe is.
+        recipe: What it says, checked.
+    """
+
+    file: RecipeFile
+    recipe: Recipe
     _not_compared = ("file", "recipe")
 
 
@@ -100,14 +109,22 @@ class RunRef:
     """A run that a parameter takes.
 
     Attributes:
-        folder: Its folder; None where a recipe names it and it is yet to be found or trained.
-        wanted: The recipe that trains it, where one names it.
+        folder: Its folder; None where a recipe names it and it is yet to be found or trained, or is gone.
+        wanted: The recipe that trains it, where one names it; `Trainable` where it is yet to be found or trained.
         said: How a stored recipe calls the folder, where that is not its path.
     """
 
     folder: Path | None
     wanted: Wanted | None = None
     said: str | None = None
+
+    def gone(self) -> UserError:
+        """Returns the error of a run that is needed and was kept in a folder that is gone."""
+        name = self.said if self.wanted is None else self.wanted.name
+        return UserError(
+            f"the run of {name} that this run began from is gone: it was kept in its folder",
+            "put the folder from/ back, or train again",
+        )
 
     def plain(self) -> str | dict[str, Any]:
         """Returns what a recipe would say."""
@@ -202,6 +219,13 @@ class Recipe:
     def algorithm(self) -> Spec | None:
         """The trainer, or the search that stands in its place."""
         return self.trainer or self.search
+
+    @property
+    def learning(self) -> Spec:
+        """The trainer or search of a recipe without problems, which has one."""
+        if (algorithm := self.algorithm) is None:
+            raise ValueError(f"{self.name} has neither trainer nor search: its problems were not looked at")
+        return algorithm
 
     def top_level(self) -> Iterator[tuple[str, Spec]]:
         """Yields (key, spec) of every component that stands at the top level."""

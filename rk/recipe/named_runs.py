@@ -12,7 +12,7 @@ from rk.catalog import Catalog
 from rk.errors import Problem, UserError, suggest
 from rk.recipe.components import Components
 from rk.recipe.find import RecipeFile, find_recipe, resolved
-from rk.recipe.model import Recipe, RunRef, Wanted
+from rk.recipe.model import Recipe, RunRef, Trainable, Wanted
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID
 
@@ -137,10 +137,10 @@ class NamedRuns(Components):
         if self.check_named is None:
             return self.report(node.mark, key, "a recipe cannot be named here", "name a run, or its folder")
         recipe, problems = self.check_named(file, wanted.overrides)
-        if problems:
+        if problems or recipe is None:
             return self._mistake_within(node, key, file, problems, wanted)
         name = file.name if file.plugin else str(place)
-        return RunRef(None, Wanted(name, wanted.overrides, file, recipe))
+        return RunRef(None, Trainable(name, wanted.overrides, file, recipe))
 
     def _mistake_within(self, node: Scalar, key: str, file: RecipeFile, problems: list[Problem], wanted: Wanted) -> Any:
         """Reports the first mistake of the recipe that `node` names; one of its overrides is a mistake of that key."""

@@ -21,7 +21,7 @@ from rk.fit.rng import forked
 from rk.fit.signals import StopSignal
 from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import RecipeFile
-from rk.recipe.model import Wanted
+from rk.recipe.model import Trainable
 from rk.runs import RunFolder
 
 MEASURED = 2
@@ -143,7 +143,7 @@ class Trial:
         torch.set_num_threads(threads)
         return loop
 
-    def _supply(self, wanted: Wanted) -> RunFolder:
+    def _supply(self, wanted: Trainable) -> RunFolder:
         """Returns a short run of a recipe that this one begins from: one for all trials in the same scratch folder."""
         name = hashlib.sha256(repr((wanted.name, wanted.overrides)).encode()).hexdigest()[:16]
         folder = self.scratch / "begun-from" / name
