@@ -153,7 +153,7 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
     for folder in spec.submodule_search_locations or ():
         for path in sorted(Path(folder).rglob("*.py")):
             yield path, str(path.relative_to(Path(folder).parent))
-    if spec.submodule_search_locations is None and (spec.origin or "").endswith(".py"):
+    if spec.submodule_search_locations is None and spec.origin is not None and spec.origin.endswith(".py"):
         yield Path(spec.origin), Path(spec.origin).name
 
 

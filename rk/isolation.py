@@ -6,13 +6,17 @@ Every command that loads plugins passes through here: nothing is imported that P
 
 from __future__ import annotations
 
-import _signal  # `signal` wraps its numbers in enums, which takes longer than loading forty plugins
 import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal  # `signal` wraps its numbers in enums, which takes longer than loading forty plugins
 
 PATIENCE = 10.0
 """Seconds after which the user is told whose code a command waits for."""
@@ -111,8 +115,11 @@ class Isolation(Diversion):
         super().__enter__()
         self._before = _handler(_signal.SIGINT, self._interrupt)
         alarm = getattr(_signal, "SIGALRM", None)
-        free = alarm is not None and _signal.getsignal(alarm) == _signal.SIG_DFL
-        self._reminds = free and _handler(alarm, self._remind) is not None
+        self._reminds = (
+            alarm is not None
+            and _signal.getsignal(alarm) == _signal.SIG_DFL
+            and _handler(alarm, self._remind) is not None
+        )
         if self._reminds:
             _signal.setitimer(_signal.ITIMER_REAL, PATIENCE, PATIENCE)
         return self

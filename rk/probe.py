@@ -43,7 +43,8 @@ def probe(module: str) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"milliseconds": None, "heavy": [], "error": f"it takes more than {TIMEOUT} s"}
     try:
-        return json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)  # Any: what JSON can say
+        return found
     except ValueError:  # it ended the interpreter, or rk itself could not be imported
         said = done.stderr.decode(errors="replace").strip().splitlines()
         error = f"the interpreter ended with code {done.returncode}" + (f": {said[-1]}" if said else "")
@@ -69,7 +70,8 @@ def main() -> None:
         milliseconds = round(1000 * (time.perf_counter() - before), 2)
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             try:
-                stream.flush()
+                if stream is not None:
+                    stream.flush()
             except (AttributeError, OSError, ValueError):
                 continue
         printed.seek(0)

@@ -54,6 +54,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import torch
     from torch import Tensor, nn
 
@@ -199,6 +201,10 @@ class Model(Protocol):
 
     def forward(self, **fields: Tensor) -> Outputs: ...
 
+    if TYPE_CHECKING:  # nn.Module has it: a body here would hide that one
+
+        def __call__(self, **fields: Tensor) -> Outputs: ...
+
     def begin(self, *, data: Data, runtime: Runtime) -> None:
         """Looks at the data once, before the first step of a new run: normalisers, document frequencies, a first SVD.
 
@@ -233,6 +239,10 @@ class Layered(Model, Protocol):
 
 class Layer(Protocol):
     """An ``nn.Module`` for a slot of a model. Each slot has its own sub-protocol, like `SequenceLayer`."""
+
+    if TYPE_CHECKING:  # nn.Module has it: a body here would hide that one
+
+        def __call__(self, *inputs: Any, **more: Any) -> Any: ...  # Any: as the slot's own `forward` says
 
 
 class ImageLayer(Layer, Protocol):
@@ -557,6 +567,10 @@ class Runtime(Protocol):
         """Yields the batches of one pass over a split, on the device."""
         ...
 
+    def autocast(self) -> AbstractContextManager[object]:
+        """Returns the context of the precision in which answers are computed."""
+        ...
+
     def gather(self, value: Tensor) -> Tensor:
         """Returns the sum of `value` over all processes."""
         ...
@@ -565,8 +579,11 @@ class Runtime(Protocol):
 class FitContext(Protocol):
     """The run, as a callback sees it. `rk.FitContext` is what arrives; it has the recipe too."""
 
+    recipe: Any  # Any: an `rk.recipe.Recipe`, whose module reads this one
     folder: Path
+    data: Any  # Any: the data class of the recipe's own plugin
     learner: nn.Module
+    trainer: Any  # Any: the trainer class of the recipe's own plugin
     step: int
     metrics: dict[str, float]
     batch: Batch | None
@@ -589,6 +606,21 @@ class FitContext(Protocol):
         """Adds scalars to the averages that are logged."""
 
 
+class Folder(Protocol):
+    """The folder of a finished run.
+
+    Attributes:
+        path: Where it is.
+        label: What a user may type for it.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def label(self) -> str: ...
+
+
 class Run(Protocol):
     """A finished run, as a parameter of a search or an analysis: ``run: Run`` takes a run folder.
 
@@ -596,7 +628,14 @@ class Run(Protocol):
     """
 
     learner: nn.Module
-    data: Data
+    data: Any  # Any: the data class of the run's own plugin, with whatever it has besides `Data`
+    recipe: Any  # Any: an `rk.recipe.Recipe`, whose module reads this one
+
+    @property
+    def folder(self) -> Folder: ...
+
+    @property
+    def runtime(self) -> Runtime: ...
 
     def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]: ...
 

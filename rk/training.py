@@ -46,7 +46,7 @@ class _InnerMistake(RecipeError):
         super().__init__(problems)
         self.name = name
 
-    def __reduce__(self) -> tuple[type, tuple[list[Problem], str]]:
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return _InnerMistake, (self.problems, self.name)
 
     def render(self) -> str:
@@ -123,9 +123,10 @@ def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str
         raise TypeError(f"overrides must be a list of texts key=value, got {overrides!r}")
     if torch.distributed.is_initialized():
         raise UserError(f"{name} cannot be trained within a run on several devices", "fit.devices=1")
-    outer = within if isinstance(within, Runtime) else None
+    outer, root = (within, within.folder) if isinstance(within, Runtime) else (None, Path(within))
+    if root is None:
+        raise ValueError(f"the inner run {name} needs a place: the outer run has no folder")
     catalog = outer.catalog if outer is not None and outer.catalog is not None else Catalog()
-    root = outer.folder if outer is not None else Path(within)
     wanted = _checked(os.fspath(recipe), changes, catalog, name)
     folder = RunFolder(root / INSIDE / name)
     threads = torch.get_num_threads()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rk import __version__
 from rk.cli.streams import BRIEF, LONG, make_lasting, open_missing, silence
 from rk.errors import ExitCode, RkError
+from rk.version import __version__
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -122,7 +122,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
-        from rk.index import installed_names
+        from rk.snapshot import installed_names
 
         names = installed_names()
         with formatter.section("Plugins"):

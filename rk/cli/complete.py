@@ -34,9 +34,9 @@ def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, 
 @_completer
 def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
     """Packaged recipes, and the recipe files and folders that lie where the word so far points."""
-    from rk.index import listed
     from rk.recipe.digest import kept_headings
     from rk.recipe.find import heading, packaged
+    from rk.snapshot import listed
 
     plugins = listed()
     asked = [recipe for recipe in packaged(plugins) if recipe.name.startswith(incomplete)]
@@ -55,9 +55,9 @@ def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The keys of the recipe that is already on the line, and the values of those that have few."""
     from rk.catalog import Catalog
     from rk.cli.loading import run_finder
-    from rk.index import listed
     from rk.recipe.check import read_recipe
     from rk.recipe.find import find_recipe
+    from rk.snapshot import listed
     from rk.static.source import outlines_in
 
     catalog = Catalog(listed())
@@ -75,9 +75,9 @@ def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
 def complete_decoding(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The keys that may be changed on the run that is already on the line."""
     from rk.catalog import Catalog
-    from rk.index import listed
     from rk.recipe.stored import is_harmless, read_stored
     from rk.runs import RunFolder
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     recipe = read_stored(RunFolder.find(ctx.params["run"], ctx.params.get("runs_dir")), (), catalog)
@@ -140,8 +140,8 @@ def complete_kind(ctx: click.Context, incomplete: str) -> Iterator[str]:
 @_completer
 def complete_kind_or_name(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The kinds, then the names of all components: `rk show` takes either first."""
-    from rk.index import listed
     from rk.kinds import KINDS
+    from rk.snapshot import listed
 
     yield from KINDS
     yield from sorted({c.name for c in listed().components} - set(KINDS))
@@ -180,7 +180,7 @@ def complete_data(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, st
 @_completer
 def complete_any_component(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The names of all components."""
-    from rk.index import listed
+    from rk.snapshot import listed
 
     yield from sorted({c.name for c in listed().components})
 
@@ -188,8 +188,8 @@ def complete_any_component(ctx: click.Context, incomplete: str) -> Iterator[str]
 @_completer
 def complete_fits(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """``KIND=NAME`` for what `rk list --fits` can hold fast."""
-    from rk.index import listed
     from rk.kinds import COMPONENT_KEYS
+    from rk.snapshot import listed
 
     yield from (f"{c.kind}={c.name}" for c in listed().components if c.kind in COMPONENT_KEYS)
 
@@ -197,7 +197,7 @@ def complete_fits(ctx: click.Context, incomplete: str) -> Iterator[str]:
 def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str]]:
     """Yields the name and the summary of each component of `kind`."""
     from rk.catalog import Catalog
-    from rk.index import listed
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     found = catalog.of_kind(kind)
@@ -208,7 +208,7 @@ def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str
 @_completer
 def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The installed plugins."""
-    from rk.index import installed_names
+    from rk.snapshot import installed_names
 
     yield from installed_names()
 

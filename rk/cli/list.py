@@ -38,7 +38,7 @@ def list_components(
     rk list --plugin vision
     """
     from rk.catalog import Catalog, plural
-    from rk.index import listed
+    from rk.snapshot import listed
 
     kind = None if kind is None else find_kind(kind)
     catalog = Catalog(listed())

@@ -25,7 +25,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     """List, examine and test the installed plugins; begin a new one."""
     if ctx.invoked_subcommand is not None:
         return
-    from rk.index import listed
+    from rk.snapshot import listed
 
     found = list(listed())
     if as_json:

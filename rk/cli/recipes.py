@@ -53,9 +53,9 @@ def recipes(
     if ctx.invoked_subcommand is not None:
         return
     from rk.catalog import Catalog
-    from rk.index import listed
     from rk.recipe.digest import digests
     from rk.recipe.find import sorted_out
+    from rk.snapshot import listed
 
     plugins = listed()
     files, odd = sorted_out(plugins)
@@ -141,8 +141,8 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
     rk recipes show pointer-net/convex-hull-quick --complete fit.max_steps=100
     """
     from rk.catalog import Catalog
-    from rk.index import listed
     from rk.recipe.find import find_recipe
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     if complete or overrides:
@@ -164,8 +164,8 @@ def copy(recipe: str, target: Path | None) -> None:
     \b
     rk recipes copy pointer-net/convex-hull-quick mine.yaml
     """
-    from rk.index import listed
     from rk.recipe.find import find_recipe
+    from rk.snapshot import listed
 
     found = find_recipe(recipe, listed())
     path = target or Path(found.path.name)

@@ -21,8 +21,9 @@ def schema() -> None:
     """
     from rk.catalog import Catalog
     from rk.cli.output import print_json
-    from rk.index import listed
-    from rk.index.answers import Answers, world_of
+    from rk.index.answers import Answers
+    from rk.recipe.world import world_of
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     with Answers(catalog.plugins.index, "schema", world=lambda: world_of(catalog.plugins)) as answers:

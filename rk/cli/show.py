@@ -36,7 +36,7 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
     rk show model mlp
     """
     from rk.catalog import Catalog
-    from rk.index import listed
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     component = _by_name(kind, catalog) if name is None else catalog.resolve(find_kind(kind), name)
@@ -145,7 +145,9 @@ def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
         "example": {"command" if recipe.startswith("rk ") else "recipe": recipe, "python": _python(component, python)},
     }
     if component.kind == "data":
-        result["facts"] = {k: str(v) for k, v in info.facts().items()}
+        from rk.static.fields import facts
+
+        result["facts"] = {k: str(v) for k, v in facts(info).items()}
         result |= {key: names for key in ("splits", "metrics") if (names := _names(info, key))}
     if component.kind in ("trainer", "search"):
         from rk.static import method

@@ -26,7 +26,7 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     rk validate my-recipe.yaml model.hidden_size=64 --json
     """
     from rk.catalog import Catalog
-    from rk.index import listed
+    from rk.snapshot import listed
     from rk.static.source import outlines_in
 
     catalog = Catalog(listed())

@@ -52,6 +52,11 @@ class LoadedRun:
         self.device: torch.device = parts.runtime.device
         self._prepared = False
 
+    @property
+    def runtime(self) -> Runtime:
+        """Where the learner lives, and what answers are computed in."""
+        return self.parts.runtime
+
     @classmethod
     def open(cls, path: Path, catalog: Catalog | None = None, overrides: tuple[str, ...] = ()) -> LoadedRun:
         """Loads the run in the folder `path`.

@@ -52,10 +52,10 @@ def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> R
         micro_batches: Numbers of those since the last wait for the device; they are made again on the host.
         recipe: What was run.
     """
-    runtime, stage = parts.runtime, getattr(parts.trainer, "stage", 0)
+    runtime, data, stage = parts.runtime, parts.data, getattr(parts.trainer, "stage", 0)
     try:
-        for i in micro_batches if parts.data is not None else ():
-            batch = parts.data.batch("train", i * runtime.world + runtime.rank, stage)
+        for i in micro_batches if data is not None else ():
+            batch = data.batch("train", i * runtime.world + runtime.rank, stage)
             check_targets(batch, recipe, parts.facts)
     except UserError as found:
         return found

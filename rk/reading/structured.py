@@ -51,9 +51,9 @@ def read_json_lines(path: Path, accepted: str | None = None) -> Iterator[tuple[i
         line = next(i for i, line in enumerate(lines_of(text), 1) if line.strip())
         kind, hint = other
         raise UserError(f"{printable(str(path))}:{line}: expected JSON lines, found {kind}", hint or accepted)
-    for number, line in enumerate(lines_of(text), 1):
-        if line.strip():
-            yield number, parse_json(line, path, number, accepted)
+    for number, content in enumerate(lines_of(text), 1):
+        if content.strip():
+            yield number, parse_json(content, path, number, accepted)
 
 
 def _other_kind(text: str) -> tuple[str, str | None] | None:

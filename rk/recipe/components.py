@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from rk.catalog import Component, plural
+from rk.catalog import plural
 from rk.errors import Mark, Problem, UserError, nearest, suggest
 from rk.hookspecs import HOOK_OF_KIND
+from rk.plugins import Component
 from rk.recipe.hints import missing
 from rk.recipe.model import EnumRef, Spec, Struct
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID, Values, is_broken, join
 from rk.recipe.wording import listed
-from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
-from rk.static.types import ComponentType, StructType, literal
+from rk.static import ClassInfo, Param, Signature, class_of, constructor, load_class, method
+from rk.static.literals import literal
+from rk.static.types import ComponentType, StructType
 
 NOTHING: dict[str, str] = {}
 
@@ -81,9 +83,9 @@ class Components(Values):
         self, info: ClassInfo, component: Component, signature: Signature, type_: ComponentType, mark: Mark, key: str
     ) -> bool:
         """Checks what the annotation asks for beyond the kind: members, and the parameters that a caller supplies."""
-        if type_.protocol.node is None:
+        protocol = class_of(type_.protocol)
+        if protocol is None:
             return True
-        protocol = ClassInfo(type_.protocol.module, type_.protocol.node)
         if lacking := missing_members(info, protocol):
             self.report(mark, key, f"{component.name} is no {protocol.node.name}: it has no {listed(lacking)}")
             return False
@@ -168,9 +170,8 @@ class Components(Values):
 
 def supplied_parameters(type_: ComponentType) -> tuple[str, ...]:
     """Returns the parameters that a factory's caller passes: those of the protocol's own constructor."""
-    if not type_.factory:
-        return ()
-    init = method(ClassInfo(type_.protocol.module, type_.protocol.node), "__init__")
+    protocol = class_of(type_.protocol) if type_.factory else None
+    init = None if protocol is None else method(protocol, "__init__")
     return tuple(init.names) if init else ()
 
 

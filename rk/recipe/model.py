@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rk.catalog import Component
 from rk.errors import Mark, UserError
+from rk.plugins import Component
 from rk.recipe.sections import Expect, Fit, plain
 from rk.record import made, record
 from rk.static.signature import Param
 from rk.static.types import word
+from rk.values import Plain
 
 if TYPE_CHECKING:
+    import yaml
+
     from rk.recipe.find import RecipeFile
 
 
@@ -277,23 +280,25 @@ class Recipe:
         return yaml.dump(self.plain(), Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=110)
 
 
-def _dumper() -> type:
+def _dumper() -> type[yaml.SafeDumper]:
     import yaml
 
     class Dumper(yaml.SafeDumper):
         """Writes lists of plain values in one line, and quotes what rk's own reader would take for something else."""
 
-        def represent_sequence(self, tag, sequence, flow_style=None):
+        def represent_sequence(
+            self, tag: str, sequence: Iterable[Plain], flow_style: bool | None = None
+        ) -> yaml.SequenceNode:
             flat = all(not isinstance(x, list | dict) for x in sequence)
             return super().represent_sequence(tag, sequence, flow_style=flat)
 
-        def ignore_aliases(self, data):
+        def ignore_aliases(self, data: Plain) -> bool:
             return True
 
-    def text(dumper: Dumper, value: str):
+    def text(dumper: Dumper, value: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if _reads_back(value) else '"')
 
-    def number(dumper: Dumper, value: float):
+    def number(dumper: Dumper, value: float) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:float", _float_text(value))
 
     Dumper.add_representer(str, text)

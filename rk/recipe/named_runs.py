@@ -58,11 +58,11 @@ class NamedRuns(Components):
         try:
             return self._usable(node, key, RunRef(self._found(node.value)))
         except UserError as error:
-            hint = error.hint
+            said = error.hint
             with contextlib.suppress(UserError):
                 name = find_recipe(node.value, self.catalog.plugins, self.file).name
-                hint = f"{name} is a recipe: write {{recipe: {node.value}}} for a run of it"
-            return self.report(node.mark, key, error.message, hint)
+                said = f"{name} is a recipe: write {{recipe: {node.value}}} for a run of it"
+            return self.report(node.mark, key, error.message, said)
         except OSError as error:  # a name too long for the file system
             return self.report(node.mark, key, f"no such run: {error.strerror}")
 
@@ -86,13 +86,16 @@ class NamedRuns(Components):
         for name in node.items:
             if name not in KEYS:
                 return self.report(node.mark_of(name), f"{key}.{name}", "unknown key", suggest(name, KEYS, "a run has"))
-        texts = {name: node.items[name] for name in ("run", "recipe") if name in node.items}
-        for name, child in texts.items():
+        texts: dict[str, Scalar] = {}
+        for name in ("run", "recipe"):
+            if (child := node.items.get(name)) is None:
+                continue
             if not isinstance(child, Scalar) or not isinstance(child.value, str):
                 hint = (
                     "recipe: NAME, as in rk recipes, or a file that ends in .yaml" if name == "recipe" else "run: RUN"
                 )
                 return self.report(child.mark, f"{key}.{name}", f"expected a string, found {describe(child)}", hint)
+            texts[name] = child
         if "recipe" not in texts:
             return (
                 self.run(texts["run"], f"{key}.run")
@@ -117,12 +120,15 @@ class NamedRuns(Components):
     def _overrides(self, node: Mapping, key: str) -> tuple[str, ...] | None:
         """Returns the overrides; None after a report."""
         found = node.items.get("overrides")
-        items = found.items if isinstance(found, Sequence) else [] if found is None else None
-        if items is None or not all(isinstance(item, Scalar) and isinstance(item.value, str) for item in items):
+        if found is None:
+            return ()
+        items = found.items if isinstance(found, Sequence) else [found]
+        texts = [item.value for item in items if isinstance(item, Scalar) and isinstance(item.value, str)]
+        if not isinstance(found, Sequence) or len(texts) < len(items):
             hint = "overrides: ['fit.max_steps=100']"
             self.report(found.mark, f"{key}.overrides", "expected a list of texts key=value", hint)
             return None
-        return tuple(item.value for item in items)
+        return tuple(texts)
 
     def _yet_to_be_trained(self, node: Scalar, wanted: Wanted, key: str) -> Any:
         """Checks the recipe of a run that is yet to be found or trained."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
 from rk.errors import UserError
+from rk.kinds import COMPONENT_KEYS
+from rk.plugins import Component
 from rk.recipe.components import supplied_parameters
-from rk.recipe.sections import COMPONENT_KEYS
 from rk.static import ClassInfo, Signature, constructor, load_class
 from rk.static.docstring import describe, summary
 from rk.static.types import (
@@ -25,6 +26,7 @@ from rk.static.types import (
     ListType,
     LiteralType,
     MarkedType,
+    Primitive,
     RunType,
     StructType,
     TupleType,
@@ -167,7 +169,7 @@ class _SchemaBuilder:
                 return {
                     "anyOf": [{"type": "string"}, {"type": "object", "properties": keys, "additionalProperties": False}]
                 }
-        return dict(_PRIMITIVES.get(type_, {"not": {}}))
+        return dict(_PRIMITIVES[type_]) if isinstance(type_, Primitive) and type_ in _PRIMITIVES else {"not": {}}
 
 
 def _bounds(bounds: tuple[tuple[str, float], ...]) -> dict[str, Any]:

@@ -157,13 +157,13 @@ class Expect:
         """
         if not self.bound():
             return None
-        low, high = (
-            _numbers(self.at_least, self.at_least_times, metrics),
-            _numbers(self.at_most, self.at_most_times, metrics),
-        )
-        if value is None or value != value or None in (*low, *high):
+        low = _numbers(self.at_least, self.at_least_times, metrics)
+        high = _numbers(self.at_most, self.at_most_times, metrics)
+        if value is None or value != value:
             return False
-        return all(value >= bound for bound in low) and all(value <= bound for bound in high)
+        return all(bound is not None and value >= bound for bound in low) and all(
+            bound is not None and value <= bound for bound in high
+        )
 
     def bound(self) -> str:
         """Returns the bounds as text."""

@@ -15,6 +15,7 @@ from rk.recipe.model import Recipe
 from rk.recipe.tree import plain_value, read_tree
 from rk.runs import RunFolder
 from rk.static.types import takes_path
+from rk.values import PlainDict
 
 RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
 """Keys of `fit` that `rk train --resume` may change; a trainer or a search names others in ``resumable``."""
@@ -80,12 +81,13 @@ def lengthens(overrides: tuple[str, ...], recipe: Recipe, catalog: Catalog) -> b
     return bool(keys & {*LENGTHS, *_resumable(recipe, catalog)})
 
 
-def stored_values(folder: RunFolder) -> dict[str, Any]:
+def stored_values(folder: RunFolder) -> PlainDict:
     """Returns the recipe in a run folder as plain values, unchecked (its plugins may be gone); {} where it has none."""
     if not folder.recipe.is_file():
         return {}
     tree, _ = read_tree(folder.recipe, folder.label)
-    return plain_value(tree)
+    values: PlainDict = plain_value(tree)
+    return values
 
 
 def trained(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rk.static.types import BOOL, FLOAT, INT, PATH, STR, TupleType, Type
 
 def with_article(type_: Type) -> str:
     """Returns what is expected: ``an int``, ``a list of 2 values [int, str]``."""
-    words = {INT: "an int", STR: "a string", BOOL: "a bool", FLOAT: "a float", PATH: "a path"}
+    words: dict[Type, str] = {INT: "an int", STR: "a string", BOOL: "a bool", FLOAT: "a float", PATH: "a path"}
     text = words.get(type_, str(type_))
     if isinstance(type_, TupleType) and not type_.variadic:
         return f"a list of {len(type_.items)} values {text}"

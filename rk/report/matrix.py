@@ -124,6 +124,7 @@ def _metric(runs: list[RunSummary], wanted: tuple[str, ...]) -> str:
 def _cell(values: list[float | None]) -> str:
     if not values:
         return ""
-    if len(values) == 1 or None in values:
+    known = [value for value in values if value is not None]
+    if len(values) == 1 or len(known) < len(values):
         return " ".join(map(number, values))
-    return f"{number(statistics.mean(values))} ± {statistics.stdev(values):.2g}"
+    return f"{number(statistics.mean(known))} ± {statistics.stdev(known):.2g}"

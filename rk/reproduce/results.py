@@ -16,7 +16,7 @@ from rk.errors import UserError
 from rk.jsontext import to_json
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
-from rk.recipe.model import plain_parameter
+from rk.recipe.model import Trainable, plain_parameter
 from rk.recipe.sections import Fit, plain
 from rk.recipe.stored import trained
 from rk.recipe.walk import named_runs
@@ -35,7 +35,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
     found = flatten(values)
     for key, run in named_runs(recipe):
-        if run.wanted is not None and run.wanted.recipe is not None:
+        if isinstance(run.wanted, Trainable):
             found[f"{key}.settings"] = digest(settings(run.wanted.recipe))
     return found
 
@@ -93,7 +93,8 @@ class Measured:
 
     @property
     def seeds(self) -> list[int]:
-        return self.values["seeds"]
+        seeds: list[int] = self.values["seeds"]
+        return seeds
 
     def is_of(self, recipe: Recipe) -> bool:
         """Whether this was measured with the recipe as it is now.
@@ -107,7 +108,8 @@ class Measured:
         now, names = differing | default, _joined(self.values["defaults"])
         if not now.keys() >= names or digest({key: now[key] for key in names}) != self.values["defaults_digest"]:
             return False
-        return digest({key: value for key, value in differing.items() if key not in names}) == self.values["digest"]
+        own = {key: value for key, value in differing.items() if key not in names}
+        return bool(digest(own) == self.values["digest"])
 
     def _is_of_settings(self, recipe: Recipe) -> bool:
         """The same, of an entry of an earlier version."""
@@ -138,7 +140,7 @@ class Measured:
         return None if numbers is None or len(numbers) < 2 else stdev(numbers)
 
     def higher_is_better(self, metric: str) -> bool:
-        return self.values["higher_is_better"].get(metric.partition("/")[2].partition("@")[0], True)
+        return bool(self.values["higher_is_better"].get(metric.partition("/")[2].partition("@")[0], True))
 
 
 def described(recipe: Recipe) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rk import __version__
 from rk.errors import UserError, suggest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.kinds import EXAMPLES, KINDS
+from rk.version import __version__
 
 TEMPLATES = Path(__file__).parent / "plugin"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.fit.build import Builder
 from rk.fit.loaded import LoadedRun
 from rk.fit.returns import check_numbers
 from rk.fit.rng import forked
+from rk.plugins import Component
 from rk.recipe import Recipe, check_search
 from rk.recipe.check import Checked
 from rk.recipe.digest import digest

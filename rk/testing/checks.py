@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rk.blocks import run_blocks
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.export.safetensors import Safetensors
 from rk.fit.bind import Bound
@@ -25,6 +25,7 @@ from rk.fit.firstbatch import check_fields, declared_fields
 from rk.fit.loaded import LoadedRun
 from rk.fit.loop import Loop
 from rk.fit.weights import stored_extra
+from rk.plugins import Component
 from rk.recipe.check import read_component
 from rk.runs import RunFolder
 from rk.static.signature import REQUIRED

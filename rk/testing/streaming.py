@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
+from rk.plugins import Component
 from rk.states import tensors_of
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.close import assert_close
