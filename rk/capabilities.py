@@ -7,7 +7,6 @@ The names of members are those of `rk.protocols` and docs/contract.md. A wrapper
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -260,7 +259,12 @@ def defines(component: object, name: str) -> bool:
     return found is not None and getattr(found, "__module__", "") != "rk.protocols"
 
 
-@functools.cache
+_MEMBERS: dict[type, tuple[str, ...]] = {}
+
+
 def members(capability: type) -> tuple[str, ...]:
     """Returns the names of the members of a protocol of this module."""
-    return tuple(name for name in vars(capability) if not name.startswith("_"))
+    found = _MEMBERS.get(capability)
+    if found is None:
+        found = _MEMBERS[capability] = tuple(name for name in vars(capability) if not name.startswith("_"))
+    return found

@@ -64,7 +64,7 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
 _MISSING = object()
 
 
-def _eq(self: Any, other: Any) -> bool:
+def _eq(self: Any, other: Any) -> Any:  # Any: a bool, or NotImplemented
     if type(self) is not type(other):
         return NotImplemented
     return all(getattr(self, n) == getattr(other, n) for n in self._compared)

@@ -65,4 +65,5 @@ def answers(
 
 def _label(run: Run | FitContext) -> str:
     """Returns the run's folder as a user would type it; of a run that is being trained, its recipe."""
-    return getattr(run.folder, "label", None) or run.recipe.name
+    label: str = getattr(run.folder, "label", None) or run.recipe.name
+    return label

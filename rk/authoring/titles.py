@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 def title(run: Run | FitContext) -> str:
     """Returns the name of a run's recipe without its plugin: ``adding`` of ``sequence/adding``."""
-    return run.recipe.name.rpartition("/")[2]
+    name: str = run.recipe.name
+    return name.rpartition("/")[2]
 
 
 def titles(runs: Sequence[Run], roles: Sequence[str] = ()) -> list[str]:

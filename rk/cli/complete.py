@@ -14,14 +14,18 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Completer = Callable[[click.Context, click.Parameter | None, str], list[CompletionItem]]
+"""What click asks. No completion of rk depends on the parameter."""
+
+Offer = str | tuple[str, str | None]
+"""A word, or a word and its help."""
 
 
-def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, str]]]) -> Completer:
+def _completer(offers: Callable[[click.Context, str], Iterable[Offer]]) -> Completer:
     """Makes a function that yields words, or (word, help), into one that click can ask."""
 
     @functools.wraps(offers)
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def complete(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
         try:
             found = [o if isinstance(o, tuple) else (o, None) for o in offers(ctx, incomplete)]
         except Exception:  # a broken plugin or recipe must not print into the user's prompt
@@ -32,7 +36,7 @@ def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, 
 
 
 @_completer
-def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
     """Packaged recipes, and the recipe files and folders that lie where the word so far points."""
     from rk.recipe.digest import kept_headings
     from rk.recipe.find import heading, packaged
@@ -214,14 +218,14 @@ def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
 
 
 @_completer
-def complete_target(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+def complete_target(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
     """What can be reproduced: recipes, plugins, folders, all."""
     yield from ("all", *(item.value for item in complete_plugin(ctx, None, incomplete)))
     yield from ((item.value, item.help) for item in complete_recipe(ctx, None, incomplete))
 
 
 @_completer
-def complete_run(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+def complete_run(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
     """The runs, the newest first."""
     from rk.runs import RunFolder, default_root
 

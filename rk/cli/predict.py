@@ -17,6 +17,7 @@ from rk.errors import ExitCode, RkError, UserError
 if TYPE_CHECKING:
     from rk.cli.inputs import Input
     from rk.fit.loaded import LoadedRun
+    from rk.protocols import Batch, Outputs
     from rk.runs import RunFolder
 
 FIGURES = (".svg", ".png", ".pdf")
@@ -86,7 +87,7 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
     from rk.cli.messages import show
 
     answers: list[dict[str, Any]] = []
-    drawn: list[tuple[Input, Any, Any]] = []
+    drawn: list[tuple[Input, Batch, Outputs]] = []
     failed: list[RkError] = []
     for item in inputs:
         try:
@@ -109,8 +110,8 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
             for path in loaded.write(batch, answered, _of_input(output, item, len(drawn) > 1)):
                 echo(f"wrote {path}")
     _draw(loaded, drawn, outputs)
-    for error in failed:
-        show(error.render())
+    for failure in failed:
+        show(failure.render())
     return ExitCode.USER_ERROR if failed else ExitCode.OK
 
 
@@ -134,7 +135,7 @@ def _of_input(output: Path, item: Input, several: bool) -> Path:
     return output.with_name(f"{output.stem}-{item.stem}{output.suffix}") if several else output
 
 
-def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple[Path, ...]) -> None:
+def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Batch, Outputs]], outputs: tuple[Path, ...]) -> None:
     """Draws a figure of each input: where `outputs` say so, or into the run where nothing is said."""
     several = len(drawn) > 1
     for output in (o for o in outputs if o.suffix.lower() in FIGURES):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from rk.cli.kinds import find_kind, known_kind
 from rk.cli.options import json_option
 from rk.errors import UserError, suggest
 from rk.jsontext import to_json
+
+if TYPE_CHECKING:
+    from rk.static import ClassInfo
 
 LISTS = ("facts", "splits", "metrics", "needs")
 """What is printed in one line each."""
@@ -166,7 +169,7 @@ def _python(component: Any, doctest: str) -> str:
     return "\n".join([*torch, f">>> from {module} import {name}", doctest])
 
 
-def _fields(kind: str, info: Any) -> dict[str, list[dict[str, Any]]]:
+def _fields(kind: str, info: ClassInfo) -> dict[str, list[dict[str, Any]]]:
     """Returns what the component's methods take and give, by a title for each."""
     from rk.kinds import KINDS
     from rk.static import method
@@ -184,10 +187,10 @@ def _fields(kind: str, info: Any) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _names(info: Any, attribute: str) -> list[str]:
+def _names(info: ClassInfo, attribute: str) -> list[str]:
     """Returns the names in a class-level tuple of strings or dict display; empty where they are computed."""
     import ast
 
     assigned = info.assigned(attribute)
     items = getattr(assigned[1], "keys", None) or getattr(assigned[1], "elts", []) if assigned else []
-    return [item.value for item in items if isinstance(item, ast.Constant)]
+    return [item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)]

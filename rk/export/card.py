@@ -167,7 +167,7 @@ def _code_license(distribution: str) -> str:
         found = metadata.metadata(distribution)
     except metadata.PackageNotFoundError:
         return distribution
-    said = found.get("License-Expression") or found.get("License") or ""
+    said = next((found[name] for name in ("License-Expression", "License") if found[name]), "")
     return f"{distribution} ({said.splitlines()[0]})" if said.strip() else distribution
 
 

@@ -33,7 +33,8 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
     def change(key: str, found: Any) -> Any:
         if isinstance(found, RunRef):
             wanted = found.wanted and Wanted(clean(found.wanted.name), clean(found.wanted.overrides))
-            return RunRef(found.folder, wanted, known.get(key) or (found.folder and run_name(found.folder)))
+            folder = found.folder
+            return RunRef(folder, wanted, known.get(key) or (None if folder is None else run_name(folder)))
         return found.name or "." if isinstance(found, Path) else clean(found)
 
     result = replaced(recipe, change, clean)

@@ -54,7 +54,9 @@ def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> R
     """
     runtime, data, stage = parts.runtime, parts.data, getattr(parts.trainer, "stage", 0)
     try:
-        for i in micro_batches if data is not None else ():
+        for i in micro_batches:
+            if data is None:
+                break
             batch = data.batch("train", i * runtime.world + runtime.rank, stage)
             check_targets(batch, recipe, parts.facts)
     except UserError as found:

@@ -122,10 +122,10 @@ def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured],
     if not metrics:
         return NOT_REACHED
     met = [claim.met(means[metric], means) for metric in metrics]
-    baseline = results[name] if name is not None and claim.compares else None
-    for metric in metrics if baseline is not None else ():
-        others = baseline.values["metrics"].get(metric)
-        met.append(others is not None and _beats(means[metric], others, claim, own.higher_is_better(metric)))
+    if name is not None and claim.compares:
+        for metric in metrics:
+            others = results[name].values["metrics"].get(metric)
+            met.append(others is not None and _beats(means[metric], others, claim, own.higher_is_better(metric)))
     known = [m for m in met if m is not None]
     return "" if not known else REACHED if all(known) else NOT_REACHED
 

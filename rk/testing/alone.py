@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -60,7 +61,7 @@ def run_alone(
     refused: list[str] = []
     for sample in samples:
         try:
-            return _RUNNERS[component.kind](component, trial(sample), lambda s=sample: whole(s), sizes)
+            return _RUNNERS[component.kind](component, trial(sample), functools.partial(whole, sample), sizes)
         except UserError as error:
             refused.append(f"{sample.path.stem}: {error.message.splitlines()[0]}")
     raise NotApplicable(f"it takes no recipe of its plugin ({'; '.join(refused)[:400]})")
@@ -96,7 +97,7 @@ def _analysis(component: Component, trial: Trial, whole: Callable[[], Ended], si
     options = _options(component, catalog, whole, sizes)
     recipe = _without_problems(check_search("analysis", component.qualified, options, (), catalog, Path))
     with tempfile.TemporaryDirectory(dir=trial.scratch) as folder, forked(0), _few_batches():
-        analysis = Builder(recipe, catalog).build(recipe.search)
+        analysis = Builder(recipe, catalog, LoadedRun.open).build(recipe.learning)
         numbers = check_numbers(analysis, analysis.analyze(Path(folder)), "analyze")
     if not numbers:
         raise Broken("analyze() returned no number")
@@ -117,11 +118,11 @@ def _few_batches() -> Iterator[None]:
     def few(self: LoadedRun, split: str, limit: int | None = None) -> Iterator[Any]:
         return original(self, split, min(MEASURED, limit or MEASURED))
 
-    LoadedRun.batches = few
+    setattr(LoadedRun, original.__name__, few)
     try:
         yield
     finally:
-        LoadedRun.batches = original
+        setattr(LoadedRun, original.__name__, original)
 
 
 def _options(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rk.fit.firstbatch import declared_fields
 from rk.testing.broken import NotApplicable
+from rk.values import Fields
 
 GRAPH_SIZES = "graph_sizes"
 """Field (graphs,) of flat graphs: how many nodes each has."""
@@ -48,7 +49,7 @@ class Rows:
         size = self.size(batch)
         if GRAPH_SIZES in batch:
             return self._graphs(batch, rows)
-        found = {}
+        found: Fields = {}
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.ndim and self._is_stacked(name):
                 if len(value) != size:

@@ -16,6 +16,7 @@ from torch import nn
 from rk.catalog import Catalog
 from rk.fit.begin import begin, taken_up
 from rk.fit.build import Parts
+from rk.fit.evaluate import Each
 from rk.fit.loop import Loop
 from rk.fit.rng import forked
 from rk.fit.signals import StopSignal
@@ -173,6 +174,9 @@ class Trial:
         return short
 
 
+BATCHES = "batches"
+
+
 class _Cut(BaseException):
     """The power has failed."""
 
@@ -187,15 +191,15 @@ class _ShortLoop(Loop):
         super().build()
         data = self.parts.data
         if data is not None:
-            data.batches = functools.partial(_few_batches, data.batches)
+            setattr(data, BATCHES, functools.partial(_few_batches, data.batches))
         if self.cut_at is not None:
             self.hooks["after_step"] = [*self.hooks["after_step"], self._cut]
 
     def _cut(self, fit: Any) -> None:
-        if self.step >= self.cut_at:
+        if self.cut_at is not None and self.step >= self.cut_at:
             raise _Cut
 
-    def _draw(self, split: str) -> Any:
+    def _draw(self, split: str) -> Each | None:
         return super()._draw(split) if self.draws else None
 
 
