@@ -87,7 +87,8 @@ class LightningLearner(nn.Module):
         extra = (0,) if answer == getattr(self.module, "predict_step", None) else ()
         result = answer(batch[self.fields[0]], *extra)
         if isinstance(result, Mapping):
-            return {**{name: result[other] for name, other in _EITHER if other in result}, **result}  # type: ignore[typeddict-item]  # names are the module's
+            either = {name: result[other] for name, other in _EITHER if other in result}
+            return {**either, **result}  # type: ignore[typeddict-item]  # the names are the module's own
         return {"logits": result, "values": result}
 
     def _log(self, name: str, value: Any, *_: Any, **__: Any) -> None:
