@@ -55,6 +55,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from typing import Self
 
     import torch
     from torch import Tensor, nn
@@ -201,9 +202,11 @@ class Model(Protocol):
 
     def forward(self, **fields: Tensor) -> Outputs: ...
 
-    if TYPE_CHECKING:  # nn.Module has it: a body here would hide that one
+    if TYPE_CHECKING:  # nn.Module has these: bodies here would hide them
 
         def __call__(self, **fields: Tensor) -> Outputs: ...
+
+        def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
     def begin(self, *, data: Data, runtime: Runtime) -> None:
         """Looks at the data once, before the first step of a new run: normalisers, document frequencies, a first SVD.
@@ -240,9 +243,13 @@ class Layered(Model, Protocol):
 class Layer(Protocol):
     """An ``nn.Module`` for a slot of a model. Each slot has its own sub-protocol, like `SequenceLayer`."""
 
-    if TYPE_CHECKING:  # nn.Module has it: a body here would hide that one
+    if TYPE_CHECKING:  # nn.Module has these: bodies here would hide them
 
         def __call__(self, *inputs: Any, **more: Any) -> Any: ...  # Any: as the slot's own `forward` says
+
+        def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+
+        def requires_grad_(self, requires_grad: bool = True) -> Self: ...
 
 
 class ImageLayer(Layer, Protocol):
