@@ -174,14 +174,11 @@ class HasBlocks(Protocol):
     def leave(self) -> Callable[..., Outputs]: ...
 
 
-class SupportsScan(Protocol):
+class SupportsInitialState(Protocol):
     """A layer that can stop at any step and go on from there: `rk.protocols.StatefulSequenceLayer`."""
 
     @property
     def initial_state(self) -> Callable[[int], Any]: ...  # Any: the layer's own state
-
-    @property
-    def scan(self) -> Callable[..., tuple[Any, Any]]: ...  # Any: as above
 
 
 # -- of algorithms -----------------------------------------------------------------------------------------------------

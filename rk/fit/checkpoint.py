@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rk.errors import RunFailed
 from rk.fit.archive import read_archive
-from rk.fit.weights import load_weights, save_weights
+from rk.fit.weights import is_shared, load_weights, save_weights
 from rk.runs import RunFolder
 from rk.writing import write_atomic
 
@@ -122,6 +122,6 @@ def weights_file(folder: RunFolder) -> Path:
 
 def all_finite(learner: nn.Module) -> bool:
     """Whether every parameter is finite."""
-    own = [p.to_local() if hasattr(p, "to_local") else p for p in learner.parameters() if p.is_floating_point()]
+    own = [p.to_local() if is_shared(p) else p for p in learner.parameters() if p.is_floating_point()]
     largest = [p.detach().abs().max() for p in own if p.numel()]
     return not largest or bool(torch.stack(largest).isfinite().all())

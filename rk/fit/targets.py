@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from rk.builtin.losses import no_class
 from rk.errors import RkError, RunFailed, UserError
 from rk.fit.build import Parts
+from rk.fit.classes import no_class
 from rk.recipe.model import Recipe
 
 _SIZES = ("num_classes", "num_outputs", "vocab_size")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +16,9 @@ from rk.errors import RunFailed
 from rk.fit.safetensors_head import ordered
 from rk.values import Plain, PlainDict
 from rk.writing import write_atomic
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 EXTRA = "extra_state"
 """In the metadata of a file: what modules keep besides tensors, as JSON."""
@@ -130,7 +133,7 @@ def load_weights(module: nn.Module, source: Path | Mapping[str, Any]) -> None:
         raise RunFailed(f"{what} does not fit the learner: {' '.join(str(error).split())}") from None
 
 
-def is_shared(value: object) -> bool:
+def is_shared(value: object) -> TypeGuard[DTensor]:
     """Returns whether it is a tensor of which each process holds a share (a DTensor, without importing its module)."""
     return isinstance(value, Tensor) and hasattr(value, "device_mesh")
 

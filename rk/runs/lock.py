@@ -18,7 +18,7 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows: the process named in run.json is asked for instead
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # the checker looks at this file on a system that has it
 
 _HELD: dict[str, int] = {}
 """Lock files that this process has locked -> its process id (a forked child inherits the dict, but no lock)."""

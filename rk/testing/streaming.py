@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rk.capabilities import SupportsInitialState, supports
 from rk.catalog import Catalog
 from rk.plugins import Component
 from rk.states import tensors_of
@@ -42,7 +43,7 @@ def _built(component: Component, catalog: Catalog) -> Any:
         raise NotApplicable(f"a recipe must say {', '.join(n for n in needed if n != 'd_model') or 'its width'}")
     torch.manual_seed(0)
     layer = catalog.load(component)(d_model=WIDTH).double().eval()
-    if not hasattr(layer, "initial_state"):
+    if not supports(layer, SupportsInitialState):
         raise Broken("it has scan(), but no initial_state()")
     return layer
 

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from scipy.spatial import Delaunay
 from torch import Tensor, nn
 
-from rk_pointer_net.attention import AdditivePointer, DotPointer
+from rk_pointer_net.attention import AdditivePointer
 from rk_pointer_net.constraints import Name
-from rk_pointer_net.decoders import AttentionDecoder, PointerDecoder, lstm_weights
+from rk_pointer_net.decoders import AttentionDecoder, Pointer, PointerDecoder, lstm_weights
 from rk_pointer_net.hull import are_simple
 from rk_pointer_net.model import PointerNet
 
@@ -244,9 +244,7 @@ def _cell(lstm: nn.LSTM, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tenso
     return torch.lstm_cell(x, (hidden, cell), *lstm_weights(lstm))  # what nn.LSTMCell calls
 
 
-def _score(
-    pointer: AdditivePointer | DotPointer, key: Float[Tensor, "b h"], query: Float[Tensor, "b h"]
-) -> Float[Tensor, "b"]:
+def _score(pointer: Pointer, key: Float[Tensor, "b h"], query: Float[Tensor, "b h"]) -> Float[Tensor, "b"]:
     if isinstance(pointer, AdditivePointer):
         return torch.tanh(pointer.key(key) + pointer.query(query)) @ pointer.v
     return (pointer.key(key) * pointer.query(query)).sum(-1) / key.shape[-1] ** 0.5
