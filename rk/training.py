@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -33,6 +32,7 @@ from rk.recipe.find import find_recipe
 from rk.recipe.stored import stored_values, trained
 from rk.runs import RunFolder
 from rk.runs.kept import INSIDE
+from rk.values import PlainDict
 
 __all__ = ["InnerRun", "settings", "train_inside"]
 
@@ -185,7 +185,7 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
     return _numbers(folder)
 
 
-def _numbers(folder: RunFolder) -> dict[str, Any]:
+def _numbers(folder: RunFolder) -> PlainDict:
     return dict(folder.read()["metrics"])
 
 

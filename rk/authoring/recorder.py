@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rk.errors import UserError, suggest
 from rk.runs import RunFolder
+from rk.values import PlainDict
 from rk.writing import write_csv
 
 if TYPE_CHECKING:
@@ -112,10 +113,10 @@ class Recorder(ABC):
         folder.figures.mkdir(exist_ok=True)
         self.draw(fit, folder.figures / f"{self.stem}.png")
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> PlainDict:
         """Returns the record."""
         return {"steps": list(self.record.steps), "rows": [list(row) for row in self.record.rows]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: PlainDict) -> None:
         """Takes `state_dict`'s result back."""
         self.record = Record(list(state["steps"]), [list(row) for row in state["rows"]])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import click
 
 from rk.isolation import divert_for_json, restore_for_json
+from rk.values import PlainDict
 
-Settings: TypeAlias = dict[str, Any]  # Any: whatever a setting of click takes
+Settings: TypeAlias = PlainDict  # Any: whatever a setting of click takes
 
 _RUNS_DIR = ("--runs-dir",)
 _RUNS_DIR_SETTINGS: Settings = {

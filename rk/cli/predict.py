@@ -13,6 +13,7 @@ from rk.cli.options import runs_dir_option
 from rk.cli.output import echo
 from rk.cli.outputs import check_ending, make_parents
 from rk.errors import ExitCode, RkError, UserError
+from rk.values import PlainDict
 
 if TYPE_CHECKING:
     from rk.cli.inputs import Input
@@ -86,7 +87,7 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
     from rk.cli.answers import print_answers, write_answers
     from rk.cli.messages import show
 
-    answers: list[dict[str, Any]] = []
+    answers: list[PlainDict] = []
     drawn: list[tuple[Input, Batch, Outputs]] = []
     failed: list[RkError] = []
     for item in inputs:

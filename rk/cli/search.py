@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from rk.cli.loading import resumed_run
 from rk.cli.options import run_options
 from rk.errors import ExitCode, UserError, suggest
+from rk.values import PlainDict
 
 if TYPE_CHECKING:
     from rk.catalog import Catalog
@@ -106,7 +107,7 @@ def _command(kind: str, name: str, catalog: Catalog) -> click.Command:
     return click.Command(name, params=params, callback=call, help=text)
 
 
-def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], catalog: Catalog) -> int:
+def _run(kind: str, name: str, options: dict[str, str], values: PlainDict, catalog: Catalog) -> int:
     from rk.cli.loading import run_finder
     from rk.cli.train import _resume, run
     from rk.recipe import check_search

@@ -13,6 +13,7 @@ from rk.cli.kinds import find_kind, known_kind
 from rk.cli.options import json_option
 from rk.errors import UserError, suggest
 from rk.jsontext import to_json
+from rk.values import PlainDict
 
 if TYPE_CHECKING:
     from rk.static import ClassInfo
@@ -96,11 +97,11 @@ def _by_name(name: str, catalog: Any) -> Any:
     raise UserError(f"there is no component {name!r}", suggest(name, known, "installed"))
 
 
-def _description(catalog: Any, component: Any) -> dict[str, Any]:
+def _description(catalog: Any, component: Any) -> PlainDict:
     """Returns `describe_component` as plain JSON, and how the default of each parameter is shown."""
     from rk.index.answers import Answers
 
-    def read() -> dict[str, Any]:
+    def read() -> PlainDict:
         found = describe_component(catalog, component)
         for parameter in found["parameters"]:
             parameter["shown"] = _default(parameter)
@@ -112,13 +113,13 @@ def _description(catalog: Any, component: Any) -> dict[str, Any]:
         return names | answers.answer(f"{component.kind} {component.target}", read)
 
 
-def _default(param: dict[str, Any]) -> str:
+def _default(param: PlainDict) -> str:
     if param["required"]:
         return "(required, or a fact)"
     return "null" if param["default"] is None else str(param["default"])
 
 
-def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
+def describe_component(catalog: Any, component: Any) -> PlainDict:
     """Returns all that the source tells of a component, as plain values."""
     from rk.static.docstring import describe, examples
 
@@ -169,12 +170,12 @@ def _python(component: Any, doctest: str) -> str:
     return "\n".join([*torch, f">>> from {module} import {name}", doctest])
 
 
-def _fields(kind: str, info: ClassInfo) -> dict[str, list[dict[str, Any]]]:
+def _fields(kind: str, info: ClassInfo) -> dict[str, list[PlainDict]]:
     """Returns what the component's methods take and give, by a title for each."""
     from rk.kinds import KINDS
     from rk.static import method
 
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[PlainDict]] = {}
     for name, takes, gives in KINDS[kind].fields:
         signature = method(info, name)
         if signature is None:

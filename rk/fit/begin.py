@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,6 +16,7 @@ from rk.recipe.stored import stored_values, trained
 from rk.recipe.walk import named_runs, replaced
 from rk.runs import RunFolder
 from rk.runs.kept import RUNS, keep, place_of
+from rk.values import Value
 from rk.writing import write_atomic
 
 Supply = Callable[[Trainable], RunFolder]
@@ -61,7 +61,7 @@ def _source(run: RunRef, supply: Supply) -> RunFolder:
 def taken_up(recipe: Recipe, folder: RunFolder) -> Recipe:
     """Returns the recipe of a run with the runs that are kept in its folder in the place of those that it named."""
 
-    def change(key: str, value: Any) -> Any:
+    def change(key: str, value: Value) -> Value:
         place = folder.path / RUNS / place_of(key)
         if not isinstance(value, RunRef) or not place.is_dir():
             return value

@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from rk.errors import RunFailed
+from rk.protocols import Batch
 from rk.recipe.model import Spec
 
 
-def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spec: Spec, what: str) -> None:
+def check_fields(fields: Batch, declared_by: Callable[..., Any], spec: Spec, what: str) -> None:
     """Checks `fields` against the TypedDict in the return annotation of `declared_by`.
 
     Raises:
@@ -52,7 +53,7 @@ def _required(hints: Any) -> set[str]:
     return {name for name in hints.__required_keys__ if typing.get_origin(full[name]) is not typing.NotRequired}
 
 
-def _check_shapes(fields: Mapping[str, Any], types: Mapping[str, Any], owner: str) -> None:
+def _check_shapes(fields: Batch, types: Mapping[str, Any], owner: str) -> None:
     from jaxtyping import jaxtyped
 
     with jaxtyped("context"):  # sizes of the same name must agree between the fields

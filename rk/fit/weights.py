@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from rk.errors import RunFailed
 from rk.fit.safetensors_head import ordered
-from rk.values import Plain, PlainDict
+from rk.protocols import State
+from rk.values import Plain, PlainDict, Value
 from rk.writing import write_atomic
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _own_memory(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu() if whole else tensor.detach().cpu().contiguous().clone()
 
 
-def read_weights(path: Path) -> dict[str, Any]:
+def read_weights(path: Path) -> State:
     """Returns what a file of weights holds by the learner's names: tensors, and what modules keep besides.
 
     Raises:
@@ -101,7 +102,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors: State = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             notes = file.metadata() or {}
         aliases, extra = json.loads(notes.get("aliases", "{}")), json.loads(notes.get(EXTRA, "{}"))
     except (SafetensorError, OSError, ValueError) as error:
@@ -112,7 +113,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     return tensors | {name: tensors[original] for name, original in aliases.items() if original in tensors}
 
 
-def load_weights(module: nn.Module, source: Path | Mapping[str, Any]) -> None:
+def load_weights(module: nn.Module, source: Path | Mapping[str, Value]) -> None:
     """Loads weights into `module`, sizing its `lazy_buffers` and `lazy_parameters` from them.
 
     Args:
@@ -138,7 +139,7 @@ def is_shared(value: object) -> TypeGuard[DTensor]:
     return isinstance(value, Tensor) and hasattr(value, "device_mesh")
 
 
-def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:
+def _shares(module: nn.Module, tensors: State) -> State:
     """Returns each tensor as this process's share of it, where the module is sharded."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -151,7 +152,7 @@ def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _size_lazy_tensors(module: nn.Module, tensors: Mapping[str, Any]) -> None:
+def _size_lazy_tensors(module: nn.Module, tensors: Mapping[str, Value]) -> None:
     """Gives buffers and parameters whose shape depends on the data the shape that they have in `tensors`."""
     device = next((t.device for t in module.parameters()), torch.device("cpu"))
     for prefix, part in module.named_modules():

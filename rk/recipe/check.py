@@ -22,6 +22,7 @@ from rk.recipe.reader import RecipeReader
 from rk.recipe.tree import Mapping, Scalar
 from rk.recipe.values import INVALID
 from rk.record import record
+from rk.values import PlainDict
 
 RunFinder = Callable[[str], Path]
 
@@ -139,7 +140,7 @@ def _check_named(
 def check_search(
     kind: str,
     name: str,
-    options: dict[str, Any],
+    options: PlainDict,
     overrides: tuple[str, ...],
     catalog: Catalog,
     run_finder: RunFinder,

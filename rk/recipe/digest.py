@@ -14,6 +14,7 @@ from rk.reads import note
 from rk.recipe.find import RecipeFile, heading
 from rk.recipe.world import world_of
 from rk.record import record
+from rk.values import PlainDict
 
 if TYPE_CHECKING:  # what reads a recipe is imported when one has to be read: the index answers for the others
     from rk.catalog import Catalog
@@ -51,7 +52,7 @@ class Digest:
             return own is not None and own.group() == wanted.group()
         return paper.lower() in self.paper.lower()
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         """Returns all of it as plain values."""
         return {
             "name": self.file.name,

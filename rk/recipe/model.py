@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rk.errors import Mark, UserError
 from rk.plugins import Component
@@ -12,7 +12,7 @@ from rk.recipe.sections import Expect, Fit, plain
 from rk.record import made, record
 from rk.static.signature import Param
 from rk.static.types import word
-from rk.values import Plain
+from rk.values import Plain, PlainDict, Value
 
 if TYPE_CHECKING:
     import yaml
@@ -37,11 +37,11 @@ class Spec:
     """
 
     component: Component
-    params: dict[str, Any]
+    params: PlainDict
     missing: tuple[Param, ...]
     mark: Mark
     key: str
-    defaults: dict[str, Any] = made(default_factory=dict)
+    defaults: PlainDict = made(default_factory=dict)
     supplied: tuple[str, ...] | None = None
     decodes: frozenset[str] = frozenset()
     training: frozenset[str] = frozenset()
@@ -61,13 +61,13 @@ class Spec:
         found = [v for v in self.params.values() if isinstance(v, Spec) and v.component.kind == kind]
         return found[0] if len(found) == 1 and found[0].supplied is None else None
 
-    def plain(self) -> dict[str, Any] | str:
+    def plain(self) -> PlainDict | str:
         """Returns what a recipe would say, names qualified and defaults written out."""
         values = {k: plain_parameter(v) for k, v in (self.defaults | self.params).items()}
         return {"name": self.component.qualified, **values} if values else self.component.qualified
 
 
-def _specs_in(value: Any) -> Iterator[Spec]:
+def _specs_in(value: Value) -> Iterator[Spec]:
     if isinstance(value, Spec):
         yield from value.nested()
     elif isinstance(value, Struct):
@@ -129,12 +129,12 @@ class RunRef:
             "put the folder from/ back, or train again",
         )
 
-    def plain(self) -> str | dict[str, Any]:
+    def plain(self) -> str | PlainDict:
         """Returns what a recipe would say."""
         folder = self.said or (None if self.folder is None else str(self.folder))
         if self.wanted is None:
             return str(folder)
-        found: dict[str, Any] = {"recipe": self.wanted.name}
+        found: PlainDict = {"recipe": self.wanted.name}
         found |= {"overrides": list(self.wanted.overrides)} if self.wanted.overrides else {}
         return found | ({"run": folder} if folder else {})
 
@@ -148,7 +148,7 @@ class InitFrom:
     skip: list[str]
     rename: dict[str, str]
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         values = {k: v for k, v in vars(self).items() if v and k != "run"}
         return {"run": self.run.plain(), **values}
 
@@ -158,7 +158,7 @@ class Struct:
     """A dataclass that has not been imported, ``package.module:Class``, with the checked values of its fields."""
 
     target: str
-    values: dict[str, Any]
+    values: PlainDict
 
 
 @record
@@ -170,7 +170,7 @@ class EnumRef:
     key: str
 
 
-def plain_parameter(value: Any) -> Any:
+def plain_parameter(value: Value) -> Value:
     """Returns a checked parameter as a recipe would say it."""
     match value:
         case Spec():
@@ -253,9 +253,9 @@ class Recipe:
         used = {normalized(name): name for name in sorted({s.component.distribution for s in self.specs()})}
         return [*said.values(), *(name for key, name in used.items() if key not in (*said, HOST, "?"))]
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         """Returns the complete recipe as plain values: it reruns as it is."""
-        result: dict[str, Any] = {"rk": 1}
+        result: PlainDict = {"rk": 1}
         result |= {k: v for k, v in (("paper", self.paper), ("about", self.about)) if v is not None}
         if required := self.required():
             result["requires"] = required

@@ -6,7 +6,6 @@ import contextlib
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Problem, UserError, suggest
@@ -15,6 +14,7 @@ from rk.recipe.find import RecipeFile, find_recipe, resolved
 from rk.recipe.model import Recipe, RunRef, Trainable, Wanted
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID
+from rk.values import Value
 
 KEYS = ("run", "recipe", "overrides")
 
@@ -44,7 +44,7 @@ class NamedRuns(Components):
         self.check_named = check_named
         self.above = above
 
-    def run(self, node: Node, key: str) -> Any:
+    def run(self, node: Node, key: str) -> Value:
         """Checks a value that names a run: a folder, ``last``, or a mapping with ``recipe``.
 
         Returns:
@@ -72,7 +72,7 @@ class NamedRuns(Components):
             return beside.resolve()
         return Path(text) if self.run_finder is None else self.run_finder(text)
 
-    def _usable(self, node: Node, key: str, run: RunRef) -> Any:
+    def _usable(self, node: Node, key: str, run: RunRef) -> Value:
         """Returns `run`; INVALID after a report where a new run cannot begin from it."""
         if self.stored or run.folder is None or not (run.folder / "run.json").is_file():
             return run
@@ -82,7 +82,7 @@ class NamedRuns(Components):
         problem = why_not_taken(RunFolder(run.folder))
         return run if problem is None else self.report(node.mark, key, *problem)
 
-    def _of_mapping(self, node: Mapping, key: str) -> Any:
+    def _of_mapping(self, node: Mapping, key: str) -> Value:
         for name in node.items:
             if name not in KEYS:
                 return self.report(node.mark_of(name), f"{key}.{name}", "unknown key", suggest(name, KEYS, "a run has"))
@@ -130,7 +130,7 @@ class NamedRuns(Components):
             return None
         return tuple(texts)
 
-    def _yet_to_be_trained(self, node: Scalar, wanted: Wanted, key: str) -> Any:
+    def _yet_to_be_trained(self, node: Scalar, wanted: Wanted, key: str) -> Value:
         """Checks the recipe of a run that is yet to be found or trained."""
         try:
             typed = node.mark.line == 0 and wanted.name.endswith((".yaml", ".yml")) and Path(wanted.name).is_file()
@@ -148,7 +148,9 @@ class NamedRuns(Components):
         name = file.name if file.plugin else str(place)
         return RunRef(None, Trainable(name, wanted.overrides, file, recipe))
 
-    def _mistake_within(self, node: Scalar, key: str, file: RecipeFile, problems: list[Problem], wanted: Wanted) -> Any:
+    def _mistake_within(
+        self, node: Scalar, key: str, file: RecipeFile, problems: list[Problem], wanted: Wanted
+    ) -> Value:
         """Reports the first mistake of the recipe that `node` names; one of its overrides is a mistake of that key."""
         first = problems[0]
         said = f"{first.key}: {first.message}" if first.key else first.message

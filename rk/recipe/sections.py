@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rk.kinds import COMPONENT_KEYS, PLURAL_KEYS
+from rk.values import Plain, PlainDict
 
 if TYPE_CHECKING:  # the annotations are read from this source
     from annotated_types import Ge, Gt, Le
@@ -135,7 +136,7 @@ class Expect:
         return self.times_baseline is not None or self.better_by is not None
 
     @classmethod
-    def from_plain(cls, values: Mapping[str, Any]) -> Expect:
+    def from_plain(cls, values: Mapping[str, Plain]) -> Expect:
         """Returns the claim of a stored recipe; keys that another version wrote are left out."""
         known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
         for key in ("at_least_times", "at_most_times"):
@@ -222,6 +223,6 @@ SECTION_KEYS = ("rk", "paper", "about", "requires", "extends")
 ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, *sorted(PLURAL_KEYS), "init_from", "fit", "expect")
 
 
-def plain(section: Any) -> dict[str, Any]:
+def plain(section: Any) -> PlainDict:
     """Returns the fields that are not None, in order, as plain values."""
     return {k: plain(v) if is_dataclass(v) else v for k, v in vars(section).items() if v is not None}

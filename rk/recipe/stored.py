@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError
@@ -15,7 +14,7 @@ from rk.recipe.model import Recipe
 from rk.recipe.tree import plain_value, read_tree
 from rk.runs import RunFolder
 from rk.static.types import takes_path
-from rk.values import PlainDict
+from rk.values import Plain, PlainDict, Value
 
 RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
 """Keys of `fit` that `rk train --resume` may change; a trainer or a search names others in ``resumable``."""
@@ -90,7 +89,7 @@ def stored_values(folder: RunFolder) -> PlainDict:
     return values
 
 
-def trained(values: Mapping[str, Any]) -> dict[str, Any]:
+def trained(values: Mapping[str, Plain]) -> PlainDict:
     """Returns the part of a recipe's plain values that decides what it trains: all but claims and words.
 
     A run that is named by its recipe is left to that: where a copy of it is kept is no difference.
@@ -98,7 +97,7 @@ def trained(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _without_folders(v) for k, v in values.items() if k not in _SAYS_NOTHING}
 
 
-def _without_folders(value: Any) -> Any:
+def _without_folders(value: Value) -> Value:
     if isinstance(value, dict):
         named = isinstance(value.get("recipe"), str) and "name" not in value
         return {k: _without_folders(v) for k, v in value.items() if not (named and k == "run")}

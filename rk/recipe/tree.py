@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rk.errors import Mark, Problem, RecipeError
 from rk.reads import note
 from rk.record import record
-from rk.values import Plain
+from rk.values import Plain, Value
 
 if TYPE_CHECKING:  # a tree that is kept is read without it
     import yaml
@@ -37,7 +37,7 @@ BROKEN: Any = _Broken()
 class Scalar:
     """A plain value: None, bool, int, float, str or `BROKEN`; `raw` is how it was written, less the quotes."""
 
-    value: Any
+    value: Value
     mark: Mark
     raw: str = ""
     quoted: bool = False
@@ -242,7 +242,7 @@ class _Builder:
             return Scalar(raw, mark, raw, quoted=True)
         return Scalar(self._plain(raw, mark), mark, raw)
 
-    def _plain(self, raw: str, mark: Mark) -> Any:
+    def _plain(self, raw: str, mark: Mark) -> Value:
         if raw in ("", "~", "null", "Null", "NULL"):
             return None
         lower = raw.lower()

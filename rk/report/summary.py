@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from rk.recipe.sections import Expect
 from rk.recipe.stored import stored_values
 from rk.report.claims import Judged, judge
 from rk.report.text import titled
 from rk.runs import RunFolder
+from rk.values import PlainDict
 
 Series = list[tuple[int, float]]
 """(step, value), in the order of the steps; what is no number is left out."""
@@ -31,8 +31,8 @@ class RunSummary:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.info: dict[str, Any] = folder.read()
-        self.recipe: dict[str, Any] = stored_values(folder)
+        self.info: PlainDict = folder.read()
+        self.recipe: PlainDict = stored_values(folder)
         self.series: dict[str, Series] = {}
         for line in folder.metrics():
             step = line.get("step")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from statistics import fmean
-from typing import Any
 
 from rk.recipe.sections import Expect
 from rk.record import record
@@ -13,6 +12,7 @@ from rk.report.claims import NOT_REACHED, OTHER_DATA, REACHED, UNMEASURED
 from rk.report.text import number
 from rk.reproduce.plan import Reproduction
 from rk.reproduce.results import Measured
+from rk.values import PlainDict
 
 MISSING, OLD = "NOT RUN", "OLDER RECIPE"
 
@@ -45,7 +45,7 @@ class Line:
     def holds(self) -> bool:
         return self.verdict in ("", REACHED, OTHER_DATA)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         return {"name": self.recipe, **{k: v for k, v in vars(self).items() if k != "recipe"}}
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from rk.errors import UserError
 from rk.jsontext import to_json
@@ -21,12 +20,13 @@ from rk.recipe.sections import Fit, plain
 from rk.recipe.stored import trained
 from rk.recipe.walk import named_runs
 from rk.report.compare import flatten
+from rk.values import Plain, PlainDict
 from rk.writing import write_atomic
 
 FILE = "results.json"
 
 
-def settings(recipe: Recipe) -> dict[str, Any]:
+def settings(recipe: Recipe) -> PlainDict:
     """Returns all that decides what the recipe trains, as dotted keys: components with their defaults, and ``fit``.
 
     Of ``fit``, what differs from the defaults: a key that a later host adds is then no change.
@@ -40,9 +40,9 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     return found
 
 
-def differences(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+def differences(recipe: Recipe) -> tuple[PlainDict, PlainDict]:
     """Returns the `settings` that differ from the defaults of their components, and those that are defaults."""
-    default: dict[str, Any] = {}
+    default: PlainDict = {}
     for spec in recipe.specs():
         default |= flatten({f"{spec.key}.{name}": plain_parameter(value) for name, value in spec.defaults.items()})
     found = settings(recipe)
@@ -50,7 +50,7 @@ def differences(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     return differing, {key: value for key, value in found.items() if key not in differing}
 
 
-def digest(settings: Mapping[str, Any]) -> str:
+def digest(settings: Mapping[str, Plain]) -> str:
     """Returns a hash of settings."""
     text = json.dumps(settings, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -67,11 +67,11 @@ class Measured:
             ``settings``.
     """
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: PlainDict) -> None:
         self.values = values
 
     @classmethod
-    def of_runs(cls, recipe: Recipe, runs: list[dict[str, Any]], seeds: list[int]) -> Measured:
+    def of_runs(cls, recipe: Recipe, runs: list[PlainDict], seeds: list[int]) -> Measured:
         """Returns the entry of `recipe` from the ``run.json`` of one run per seed."""
         last = runs[-1]
         names = dict.fromkeys(name for run in runs for name in run["metrics"])
@@ -143,7 +143,7 @@ class Measured:
         return bool(self.values["higher_is_better"].get(metric.partition("/")[2].partition("@")[0], True))
 
 
-def described(recipe: Recipe) -> dict[str, Any]:
+def described(recipe: Recipe) -> PlainDict:
     """Returns what an entry says of the recipe: what differs from the defaults, and which defaults there were."""
     differing, default = differences(recipe)
     return {

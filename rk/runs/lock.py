@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rk.values import PlainDict
+
 try:
     import fcntl
 except ImportError:  # Windows: the process named in run.json is asked for instead
@@ -105,7 +107,7 @@ def _host() -> str:
     return socket.gethostname()
 
 
-def this_process() -> dict[str, Any]:
+def this_process() -> PlainDict:
     """Returns what `run.json` says of the process that trains a run."""
     return {"host": _host(), "pid": os.getpid()}
 

@@ -26,6 +26,7 @@ from rk.static.types import ListType, RunType, TupleType, UnionType
 from rk.testing import checks
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.trial import MEASURED, Ended, Trial
+from rk.values import PlainDict
 
 KINDS = ("search", "analysis", "callback")
 
@@ -129,7 +130,7 @@ def _options(
     component: Component, catalog: Catalog, whole: Callable[[], Ended], sizes: tuple[str, ...]
 ) -> dict[str, str]:
     """Returns what a user would have to give: runs, by their folders; and what makes it small."""
-    options: dict[str, Any] = dict(size.split("=", 1) for size in sizes)
+    options: PlainDict = dict(size.split("=", 1) for size in sizes)
     for param in catalog.signature(component).params:
         if _is_run(param):
             folder = str(whole().folder.path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rk.blocks import run_blocks
 from rk.capabilities import HasBlocks, supports
@@ -36,6 +36,7 @@ from rk.testing.close import assert_close
 from rk.testing.rows import Rows, same
 from rk.testing.trial import Ended, Trial
 from rk.testing.zygote import shared_zygote
+from rk.values import Fields, PlainDict
 
 STEPS = 6
 CUT = 5
@@ -102,7 +103,7 @@ def two_steps(trial: Trial) -> None:
         check_fields(outputs, getattr(cls, "predict", cls.forward), trial.recipe.model, "its outputs")
 
 
-def _step(loop: Loop, i: int, batch: Mapping[str, Any] | None = None) -> None:
+def _step(loop: Loop, i: int, batch: Batch | None = None) -> None:
     """Takes one optimizer step, on the micro-batches of step `i` or always on `batch`."""
     runtime, trainer = loop.parts.runtime, loop.parts.trainer
     for micro in range(runtime.accumulate):
@@ -141,7 +142,7 @@ def batches_depend_on_their_index_alone(trial: Trial) -> None:
         _same(data.batch(split, 1), second, f"batch 1 of {split} is another one the second time")
 
 
-def _same(found: Mapping[str, Any], expected: Mapping[str, Any], message: str) -> None:
+def _same(found: Batch, expected: Batch, message: str) -> None:
     if found.keys() != expected.keys():
         raise Broken(message)
     for name, value in expected.items():
@@ -169,17 +170,17 @@ def loss_falls(trial: Trial) -> None:
     raise Broken(f"{TEACHING} steps on one batch took its loss from {before:.6g} to {after:.6g}: it does not fall")
 
 
-def _objective(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> float:
+def _objective(learner: nn.Module, batch: Batch, seed: int = 0) -> float:
     shares = _shares(learner, batch, seed).values()
     return sum(weight * total / max(count, 1e-12) for total, count, weight in shares)
 
 
-def objective_is_drawn(learner: Any, batch: Mapping[str, Any]) -> bool:
+def objective_is_drawn(learner: nn.Module, batch: Batch) -> bool:
     """Whether the objective on one and the same batch depends on random numbers, in eval mode too."""
     return has_objective(learner) and _shares(learner, batch) != _shares(learner, batch, seed=1)
 
 
-def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, tuple[float, float, float]]:
+def _shares(learner: nn.Module, batch: Batch, seed: int = 0) -> dict[str, tuple[float, float, float]]:
     """Returns the terms of the objective on `batch` as (total, count, weight)."""
     with evaluating(learner, seed):
         objective = learner(batch)
@@ -278,13 +279,13 @@ def _close_row(alone: Any, among: Any, name: str, i: int) -> None:
         raise Broken(f"{name!r} of example {i} is another one when it is answered alone: it depends on its batch")
 
 
-def _answers(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+def _answers(learner: nn.Module, batch: Batch, seed: int = 0) -> Fields:
     """Returns all that the learner answers: tensors, and plain values such as texts and programs."""
     with evaluating(learner, seed):
         return dict(predicted(learner, batch))
 
 
-def _one_batch(ended: Ended) -> Mapping[str, Any]:
+def _one_batch(ended: Ended) -> Batch:
     split = _split(ended)
     if split is None:
         raise NotApplicable("the recipe has no data")
@@ -326,14 +327,14 @@ def resumes_bit_equal(trial: Trial, whole: Ended) -> None:
                 raise Broken(f"{after} {name!r} is answered otherwise: {reason}")
 
 
-def resumed_answers(recipe: dict[str, Any], folder: str, split: str | None) -> dict[str, Any] | None:
+def resumed_answers(recipe: PlainDict, folder: str, split: str | None) -> Fields | None:
     """Resumes a run of a trial in this process and returns what its learner then answers: a job of the zygote."""
     trial = Trial.at(**recipe)
     ended = trial.run(STEPS, checkpoint_every=2, resume=RunFolder(Path(folder)))
     return None if split is None else _answers(ended.learner, ended.data.batch(split, 0))
 
 
-def loaded_answers(folder: str, split: str) -> dict[str, Any]:
+def loaded_answers(folder: str, split: str) -> Fields:
     """Returns what a run answers when it is loaded from its folder in this process: a job of the zygote."""
     loaded = LoadedRun.open(Path(folder))
     loaded.prepare()

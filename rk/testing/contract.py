@@ -110,7 +110,7 @@ class PluginContract:
     samples: ClassVar[int | None] = None
     exempt: ClassVar[Mapping[str, str]] = {}
 
-    def pytest_generate_tests(self, metafunc: Any) -> None:
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Makes one test of each component and recipe of the plugin."""
         catalog = _catalog()
         try:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from rk.fit.firstbatch import declared_fields
+from rk.protocols import Batch
 from rk.testing.broken import NotApplicable
-from rk.values import Fields
+from rk.values import Fields, Part
 
 GRAPH_SIZES = "graph_sizes"
 """Field (graphs,) of flat graphs: how many nodes each has."""
@@ -24,14 +25,14 @@ class Rows:
         data: The data, whose ``batch`` declares the first axis of each field.
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Part) -> None:
         declared = declared_fields(type(data).batch)
         hints = typing.get_type_hints(declared) if declared else {}
         self._first_axis = {
             name: dims.partition(" ")[0] for name, hint in hints.items() if (dims := getattr(hint, "dim_str", ""))
         }
 
-    def size(self, batch: Mapping[str, Any]) -> int:
+    def size(self, batch: Batch) -> int:
         """Returns the number of examples. Raises `NotApplicable` when it cannot be told."""
         if GRAPH_SIZES in batch:
             return len(batch[GRAPH_SIZES])
@@ -40,7 +41,7 @@ class Rows:
             raise NotApplicable("no field has one entry per example")
         return sizes[0]
 
-    def take(self, batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    def take(self, batch: Batch, rows: slice) -> Fields:
         """Returns the batch of the examples in `rows`.
 
         Raises:
@@ -61,7 +62,7 @@ class Rows:
                 found[name] = value
         return found
 
-    def each(self, batch: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def each(self, batch: Batch) -> Iterator[Fields]:
         """Yields each example of `batch` as a batch of one."""
         for i in range(self.size(batch)):
             yield self.take(batch, slice(i, i + 1))
@@ -70,7 +71,7 @@ class Rows:
         """Whether a field has one entry per example; of one that declares no axes, it is taken for granted."""
         return self._first_axis.get(name, "batch") == "batch"
 
-    def _graphs(self, batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    def _graphs(self, batch: Batch, rows: slice) -> Fields:
         """Takes whole graphs out of a flat batch: their nodes, and the edges between them, numbered anew."""
         ends = batch[GRAPH_SIZES].cumsum(0)
         start, stop, _ = rows.indices(len(ends))

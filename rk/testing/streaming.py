@@ -13,6 +13,7 @@ from rk.plugins import Component
 from rk.states import tensors_of
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.close import assert_close
+from rk.values import Part
 
 ROWS, WIDTH = 3, 16
 PIECES = (1, 5, 1, 10)
@@ -48,7 +49,7 @@ def _built(component: Component, catalog: Catalog) -> Any:
     return layer
 
 
-def _compare(layer: Any, x: Tensor, mask: Tensor | None, what: str) -> None:
+def _compare(layer: Part, x: Tensor, mask: Tensor | None, what: str) -> None:
     state = layer.initial_state(ROWS)
     outputs, start = [], 0
     for steps in PIECES:
@@ -77,7 +78,7 @@ def _check_rows(state: Any) -> None:
             raise Broken(f"a tensor of the state has shape {shape}: the batch, of {ROWS}, must be its first dimension")
 
 
-def _skipped_steps_change_nothing(layer: Any, x: Tensor) -> None:
+def _skipped_steps_change_nothing(layer: Part, x: Tensor) -> None:
     nothing = torch.zeros(ROWS, 2, dtype=torch.bool)
     _, before = layer.scan(x[:, :5], layer.initial_state(ROWS))
     _, skipped = layer.scan(x[:, 5:7], before, nothing)

@@ -24,6 +24,7 @@ from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import Trainable
 from rk.runs import RunFolder
+from rk.values import PlainDict
 
 MEASURED = 2
 """Batches of each validation and test split that a short run takes."""
@@ -36,7 +37,7 @@ class Ended:
     folder: RunFolder
     parts: Parts
     metrics: Mapping[str, float]
-    logged: list[dict[str, Any]]
+    logged: list[PlainDict]
 
     @property
     def learner(self) -> nn.Module:
@@ -81,7 +82,7 @@ class Trial:
         self.recipe = self._read(overrides)
 
     @property
-    def place(self) -> dict[str, Any]:
+    def place(self) -> PlainDict:
         """What `at` makes the same trial of, in another process; JSON-able."""
         file = (str(self.file.path), self.file.plugin, self.file.distribution)
         return {"file": file, "scratch": str(self.scratch), "overrides": self.overrides}
