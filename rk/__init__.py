@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SequenceLayer,
         Share,
         StatefulSequenceLayer,
+        Term,
         Trainer,
         Training,
     )
@@ -75,6 +76,7 @@ __all__ = [
     "SequenceLayer",
     "Share",
     "StatefulSequenceLayer",
+    "Term",
     "Trainer",
     "Training",
     "UserError",

@@ -132,7 +132,7 @@ class Isolation(Diversion):
             _signal.signal(_signal.SIGINT, self._before)
         super().__exit__(*exc)
 
-    def call(self, doing: str, function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
+    def call(self, doing: str, function: Callable[..., Any], *args: object) -> tuple[Any, BaseException | None]:
         """Returns what `function(*args)` returns and None, or None and what it raised, an exit or an interrupt too.
 
         Args:
@@ -154,7 +154,7 @@ class Isolation(Diversion):
             raise Interrupted(f"interrupted while {doing}{self._hint}") from error
         return answer, error
 
-    def _interrupt(self, number: int, frame: Any) -> None:
+    def _interrupt(self, number: int, frame: object) -> None:
         if self._caught and self._doing:  # the code has swallowed the first one
             _say(f"interrupted while {self._doing}{self._hint}")
             self.leave(130)
@@ -162,7 +162,7 @@ class Isolation(Diversion):
         if callable(self._before):
             self._before(number, frame)
 
-    def _remind(self, number: int, frame: Any) -> None:
+    def _remind(self, number: int, frame: object) -> None:
         if self._doing and time.monotonic() - self._began > PATIENCE / 2:
             _say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
 

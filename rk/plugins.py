@@ -318,7 +318,7 @@ class Plugins:
             return f"the name {offer.name!r} is taken by {owner}; uninstall one"
         return _made_for_another_host(offer)
 
-    def _run(self, plugin: Plugin, what: str, function: Callable[..., Any], *args: Any) -> Any:
+    def _run(self, plugin: Plugin, what: str, function: Callable[..., Any], *args: object) -> Any:
         """Returns what a plugin's code returns; None where it raises, which is noted as the plugin's mistake."""
         if self._isolation is None:
             raise RuntimeError(f"{plugin.distribution} is not loaded here: it is known from the index")
@@ -354,7 +354,7 @@ class Plugins:
                 return self._run(plugin, f"{hook}()", implementation.function)
         return None
 
-    def _take(self, plugin: Plugin, kind: str, hook: str, answer: Any) -> None:
+    def _take(self, plugin: Plugin, kind: str, hook: str, answer: object) -> None:
         if not isinstance(answer, dict):
             plugin.errors.append(f"{hook}() returned {type(answer).__name__}; expected a dict of name: 'module:Class'")
             return
@@ -370,7 +370,7 @@ class Plugins:
             else:
                 plugin.components.append(Component(kind, name, plugin.name, target, plugin.offer))
 
-    def _recipes(self, plugin: Plugin, module: ModuleType, answer: Any) -> Path | None:
+    def _recipes(self, plugin: Plugin, module: ModuleType, answer: object) -> Path | None:
         if answer is not None:
             if isinstance(answer, str | Path) and Path(answer).is_dir():
                 return Path(answer)
@@ -416,7 +416,7 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """Returns the repr of what a plugin has returned, in one line of bounded length."""
     try:
         text = repr(value)

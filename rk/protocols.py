@@ -49,6 +49,7 @@ __all__ = [
     "SequenceLayer",
     "Share",
     "StatefulSequenceLayer",
+    "Term",
     "Trainer",
     "Training",
 ]
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     import torch
     from torch import Tensor, nn
+    from torch.optim.optimizer import ParamsT
 
 T = TypeVar("T")
 
@@ -369,7 +371,7 @@ class Optimizer(Protocol):
 
     schedule: Schedule | None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         """Returns a torch optimizer over `params` (tensors, or dicts of a parameter group)."""
         ...
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -66,7 +64,7 @@ class Backprop:
         trainer: {name: backprop, optimizer: {name: adam, lr: 3e-3}}
     """
 
-    loss: Any = None
+    loss: object = None
     """What messages about the objective name; a class that extends this one need not set it."""
     checked = False
 
@@ -102,6 +100,6 @@ class Backprop:
         self.runtime.update(*self.optimizers)
         return logs
 
-    def _check(self, objective: Any) -> None:
+    def _check(self, objective: object) -> None:
         """Raises `RunFailed` for an objective that is none, and names the loss."""
         check_objective(self if self.loss is None else self.loss, objective, "__call__")

@@ -28,9 +28,9 @@ CONFIGURE = "configure_optimizers"
 class TrainsItself(Model, Protocol):
     """A model that brings its own training: a LightningModule."""
 
-    def training_step(self, batch: Any, batch_idx: int) -> Any: ...
+    def training_step(self, batch: Any, batch_idx: int) -> Any: ...  # Any: the module's author decides
 
-    def configure_optimizers(self) -> Any: ...
+    def configure_optimizers(self) -> Any: ...  # Any: one of the forms that Lightning takes
 
 
 class LightningAnswers(TypedDict):
@@ -134,7 +134,7 @@ class LightningLearner(nn.Module):
         return logged
 
 
-def _is_metric(value: Any) -> bool:
+def _is_metric(value: object) -> bool:
     """Whether a module has logged an object such as those of torchmetrics."""
     return all(callable(getattr(value, name, None)) for name in ("update", "compute", "reset"))
 
@@ -231,7 +231,7 @@ class _Made:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: object) -> torch.optim.Optimizer:
         return self.optimizer
 
 
@@ -277,6 +277,6 @@ def _of(module: nn.Module, *names: str) -> Callable[..., Any]:
     raise UserError(f"{type(module).__name__} has none of: {', '.join(names)}")
 
 
-def _call(module: nn.Module, name: str, *args: Any) -> None:
+def _call(module: nn.Module, name: str, *args: object) -> None:
     if (method := getattr(module, name, None)) is not None:
         method(*args)

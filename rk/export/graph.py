@@ -209,7 +209,7 @@ def _check_answers(run: LoadedRun, fields: Fields, batch: Mapping[str, Any]) -> 
             ) from error
 
 
-def _axes(data: Any, batch: Fields) -> dict[str, tuple[str | None, ...]]:
+def _axes(data: object, batch: Fields) -> dict[str, tuple[str | None, ...]]:
     """Reads the names of the axes from the declared shapes; where none are declared, the first is the batch."""
     declared = declared_fields(method_of(data, "batch"))
     types = typing.get_type_hints(declared) if declared is not None else {}

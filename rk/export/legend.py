@@ -82,6 +82,6 @@ def _asked(run: LoadedRun, name: str) -> Any:
         return _answer(run.data, name)
 
 
-def _answer(data: Any, name: str) -> Any:
+def _answer(data: object, name: str) -> Any:
     found = getattr(data, name)
     return found() if callable(found) else found

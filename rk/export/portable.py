@@ -30,7 +30,7 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
     """
     known = runs or {}
 
-    def change(key: str, found: Any) -> Any:
+    def change(key: str, found: object) -> Any:
         if isinstance(found, RunRef):
             wanted = found.wanted and Wanted(clean(found.wanted.name), clean(found.wanted.overrides))
             folder = found.folder
@@ -55,7 +55,7 @@ def run_name(folder: Path) -> str:
     return f"{own.parent.name}/{own.name}" if re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]+", own.name) else own.name
 
 
-def clean(value: Any) -> Any:
+def clean(value: object) -> Any:
     """Returns plain values, however nested, with the name alone in place of each absolute path in their texts."""
     match value:
         case str():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rk.errors import RunFailed, UserError
-from rk.fit.runtime import Runtime, Settings, choose_device
+from rk.fit.runtime import Count, Runtime, Settings, choose_device
 from rk.fit.terms import split_terms, with_loss
 from rk.protocols import Objective
 from rk.recipe.sections import Fit
@@ -68,7 +68,10 @@ class FabricRuntime(Runtime):
         terms, factors = split_terms(objective)
         counts = self._over_all({name: count for name, (_, count) in terms.items()})
         # The wrapped module averages gradients over the processes: `world` takes that back
-        scales = {name: (self.world / counts[name].clamp(min=1)).to(total.dtype) for name, (total, _) in terms.items()}
+        scales = {
+            name: (self.world / torch.as_tensor(counts[name]).clamp(min=1)).to(total.dtype)
+            for name, (total, _) in terms.items()
+        }
         weights = [scale * factors[name] if name in factors else scale for name, scale in scales.items()]
         self._differentiate([total for total, _ in terms.values()], weights)
         return with_loss({name: total.detach() * scales[name] for name, (total, _) in terms.items()}, factors)
@@ -100,7 +103,7 @@ class FabricRuntime(Runtime):
                 found.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in found.items()}
 
-    def collect(self, value: Any) -> list[Any]:
+    def collect(self, value: object) -> list[Any]:
         if self._control is None:
             return [value]
         found: list[Any] = [None] * self.world
@@ -176,7 +179,7 @@ class FabricRuntime(Runtime):
 
     # -- accumulation ----------------------------------------------------------------------------------------------
 
-    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+    def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
         if self.world == 1 or not counts:
             return counts
         mine = [torch.as_tensor(count, dtype=torch.float64, device=self.device) for count in counts.values()]

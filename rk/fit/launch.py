@@ -79,7 +79,7 @@ def _join(fit: Fit) -> None:
     dist.init_process_group("cuda:nccl,cpu:gloo" if on_gpu else "gloo")
 
 
-def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Path, *args: Any) -> T:
+def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Path, *args: object) -> T:
     """Runs `work(fit, catalog, folder, *args)` in `fit.devices` processes; returns what the first one returns.
 
     Raises:

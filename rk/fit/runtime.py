@@ -28,6 +28,8 @@ from rk.fit.terms import LOSS, split_terms, with_loss
 from rk.protocols import Batch, Objective, Optimizer, Outputs, Schedule, State
 from rk.recipe.sections import Fit
 
+Count = Tensor | int | float
+"""What sums are over: a number of the host, or one on a device that nobody waits for."""
 NO_WEIGHT_DECAY = "no_weight_decay"
 """The attribute of a parameter that says, where it is True, that the parameter must not decay."""
 
@@ -51,8 +53,8 @@ class Managed:
     params: list[Tensor]
     length: int | None = None
     updates: int = 0
-    counts: dict[str, Any] = field(default_factory=dict)
-    counted: dict[str, Any] | None = None
+    counts: dict[str, Count] = field(default_factory=dict)
+    counted: dict[str, Count] | None = None
 
 
 class Settings(TypedDict, total=False):
@@ -121,7 +123,7 @@ class Runtime:
         self._managed: list[Managed] = []
         self._of: dict[int, Managed] = {}  # by the optimizer's id
         self._stored: dict[str, tuple[Any, int]] = {}  # of optimizers that are yet to be made again, by name
-        self._pending: dict[str, Any] = {}  # counts of the objectives since the last update
+        self._pending: dict[str, Count] = {}  # counts of the objectives since the last update
         self._pending_taken = False
         self._direct: str | None = None  # the term whose gradients are added up in the parameters themselves
         self._term_gradients: dict[str, dict[int, Tensor]] = {}  # of the others: term -> parameter's id -> gradient
@@ -333,7 +335,7 @@ class Runtime:
         """Returns the mean of each number over the processes that have it."""
         return numbers
 
-    def collect(self, value: Any) -> list[Any]:
+    def collect(self, value: object) -> list[Any]:
         """Returns the values of all processes, in their order."""
         return [value]
 
@@ -375,7 +377,7 @@ class Runtime:
 
     # -- accumulation ----------------------------------------------------------------------------------------------
 
-    def _accumulate(self, terms: dict[str, tuple[Tensor, Any]]) -> None:
+    def _accumulate(self, terms: dict[str, tuple[Tensor, Tensor | int]]) -> None:
         """Adds gradients of sums: what they are divided by is known only when the last micro-batch has been counted."""
         if self._pending_taken:
             self._pending, self._pending_taken = {}, False
@@ -422,7 +424,7 @@ class Runtime:
                     share = gradient / max(counts[name], 1)
                     p.grad = share if p.grad is None else p.grad.add_(share)
 
-    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+    def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
         """Returns the counts of all processes together."""
         return counts
 

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_map
 from rk.capabilities import SupportsEvaluate, SupportsPredict, supports
 from rk.errors import UserError
 from rk.fit.fabric import FabricRuntime
-from rk.fit.runtime import NO_WEIGHT_DECAY, Managed, Settings
+from rk.fit.runtime import NO_WEIGHT_DECAY, Count, Managed, Settings
 from rk.protocols import Batch, Outputs, State
 from rk.recipe.sections import Fit
 from rk.values import Value
@@ -101,7 +101,7 @@ class ShardedRuntime(FabricRuntime):
             "fit.accumulate=1, or fit.strategy=ddp",
         )
 
-    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+    def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
         summed = super()._over_all(counts)
         return {name: float(count) for name, count in summed.items()} if self.accumulate > 1 else summed
 

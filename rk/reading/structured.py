@@ -129,7 +129,7 @@ def _too_deep(place: str, accepted: str | None) -> UserError:
     return UserError(message, accepted)
 
 
-def _depth(value: Any) -> int:
+def _depth(value: object) -> int:
     """Returns how many lists and objects lie inside one another."""
     depth, level = 0, [value]
     while level := [v for v in level if isinstance(v, list | dict)]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rk.kinds import COMPONENT_KEYS, PLURAL_KEYS
 from rk.values import Plain, PlainDict
@@ -223,6 +223,6 @@ SECTION_KEYS = ("rk", "paper", "about", "requires", "extends")
 ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, *sorted(PLURAL_KEYS), "init_from", "fit", "expect")
 
 
-def plain(section: Any) -> PlainDict:
+def plain(section: object) -> PlainDict:
     """Returns the fields that are not None, in order, as plain values."""
     return {k: plain(v) if is_dataclass(v) else v for k, v in vars(section).items() if v is not None}

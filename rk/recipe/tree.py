@@ -30,7 +30,7 @@ class _Broken:
     """The value of a scalar whose mistake has been reported: nothing that follows from it is."""
 
 
-BROKEN: Any = _Broken()
+BROKEN: object = _Broken()
 
 
 @record

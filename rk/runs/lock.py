@@ -13,7 +13,6 @@ import errno
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from rk.values import PlainDict
 
@@ -112,7 +111,7 @@ def this_process() -> PlainDict:
     return {"host": _host(), "pid": os.getpid()}
 
 
-def seems_alive(owner: Any) -> bool:
+def seems_alive(owner: object) -> bool:
     """Whether the process that `this_process` described is there, as far as can be told without locks.
 
     One of another host cannot be asked: it counts as alive.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 from rk.record import record
 from rk.static.annotations import parse_type
@@ -19,7 +18,7 @@ class _Required:
         return "REQUIRED"
 
 
-REQUIRED: Any = _Required()
+REQUIRED: object = _Required()
 """The default of a parameter that has none."""
 
 
@@ -29,7 +28,7 @@ class Param:
 
     name: str
     type: Type
-    default: Any = REQUIRED
+    default: object = REQUIRED
     mark: str = ""
     annotated: bool = True
 

@@ -194,7 +194,7 @@ def _shares(learner: nn.Module, batch: Batch, seed: int = 0) -> dict[str, tuple[
     return {name: (float(total), float(count), float(weight)) for name, (total, count, weight, *_) in weighted.items()}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
 
 
@@ -254,7 +254,7 @@ def answers_do_not_depend_on_the_batch(ended: Ended) -> None:
         raise NotApplicable("no answer has one entry per example")
 
 
-def _length(value: Any) -> int | None:
+def _length(value: object) -> int | None:
     if isinstance(value, Tensor):
         return len(value) if value.ndim else None
     return len(value) if isinstance(value, list | tuple) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,7 +100,7 @@ class Rows:
         return found
 
 
-def same(found: Any, expected: Any) -> bool:
+def same(found: object, expected: object) -> bool:
     """Whether two values are equal to the last bit, NaN and nested containers included."""
     if isinstance(expected, Tensor):
         if not isinstance(found, Tensor) or found.shape != expected.shape or found.dtype != expected.dtype:

@@ -71,7 +71,7 @@ def _compare(layer: Part, x: Tensor, mask: Tensor | None, what: str) -> None:
         raise Broken(f"scan() in pieces of {pieced} steps{what} differs from forward(): {difference}") from None
 
 
-def _check_rows(state: Any) -> None:
+def _check_rows(state: object) -> None:
     for tensor in tensors_of(state):
         if tensor.dim() == 0 or len(tensor) != ROWS:
             shape = tuple(tensor.shape)

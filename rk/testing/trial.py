@@ -196,7 +196,7 @@ class _ShortLoop(Loop):
         if self.cut_at is not None:
             self.hooks["after_step"] = [*self.hooks["after_step"], self._cut]
 
-    def _cut(self, fit: Any) -> None:
+    def _cut(self, fit: object) -> None:
         if self.cut_at is not None and self.step >= self.cut_at:
             raise _Cut
 
