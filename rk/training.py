@@ -85,7 +85,7 @@ class InnerRun:
         return bool(known.get(metric.partition("/")[2].partition("@")[0], True))
 
 
-def settings(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def settings(recipe: str | Path, overrides: Iterable[str] = ()) -> PlainDict:
     """Returns a recipe as plain values, checked and with its defaults: ``settings("my-net/small")["fit"]["seed"]``.
 
     Args:
