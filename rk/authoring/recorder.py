@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from rk.errors import UserError, suggest
 from rk.runs import RunFolder
-from rk.values import PlainDict
 from rk.writing import write_csv
 
 if TYPE_CHECKING:
     from rk.fit.context import FitContext
+    from rk.protocols import State
 
 
 @dataclass
@@ -113,10 +113,10 @@ class Recorder(ABC):
         folder.figures.mkdir(exist_ok=True)
         self.draw(fit, folder.figures / f"{self.stem}.png")
 
-    def state_dict(self) -> PlainDict:
+    def state_dict(self) -> State:
         """Returns the record."""
         return {"steps": list(self.record.steps), "rows": [list(row) for row in self.record.rows]}
 
-    def load_state_dict(self, state: PlainDict) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes `state_dict`'s result back."""
         self.record = Record(list(state["steps"]), [list(row) for row in state["rows"]])

@@ -9,10 +9,15 @@ import functools
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from rk.catalog import Catalog
+    from rk.recipe.model import Recipe
+    from rk.static.types import Type
 
 Completer = Callable[[click.Context, click.Parameter | None, str], list[CompletionItem]]
 """What click asks. No completion of rk depends on the parameter."""
@@ -97,7 +102,7 @@ def complete_input(ctx: click.Context, incomplete: str) -> Iterator[str]:
         yield from (item.value for item in complete_decoding(ctx, None, incomplete))
 
 
-def _keys(recipe: Any, catalog: Any, incomplete: str) -> Iterator[str]:
+def _keys(recipe: Recipe, catalog: Catalog, incomplete: str) -> Iterator[str]:
     """Yields ``key=`` for each key of the recipe, or ``key=value`` for the values of the key that is written out."""
     from rk.static import constructor, load_class
 
@@ -112,7 +117,7 @@ def _keys(recipe: Any, catalog: Any, incomplete: str) -> Iterator[str]:
                 yield from (f"{key}={value}" for value in _values(param.type, catalog))
 
 
-def _values(type_: Any, catalog: Any) -> Iterator[str]:
+def _values(type_: Type, catalog: Catalog) -> Iterator[str]:
     from rk.static import types
 
     match type_:

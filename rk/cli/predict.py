@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -155,7 +155,7 @@ def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Batch, Outputs]], outputs:
                 echo(f"drew {path}")
 
 
-def _rendered(loaded: LoadedRun, batch: Any, answered: Any, out: Path | None, stem: str) -> list[Path]:
+def _rendered(loaded: LoadedRun, batch: Batch, answered: Outputs, out: Path | None, stem: str) -> list[Path]:
     """Draws one input: into `out`, or into the run. Raises `UserError` where the figure cannot be written."""
     try:
         return loaded.render(batch, answered, out, stem)

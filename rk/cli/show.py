@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +16,8 @@ from rk.jsontext import to_json
 from rk.values import PlainDict
 
 if TYPE_CHECKING:
+    from rk.catalog import Catalog
+    from rk.plugins import Component
     from rk.static import ClassInfo
 
 LISTS = ("facts", "splits", "metrics", "needs")
@@ -75,7 +77,7 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
             print_prose(f"{title}: {text}", indent=2)
 
 
-def _by_name(name: str, catalog: Any) -> Any:
+def _by_name(name: str, catalog: Catalog) -> Component:
     """Returns the component of any kind that is called `name`. Raises `UserError` with what could be meant."""
     every = catalog.plugins.components
     kinds = list(dict.fromkeys(c.kind for c in every if name in (c.name, c.qualified)))
@@ -97,7 +99,7 @@ def _by_name(name: str, catalog: Any) -> Any:
     raise UserError(f"there is no component {name!r}", suggest(name, known, "installed"))
 
 
-def _description(catalog: Any, component: Any) -> PlainDict:
+def _description(catalog: Catalog, component: Component) -> PlainDict:
     """Returns `describe_component` as plain JSON, and how the default of each parameter is shown."""
     from rk.index.answers import Answers
 
@@ -119,7 +121,7 @@ def _default(param: PlainDict) -> str:
     return "null" if param["default"] is None else str(param["default"])
 
 
-def describe_component(catalog: Any, component: Any) -> PlainDict:
+def describe_component(catalog: Catalog, component: Component) -> PlainDict:
     """Returns all that the source tells of a component, as plain values."""
     from rk.static.docstring import describe, examples
 
@@ -161,7 +163,7 @@ def describe_component(catalog: Any, component: Any) -> PlainDict:
     return result
 
 
-def _python(component: Any, doctest: str) -> str:
+def _python(component: Component, doctest: str) -> str:
     """Returns a doctest with the imports that it takes for granted: torch, and the component itself."""
     if not doctest:
         return ""

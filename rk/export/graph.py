@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from rk.errors import RunFailed, UserError
 from rk.fit.evaluate import evaluating, predicted
 from rk.fit.firstbatch import declared_fields, method_of
 from rk.fit.loaded import LoadedRun
+from rk.protocols import Batch
 
 BATCH = "batch"
 TRACED_ROWS = 3
@@ -191,7 +191,7 @@ def _example(run: LoadedRun, split: str | None) -> Example:
     return Example({n: fields[n] for n in needed}, {n: axes[n] for n in needed})
 
 
-def _check_answers(run: LoadedRun, fields: Fields, batch: Mapping[str, Any]) -> None:
+def _check_answers(run: LoadedRun, fields: Fields, batch: Batch) -> None:
     """Raises `UserError` when the answer is no tensors, or needs what is no tensor: a graph has tensors alone."""
     with evaluating(run.learner, run.recipe.fit.seed):
         outputs = predicted(run.learner, batch)

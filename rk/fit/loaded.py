@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ from rk.protocols import Batch, Outputs
 from rk.recipe.model import Recipe
 from rk.recipe.stored import read_stored
 from rk.runs import RunFolder
-from rk.values import Facts, Part, Plain, PlainDict
+from rk.values import Facts, Part, PlainDict
 
 
 class LoadedRun:
@@ -142,7 +143,7 @@ class LoadedRun:
             results |= evaluate(self.learner, self.data, split, metrics, self.parts.runtime, seed=seed, limit=limit)
         return results
 
-    def predict(self, path: Path) -> tuple[Batch, Outputs, list[PlainDict]]:
+    def predict(self, path: Path) -> tuple[Batch, Outputs, list[dict[str, Any]]]:  # Any: plain values
         """Answers a user's own file.
 
         Returns:
@@ -184,7 +185,7 @@ class LoadedRun:
         except OSError as error:
             raise UserError(f"cannot write {out}: {error.strerror or error}") from None
 
-    def derive(self, changes: Mapping[str, Plain], weights: nn.Module | Mapping[str, Tensor], out: Path) -> RunFolder:
+    def derive(self, changes: Mapping[str, Any], weights: nn.Module | Mapping[str, Tensor], out: Path) -> RunFolder:
         """Writes a run folder with other weights: what was extracted, merged or baked, or the best of many.
 
         It is checked as it is written: the changed recipe, and that the weights are exactly those that it builds. Then

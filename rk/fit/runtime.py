@@ -122,7 +122,7 @@ class Runtime:
         self.names: dict[int, str] = {}  # of the learner's parameters, by their ids
         self._managed: list[Managed] = []
         self._of: dict[int, Managed] = {}  # by the optimizer's id
-        self._stored: dict[str, tuple[Any, int]] = {}  # of optimizers that are yet to be made again, by name
+        self._stored: dict[str, tuple[State, int]] = {}  # of optimizers that are yet to be made again, by name
         self._pending: dict[str, Count] = {}  # counts of the objectives since the last update
         self._pending_taken = False
         self._direct: str | None = None  # the term whose gradients are added up in the parameters themselves

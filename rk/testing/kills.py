@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, Literal
 
 from rk.testing.zygote import fork_processes
@@ -43,7 +44,7 @@ def run(command: list[str], kill_at: tuple[Place, int] | None = None, folder: st
     main()
 
 
-def _die_at(count: int) -> Any:
+def _die_at(count: int) -> Callable[[], None]:
     """Returns a function that kills the process when it is called for the `count`-th time."""
     seen = [0]
 
