@@ -25,7 +25,7 @@ install: $(VENV)/.plugins ## install the host and every plugin into .venv
 test: $(VENV)/.ready ## run all tests, in as many processes as there are cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.ready ## check style, layout, spelling, and that the plugins are alike
+lint: $(VENV)/.ready ## check style, layout, spelling, types, and that the plugins are alike
 	$(PIP) --group lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
