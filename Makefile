@@ -25,12 +25,13 @@ install: $(VENV)/.plugins ## install the host and every plugin into .venv
 test: $(VENV)/.ready ## run all tests, in as many processes as there are cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
-lint: $(VENV)/.ready ## check style, layout, spelling, and that the plugins are alike
+lint: $(VENV)/.ready ## check style, layout, spelling, types, and that the plugins are alike
 	$(PIP) --group lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/python docs/plugins_alike.py
+	$(BIN)/mypy
 
 bench: $(VENV)/.ready ## run all benchmarks
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -216,8 +216,9 @@ def protocols() -> Iterator[str]:
     yield "### Names of types"
     rows = [(f"`{name}`", said) for name, said in _after_assignments(tree) if name[0].isupper() and not name.isupper()]
     yield _table(("name", ""), rows)
+    public = public_names(path)  # what components are given has a part of its own
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+        if isinstance(node, ast.ClassDef) and node.name in public:
             yield from _described(node)
 
 

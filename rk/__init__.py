@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rk.errors import RkError, UserError
 from rk.hookspecs import hookimpl
+from rk.version import __version__
 
 if TYPE_CHECKING:
     from rk.fit.context import FitContext
@@ -39,11 +40,10 @@ if TYPE_CHECKING:
         SequenceLayer,
         Share,
         StatefulSequenceLayer,
+        Term,
         Trainer,
         Training,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Aggregator",
@@ -76,6 +76,7 @@ __all__ = [
     "SequenceLayer",
     "Share",
     "StatefulSequenceLayer",
+    "Term",
     "Trainer",
     "Training",
     "UserError",
@@ -88,7 +89,7 @@ _GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime
 """What components are given -> its module, which imports torch: only for who asks."""
 
 
-def __getattr__(name: str):  # the protocols pull in typing and collections.abc: only for who asks
+def __getattr__(name: str) -> object:  # the protocols pull in typing and collections.abc: only for who asks
     if name in _GIVEN:
         import importlib
 

@@ -42,13 +42,13 @@ def remember(cls: type, component: Component) -> None:
     _LOADED[cls] = component
 
 
-def component_of(thing: Any) -> Component | None:
+def component_of(thing: object) -> Component | None:
     """Returns the component that `thing` is an object of, or is itself; None for anything else."""
     cls = thing if isinstance(thing, type) else type(thing)
     return next((_LOADED[base] for base in cls.__mro__ if base in _LOADED), None)
 
 
-def who(thing: Any) -> str:
+def who(thing: object) -> str:
     """Returns how an object is called in a message: ``rk-odd: model net``, or its plugin and class."""
     component = component_of(thing)
     if component is not None:

@@ -26,7 +26,7 @@ def keep_report(error: BaseException) -> bool:
     Returns:
         Whether it could be written. An error must not be hidden by another one.
     """
-    from rk import __version__
+    from rk.version import __version__
     from rk.writing import write_atomic
 
     lines = [

@@ -57,7 +57,8 @@ def chart(width: float, height: float, rows: int = 1, columns: int = 1, **settin
         from matplotlib.figure import Figure
     except ImportError:
         raise UserError("charts need matplotlib", 'pip install "recursion-kit[report]"') from None
-    with matplotlib.rc_context({**STYLE, **settings.pop("style", {})}):
+    style: Any = {**STYLE, **settings.pop("style", {})}  # Any: whatever a setting of matplotlib takes
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield [figure, *figure.subplots(rows, columns, squeeze=False, **settings).flat]
 

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import printable
@@ -20,6 +19,7 @@ from rk.public import private_imports
 from rk.recipe.find import packaged, unreadable
 from rk.record import made, record
 from rk.review import faults, gaps
+from rk.values import PlainDict
 
 _IMPORTS_RK = re.compile(r"^\s*(from|import)\s+rk\b", re.MULTILINE)
 SLOW = 50
@@ -59,7 +59,7 @@ class Examination:
         error = self.plugin.exception
         return None if error is None else "".join(traceback.format_exception(error))
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         """Returns all of it as plain values."""
         plugin = self.plugin
         return {
@@ -93,11 +93,11 @@ def examine(catalog: Catalog, plugins: Sequence[Plugin] = ()) -> list[Examinatio
     return [_examination(plugin, cost, catalog) for plugin, cost in zip(chosen, costs, strict=True)]
 
 
-def _probed(plugin: Plugin) -> dict[str, Any]:
+def _probed(plugin: Plugin) -> PlainDict:
     return {} if plugin.disabled or (plugin.errors and plugin.exception is None) else probe(plugin.offer.module)
 
 
-def _examination(plugin: Plugin, cost: dict[str, Any], catalog: Catalog) -> Examination:
+def _examination(plugin: Plugin, cost: PlainDict, catalog: Catalog) -> Examination:
     found = Examination(plugin, cost.get("milliseconds"), cost.get("heavy", []), list(plugin.errors))
     if plugin.disabled:
         return found
@@ -153,7 +153,7 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
     for folder in spec.submodule_search_locations or ():
         for path in sorted(Path(folder).rglob("*.py")):
             yield path, str(path.relative_to(Path(folder).parent))
-    if spec.submodule_search_locations is None and (spec.origin or "").endswith(".py"):
+    if spec.submodule_search_locations is None and spec.origin is not None and spec.origin.endswith(".py"):
         yield Path(spec.origin), Path(spec.origin).name
 
 

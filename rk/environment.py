@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+
+from rk.values import PlainDict
 
 
-def describe(distributions: Iterable[str]) -> dict[str, Any]:
+def describe(distributions: Iterable[str]) -> PlainDict:
     """Returns versions of the host, torch and `distributions`, the git state of the working folder, and the host."""
     return {
         "versions": versions(distributions),
@@ -41,7 +42,7 @@ _GIT = (
 """A repository's own settings can name programs: none of them is to run because somebody trains in its folder."""
 
 
-def _git() -> dict[str, Any] | None:
+def _git() -> PlainDict | None:
     """Returns commit and cleanliness, or None outside a repository or without git."""
     try:
         commit = _ask_git("rev-parse", "HEAD").strip()

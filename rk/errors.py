@@ -112,7 +112,7 @@ class RecipeError(UserError):
         self.problems = sorted(once.values(), key=lambda p: (p.mark, p.key))
         super().__init__("\n".join(str(p) for p in self.problems))
 
-    def __reduce__(self) -> tuple[type, tuple[list[Problem]]]:
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return RecipeError, (self.problems,)  # its arguments are not its message: for other processes
 
     def render(self) -> str:
@@ -201,5 +201,6 @@ def _differ_little(word: str, choice: str) -> bool:
     import difflib
 
     ours, theirs = _parts(word), _parts(choice)
-    rest = ["".join(part for part in one if part not in other) for one, other in ((ours, theirs), (theirs, ours))]
-    return not all(rest) or difflib.SequenceMatcher(None, *rest).ratio() >= 0.6
+    own = "".join(part for part in ours if part not in theirs)
+    other = "".join(part for part in theirs if part not in ours)
+    return not own or not other or difflib.SequenceMatcher(None, own, other).ratio() >= 0.6

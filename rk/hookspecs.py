@@ -39,3 +39,4 @@ globals().update({kind.hook: _hook(kind) for kind in KINDS.values()})
 @hookspec
 def rk_recipes() -> Path | str:
     """The folder of the plugin's recipes. Without an implementation: ``recipes/`` beside the plugin's module."""
+    raise NotImplementedError  # pluggy calls the plugins' functions of this name

@@ -212,7 +212,7 @@ def _open(path: Path, formats: list[str]) -> Image.Image:
     from PIL import Image, TiffImagePlugin
 
     image = Image.open(path, formats=formats)
-    if image.format != "TIFF" or image.tag_v2.get(ORIENTATION, 1) < 5:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or image.tag_v2.get(ORIENTATION, 1) < 5:
         return image
     image.close()
     before, TiffImagePlugin.READ_LIBTIFF = TiffImagePlugin.READ_LIBTIFF, True

@@ -6,13 +6,17 @@ Every command that loads plugins passes through here: nothing is imported that P
 
 from __future__ import annotations
 
-import _signal  # `signal` wraps its numbers in enums, which takes longer than loading forty plugins
 import contextlib
 import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import signal as _signal
+else:
+    import _signal  # `signal` wraps its numbers in enums, which takes longer than loading forty plugins
 
 PATIENCE = 10.0
 """Seconds after which the user is told whose code a command waits for."""
@@ -111,8 +115,11 @@ class Isolation(Diversion):
         super().__enter__()
         self._before = _handler(_signal.SIGINT, self._interrupt)
         alarm = getattr(_signal, "SIGALRM", None)
-        free = alarm is not None and _signal.getsignal(alarm) == _signal.SIG_DFL
-        self._reminds = free and _handler(alarm, self._remind) is not None
+        self._reminds = (
+            alarm is not None
+            and _signal.getsignal(alarm) == _signal.SIG_DFL
+            and _handler(alarm, self._remind) is not None
+        )
         if self._reminds:
             _signal.setitimer(_signal.ITIMER_REAL, PATIENCE, PATIENCE)
         return self
@@ -125,7 +132,7 @@ class Isolation(Diversion):
             _signal.signal(_signal.SIGINT, self._before)
         super().__exit__(*exc)
 
-    def call(self, doing: str, function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
+    def call(self, doing: str, function: Callable[..., Any], *args: object) -> tuple[Any, BaseException | None]:
         """Returns what `function(*args)` returns and None, or None and what it raised, an exit or an interrupt too.
 
         Args:
@@ -147,7 +154,7 @@ class Isolation(Diversion):
             raise Interrupted(f"interrupted while {doing}{self._hint}") from error
         return answer, error
 
-    def _interrupt(self, number: int, frame: Any) -> None:
+    def _interrupt(self, number: int, frame: object) -> None:
         if self._caught and self._doing:  # the code has swallowed the first one
             _say(f"interrupted while {self._doing}{self._hint}")
             self.leave(130)
@@ -155,7 +162,7 @@ class Isolation(Diversion):
         if callable(self._before):
             self._before(number, frame)
 
-    def _remind(self, number: int, frame: Any) -> None:
+    def _remind(self, number: int, frame: object) -> None:
         if self._doing and time.monotonic() - self._began > PATIENCE / 2:
             _say(f"still {self._doing}; Ctrl-C stops it{self._hint}")
 

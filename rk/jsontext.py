@@ -11,7 +11,7 @@ __all__ = ["finite", "to_json"]
 
 
 def to_json(
-    value: Any, *, indent: int | None = None, default: Callable[[Any], Any] | None = None, ascii: bool = False
+    value: object, *, indent: int | None = None, default: Callable[[Any], Any] | None = None, ascii: bool = False
 ) -> str:
     """Returns a value as JSON.
 
@@ -29,7 +29,7 @@ def to_json(
     return text
 
 
-def finite(value: Any) -> Any:
+def finite(value: object) -> Any:
     """Returns a value with null in place of each NaN and infinity, at any depth."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -40,5 +40,5 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _dump(value: Any, indent: int | None, default: Callable[[Any], Any] | None, *, ascii: bool) -> str:
+def _dump(value: object, indent: int | None, default: Callable[[Any], Any] | None, *, ascii: bool) -> str:
     return json.dumps(finite(value), indent=indent, ensure_ascii=ascii, default=default, allow_nan=False)

@@ -7,11 +7,12 @@ nothing that does not need it notices. There is no global registry: a `Plugins` 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,11 @@ from rk.errors import UserError, nearest, printable
 from rk.hookspecs import HOOK_OF_KIND
 from rk.isolation import Isolation
 from rk.record import made, record
+from rk.version import __version__
 
 if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
     from rk.index.kept import Index
 
 GROUP = "rk.plugins"
@@ -67,7 +71,7 @@ class Offer:
         distribution: str | None = None,
         version: str | None = None,
         host: str | None = None,
-        metadata: Any = None,
+        metadata: Distribution | None = None,
         damage: str | None = None,
         requirements: Iterable[str] = (),
     ) -> None:
@@ -117,7 +121,7 @@ class Offer:
             return "", f"its METADATA cannot be read ({said(error)}); install it again"
 
 
-def _folder_name(metadata: Any) -> str | None:
+def _folder_name(metadata: Distribution | None) -> str | None:
     """Returns a distribution's name as its folder has it: what a broken uninstall leaves has no other."""
     folder = getattr(getattr(metadata, "_path", None), "name", "")
     stem = folder.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")[0]
@@ -178,22 +182,26 @@ def installed() -> list[Offer]:
     """Returns the plugins' entry points, by name; loads none of them."""
     from importlib.metadata import entry_points
 
+    points: list[EntryPoint]
+    damaged: list[Offer]
     try:
         points, damaged = list(entry_points(group=GROUP)), []
     except Exception:  # of one distribution among them
         points, damaged = _entry_points_one_by_one()
-    offers = {}
+    offers: dict[tuple[str, str, object], Offer] = {}
     for point in points:
         where = getattr(point.dist, "_path", None)  # the same one twice on the path is no clash
         offers.setdefault((point.name, point.value, where), Offer(point.name, point.value, metadata=point.dist))
     return [offers[key] for key in sorted(offers, key=str)] + damaged
 
 
-def _entry_points_one_by_one() -> tuple[list[Any], list[Offer]]:
+def _entry_points_one_by_one() -> tuple[list[EntryPoint], list[Offer]]:
     """Returns the entry points that can be read, and an offer for each distribution of a plugin whose cannot."""
     from importlib.metadata import distributions
 
-    points, damaged, seen = [], [], set()
+    points: list[EntryPoint] = []
+    damaged: list[Offer] = []
+    seen: set[str] = set()
     for distribution in distributions():
         where = getattr(distribution, "_path", None)
         stem = _folder_name(distribution) or str(where)
@@ -225,10 +233,11 @@ class Plugins:
     """
 
     index: Index | None = None
-    """What is kept between commands about these plugins; `rk.index.listed` gives plugins that have one."""
+    """What is kept between commands about these plugins; `rk.snapshot.listed` gives plugins that have one."""
 
     def __init__(self, offers: Iterable[Offer] | None = None) -> None:
         self.plugins: list[Plugin] = []
+        self._isolation: Isolation | None
         with self._guard() as self._isolation:
             self._load_all(installed() if offers is None else offers)
 
@@ -238,12 +247,10 @@ class Plugins:
         manager.add_hookspecs(hookspecs)
         return manager
 
-    def _guard(self) -> Isolation:
+    def _guard(self) -> contextlib.AbstractContextManager[Isolation | None]:
         return Isolation(ADVICE)
 
     def _load_all(self, offers: Iterable[Offer]) -> None:
-        from rk import __version__
-
         self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
         disabled = disabled_names()
         for offer in offers:
@@ -252,7 +259,7 @@ class Plugins:
             else:
                 self._load(offer)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Plugin]:
         return iter(self.plugins)
 
     @property
@@ -311,8 +318,10 @@ class Plugins:
             return f"the name {offer.name!r} is taken by {owner}; uninstall one"
         return _made_for_another_host(offer)
 
-    def _run(self, plugin: Plugin, what: str, function: Callable[..., Any], *args: Any) -> Any:
+    def _run(self, plugin: Plugin, what: str, function: Callable[..., Any], *args: object) -> Any:
         """Returns what a plugin's code returns; None where it raises, which is noted as the plugin's mistake."""
+        if self._isolation is None:
+            raise RuntimeError(f"{plugin.distribution} is not loaded here: it is known from the index")
         answer, error = self._isolation.call(f"loading {plugin.distribution} ({what})", function, *args)
         if error is not None:
             plugin.errors.append(f"{what}: {said(error)}" if what else said(error))
@@ -345,7 +354,7 @@ class Plugins:
                 return self._run(plugin, f"{hook}()", implementation.function)
         return None
 
-    def _take(self, plugin: Plugin, kind: str, hook: str, answer: Any) -> None:
+    def _take(self, plugin: Plugin, kind: str, hook: str, answer: object) -> None:
         if not isinstance(answer, dict):
             plugin.errors.append(f"{hook}() returned {type(answer).__name__}; expected a dict of name: 'module:Class'")
             return
@@ -361,7 +370,7 @@ class Plugins:
             else:
                 plugin.components.append(Component(kind, name, plugin.name, target, plugin.offer))
 
-    def _recipes(self, plugin: Plugin, module: ModuleType, answer: Any) -> Path | None:
+    def _recipes(self, plugin: Plugin, module: ModuleType, answer: object) -> Path | None:
         if answer is not None:
             if isinstance(answer, str | Path) and Path(answer).is_dir():
                 return Path(answer)
@@ -384,8 +393,6 @@ def is_disabled(offer: Offer, disabled: set[str]) -> bool:
 
 def _made_for_another_host(offer: Offer) -> str | None:
     """Returns what is said of a plugin whose distribution requires another version of rk, and what to do about it."""
-    from rk import __version__
-
     try:
         if offer.host is None or allows(offer.host, __version__):
             return None
@@ -409,7 +416,7 @@ def said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """Returns the repr of what a plugin has returned, in one line of bounded length."""
     try:
         text = repr(value)

@@ -10,7 +10,8 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
+
+from rk.values import PlainDict
 
 HEAVY = (
     "PIL", "datasets", "griffe", "h5py", "jax", "jinja2", "keras", "lightning", "matplotlib", "networkx", "numpy",
@@ -25,7 +26,7 @@ MAX_PRINTED = 80
 """Characters of what a module prints that are told."""
 
 
-def probe(module: str) -> dict[str, Any]:
+def probe(module: str) -> PlainDict:
     """Imports `module` in a fresh interpreter, which takes nothing from the working folder.
 
     Returns:
@@ -43,7 +44,8 @@ def probe(module: str) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"milliseconds": None, "heavy": [], "error": f"it takes more than {TIMEOUT} s"}
     try:
-        return json.loads(done.stdout)
+        found: PlainDict = json.loads(done.stdout)  # Any: what JSON can say
+        return found
     except ValueError:  # it ended the interpreter, or rk itself could not be imported
         said = done.stderr.decode(errors="replace").strip().splitlines()
         error = f"the interpreter ended with code {done.returncode}" + (f": {said[-1]}" if said else "")
@@ -69,7 +71,8 @@ def main() -> None:
         milliseconds = round(1000 * (time.perf_counter() - before), 2)
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
             try:
-                stream.flush()
+                if stream is not None:
+                    stream.flush()
             except (AttributeError, OSError, ValueError):
                 continue
         printed.seek(0)

@@ -15,7 +15,7 @@ Three rules hold for every kind:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
@@ -49,17 +49,18 @@ __all__ = [
     "SequenceLayer",
     "Share",
     "StatefulSequenceLayer",
+    "Term",
     "Trainer",
     "Training",
 ]
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import Self
+
     import torch
     from torch import Tensor, nn
-
-    from rk.fit.context import FitContext
-    from rk.fit.loaded import LoadedRun
-    from rk.fit.runtime import Runtime
+    from torch.optim.optimizer import ParamsT
 
 T = TypeVar("T")
 
@@ -77,6 +78,12 @@ Term = Share | tuple["Tensor", "Tensor | int", "float | Tensor"]
 
 Objective = Term | dict[str, Term]
 """What is minimised: one term, or named terms that are each divided by their own count, weighted and then added."""
+
+Scalars = Mapping[str, Any]
+"""What a step returns to be logged: name -> tensor of one element, or number."""
+
+State = dict[str, Any]
+"""What a checkpoint holds of an object: tensors and plain values, by name."""
 
 
 class _DecodeMarker:
@@ -180,11 +187,11 @@ class Data(Protocol):
         """
         ...
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Returns what `prepare` fitted (tensors and plain values), so that a run answers without the raw data."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes `state_dict`'s result in place of `prepare`."""
 
 
@@ -196,6 +203,12 @@ class Model(Protocol):
     """
 
     def forward(self, **fields: Tensor) -> Outputs: ...
+
+    if TYPE_CHECKING:  # nn.Module has these: bodies here would hide them
+
+        def __call__(self, **fields: Tensor) -> Outputs: ...
+
+        def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
     def begin(self, *, data: Data, runtime: Runtime) -> None:
         """Looks at the data once, before the first step of a new run: normalisers, document frequencies, a first SVD.
@@ -231,6 +244,14 @@ class Layered(Model, Protocol):
 
 class Layer(Protocol):
     """An ``nn.Module`` for a slot of a model. Each slot has its own sub-protocol, like `SequenceLayer`."""
+
+    if TYPE_CHECKING:  # nn.Module has these: bodies here would hide them
+
+        def __call__(self, *inputs: Any, **more: Any) -> Any: ...  # Any: as the slot's own `forward` says
+
+        def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+
+        def requires_grad_(self, requires_grad: bool = True) -> Self: ...
 
 
 class ImageLayer(Layer, Protocol):
@@ -350,7 +371,7 @@ class Optimizer(Protocol):
 
     schedule: Schedule | None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         """Returns a torch optimizer over `params` (tensors, or dicts of a parameter group)."""
         ...
 
@@ -408,11 +429,11 @@ class Trainer(Protocol):
         """
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Returns what must survive a kill besides the learner, the optimizers and the random generators."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes `state_dict`'s result back."""
 
 
@@ -439,10 +460,10 @@ class Search(Protocol):
 
     def finish(self) -> None: ...
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: State) -> None: ...
 
 
 class Analysis(Protocol):
@@ -488,22 +509,125 @@ class Callback(Protocol):
         """Returns numbers about the whole run, asked for after `fit_end`: metrics ``run/NAME``, as of a `Trainer`."""
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: State) -> None: ...
 
 
 class Exporter(Protocol):
     """A run -> files for the outside world."""
 
-    def export(self, run: LoadedRun, out: Path) -> list[Path]:
-        """Writes `run`'s learner into the folder `out` and returns the files.
+    def export(self, run: Run, out: Path) -> list[Path]:
+        """Writes `run`'s learner into the folder `out` and returns the files; a `rk.LoadedRun` is what arrives.
 
         Raises:
             rk.UserError: When the format cannot hold this learner; the message says why.
         """
         ...
+
+
+class Runtime(Protocol):
+    """Devices, gradients and updates, as a trainer sees them. `rk.Runtime` is what arrives; it says more of each."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def training(self) -> bool: ...
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world(self) -> int: ...
+
+    @property
+    def is_main(self) -> bool: ...
+
+    @property
+    def step(self) -> int | None: ...
+
+    @property
+    def folder(self) -> Path | None: ...
+
+    def setup(self, module: nn.Module) -> nn.Module:
+        """Moves `module` to the device and returns what to call in its place for an objective."""
+        ...
+
+    def optimizer(
+        self, factory: Optimizer, params: Iterable[Any], name: str | None = None, updates: int | None = None
+    ) -> torch.optim.Optimizer | None:
+        """Makes an optimizer over `params`; None when nothing is trained."""
+        ...
+
+    def optimizers(self, factories: Mapping[str, Optimizer], module: nn.Module) -> list[torch.optim.Optimizer]:
+        """Makes an optimizer for each pattern of names."""
+        ...
+
+    def backward(self, objective: Objective) -> dict[str, Tensor]:
+        """Adds the gradient of the objective, each term a mean over its global count."""
+        ...
+
+    def update(self, *optimizers: torch.optim.Optimizer, whole: bool = False) -> None:
+        """Ends a micro-batch; at the last one, the optimizers make their step."""
+
+    def batches(self, data: Any, split: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of one pass over a split, on the device."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Returns the context of the precision in which answers are computed."""
+        ...
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Returns the sum of `value` over all processes."""
+        ...
+
+
+class FitContext(Protocol):
+    """The run, as a callback sees it. `rk.FitContext` is what arrives; it has the recipe too."""
+
+    recipe: Any  # Any: an `rk.recipe.Recipe`, whose module reads this one
+    folder: Path
+    data: Any  # Any: the data class of the recipe's own plugin
+    learner: nn.Module
+    trainer: Any  # Any: the trainer class of the recipe's own plugin
+    step: int
+    metrics: dict[str, float]
+    batch: Batch | None
+    scalars: Scalars
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    @property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]: ...
+
+    def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]:
+        """Yields the batches of `split`, on the learner's device."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Ends the run after this step."""
+
+    def log(self, numbers: Scalars) -> None:
+        """Adds scalars to the averages that are logged."""
+
+
+class Folder(Protocol):
+    """The folder of a finished run.
+
+    Attributes:
+        path: Where it is.
+        label: What a user may type for it.
+    """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def label(self) -> str: ...
 
 
 class Run(Protocol):
@@ -513,7 +637,14 @@ class Run(Protocol):
     """
 
     learner: nn.Module
-    data: Data
+    data: Any  # Any: the data class of the run's own plugin, with whatever it has besides `Data`
+    recipe: Any  # Any: an `rk.recipe.Recipe`, whose module reads this one
+
+    @property
+    def folder(self) -> Folder: ...
+
+    @property
+    def runtime(self) -> Runtime: ...
 
     def batches(self, split: str, limit: int | None = None) -> Iterator[Batch]: ...
 

@@ -33,13 +33,12 @@ def record(cls: C) -> C:
     """
     names = dict.fromkeys(getattr(cls, "_fields", ()))
     names |= dict.fromkeys(n for n in inspect.get_annotations(cls) if not n.startswith("_"))
-    cls._fields = tuple(names)
-    cls._compared = tuple(n for n in names if n not in getattr(cls, "_not_compared", ()))
-    cls.__init__ = _init
-    cls.__eq__ = _eq
-    cls.__hash__ = _hash
+    compared = tuple(n for n in names if n not in getattr(cls, "_not_compared", ()))
+    given = {"_fields": tuple(names), "_compared": compared, "__init__": _init, "__eq__": _eq, "__hash__": _hash}
     if "__repr__" not in cls.__dict__:
-        cls.__repr__ = _repr
+        given["__repr__"] = _repr
+    for name, value in given.items():
+        setattr(cls, name, value)
     return cls
 
 
@@ -65,7 +64,7 @@ def _init(self: Any, *values: Any, **named: Any) -> None:
 _MISSING = object()
 
 
-def _eq(self: Any, other: object) -> Any:
+def _eq(self: Any, other: Any) -> Any:  # Any: a bool, or NotImplemented
     if type(self) is not type(other):
         return NotImplemented
     return all(getattr(self, n) == getattr(other, n) for n in self._compared)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.kinds import KINDS
+from rk.plugins import Component
 from rk.static import ClassInfo, Signature, StaticError, method
 from rk.static.docstring import arguments, describe
 from rk.static.types import ClassType, Type, UnionType

@@ -98,10 +98,11 @@ def _tile(image: Tensor, pil: ModuleType) -> Image.Image:
     light = image.movedim(0, -1) if colored else 1 - image.reshape(image.shape[-2:])
     tile = pil.fromarray((255 * light.clamp(0, 1)).round().byte().cpu().numpy())
     scale = SIDE / max(tile.size)
-    return tile.resize(tuple(max(1, round(side * scale)) for side in tile.size), pil.Resampling.NEAREST)
+    scaled: Image.Image = tile.resize(tuple(max(1, round(side * scale)) for side in tile.size), pil.Resampling.NEAREST)
+    return scaled
 
 
-def _fitted(caption: str, font: ImageFont.FreeTypeFont) -> str:
+def _fitted(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Returns the caption, its first words cut short where it is too wide: what follows two spaces is kept."""
     head, gap, tail = caption.rpartition("  ")
     if not gap:

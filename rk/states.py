@@ -30,7 +30,7 @@ def tensors_of(state: Any) -> Iterator[Tensor]:
         yield from tensors_of(part)
 
 
-def with_rows_from(other: Any, rows: Bool[Tensor, "batch"], state: Any) -> Any:
+def with_rows_from(other: object, rows: Bool[Tensor, "batch"], state: object) -> Any:
     """Returns `state` with the rows that are True in `rows` taken from `other`."""
 
     def chosen(old: Tensor, new: Tensor) -> Tensor:

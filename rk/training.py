@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -33,6 +32,7 @@ from rk.recipe.find import find_recipe
 from rk.recipe.stored import stored_values, trained
 from rk.runs import RunFolder
 from rk.runs.kept import INSIDE
+from rk.values import PlainDict
 
 __all__ = ["InnerRun", "settings", "train_inside"]
 
@@ -46,7 +46,7 @@ class _InnerMistake(RecipeError):
         super().__init__(problems)
         self.name = name
 
-    def __reduce__(self) -> tuple[type, tuple[list[Problem], str]]:
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return _InnerMistake, (self.problems, self.name)
 
     def render(self) -> str:
@@ -85,7 +85,7 @@ class InnerRun:
         return bool(known.get(metric.partition("/")[2].partition("@")[0], True))
 
 
-def settings(recipe: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def settings(recipe: str | Path, overrides: Iterable[str] = ()) -> PlainDict:
     """Returns a recipe as plain values, checked and with its defaults: ``settings("my-net/small")["fit"]["seed"]``.
 
     Args:
@@ -123,9 +123,10 @@ def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str
         raise TypeError(f"overrides must be a list of texts key=value, got {overrides!r}")
     if torch.distributed.is_initialized():
         raise UserError(f"{name} cannot be trained within a run on several devices", "fit.devices=1")
-    outer = within if isinstance(within, Runtime) else None
+    outer, root = (within, within.folder) if isinstance(within, Runtime) else (None, Path(within))
+    if root is None:
+        raise ValueError(f"the inner run {name} needs a place: the outer run has no folder")
     catalog = outer.catalog if outer is not None and outer.catalog is not None else Catalog()
-    root = outer.folder if outer is not None else Path(within)
     wanted = _checked(os.fspath(recipe), changes, catalog, name)
     folder = RunFolder(root / INSIDE / name)
     threads = torch.get_num_threads()
@@ -184,7 +185,7 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
     return _numbers(folder)
 
 
-def _numbers(folder: RunFolder) -> dict[str, Any]:
+def _numbers(folder: RunFolder) -> PlainDict:
     return dict(folder.read()["metrics"])
 
 

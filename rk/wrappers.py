@@ -33,6 +33,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rk.binding import Bound
+from rk.capabilities import SupportsPredictFields, supports
 from rk.protocols import Batch, Data, Loss, Model, Objective, Outputs
 
 __all__ = ["DataWrapper", "LossWrapper", "MetricWrapper", "ModelWrapper"]
@@ -75,11 +76,15 @@ class ModelWrapper(_ModuleWrapper):
 
     def forward(self, **fields: Tensor) -> Outputs:
         """Returns what the base returns for those of `fields` that it takes."""
-        return self._hand_on("forward", fields)
+        outputs: Outputs = self._hand_on("forward", fields)
+        return outputs
 
     def predict(self, **fields: Tensor) -> Outputs:
         """Returns what the base predicts; what `forward` of the wrapper gives, where the base has no ``predict``."""
-        return self._hand_on("predict", fields) if hasattr(self.base, "predict") else self(**fields)
+        outputs: Outputs = (
+            self._hand_on("predict", fields) if supports(self.base, SupportsPredictFields) else self(**fields)
+        )
+        return outputs
 
 
 class LossWrapper(_ModuleWrapper):
@@ -94,7 +99,8 @@ class LossWrapper(_ModuleWrapper):
 
     def forward(self, **fields: Tensor) -> Objective:
         """Returns what the base returns for those of `fields` that it takes."""
-        return self._hand_on("forward", fields)
+        objective: Objective = self._hand_on("forward", fields)
+        return objective
 
 
 class DataWrapper:

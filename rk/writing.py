@@ -66,7 +66,7 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]], di
     write_atomic(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
-def _cell(value: Any, digits: int | None) -> Any:
+def _cell(value: object, digits: int | None) -> Any:
     return f"{value:.{digits}g}" if isinstance(value, float) and digits is not None else value
 
 

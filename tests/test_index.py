@@ -497,7 +497,7 @@ def test_a_file_that_was_just_written_is_not_trusted(tmp_path):
 
 
 def test_a_watch_hands_on_what_was_said_in_its_order(capfd, monkeypatch):
-    from rk.index.watch import Watch
+    from rk.watch import Watch
 
     monkeypatch.setattr(sys, "stderr", os.fdopen(2, "w", closefd=False))
     with Watch() as watch:
@@ -510,7 +510,7 @@ def test_a_watch_hands_on_what_was_said_in_its_order(capfd, monkeypatch):
 
 
 def test_nothing_is_kept_where_what_plugins_say_could_not_be_seen(monkeypatch, tmp_path):
-    from rk.index import listed
+    from rk.snapshot import listed
 
     monkeypatch.setenv("RK_CACHE", str(tmp_path))
     monkeypatch.setattr(sys, "stderr", io.StringIO())

@@ -14,7 +14,8 @@ import pytest
 import torch
 from rk_kernels.tables import read_table
 from rk_kernels.tabular import Tabular
-from rk_lm.jsonl import MultipleChoiceJsonl, read_questions
+from rk_lm.jsonl import MultipleChoiceJsonl
+from rk_lm.question_lines import read_questions
 from rk_pointer_net.data import ConvexHull
 from rk_pointer_net.reading import read_point_sets
 from rk_sequence.text import Text

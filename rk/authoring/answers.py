@@ -11,9 +11,7 @@ from rk.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from rk.fit.context import FitContext
-    from rk.fit.loaded import LoadedRun
-    from rk.protocols import Batch, Outputs
+    from rk.protocols import Batch, FitContext, Outputs, Run
 
 
 def evaluating(learner: nn.Module, seed: int) -> AbstractContextManager[None]:
@@ -29,7 +27,7 @@ def evaluating(learner: nn.Module, seed: int) -> AbstractContextManager[None]:
 
 
 def answers(
-    run: LoadedRun | FitContext,
+    run: Run | FitContext,
     split: str,
     limit: int | None = None,
     *,
@@ -54,18 +52,18 @@ def answers(
         UserError: When there is no such split, when it has no end and there is no limit, or when a batch and its
             outputs lack one of `needs`.
     """
-    from rk.fit.evaluate import seed_of_batch, widened
+    from rk.fit.evaluate import predicted, seed_of_batch, widened
 
     seed = run.recipe.fit.seed if seed is None else seed
-    runtime = run.runtime if hasattr(run, "runtime") else run.parts.runtime
     for i, batch in enumerate(run.batches(split, limit)):
-        with evaluating(run.learner, seed_of_batch(seed, i)), runtime.autocast():
-            outputs = widened(run.learner.predict(batch))
+        with evaluating(run.learner, seed_of_batch(seed, i)), run.runtime.autocast():
+            outputs = widened(predicted(run.learner, batch))
         if lacking := [name for name in needs if name not in outputs and name not in batch]:
             raise UserError(f"{_label(run)} gives no {lacking[0]}", hint)
         yield batch, outputs
 
 
-def _label(run: LoadedRun | FitContext) -> str:
+def _label(run: Run | FitContext) -> str:
     """Returns the run's folder as a user would type it; of a run that is being trained, its recipe."""
-    return getattr(run.folder, "label", None) or run.recipe.name
+    label: str = getattr(run.folder, "label", None) or run.recipe.name
+    return label

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rk.errors import UserError, suggest
 from rk.runs import RunFolder
@@ -15,6 +15,7 @@ from rk.writing import write_csv
 
 if TYPE_CHECKING:
     from rk.fit.context import FitContext
+    from rk.protocols import State
 
 
 @dataclass
@@ -112,10 +113,10 @@ class Recorder(ABC):
         folder.figures.mkdir(exist_ok=True)
         self.draw(fit, folder.figures / f"{self.stem}.png")
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Returns the record."""
         return {"steps": list(self.record.steps), "rows": [list(row) for row in self.record.rows]}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes `state_dict`'s result back."""
         self.record = Record(list(state["steps"]), [list(row) for row in state["rows"]])

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rk.fit.context import FitContext
-    from rk.fit.loaded import LoadedRun
+    from rk.protocols import FitContext, Run
 
 
-def title(run: LoadedRun | FitContext) -> str:
+def title(run: Run | FitContext) -> str:
     """Returns the name of a run's recipe without its plugin: ``adding`` of ``sequence/adding``."""
-    return run.recipe.name.rpartition("/")[2]
+    name: str = run.recipe.name
+    return name.rpartition("/")[2]
 
 
-def titles(runs: Sequence[LoadedRun], roles: Sequence[str] = ()) -> list[str]:
+def titles(runs: Sequence[Run], roles: Sequence[str] = ()) -> list[str]:
     """Returns a title for each run; no two are the same.
 
     Args:

@@ -4,27 +4,27 @@ from rk.hookspecs import hookimpl
 
 
 @hookimpl
-def rk_models():
+def rk_models() -> dict[str, str]:
     return {"mlp": "rk.builtin.mlp:MLP"}
 
 
 @hookimpl
-def rk_data():
+def rk_data() -> dict[str, str]:
     return {"digits": "rk.builtin.digits:Digits"}
 
 
 @hookimpl
-def rk_losses():
+def rk_losses() -> dict[str, str]:
     return {"cross-entropy": "rk.builtin.losses:CrossEntropy", "mse": "rk.builtin.losses:MeanSquaredError"}
 
 
 @hookimpl
-def rk_metrics():
+def rk_metrics() -> dict[str, str]:
     return {"accuracy": "rk.builtin.metrics:Accuracy"}
 
 
 @hookimpl
-def rk_optimizers():
+def rk_optimizers() -> dict[str, str]:
     return {
         "sgd": "rk.builtin.optimizers:SGD",
         "adam": "rk.builtin.optimizers:Adam",
@@ -36,7 +36,7 @@ def rk_optimizers():
 
 
 @hookimpl
-def rk_schedules():
+def rk_schedules() -> dict[str, str]:
     return {
         "linear": "rk.builtin.schedules:Linear",
         "cosine": "rk.builtin.schedules:Cosine",
@@ -47,7 +47,7 @@ def rk_schedules():
 
 
 @hookimpl
-def rk_trainers():
+def rk_trainers() -> dict[str, str]:
     return {
         "backprop": "rk.builtin.backprop:Backprop",
         "lightning-module": "rk.builtin.lightning_module:LightningTrainer",
@@ -55,7 +55,7 @@ def rk_trainers():
 
 
 @hookimpl
-def rk_exporters():
+def rk_exporters() -> dict[str, str]:
     return {
         "safetensors": "rk.export.safetensors:Safetensors",
         "onnx": "rk.export.onnx:ONNX",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from rk.binding import Bound
+from rk.capabilities import SupportsPredictFields, supports
 from rk.fit.returns import check_objective, check_outputs
 from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Loss, Model, Objective, Optimizer, Outputs
+from rk.values import Fields
 
 __all__ = ["Backprop", "Supervised"]
 
@@ -23,19 +23,21 @@ class Supervised(nn.Module):
         loss: Takes fields of both. A loss that is a module has its weights here too.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss) -> None:
+    def __init__(self, model: Model, loss: Loss) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
         self._forward = Bound(model.forward, call=model)
-        self._predict = Bound(model.predict) if hasattr(model, "predict") else None
+        self._predict = Bound(model.predict) if supports(model, SupportsPredictFields) else None
         self._loss = Bound(getattr(loss, "forward", loss.__call__), call=loss)
 
     def forward(self, batch: Batch) -> Objective:
-        return self._loss(self._joined(batch, self._forward(batch)))
+        objective: Objective = self._loss(self._joined(batch, self._forward(batch)))
+        return objective
 
     def predict(self, batch: Batch) -> Outputs:
-        return self._forward(batch) if self._predict is None else self._predict(batch)
+        outputs: Outputs = self._forward(batch) if self._predict is None else self._predict(batch)
+        return outputs
 
     def evaluate(self, batch: Batch) -> tuple[Objective, Outputs]:
         """Returns both, with one forward pass where the model answers as it trains."""
@@ -43,7 +45,7 @@ class Supervised(nn.Module):
         objective = self._loss(self._joined(batch, outputs))
         return objective, outputs if self._predict is None else self._predict(batch)
 
-    def _joined(self, batch: Batch, outputs: Outputs) -> dict[str, Any]:
+    def _joined(self, batch: Batch, outputs: Outputs) -> Fields:
         try:
             return {**batch, **outputs}
         except TypeError:
@@ -62,7 +64,7 @@ class Backprop:
         trainer: {name: backprop, optimizer: {name: adam, lr: 3e-3}}
     """
 
-    loss: Any = None
+    loss: object = None
     """What messages about the objective name; a class that extends this one need not set it."""
     checked = False
 
@@ -72,11 +74,11 @@ class Backprop:
     @property
     def optimizer(self) -> torch.optim.Optimizer | None:
         """The optimizer, where there is one for all: what classes that extend this one may set in `setup`."""
-        return self.optimizers[0]
+        return self.optimizers[0] if self.optimizers else None
 
     @optimizer.setter
     def optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
-        self.optimizers = [optimizer]
+        self.optimizers: list[torch.optim.Optimizer] = [] if optimizer is None else [optimizer]
 
     def setup(self, *, model: Model, loss: Loss, runtime: Runtime) -> Supervised:
         learner = Supervised(model, loss)
@@ -98,6 +100,6 @@ class Backprop:
         self.runtime.update(*self.optimizers)
         return logs
 
-    def _check(self, objective: Any) -> None:
+    def _check(self, objective: object) -> None:
         """Raises `RunFailed` for an objective that is none, and names the loss."""
         check_objective(self if self.loss is None else self.loss, objective, "__call__")

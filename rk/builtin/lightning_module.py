@@ -19,15 +19,18 @@ from rk.errors import RunFailed, UserError
 from rk.fit.evaluate import Mean
 from rk.fit.runtime import Runtime
 from rk.fit.terms import LOSS
-from rk.protocols import Batch, Model, Share
+from rk.protocols import Batch, Model, Schedule, Share, State
+
+TRAINING_STEP = "training_step"
+CONFIGURE = "configure_optimizers"
 
 
 class TrainsItself(Model, Protocol):
     """A model that brings its own training: a LightningModule."""
 
-    def training_step(self, batch: Any, batch_idx: int) -> Any: ...
+    def training_step(self, batch: Any, batch_idx: int) -> Any: ...  # Any: the module's author decides
 
-    def configure_optimizers(self) -> Any: ...
+    def configure_optimizers(self) -> Any: ...  # Any: one of the forms that Lightning takes
 
 
 class LightningAnswers(TypedDict):
@@ -55,14 +58,16 @@ class LightningLearner(nn.Module):
         self._means: dict[str, Mean] = {}  # of what validation steps logged
         self._objects: dict[str, Any] = {}  # metric objects that they logged
         # a module logs through its trainer, which it does not have here
-        module.log = self._log
-        module.log_dict = self._log_dict
+        for name, log in (("log", self._log), ("log_dict", self._log_dict)):
+            setattr(module, name, log)
 
     def forward(self, batch: Batch) -> Share:
         """Returns the module's own loss, a mean over the rows of the batch, as their sum."""
         given = tuple(batch[name] for name in self.fields)
-        self._rows, self._loss = given[0].shape[0], None
-        step = self.module.training_step if self.training else _of(self.module, "validation_step", "training_step")
+        self._rows = given[0].shape[0]
+        self._loss: Tensor | None = None
+        own: Callable[..., Any] = getattr(self.module, TRAINING_STEP)  # Any: the module's author decides
+        step = own if self.training else _of(self.module, "validation_step", TRAINING_STEP)
         result = step(given, self.batches)
         loss = result["loss"] if isinstance(result, Mapping) else result
         if loss is None and not self.training:  # a validation_step may only log
@@ -72,7 +77,7 @@ class LightningLearner(nn.Module):
         return loss * self._rows, self._rows
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LightningLearner:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
         if (first := next(self.module.parameters(), None)) is not None:
             self.module.to(first.device)  # so that its own `device` is told
         return self
@@ -82,7 +87,8 @@ class LightningLearner(nn.Module):
         extra = (0,) if answer == getattr(self.module, "predict_step", None) else ()
         result = answer(batch[self.fields[0]], *extra)
         if isinstance(result, Mapping):
-            return {**{name: result[other] for name, other in _EITHER if other in result}, **result}
+            either = {name: result[other] for name, other in _EITHER if other in result}
+            return {**either, **result}  # type: ignore[typeddict-item]  # the names are the module's own
         return {"logits": result, "values": result}
 
     def _log(self, name: str, value: Any, *_: Any, **__: Any) -> None:
@@ -128,7 +134,7 @@ class LightningLearner(nn.Module):
         return logged
 
 
-def _is_metric(value: Any) -> bool:
+def _is_metric(value: object) -> bool:
     """Whether a module has logged an object such as those of torchmetrics."""
     return all(callable(getattr(value, name, None)) for name in ("update", "compute", "reset"))
 
@@ -172,16 +178,20 @@ class LightningTrainer:
         self.fields = fields
 
     def setup(self, *, model: TrainsItself, runtime: Runtime) -> LightningLearner:
+        if not isinstance(model, nn.Module):
+            raise RunFailed(f"{type(model).__name__} must be an nn.Module")
         if not getattr(model, "automatic_optimization", True):
             raise UserError(f"{type(model).__name__} optimizes by hand, which lightning-module cannot run")
-        self.module = model
+        self.module: nn.Module = model
         self.learner = LightningLearner(model, self.fields)
         self.runtime = runtime
         self.objective = runtime.setup(self.learner)
-        self.scheduler = None
+        self.scheduler: torch.optim.lr_scheduler.LRScheduler | None = None
+        self.optimizers: list[torch.optim.Optimizer] = []
         if runtime.training:
             optimizer, self.scheduler = _configured(model)
-            self.optimizer = runtime.optimizer(_Made(optimizer), optimizer.param_groups)
+            made = runtime.optimizer(_Made(optimizer), optimizer.param_groups)
+            self.optimizers = [] if made is None else [made]
             _call(model, "on_fit_start")
             _call(model, "on_train_start")
         return self.learner
@@ -192,7 +202,7 @@ class LightningTrainer:
         _call(self.module, "on_train_batch_start", given, learner.batches)
         logs = runtime.backward(self.objective(batch))
         _call(self.module, "on_after_backward")
-        runtime.update(self.optimizer)
+        runtime.update(*self.optimizers)
         learner.batches += 1
         if self.scheduler is not None and runtime.micro_batch == runtime.accumulate - 1:
             self.scheduler.step()
@@ -203,11 +213,11 @@ class LightningTrainer:
         _call(self.module, "on_train_end")
         _call(self.module, "on_fit_end")
 
-    def state_dict(self) -> dict[str, Any]:
-        state = {"batches": self.learner.batches}
+    def state_dict(self) -> State:
+        state: State = {"batches": self.learner.batches}
         return state if self.scheduler is None else {**state, "scheduler": self.scheduler.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         self.learner.batches = state["batches"]
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
@@ -216,21 +226,22 @@ class LightningTrainer:
 class _Made:
     """The factory of an optimizer that is there already; its scheduler is the module's own."""
 
-    schedule = None
+    schedule: Schedule | None = None
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: object) -> torch.optim.Optimizer:
         return self.optimizer
 
 
-def _configured(module: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
+def _configured(module: nn.Module) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler | None]:
     """Returns the optimizer and its scheduler, if any.
 
     Takes the forms of ``configure_optimizers`` with one optimizer: itself, a list, a pair of lists, a dict.
     """
-    found = module.configure_optimizers()
+    configure: Callable[[], Any] = getattr(module, CONFIGURE)  # Any: any of its forms
+    found = configure()
     name = f"{type(module).__name__}.configure_optimizers"
     scheduler: Any = None
     if isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], list | tuple):
@@ -261,10 +272,11 @@ def _of(module: nn.Module, *names: str) -> Callable[..., Any]:
     for name in names:
         found = getattr(type(module), name, None)
         if found is not None and not found.__module__.startswith(("lightning.", "pytorch_lightning.", "torch.")):
-            return getattr(module, name)
+            method: Callable[..., Any] = getattr(module, name)  # Any: the module's author decides
+            return method
     raise UserError(f"{type(module).__name__} has none of: {', '.join(names)}")
 
 
-def _call(module: nn.Module, name: str, *args: Any) -> None:
+def _call(module: nn.Module, name: str, *args: object) -> None:
     if (method := getattr(module, name, None)) is not None:
         method(*args)

@@ -9,8 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from rk.errors import UserError
-from rk.fields import IGNORED
+from rk.fit.classes import no_class
 from rk.protocols import Share
 
 _NO_CLASS = -(2**31)
@@ -55,16 +54,6 @@ class CrossEntropy:
         except IndexError:
             raise no_class(targets, logits.shape[-1], self.ignore_index) from None
         return total, targets.numel() if self.ignore_index is None else (targets != self.ignore_index).sum()
-
-
-def no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
-    """Returns the error that names the first target that is no class."""
-    strange = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)][0].item()
-    if strange == IGNORED:
-        hint = f"of this data, such targets count for nothing: loss={{name: cross-entropy, ignore_index: {IGNORED}}}"
-    else:
-        hint = "classes are counted from 0; the model has one output for each"
-    return UserError(f"cross-entropy: a target is {strange}, and the model tells {classes} classes apart", hint)
 
 
 class MeanSquaredError:

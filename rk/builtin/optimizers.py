@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from annotated_types import Ge, Gt, Lt
 
 from rk.protocols import Schedule
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class SGD:
     weight_decay: Annotated[float, Ge(0)] = 0.0
     schedule: Schedule | None = None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         return torch.optim.SGD(
             params, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
         )
@@ -61,7 +64,7 @@ class Adam:
     amsgrad: bool = False
     schedule: Schedule | None = None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         return torch.optim.Adam(
             params, self.lr, self.betas, self.eps, self.weight_decay, amsgrad=self.amsgrad, fused=True
         )
@@ -88,7 +91,7 @@ class AdamW:
     weight_decay: Annotated[float, Ge(0)] = 0.01
     schedule: Schedule | None = None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         return torch.optim.AdamW(params, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
 
 
@@ -115,7 +118,7 @@ class RMSprop:
     weight_decay: Annotated[float, Ge(0)] = 0.0
     schedule: Schedule | None = None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(params, self.lr, self.alpha, self.eps, self.weight_decay, self.momentum)
 
 
@@ -140,7 +143,7 @@ class SparseAdam:
     eps: Annotated[float, Gt(0)] = 1e-8
     schedule: Schedule | None = None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         return torch.optim.SparseAdam(params, self.lr, self.betas, self.eps)
 
 
@@ -167,5 +170,5 @@ class Adagrad:
     weight_decay: Annotated[float, Ge(0)] = 0.0
     schedule: Schedule | None = None
 
-    def __call__(self, params: Any) -> torch.optim.Optimizer:
+    def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         return torch.optim.Adagrad(params, self.lr, self.lr_decay, self.weight_decay, self.initial, self.eps)

@@ -110,7 +110,7 @@ class Exponential:
     warmup_steps: Annotated[int, Ge(0)] = 0
 
     def __call__(self, lr: float, step: int, total_steps: int | None) -> float:
-        return lr * self.decay ** (step / self.every) * _warm(self.warmup_steps, step)
+        return lr * math.pow(self.decay, step / self.every) * _warm(self.warmup_steps, step)
 
 
 @dataclass(frozen=True)

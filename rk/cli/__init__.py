@@ -7,14 +7,15 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rk import __version__
+from rk.cli.shell import COMPLETE_VARIABLE
 from rk.cli.streams import BRIEF, LONG, make_lasting, open_missing, silence
 from rk.errors import ExitCode, RkError
+from rk.version import __version__
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -66,9 +67,6 @@ OTHER_COMMANDS = {
 GLOBAL_FLAGS = ("--no-plugins", "--quiet", "--verbose")
 """Options of `rk` that may also stand behind the command."""
 
-COMPLETE_VARIABLE = "_RK_COMPLETE"
-"""Set by a shell that asks what could stand at the cursor."""
-
 
 class Formatter(click.HelpFormatter):
     """Breaks lines of help between words alone: names have hyphens, and are to be copied."""
@@ -79,7 +77,7 @@ class Formatter(click.HelpFormatter):
     def write_text(self, text: str) -> None:
         super().write_text(text.replace("-", self._HYPHEN))
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         super().write_dl([(a, b.replace("-", self._HYPHEN)) for a, b in rows], col_max, col_spacing)
 
     def getvalue(self) -> str:
@@ -99,7 +97,8 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[name][0].partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, _flags_first(args))
@@ -122,7 +121,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
-        from rk.index import installed_names
+        from rk.snapshot import installed_names
 
         names = installed_names()
         with formatter.section("Plugins"):

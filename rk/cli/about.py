@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import time
 
-from rk import __version__
 from rk.cli.messages import show
+from rk.version import __version__
 
 LIBRARIES = ("torch", "numpy", "lightning", "click", "pluggy")
 """Their versions are read, and they are not imported."""

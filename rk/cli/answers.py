@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import click
 
 from rk.cli.output import echo, print_table
 from rk.errors import UserError
 from rk.jsontext import finite, to_json
+from rk.values import Plain, PlainDict
 
 
-def print_answers(answers: list[dict[str, Any]]) -> None:
+def print_answers(answers: list[PlainDict]) -> None:
     """Prints one answer as a list of its parts, several as a table; warns of those that are no finite numbers."""
     columns = _columns(answers)
     if len(answers) == 1:
@@ -25,7 +25,7 @@ def print_answers(answers: list[dict[str, Any]]) -> None:
     _warn_of_gaps(answers)
 
 
-def write_answers(answers: list[dict[str, Any]], path: Path) -> None:
+def write_answers(answers: list[PlainDict], path: Path) -> None:
     """Writes answers as JSON or CSV, by the ending of `path`; numbers that JSON lacks become null."""
     try:
         if path.suffix == ".json":
@@ -39,12 +39,12 @@ def write_answers(answers: list[dict[str, Any]], path: Path) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _columns(answers: list[dict[str, Any]]) -> list[str]:
+def _columns(answers: list[PlainDict]) -> list[str]:
     """Returns the keys of all answers, in the order in which they first come: not every answer has all of them."""
     return list(dict.fromkeys(key for answer in answers for key in answer))
 
 
-def _warn_of_gaps(answers: list[dict[str, Any]]) -> None:
+def _warn_of_gaps(answers: list[PlainDict]) -> None:
     gaps = [(i, key) for i, a in enumerate(answers, 1) for key, value in a.items() if _has_gap(value)]
     if gaps:
         number, key = gaps[0]
@@ -53,7 +53,7 @@ def _warn_of_gaps(answers: list[dict[str, Any]]) -> None:
         click.echo(f"warning: {key} of answer {number}{more} is no finite number; JSON has null there", err=True)
 
 
-def _has_gap(value: Any) -> bool:
+def _has_gap(value: Plain) -> bool:
     """Whether a NaN or an infinity is in a value, at any depth."""
     if isinstance(value, dict):
         return any(map(_has_gap, value.values()))
@@ -62,7 +62,7 @@ def _has_gap(value: Any) -> bool:
     return isinstance(value, float) and finite(value) is None
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Plain) -> str:
     if isinstance(value, list | tuple):
         return " ".join(_cell(v) for v in value)
     if isinstance(value, float):

@@ -9,19 +9,28 @@ import functools
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
-Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+if TYPE_CHECKING:
+    from rk.catalog import Catalog
+    from rk.recipe.model import Recipe
+    from rk.static.types import Type
+
+Completer = Callable[[click.Context, click.Parameter | None, str], list[CompletionItem]]
+"""What click asks. No completion of rk depends on the parameter."""
+
+Offer = str | tuple[str, str | None]
+"""A word, or a word and its help."""
 
 
-def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, str]]]) -> Completer:
+def _completer(offers: Callable[[click.Context, str], Iterable[Offer]]) -> Completer:
     """Makes a function that yields words, or (word, help), into one that click can ask."""
 
     @functools.wraps(offers)
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def complete(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
         try:
             found = [o if isinstance(o, tuple) else (o, None) for o in offers(ctx, incomplete)]
         except Exception:  # a broken plugin or recipe must not print into the user's prompt
@@ -32,11 +41,11 @@ def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, 
 
 
 @_completer
-def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
     """Packaged recipes, and the recipe files and folders that lie where the word so far points."""
-    from rk.index import listed
     from rk.recipe.digest import kept_headings
     from rk.recipe.find import heading, packaged
+    from rk.snapshot import listed
 
     plugins = listed()
     asked = [recipe for recipe in packaged(plugins) if recipe.name.startswith(incomplete)]
@@ -55,9 +64,9 @@ def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The keys of the recipe that is already on the line, and the values of those that have few."""
     from rk.catalog import Catalog
     from rk.cli.loading import run_finder
-    from rk.index import listed
     from rk.recipe.check import read_recipe
     from rk.recipe.find import find_recipe
+    from rk.snapshot import listed
     from rk.static.source import outlines_in
 
     catalog = Catalog(listed())
@@ -75,9 +84,9 @@ def complete_override(ctx: click.Context, incomplete: str) -> Iterator[str]:
 def complete_decoding(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The keys that may be changed on the run that is already on the line."""
     from rk.catalog import Catalog
-    from rk.index import listed
     from rk.recipe.stored import is_harmless, read_stored
     from rk.runs import RunFolder
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     recipe = read_stored(RunFolder.find(ctx.params["run"], ctx.params.get("runs_dir")), (), catalog)
@@ -93,7 +102,7 @@ def complete_input(ctx: click.Context, incomplete: str) -> Iterator[str]:
         yield from (item.value for item in complete_decoding(ctx, None, incomplete))
 
 
-def _keys(recipe: Any, catalog: Any, incomplete: str) -> Iterator[str]:
+def _keys(recipe: Recipe, catalog: Catalog, incomplete: str) -> Iterator[str]:
     """Yields ``key=`` for each key of the recipe, or ``key=value`` for the values of the key that is written out."""
     from rk.static import constructor, load_class
 
@@ -108,7 +117,7 @@ def _keys(recipe: Any, catalog: Any, incomplete: str) -> Iterator[str]:
                 yield from (f"{key}={value}" for value in _values(param.type, catalog))
 
 
-def _values(type_: Any, catalog: Any) -> Iterator[str]:
+def _values(type_: Type, catalog: Catalog) -> Iterator[str]:
     from rk.static import types
 
     match type_:
@@ -140,8 +149,8 @@ def complete_kind(ctx: click.Context, incomplete: str) -> Iterator[str]:
 @_completer
 def complete_kind_or_name(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The kinds, then the names of all components: `rk show` takes either first."""
-    from rk.index import listed
     from rk.kinds import KINDS
+    from rk.snapshot import listed
 
     yield from KINDS
     yield from sorted({c.name for c in listed().components} - set(KINDS))
@@ -180,7 +189,7 @@ def complete_data(ctx: click.Context, incomplete: str) -> Iterator[tuple[str, st
 @_completer
 def complete_any_component(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The names of all components."""
-    from rk.index import listed
+    from rk.snapshot import listed
 
     yield from sorted({c.name for c in listed().components})
 
@@ -188,8 +197,8 @@ def complete_any_component(ctx: click.Context, incomplete: str) -> Iterator[str]
 @_completer
 def complete_fits(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """``KIND=NAME`` for what `rk list --fits` can hold fast."""
-    from rk.index import listed
     from rk.kinds import COMPONENT_KEYS
+    from rk.snapshot import listed
 
     yield from (f"{c.kind}={c.name}" for c in listed().components if c.kind in COMPONENT_KEYS)
 
@@ -197,7 +206,7 @@ def complete_fits(ctx: click.Context, incomplete: str) -> Iterator[str]:
 def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str]]:
     """Yields the name and the summary of each component of `kind`."""
     from rk.catalog import Catalog
-    from rk.index import listed
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     found = catalog.of_kind(kind)
@@ -208,20 +217,20 @@ def components_of(kind: str, qualified: bool = False) -> Iterator[tuple[str, str
 @_completer
 def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """The installed plugins."""
-    from rk.index import installed_names
+    from rk.snapshot import installed_names
 
     yield from installed_names()
 
 
 @_completer
-def complete_target(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+def complete_target(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
     """What can be reproduced: recipes, plugins, folders, all."""
     yield from ("all", *(item.value for item in complete_plugin(ctx, None, incomplete)))
     yield from ((item.value, item.help) for item in complete_recipe(ctx, None, incomplete))
 
 
 @_completer
-def complete_run(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
+def complete_run(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
     """The runs, the newest first."""
     from rk.runs import RunFolder, default_root
 

@@ -10,7 +10,7 @@ import shlex
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete
 
-from rk.cli import COMPLETE_VARIABLE
+from rk.cli.shell import COMPLETE_VARIABLE
 from rk.errors import printable
 from rk.isolation import Diversion
 
@@ -134,7 +134,7 @@ def split(line: str) -> list[str]:
     """Splits a line as a shell does, an unfinished one too; the last item is the word at its end."""
     lexer = shlex.shlex(line, posix=True)
     lexer.whitespace_split, lexer.commenters = True, ""
-    words = []
+    words: list[str] = []
     try:
         words.extend(lexer)
     except ValueError:  # an open quote: what stands in it is the word

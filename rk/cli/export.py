@@ -66,7 +66,7 @@ def export(
         from rk.fit.returns import check_paths
 
         loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
-    exporter = Builder(loaded.recipe, catalog, loaded.facts).build(spec)
+    exporter = Builder(loaded.recipe, catalog, LoadedRun.open, loaded.facts).build(spec)
 
     def write(beside: Path) -> list[Path]:
         return check_paths(exporter, exporter.export(loaded, beside), "export")

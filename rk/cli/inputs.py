@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import glob
 import shlex
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import click
 
 from rk.errors import UserError, printable
 from rk.record import record
@@ -105,7 +104,7 @@ def _nearby(path: Path) -> str | None:
 def _standard_input(stack: contextlib.ExitStack) -> Path:
     """Writes standard input into a file that lives as long as `stack`: data read files."""
     try:
-        text = click.get_binary_stream("stdin").read().decode("utf-8")
+        text = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError:
         raise UserError("standard input is no text", "give the file's name") from None
     if not text.strip():
@@ -152,7 +151,7 @@ def _with_stems(paths: dict[Path, str], typed: int) -> list[Input]:
         typed: How many of them, the last ones, are texts of the command line.
     """
     taken: set[str] = set()
-    found = []
+    found: list[Input] = []
     for path, name in paths.items():
         stem, number = path.stem, 1
         while stem in taken:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
 from rk.cli.complete import complete_fits, complete_kind
@@ -11,6 +14,10 @@ from rk.cli.options import json_option
 from rk.cli.output import echo
 from rk.errors import UserError
 from rk.kinds import COMPONENT_KEYS, KINDS
+
+if TYPE_CHECKING:
+    from rk.catalog import Catalog
+    from rk.plugins import Component
 
 
 @click.command(name="list")
@@ -38,7 +45,7 @@ def list_components(
     rk list --plugin vision
     """
     from rk.catalog import Catalog, plural
-    from rk.index import listed
+    from rk.snapshot import listed
 
     kind = None if kind is None else find_kind(kind)
     catalog = Catalog(listed())
@@ -75,7 +82,9 @@ def list_components(
     show_paged(grouped(groups, width) + more, no_pager)
 
 
-def _rows(kind: str | None, plugin: str | None, fixed: dict, catalog) -> list[tuple]:
+def _rows(
+    kind: str | None, plugin: str | None, fixed: Mapping[str, Component], catalog: Catalog
+) -> list[tuple[Component, str]]:
     """Returns (component, summary) of what is asked for, by kind, then by plugin."""
     asked = [
         c
@@ -88,7 +97,7 @@ def _rows(kind: str | None, plugin: str | None, fixed: dict, catalog) -> list[tu
     return sorted(fitting, key=lambda row: kinds.index(row[0].kind))
 
 
-def _fixed(fits: tuple[str, ...], catalog) -> dict:
+def _fixed(fits: tuple[str, ...], catalog: Catalog) -> dict[str, Component]:
     fixed = {}
     for text in fits:
         kind, equals, name = text.partition("=")
@@ -100,7 +109,7 @@ def _fixed(fits: tuple[str, ...], catalog) -> dict:
     return fixed
 
 
-def _fits(component, fixed: dict, catalog) -> bool:
+def _fits(component: Component, fixed: Mapping[str, Component], catalog: Catalog) -> bool:
     from rk.recipe.contract import why_not
 
     if component.kind not in COMPONENT_KEYS:

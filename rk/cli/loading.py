@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def load_recipe(name: str, overrides: tuple[str, ...], catalog: Catalog, root: P
     return checked
 
 
-def run_finder(root: Path | None):
+def run_finder(root: Path | None) -> Callable[[str], Path]:
     """Returns what turns the text of a run into its folder."""
 
     def find(text: str) -> Path:

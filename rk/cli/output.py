@@ -16,6 +16,7 @@ from rk.errors import printable_lines
 from rk.isolation import restore_for_json
 from rk.jsontext import to_json
 from rk.report.text import number as number
+from rk.values import Plain
 
 GAP = 2
 """Spaces between two columns."""
@@ -26,7 +27,7 @@ ELLIPSIS = "…"
 Row = Sequence[Any]
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Plain) -> None:
     """Prints JSON, and gives standard output back that was kept for it; once in a command."""
     restore_for_json()
     unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()

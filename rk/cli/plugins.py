@@ -16,6 +16,7 @@ from rk.kinds import EXAMPLES
 
 if TYPE_CHECKING:
     from rk.doctor import Examination
+    from rk.plugins import Plugin
 
 
 @click.group(invoke_without_command=True)
@@ -25,7 +26,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     """List, examine and test the installed plugins; begin a new one."""
     if ctx.invoked_subcommand is not None:
         return
-    from rk.index import listed
+    from rk.snapshot import listed
 
     found = list(listed())
     if as_json:
@@ -54,7 +55,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
             echo(f"{plugin.distribution}: {error}", err=True)
 
 
-def _counts(plugin) -> str:
+def _counts(plugin: Plugin) -> str:
     """Returns the components of a plugin by kind, ``model pointer-net; data convex-hull``."""
     kinds: dict[str, list[str]] = {}
     for component in plugin.components:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +13,12 @@ from rk.cli.options import runs_dir_option
 from rk.cli.output import echo
 from rk.cli.outputs import check_ending, make_parents
 from rk.errors import ExitCode, RkError, UserError
+from rk.values import PlainDict
 
 if TYPE_CHECKING:
     from rk.cli.inputs import Input
     from rk.fit.loaded import LoadedRun
+    from rk.protocols import Batch, Outputs
     from rk.runs import RunFolder
 
 FIGURES = (".svg", ".png", ".pdf")
@@ -85,8 +87,8 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
     from rk.cli.answers import print_answers, write_answers
     from rk.cli.messages import show
 
-    answers: list[dict[str, Any]] = []
-    drawn: list[tuple[Input, Any, Any]] = []
+    answers: list[PlainDict] = []
+    drawn: list[tuple[Input, Batch, Outputs]] = []
     failed: list[RkError] = []
     for item in inputs:
         try:
@@ -109,8 +111,8 @@ def _answer(loaded: LoadedRun, inputs: list[Input], outputs: tuple[Path, ...]) -
             for path in loaded.write(batch, answered, _of_input(output, item, len(drawn) > 1)):
                 echo(f"wrote {path}")
     _draw(loaded, drawn, outputs)
-    for error in failed:
-        show(error.render())
+    for failure in failed:
+        show(failure.render())
     return ExitCode.USER_ERROR if failed else ExitCode.OK
 
 
@@ -134,7 +136,7 @@ def _of_input(output: Path, item: Input, several: bool) -> Path:
     return output.with_name(f"{output.stem}-{item.stem}{output.suffix}") if several else output
 
 
-def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple[Path, ...]) -> None:
+def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Batch, Outputs]], outputs: tuple[Path, ...]) -> None:
     """Draws a figure of each input: where `outputs` say so, or into the run where nothing is said."""
     several = len(drawn) > 1
     for output in (o for o in outputs if o.suffix.lower() in FIGURES):
@@ -153,7 +155,7 @@ def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple
                 echo(f"drew {path}")
 
 
-def _rendered(loaded: LoadedRun, batch: Any, answered: Any, out: Path | None, stem: str) -> list[Path]:
+def _rendered(loaded: LoadedRun, batch: Batch, answered: Outputs, out: Path | None, stem: str) -> list[Path]:
     """Draws one input: into `out`, or into the run. Raises `UserError` where the figure cannot be written."""
     try:
         return loaded.render(batch, answered, out, stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from rk.cli.outputs import make_parents
 from rk.errors import UserError, printable, suggest
 
 if TYPE_CHECKING:
+    from rk.recipe.digest import Digest
     from rk.recipe.find import RecipeFile
 
 
@@ -53,9 +55,9 @@ def recipes(
     if ctx.invoked_subcommand is not None:
         return
     from rk.catalog import Catalog
-    from rk.index import listed
     from rk.recipe.digest import digests
     from rk.recipe.find import sorted_out
+    from rk.snapshot import listed
 
     plugins = listed()
     files, odd = sorted_out(plugins)
@@ -80,7 +82,9 @@ def recipes(
         _print_recipes(found, len(rows), no_pager)
 
 
-def _is_asked_for(digest, paper: str | None, task: str | None, uses: tuple[str, ...], plugin: str | None) -> bool:
+def _is_asked_for(
+    digest: Digest, paper: str | None, task: str | None, uses: tuple[str, ...], plugin: str | None
+) -> bool:
     return (
         (paper is None or digest.is_of(paper))
         and (task is None or (digest.task or "").rpartition("/")[2] == task.rpartition("/")[2])
@@ -89,7 +93,7 @@ def _is_asked_for(digest, paper: str | None, task: str | None, uses: tuple[str, 
     )
 
 
-def _print_recipes(found: list, total: int, no_pager: bool) -> None:
+def _print_recipes(found: list[Digest], total: int, no_pager: bool) -> None:
     from rk.cli.output import plain_columns, terminal_width
 
     width = terminal_width()
@@ -103,16 +107,24 @@ def _print_recipes(found: list, total: int, no_pager: bool) -> None:
     groups: dict[str, list[list[str]]] = {}
     papers: dict[str, set[str]] = {}
     for d in found:
-        papers.setdefault(d.file.plugin, set()).add(d.paper or "")
+        papers.setdefault(_owner(d), set()).add(d.paper or "")
     for d in found:
-        said = papers[d.file.plugin] - {""}
-        heading = f"{d.file.plugin}: {', '.join(sorted(said))}" if said else d.file.plugin
+        owner = _owner(d)
+        said = papers[owner] - {""}
+        heading = f"{owner}: {', '.join(sorted(said))}" if said else owner
         groups.setdefault(heading, []).append([d.file.name, d.task or "", d.about])
     more = f"\n\n{len(found)} of {total}" if len(found) < total else ""
     show_paged(grouped(groups, width) + more, no_pager)
 
 
-def _say_none(every: list, paper: str | None, task: str | None, uses: tuple[str, ...], plugin: str | None) -> None:
+def _owner(digest: Digest) -> str:
+    """Returns the plugin that ships a recipe; only such recipes are listed."""
+    return digest.file.plugin or "?"
+
+
+def _say_none(
+    every: list[Digest], paper: str | None, task: str | None, uses: tuple[str, ...], plugin: str | None
+) -> None:
     """Says what no recipe is, and what the recipes are."""
     asked = [f"of the paper {paper!r}"] if paper is not None else []
     asked += [f"on the data {task}"] if task is not None else []
@@ -121,7 +133,7 @@ def _say_none(every: list, paper: str | None, task: str | None, uses: tuple[str,
     if not every:
         say_empty("no plugin with recipes is installed", "try", ["pip install rk-pointer-net"])
         return
-    there_are, choices = "plugins with recipes", {d.file.plugin for d in every}
+    there_are, choices = "plugins with recipes", {_owner(d) for d in every}
     if paper is not None:
         there_are, choices = "papers", {d.paper for d in every if d.paper}
     elif task is not None:
@@ -141,8 +153,8 @@ def show(recipe: str, overrides: tuple[str, ...], complete: bool) -> None:
     rk recipes show pointer-net/convex-hull-quick --complete fit.max_steps=100
     """
     from rk.catalog import Catalog
-    from rk.index import listed
     from rk.recipe.find import find_recipe
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     if complete or overrides:
@@ -164,8 +176,8 @@ def copy(recipe: str, target: Path | None) -> None:
     \b
     rk recipes copy pointer-net/convex-hull-quick mine.yaml
     """
-    from rk.index import listed
     from rk.recipe.find import find_recipe
+    from rk.snapshot import listed
 
     found = find_recipe(recipe, listed())
     path = target or Path(found.path.name)
@@ -193,17 +205,16 @@ def text_of(found: RecipeFile) -> str:
         raise UserError(f"{found.label}: {error.strerror}") from None
 
 
-def _qualified_parent(found) -> str:
+def _qualified_parent(found: RecipeFile) -> str:
     """Returns the recipe's text; the plugin's own short names in ``extends`` and ``baseline`` become qualified."""
     import os
-    import re
 
     text = text_of(found)
     if found.plugin is None:
         return text
     siblings = {Path(name).stem for name in os.listdir(found.path.parent) if name.endswith(".yaml")}
 
-    def qualify(match: re.Match) -> str:
+    def qualify(match: re.Match[str]) -> str:
         name = match.group(2)
         return f"{match.group(1)}{found.plugin}/{name}" if name in siblings else match.group(0)
 

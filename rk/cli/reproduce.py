@@ -18,6 +18,7 @@ from rk.errors import ExitCode, UserError, counted
 from rk.verbosity import is_quiet
 
 if TYPE_CHECKING:
+    from rk.catalog import Catalog
     from rk.reproduce.plan import Reproduction
     from rk.reproduce.results import Measured, Store
     from rk.reproduce.runner import Runner
@@ -81,7 +82,7 @@ def reproduce(
     for file in files:
         store_in.path(file)  # where that is nowhere, it is said before anything is trained
     quiet = as_json or markdown
-    code = ExitCode.OK
+    code: int = ExitCode.OK
     if not stored:
         from rk.reproduce.runner import Runner
 
@@ -119,7 +120,7 @@ def _unheard(text: str) -> None:
 def _print(
     items: list[Reproduction],
     results: dict[str, Measured],
-    catalog,
+    catalog: Catalog,
     as_json: bool,
     as_page: bool,
     pages: Path | None,

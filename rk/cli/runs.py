@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,10 @@ from rk.cli.listing import limit_option, pager_option, say_empty, show_paged
 from rk.cli.options import json_option, runs_dir_option
 from rk.cli.output import echo
 from rk.errors import ExitCode
+from rk.values import PlainDict
+
+if TYPE_CHECKING:
+    from rk.runs import RunFolder
 
 
 @click.group(invoke_without_command=True)
@@ -77,7 +82,7 @@ def runs(
     show_paged(text, no_pager)
 
 
-def _say_none(every: list, recipe: str | None, status: str | None, root: Path) -> None:
+def _say_none(every: list[tuple[RunFolder, PlainDict]], recipe: str | None, status: str | None, root: Path) -> None:
     """Says which runs there are none of, and which there are."""
     if not every:
         say_empty(f"there are no runs in {root} yet", "begin with", ["rk train RECIPE (rk recipes lists them)"])

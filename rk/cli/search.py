@@ -10,10 +10,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from rk.cli.loading import resumed_run
-from rk.cli.options import resume_option, runs_dir_option
+from rk.cli.options import run_options
 from rk.errors import ExitCode, UserError, suggest
+from rk.values import PlainDict
 
 if TYPE_CHECKING:
+    from rk.catalog import Catalog
+    from rk.recipe.model import Recipe
     from rk.runs import RunFolder
 
 
@@ -57,16 +60,17 @@ class ComponentGroup(click.Group):
             formatter.write_dl(sorted(rows)) if rows else formatter.write_text("none")
 
 
-def _catalog(ctx: click.Context) -> Any:
+def _catalog(ctx: click.Context) -> Catalog:
     from rk.catalog import Catalog
 
     root = ctx.find_root()
     if root.obj is None:
         root.obj = Catalog()
-    return root.obj
+    catalog: Catalog = root.obj
+    return catalog
 
 
-def _command(kind: str, name: str, catalog: Any) -> click.Command:
+def _command(kind: str, name: str, catalog: Catalog) -> click.Command:
     from rk.static.docstring import describe
     from rk.static.types import BOOL
 
@@ -93,8 +97,7 @@ def _command(kind: str, name: str, catalog: Any) -> click.Command:
         params.append(
             click.Option(["--data", "top_data"], help="The data, where it is not the run's: a name or {name: ...}.")
         )
-    params += resume_option(lambda: None).__click_params__
-    params += runs_dir_option(lambda: None).__click_params__
+    params += run_options()
 
     def call(**values: Any) -> int:
         given = {k.removeprefix("option_"): v for k, v in values.items() if k.startswith("option_") and v is not None}
@@ -104,7 +107,7 @@ def _command(kind: str, name: str, catalog: Any) -> click.Command:
     return click.Command(name, params=params, callback=call, help=text)
 
 
-def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], catalog: Any) -> int:
+def _run(kind: str, name: str, options: dict[str, str], values: PlainDict, catalog: Catalog) -> int:
     from rk.cli.loading import run_finder
     from rk.cli.train import _resume, run
     from rk.recipe import check_search
@@ -141,16 +144,18 @@ def _stored_options(folder: RunFolder, name: str) -> dict[str, str]:
     return {} if isinstance(found, str) else {k: json.dumps(v) for k, v in found.items() if k != "name"}
 
 
-def _analyze(recipe: Any, catalog: Any, root: Path, folder: RunFolder | None) -> int:
+def _analyze(recipe: Recipe, catalog: Catalog, root: Path, folder: RunFolder | None) -> int:
     from rk.cli.output import echo, number, print_table
     from rk.fit.build import Builder
+    from rk.fit.loaded import LoadedRun
     from rk.fit.returns import check_numbers
     from rk.fit.signals import Stopped
     from rk.runs import RunFolder, json_number
 
-    analysis = Builder(recipe, catalog).build(recipe.search)
+    asked = recipe.learning
+    analysis = Builder(recipe, catalog, LoadedRun.open).build(asked)
     folder = folder or RunFolder.create(root, recipe.name)
-    folder.update(name=recipe.name, status="running", options=recipe.search.plain(), error=None)
+    folder.update(name=recipe.name, status="running", options=asked.plain(), error=None)
     folder.figures.mkdir(exist_ok=True)
     with folder.owned():
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,12 @@ from rk.cli.kinds import find_kind, known_kind
 from rk.cli.options import json_option
 from rk.errors import UserError, suggest
 from rk.jsontext import to_json
+from rk.values import PlainDict
+
+if TYPE_CHECKING:
+    from rk.catalog import Catalog
+    from rk.plugins import Component
+    from rk.static import ClassInfo
 
 LISTS = ("facts", "splits", "metrics", "needs")
 """What is printed in one line each."""
@@ -36,7 +42,7 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
     rk show model mlp
     """
     from rk.catalog import Catalog
-    from rk.index import listed
+    from rk.snapshot import listed
 
     catalog = Catalog(listed())
     component = _by_name(kind, catalog) if name is None else catalog.resolve(find_kind(kind), name)
@@ -71,7 +77,7 @@ def show(kind: str, name: str | None, as_json: bool) -> None:
             print_prose(f"{title}: {text}", indent=2)
 
 
-def _by_name(name: str, catalog: Any) -> Any:
+def _by_name(name: str, catalog: Catalog) -> Component:
     """Returns the component of any kind that is called `name`. Raises `UserError` with what could be meant."""
     every = catalog.plugins.components
     kinds = list(dict.fromkeys(c.kind for c in every if name in (c.name, c.qualified)))
@@ -93,11 +99,11 @@ def _by_name(name: str, catalog: Any) -> Any:
     raise UserError(f"there is no component {name!r}", suggest(name, known, "installed"))
 
 
-def _description(catalog: Any, component: Any) -> dict[str, Any]:
+def _description(catalog: Catalog, component: Component) -> PlainDict:
     """Returns `describe_component` as plain JSON, and how the default of each parameter is shown."""
     from rk.index.answers import Answers
 
-    def read() -> dict[str, Any]:
+    def read() -> PlainDict:
         found = describe_component(catalog, component)
         for parameter in found["parameters"]:
             parameter["shown"] = _default(parameter)
@@ -109,13 +115,13 @@ def _description(catalog: Any, component: Any) -> dict[str, Any]:
         return names | answers.answer(f"{component.kind} {component.target}", read)
 
 
-def _default(param: dict[str, Any]) -> str:
+def _default(param: PlainDict) -> str:
     if param["required"]:
         return "(required, or a fact)"
     return "null" if param["default"] is None else str(param["default"])
 
 
-def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
+def describe_component(catalog: Catalog, component: Component) -> PlainDict:
     """Returns all that the source tells of a component, as plain values."""
     from rk.static.docstring import describe, examples
 
@@ -145,7 +151,9 @@ def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
         "example": {"command" if recipe.startswith("rk ") else "recipe": recipe, "python": _python(component, python)},
     }
     if component.kind == "data":
-        result["facts"] = {k: str(v) for k, v in info.facts().items()}
+        from rk.static.fields import facts
+
+        result["facts"] = {k: str(v) for k, v in facts(info).items()}
         result |= {key: names for key in ("splits", "metrics") if (names := _names(info, key))}
     if component.kind in ("trainer", "search"):
         from rk.static import method
@@ -155,7 +163,7 @@ def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
     return result
 
 
-def _python(component: Any, doctest: str) -> str:
+def _python(component: Component, doctest: str) -> str:
     """Returns a doctest with the imports that it takes for granted: torch, and the component itself."""
     if not doctest:
         return ""
@@ -164,12 +172,12 @@ def _python(component: Any, doctest: str) -> str:
     return "\n".join([*torch, f">>> from {module} import {name}", doctest])
 
 
-def _fields(kind: str, info: Any) -> dict[str, list[dict[str, Any]]]:
+def _fields(kind: str, info: ClassInfo) -> dict[str, list[PlainDict]]:
     """Returns what the component's methods take and give, by a title for each."""
     from rk.kinds import KINDS
     from rk.static import method
 
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[PlainDict]] = {}
     for name, takes, gives in KINDS[kind].fields:
         signature = method(info, name)
         if signature is None:
@@ -182,10 +190,10 @@ def _fields(kind: str, info: Any) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _names(info: Any, attribute: str) -> list[str]:
+def _names(info: ClassInfo, attribute: str) -> list[str]:
     """Returns the names in a class-level tuple of strings or dict display; empty where they are computed."""
     import ast
 
     assigned = info.assigned(attribute)
     items = getattr(assigned[1], "keys", None) or getattr(assigned[1], "elts", []) if assigned else []
-    return [item.value for item in items if isinstance(item, ast.Constant)]
+    return [item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)]

@@ -20,7 +20,8 @@ class LastingStream:
 
     def write(self, text: str) -> int:
         try:
-            return self._stream.write(text)
+            written: int = self._stream.write(text)
+            return written
         except OSError:
             self._fall_silent()
             return len(text)
@@ -64,4 +65,5 @@ def open_missing() -> None:
 
 def make_lasting() -> None:
     """Lets the work go on when nobody can read its output any more."""
-    sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)  # type: ignore[assignment]
+    for name in ("stdout", "stderr"):
+        setattr(sys, name, LastingStream(getattr(sys, name)))

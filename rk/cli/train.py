@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -17,6 +17,10 @@ from rk.errors import ExitCode, UserError, counted
 from rk.verbosity import is_quiet
 
 if TYPE_CHECKING:
+    from rk.catalog import Catalog
+    from rk.fit.loop import Outcome
+    from rk.recipe.findings import Binding
+    from rk.recipe.model import Recipe
     from rk.runs import RunFolder
 
 
@@ -57,7 +61,7 @@ def train(
     return run(checked.recipe, catalog, root)
 
 
-def run(recipe, catalog, root: Path) -> int:
+def run(recipe: Recipe, catalog: Catalog, root: Path) -> int:
     """Runs a checked recipe in a new folder and prints how it ended."""
     from rk.report.text import titled
 
@@ -77,7 +81,7 @@ def run(recipe, catalog, root: Path) -> int:
     return _report(outcome, recipe)
 
 
-def _begin(recipe, catalog, root: Path) -> RunFolder:
+def _begin(recipe: Recipe, catalog: Catalog, root: Path) -> RunFolder:
     """Makes the folder of a new run; first come the runs that it begins from, where its recipe names any."""
     from rk.recipe.walk import named_runs
     from rk.runs import RunFolder
@@ -93,7 +97,7 @@ def _unsaid(text: str) -> None:
     """Takes the place of `echo` where the command is quiet."""
 
 
-def _kept(recipe, folder: RunFolder):
+def _kept(recipe: Recipe, folder: RunFolder) -> Recipe:
     """Returns the recipe with the runs that are kept in its folder."""
     from rk.recipe.walk import named_runs
 
@@ -121,7 +125,15 @@ def _resume(folder: RunFolder, overrides: tuple[str, ...]) -> int:
     return _report(_fit(recipe, catalog, folder, resume=True, extend=extend, overrides=overrides), recipe)
 
 
-def _fit(recipe, catalog, folder, **settings):
+class Settings(TypedDict, total=False):
+    """How a run is taken up again; see `rk.fit.train.train`."""
+
+    resume: bool
+    extend: bool
+    overrides: tuple[str, ...]
+
+
+def _fit(recipe: Recipe, catalog: Catalog, folder: RunFolder, **settings: Unpack[Settings]) -> Outcome:
     """Runs the recipe; of the processes that `torchrun` has started, none leaves before the others are done."""
     from rk.fit.progress import start_loading
 
@@ -142,7 +154,7 @@ def _fit(recipe, catalog, folder, **settings):
     return outcome
 
 
-def _placed(recipe, folder: Callable[[], RunFolder]) -> RunFolder:
+def _placed(recipe: Recipe, folder: Callable[[], RunFolder]) -> RunFolder:
     """Returns the folder; of the processes that `torchrun` has started, the first one makes it for all."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return folder()
@@ -160,7 +172,7 @@ def _is_main(folder: RunFolder) -> bool:
     return type(folder) is RunFolder
 
 
-def _dry_run(recipe, binding, catalog, root: Path) -> int:
+def _dry_run(recipe: Recipe, binding: Binding, catalog: Catalog, root: Path) -> int:
     from rk.cli.validate import print_binding
     from rk.fit.dryrun import dry_run
 
@@ -170,7 +182,7 @@ def _dry_run(recipe, binding, catalog, root: Path) -> int:
     return ExitCode.OK
 
 
-def _report(outcome, recipe) -> int:
+def _report(outcome: Outcome, recipe: Recipe) -> int:
     """Prints the table that a run ends with: metric, value, expectation, verdict."""
     from rk.cli.output import print_table
     from rk.report.claims import judge, results_table

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from rk.cli.complete import complete_override, complete_recipe
@@ -9,6 +12,11 @@ from rk.cli.loading import load_recipe, show_warnings
 from rk.cli.options import json_option
 from rk.cli.output import echo
 from rk.errors import counted
+from rk.values import PlainDict
+
+if TYPE_CHECKING:
+    from rk.recipe.findings import Binding
+    from rk.recipe.model import Recipe
 
 
 @click.command()
@@ -26,7 +34,7 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     rk validate my-recipe.yaml model.hidden_size=64 --json
     """
     from rk.catalog import Catalog
-    from rk.index import listed
+    from rk.snapshot import listed
     from rk.static.source import outlines_in
 
     catalog = Catalog(listed())
@@ -43,7 +51,7 @@ def validate(recipe: str, overrides: tuple[str, ...], as_json: bool) -> None:
     echo(f"{checked.recipe.name}: no problems{warned}")
 
 
-def binding_as_json(recipe, binding) -> dict:
+def binding_as_json(recipe: Recipe, binding: Binding) -> PlainDict:
     """Returns the recipe and its binding as plain values."""
     return {
         "name": recipe.name,
@@ -57,25 +65,25 @@ def binding_as_json(recipe, binding) -> dict:
     }
 
 
-def print_binding(recipe, binding) -> None:
+def print_binding(recipe: Recipe, binding: Binding) -> None:
     """Prints who provides which field and fact, and who reads it; without rich, which costs more than the check."""
-    rows = [(key, spec.component.qualified, spec.component.distribution) for key, spec in recipe.top_level()]
-    _columns(("component", "is", "from"), rows)
+    parts = [(key, spec.component.qualified, spec.component.distribution) for key, spec in recipe.top_level()]
+    _columns(("component", "is", "from"), parts)
     if binding.fields:
         click.echo()
-        rows = [(f.name, str(f.type), f.provider, ", ".join(f.readers) or "-") for f in binding.fields]
-        _columns(("field", "shape", "from", "read by"), rows)
+        fields = [(f.name, str(f.type), f.provider, ", ".join(f.readers) or "-") for f in binding.fields]
+        _columns(("field", "shape", "from", "read by"), fields)
     if binding.facts:
         click.echo()
-        rows = [
+        facts = [
             (f.param, f"{f.owner.key}.{f.param}", "fit.seed" if f.source == "fit" else "the data")
             for f in binding.facts
         ]
-        _columns(("fact", "fills", "from"), rows)
+        _columns(("fact", "fills", "from"), facts)
     click.echo()
 
 
-def _columns(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _columns(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     from rk.cli.output import plain_columns, table_text, terminal_width
 
     text, width = plain_columns([heads, *rows]), terminal_width()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from rk.capabilities import HasModel, supports
 from rk.errors import RkError, UserError
 from rk.export.portable import clean, portable
 from rk.fit.loaded import LoadedRun
@@ -64,7 +65,9 @@ def write_bundle(run: LoadedRun, out: Path) -> Bundle:
         UserError: When a run that the recipe names cannot be loaded.
     """
     out.mkdir(parents=True, exist_ok=True)
-    folder, runs, paths = RunFolder(out), {}, []
+    folder = RunFolder(out)
+    runs: dict[str, str] = {}
+    paths: list[Path] = []
     places: dict[Path, str] = {}
     for key, folder_of in runs_that_answer(run.recipe):
         named = folder_of.resolve()
@@ -73,9 +76,10 @@ def write_bundle(run: LoadedRun, out: Path) -> Bundle:
             paths += write_bundle(_opened(run, key, named), out / place).paths
         runs[key] = places[named]
     recipe = portable(run.recipe, runs)
-    whole = is_one_model(run.learner)
+    model = one_model(run.learner)
+    whole = model is not None
     notes = {"format": "pt", **({"prefix": MODEL} if whole else {})}
-    save_weights(run.learner.model if whole else run.learner, folder.model, notes, share=False)
+    save_weights(run.learner if model is None else model, folder.model, notes, share=False)
     info = {key: clean(value) for key, value in run.folder.read().items() if key in KEPT}
     folder.recipe.write_text(recipe.to_yaml(), encoding="utf-8")
     (out / "run.json").write_text(to_json(info, indent=2) + "\n", encoding="utf-8")
@@ -85,10 +89,11 @@ def write_bundle(run: LoadedRun, out: Path) -> Bundle:
     return Bundle(recipe, whole, folder.model, paths)
 
 
-def is_one_model(learner: nn.Module) -> bool:
-    """Whether all that was learned is the learner's ``model``."""
+def one_model(learner: nn.Module) -> nn.Module | None:
+    """Returns the learner's ``model``, where that is all that was learned."""
     names = learner.state_dict().keys()
-    return bool(names) and hasattr(learner, "model") and all(name.startswith(MODEL) for name in names)
+    model = learner.model if supports(learner, HasModel) else None
+    return model if isinstance(model, nn.Module) and names and all(n.startswith(MODEL) for n in names) else None
 
 
 def _opened(run: LoadedRun, key: str, folder: Path) -> LoadedRun:

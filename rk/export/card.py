@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -21,6 +20,7 @@ from rk.recipe.sections import Expect
 from rk.report.claims import judge
 from rk.report.summary import RunSummary
 from rk.report.text import duration
+from rk.values import PlainDict
 
 SHOWN_LABELS = 100
 SHOWN_PREPROCESSING = 1500
@@ -38,9 +38,7 @@ class Card:
         license: Of the weights; None says that none is stated.
     """
 
-    def __init__(
-        self, run: LoadedRun, bundle: Bundle, config: dict[str, Any], meaning: Legend, license: str | None
-    ) -> None:
+    def __init__(self, run: LoadedRun, bundle: Bundle, config: PlainDict, meaning: Legend, license: str | None) -> None:
         self.run = run
         self.bundle = bundle
         self.config = config
@@ -105,11 +103,11 @@ class Card:
             return False
         return True
 
-    def _front(self) -> dict[str, Any]:
+    def _front(self) -> PlainDict:
         """Returns the metadata of the card, as the hub reads it."""
         recipe, summary = self.bundle.recipe, self.summary
         task = recipe.data.component.name if recipe.data else "none"
-        splits: dict[str, list[dict[str, Any]]] = {}
+        splits: dict[str, list[PlainDict]] = {}
         for metric, value in summary.metrics.items():
             split, _, name = metric.partition("/")
             if value is not None and split.startswith("test"):
@@ -167,11 +165,11 @@ def _code_license(distribution: str) -> str:
         found = metadata.metadata(distribution)
     except metadata.PackageNotFoundError:
         return distribution
-    said = found.get("License-Expression") or found.get("License") or ""
+    said = next((found[name] for name in ("License-Expression", "License") if found[name]), "")
     return f"{distribution} ({said.splitlines()[0]})" if said.strip() else distribution
 
 
-def _snippet(config: dict[str, Any]) -> str:
+def _snippet(config: PlainDict) -> str:
     module, _, cls = config["class"].partition(":")
     return (
         "import json\n"

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rk.errors import RkError, RunFailed, UserError
@@ -81,7 +81,7 @@ def _make_parents(out: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _named_as(beside: Path, out: Path):
+def _named_as(beside: Path, out: Path) -> Iterator[None]:
     """Turns errors of the disk into messages, and names the final folder in all of them."""
     try:
         yield
@@ -122,8 +122,8 @@ def _publish(beside: Path, out: Path, names: list[Path], format_: str, force: bo
     for name in names:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(beside / name, out / name)
-    for name in gone:
-        (out / name).unlink(missing_ok=True)
+    for old in gone:
+        (out / old).unlink(missing_ok=True)
     write_atomic(out / MANIFEST, manifest)
 
 
@@ -144,7 +144,10 @@ def _read_manifest(out: Path) -> dict[str, dict[str, str]]:
     """Returns format -> file -> digest; of a manifest that cannot be read, nothing."""
     try:
         found = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-        inside = lambda name: not Path(name).is_absolute() and ".." not in Path(name).parts  # noqa: E731
-        return {f: {n: d for n, d in files.items() if inside(n)} for f, files in found.items()}
+        return {f: {n: d for n, d in files.items() if _lies_inside(n)} for f, files in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
+
+
+def _lies_inside(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts

@@ -13,16 +13,16 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from rk.errors import RunFailed, UserError
-from rk.fit.evaluate import evaluating
-from rk.fit.firstbatch import declared_fields
+from rk.fit.evaluate import evaluating, predicted
+from rk.fit.firstbatch import declared_fields, method_of
 from rk.fit.loaded import LoadedRun
+from rk.protocols import Batch
 
 BATCH = "batch"
 TRACED_ROWS = 3
@@ -58,7 +58,11 @@ class Example:
         random = torch.Generator().manual_seed(seed)
         sizes = {BATCH: rows, **grown}
         return {
-            name: _like(value, [sizes.get(axis, n) for axis, n in zip(self.axes[name], value.shape)], random)
+            name: _like(
+                value,
+                [n if axis is None else sizes.get(axis, n) for axis, n in zip(self.axes[name], value.shape)],
+                random,
+            )
             for name, value in self.fields.items()
         }
 
@@ -80,7 +84,7 @@ class Answer(nn.Module):
         self.learner = learner
 
     def forward(self, fields: Fields) -> Fields:
-        return {k: v for k, v in self.learner.predict(fields).items() if isinstance(v, Tensor)}
+        return {k: v for k, v in predicted(self.learner, fields).items() if isinstance(v, Tensor)}
 
 
 @dataclass
@@ -123,8 +127,8 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) ->
     run.device = torch.device("cpu")
     example = _example(run, split)
     named = {axis for axes in example.axes.values() for axis in axes if axis}
-    dynamic = ({BATCH} & named) if dynamic is None else dynamic
-    unknown = [axis for axis in dynamic if axis not in named]
+    wanted = tuple({BATCH} & named) if dynamic is None else dynamic
+    unknown = [axis for axis in wanted if axis not in named]
     if unknown:
         there = ", ".join(sorted(named)) or "none"
         none = "; exporter.dynamic=[] asks for none" if BATCH in unknown else ""
@@ -145,13 +149,13 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) ->
             ) from error
         outputs = list(Answer(run.learner)(example.fields))
     free = _free_axes(program, example)
-    for axis in dynamic:
+    for axis in wanted:
         if axis not in free:
             size = _size(example, axis)
             raise UserError(
                 f"the axis {axis!r} cannot be dynamic: the computation depends on its size ({size})",
                 "len(tensor) or a Python loop over it fixes an axis; left out, it keeps its size: "
-                f"{_without(dynamic, axis)}",
+                f"{_without(wanted, axis)}",
             )
     _forget_sources(program)
     return Graph(program, example, outputs, free)
@@ -187,15 +191,15 @@ def _example(run: LoadedRun, split: str | None) -> Example:
     return Example({n: fields[n] for n in needed}, {n: axes[n] for n in needed})
 
 
-def _check_answers(run: LoadedRun, fields: Fields, batch: Mapping[str, Any]) -> None:
+def _check_answers(run: LoadedRun, fields: Fields, batch: Batch) -> None:
     """Raises `UserError` when the answer is no tensors, or needs what is no tensor: a graph has tensors alone."""
     with evaluating(run.learner, run.recipe.fit.seed):
-        outputs = run.learner.predict(batch)
+        outputs = predicted(run.learner, batch)
         if not any(isinstance(value, Tensor) for value in outputs.values()):
             raise UserError("this learner cannot be written as a graph: none of its answers is a tensor", OTHERS)
         plain = sorted(name for name in batch if name not in fields)
         try:
-            run.learner.predict(fields)
+            predicted(run.learner, fields)
         except Exception as error:  # with the whole batch it has answered: something of that is missing
             needs = [name for name in plain if name in str(error)] or plain
             raise UserError(
@@ -205,17 +209,20 @@ def _check_answers(run: LoadedRun, fields: Fields, batch: Mapping[str, Any]) -> 
             ) from error
 
 
-def _axes(data: Any, batch: Fields) -> dict[str, tuple[str | None, ...]]:
+def _axes(data: object, batch: Fields) -> dict[str, tuple[str | None, ...]]:
     """Reads the names of the axes from the declared shapes; where none are declared, the first is the batch."""
-    declared = declared_fields(type(data).batch)
+    declared = declared_fields(method_of(data, "batch"))
     types = typing.get_type_hints(declared) if declared is not None else {}
-    return {
-        name: _names(getattr(types.get(name), "dim_str", None), value.dim())
-        if hasattr(types.get(name), "dim_str")
-        else (BATCH, *[None] * (value.dim() - 1))
-        for name, value in batch.items()
-        if value.dim()
-    } | {name: () for name, value in batch.items() if not value.dim()}
+    axes: dict[str, tuple[str | None, ...]] = {}
+    for name, value in batch.items():
+        shape: str | None = getattr(types.get(name), "dim_str", None)  # what jaxtyping keeps of a declared shape
+        if not value.dim():
+            axes[name] = ()
+        elif shape is None:
+            axes[name] = (BATCH, *[None] * (value.dim() - 1))
+        else:
+            axes[name] = _names(shape, value.dim())
+    return axes
 
 
 def _names(shape: str, ndim: int) -> tuple[str | None, ...]:
@@ -266,7 +273,7 @@ def _size(example: Example, axis: str) -> int:
     return next(n for name, axes in example.axes.items() for a, n in zip(axes, example.fields[name].shape) if a == axis)
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Returns the first line of torch's explanation, which goes on for pages."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without the colours of a terminal
     lines = [line.strip() for line in plain.splitlines() if line.strip()]

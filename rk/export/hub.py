@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rk.export.bundle import write_bundle
 from rk.export.card import Card
@@ -17,6 +16,7 @@ from rk.jsontext import to_json
 from rk.recipe.model import Recipe, Spec
 from rk.report.page import PICTURES
 from rk.runs import RunFolder
+from rk.values import Plain, PlainDict
 
 
 class Hub:
@@ -59,11 +59,11 @@ def _copy(run: RunFolder, target: Path) -> list[Path]:
     return [Path(shutil.copyfile(path, target / path.name)) for path in chosen]
 
 
-def _config(run: LoadedRun, recipe: Recipe, meaning: Legend) -> dict[str, Any]:
+def _config(run: LoadedRun, recipe: Recipe, meaning: Legend) -> PlainDict:
     """Returns what is needed to build the model again: its class, the distribution that has it, all its arguments."""
     info = run.folder.read()
     facts = clean(info["facts"])
-    config: dict[str, Any] = {"library_name": "recursion-kit", "recipe": run.recipe.name, "facts": facts}
+    config: PlainDict = {"library_name": "recursion-kit", "recipe": run.recipe.name, "facts": facts}
     if (spec := recipe.model) is not None:
         config["architectures"] = [spec.component.target.partition(":")[2]]
         config["class"] = spec.component.target
@@ -72,7 +72,7 @@ def _config(run: LoadedRun, recipe: Recipe, meaning: Legend) -> dict[str, Any]:
     return {**config, **meaning.config}
 
 
-def _arguments(spec: Spec, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(spec: Spec, facts: Mapping[str, Plain]) -> PlainDict:
     filled = {param.name: facts[param.name] for param in spec.missing if param.name in facts}
     plain = spec.plain()
     return {**filled, **({} if isinstance(plain, str) else {k: v for k, v in plain.items() if k != "name"})}

@@ -11,6 +11,7 @@ from typing import Any
 from rk.errors import RkError, RunFailed
 from rk.export.portable import clean
 from rk.fit.loaded import LoadedRun
+from rk.values import Plain, PlainDict
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,12 @@ class Legend:
     """
 
     labels: tuple[str, ...] | None = None
-    preprocessing: Mapping[str, Any] | None = None
+    preprocessing: Mapping[str, Plain] | None = None
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> PlainDict:
         """The keys of ``config.json``, as the Hugging Face hub calls them."""
-        found: dict[str, Any] = {}
+        found: PlainDict = {}
         if self.labels is not None:
             found["id2label"] = {str(i): name for i, name in enumerate(self.labels)}
             found["label2id"] = {name: i for i, name in enumerate(self.labels)}
@@ -81,6 +82,6 @@ def _asked(run: LoadedRun, name: str) -> Any:
         return _answer(run.data, name)
 
 
-def _answer(data: Any, name: str) -> Any:
+def _answer(data: object, name: str) -> Any:
     found = getattr(data, name)
     return found() if callable(found) else found

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import torch
 from annotated_types import Ge
 
-from rk.errors import UserError
+from rk.errors import RunFailed, UserError
 from rk.export.graph import Fields, Graph, compare, reason, trace
 from rk.export.legend import legend
 from rk.fit.loaded import LoadedRun
+from rk.values import Module
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -76,7 +77,7 @@ class ONNX:
 
     def _translated(self, graph: Graph) -> torch.onnx.ONNXProgram:
         try:
-            return torch.onnx.export(
+            program = torch.onnx.export(
                 graph.program,
                 dynamo=True,
                 verbose=False,
@@ -90,6 +91,9 @@ class ONNX:
             else:
                 said = f"torch cannot write this graph as ONNX: {_cause(error)}"
             raise UserError(said, _KEEPS_ALL) from error
+        if program is None:
+            raise RunFailed("torch.onnx.export returned nothing")
+        return program
 
 
 def _cause(error: BaseException) -> str:
@@ -101,7 +105,8 @@ def _cause(error: BaseException) -> str:
 
 def _forget_sources(model: onnx_ir.Model) -> None:
     """Drops torch's notes of which line of which file, and which module, made each node: paths of this machine."""
-    for graph in (model.graph, *model.functions.values()):
+    graphs: list[Module] = [model.graph, *model.functions.values()]  # of onnx_ir, whose functions are graphs too
+    for graph in graphs:
         for part in (graph, *graph.all_nodes()):
             part.metadata_props.clear()
             for value in getattr(part, "outputs", ()):
@@ -110,22 +115,22 @@ def _forget_sources(model: onnx_ir.Model) -> None:
             value.metadata_props.clear()
 
 
-def _run(session, graph: Graph, fields: Fields) -> Fields:
+def _run(session: Module, graph: Graph, fields: Fields) -> Fields:
     inputs = {i.name: fields[i.name].numpy() for i in session.get_inputs()}
     return dict(zip(graph.outputs, map(torch.from_numpy, session.run(None, inputs)), strict=True))
 
 
-def _name_axes(program, graph: Graph) -> None:
+def _name_axes(program: torch.onnx.ONNXProgram, graph: Graph) -> None:
     """Gives the symbols of the graph (s55) the names of the axes."""
     names: dict[str, str] = {}
     for value, axes in zip(program.model.graph.inputs, graph.example.axes.values(), strict=True):
-        for axis, size in zip(axes, value.shape):
+        for axis, size in zip(axes, value.shape or ()):
             if axis in graph.dynamic:
                 names[str(size)] = axis
     import onnx_ir
 
     for value in [*program.model.graph.inputs, *program.model.graph.outputs]:
-        value.shape = onnx_ir.Shape([names.get(str(size), size) for size in value.shape])
+        value.shape = onnx_ir.Shape([names.get(str(size), size) for size in value.shape or ()])
 
 
 @contextlib.contextmanager

@@ -30,10 +30,11 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
     """
     known = runs or {}
 
-    def change(key: str, found: Any) -> Any:
+    def change(key: str, found: object) -> Any:
         if isinstance(found, RunRef):
             wanted = found.wanted and Wanted(clean(found.wanted.name), clean(found.wanted.overrides))
-            return RunRef(found.folder, wanted, known.get(key) or (found.folder and run_name(found.folder)))
+            folder = found.folder
+            return RunRef(folder, wanted, known.get(key) or (None if folder is None else run_name(folder)))
         return found.name or "." if isinstance(found, Path) else clean(found)
 
     result = replaced(recipe, change, clean)
@@ -54,7 +55,7 @@ def run_name(folder: Path) -> str:
     return f"{own.parent.name}/{own.name}" if re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]+", own.name) else own.name
 
 
-def clean(value: Any) -> Any:
+def clean(value: object) -> Any:
     """Returns plain values, however nested, with the name alone in place of each absolute path in their texts."""
     match value:
         case str():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from rk.values import Value
 
 SLACK = 2**20
 """Bytes by which what a file declares may exceed its own size."""
 
 
-def read_archive(path: Path) -> Any:
+def read_archive(path: Path) -> Value:
     """Returns the tensors and plain values in a file of `torch.save`, on the CPU.
 
     Such a file stores its parts as they are. One that declares more than its own size is packed, and could fill the

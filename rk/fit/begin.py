@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,14 +11,15 @@ from rk.catalog import Catalog
 from rk.environment import versions
 from rk.errors import ExitCode, RkError, UserError
 from rk.fit.signals import Stopped
-from rk.recipe.model import Recipe, RunRef, Wanted
+from rk.recipe.model import Recipe, RunRef, Trainable
 from rk.recipe.stored import stored_values, trained
 from rk.recipe.walk import named_runs, replaced
 from rk.runs import RunFolder
 from rk.runs.kept import RUNS, keep, place_of
+from rk.values import Value
 from rk.writing import write_atomic
 
-Supply = Callable[[Wanted], RunFolder]
+Supply = Callable[[Trainable], RunFolder]
 """Returns a run of a recipe that another run begins from."""
 
 
@@ -36,9 +36,7 @@ def begin(recipe: Recipe, root: Path, supply: Supply, at: Path | None = None) ->
         RkError: When a run that it begins from cannot be trained or kept; no folder stays.
     """
     named = dict(named_runs(recipe))
-    sources = {
-        key: RunFolder(run.folder) if run.folder is not None else supply(run.wanted) for key, run in named.items()
-    }
+    sources = {key: _source(run, supply) for key, run in named.items()}
     folder = RunFolder.begin(root, recipe.name, recipe.to_yaml(), at)
     if not named:
         return folder
@@ -52,10 +50,18 @@ def begin(recipe: Recipe, root: Path, supply: Supply, at: Path | None = None) ->
     return folder
 
 
+def _source(run: RunRef, supply: Supply) -> RunFolder:
+    if run.folder is not None:
+        return RunFolder(run.folder)
+    if not isinstance(run.wanted, Trainable):
+        raise run.gone()
+    return supply(run.wanted)
+
+
 def taken_up(recipe: Recipe, folder: RunFolder) -> Recipe:
     """Returns the recipe of a run with the runs that are kept in its folder in the place of those that it named."""
 
-    def change(key: str, value: Any) -> Any:
+    def change(key: str, value: Value) -> Value:
         place = folder.path / RUNS / place_of(key)
         if not isinstance(value, RunRef) or not place.is_dir():
             return value
@@ -92,7 +98,7 @@ class Supplier:
         self.root = root
         self.say = say
 
-    def __call__(self, wanted: Wanted) -> RunFolder:
+    def __call__(self, wanted: Trainable) -> RunFolder:
         """Returns the run. Raises `Stopped` when a signal ends its training."""
         from rk.fit.train import train
 
@@ -115,7 +121,7 @@ class Supplier:
 def only_finished(root: Path) -> Supply:
     """Returns what takes finished runs and trains none: of a dry run."""
 
-    def supply(wanted: Wanted) -> RunFolder:
+    def supply(wanted: Trainable) -> RunFolder:
         folder = earlier_run(wanted.recipe, root)
         if folder is None or folder.read()["status"] != "done":
             raise UserError(f"no run of {wanted.name} is there yet", f"train it first: rk train {wanted.name}")

@@ -7,37 +7,74 @@ import importlib
 import inspect
 import io
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import nn
 
+from rk.capabilities import (
+    Algorithm,
+    HasBatches,
+    SupportsLoadStateDict,
+    SupportsPrepare,
+    SupportsStateDict,
+    supports,
+)
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError, RunFailed, UserError
 from rk.fit.archive import read_archive
-from rk.fit.returns import check_learner
+from rk.fit.returns import check_learner, wrong
 from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import Runtime
 from rk.lacking import lacking
 from rk.recipe.model import EnumRef, Recipe, RunRef, Spec, Struct
+from rk.values import Facts, Part, Plain, Value
 from rk.writing import write_atomic
+
+
+class OpenedRun(Protocol):
+    """A run that a parameter of a component takes."""
+
+    @property
+    def data(self) -> HasBatches | None: ...
+
+    def prepare(self) -> None: ...
+
+
+OpenRun = Callable[[Path, Catalog], OpenedRun]
+"""Opens the run in a folder: `rk.fit.loaded.LoadedRun.open`."""
 
 
 @dataclass
 class Parts:
     """The live objects of a recipe."""
 
-    data: Any
-    trainer: Any
+    data: HasBatches | None
+    trainer: Algorithm
     learner: nn.Module
     runtime: Runtime
-    facts: dict[str, Any]
-    callbacks: list[Any] = field(default_factory=list)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    model: Any = None
-    loss: Any = None
+    facts: Facts
+    callbacks: list[Part] = field(default_factory=list)
+    metrics: dict[str, Part] = field(default_factory=dict)
+    model: Part | None = None
+    loss: Part | None = None
+
+    @property
+    def task(self) -> HasBatches:
+        """The data of a recipe that needs some. Raises `UserError` where it has none."""
+        if self.data is None:
+            raise UserError("the recipe has no data", "give it data: data=NAME")
+        return self.data
+
+    def all_metrics(self) -> dict[str, Part]:
+        """Returns the metrics of the data and those that the recipe adds."""
+        own = getattr(self.data, "metrics", None) or {}
+        if not isinstance(own, Mapping):
+            wrong(self.data, "metrics", own, "a dict of names to metrics")
+        return {**own, **self.metrics}
 
 
 class Builder:
@@ -46,62 +83,66 @@ class Builder:
     Args:
         recipe: Checked, and without problems.
         catalog: Where its components come from.
+        open_run: Opens the runs that its parameters take.
         facts: Facts of a stored run; None asks the data.
         training: Whether the run is to be trained; else parameters that only training needs are None.
     """
 
     def __init__(
-        self, recipe: Recipe, catalog: Catalog, facts: dict[str, Any] | None = None, *, training: bool = True
+        self,
+        recipe: Recipe,
+        catalog: Catalog,
+        open_run: OpenRun,
+        facts: Facts | None = None,
+        *,
+        training: bool = True,
     ) -> None:
         self.recipe = recipe
         self.catalog = catalog
+        self.open_run = open_run
         self.training = training
-        self.stored = facts
-        self.facts: dict[str, Any] = {} if facts is None else dict(facts)
+        self.facts: Facts = {} if facts is None else dict(facts)
         self.facts["seed"] = recipe.fit.seed
-        self.runs: list[Any] = []
+        self.runs: list[OpenedRun] = []
 
-    def data(self) -> Any:
+    def data(self) -> HasBatches | None:
         """Makes the data, unprepared; None when the recipe has none."""
         return None if self.recipe.data is None else self.build(self.recipe.data)
 
-    def learn_facts(self, data: Any) -> None:
+    def learn_facts(self, data: HasBatches) -> None:
         """Reads the facts that the recipe's components ask for from the prepared data."""
         for spec in self.recipe.specs():
             for param in spec.missing:
                 if param.name not in self.facts and spec is not self.recipe.data:
                     self.facts[param.name] = _fact(data, param.name, self.recipe.data)
 
-    def parts(self, data: Any, runtime: Runtime) -> Parts:
+    def parts(self, data: HasBatches | None, runtime: Runtime) -> Parts:
         """Builds everything but the data, with the generators seeded by `fit.seed`."""
         seed_all(self.recipe.fit.seed)
         recipe = self.recipe
-        offered = {"data": data, "runtime": runtime}
-        for key in ("model", "loss"):
-            spec = getattr(recipe, key)
-            offered[key] = None if spec is None else self.build(spec)
-        trainer = self.build(recipe.algorithm)
+        model = None if recipe.model is None else self.build(recipe.model)
+        loss = None if recipe.loss is None else self.build(recipe.loss)
+        trainer = self.build(recipe.learning)
         metrics = {name: self.build(spec) for name, spec in recipe.metrics.items()}
         callbacks = [self.build(spec) for spec in recipe.callbacks] if runtime.training else []
         if data is None and self.runs:  # a search goes on with the data of its run
-            offered["data"] = data = self.runs[0].data
+            data = self.runs[0].data
             if runtime.training:
                 self.runs[0].prepare()
-        learner = self._setup(trainer, offered)
+        learner = self._setup(trainer, {"data": data, "runtime": runtime, "model": model, "loss": loss})
         learner.to(runtime.device)
-        model, loss = offered["model"], offered["loss"]
         return Parts(data, trainer, learner, runtime, self.facts, callbacks, metrics, model, loss)
 
-    def _setup(self, trainer: Any, offered: dict[str, Any]) -> nn.Module:
+    def _setup(self, trainer: Algorithm, offered: Mapping[str, object]) -> nn.Module:
         wanted = inspect.signature(trainer.setup).parameters
         given = {k: v for k, v in offered.items() if k in wanted and (v is not None or _is_required(wanted[k]))}
-        spec = self.recipe.algorithm
+        spec = self.recipe.learning
         learner = self._guard(spec, lambda: trainer.setup(**given), "setup()")
         return check_learner(trainer, learner)
 
-    def build(self, spec: Spec) -> Any:
+    def build(self, spec: Spec) -> Part:
         """Makes a component, or a factory of it, with its parameters and facts."""
-        cls = self.catalog.load(spec.component)
+        cls: Part = self.catalog.load(spec.component)
         unused = frozenset() if self.training else spec.training
         values = {k: None if k in unused else self._value(v) for k, v in spec.params.items()}
         for param in spec.missing:
@@ -111,7 +152,7 @@ class Builder:
             return functools.partial(cls, **values)
         return self._guard(spec, lambda: cls(**values), "constructor")
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Value) -> Value:
         match value:
             case Spec():
                 return self.build(value)
@@ -119,16 +160,11 @@ class Builder:
                 return _imported(target)[member]
             case Struct(target=target, values=values):
                 return _imported(target)(**{k: self._value(v) for k, v in values.items()})
-            case RunRef(folder=None, wanted=wanted):
-                raise UserError(
-                    f"the run of {wanted.name} that this run began from is gone: it was kept in its folder",
-                    "put the folder from/ back, or train again",
-                )
-            case RunRef(folder=folder):
-                from rk.fit.loaded import LoadedRun
-
+            case RunRef(folder=None):
+                raise value.gone()
+            case RunRef(folder=Path() as folder):
                 with forked(self.recipe.fit.seed):  # loading it seeds the generators for its own weights
-                    run = LoadedRun.open(folder, self.catalog)
+                    run = self.open_run(folder, self.catalog)
                 self.runs.append(run)
                 return run
             case list():
@@ -139,7 +175,7 @@ class Builder:
                 return {k: self._value(v) for k, v in value.items()}
         return value
 
-    def _guard(self, spec: Spec, make: Any, what: str) -> Any:
+    def _guard(self, spec: Spec, make: Callable[[], Part], what: str) -> Part:
         """A ValueError of a component says that its parameters do not go together: that is the recipe's mistake.
 
         So is a `UserError` of ``setup``, which sees the parameters beside the model: a pattern that matches no weight.
@@ -158,7 +194,7 @@ class Builder:
             raise lacking(f"{c.distribution}: {c.kind} {c.name}", c.offer, error, what) from error
 
 
-def _imported(target: str) -> Any:
+def _imported(target: str) -> Value:
     """Returns the object ``package.module:name``."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
@@ -168,7 +204,7 @@ def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is inspect.Parameter.empty
 
 
-def _fact(data: Any, name: str, spec: Spec | None) -> Any:
+def _fact(data: HasBatches, name: str, spec: Spec | None) -> Plain:
     owner = f"{spec.component.distribution}: data {spec.component.name}" if spec else "the data"
     try:
         value = getattr(data, name)
@@ -183,14 +219,14 @@ def _fact(data: Any, name: str, spec: Spec | None) -> Any:
     return value
 
 
-def _converted(value: Any) -> Any:
+def _converted(value: Plain) -> Plain:
     """Facts come back from JSON with lists in place of tuples: sizes are tuples everywhere else."""
     return tuple(value) if isinstance(value, list) else value
 
 
-def prepare(data: Any, spec: Spec | None) -> None:
+def prepare(data: HasBatches | None, spec: Spec | None) -> None:
     """Lets the data do its I/O, if it has any."""
-    if hasattr(data, "prepare"):
+    if supports(data, SupportsPrepare):
         try:
             data.prepare()
         except ValueError as error:
@@ -198,19 +234,21 @@ def prepare(data: Any, spec: Spec | None) -> None:
             raise RecipeError([Problem(mark, key, str(error))]) from error
 
 
-def save_data_state(data: Any, path: Path) -> None:
+def save_data_state(data: HasBatches, path: Path) -> None:
     """Keeps what `prepare` fitted, if anything, so that the run answers without the raw data."""
-    state = data.state_dict() if hasattr(data, "state_dict") else {}
+    state = data.state_dict() if supports(data, SupportsStateDict) else {}
     if state:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_atomic(path, buffer.getvalue())
 
 
-def load_data_state(data: Any, path: Path) -> None:
+def load_data_state(data: HasBatches, path: Path) -> None:
     """Gives the data what `save_data_state` kept."""
     if path.exists():
         try:
+            if not supports(data, SupportsLoadStateDict):
+                raise RunFailed(f"{type(data).__name__} has state_dict, and no load_state_dict")
             data.load_state_dict(read_archive(path))
         except Exception as error:
             raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from None

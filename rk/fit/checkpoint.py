@@ -7,14 +7,14 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rk.errors import RunFailed
 from rk.fit.archive import read_archive
-from rk.fit.weights import load_weights, save_weights
+from rk.fit.weights import is_shared, load_weights, save_weights
+from rk.protocols import State
 from rk.runs import RunFolder
 from rk.writing import write_atomic
 
@@ -23,7 +23,7 @@ def write_checkpoint(
     folder: RunFolder,
     step: int,
     weights: Mapping[str, Tensor],
-    state: dict[str, Any],
+    state: State,
     best: int | None,
     *,
     read_back: bool = False,
@@ -58,7 +58,7 @@ def write_checkpoint(
         raise RunFailed(f"the checkpoint of step {step} could not be written: {reason}", hint) from None
 
 
-def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> dict[str, Any]:
+def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> State:
     """Loads the weights of a checkpoint into `learner` and returns its state.
 
     Raises:
@@ -69,12 +69,12 @@ def read_checkpoint(folder: RunFolder, step: int, learner: nn.Module) -> dict[st
     return state
 
 
-def read_state(folder: RunFolder, step: int) -> dict[str, Any]:
+def read_state(folder: RunFolder, step: int) -> State:
     """Returns what a checkpoint holds besides the weights. Raises `RunFailed` when it cannot be read."""
     return _read_state(folder.checkpoint_path(step) / "state.pt")
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def _read_state(path: Path) -> State:
     try:
         state = read_archive(path)
     except Exception as error:  # pickle, zip and torch each raise their own
@@ -85,7 +85,7 @@ def _read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, dict[str, Any]]:
+def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, State]:
     """Loads the newest checkpoint that can be read; says so when one had to be passed over.
 
     Raises:
@@ -122,6 +122,6 @@ def weights_file(folder: RunFolder) -> Path:
 
 def all_finite(learner: nn.Module) -> bool:
     """Whether every parameter is finite."""
-    own = [p.to_local() if hasattr(p, "to_local") else p for p in learner.parameters() if p.is_floating_point()]
+    own = [p.to_local() if is_shared(p) else p for p in learner.parameters() if p.is_floating_point()]
     largest = [p.detach().abs().max() for p in own if p.numel()]
     return not largest or bool(torch.stack(largest).isfinite().all())

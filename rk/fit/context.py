@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from rk.errors import UserError, suggest
 from rk.fit.runtime import Runtime
-from rk.protocols import Batch
+from rk.protocols import Batch, Scalars
 from rk.recipe.model import Recipe
+from rk.values import Fields, Part
+
+if TYPE_CHECKING:
+    from rk import protocols
 
 
 @dataclass
@@ -36,16 +40,16 @@ class FitContext:
 
     recipe: Recipe
     folder: Path
-    data: Any
+    data: Part
     learner: nn.Module
-    trainer: Any
+    trainer: Part
     runtime: Runtime
     step: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
-    logged: dict[str, Any] = field(default_factory=dict)
+    logged: Fields = field(default_factory=dict)
     stop_reason: str | None = None
-    batch: Mapping[str, Any] | None = None
-    scalars: Mapping[str, Any] = field(default_factory=dict)
+    batch: Batch | None = None
+    scalars: Scalars = field(default_factory=dict)
 
     @property
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
@@ -67,6 +71,11 @@ class FitContext:
         """Ends the run after this step, as if it had reached its last one."""
         self.stop_reason = reason
 
-    def log(self, numbers: Mapping[str, Any]) -> None:
+    def log(self, numbers: Scalars) -> None:
         """Adds scalars to the averages that are logged; tensors are not synchronised."""
         self.logged.update(numbers)
+
+
+if TYPE_CHECKING:  # both are what the protocols say that components are given
+    _SEEN: type[protocols.FitContext] = FitContext
+    _USED: type[protocols.Runtime] = Runtime

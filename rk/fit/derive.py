@@ -6,13 +6,15 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
+from rk.catalog import Catalog
 from rk.environment import describe
 from rk.errors import RunFailed, UserError
-from rk.fit.build import Builder, save_data_state
+from rk.fit.build import Builder, OpenRun, save_data_state
 from rk.fit.checkpoint import all_finite
 from rk.fit.rng import forked
 from rk.fit.runtime import Runtime
@@ -22,21 +24,34 @@ from rk.recipe.find import RecipeFile
 from rk.recipe.walk import named_runs
 from rk.runs import RunFolder
 from rk.runs.kept import keep
+from rk.values import Facts, Part, Plain
 from rk.writing import write_atomic
 
-if TYPE_CHECKING:
-    from rk.fit.loaded import LoadedRun
+
+class Origin(Protocol):
+    """The run that another one is made from: `rk.fit.loaded.LoadedRun`."""
+
+    folder: RunFolder
+    catalog: Catalog
+    recipe: Recipe
+    data: Part
+    facts: Facts
+    device: torch.device
 
 
 def derive(
-    run: LoadedRun, changes: Mapping[str, Any], weights: nn.Module | Mapping[str, Tensor], out: Path
+    run: Origin,
+    changes: Mapping[str, Plain],
+    weights: nn.Module | Mapping[str, Tensor],
+    out: Path,
+    open_run: OpenRun,
 ) -> RunFolder:
     """Writes a run folder with other weights and the changes of the recipe that they need; see `LoadedRun.derive`."""
     folder = RunFolder(Path(out))
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise UserError(f"{folder.path} is there already: a derived run is written into a new folder")
     recipe = _changed(run, changes)
-    learner = _rebuilt(run, recipe)
+    learner = _rebuilt(run, recipe, open_run)
     load_weights(learner, weights.state_dict() if isinstance(weights, nn.Module) else weights)
     if not all_finite(learner):
         raise RunFailed(f"the weights for {folder.path} are not finite: its answers would be NaN")
@@ -68,7 +83,7 @@ def derive(
     return folder
 
 
-def _changed(run: LoadedRun, changes: Mapping[str, Any]) -> Recipe:
+def _changed(run: Origin, changes: Mapping[str, Plain]) -> Recipe:
     """Returns the run's recipe with other values. Raises `RecipeError` when it does not check."""
     overrides = tuple(f"{key}={json.dumps(value, default=str)}" for key, value in changes.items())
     file = RecipeFile(run.folder.recipe)
@@ -77,10 +92,10 @@ def _changed(run: LoadedRun, changes: Mapping[str, Any]) -> Recipe:
     return recipe
 
 
-def _rebuilt(run: LoadedRun, recipe: Recipe) -> nn.Module:
+def _rebuilt(run: Origin, recipe: Recipe, open_run: OpenRun) -> nn.Module:
     """Returns the learner of the changed recipe, as a loaded run would build it."""
     facts = {name: value for name, value in run.facts.items() if name != "seed"}
-    builder = Builder(recipe, run.catalog, facts, training=False)
+    builder = Builder(recipe, run.catalog, open_run, facts, training=False)
     lacking = [f"{s.key}.{p.name}" for s in recipe.specs() for p in s.missing if p.name not in builder.facts]
     if lacking:
         raise RunFailed(f"the changed recipe needs {', '.join(lacking)}, which the run does not know")

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from rk.catalog import Catalog
 from rk.fit.begin import begin, only_finished, taken_up
-from rk.fit.evaluate import evaluating, has_objective
-from rk.fit.firstbatch import check_fields, declared_fields
+from rk.fit.evaluate import evaluating, has_objective, predicted
+from rk.fit.firstbatch import check_fields, declared_fields, method_of
 from rk.fit.loop import Loop
 from rk.fit.returns import check_batch, check_outputs, check_step
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import to_device
+from rk.protocols import Scalars
 from rk.recipe.model import Recipe
 
 
@@ -38,7 +39,7 @@ def dry_run(recipe: Recipe, catalog: Catalog, root: Path) -> Iterator[str]:
         parts = loop.parts
         yield f"{sum(p.numel() for p in parts.learner.parameters()):,} parameters on {parts.runtime.device}"
         if loop.takes_batch:
-            batch = check_batch(parts.data, parts.data.batch("train", 0))
+            batch = check_batch(parts.data, parts.task.batch("train", 0))
             for name, value in batch.items():
                 yield f"batch    {name}: {_shape(value)}"
         with small_batches_explained(recipe.data):
@@ -47,22 +48,23 @@ def dry_run(recipe: Recipe, catalog: Catalog, root: Path) -> Iterator[str]:
         split = next((s for s in loop.splits if s.startswith(("val", "test"))), None)
         if split is not None and has_objective(parts.learner):  # one without may need to finish before it answers
             with evaluating(parts.learner, recipe.fit.seed):
-                outputs = parts.learner.predict(to_device(parts.data.batch(split, 0), parts.runtime.device))
+                outputs = predicted(parts.learner, to_device(parts.task.batch(split, 0), parts.runtime.device))
             check_outputs(parts.learner, outputs)
-            check_fields(outputs, type(parts.learner).predict, recipe.algorithm, "its answers")
-            if recipe.model is not None and declared_fields(type(parts.learner).predict) is None:
+            answers = method_of(parts.learner, "predict")
+            check_fields(outputs, answers, recipe.learning, "its answers")
+            if recipe.model is not None and declared_fields(answers) is None:
                 cls = catalog.load(recipe.model.component)
                 check_fields(outputs, getattr(cls, "predict", cls.forward), recipe.model, "its outputs")
             for name, value in outputs.items():
                 yield f"answers  {name}: {_shape(value)}"
 
 
-def _one_step(loop: Loop) -> dict[str, Tensor] | None:
+def _one_step(loop: Loop) -> Scalars | None:
     trainer, runtime = loop.parts.trainer, loop.parts.runtime
     scalars = None
     for i in range(runtime.accumulate):
         runtime.micro_batch = i
-        taken = (to_device(loop.parts.data.batch("train", i), runtime.device),) if loop.takes_batch else ()
+        taken = (to_device(loop.parts.task.batch("train", i), runtime.device),) if loop.takes_batch else ()
         scalars = trainer.step(*taken)
         check_step(trainer, scalars)
     return scalars
@@ -74,5 +76,5 @@ def _shape(value: object) -> str:
     return type(value).__name__
 
 
-def _numbers(scalars: dict[str, Tensor]) -> str:
+def _numbers(scalars: Scalars) -> str:
     return "  ".join(f"{name} {float(value):.4g}" for name, value in scalars.items())

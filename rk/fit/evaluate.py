@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from rk.binding import Bound
-from rk.errors import UserError
+from rk.blame import who
+from rk.capabilities import (
+    HasBatches,
+    SupportsCompute,
+    SupportsEvaluate,
+    SupportsMerge,
+    SupportsPredict,
+    SupportsReset,
+    SupportsTakeMeasured,
+    SupportsTo,
+    SupportsUpdate,
+    SupportsVariants,
+    supports,
+)
+from rk.errors import RunFailed, UserError
 from rk.fit.returns import (
     check_batch,
     check_batches,
@@ -24,6 +38,14 @@ from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import Runtime
 from rk.fit.stream import to_device
 from rk.fit.terms import LOSS, split_terms, with_loss
+from rk.protocols import Batch, Objective, Outputs
+from rk.values import Field, Part
+
+MetricState: TypeAlias = Any
+"""What a metric has measured so far: a total and a count, or the plugin's object itself."""
+
+Each = Callable[[int, Batch, Outputs], None]
+"""Called with the index, the batch and the outputs of a batch."""
 
 
 class Mean:
@@ -62,44 +84,46 @@ class Measured:
     any other is given fields on the host, where what it has made itself is.
     """
 
-    def __init__(self, metric: Any, device: torch.device) -> None:
+    def __init__(self, metric: Part, device: torch.device) -> None:
         made = metric() if isinstance(metric, type) else metric
-        self.object = made if hasattr(made, "update") else None
+        self.object: SupportsUpdate | None = None
+        self.mean = Mean()
         self.on_host = False
-        if self.object is not None:
-            if hasattr(made, "reset"):
+        if supports(made, SupportsUpdate):
+            if supports(made, SupportsReset):
                 made.reset()
-            if hasattr(made, "to"):
-                self.object = made = made.to(device) or made
+            if supports(made, SupportsTo):
+                made = made.to(device) or made
             else:
                 self.on_host = device.type != "cpu"
+            self.object = made
             self.call = Bound(made.update)
         else:
             self.call = Bound(made)
-            self.mean = Mean()
-        self.metric = made
+        self.metric: Part = made
 
     @property
     def can_merge(self) -> bool:
-        return self.object is None or hasattr(self.object, "merge")
+        return self.object is None or supports(self.object, SupportsMerge)
 
     @property
-    def state(self) -> Any:
+    def state(self) -> MetricState:
         """What other processes need of it, on the host."""
         if self.object is None:
             return self.mean.state
-        return (self.object.to("cpu") or self.object) if hasattr(self.object, "to") else self.object
+        return (self.object.to("cpu") or self.object) if supports(self.object, SupportsTo) else self.object
 
-    def take(self, states: Sequence[Any]) -> None:
+    def take(self, states: Sequence[MetricState]) -> None:
         """Takes what all processes have measured, this one too, in place of its own."""
         if self.object is None:
             self.mean = Mean.of(states)
             return
-        self.object, *others = states
+        first, *others = states
         for other in others:
-            self.object.merge(other)
+            first.merge(other)
+        self.object = first
 
-    def add(self, fields: Mapping[str, Any]) -> None:
+    def add(self, fields: Batch) -> None:
         if self.on_host:
             fields = {name: _to_host(fields[name]) for name in self.call.names if name in fields}
         result = self.call(fields)
@@ -113,14 +137,16 @@ class Measured:
     def compute(self) -> float:
         if self.object is None:
             return self.mean.compute()
+        if not supports(self.object, SupportsCompute):
+            raise RunFailed(f"{who(self.metric)}: it has update(), and no compute()")
         return check_number(self.metric, self.object.compute())
 
 
-def _to_host(value: Any) -> Any:
+def _to_host(value: Field) -> Field:
     return value.cpu() if isinstance(value, Tensor) else value
 
 
-def widened(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+def widened(outputs: Outputs) -> Outputs:
     """Returns outputs with those of 16 bits in 32: metrics and figures are not computed in less."""
     return {
         name: value.float() if isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16) else value
@@ -128,7 +154,7 @@ def widened(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def higher_is_better(metric: Any) -> bool:
+def higher_is_better(metric: Part) -> bool:
     """Returns what the metric says of itself; more is better where it says nothing."""
     return bool(getattr(metric, "higher_is_better", True))
 
@@ -151,7 +177,7 @@ def has_objective(learner: nn.Module) -> bool:
     return type(learner).forward is not nn.Module.forward
 
 
-def refuse_empty_splits(data: Any) -> None:
+def refuse_empty_splits(data: HasBatches) -> None:
     """Raises `UserError` for data that has no examples to train on, to validate or to test."""
     for split in getattr(data, "splits", ()):
         if split.startswith(("train", "val", "test")) and data.batches(split) == 0:
@@ -162,7 +188,7 @@ def _empty(split: str) -> UserError:
     return UserError(f"the split {split} has no examples", "give more data, or change how data is split")
 
 
-def split_batches(data: Any, split: str, limit: int | None) -> int:
+def split_batches(data: HasBatches, split: str, limit: int | None) -> int:
     """Returns how many batches of `split` are taken.
 
     Raises:
@@ -178,14 +204,14 @@ def split_batches(data: Any, split: str, limit: int | None) -> int:
 
 def evaluate(
     learner: nn.Module,
-    data: Any,
+    data: HasBatches,
     split: str,
-    metrics: Mapping[str, Any],
+    metrics: Mapping[str, Part],
     runtime: Runtime,
     *,
     seed: int = 0,
     limit: int | None = None,
-    each: Callable[[int, Mapping[str, Any], Mapping[str, Any]], None] | None = None,
+    each: Each | None = None,
 ) -> dict[str, float]:
     """Measures `learner` on a split.
 
@@ -203,14 +229,14 @@ def evaluate(
     Returns:
         ``split/metric`` -> number; ``split/loss`` where the learner has an objective.
     """
-    variants: dict[str, Any] = {"": None}
-    if hasattr(learner, "variants"):
+    variants: dict[str, Callable[[Batch], Outputs] | None] = {"": None}
+    if supports(learner, SupportsVariants):
         variants |= {name: runtime.answering(learner, one) for name, one in learner.variants().items()}
     measured = {(v, name): Measured(metric, runtime.device) for v in variants for name, metric in metrics.items()}
     losses: dict[str, Mean] = {}
     weights: dict[str, float] = {}
     shared = runtime.world > 1 and not runtime.same_forward_everywhere and all(m.can_merge for m in measured.values())
-    own = getattr(learner, "take_measured", None)
+    own = learner.take_measured if supports(learner, SupportsTakeMeasured) else None
     if own is not None:
         own(runtime, shared)  # what a split before left
     first, stride = (runtime.rank, runtime.world) if shared else (0, 1)
@@ -258,17 +284,23 @@ def _merged(states: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, Mean
     return {name: Mean.of(one[name] for one in states if name in one) for name in names}
 
 
-def answer(
-    learner: nn.Module, batch: Mapping[str, Any], losses: dict[str, Mean], weights: dict[str, float]
-) -> Mapping[str, Any]:
+def predicted(learner: nn.Module, batch: Batch) -> Outputs:
+    """Returns the answer of a learner, which has a ``predict`` (`rk.fit.returns.check_learner`)."""
+    if not supports(learner, SupportsPredict):
+        raise TypeError(f"{type(learner).__name__} has no method predict()")
+    return learner.predict(batch)
+
+
+def answer(learner: nn.Module, batch: Batch, losses: dict[str, Mean], weights: dict[str, float]) -> Outputs:
     """Returns the outputs for `batch`; adds its objective, if the learner has one, to `losses` and notes `weights`."""
-    if hasattr(learner, "evaluate"):
+    objective: Objective | None
+    if supports(learner, SupportsEvaluate):
         both = learner.evaluate(batch)
         if not isinstance(both, tuple) or len(both) != 2:
             wrong(learner, "evaluate", both, "the objective and the outputs")
         objective, outputs = both
     else:
-        objective, outputs = (learner(batch) if has_objective(learner) else None), learner.predict(batch)
+        objective, outputs = (learner(batch) if has_objective(learner) else None), predicted(learner, batch)
     if objective is not None:
         try:
             terms, own = split_terms(objective)

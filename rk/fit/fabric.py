@@ -10,7 +10,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 import torch.distributed as dist
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rk.errors import RunFailed, UserError
-from rk.fit.runtime import Runtime, choose_device
+from rk.fit.runtime import Count, Runtime, Settings, choose_device
 from rk.fit.terms import split_terms, with_loss
 from rk.protocols import Objective
 from rk.recipe.sections import Fit
+from rk.values import Module
 
 
 class FabricRuntime(Runtime):
@@ -34,8 +35,8 @@ class FabricRuntime(Runtime):
         **settings: As for `Runtime`, less the device.
     """
 
-    def __init__(self, fit: Fit, **settings: Any) -> None:
-        self.fabric = _fabric(fit)
+    def __init__(self, fit: Fit, **settings: Unpack[Settings]) -> None:
+        self.fabric: Module = _fabric(fit)
         super().__init__(self.fabric.device, precision=fit.precision, **settings)
         self.rank = self.fabric.global_rank
         self.world = self.fabric.world_size
@@ -54,7 +55,7 @@ class FabricRuntime(Runtime):
         if not any(p.requires_grad for p in module.parameters()):  # a rule without gradients: nothing to wrap
             return module.to(self.device)
         with _quiet():
-            wrapped = self.fabric.setup_module(module)
+            wrapped: nn.Module = self.fabric.setup_module(module)
         inner = getattr(wrapped, "_forward_module", None)
         if isinstance(inner, nn.parallel.DistributedDataParallel) and (self._sums or _has_sparse(module)):
             self._sums = True  # DDP fails where a sparse gradient is missing: of a part that is frozen later, or unused
@@ -67,7 +68,10 @@ class FabricRuntime(Runtime):
         terms, factors = split_terms(objective)
         counts = self._over_all({name: count for name, (_, count) in terms.items()})
         # The wrapped module averages gradients over the processes: `world` takes that back
-        scales = {name: (self.world / counts[name].clamp(min=1)).to(total.dtype) for name, (total, _) in terms.items()}
+        scales = {
+            name: (self.world / torch.as_tensor(counts[name]).clamp(min=1)).to(total.dtype)
+            for name, (total, _) in terms.items()
+        }
         weights = [scale * factors[name] if name in factors else scale for name, scale in scales.items()]
         self._differentiate([total for total, _ in terms.values()], weights)
         return with_loss({name: total.detach() * scales[name] for name, (total, _) in terms.items()}, factors)
@@ -99,7 +103,7 @@ class FabricRuntime(Runtime):
                 found.setdefault(name, []).append(value)
         return {name: sum(values) / len(values) for name, values in found.items()}
 
-    def collect(self, value: Any) -> list[Any]:
+    def collect(self, value: object) -> list[Any]:
         if self._control is None:
             return [value]
         found: list[Any] = [None] * self.world
@@ -117,8 +121,9 @@ class FabricRuntime(Runtime):
             for buffer in learner.buffers():
                 dist.broadcast(buffer, 0)
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        return self.fabric.autocast()
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        context: contextlib.AbstractContextManager[None] = self.fabric.autocast()
+        return context
 
     def check_step(self, trainer: str) -> None:
         self._trainer = trainer
@@ -174,7 +179,7 @@ class FabricRuntime(Runtime):
 
     # -- accumulation ----------------------------------------------------------------------------------------------
 
-    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+    def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
         if self.world == 1 or not counts:
             return counts
         mine = [torch.as_tensor(count, dtype=torch.float64, device=self.device) for count in counts.values()]
@@ -197,7 +202,7 @@ class FabricRuntime(Runtime):
             parts = [torch.zeros_like(params[i]) if (g := gradients[i]) is None else g.to_dense() for i in chosen]
             flat = torch.cat([part.flatten() for part in parts])
             dist.all_reduce(flat)
-            for i, piece in zip(chosen, flat.split([part.numel() for part in parts]), strict=True):
+            for i, piece in zip(chosen, torch.split(flat, [part.numel() for part in parts]), strict=True):
                 whole = piece.view_as(params[i])
                 result[i] = whole.to_sparse(1) if known[i] == _SPARSE else whole
         return result
@@ -224,11 +229,11 @@ def _fingerprint(module: nn.Module) -> Tensor:
     return torch.stack(sums) if sums else torch.zeros(0, dtype=torch.float64)
 
 
-def _fabric(fit: Fit) -> Any:
+def _fabric(fit: Fit) -> Module:
     try:
         from lightning.fabric import Fabric
-        from lightning.fabric.plugins.environments import TorchElasticEnvironment
-        from lightning.fabric.strategies import DDPStrategy
+        from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+        from lightning.fabric.strategies.ddp import DDPStrategy
     except ImportError:
         raise UserError(
             "several devices and reduced precision need lightning", 'pip install "recursion-kit[lightning]"'

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rk.blame import blame
 from rk.errors import RkError, RunFailed, UserError
+from rk.protocols import Batch
 from rk.recipe.model import Recipe, Spec
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
@@ -46,7 +46,7 @@ def out_of_memory(error: BaseException, begun: bool, kept: str | None) -> RkErro
     return (RunFailed if begun else UserError)(f"out of memory: {reason or type(error).__name__}", hint)
 
 
-def first_batch_error(error: BaseException, recipe: Recipe, fields: Mapping[str, Any]) -> BaseException:
+def first_batch_error(error: BaseException, recipe: Recipe, fields: Batch) -> BaseException:
     """Returns what to say of an error that came before the first step was done; `error` itself, if it is no misfit.
 
     Args:
@@ -67,7 +67,7 @@ def first_batch_error(error: BaseException, recipe: Recipe, fields: Mapping[str,
 
 def _hint(text: str, recipe: Recipe) -> str:
     if "does not require grad" in text and recipe.model is not None:
-        model, trainer = recipe.model.component.name, recipe.algorithm.component.name
+        model, trainer = recipe.model.component.name, recipe.learning.component.name
         return (
             f"nothing that {trainer} trains takes part in this loss; "
             f"`rk list trainer --fits model={model}` lists the trainers for {model}"
@@ -75,7 +75,7 @@ def _hint(text: str, recipe: Recipe) -> str:
     return "`rk validate RECIPE` shows who provides and who reads each field; RK_TRACEBACK=1 shows the traceback"
 
 
-def _shown(fields: Mapping[str, Any]) -> Iterable[str]:
+def _shown(fields: Batch) -> Iterable[str]:
     for name, value in list(fields.items())[:_MAX_FIELDS]:
         if isinstance(value, Tensor):
             yield f"{name} {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
@@ -92,8 +92,8 @@ def _place(error: BaseException, recipe: Recipe) -> str:
                 component = spec.component
                 where = f"{Path(frame.filename).name}:{frame.lineno}"
                 return f"{component.kind} {component.name} ({component.distribution}, {where})"
-    spec = recipe.algorithm
-    return f"{spec.component.kind} {spec.component.name} ({spec.component.distribution})"
+    own = recipe.learning.component
+    return f"{own.kind} {own.name} ({own.distribution})"
 
 
 def _is_code_of(spec: Spec, filename: str) -> bool:

@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rk.recipe.model import Recipe, Spec
 from rk.runs import Bystander, RunFolder
+from rk.values import Plain, PlainDict
 
 KEY = "data_files"
 """Where ``run.json`` has them."""
@@ -23,7 +23,7 @@ MAX_ENTRIES = 200_000
 """Most files of a folder that are looked at."""
 
 
-def fingerprints(recipe: Recipe) -> dict[str, dict[str, Any]]:
+def fingerprints(recipe: Recipe) -> dict[str, PlainDict]:
     """Returns key -> name, size and SHA-256 of each file that the recipe's data names; of a folder, of its listing.
 
     Args:
@@ -38,7 +38,7 @@ def fingerprints(recipe: Recipe) -> dict[str, dict[str, Any]]:
     return found
 
 
-def began_with(folder: RunFolder, recipe: Recipe) -> dict[str, dict[str, Any]]:
+def began_with(folder: RunFolder, recipe: Recipe) -> dict[str, PlainDict]:
     """Returns what ``run.json`` keeps under `KEY`; of a run that is resumed, what it has, after a warning of changes.
 
     Args:
@@ -51,7 +51,7 @@ def began_with(folder: RunFolder, recipe: Recipe) -> dict[str, dict[str, Any]]:
     return warn_of_changes(folder, recipe) if isinstance(stored, dict) else fingerprints(recipe)
 
 
-def warn_of_changes(folder: RunFolder, recipe: Recipe) -> dict[str, dict[str, Any]]:
+def warn_of_changes(folder: RunFolder, recipe: Recipe) -> dict[str, PlainDict]:
     """Prints a warning for each file of the data that has changed since the run began; returns what it began with.
 
     Args:
@@ -69,14 +69,14 @@ def warn_of_changes(folder: RunFolder, recipe: Recipe) -> dict[str, dict[str, An
     return stored
 
 
-def _change(then: dict[str, Any], now: dict[str, Any]) -> str:
+def _change(then: PlainDict, now: PlainDict) -> str:
     for name, unit in (("files", "files"), ("size", "bytes")):
         if then.get(name) != now.get(name):
             return f"{then.get(name)} {unit} then, {now.get(name)} now"
     return "another content of the same size"
 
 
-def _paths(value: Any, key: str = "data") -> Iterator[tuple[str, Path]]:
+def _paths(value: Plain, key: str = "data") -> Iterator[tuple[str, Path]]:
     """Yields the keys and the values of all paths among the parameters of a component."""
     if isinstance(value, Path):
         yield key, value
@@ -91,7 +91,7 @@ def _paths(value: Any, key: str = "data") -> Iterator[tuple[str, Path]]:
             yield from _paths(inner, f"{key}.{i}")
 
 
-def _of_file(path: Path) -> dict[str, Any]:
+def _of_file(path: Path) -> PlainDict:
     size = path.stat().st_size
     digest = None
     if path.is_file() and size <= MAX_HASHED:
@@ -100,7 +100,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     return {"file": path.name, "size": size, "sha256": digest}
 
 
-def _of_folder(path: Path) -> dict[str, Any]:
+def _of_folder(path: Path) -> PlainDict:
     """Returns the fingerprint of a folder: of the names and sizes of its files, whose content would take too long."""
     listing: list[str] = []
     total = 0

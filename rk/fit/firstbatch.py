@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
 from rk.errors import RunFailed
+from rk.protocols import Batch
 from rk.recipe.model import Spec
 
+Hint: TypeAlias = Any
+"""An annotation as an object: a class, a TypedDict, or what jaxtyping makes of a shape."""
 
-def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spec: Spec, what: str) -> None:
+
+def check_fields(fields: Batch, declared_by: Callable[..., Any], spec: Spec, what: str) -> None:
     """Checks `fields` against the TypedDict in the return annotation of `declared_by`.
 
     Raises:
@@ -31,7 +35,13 @@ def check_fields(fields: Mapping[str, Any], declared_by: Callable[..., Any], spe
     _check_shapes({k: v for k, v in fields.items() if k in types}, types, owner)
 
 
-def declared_fields(function: Callable[..., Any]) -> Any:
+def method_of(component: object, name: str) -> Callable[..., Any]:  # Any: a plugin's own signature
+    """Returns the method `name` of the component's class, as a function."""
+    found: Callable[..., Any] = getattr(type(component), name)
+    return found
+
+
+def declared_fields(function: Callable[..., Any]) -> Hint:
     """Returns the TypedDict class, or None where annotations exist for type checkers only."""
     try:
         hint = typing.get_type_hints(function).get("return")
@@ -40,13 +50,13 @@ def declared_fields(function: Callable[..., Any]) -> Any:
     return hint if typing.is_typeddict(hint) else None
 
 
-def _required(hints: Any) -> set[str]:
+def _required(hints: Hint) -> set[str]:
     """Returns the fields that must be there: ``__required_keys__`` cannot read annotations that are strings."""
     full = typing.get_type_hints(hints, include_extras=True)
     return {name for name in hints.__required_keys__ if typing.get_origin(full[name]) is not typing.NotRequired}
 
 
-def _check_shapes(fields: Mapping[str, Any], types: Mapping[str, Any], owner: str) -> None:
+def _check_shapes(fields: Batch, types: Mapping[str, Hint], owner: str) -> None:
     from jaxtyping import jaxtyped
 
     with jaxtyped("context"):  # sizes of the same name must agree between the fields
@@ -59,5 +69,5 @@ def _check_shapes(fields: Mapping[str, Any], types: Mapping[str, Any], owner: st
                 raise RunFailed(f"{owner}: {name} is declared {_shown(wanted)}, found {found}")
 
 
-def _shown(wanted: Any) -> str:
+def _shown(wanted: Hint) -> str:
     return f"{wanted.__name__.partition('[')[0]}[{wanted.dim_str}]"

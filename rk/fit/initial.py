@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from rk.fit.checkpoint import weights_file
 from rk.fit.weights import load_weights, read_weights
 from rk.recipe.model import InitFrom, Recipe
 from rk.runs import RunFolder
+from rk.values import Value
 
 MAX_SHOWN = 8
 """Names of weights that begin anew which are shown one by one."""
@@ -38,6 +38,8 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
     init = recipe.init_from
     if init is None:
         return
+    if init.run.folder is None:
+        raise init.run.gone()
     folder = RunFolder(init.run.folder)
     theirs = read_weights(weights_file(folder))
     own = learner.state_dict()
@@ -113,12 +115,12 @@ def _renamed(name: str, rename: Mapping[str, str]) -> str:
     return name
 
 
-def _find(name: str, theirs: Mapping[str, Any]) -> Any:
+def _find(name: str, theirs: Mapping[str, Value]) -> Value:
     """Returns the value of that name; learners of another kind may put ``model.`` before it, or leave it out."""
     names = (name, _MODEL + name, name.removeprefix(_MODEL))
     return next((theirs[n] for n in names if n in theirs), None)
 
 
-def _some(names: Any) -> str:
+def _some(names: Iterable[str]) -> str:
     found = list(names)
     return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

@@ -54,13 +54,14 @@ def join_torchrun(recipe: Recipe) -> int:
     return int(os.environ["RANK"])
 
 
-def shared(make: Callable[[], Any]) -> Any:
+def shared(make: Callable[[], T]) -> T:
     """Returns what `make` returns in the first process, in all of them."""
     if not dist.is_initialized():
         return make()
-    found = [make() if dist.get_rank() == 0 else None]
+    found: list[Any] = [make() if dist.get_rank() == 0 else None]  # Any: what is pickled loses its type
     dist.broadcast_object_list(found)
-    return found[0]
+    made: T = found[0]
+    return made
 
 
 def leave(together: bool) -> None:
@@ -78,7 +79,7 @@ def _join(fit: Fit) -> None:
     dist.init_process_group("cuda:nccl,cpu:gloo" if on_gpu else "gloo")
 
 
-def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Path, *args: Any) -> T:
+def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Path, *args: object) -> T:
     """Runs `work(fit, catalog, folder, *args)` in `fit.devices` processes; returns what the first one returns.
 
     Raises:
@@ -126,7 +127,8 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
         if code == ExitCode.INTERRUPTED:
             raise KeyboardInterrupt
         raise (UserError if code == ExitCode.USER_ERROR else RunFailed)(message, hint)
-    return value
+    result: T = value
+    return result
 
 
 def _listen(answers: Any, said: list[tuple[str, Any]]) -> None:
@@ -134,7 +136,9 @@ def _listen(answers: Any, said: list[tuple[str, Any]]) -> None:
         said.append(answers.get())
 
 
-def _process(rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any, folder: Path, args: Any, answers: Any):
+def _process(
+    rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any, folder: Path, args: Any, answers: Any
+) -> None:
     """One of the processes. It takes no Ctrl-C from the terminal: the one that the user started hands it on."""
     os.setpgrp()
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
@@ -162,7 +166,8 @@ def _process(rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any,
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class _Forwarding:

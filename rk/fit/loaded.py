@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rk.capabilities import SupportsAnswers, SupportsRead, supports
 from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError, printable_lines
 from rk.fit.build import Builder, Parts, load_data_state, prepare
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint
-from rk.fit.evaluate import evaluate, evaluating, widened
+from rk.fit.evaluate import evaluate, evaluating, predicted, widened
 from rk.fit.figures import artists, draw
 from rk.fit.fingerprint import warn_of_changes
-from rk.fit.loop import metrics_of
 from rk.fit.returns import check_answers, check_batch, check_batches, check_outputs, check_paths
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.stream import to_device
@@ -26,6 +26,7 @@ from rk.protocols import Batch, Outputs
 from rk.recipe.model import Recipe
 from rk.recipe.stored import read_stored
 from rk.runs import RunFolder
+from rk.values import Facts, Part, PlainDict
 
 
 class LoadedRun:
@@ -47,10 +48,15 @@ class LoadedRun:
         self.recipe = recipe
         self.parts = parts
         self.learner: nn.Module = parts.learner
-        self.data: Any = parts.data
-        self.facts: dict[str, Any] = parts.facts
+        self.data: Part = parts.data
+        self.facts: Facts = parts.facts
         self.device: torch.device = parts.runtime.device
         self._prepared = False
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where the learner lives, and what answers are computed in."""
+        return self.parts.runtime
 
     @classmethod
     def open(cls, path: Path, catalog: Catalog | None = None, overrides: tuple[str, ...] = ()) -> LoadedRun:
@@ -71,7 +77,7 @@ class LoadedRun:
         if not isinstance(facts, dict):
             raise UserError(f"{folder.label} was never started: it has no weights")
         recipe = read_stored(folder, overrides, catalog)
-        builder = Builder(recipe, catalog, facts, training=False)
+        builder = Builder(recipe, catalog, cls.open, facts, training=False)
         runtime = Runtime(
             choose_device(recipe.fit.accelerator),
             training=False,
@@ -131,13 +137,13 @@ class LoadedRun:
         self.prepare()
         chosen = splits or tuple(s for s in self.data.splits if s.startswith(("val", "test")))
         self._check_splits(*chosen)
-        metrics, seed = metrics_of(self.parts), self.recipe.fit.seed
+        metrics, seed = self.parts.all_metrics(), self.recipe.fit.seed
         results: dict[str, float] = {}
         for split in chosen:
             results |= evaluate(self.learner, self.data, split, metrics, self.parts.runtime, seed=seed, limit=limit)
         return results
 
-    def predict(self, path: Path) -> tuple[Batch, Outputs, list[dict[str, Any]]]:
+    def predict(self, path: Path) -> tuple[Batch, Outputs, list[dict[str, Any]]]:  # Any: plain values
         """Answers a user's own file.
 
         Returns:
@@ -146,13 +152,13 @@ class LoadedRun:
         Raises:
             UserError: When the data reads no files, or cannot read this one.
         """
-        if not hasattr(self.data, "read"):
+        if not supports(self.data, SupportsRead):
             name = self.recipe.data.component.name if self.recipe.data else "this run's data"
             raise UserError(f"data {name} cannot read files (it has no `read` method)")
         batch = to_device(check_batch(self.data, self.data.read(path), "read"), self.device)
         with evaluating(self.learner, self.recipe.fit.seed), self.parts.runtime.autocast():
-            outputs = widened(check_outputs(self.learner, self.learner.predict(batch)))
-        if not hasattr(self.data, "answers"):
+            outputs = widened(check_outputs(self.learner, predicted(self.learner, batch)))
+        if not supports(self.data, SupportsAnswers):
             return batch, outputs, _rows(outputs)
         return batch, outputs, check_answers(self.data, self.data.answers(batch, outputs))
 
@@ -200,7 +206,7 @@ class LoadedRun:
         """
         from rk.fit.derive import derive
 
-        return derive(self, changes, weights, out)
+        return derive(self, changes, weights, out, type(self).open)
 
     def prepare(self) -> None:
         """Lets the data do its I/O, once."""
@@ -212,7 +218,7 @@ class LoadedRun:
             self._prepared = True
 
 
-def _rows(outputs: Outputs) -> list[dict[str, Any]]:
+def _rows(outputs: Outputs) -> list[PlainDict]:
     """Returns the outputs as they are, one dict per example, for data that does not say how to put them."""
     plain = {name: value.tolist() for name, value in outputs.items() if isinstance(value, torch.Tensor) and value.ndim}
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

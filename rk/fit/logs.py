@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
+
+from rk.protocols import Scalars, State
 
 
 class RunningMeans:
     """Sums of scalars since the last flush; only `flush` waits for the device."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, Any] = {}
+        self.sums: dict[str, Tensor | float] = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, scalars: Mapping[str, Any]) -> None:
+    def add(self, scalars: Scalars) -> None:
         for name, value in scalars.items():
             if name in self.sums:
                 self.sums[name] = self.sums[name] + value
@@ -35,13 +36,13 @@ class RunningMeans:
         self.sums, self.counts = {}, {}
         return means
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {
             "sums": {k: v.detach().cpu() if isinstance(v, Tensor) else v for k, v in self.sums.items()},
             "counts": self.counts,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
 
 

@@ -7,43 +7,57 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, KeysView, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from rk.capabilities import (
+    HasBatches,
+    SupportsBegin,
+    SupportsFinish,
+    SupportsLoadStateDict,
+    SupportsStateDict,
+    SupportsSummary,
+    SupportsValidated,
+    defines,
+    implements,
+    supports,
+)
 from rk.catalog import Catalog
 from rk.environment import describe, versions
 from rk.errors import ExitCode, RunFailed, UserError, suggest
-from rk.fit.build import Builder, Parts, prepare, save_data_state
+from rk.fit.build import Builder, prepare, save_data_state
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint, write_checkpoint
 from rk.fit.context import FitContext
-from rk.fit.evaluate import evaluate, has_objective, higher_is_better, refuse_empty_splits
+from rk.fit.evaluate import Each, evaluate, has_objective, higher_is_better, refuse_empty_splits
 from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
 from rk.fit.figures import artists, draw
 from rk.fit.fingerprint import began_with
-from rk.fit.firstbatch import check_fields
+from rk.fit.firstbatch import check_fields, method_of
 from rk.fit.initial import take_weights
+from rk.fit.loaded import LoadedRun
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.plain_state import check_state
-from rk.fit.progress import Progress, make_progress, show
+from rk.fit.progress import Progress, Silence, make_progress, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.results import directions, results_of
 from rk.fit.resuming import changed_versions, jumping_rates
-from rk.fit.returns import check_batch, check_batches, check_splits, check_step, wrong
+from rk.fit.returns import check_batch, check_batches, check_splits, check_step
 from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
-from rk.fit.runtime import Runtime, choose_device
+from rk.fit.runtime import Runtime, Settings, choose_device, processes_here
 from rk.fit.signals import StoppedInside, StopSignal
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
 from rk.fit.targets import check_targets, is_gpu_assert, stopped_gpu
 from rk.fit.weights import save_weights
+from rk.protocols import Batch, Outputs, State
 from rk.recipe.model import Recipe, Spec
 from rk.recipe.sections import OF_RUN
 from rk.runs import RunFolder, json_number
 from rk.runs.lock import this_process
+from rk.values import Fields, Part
 from rk.writing import write_atomic
 
 _DEFAULT_THREADS = torch.get_num_threads()
@@ -74,11 +88,10 @@ class Loop:
         inner: Whether it is trained within another run, which is the one that is shown.
 
     Attributes:
-        progress: What the user sees; None until everything is built.
+        progress: What the user sees; nothing until everything is built.
         began: Whether a step has been taken: from then on, there is something to keep.
     """
 
-    progress: Progress | None = None
     began = False
 
     def __init__(
@@ -87,6 +100,7 @@ class Loop:
         self.recipe = recipe
         self.inner = inner
         self.signal: StopSignal | None = None
+        self.progress: Progress = Silence(recipe.name, None)
         self.recipe_text = recipe.to_yaml() if text is None else text
         self.fit = recipe.fit
         self.catalog = catalog
@@ -102,7 +116,7 @@ class Loop:
         self.seconds_before = 0.0
         self.read_back = False
         self.logs = RunningMeans()
-        self.seen: dict[str, Any] = {}
+        self.seen: Fields = {}
         """The fields of the first batch, for what is said when it does not fit."""
 
     # -- the whole -------------------------------------------------------------------------------------------------
@@ -133,7 +147,8 @@ class Loop:
         metrics = self._conclude(signal)
         if metrics is None:
             return self._interrupted(ExitCode(self.runtime.agree(signal.caught or 0)))
-        summary = self.parts.trainer.summary() if hasattr(self.parts.trainer, "summary") else ""
+        trainer = self.parts.trainer
+        summary = trainer.summary() if supports(trainer, SupportsSummary) else ""
         return Outcome(self.folder, metrics, steps=self.step, summary=summary)
 
     def _start(self, resume: bool, extend: bool) -> None:
@@ -185,8 +200,10 @@ class Loop:
         self.started = time.perf_counter()
         self.runtime = runtime = self._make_runtime()
         runtime.catalog, runtime.signal = self.catalog, self.signal
-        torch.set_num_threads(self.fit.threads or max(1, _DEFAULT_THREADS // min(runtime.world, self.fit.devices)))
-        builder = Builder(self.recipe, self.catalog)
+        torch.set_num_threads(
+            self.fit.threads or max(1, _DEFAULT_THREADS // min(runtime.world, processes_here(self.fit)))
+        )
+        builder = Builder(self.recipe, self.catalog, LoadedRun.open)
         data = builder.data()
         if not runtime.is_main:  # what one process has downloaded is there for all
             runtime.barrier()
@@ -199,12 +216,12 @@ class Loop:
         self.parts = builder.parts(data, runtime)
         parts = self.parts
         self.takes_batch = bool(inspect.signature(parts.trainer.step).parameters)
-        self.metrics = metrics_of(parts)
+        self.metrics = parts.all_metrics()
         self.splits = check_splits(parts.data) if parts.data is not None else ()
         self._check_splits()
         self.context = FitContext(self.recipe, self.folder.path, parts.data, parts.learner, parts.trainer, runtime)
-        self.hooks = {
-            name: [getattr(c, name) for c in parts.callbacks if _implements(c, name)] for name in _CALLBACK_METHODS
+        self.hooks: dict[str, list[Callable[..., None]]] = {
+            name: [getattr(c, name) for c in parts.callbacks if defines(c, name)] for name in _CALLBACK_METHODS
         }
         runtime.before_clip += self.hooks["before_clip"]
         runtime.before_update += self.hooks["before_update"]
@@ -216,11 +233,9 @@ class Loop:
             self._check_first_batch()
 
     def _make_runtime(self) -> Runtime:
-        settings = {
-            "accumulate": self.fit.accumulate,
-            "gradient_clip": self.fit.gradient_clip,
-            "folder": self.folder.path,
-        }
+        settings = Settings(
+            accumulate=self.fit.accumulate, gradient_clip=self.fit.gradient_clip, folder=self.folder.path
+        )
         if torch.distributed.is_initialized() or self.fit.precision != "32-true":
             if self.fit.strategy == "fsdp" and torch.distributed.is_initialized():
                 from rk.fit.sharded import ShardedRuntime
@@ -231,7 +246,7 @@ class Loop:
             return FabricRuntime(self.fit, **settings)
         return Runtime(choose_device(self.fit.accelerator), **settings)
 
-    def _total_steps(self, data: Any) -> int | None:
+    def _total_steps(self, data: HasBatches | None) -> int | None:
         limits = [] if self.fit.max_steps is None else [self.fit.max_steps]
         if self.fit.max_epochs is not None:
             batches = check_batches(data, "train") if data is not None else None
@@ -247,10 +262,10 @@ class Loop:
             refuse_empty_splits(self.parts.data)
 
     def _check_first_batch(self) -> None:
-        self.seen = dict(check_batch(self.parts.data, self.parts.data.batch("train", 0)))
+        self.seen = dict(check_batch(self.parts.data, self.parts.task.batch("train", 0)))
         spec = self.recipe.data
         if spec is not None:
-            check_fields(self.seen, type(self.parts.data).batch, spec, "the first batch")
+            check_fields(self.seen, method_of(self.parts.data, "batch"), spec, "the first batch")
             check_targets(self.seen, self.recipe, self.parts.facts)
 
     def begin(self) -> list[str]:
@@ -259,10 +274,9 @@ class Loop:
         said = list(take_weights(parts.learner, self.recipe))
         offered = {"data": parts.data, "runtime": self.runtime}
         for component in (parts.model, parts.loss, parts.trainer):
-            begin = getattr(component, "begin", None)
-            if begin is not None:
-                wanted = inspect.signature(begin).parameters
-                begin(**{name: value for name, value in offered.items() if name in wanted})
+            if supports(component, SupportsBegin) and component.begin is not None:
+                wanted = inspect.signature(component.begin).parameters
+                component.begin(**{name: value for name, value in offered.items() if name in wanted})
         return said
 
     def _rehearse(self) -> None:
@@ -274,9 +288,9 @@ class Loop:
         rehearsal = Rehearsal(parts.learner, self.metrics)
         split = next((s for s in self.splits if s.startswith("val")), None)
         split = split or next((s for s in self.splits if s.startswith("test")), None)
-        complete = has_objective(parts.learner) and not _implements(parts.trainer, "finish")
+        complete = has_objective(parts.learner) and not implements(parts.trainer, SupportsFinish)
         if self.takes_batch and split is not None and complete:
-            rehearsal.run(parts.data, split, self.runtime, self.fit.seed)
+            rehearsal.run(parts.task, split, self.runtime, self.fit.seed)
             self.seen = rehearsal.fields
         known = {f"{s}/{m}" for s in self.splits for m in rehearsal.metrics}
         for claim in self.recipe.expect:
@@ -288,7 +302,7 @@ class Loop:
                 f"fit.monitor: there is no {self.fit.monitor!r}", suggest(self.fit.monitor, known, "there are")
             )
 
-    def _check_names(self, before: Any, callback: Any) -> None:
+    def _check_names(self, before: KeysView[str], callback: Callable[..., None]) -> None:
         """A run whose weights have other names than those that the recipe builds could never be loaded."""
         changed = before ^ self.parts.learner.state_dict().keys()
         if changed:
@@ -334,9 +348,11 @@ class Loop:
         stream = None
         if self.takes_batch:
             first = self.micro_batches * runtime.world + runtime.rank
-            stream = Stream(parts.data, first, fit.workers, runtime.device, runtime.world)
+            stream = Stream(parts.task, first, fit.workers, runtime.device, runtime.world)
         after_step, log = self.hooks["after_step"], self.logs
-        watched = self.hooks["validated"] or _implements(trainer, "validated") or _implements(trainer, "finish")
+        watched = (
+            self.hooks["validated"] or implements(trainer, SupportsValidated) or implements(trainer, SupportsFinish)
+        )
         splits = () if stream is None or watched else self.splits
         validate_every = fit.validate_every or usual_interval(fit, parts.data, splits, self.total_steps, runtime.world)
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
@@ -352,10 +368,8 @@ class Loop:
                     if self._stops_without_workers(signal):
                         return
                     raise
-                ended = scalars is None
-                if several:
-                    ended = runtime.agree(ended)
-                if ended:
+                ended = runtime.agree(scalars is None) if several else scalars is None
+                if ended or scalars is None:
                     return
                 self.micro_batches += 1
                 if fresh:
@@ -364,7 +378,7 @@ class Loop:
             self.step += 1
             self.began = True
             if after_step:
-                self.context.batch, self.context.scalars = batch, scalars
+                self.context.batch, self.context.scalars = batch, scalars or {}
                 self._after_step(after_step)
             if self.step % log_every == 0:
                 self._log()
@@ -373,9 +387,9 @@ class Loop:
             if (checkpoint_every and self.step % checkpoint_every == 0) or runtime.trained_inside:
                 self._checkpoint()  # a step that trains another run takes long: it is not repeated
             self.progress.step(self.step)
-            stopping = signal.caught is not None or self.context.stop_reason is not None
+            stopping: int = signal.caught is not None or self.context.stop_reason is not None
             if several:  # all of them after the same step
-                runtime.check_step(self.recipe.algorithm.component.name)
+                runtime.check_step(self.recipe.learning.component.name)
                 stopping = runtime.agree(stopping)
             if stopping:
                 return
@@ -386,7 +400,7 @@ class Loop:
             self._checkpoint()
         return signal.caught is not None
 
-    def _after_step(self, callbacks: list[Any]) -> None:
+    def _after_step(self, callbacks: list[Callable[..., None]]) -> None:
         self.context.step = self.step
         for callback in callbacks:
             callback(self.context)
@@ -434,19 +448,20 @@ class Loop:
         self.context.step = self.step
         self.folder.append_metrics({"step": self.step, **found})
         self.progress.line(f"step {self.step}  {show(found)}")
-        if _implements(self.parts.trainer, "validated"):
-            self.parts.trainer.validated(found)
+        trainer = self.parts.trainer
+        if implements(trainer, SupportsValidated):
+            trainer.validated(found)
         for callback in self.hooks["validated"]:
             callback(self.context, found)
-        if self.fit.monitor is not None and self._is_best(self._monitored(found)):
+        if self.fit.monitor is not None and self._is_best(self._monitored(self.fit.monitor, found)):
             self.best_step = self.step
             self._checkpoint()
 
-    def _evaluate(self, split: str, limit: int | None, each: Any = None) -> dict[str, float]:
+    def _evaluate(self, split: str, limit: int | None, each: Each | None = None) -> dict[str, float]:
         parts = self.parts
         return evaluate(
             parts.learner,
-            parts.data,
+            parts.task,
             split,
             self.metrics,
             parts.runtime,
@@ -455,13 +470,11 @@ class Loop:
             each=each,
         )
 
-    def _monitored(self, found: dict[str, float]) -> float:
+    def _monitored(self, monitor: str, found: dict[str, float]) -> float:
         try:
-            return found[self.fit.monitor]
+            return found[monitor]
         except KeyError:
-            raise UserError(
-                f"fit.monitor: there is no {self.fit.monitor!r}", suggest(self.fit.monitor, found, "there are")
-            ) from None
+            raise UserError(f"fit.monitor: there is no {monitor!r}", suggest(monitor, found, "there are")) from None
 
     def _is_best(self, value: float) -> bool:
         if math.isnan(value):
@@ -492,7 +505,7 @@ class Loop:
                 callback(self.context, path)
         self.runtime.barrier()
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> State:
         return {
             "step": self.step,
             "total_steps": self.total_steps,
@@ -504,7 +517,7 @@ class Loop:
             "seconds": self.seconds_before + time.perf_counter() - self.started,
             "logs": self.logs.state_dict(),
             "runtime": self.runtime.state_dict(),
-            "trainer": _state_of(self.parts.trainer, self.recipe.algorithm),
+            "trainer": _state_of(self.parts.trainer, self.recipe.learning),
             "callbacks": [_state_of(c, s) for c, s in zip(self.parts.callbacks, self.recipe.callbacks, strict=True)],
             "rng": self.runtime.collect(get_state()),
         }
@@ -533,7 +546,7 @@ class Loop:
         self.context.step = self.step
         set_state(state["rng"][self.runtime.rank])
 
-    def _take(self, state: dict[str, Any]) -> None:
+    def _take(self, state: State) -> None:
         if len(state["rng"]) != self.runtime.world:
             raise UserError(
                 f"the run used {len(state['rng'])} processes, not {self.runtime.world}",
@@ -565,8 +578,7 @@ class Loop:
         """A signal came in the middle of a step: its last checkpoint stands, and the run within it has its own."""
         kept = self.folder.checkpoint_steps()
         self.folder.update(status="interrupted", step=kept[-1] if kept else 0, owner=None)
-        if self.progress is not None:
-            self.progress.line(f"stopped within {stop.name}; resume with: rk train --resume {self.folder.label}")
+        self.progress.line(f"stopped within {stop.name}; resume with: rk train --resume {self.folder.label}")
         return Outcome(self.folder, {}, stop.exit_code, self.step)
 
     def _finish(self) -> None:
@@ -574,8 +586,9 @@ class Loop:
             return
         if self.step % self.fit.log_every:
             self._log()
-        if _implements(self.parts.trainer, "finish"):
-            self.parts.trainer.finish()
+        trainer = self.parts.trainer
+        if implements(trainer, SupportsFinish):
+            trainer.finish()
             self.validated_at = None  # whatever was measured before has changed
         self.finished = True
         self._validate()
@@ -611,7 +624,7 @@ class Loop:
         )
         return metrics
 
-    def _results_of(self, component: Any, metrics: Mapping[str, float]) -> dict[str, float]:
+    def _results_of(self, component: Part, metrics: Mapping[str, float]) -> dict[str, float]:
         found = results_of(component, metrics)
         if found:
             self.folder.append_metrics({"step": self.step, **found})
@@ -631,11 +644,11 @@ class Loop:
         self.folder.append_metrics({"step": source, **{k: v for k, v in metrics.items() if k.startswith("test")}})
         return metrics
 
-    def _each(self, split: str, signal: StopSignal) -> Any:
+    def _each(self, split: str, signal: StopSignal) -> Each:
         """Returns what is called after each batch of a final test."""
         draw_first = self._draw(split)
 
-        def after_batch(i: int, batch: Any, outputs: Any) -> None:
+        def after_batch(i: int, batch: Batch, outputs: Outputs) -> None:
             if draw_first is not None:
                 draw_first(i, batch, outputs)
             if signal.caught is not None and self.runtime.world == 1:  # several processes stop between splits
@@ -643,8 +656,8 @@ class Loop:
 
         return after_batch
 
-    def _draw(self, split: str) -> Any:
-        def first_batch(i: int, batch: Any, outputs: Any) -> None:
+    def _draw(self, split: str) -> Each | None:
+        def first_batch(i: int, batch: Batch, outputs: Outputs) -> None:
             if i == 0 and self.runtime.is_main and artists(self.parts.data, self.parts.learner):
                 self.folder.figures.mkdir(exist_ok=True)
                 try:
@@ -659,37 +672,23 @@ class _TestsStopped(Exception):
     """A signal came during the final tests: they are done again when the run is resumed."""
 
 
-def metrics_of(parts: Parts) -> dict[str, Any]:
-    """Returns the metrics of the data and those that the recipe adds."""
-    own = getattr(parts.data, "metrics", None) or {}
-    if not isinstance(own, Mapping):
-        wrong(parts.data, "metrics", own, "a dict of names to metrics")
-    return {**own, **parts.metrics}
-
-
-def monitor_maximises(recipe: Recipe, metrics: dict[str, Any]) -> bool:
+def monitor_maximises(recipe: Recipe, metrics: Mapping[str, Part]) -> bool:
     """Whether more of the monitored metric is better."""
     mode = recipe.fit.monitor_mode
     if mode != "auto":
         return mode == "max"
-    name = recipe.fit.monitor.partition("/")[2].partition("@")[0]
+    name = (recipe.fit.monitor or "").partition("/")[2].partition("@")[0]
     return name in metrics and higher_is_better(metrics[name])
 
 
-def _implements(component: Any, name: str) -> bool:
-    """Whether a component defines `name` itself, not by inheriting a protocol's empty body."""
-    found = getattr(type(component), name, None)
-    return found is not None and getattr(found, "__module__", "") != "rk.protocols"
-
-
-def _state_of(component: Any, spec: Spec) -> dict[str, Any]:
-    if not hasattr(component, "state_dict"):
+def _state_of(component: Part, spec: Spec) -> State:
+    if not supports(component, SupportsStateDict):
         return {}
     state = component.state_dict()
     check_state(state, f"{spec.component.kind} {spec.component.name} ({spec.component.distribution})")
     return state
 
 
-def _load_state(component: Any, state: dict[str, Any]) -> None:
-    if hasattr(component, "load_state_dict"):
+def _load_state(component: Part, state: State) -> None:
+    if supports(component, SupportsLoadStateDict):
         component.load_state_dict(state)

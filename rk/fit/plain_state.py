@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rk.errors import RunFailed
+from rk.values import Value
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, Tensor, nn.Parameter, torch.Size, torch.dtype)
 _SEQUENCES = (list, tuple, set)
 _MAPPINGS = (dict, OrderedDict)
 
 
-def check_state(state: Any, owner: str) -> None:
+def check_state(state: object, owner: str) -> None:
     """Checks that a component's state can be read back, before it is written.
 
     Args:
@@ -39,7 +39,7 @@ def check_state(state: Any, owner: str) -> None:
         )
 
 
-def _unreadable(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+def _unreadable(value: Value, place: str) -> Iterator[tuple[str, Value]]:
     """Yields place and value of whatever torch would refuse to read."""
     kind = type(value)
     if kind in _PLAIN:
@@ -56,7 +56,7 @@ def _unreadable(value: Any, place: str) -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
-def _reads_back(value: Any) -> bool:
+def _reads_back(value: Value) -> bool:
     """Whether torch reads this value back: a type that is not known here."""
     buffer = io.BytesIO()
     try:

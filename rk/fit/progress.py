@@ -6,10 +6,13 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rk.errors import printable, printable_lines
 from rk.verbosity import is_quiet
+
+if TYPE_CHECKING:  # only for a terminal
+    from rich.console import Console, RenderableType
 
 REFRESH_SECONDS = 0.1
 PLAIN_SECONDS = 10.0
@@ -18,7 +21,7 @@ PEEK_SECONDS = 2.0
 LOADING = "loading ..."
 _CLEAR_LINE = "\r\x1b[K"
 
-Numbers = Mapping[str, Any]
+Numbers = Mapping[str, float | str]
 
 
 def show(numbers: Numbers, limit: int = 6) -> str:
@@ -135,7 +138,9 @@ class Progress:
 class RichProgress(Progress):
     """A bar that is redrawn at most ten times a second, by the training thread itself; its numbers are below it."""
 
-    def __init__(self, title: str, total: int | None, console: Any, peek: Callable[[], Numbers] | None = None) -> None:
+    def __init__(
+        self, title: str, total: int | None, console: Console, peek: Callable[[], Numbers] | None = None
+    ) -> None:
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bar
         from rich.table import Column
@@ -148,7 +153,7 @@ class RichProgress(Progress):
         class WithNumbers(Bar):
             """The bar in one line, the numbers in the next one."""
 
-            def get_renderables(self) -> Iterator[Any]:
+            def get_renderables(self) -> Iterator[RenderableType]:
                 yield self.make_tasks_table(self.tasks)
                 yield Text(progress._numbers, no_wrap=True, overflow="ellipsis")
 

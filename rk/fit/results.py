@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from rk.blame import who
+from rk.capabilities import SupportsResults, supports
 from rk.errors import RunFailed
 from rk.fit.evaluate import higher_is_better
 from rk.fit.returns import check_numbers
 from rk.recipe.sections import OF_RUN
+from rk.values import Part
 
 
-def results_of(component: Any, taken: Mapping[str, float]) -> dict[str, float]:
+def results_of(component: Part, taken: Mapping[str, float]) -> dict[str, float]:
     """Returns what ``results()`` of a trainer, search or callback gives, named ``run/NAME``; nothing without it.
 
     Args:
@@ -22,7 +23,7 @@ def results_of(component: Any, taken: Mapping[str, float]) -> dict[str, float]:
     Raises:
         RunFailed: When it gives anything but numbers, or a name that another component has given.
     """
-    if not hasattr(component, "results"):
+    if not supports(component, SupportsResults):
         return {}
     found = check_numbers(component, component.results(), "results")
     found = {f"{OF_RUN}{name}": value for name, value in found.items()}
@@ -31,7 +32,7 @@ def results_of(component: Any, taken: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def directions(metrics: Mapping[str, Any], components: Iterable[Any]) -> dict[str, bool]:
+def directions(metrics: Mapping[str, Part], components: Iterable[Part]) -> dict[str, bool]:
     """Returns, by the names of metrics and results, whether more is better."""
     found = {"loss": False, **{name: higher_is_better(metric) for name, metric in metrics.items()}}
     for component in components:

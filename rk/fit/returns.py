@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import torch
 from torch import Tensor
@@ -16,17 +16,22 @@ from torch import Tensor
 from rk.blame import component_of, who
 from rk.errors import RunFailed, printable
 from rk.plugins import BUILTIN
+from rk.protocols import Batch, Outputs, Share
+from rk.values import Part, PlainDict
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 _SHOWN = 80
 """Characters of a wrong value that a message repeats."""
 
 
-def wrong(by: Any, method: str, value: Any, expected: str) -> NoReturn:
+def wrong(by: Part, method: str, value: object, expected: str) -> NoReturn:
     """Raises `RunFailed`: `method` of the component `by` returned `value`, which must be what `expected` says."""
     raise RunFailed(f"{who(by)}: {method}() returned {described(value)}; it must return {expected}")
 
 
-def described(value: Any) -> str:
+def described(value: object) -> str:
     """Returns what a value is, in one line: a tensor by its dtype and shape, others by their type and text."""
     if value is None or isinstance(value, bool):
         return str(value)
@@ -46,7 +51,7 @@ def described(value: Any) -> str:
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def check_splits(data: Any) -> tuple[str, ...]:
+def check_splits(data: Part) -> tuple[str, ...]:
     """Returns the names of the splits."""
     splits = getattr(data, "splits", ())
     if isinstance(splits, str) or not isinstance(splits, Sequence) or not all(isinstance(s, str) for s in splits):
@@ -56,7 +61,7 @@ def check_splits(data: Any) -> tuple[str, ...]:
     return tuple(splits)
 
 
-def check_batches(data: Any, split: str) -> int | None:
+def check_batches(data: Part, split: str) -> int | None:
     """Returns the number of batches of `split`, None where it has no end."""
     count = data.batches(split)
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
@@ -64,7 +69,7 @@ def check_batches(data: Any, split: str) -> int | None:
     return count
 
 
-def check_batch(data: Any, batch: Any, method: str = "batch") -> Mapping[str, Any]:
+def check_batch(data: Part, batch: object, method: str = "batch") -> Batch:
     """Returns the batch: names of fields to tensors, or to anything where the name ends in ``_meta``."""
     if not _is_named(batch):
         wrong(data, method, batch, "a dict of field names to tensors")
@@ -77,7 +82,7 @@ def check_batch(data: Any, batch: Any, method: str = "batch") -> Mapping[str, An
     return batch
 
 
-def check_answers(data: Any, answers: Any) -> list[dict[str, Any]]:
+def check_answers(data: Part, answers: object) -> list[PlainDict]:
     """Returns one dict per example."""
     if isinstance(answers, Mapping | str) or not isinstance(answers, Sequence) or not all(map(_is_named, answers)):
         wrong(data, "answers", answers, "a list with one dict of names to plain values for each example")
@@ -87,7 +92,7 @@ def check_answers(data: Any, answers: Any) -> list[dict[str, Any]]:
 # -- learners ----------------------------------------------------------------------------------------------------------
 
 
-def check_outputs(learner: Any, outputs: Any, method: str = "predict") -> Mapping[str, Any]:
+def check_outputs(learner: Part, outputs: object, method: str = "predict") -> Outputs:
     """Returns the outputs of a learner: names to tensors. A learner of rk's own answers for its model."""
     if not _is_named(outputs):
         wrong(_author(learner), method, outputs, "a dict of output names to tensors")
@@ -105,7 +110,7 @@ _OBJECTIVE = (
 )
 
 
-def check_objective(by: Any, objective: Any, method: str = "forward") -> Mapping[str, tuple[Tensor, Any]] | None:
+def check_objective(by: Part, objective: Any, method: str = "forward") -> Mapping[str, tuple[Tensor, Any]] | None:
     """Returns the named terms of an objective, each ``(total, count)`` or with a weight; None where there is none."""
     if objective is None:
         return None
@@ -115,14 +120,14 @@ def check_objective(by: Any, objective: Any, method: str = "forward") -> Mapping
     return terms
 
 
-def check_share(by: Any, share: Any, method: str = "__call__") -> tuple[Tensor, Any]:
+def check_share(by: Part, share: object, method: str = "__call__") -> Share:
     """Returns what a metric says of one batch."""
     if not _is_share(share):
         wrong(by, method, share, "(total, count): a scalar tensor and what it is a sum over")
     return share
 
 
-def check_number(by: Any, value: Any, method: str = "compute") -> float:
+def check_number(by: Part, value: Any, method: str = "compute") -> float:
     """Returns a metric's number."""
     if not _is_number(value):
         wrong(by, method, value, "a number")
@@ -132,7 +137,7 @@ def check_number(by: Any, value: Any, method: str = "compute") -> float:
 # -- algorithms --------------------------------------------------------------------------------------------------------
 
 
-def check_learner(trainer: Any, learner: Any) -> torch.nn.Module:
+def check_learner(trainer: Part, learner: object) -> torch.nn.Module:
     """Returns what `setup` has built."""
     if not isinstance(learner, torch.nn.Module):
         wrong(trainer, "setup", learner, "the learner, an nn.Module")
@@ -141,7 +146,7 @@ def check_learner(trainer: Any, learner: Any) -> torch.nn.Module:
     return learner
 
 
-def check_step(trainer: Any, scalars: Any) -> bool:
+def check_step(trainer: Part, scalars: object) -> bool:
     """Checks what a step returned: a dict of names to scalars, or None at the end.
 
     Returns:
@@ -152,14 +157,14 @@ def check_step(trainer: Any, scalars: Any) -> bool:
     return False
 
 
-def check_optimizer(factory: Any, optimizer: Any) -> torch.optim.Optimizer:
+def check_optimizer(factory: Part, optimizer: object) -> torch.optim.Optimizer:
     """Returns the optimizer that a factory has made."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         wrong(factory, "__call__", optimizer, "a torch.optim.Optimizer")
     return optimizer
 
 
-def check_rate(schedule: Any, rate: Any) -> float:
+def check_rate(schedule: Part, rate: Any) -> float:
     """Returns the learning rate that a schedule gives."""
     if not _is_number(rate):
         wrong(schedule, "__call__", rate, "a learning rate, a number")
@@ -169,7 +174,7 @@ def check_rate(schedule: Any, rate: Any) -> float:
 # -- what leaves a run -------------------------------------------------------------------------------------------------
 
 
-def check_paths(by: Any, paths: Any, method: str) -> list[Path]:
+def check_paths(by: Part, paths: object, method: str) -> list[Path]:
     """Returns the files that were written."""
     if isinstance(paths, str | Path | Mapping) or not isinstance(paths, Iterable):
         wrong(by, method, paths, "the list of files that it wrote")
@@ -182,7 +187,7 @@ def check_paths(by: Any, paths: Any, method: str) -> list[Path]:
     return [Path(path) for path in found]
 
 
-def check_numbers(by: Any, numbers: Any, method: str) -> dict[str, float]:
+def check_numbers(by: Part, numbers: object, method: str) -> dict[str, float]:
     """Returns the numbers of an analysis."""
     if not _is_named(numbers) or not all(map(_is_number, numbers.values())):
         wrong(by, method, numbers, "a dict of names to numbers")
@@ -192,18 +197,18 @@ def check_numbers(by: Any, numbers: Any, method: str) -> dict[str, float]:
 # -- what values are ---------------------------------------------------------------------------------------------------
 
 
-def _author(learner: Any) -> Any:
+def _author(learner: Part) -> Part:
     """Returns whose answer a learner gives: that of its model, where the learner is rk's own."""
     model = getattr(learner, "model", None)
     own = component_of(model) if model is not None else None
     return model if own is not None and type(learner).__module__.partition(".")[0] == BUILTIN else learner
 
 
-def _is_named(value: Any) -> bool:
+def _is_named(value: object) -> TypeIs[Mapping[str, Any]]:
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:  # Any: of whatever kind; float() decides
     """Whether it is one real number; numpy's and tensors of one element are."""
     if isinstance(value, str | bytes) or value is None:
         return False
@@ -216,12 +221,13 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _is_term(value: Any) -> bool:
-    weighted = isinstance(value, tuple | list) and len(value) == 3 and _is_number(value[2])
-    return _is_share(value[:2] if weighted else value)
+def _is_term(value: object) -> bool:
+    if isinstance(value, tuple | list) and len(value) == 3:
+        return _is_number(value[2]) and _is_share(value[:2])
+    return _is_share(value)
 
 
-def _is_share(value: Any) -> bool:
+def _is_share(value: object) -> TypeGuard[Share]:
     if not isinstance(value, tuple | list) or len(value) != 2:
         return False
     total, count = value

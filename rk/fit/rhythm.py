@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from rk.capabilities import HasBatches
 from rk.recipe.sections import Fit
 
 VALIDATIONS = 20
@@ -13,7 +13,7 @@ SHARE = 1 / 3
 """Validation batches for each batch of training, at most: a validation batch has no backward pass."""
 
 
-def usual_interval(fit: Fit, data: Any, splits: tuple[str, ...], total: int | None, world: int) -> int:
+def usual_interval(fit: Fit, data: HasBatches | None, splits: tuple[str, ...], total: int | None, world: int) -> int:
     """Returns the steps from one validation to the next where `fit.validate_every` is not given; 0: only at the end.
 
     Validation has no effect on weights, but it takes time, and what it finds may choose the checkpoint (`fit.monitor`)
@@ -31,10 +31,11 @@ def usual_interval(fit: Fit, data: Any, splits: tuple[str, ...], total: int | No
     sizes = [data.batches(split) for split in splits if split.startswith("val")]
     if fit.validate_batches is not None:
         sizes = [fit.validate_batches if size is None else min(size, fit.validate_batches) for size in sizes]
-    if not sizes or None in sizes:
+    finite = [size for size in sizes if size is not None]
+    if not sizes or len(finite) < len(sizes):
         return 0
     trained = total * fit.accumulate * world
-    affordable = int(SHARE * trained / max(1, sum(sizes)))
+    affordable = int(SHARE * trained / max(1, sum(finite)))
     wanted = min(VALIDATIONS, fit.max_epochs or VALIDATIONS)
     times = min(wanted, affordable, total)
     return math.ceil(total / times) if times > 1 else 0

@@ -6,9 +6,10 @@ import contextlib
 import random
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import torch
+
+from rk.protocols import State
 
 
 def seed_all(seed: int) -> None:
@@ -19,9 +20,9 @@ def seed_all(seed: int) -> None:
         numpy.random.seed(seed % 2**32)
 
 
-def get_state() -> dict[str, Any]:
+def get_state() -> State:
     """Returns the state of all global generators as tensors and plain values."""
-    state: dict[str, Any] = {"python": random.getstate(), "torch": torch.get_rng_state()}
+    state: State = {"python": random.getstate(), "torch": torch.get_rng_state()}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     if (numpy := sys.modules.get("numpy")) is not None:
@@ -30,7 +31,7 @@ def get_state() -> dict[str, Any]:
     return state
 
 
-def set_state(state: dict[str, Any]) -> None:
+def set_state(state: State) -> None:
     """Takes `get_state`'s result back."""
     random.setstate(state["python"])
     torch.set_rng_state(state["torch"])
@@ -43,7 +44,7 @@ def set_state(state: dict[str, Any]) -> None:
         numpy.random.set_state((name, keys.numpy().astype("uint32"), *rest))
 
 
-def _set_cuda(states: list[Any]) -> None:
+def _set_cuda(states: list[torch.Tensor]) -> None:
     """Gives each GPU its state; a machine with fewer GPUs takes those that it has."""
     here = torch.cuda.device_count()
     if len(states) > here:

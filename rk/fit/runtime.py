@@ -14,21 +14,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 
+from rk.capabilities import HasBatches
 from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError, suggest
 from rk.fit.returns import check_optimizer, check_rate
 from rk.fit.signals import StopSignal
 from rk.fit.terms import LOSS, split_terms, with_loss
-from rk.protocols import Batch, Objective, Optimizer, Schedule
+from rk.protocols import Batch, Objective, Optimizer, Outputs, Schedule, State
+from rk.recipe.sections import Fit
+
+Count = Tensor | int | float
+"""What sums are over: a number of the host, or one on a device that nobody waits for."""
+NO_WEIGHT_DECAY = "no_weight_decay"
+"""The attribute of a parameter that says, where it is True, that the parameter must not decay."""
 
 
 @dataclass
-class _Managed:
+class Managed:
     """An optimizer with what belongs to it.
 
     Attributes:
@@ -46,8 +53,16 @@ class _Managed:
     params: list[Tensor]
     length: int | None = None
     updates: int = 0
-    counts: dict[str, Any] = field(default_factory=dict)
-    counted: dict[str, Any] | None = None
+    counts: dict[str, Count] = field(default_factory=dict)
+    counted: dict[str, Count] | None = None
+
+
+class Settings(TypedDict, total=False):
+    """What a recipe says of a runtime; see `Runtime`."""
+
+    accumulate: int
+    gradient_clip: float | None
+    folder: Path
 
 
 class Runtime:
@@ -105,10 +120,10 @@ class Runtime:
         self.before_clip: list[Callable[[dict[str, Tensor]], None]] = []
         self.before_update: list[Callable[[list[Tensor]], None]] = []
         self.names: dict[int, str] = {}  # of the learner's parameters, by their ids
-        self._managed: list[_Managed] = []
-        self._of: dict[int, _Managed] = {}  # by the optimizer's id
-        self._stored: dict[str, tuple[Any, int]] = {}  # of optimizers that are yet to be made again, by name
-        self._pending: dict[str, Any] = {}  # counts of the objectives since the last update
+        self._managed: list[Managed] = []
+        self._of: dict[int, Managed] = {}  # by the optimizer's id
+        self._stored: dict[str, tuple[State, int]] = {}  # of optimizers that are yet to be made again, by name
+        self._pending: dict[str, Count] = {}  # counts of the objectives since the last update
         self._pending_taken = False
         self._direct: str | None = None  # the term whose gradients are added up in the parameters themselves
         self._term_gradients: dict[str, dict[int, Tensor]] = {}  # of the others: term -> parameter's id -> gradient
@@ -153,7 +168,7 @@ class Runtime:
         for group in groups:
             group["lr"] = group["lr"] * group.get("lr_scale", 1.0)
         flat = [p for group in groups for p in group["params"]]
-        managed = _Managed(name, optimizer, factory.schedule, [g["lr"] for g in groups], flat, updates)
+        managed = Managed(name, optimizer, factory.schedule, [g["lr"] for g in groups], flat, updates)
         self._forget(name)
         self._managed.append(managed)
         self._of[id(optimizer)] = managed
@@ -220,10 +235,10 @@ class Runtime:
                 raise UserError(
                     f"no optimizer is for the parameter {name}", "a last pattern '*' takes all that are left"
                 )
-        for pattern, found in parts.items():
-            if not found:
+        for pattern, chosen in parts.items():
+            if not chosen:
                 raise UserError(f"the optimizer of {pattern!r} has no parameter", suggest(pattern, names, "there are"))
-        made = [self.optimizer(factories[pattern], found, name=pattern) for pattern, found in parts.items()]
+        made = [self.optimizer(factories[pattern], chosen, name=pattern) for pattern, chosen in parts.items()]
         return [optimizer for optimizer in made if optimizer is not None]
 
     def update(self, *optimizers: torch.optim.Optimizer, whole: bool = False) -> None:
@@ -247,21 +262,21 @@ class Runtime:
             for each in managed:
                 self._normalise(each)
         params = managed[0].params if len(managed) == 1 else [p for each in managed for p in each.params]
-        for callback in self.before_clip:
-            callback(self._named(params))
+        for before_clip in self.before_clip:
+            before_clip(self._named(params))
         if self.gradient_clip is not None:
             try:
                 nn.utils.clip_grad_norm_(params, self.gradient_clip)
             except (RuntimeError, NotImplementedError) as error:
                 raise _about_sparse(params, "fit.gradient_clip", "~fit.gradient_clip", error) from error
-        for callback in self.before_update:
-            callback(params)
+        for before_update in self.before_update:
+            before_update(params)
         for each in managed:
             self._make_update(each)
 
-    def _make_update(self, managed: _Managed) -> None:
+    def _make_update(self, managed: Managed) -> None:
         if managed.schedule is not None:
-            self._set_rates(managed)
+            self._set_rates(managed, managed.schedule)
         try:
             managed.optimizer.step()
         except (RuntimeError, NotImplementedError) as error:
@@ -274,17 +289,18 @@ class Runtime:
     def _named(self, params: list[Tensor]) -> dict[str, Tensor]:
         return {self.names.get(id(p), f"parameter {i}"): p for i, p in enumerate(params)}
 
-    def _set_rates(self, managed: _Managed) -> None:
+    def _set_rates(self, managed: Managed, schedule: Schedule) -> None:
+        total: int | None
         if managed.length is not None:
             at, total = min(managed.updates, managed.length - 1), managed.length
         else:
             at, total = managed.updates if self.step is None else self.step, self.total_steps
         for group, rate in zip(managed.optimizer.param_groups, managed.base_rates, strict=True):
-            group["lr"] = managed.schedule(rate, at, total)
+            group["lr"] = schedule(rate, at, total)
             if managed.updates == 0:
-                check_rate(managed.schedule, group["lr"])
+                check_rate(schedule, group["lr"])
 
-    def batches(self, data: Any, split: str, limit: int | None = None) -> Iterator[Batch]:
+    def batches(self, data: HasBatches, split: str, limit: int | None = None) -> Iterator[Batch]:
         """Yields the batches of one pass over a split, on this runtime's device: for `begin`, which may look at data.
 
         Args:
@@ -319,7 +335,7 @@ class Runtime:
         """Returns the mean of each number over the processes that have it."""
         return numbers
 
-    def collect(self, value: Any) -> list[Any]:
+    def collect(self, value: object) -> list[Any]:
         """Returns the values of all processes, in their order."""
         return [value]
 
@@ -329,13 +345,13 @@ class Runtime:
     def share_buffers(self, learner: nn.Module) -> None:
         """Gives all processes the buffers (running statistics) of the first one."""
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Returns the context of the precision in which answers are computed."""
         if self.precision == "bf16-mixed":
             return torch.autocast(self.device.type, torch.bfloat16)
         return contextlib.nullcontext()
 
-    def answering(self, learner: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
+    def answering(self, learner: nn.Module, function: Callable[[Batch], Outputs]) -> Callable[[Batch], Outputs]:
         """Returns `function`, which reads weights of `learner`, as what may be called outside of its methods."""
         return function
 
@@ -361,7 +377,7 @@ class Runtime:
 
     # -- accumulation ----------------------------------------------------------------------------------------------
 
-    def _accumulate(self, terms: dict[str, tuple[Tensor, Any]]) -> None:
+    def _accumulate(self, terms: dict[str, tuple[Tensor, Tensor | int]]) -> None:
         """Adds gradients of sums: what they are divided by is known only when the last micro-batch has been counted."""
         if self._pending_taken:
             self._pending, self._pending_taken = {}, False
@@ -382,14 +398,14 @@ class Runtime:
                 if gradient is not None:
                     held[id(p)] = gradient if id(p) not in held else held[id(p)].add_(gradient)
 
-    def _count(self, managed: _Managed) -> None:
+    def _count(self, managed: Managed) -> None:
         """Adds the counts since the last update; objectives of two optimizers are counted for both."""
         if managed.counted is not self._pending:
             for name, count in self._pending.items():
                 managed.counts[name] = managed.counts.get(name, 0) + count
             managed.counted, self._pending_taken = self._pending, True
 
-    def _normalise(self, managed: _Managed) -> None:
+    def _normalise(self, managed: Managed) -> None:
         counts, managed.counts = self._over_all(managed.counts), {}
         apart = [name for name in counts if name in self._term_gradients]  # in one order in all processes
         direct = self._direct if self._direct in counts else next((n for n in counts if n not in apart), None)
@@ -408,7 +424,7 @@ class Runtime:
                     share = gradient / max(counts[name], 1)
                     p.grad = share if p.grad is None else p.grad.add_(share)
 
-    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+    def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
         """Returns the counts of all processes together."""
         return counts
 
@@ -442,7 +458,7 @@ class Runtime:
             if m.schedule is not None and m.length is None
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Returns the state of every optimizer by its name, of those too that this run has not yet made again."""
         now = {m.name: (m.optimizer.state_dict(), m.updates) for m in self._managed}
         found = self._stored | now
@@ -451,7 +467,7 @@ class Runtime:
             "updates": {name: updates for name, (_, updates) in found.items()},
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Takes `state_dict`'s result back; optimizers that a step makes take theirs when they are made.
 
         Raises:
@@ -470,7 +486,7 @@ class Runtime:
                 )
             self._restore(managed, *self._stored.pop(managed.name))
 
-    def _restore(self, managed: _Managed, state: dict[str, Any], updates: int) -> None:
+    def _restore(self, managed: Managed, state: State, updates: int) -> None:
         try:
             managed.optimizer.load_state_dict(state)
         except ValueError as error:
@@ -490,7 +506,7 @@ def _grouped(params: list[Any]) -> list[Any]:
     """Returns `params`; in groups, where some are marked with ``no_weight_decay`` or ``lr_scale``."""
     groups: dict[tuple[bool, float], list[Any]] = {}
     for p in params:
-        key = bool(getattr(p, "no_weight_decay", False)), _scale_of(p)
+        key = bool(getattr(p, NO_WEIGHT_DECAY, False)), _scale_of(p)
         groups.setdefault(key, []).append(p)
     if groups.keys() <= {(False, 1.0)}:
         return params
@@ -522,6 +538,11 @@ def _reciprocal(total: Tensor, count: Tensor | int) -> Tensor:
 @functools.lru_cache(maxsize=64)
 def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.tensor(value, dtype=dtype, device=device)
+
+
+def processes_here(fit: Fit) -> int:
+    """Returns the processes of this machine; `rk.fit.train` has put their number in the place of ``auto``."""
+    return 1 if fit.devices == "auto" else fit.devices
 
 
 def choose_device(accelerator: str) -> torch.device:

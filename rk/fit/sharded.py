@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,16 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_f
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
 
+from rk.capabilities import SupportsEvaluate, SupportsPredict, supports
 from rk.errors import UserError
 from rk.fit.fabric import FabricRuntime
+from rk.fit.runtime import NO_WEIGHT_DECAY, Count, Managed, Settings
+from rk.protocols import Batch, Outputs, State
 from rk.recipe.sections import Fit
+from rk.values import Value
+
+_ANSWER = "_answer"
+"""The name under which a function is a method of the learner for one call."""
 
 
 class ShardedRuntime(FabricRuntime):
@@ -28,7 +35,7 @@ class ShardedRuntime(FabricRuntime):
 
     same_forward_everywhere = True
 
-    def __init__(self, fit: Fit, **settings: Any) -> None:
+    def __init__(self, fit: Fit, **settings: Unpack[Settings]) -> None:
         super().__init__(fit, **settings)
         self._policy = MixedPrecisionPolicy()
         if not self._full_precision:
@@ -37,30 +44,32 @@ class ShardedRuntime(FabricRuntime):
 
     def setup(self, module: nn.Module) -> nn.Module:
         module.to(self.device)
-        marked = [name for name, p in module.named_parameters() if getattr(p, "no_weight_decay", False)]
+        marked = [name for name, p in module.named_parameters() if getattr(p, NO_WEIGHT_DECAY, False)]
         mesh = init_device_mesh(self.device.type, (self.world,))
         for part in _blocks(module):
             fully_shard(part, mesh=mesh, mp_policy=self._policy)
         fully_shard(module, mesh=mesh, mp_policy=self._policy)
         for name in marked:  # the shares are new tensors
-            module.get_parameter(name).no_weight_decay = True
-        for name in ("predict", "evaluate"):
-            if hasattr(module, name):
-                register_fsdp_forward_method(module, name)
+            setattr(module.get_parameter(name), NO_WEIGHT_DECAY, True)
+        if supports(module, SupportsPredict):
+            register_fsdp_forward_method(module, "predict")
+        if supports(module, SupportsEvaluate):
+            register_fsdp_forward_method(module, "evaluate")
         return module
 
-    def answering(self, learner: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
+    def answering(self, learner: nn.Module, function: Callable[[Batch], Outputs]) -> Callable[[Batch], Outputs]:
         """Returns `function` as if it were a method of `learner`: its weights are put together for the call."""
 
-        def _answer(self: nn.Module, batch: Any) -> Any:
+        def _answer(self: nn.Module, batch: Batch) -> Outputs:
             return function(batch)
 
-        learner._answer = MethodType(_answer, learner)
+        setattr(learner, _ANSWER, MethodType(_answer, learner))
         try:
-            register_fsdp_forward_method(learner, "_answer")
-            return learner._answer
+            register_fsdp_forward_method(learner, _ANSWER)
+            whole: Callable[[Batch], Outputs] = getattr(learner, _ANSWER)
+            return whole
         finally:
-            del learner._answer
+            delattr(learner, _ANSWER)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
@@ -74,10 +83,11 @@ class ShardedRuntime(FabricRuntime):
     def weights(self, learner: nn.Module) -> dict[str, Tensor]:
         return {name: _whole(value) for name, value in learner.state_dict().items()}
 
-    def state_dict(self) -> dict[str, Any]:
-        return tree_map(_whole, super().state_dict())
+    def state_dict(self) -> State:
+        state: State = tree_map(_whole, super().state_dict())
+        return state
 
-    def _restore(self, managed: Any, state: dict[str, Any], updates: int) -> None:
+    def _restore(self, managed: Managed, state: State, updates: int) -> None:
         for i, p in enumerate(managed.params):
             values = state["state"].get(i, {})
             state["state"][i] = {name: _shared_like(value, p) for name, value in values.items()}
@@ -91,7 +101,7 @@ class ShardedRuntime(FabricRuntime):
             "fit.accumulate=1, or fit.strategy=ddp",
         )
 
-    def _over_all(self, counts: dict[str, Any]) -> dict[str, Any]:
+    def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
         summed = super()._over_all(counts)
         return {name: float(count) for name, count in summed.items()} if self.accumulate > 1 else summed
 
@@ -106,11 +116,11 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
     return [block for part in lists for block in part if any(True for _ in block.parameters())]
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: Value) -> Value:
     return value.full_tensor().cpu() if isinstance(value, DTensor) else value
 
 
-def _shared_like(value: Any, p: Tensor) -> Any:
+def _shared_like(value: Value, p: Tensor) -> Value:
     """Returns a whole tensor of the shape of `p` as this process's share of it."""
     if isinstance(p, DTensor) and isinstance(value, Tensor) and value.shape == p.shape:
         return distribute_tensor(value.to(p.device), p.device_mesh, p.placements)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TypeAlias
 
 from rk.errors import ExitCode
 
-_CODES = {
-    getattr(signal, name): code
-    for name, code in (
-        ("SIGINT", ExitCode.INTERRUPTED),
-        ("SIGTERM", ExitCode.TERMINATED),
-        ("SIGHUP", ExitCode.HUNG_UP),  # the terminal or the connection is gone
-    )
-    if hasattr(signal, name)
+_NAMES = {
+    "SIGINT": ExitCode.INTERRUPTED,
+    "SIGTERM": ExitCode.TERMINATED,
+    "SIGHUP": ExitCode.HUNG_UP,  # the terminal or the connection is gone; not on every system
 }
+_CODES = {one: _NAMES[one.name] for one in signal.Signals if one.name in _NAMES}
+
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+"""What `signal.signal` takes and returns."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -57,7 +58,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.caught: ExitCode | None = None
         self.waits = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Handler] = {}
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[StopSignal]:
@@ -81,5 +82,5 @@ class StopSignal:
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         if self.caught is not None or not self.waits:
-            raise Stopped(self.caught or _CODES[number])
-        self.caught = _CODES[number]
+            raise Stopped(self.caught or _CODES[signal.Signals(number)])
+        self.caught = _CODES[signal.Signals(number)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from rk.capabilities import HasBatches
 from rk.errors import RunFailed
+from rk.protocols import Batch
 from rk.safepath import safe_interpreters
 
 
@@ -30,16 +31,16 @@ class Stream:
         stride: From one micro-batch to the next: as many as there are processes.
     """
 
-    def __init__(self, data: Any, start: int, workers: int, device: torch.device, stride: int = 1) -> None:
+    def __init__(self, data: HasBatches, start: int, workers: int, device: torch.device, stride: int = 1) -> None:
         self.data = data
         self.index = start
         self.stride = stride
         self.workers = workers
         self.device = device
         self.stage = 0
-        self._ahead: Iterator[Any] | None = None
+        self._ahead: Iterator[Batch] | None = None
 
-    def next(self, stage: int) -> Mapping[str, Any]:
+    def next(self, stage: int) -> Batch:
         """Returns the next micro-batch of curriculum stage `stage`."""
         if self.workers == 0:
             batch = self.data.batch("train", self.index, stage)
@@ -51,7 +52,7 @@ class Stream:
         return to_device(batch, self.device)
 
     @staticmethod
-    def _from_worker(ahead: Iterator[Any]) -> Any:
+    def _from_worker(ahead: Iterator[Batch]) -> Batch:
         try:
             return next(ahead)
         except RuntimeError as error:
@@ -62,7 +63,7 @@ class Stream:
                 f"a worker process ended: {reason}", "often memory runs out: set fit.workers=0, or fewer"
             ) from error
 
-    def _loader(self, stage: int) -> Iterator[Any]:
+    def _loader(self, stage: int) -> Iterator[Batch]:
         from torch.utils.data import DataLoader
 
         before = signal.getsignal(signal.SIGCHLD)
@@ -90,16 +91,16 @@ def _leave_the_group(worker: int) -> None:
     os.setpgrp()
 
 
-class _Indexed(torch.utils.data.Dataset):
-    def __init__(self, data: Any, stage: int) -> None:
+class _Indexed(torch.utils.data.Dataset[Batch]):
+    def __init__(self, data: HasBatches, stage: int) -> None:
         self.data = data
         self.stage = stage
 
-    def __getitem__(self, index: int) -> Mapping[str, Any]:
+    def __getitem__(self, index: int) -> Batch:
         return self.data.batch("train", index, self.stage)
 
 
-class _From(torch.utils.data.Sampler):
+class _From(torch.utils.data.Sampler[int]):
     def __init__(self, start: int, stride: int) -> None:
         self.start = start
         self.stride = stride
@@ -108,7 +109,7 @@ class _From(torch.utils.data.Sampler):
         return itertools.count(self.start, self.stride)
 
 
-def to_device(batch: Mapping[str, Any], device: torch.device) -> Mapping[str, Any]:
+def to_device(batch: Batch, device: torch.device) -> Batch:
     """Moves the tensors of `batch`; entries that end in ``_meta`` stay on the host."""
     if device.type == "cpu":
         return batch

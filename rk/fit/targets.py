@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from torch import Tensor
 
-from rk.builtin.losses import no_class
 from rk.errors import RkError, RunFailed, UserError
 from rk.fit.build import Parts
+from rk.fit.classes import no_class
+from rk.protocols import Batch
 from rk.recipe.model import Recipe
+from rk.values import Plain
 
 _SIZES = ("num_classes", "num_outputs", "vocab_size")
 """Parameters of a model, and facts, that say how many classes it tells apart."""
 
 
-def check_targets(batch: Mapping[str, Any], recipe: Recipe, facts: Mapping[str, Any]) -> None:
+def check_targets(batch: Batch, recipe: Recipe, facts: Mapping[str, Plain]) -> None:
     """Checks the targets of a batch on the host.
 
     Args:
@@ -52,10 +53,12 @@ def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> R
         micro_batches: Numbers of those since the last wait for the device; they are made again on the host.
         recipe: What was run.
     """
-    runtime, stage = parts.runtime, getattr(parts.trainer, "stage", 0)
+    runtime, data, stage = parts.runtime, parts.data, getattr(parts.trainer, "stage", 0)
     try:
         for i in micro_batches:
-            batch = parts.data.batch("train", i * runtime.world + runtime.rank, stage)
+            if data is None:
+                break
+            batch = data.batch("train", i * runtime.world + runtime.rank, stage)
             check_targets(batch, recipe, parts.facts)
     except UserError as found:
         return found
@@ -65,7 +68,7 @@ def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> R
     )
 
 
-def _classes(recipe: Recipe, facts: Mapping[str, Any]) -> int | None:
+def _classes(recipe: Recipe, facts: Mapping[str, Plain]) -> int | None:
     given = recipe.model.params if recipe.model is not None else {}
     found = (values[name] for name in _SIZES for values in (given, facts) if isinstance(values.get(name), int))
     return next(found, None)

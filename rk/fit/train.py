@@ -55,12 +55,13 @@ def train(
     if (recipe.fit.devices, recipe.fit.nodes) != (1, 1) and not torch.distributed.is_initialized():
         from rk.fit.launch import device_count, run_processes
 
-        recipe.fit = replace(recipe.fit, devices=device_count(recipe.fit))
+        devices = device_count(recipe.fit)
+        recipe.fit = replace(recipe.fit, devices=devices)
         if recipe.fit.nodes > 1:
             raise UserError(
                 f"fit.nodes is {recipe.fit.nodes}", "on each machine: torchrun --nnodes ... -m rk train ..."
             )
-        if recipe.fit.devices > 1:
+        if devices > 1:
             folder.refuse_if_active()
             arguments = (folder.path, text, resume, extend, overrides)
             try:
@@ -79,8 +80,7 @@ def train(
             begun = resume or loop.began or (folder.path / INSIDE).exists()
             return _failed(folder, loop.explained(error, resume), begun)
         finally:
-            if loop.progress is not None:
-                loop.progress.stop()
+            loop.progress.stop()
 
 
 def _one_of_several(

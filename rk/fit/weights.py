@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from rk.errors import RunFailed
 from rk.fit.safetensors_head import ordered
+from rk.protocols import State
+from rk.values import Plain, PlainDict, Value
 from rk.writing import write_atomic
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 EXTRA = "extra_state"
 """In the metadata of a file: what modules keep besides tensors, as JSON."""
@@ -38,8 +43,8 @@ def save_weights(
     """
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
-    extra: dict[str, Any] = {}
-    seen: dict[tuple, str] = {}
+    extra: PlainDict = {}
+    seen: dict[tuple[object, ...], str] = {}
     for name, tensor in (source.state_dict() if isinstance(source, nn.Module) else source).items():
         if not isinstance(tensor, Tensor):  # of a module's get_extra_state()
             extra[name] = tensor
@@ -56,7 +61,7 @@ def save_weights(
     write_atomic(path, *ordered(save(tensors, metadata=notes or None)))
 
 
-def _as_json(extra: dict[str, Any]) -> str:
+def _as_json(extra: PlainDict) -> str:
     """Returns what modules keep besides tensors, as text. Raises `RunFailed` when JSON cannot give it back."""
     for name, value in extra.items():
         try:
@@ -70,16 +75,17 @@ def _as_json(extra: dict[str, Any]) -> str:
     return json.dumps(extra)
 
 
-def _without_tuples(value: Any) -> Any:
+def _without_tuples(value: Plain) -> Plain:
     if isinstance(value, dict):
         return {key: _without_tuples(item) for key, item in value.items()}
     return [_without_tuples(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def stored_extra(path: Path) -> dict[str, Any]:
+def stored_extra(path: Path) -> PlainDict:
     """Returns what the modules in a file of weights keep besides tensors: name -> value of ``get_extra_state()``."""
     with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get(EXTRA, "{}"))
+        extra: PlainDict = json.loads((file.metadata() or {}).get(EXTRA, "{}"))
+        return extra
 
 
 def _own_memory(tensor: Tensor) -> Tensor:
@@ -88,7 +94,7 @@ def _own_memory(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu() if whole else tensor.detach().cpu().contiguous().clone()
 
 
-def read_weights(path: Path) -> dict[str, Any]:
+def read_weights(path: Path) -> State:
     """Returns what a file of weights holds by the learner's names: tensors, and what modules keep besides.
 
     Raises:
@@ -96,7 +102,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors: State = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             notes = file.metadata() or {}
         aliases, extra = json.loads(notes.get("aliases", "{}")), json.loads(notes.get(EXTRA, "{}"))
     except (SafetensorError, OSError, ValueError) as error:
@@ -107,7 +113,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     return tensors | {name: tensors[original] for name, original in aliases.items() if original in tensors}
 
 
-def load_weights(module: nn.Module, source: Path | Mapping[str, Any]) -> None:
+def load_weights(module: nn.Module, source: Path | Mapping[str, Value]) -> None:
     """Loads weights into `module`, sizing its `lazy_buffers` and `lazy_parameters` from them.
 
     Args:
@@ -119,7 +125,7 @@ def load_weights(module: nn.Module, source: Path | Mapping[str, Any]) -> None:
     """
     tensors = read_weights(source) if isinstance(source, Path) else dict(source)
     _size_lazy_tensors(module, tensors)
-    if any(hasattr(value, "device_mesh") for value in module.state_dict().values()):
+    if any(is_shared(value) for value in module.state_dict().values()):
         tensors = _shares(module, tensors)
     try:
         module.load_state_dict(tensors, strict=True)
@@ -128,7 +134,12 @@ def load_weights(module: nn.Module, source: Path | Mapping[str, Any]) -> None:
         raise RunFailed(f"{what} does not fit the learner: {' '.join(str(error).split())}") from None
 
 
-def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:
+def is_shared(value: object) -> TypeGuard[DTensor]:
+    """Returns whether it is a tensor of which each process holds a share (a DTensor, without importing its module)."""
+    return isinstance(value, Tensor) and hasattr(value, "device_mesh")
+
+
+def _shares(module: nn.Module, tensors: State) -> State:
     """Returns each tensor as this process's share of it, where the module is sharded."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -141,7 +152,7 @@ def _shares(module: nn.Module, tensors: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _size_lazy_tensors(module: nn.Module, tensors: Mapping[str, Any]) -> None:
+def _size_lazy_tensors(module: nn.Module, tensors: Mapping[str, Value]) -> None:
     """Gives buffers and parameters whose shape depends on the data the shape that they have in `tensors`."""
     device = next((t.device for t in module.parameters()), torch.device("cpu"))
     for prefix, part in module.named_modules():

@@ -1,9 +1,5 @@
-"""What listings and checks know between commands, so that fifty plugins are not loaded and read for each of them.
+"""What listings and checks know between commands: answers, each kept with the stamps of the files that it rests on.
 
-The index lies in the cache folder, one folder for each environment. It answers only for what is unchanged, by the
-stamps of all files that were read for an answer; a part of it that is damaged or cannot be written costs time alone.
+The index lies in the cache folder, one folder for each environment. It answers only for what is unchanged; a part of
+it that is damaged or cannot be written costs time alone. Of the plugins themselves, `rk.snapshot` keeps what there is.
 """
-
-from rk.index.snapshot import installed_names, listed
-
-__all__ = ["installed_names", "listed"]

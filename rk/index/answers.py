@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rk.index.kept import Index, read, write
-from rk.index.stamps import Stamps
-from rk.plugins import Plugins
+from rk.index.stamps import Stamp, Stamps
 from rk.reads import BEGAN, Reads, noted
+from rk.sources import find_source
+from rk.values import Plain, PlainDict
 
 T = TypeVar("T")
-MISSING: Any = object()
+MISSING: Plain = object()
 
 
 class Answers:
@@ -35,22 +36,24 @@ class Answers:
         limit: int = 100_000,
     ) -> None:
         self._index = index
-        self._path = None if index is None else index.folder / f"{name}.json"
+        self._name = f"{name}.json"
         self._world = world
         self._current_world: str | None = None
         self._alive = alive
         self._limit = limit
-        self._new: dict[str, tuple[Any, Reads, str]] = {}
-        self._stamps, self._old, self._packages = Stamps({}, {}), {}, {}
+        self._new: dict[str, tuple[Plain, Reads, str]] = {}
+        self._stamps = Stamps({}, {})
+        self._old: dict[str, list[Plain]] = {}
+        self._packages: dict[str, str | None] = {}
         self._new_stamps = Stamps({}, {})
         self._changed = False
         if index is not None:
             try:
-                self._open(read(self._path) or {}, index)
+                self._open(read(index.folder / self._name) or {}, index)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # of another form
                 self._stamps, self._old = Stamps({}, {}), {}
 
-    def _open(self, kept: dict[str, Any], index: Index) -> None:
+    def _open(self, kept: PlainDict, index: Index) -> None:
         if kept.get("code") != index.code:
             return
         if not all(isinstance(kept[key], dict) for key in ("files", "folders", "packages", "answers")):
@@ -71,7 +74,7 @@ class Answers:
         if self._index is not None and (self._changed or self._new):
             self._save(self._index)
 
-    def get(self, key: str) -> Any:
+    def get(self, key: str) -> Plain:
         """Returns the answer that was kept for `key`, if nothing has changed since; else `MISSING`."""
         if key in self._new:
             return self._new[key][0]
@@ -86,7 +89,7 @@ class Answers:
             compute: Reads it. What it raises is raised, and nothing is kept.
             good: Whether an answer may be kept.
         """
-        found = self.get(key)
+        found: T = self.get(key)
         if found is not MISSING:
             return found
         with noted() as reads:
@@ -101,7 +104,7 @@ class Answers:
             self._current_world = self._world()
         return self._current_world
 
-    def _is_fresh(self, entry: list[Any]) -> bool:
+    def _is_fresh(self, entry: list[Plain]) -> bool:
         _, files, folders, _, world = entry
         return (not world or world == self._asked_world()) and self._stamps.fresh(
             (self._files[i] for i in files), (self._folders[i] for i in folders)
@@ -127,17 +130,17 @@ class Answers:
             packages |= {name: _place(name) for name in reads.packages}
             answers[key] = [value, paths, places, sorted(reads.packages), world]
         kept = {"files": files.stamps, "folders": folders.stamps, "packages": packages, "answers": answers}
-        write(self._path, {"code": index.code, "paths": index.paths, **kept})
+        write(index.folder / self._name, {"code": index.code, "paths": index.paths, **kept})
 
 
 class _Table:
     """Paths, each with a number and its stamp."""
 
     def __init__(self) -> None:
-        self.stamps: dict[str, Any] = {}
+        self.stamps: dict[str, Stamp] = {}
         self._numbers: dict[str, int] = {}
 
-    def add(self, path: str, stamps: dict[str, Any]) -> int:
+    def add(self, path: str, stamps: dict[str, Stamp]) -> int:
         if path not in self._numbers:
             self._numbers[path] = len(self._numbers)
             self.stamps[path] = stamps[path]
@@ -148,21 +151,5 @@ class _Table:
 
 def _place(package: str) -> str | None:
     """Returns where the top-level module `package` is found."""
-    from rk.static.source import find_source
-
     found = find_source(package)
     return None if found is None else str(found)
-
-
-def world_of(plugins: Plugins) -> str:
-    """Returns a digest of what is installed: the plugins, their components and the names of their recipes."""
-    import json
-
-    from rk.index.stamps import digest
-    from rk.recipe.find import packaged
-
-    recipes = [r.name for r in packaged(plugins)]
-    components = [[c.kind, c.qualified, c.target] for c in plugins.components]
-    return digest(
-        json.dumps([[[p.name, p.distribution, p.version, p.state, p.errors] for p in plugins], components, recipes])
-    )

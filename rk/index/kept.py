@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 from rk.files import cache_folder
 from rk.index.stamps import digest
 from rk.record import record
+from rk.values import Plain, PlainDict
 
-FORMAT = 2
-"""Changes when what is kept changes its form."""
 NO_INDEX_VARIABLE = "RK_NO_INDEX"
 MAX_ENVIRONMENTS = 16
 """Environments whose indexes are kept; the one that was written longest ago goes first."""
@@ -35,32 +32,7 @@ class Index:
     paths: str
 
 
-def search_path() -> list[str]:
-    """Returns the folders and archives that Python imports from, as absolute paths."""
-    return [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]
-
-
-def environment() -> list[Any]:
-    """Returns what an index holds for: another Python, host or path has another index."""
-    import rk
-    from rk.plugins import DISABLE_VARIABLE
-
-    finders = [getattr(f, "__qualname__", type(f).__qualname__) for f in sys.meta_path]
-    return [
-        FORMAT,
-        rk.__version__,
-        os.path.dirname(os.path.abspath(rk.__file__)),
-        sys.version,
-        sys.prefix,
-        list(sys.flags),
-        list(sys.warnoptions),
-        search_path(),
-        finders,
-        os.environ.get(DISABLE_VARIABLE, ""),
-    ]
-
-
-def folder_of(key: list[Any]) -> Path | None:
+def folder_of(key: list[Plain]) -> Path | None:
     """Returns the folder of an environment's index; None where none is wanted or there is no place for it."""
     if os.environ.get(NO_INDEX_VARIABLE):
         return None
@@ -70,7 +42,7 @@ def folder_of(key: list[Any]) -> Path | None:
         return None
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read(path: Path) -> PlainDict | None:
     """Returns what `write` has written; None where there is nothing that can be used, whatever the reason."""
     try:
         with open(path, encoding="ascii") as file:
@@ -81,7 +53,7 @@ def read(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def write(path: Path, value: dict[str, Any]) -> None:
+def write(path: Path, value: PlainDict) -> None:
     """Replaces `path` by `value`. Where it cannot be written, nothing happens."""
     from rk.errors import RkError
     from rk.writing import write_atomic

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+
+from rk.values import Plain
 
 SETTLED = 100_000_000
 """Nanoseconds that a file must have rested before it was read. A clock of a file system ticks every 4 to 10 ms: a file
 that was written twice within a tick has the same times."""
 COARSE = 2_100_000_000
 """The same, where the file system counts whole seconds, or pairs of them."""
+
+Stamp = Plain
+"""Of a file, its numbers (None: there is none); of a folder, its numbers and the digest of the names in it."""
 
 
 def stamp(path: str) -> list[int] | None:
@@ -83,7 +87,7 @@ class Stamps:
         importable: Of the folders, see `names_in`.
     """
 
-    def __init__(self, files: dict[str, Any], folders: dict[str, Any], *, importable: bool = False) -> None:
+    def __init__(self, files: dict[str, Stamp], folders: dict[str, Stamp], *, importable: bool = False) -> None:
         self.files = files
         self.folders = folders
         self._importable = importable

@@ -51,9 +51,9 @@ def read_json_lines(path: Path, accepted: str | None = None) -> Iterator[tuple[i
         line = next(i for i, line in enumerate(lines_of(text), 1) if line.strip())
         kind, hint = other
         raise UserError(f"{printable(str(path))}:{line}: expected JSON lines, found {kind}", hint or accepted)
-    for number, line in enumerate(lines_of(text), 1):
-        if line.strip():
-            yield number, parse_json(line, path, number, accepted)
+    for number, content in enumerate(lines_of(text), 1):
+        if content.strip():
+            yield number, parse_json(content, path, number, accepted)
 
 
 def _other_kind(text: str) -> tuple[str, str | None] | None:
@@ -129,7 +129,7 @@ def _too_deep(place: str, accepted: str | None) -> UserError:
     return UserError(message, accepted)
 
 
-def _depth(value: Any) -> int:
+def _depth(value: object) -> int:
     """Returns how many lists and objects lie inside one another."""
     depth, level = 0, [value]
     while level := [v for v in level if isinstance(v, list | dict)]:

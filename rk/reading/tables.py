@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rk.errors import UserError, printable
 from rk.reading.content import lines_of, read_text
@@ -83,12 +82,12 @@ def column_place(path: Path | str, line: int, column: int, names: tuple[str, ...
     return f"{printable(str(path))}:{line}: column {shown}"
 
 
-def is_number(cell: Any) -> bool:
+def is_number(cell: object) -> bool:
     """Whether a cell of a table, or a value of a JSON document, is a finite number."""
     return math.isfinite(as_number(cell))
 
 
-def as_number(cell: Any) -> float:
+def as_number(cell: object) -> float:
     """Returns the number in a cell; NaN for anything but a finite number."""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return math.nan
@@ -99,7 +98,7 @@ def as_number(cell: Any) -> float:
     return value if math.isfinite(value) and not (isinstance(cell, str) and "_" in cell) else math.nan
 
 
-def number(cell: Any, place: str) -> float:
+def number(cell: object, place: str) -> float:
     """Returns the number in a cell of a table, or in a value of a JSON document.
 
     Args:
@@ -115,7 +114,7 @@ def number(cell: Any, place: str) -> float:
     raise not_a_number(cell, place)
 
 
-def not_a_number(cell: Any, place: str, hint: str | None = None) -> UserError:
+def not_a_number(cell: object, place: str, hint: str | None = None) -> UserError:
     """Returns the error of a cell that should be a finite number.
 
     Args:
@@ -137,7 +136,7 @@ def not_a_number(cell: Any, place: str, hint: str | None = None) -> UserError:
     return UserError(f"{place}: expected {expected}, found {describe(cell)}", hint)
 
 
-def describe(value: Any) -> str:
+def describe(value: object) -> str:
     """Returns a cell or a JSON value as a message shows it: one line of at most 60 characters."""
     if isinstance(value, str):
         return repr(value if len(value) <= SHOWN else value[:SHOWN] + "...")

@@ -1,6 +1,6 @@
 """From a YAML file to a checked recipe. Nothing here imports torch or a component."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rk.recipe.check import check_recipe, check_search
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "Spec", "check_recipe", "check_search"]
 
 
-def __getattr__(name: str) -> Any:  # a listing of recipes does without all that checks them
+def __getattr__(name: str) -> object:  # a listing of recipes does without all that checks them
     if name in ("Recipe", "Spec"):
         import rk.recipe.model
 

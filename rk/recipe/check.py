@@ -9,18 +9,20 @@ from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError
+from rk.kinds import COMPONENT_KEYS
 from rk.recipe.components import class_literal
 from rk.recipe.compose import apply_override, compose
-from rk.recipe.contract import Binding, check_contract
+from rk.recipe.contract import check_contract
 from rk.recipe.find import RecipeFile, resolved
+from rk.recipe.findings import Binding
 from rk.recipe.hints import missing
 from rk.recipe.model import Recipe, Spec
 from rk.recipe.own_data import on_own_data
 from rk.recipe.reader import RecipeReader
-from rk.recipe.sections import COMPONENT_KEYS
 from rk.recipe.tree import Mapping, Scalar
 from rk.recipe.values import INVALID
 from rk.record import record
+from rk.values import PlainDict
 
 RunFinder = Callable[[str], Path]
 
@@ -138,7 +140,7 @@ def _check_named(
 def check_search(
     kind: str,
     name: str,
-    options: dict[str, Any],
+    options: PlainDict,
     overrides: tuple[str, ...],
     catalog: Catalog,
     run_finder: RunFinder,
@@ -167,8 +169,10 @@ def check_search(
     recipe = reader.recipe(tree, name.replace("/", "-"))
     if kind == "search":
         return _with_contract(recipe, reader.problems, catalog)
-    lacking = [p for p in recipe.search.missing if p.name != "seed"] if recipe.search is not None else []
-    broken = [Problem(recipe.search.mark, f"--{p.name.replace('_', '-')}", missing(p)) for p in lacking]
+    broken = []
+    if (search := recipe.search) is not None:
+        lacking = [p for p in search.missing if p.name != "seed"]
+        broken = [Problem(search.mark, f"--{p.name.replace('_', '-')}", missing(p)) for p in lacking]
     return Checked(recipe, Binding(), [*reader.problems, *broken], [])
 
 
@@ -184,7 +188,7 @@ def read_component(kind: str, name: str, overrides: tuple[str, ...], catalog: Ca
     reader = _reader(catalog)
     for override in overrides:
         reader.problems += apply_override(tree, override)
-    spec = reader.top_level(kind)(tree.items[kind], kind)
+    spec: Spec = reader.top_level(kind)(tree.items[kind], kind)
     if spec is not INVALID:
         for param in spec.missing:
             reader.report(here, f"{kind}.{param.name}", f"missing: {param.type}")

@@ -6,7 +6,7 @@ import fnmatch
 
 from rk.errors import Problem, suggest
 from rk.recipe.findings import Part
-from rk.static.types import literal
+from rk.static.literals import literal
 
 
 class Claims(Part):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from rk.catalog import Component, plural
+from rk.catalog import plural
 from rk.errors import Mark, Problem, UserError, nearest, suggest
 from rk.hookspecs import HOOK_OF_KIND
+from rk.plugins import Component
 from rk.recipe.hints import missing
 from rk.recipe.model import EnumRef, Spec, Struct
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID, Values, is_broken, join
 from rk.recipe.wording import listed
-from rk.static import ClassInfo, Param, Signature, constructor, load_class, method
-from rk.static.types import ComponentType, StructType, literal
+from rk.static import ClassInfo, Param, Signature, class_of, constructor, load_class, method
+from rk.static.literals import literal
+from rk.static.types import ComponentType, StructType
+from rk.values import PlainDict, Value
 
 NOTHING: dict[str, str] = {}
 
@@ -26,7 +29,7 @@ class Components(Values):
         self.unknown: list[tuple[Problem, str, list[str], str]] = []
         """The problems of unknown keys, with the key, what is accepted there, and the words that introduce it."""
 
-    def component(self, node: Node, type_: ComponentType, key: str) -> Any:
+    def component(self, node: Node, type_: ComponentType, key: str) -> Value:
         """Checks a component, given as a bare name or as a mapping with ``name``.
 
         Returns:
@@ -81,9 +84,9 @@ class Components(Values):
         self, info: ClassInfo, component: Component, signature: Signature, type_: ComponentType, mark: Mark, key: str
     ) -> bool:
         """Checks what the annotation asks for beyond the kind: members, and the parameters that a caller supplies."""
-        if type_.protocol.node is None:
+        protocol = class_of(type_.protocol)
+        if protocol is None:
             return True
-        protocol = ClassInfo(type_.protocol.module, type_.protocol.node)
         if lacking := missing_members(info, protocol):
             self.report(mark, key, f"{component.name} is no {protocol.node.name}: it has no {listed(lacking)}")
             return False
@@ -101,7 +104,7 @@ class Components(Values):
         supplied: tuple[str, ...] = (),
         owner: Component | None = None,
         renamed: dict[str, str] = NOTHING,
-    ) -> dict[str, Any]:
+    ) -> PlainDict:
         """Checks the parameters of a component, or of a section of the host's where there is no `owner`.
 
         Args:
@@ -112,7 +115,7 @@ class Components(Values):
             owner: The component.
             renamed: Earlier name of a parameter -> its name.
         """
-        values: dict[str, Any] = {}
+        values: PlainDict = {}
         for name, child in node.items.items():
             where, mark = join(key, name), node.mark_of(name)
             if name in supplied:
@@ -135,7 +138,7 @@ class Components(Values):
         self.report(mark, key, message, suggest(name, accepted, noun))
         self.unknown.append((self.problems[-1], name, accepted, noun))
 
-    def _defaults(self, params: list[Param]) -> dict[str, Any]:
+    def _defaults(self, params: list[Param]) -> PlainDict:
         """Returns the defaults that a stored recipe spells out, so that a plugin's later version changes nothing.
 
         A default that a recipe cannot say, or that does not fit its own annotation, is left to the constructor.
@@ -147,7 +150,7 @@ class Components(Values):
             self.problems = outer
         return {name: value for name, value in found.items() if value is not None and _is_plain(value)}
 
-    def struct(self, node: Node, type_: StructType, key: str) -> Any:
+    def struct(self, node: Node, type_: StructType, key: str) -> Value:
         """Checks the fields of a dataclass; those that are left out keep the defaults that stand in its source."""
         if not isinstance(node, Mapping):
             hint = f"{key}: {{{', '.join(f'{name}: ...' for name in type_.fields)}}}"
@@ -168,9 +171,8 @@ class Components(Values):
 
 def supplied_parameters(type_: ComponentType) -> tuple[str, ...]:
     """Returns the parameters that a factory's caller passes: those of the protocol's own constructor."""
-    if not type_.factory:
-        return ()
-    init = method(ClassInfo(type_.protocol.module, type_.protocol.node), "__init__")
+    protocol = class_of(type_.protocol) if type_.factory else None
+    init = None if protocol is None else method(protocol, "__init__")
     return tuple(init.names) if init else ()
 
 
@@ -215,7 +217,7 @@ def is_spelt_right(node: Mapping, signature: Signature) -> bool:
     return all(name == "name" or name in signature for name in node.items)
 
 
-def _as_node(value: Any) -> Node:
+def _as_node(value: Value) -> Node:
     """Returns a plain value as a node without a place; one that no recipe can say as a broken one."""
     here = Mark("")
     if isinstance(value, list | tuple):
@@ -225,7 +227,7 @@ def _as_node(value: Any) -> Node:
     return Scalar(value if value is None or isinstance(value, bool | int | float | str) else BROKEN, here)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Value) -> bool:
     """Whether the value is the same wherever the recipe is read: no path, no run, no component."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))

@@ -132,7 +132,7 @@ def _path(tree: Mapping, parts: list[str]) -> list[str]:
 
 
 def _set(tree: Mapping, path: list[str], value: Node, mark: Mark) -> list[Problem]:
-    node: Node = tree
+    node: Mapping | Sequence = tree
     for depth, part in enumerate(path[:-1]):
         child = _with_parameters(_child(node, part))  # `loss: mse` takes parameters too
         if isinstance(node, Mapping) and (child is None or (isinstance(child, Scalar) and child.value is None)):

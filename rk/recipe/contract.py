@@ -6,16 +6,17 @@ part: no problem is reported that follows from another one.
 
 from __future__ import annotations
 
-from rk.catalog import Catalog, Component, plural
+from rk.catalog import Catalog, plural
 from rk.errors import Mark, Problem, UserError
 from rk.kinds import KINDS
+from rk.plugins import Component
 from rk.recipe.claims import Claims
 from rk.recipe.components import missing_members
 from rk.recipe.facts import Facts
 from rk.recipe.fields import Fields
 from rk.recipe.findings import Binding, Findings, Part
 from rk.recipe.model import Recipe, Spec
-from rk.static import ClassInfo, Param, Signature, StaticError, method
+from rk.static import ClassInfo, Param, Signature, StaticError, class_of, method
 from rk.static.types import ClassType, ComponentType, UnionType
 
 BEGIN_PARAMS = ("data", "runtime")
@@ -46,9 +47,9 @@ class _Contract(Part):
     def run(self) -> None:
         for _, spec in self.recipe.top_level():
             self._required_methods(spec)
-        for spec in (self.recipe.model, self.recipe.loss, self.recipe.algorithm):
-            if spec is not None:
-                self._begin_asks_for(spec)
+        for asker in (self.recipe.model, self.recipe.loss, self.recipe.algorithm):
+            if asker is not None:
+                self._begin_asks_for(asker)
         facts = Facts(self.found)
         facts.bind()
         self._ends()
@@ -120,7 +121,9 @@ class _Contract(Part):
         asked = [o.protocol for o in options if isinstance(o, ComponentType | ClassType)]
         if len(asked) != 1:
             return
-        protocol = ClassInfo(asked[0].module, asked[0].node)
+        protocol = class_of(asked[0])
+        if protocol is None:
+            return
         lacking = missing_members(self.info(given), protocol)
         if lacking and given.base is not None and self._is_wrapper(given):
             lacking = [name for name in lacking if name in missing_members(self.info(given.base), protocol)]

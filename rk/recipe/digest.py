@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rk.errors import Problem, RecipeError, UserError
-from rk.index.answers import Answers, world_of
+from rk.index.answers import Answers
 from rk.plugins import Plugins
 from rk.reads import note
 from rk.recipe.find import RecipeFile, heading
+from rk.recipe.world import world_of
 from rk.record import record
+from rk.values import PlainDict
 
 if TYPE_CHECKING:  # what reads a recipe is imported when one has to be read: the index answers for the others
     from rk.catalog import Catalog
@@ -49,7 +52,7 @@ class Digest:
             return own is not None and own.group() == wanted.group()
         return paper.lower() in self.paper.lower()
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         """Returns all of it as plain values."""
         return {
             "name": self.file.name,
@@ -72,8 +75,10 @@ def digests(plugins: Plugins, files: Sequence[RecipeFile], catalog: Catalog | No
     with Answers(plugins.index, "recipes", world=lambda: world_of(plugins), alive=alive) as answers:
         for file in files:
             key = file.text if catalog is None else f"{DEEP}{file.text}"
-            kept = answers.answer(key, lambda file=file: _as_kept(file, plugins, catalog), good=lambda k: k[-1])
-            found.append(Digest(file, *kept[:3], frozenset(kept[3])))
+            read = functools.partial(_as_kept, file, plugins, catalog)
+            kept = answers.answer(key, read, good=lambda kept: bool(kept[-1]))
+            about, paper, task, parts, _ = kept
+            found.append(Digest(file, about, paper, task, frozenset(parts)))
     return found
 
 
@@ -108,8 +113,8 @@ def digest(file: RecipeFile, plugins: Plugins, catalog: Catalog | None = None) -
 
 def _read(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> tuple[Digest, bool]:
     """Returns the digest, and whether nothing is wrong with the recipe."""
+    from rk.kinds import COMPONENT_KEYS, PLURAL_KEYS
     from rk.recipe.compose import compose
-    from rk.recipe.sections import COMPONENT_KEYS, PLURAL_KEYS
     from rk.recipe.tree import Scalar
 
     note(installed=catalog is not None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from rk.catalog import Component
 from rk.errors import Problem, UserError, nearest
+from rk.plugins import Component
 from rk.recipe.findings import BoundFact, Findings, Part
 from rk.recipe.hints import missing
 from rk.recipe.model import Spec
 from rk.static import Param
 from rk.static.compare import assignable
+from rk.static.fields import facts
 from rk.static.types import INT, RunType, Type
 
 HOST_FACTS: dict[str, Type] = {"seed": INT}
@@ -45,7 +46,7 @@ class Facts(Part):
 
     def _facts_of(self, data: Spec) -> dict[str, Type]:
         inner = self._facts_of(data.base) if data.base is not None else {}
-        return {**inner, **self.info(data).facts()}
+        return {**inner, **facts(self.info(data))}
 
     def _take_fact(self, spec: Spec, param: Param, fact: Type, source: str) -> None:
         if not assignable(fact, param.type):
@@ -80,6 +81,6 @@ class Facts(Part):
 
     def _has_fact(self, data: Component, fact: str) -> bool:
         try:
-            return fact in self.catalog.info(data).facts()
+            return fact in facts(self.catalog.info(data))
         except UserError:  # some other plugin's mistake
             return False

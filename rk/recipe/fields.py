@@ -7,11 +7,12 @@ import ast
 from rk.errors import suggest
 from rk.recipe.findings import BoundField, Findings, Part
 from rk.recipe.model import Spec
-from rk.static import ClassInfo, Signature, method, read_function
-from rk.static.classes import Field, typed_dict
+from rk.static import ClassInfo, Signature, class_of, method, read_function
 from rk.static.compare import mismatch
-from rk.static.source import dotted_name, unquoted
-from rk.static.types import Type, literal
+from rk.static.fields import Field, typed_dict
+from rk.static.literals import literal
+from rk.static.source import Definition, dotted_name, unquoted
+from rk.static.types import Type
 
 USUALLY_OPTIONAL = ("mask", "lengths", "weights")
 """Optional fields whose absence is worth a warning: without them, padding counts as data."""
@@ -37,20 +38,20 @@ class Fields(Part):
         self._provide(recipe.data, batch)
         outputs = answers = self._own_outputs(setup)
         if answers is None and "model" in setup:
-            outputs, answers = self._bind_model(batch)
+            outputs, answers = self._bind_model(recipe.data, batch)
         elif answers is not None:
-            self._provide(recipe.algorithm, answers)
+            self._provide(recipe.learning, answers)
             self._readers_known = False  # the learner takes whole batches: it may read any field
         self._bind_step(batch)
         if answers is not None:  # else there is a mistake already, or it cannot be told
             if "loss" in setup:
                 self._bind_loss({**batch, **(outputs or {})})
-            if self.recipe.algorithm.key in self.misfits:  # what it answers on this data means nothing
+            if self.recipe.learning.key in self.misfits:  # what it answers on this data means nothing
                 self._readers_known = False
             else:
-                self._bind_metrics({**batch, **answers})
+                self._bind_metrics(recipe.data, {**batch, **answers})
             self.binding.answers = answers
-            self._unread(batch)
+            self._unread(recipe.data, batch)
 
     def _declared(self, spec: Spec, name: str) -> dict[str, Field] | None:
         found = method(self.info(spec), name)
@@ -67,13 +68,15 @@ class Fields(Part):
 
     def _own_outputs(self, setup: Signature) -> dict[str, Field] | None:
         """Returns the outputs of a learner that speaks for itself: one whose ``predict`` declares them."""
-        ref = setup.module.definition(dotted_name(unquoted(setup.node.returns)) or "")
-        if not isinstance(ref.node, ast.ClassDef):
+        learner = class_of(setup.module.definition(dotted_name(unquoted(setup.annotation)) or ""))
+        if learner is None:
             return None
-        predict = method(ClassInfo(ref.module, ref.node), "predict")
+        predict = method(learner, "predict")
         return predict.returns() if predict is not None else None
 
-    def _bind_model(self, batch: dict[str, Field]) -> tuple[dict[str, Field] | None, dict[str, Field] | None]:
+    def _bind_model(
+        self, data: Spec, batch: dict[str, Field]
+    ) -> tuple[dict[str, Field] | None, dict[str, Field] | None]:
         """Returns what the model gives and what it answers, or None when it is not known or lacks what it needs."""
         model = self.recipe.model
         if model is None:
@@ -91,8 +94,8 @@ class Fields(Part):
         if outputs is None or answers is None:
             return None, None
         for name in sorted({*outputs, *answers} & batch.keys()):
-            data = self.recipe.data.component.name
-            self.report(model, "model", f"{self.who(model)} gives {name!r}, which is a field of {data}'s batch too")
+            whose = f"which is a field of {data.component.name}'s batch too"
+            self.report(model, "model", f"{self.who(model)} gives {name!r}, {whose}")
         self._provide(model, outputs)
         self._provide(model, answers)
         return (outputs, answers) if fits else (None, None)
@@ -105,11 +108,11 @@ class Fields(Part):
 
     def _bind_step(self, batch: dict[str, Field]) -> None:
         """A trainer that annotates ``step``'s batch with a TypedDict says what it reads."""
-        spec = self.recipe.algorithm
+        spec = self.recipe.learning
         step = method(self.info(spec), "step")
-        if step is None or "batch" not in step:
+        if step is None or step.function is None or "batch" not in step:
             return
-        arguments = step.node.args.args + step.node.args.kwonlyargs
+        arguments = step.function.args.args + step.function.args.kwonlyargs
         annotation = next((a.annotation for a in arguments if a.arg == "batch"), None)
         for name, wanted in (typed_dict(step.module, annotation) or {}).items():
             self._need(spec, "step", name, wanted.type, wanted.required, batch)
@@ -120,8 +123,7 @@ class Fields(Part):
             return
         self._bind_call(loss, ("__call__", "forward"), fields, "loss")
 
-    def _bind_metrics(self, fields: dict[str, Field]) -> None:
-        data = self.recipe.data
+    def _bind_metrics(self, data: Spec, fields: dict[str, Field]) -> None:
         declared = _declared_metrics(self.having(data, "metrics"))
         for name, signature in (declared or {}).items():
             if signature is None:
@@ -197,11 +199,11 @@ class Fields(Part):
             self.misfits.add(key.partition(".")[0])
             self.report(spec, key, f"{reader} takes {name}: {wanted}, but {giver} gives {found.type}: {reason}")
 
-    def _unread(self, batch: dict[str, Field]) -> None:
+    def _unread(self, data: Spec, batch: dict[str, Field]) -> None:
         for name in batch:
             if self._readers_known and not self._bound[name].readers and not name.endswith("_meta"):
                 self.binding.unread.append(name)
-                self.warn(self.recipe.data.mark, "data", f"the field {name!r} is read by nobody")
+                self.warn(data.mark, "data", f"the field {name!r} is read by nobody")
 
 
 def _declared_metrics(data: ClassInfo) -> dict[str, Signature | None] | None:
@@ -215,18 +217,17 @@ def _declared_metrics(data: ClassInfo) -> dict[str, Signature | None] | None:
     info, display = assigned
     if not isinstance(display, ast.Dict):
         return None
-    names = [None if key is None else literal(info.module, key) for key in display.keys]
+    names: list[str | None] = [None if key is None else literal(info.module, key) for key in display.keys]
     if not all(isinstance(name, str) for name in names):
         return None
-    return {name: _metric_signature(info, value) for name, value in zip(names, display.values, strict=True)}
+    return {str(name): _metric_signature(info, value) for name, value in zip(names, display.values, strict=True)}
 
 
 def _metric_signature(info: ClassInfo, value: ast.expr) -> Signature | None:
     """Reads what a metric takes: a function's name, a class, or a call of one."""
     ref = info.module.definition(dotted_name(value.func if isinstance(value, ast.Call) else value) or "")
-    if isinstance(ref.node, ast.FunctionDef):
+    if isinstance(ref, Definition) and isinstance(ref.node, ast.FunctionDef):
         return read_function(ref.module, ref.node)
-    if isinstance(ref.node, ast.ClassDef):
-        found = ClassInfo(ref.module, ref.node)
+    if (found := class_of(ref)) is not None:
         return method(found, "update") or method(found, "__call__")
     return None

@@ -7,7 +7,7 @@ from rk.errors import Mark, Problem
 from rk.recipe.model import Recipe, Spec
 from rk.record import made, record
 from rk.static import ClassInfo
-from rk.static.classes import Field
+from rk.static.fields import Field
 from rk.static.types import Type
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from rk.catalog import Catalog
 from rk.errors import suggest
+from rk.kinds import COMPONENT_KEYS
 from rk.recipe.model import Recipe
-from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS
+from rk.recipe.sections import ALL_KEYS
 from rk.static import Param, Signature, constructor, load_class
 from rk.static.types import ListType, TupleType
 
@@ -135,6 +136,6 @@ def sequence_hint(written: str | None, type_: ListType | TupleType, key: str, on
         on_line: Whether the command line said it, not a file.
     """
     one = "..." if written is None else written
-    several = isinstance(type_, TupleType) and not type_.variadic
-    value = f"[{', '.join([one] * len(type_.items))}]" if several else f"[{one}]"
+    several = len(type_.items) if isinstance(type_, TupleType) and not type_.variadic else 1
+    value = f"[{', '.join([one] * several)}]"
     return f"write {key}={value.replace(' ', '')}" if on_line else f"{key.rpartition('.')[2]}: {value}"

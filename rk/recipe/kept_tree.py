@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rk.errors import Mark, Problem
 from rk.index.answers import Answers
 from rk.recipe.find import RecipeFile
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence, read_tree
+from rk.values import Plain
 
 if TYPE_CHECKING:
     from rk.index.kept import Index
@@ -27,17 +28,22 @@ def tree_of(recipe: RecipeFile, index: Index | None) -> tuple[Mapping, list[Prob
         return read_tree(recipe.path, label)
     found: list[tuple[Mapping, list[Problem]]] = []
 
-    def read() -> list[Any] | None:
+    def read() -> list[Plain] | None:
         found.append(read_tree(recipe.path, label))
         tree, problems = found[0]
         return None if problems else _packed(tree)
 
     with Answers(index, "trees", limit=MAX_TREES) as answers:
         packed = answers.answer(os.path.abspath(recipe.text), read, good=lambda tree: tree is not None)
-    return found[0] if found else (_unpacked(packed, label), [])
+    if found or packed is None:
+        return found[0]
+    tree = _unpacked(packed, label)
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"{label}: the index has a tree that is no mapping")
+    return tree, []
 
 
-def _packed(node: Node) -> list[Any]:
+def _packed(node: Node) -> list[Plain]:
     """Returns a node as plain JSON: its kind, line and column, and what it holds."""
     place = node.mark.line, node.mark.column
     if isinstance(node, Mapping):
@@ -52,7 +58,7 @@ def _place(mark: Mark) -> tuple[int, int]:
     return mark.line, mark.column
 
 
-def _unpacked(packed: list[Any], label: str) -> Any:
+def _unpacked(packed: list[Plain], label: str) -> Node:
     kind, line, column, *held = packed
     mark = Mark(label, line, column)
     if kind == "m":

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rk.catalog import Component
-from rk.errors import Mark
+from rk.errors import Mark, UserError
+from rk.plugins import Component
 from rk.recipe.sections import Expect, Fit, plain
 from rk.record import made, record
 from rk.static.signature import Param
 from rk.static.types import word
+from rk.values import Plain, PlainDict, Value
 
 if TYPE_CHECKING:
+    import yaml
+
     from rk.recipe.find import RecipeFile
 
 
@@ -34,11 +37,11 @@ class Spec:
     """
 
     component: Component
-    params: dict[str, Any]
+    params: PlainDict
     missing: tuple[Param, ...]
     mark: Mark
     key: str
-    defaults: dict[str, Any] = made(default_factory=dict)
+    defaults: PlainDict = made(default_factory=dict)
     supplied: tuple[str, ...] | None = None
     decodes: frozenset[str] = frozenset()
     training: frozenset[str] = frozenset()
@@ -58,13 +61,13 @@ class Spec:
         found = [v for v in self.params.values() if isinstance(v, Spec) and v.component.kind == kind]
         return found[0] if len(found) == 1 and found[0].supplied is None else None
 
-    def plain(self) -> dict[str, Any] | str:
+    def plain(self) -> PlainDict | str:
         """Returns what a recipe would say, names qualified and defaults written out."""
         values = {k: plain_parameter(v) for k, v in (self.defaults | self.params).items()}
         return {"name": self.component.qualified, **values} if values else self.component.qualified
 
 
-def _specs_in(value: Any) -> Iterator[Spec]:
+def _specs_in(value: Value) -> Iterator[Spec]:
     if isinstance(value, Spec):
         yield from value.nested()
     elif isinstance(value, Struct):
@@ -84,14 +87,23 @@ class Wanted:
     Attributes:
         name: How the recipe is named: ``plugin/recipe``, or a path.
         overrides: What is changed of it, ``key=value``.
-        file: Where it is; None where it is not asked for, because the run is there.
-        recipe: What it says, checked.
     """
 
     name: str
-    overrides: tuple[str, ...] = ()
-    file: RecipeFile | None = None
-    recipe: Recipe | None = None
+    overrides: tuple[str, ...]
+
+
+@record
+class Trainable(Wanted):
+    """A run that is yet to be found or trained.
+
+    Attributes:
+        file: Where the recipe is.
+        recipe: What it says, checked.
+    """
+
+    file: RecipeFile
+    recipe: Recipe
     _not_compared = ("file", "recipe")
 
 
@@ -100,8 +112,8 @@ class RunRef:
     """A run that a parameter takes.
 
     Attributes:
-        folder: Its folder; None where a recipe names it and it is yet to be found or trained.
-        wanted: The recipe that trains it, where one names it.
+        folder: Its folder; None where a recipe names it and it is yet to be found or trained, or is gone.
+        wanted: The recipe that trains it, where one names it; `Trainable` where it is yet to be found or trained.
         said: How a stored recipe calls the folder, where that is not its path.
     """
 
@@ -109,12 +121,20 @@ class RunRef:
     wanted: Wanted | None = None
     said: str | None = None
 
-    def plain(self) -> str | dict[str, Any]:
+    def gone(self) -> UserError:
+        """Returns the error of a run that is needed and was kept in a folder that is gone."""
+        name = self.said if self.wanted is None else self.wanted.name
+        return UserError(
+            f"the run of {name} that this run began from is gone: it was kept in its folder",
+            "put the folder from/ back, or train again",
+        )
+
+    def plain(self) -> str | PlainDict:
         """Returns what a recipe would say."""
         folder = self.said or (None if self.folder is None else str(self.folder))
         if self.wanted is None:
             return str(folder)
-        found: dict[str, Any] = {"recipe": self.wanted.name}
+        found: PlainDict = {"recipe": self.wanted.name}
         found |= {"overrides": list(self.wanted.overrides)} if self.wanted.overrides else {}
         return found | ({"run": folder} if folder else {})
 
@@ -128,7 +148,7 @@ class InitFrom:
     skip: list[str]
     rename: dict[str, str]
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         values = {k: v for k, v in vars(self).items() if v and k != "run"}
         return {"run": self.run.plain(), **values}
 
@@ -138,7 +158,7 @@ class Struct:
     """A dataclass that has not been imported, ``package.module:Class``, with the checked values of its fields."""
 
     target: str
-    values: dict[str, Any]
+    values: PlainDict
 
 
 @record
@@ -150,7 +170,7 @@ class EnumRef:
     key: str
 
 
-def plain_parameter(value: Any) -> Any:
+def plain_parameter(value: Value) -> Value:
     """Returns a checked parameter as a recipe would say it."""
     match value:
         case Spec():
@@ -203,6 +223,13 @@ class Recipe:
         """The trainer, or the search that stands in its place."""
         return self.trainer or self.search
 
+    @property
+    def learning(self) -> Spec:
+        """The trainer or search of a recipe without problems, which has one."""
+        if (algorithm := self.algorithm) is None:
+            raise ValueError(f"{self.name} has neither trainer nor search: its problems were not looked at")
+        return algorithm
+
     def top_level(self) -> Iterator[tuple[str, Spec]]:
         """Yields (key, spec) of every component that stands at the top level."""
         for key in ("data", "model", "loss", "trainer", "search"):
@@ -226,9 +253,9 @@ class Recipe:
         used = {normalized(name): name for name in sorted({s.component.distribution for s in self.specs()})}
         return [*said.values(), *(name for key, name in used.items() if key not in (*said, HOST, "?"))]
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         """Returns the complete recipe as plain values: it reruns as it is."""
-        result: dict[str, Any] = {"rk": 1}
+        result: PlainDict = {"rk": 1}
         result |= {k: v for k, v in (("paper", self.paper), ("about", self.about)) if v is not None}
         if required := self.required():
             result["requires"] = required
@@ -253,23 +280,25 @@ class Recipe:
         return yaml.dump(self.plain(), Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=110)
 
 
-def _dumper() -> type:
+def _dumper() -> type[yaml.SafeDumper]:
     import yaml
 
     class Dumper(yaml.SafeDumper):
         """Writes lists of plain values in one line, and quotes what rk's own reader would take for something else."""
 
-        def represent_sequence(self, tag, sequence, flow_style=None):
+        def represent_sequence(
+            self, tag: str, sequence: Iterable[Plain], flow_style: bool | None = None
+        ) -> yaml.SequenceNode:
             flat = all(not isinstance(x, list | dict) for x in sequence)
             return super().represent_sequence(tag, sequence, flow_style=flat)
 
-        def ignore_aliases(self, data):
+        def ignore_aliases(self, data: Plain) -> bool:
             return True
 
-    def text(dumper: Dumper, value: str):
+    def text(dumper: Dumper, value: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if _reads_back(value) else '"')
 
-    def number(dumper: Dumper, value: float):
+    def number(dumper: Dumper, value: float) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:float", _float_text(value))
 
     Dumper.add_representer(str, text)

@@ -6,15 +6,15 @@ import contextlib
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Problem, UserError, suggest
 from rk.recipe.components import Components
 from rk.recipe.find import RecipeFile, find_recipe, resolved
-from rk.recipe.model import Recipe, RunRef, Wanted
+from rk.recipe.model import Recipe, RunRef, Trainable, Wanted
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID
+from rk.values import Value
 
 KEYS = ("run", "recipe", "overrides")
 
@@ -44,7 +44,7 @@ class NamedRuns(Components):
         self.check_named = check_named
         self.above = above
 
-    def run(self, node: Node, key: str) -> Any:
+    def run(self, node: Node, key: str) -> Value:
         """Checks a value that names a run: a folder, ``last``, or a mapping with ``recipe``.
 
         Returns:
@@ -58,11 +58,11 @@ class NamedRuns(Components):
         try:
             return self._usable(node, key, RunRef(self._found(node.value)))
         except UserError as error:
-            hint = error.hint
+            said = error.hint
             with contextlib.suppress(UserError):
                 name = find_recipe(node.value, self.catalog.plugins, self.file).name
-                hint = f"{name} is a recipe: write {{recipe: {node.value}}} for a run of it"
-            return self.report(node.mark, key, error.message, hint)
+                said = f"{name} is a recipe: write {{recipe: {node.value}}} for a run of it"
+            return self.report(node.mark, key, error.message, said)
         except OSError as error:  # a name too long for the file system
             return self.report(node.mark, key, f"no such run: {error.strerror}")
 
@@ -72,7 +72,7 @@ class NamedRuns(Components):
             return beside.resolve()
         return Path(text) if self.run_finder is None else self.run_finder(text)
 
-    def _usable(self, node: Node, key: str, run: RunRef) -> Any:
+    def _usable(self, node: Node, key: str, run: RunRef) -> Value:
         """Returns `run`; INVALID after a report where a new run cannot begin from it."""
         if self.stored or run.folder is None or not (run.folder / "run.json").is_file():
             return run
@@ -82,17 +82,20 @@ class NamedRuns(Components):
         problem = why_not_taken(RunFolder(run.folder))
         return run if problem is None else self.report(node.mark, key, *problem)
 
-    def _of_mapping(self, node: Mapping, key: str) -> Any:
+    def _of_mapping(self, node: Mapping, key: str) -> Value:
         for name in node.items:
             if name not in KEYS:
                 return self.report(node.mark_of(name), f"{key}.{name}", "unknown key", suggest(name, KEYS, "a run has"))
-        texts = {name: node.items[name] for name in ("run", "recipe") if name in node.items}
-        for name, child in texts.items():
+        texts: dict[str, Scalar] = {}
+        for name in ("run", "recipe"):
+            if (child := node.items.get(name)) is None:
+                continue
             if not isinstance(child, Scalar) or not isinstance(child.value, str):
                 hint = (
                     "recipe: NAME, as in rk recipes, or a file that ends in .yaml" if name == "recipe" else "run: RUN"
                 )
                 return self.report(child.mark, f"{key}.{name}", f"expected a string, found {describe(child)}", hint)
+            texts[name] = child
         if "recipe" not in texts:
             return (
                 self.run(texts["run"], f"{key}.run")
@@ -117,14 +120,17 @@ class NamedRuns(Components):
     def _overrides(self, node: Mapping, key: str) -> tuple[str, ...] | None:
         """Returns the overrides; None after a report."""
         found = node.items.get("overrides")
-        items = found.items if isinstance(found, Sequence) else [] if found is None else None
-        if items is None or not all(isinstance(item, Scalar) and isinstance(item.value, str) for item in items):
+        if found is None:
+            return ()
+        items = found.items if isinstance(found, Sequence) else [found]
+        texts = [item.value for item in items if isinstance(item, Scalar) and isinstance(item.value, str)]
+        if not isinstance(found, Sequence) or len(texts) < len(items):
             hint = "overrides: ['fit.max_steps=100']"
             self.report(found.mark, f"{key}.overrides", "expected a list of texts key=value", hint)
             return None
-        return tuple(item.value for item in items)
+        return tuple(texts)
 
-    def _yet_to_be_trained(self, node: Scalar, wanted: Wanted, key: str) -> Any:
+    def _yet_to_be_trained(self, node: Scalar, wanted: Wanted, key: str) -> Value:
         """Checks the recipe of a run that is yet to be found or trained."""
         try:
             typed = node.mark.line == 0 and wanted.name.endswith((".yaml", ".yml")) and Path(wanted.name).is_file()
@@ -137,12 +143,14 @@ class NamedRuns(Components):
         if self.check_named is None:
             return self.report(node.mark, key, "a recipe cannot be named here", "name a run, or its folder")
         recipe, problems = self.check_named(file, wanted.overrides)
-        if problems:
+        if problems or recipe is None:
             return self._mistake_within(node, key, file, problems, wanted)
         name = file.name if file.plugin else str(place)
-        return RunRef(None, Wanted(name, wanted.overrides, file, recipe))
+        return RunRef(None, Trainable(name, wanted.overrides, file, recipe))
 
-    def _mistake_within(self, node: Scalar, key: str, file: RecipeFile, problems: list[Problem], wanted: Wanted) -> Any:
+    def _mistake_within(
+        self, node: Scalar, key: str, file: RecipeFile, problems: list[Problem], wanted: Wanted
+    ) -> Value:
         """Reports the first mistake of the recipe that `node` names; one of its overrides is a mistake of that key."""
         first = problems[0]
         said = f"{first.key}: {first.message}" if first.key else first.message

@@ -11,6 +11,7 @@ from rk.recipe.find import RecipeFile, find_recipe
 from rk.recipe.model import Spec, plain_parameter
 from rk.recipe.sections import Expect
 from rk.recipe.tree import Mapping, Node, Scalar, read_tree
+from rk.values import PlainDict, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ def on_own_data(
     return [replace(claim, other_data=True) for claim in claims]
 
 
-def identity(spec: Spec) -> dict[str, Any]:
+def identity(spec: Spec) -> PlainDict:
     """Returns what decides which examples a data component has: its name and its parameters, nested ones too.
 
     Parameters without effect on weights and those in `SAME_DATA` are left out.
@@ -65,7 +66,7 @@ def identity(spec: Spec) -> dict[str, Any]:
     return {"name": spec.component.qualified, **{k: _identity_of(v) for k, v in values.items()}}
 
 
-def _identity_of(value: Any) -> Any:
+def _identity_of(value: Value) -> Value:
     if isinstance(value, Spec):
         return identity(value)
     if isinstance(value, list | tuple):

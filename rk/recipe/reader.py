@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from rk.errors import Mark, nearest
+from rk.kinds import COMPONENT_KEYS
 from rk.recipe.components import is_spelt_right
 from rk.recipe.hints import RECIPE_KEYS, missing, places_of, unknown_key_hint
 from rk.recipe.model import InitFrom, Recipe, Struct
 from rk.recipe.named_runs import NamedRuns
-from rk.recipe.sections import ALL_KEYS, COMPONENT_KEYS, SECTION_KEYS, Expect, Fit
+from rk.recipe.sections import ALL_KEYS, SECTION_KEYS, Expect, Fit
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID, is_broken, is_null, join
 from rk.static import constructor, load_class
 from rk.static.types import ComponentType
+from rk.values import PlainDict, Value
 
 
 class RecipeReader(NamedRuns):
@@ -35,7 +37,7 @@ class RecipeReader(NamedRuns):
         for key in tree.items:
             if key not in ALL_KEYS:
                 self.unknown_key(tree.mark_of(key), key, key, "unknown key", list(RECIPE_KEYS), "a recipe has")
-                if (meant := nearest(key, ALL_KEYS)) not in (None, *tree.items):
+                if (meant := nearest(key, ALL_KEYS)) is not None and meant not in tree.items:
                     result.broken.add(meant)
         self._sections(tree, result)
         readers = {key: self.top_level(kind) for key, kind in self.component_keys.items()}
@@ -88,17 +90,17 @@ class RecipeReader(NamedRuns):
                 if key not in given:
                     self.report(tree.mark_of(key), key, f"missing: {hint}")
 
-    def top_level(self, kind: str) -> Any:
+    def top_level(self, kind: str) -> Value:
         return lambda node, key: self.component(node, ComponentType(kind=kind), key)
 
-    def _callbacks(self, node: Node, key: str) -> Any:
+    def _callbacks(self, node: Node, key: str) -> Value:
         if not isinstance(node, Sequence):
             return self.report(node.mark, key, f"expected a list, found {describe(node)}", "callbacks: [NAME, ...]")
         kind = ComponentType(kind="callback")
         specs = [self.component(item, kind, f"{key}.{i}") for i, item in enumerate(node.items)]
         return [s for s in specs if s is not INVALID]
 
-    def _metrics(self, node: Node, key: str) -> Any:
+    def _metrics(self, node: Node, key: str) -> Value:
         if not isinstance(node, Mapping):
             hint = "metrics: {top5: {name: ...}}"
             return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", hint)
@@ -106,26 +108,26 @@ class RecipeReader(NamedRuns):
         specs = {name: self.component(item, kind, join(key, name)) for name, item in node.items.items()}
         return {name: s for name, s in specs.items() if s is not INVALID}
 
-    def _fit(self, node: Node, key: str) -> Any:
+    def _fit(self, node: Node, key: str) -> Value:
         if not isinstance(node, Mapping):
             return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", "fit: {max_steps: ...}")
         self.marks |= {join(key, name): child.mark for name, child in node.items.items()}
         return Fit(**self._section_values(node, "rk.recipe.sections:Fit", key))
 
-    def _init_from(self, node: Node, key: str) -> Any:
+    def _init_from(self, node: Node, key: str) -> Value:
         if not isinstance(node, Mapping):
             hint = "init_from: {run: last}, or init_from: {run: {recipe: NAME}}"
             return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", hint)
         self.marks |= {join(key, name): child.mark for name, child in node.items.items()}
         values = self._section_values(node, "rk.recipe.sections:InitFrom", key)
-        empty = {"only": [], "skip": [], "rename": {}}
+        empty: PlainDict = {"only": [], "skip": [], "rename": {}}
         return InitFrom(**(empty | values)) if "run" in values else INVALID
 
-    def _expect(self, node: Node, key: str) -> Any:
+    def _expect(self, node: Node, key: str) -> Value:
         hint = "expect: [{metric: test/accuracy, at_least: 0.5}]"
         if not isinstance(node, Sequence):
             return self.report(node.mark, key, f"expected a list, found {describe(node)}", hint)
-        claims = []
+        claims: list[Expect] = []
         for i, item in enumerate(node.items):
             if not isinstance(item, Mapping):
                 if not is_broken(item):
@@ -139,7 +141,7 @@ class RecipeReader(NamedRuns):
                 )
         return claims
 
-    def _section_values(self, node: Mapping, target: str, key: str) -> dict[str, Any]:
+    def _section_values(self, node: Mapping, target: str, key: str) -> PlainDict:
         """Checks one of the host's own sections against its dataclass; returns what is right of it."""
         signature = constructor(load_class(target))
         values = self.params(node, signature, key)

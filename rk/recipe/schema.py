@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
 from rk.errors import UserError
+from rk.kinds import COMPONENT_KEYS
+from rk.plugins import Component
 from rk.recipe.components import supplied_parameters
-from rk.recipe.sections import COMPONENT_KEYS
 from rk.static import ClassInfo, Signature, constructor, load_class
 from rk.static.docstring import describe, summary
 from rk.static.types import (
@@ -25,12 +24,14 @@ from rk.static.types import (
     ListType,
     LiteralType,
     MarkedType,
+    Primitive,
     RunType,
     StructType,
     TupleType,
     Type,
     UnionType,
 )  # fmt: skip
+from rk.values import PlainDict
 
 _PRIMITIVES = {
     BOOL: {"type": "boolean"},
@@ -53,13 +54,13 @@ _BOUNDS = {
 }
 
 
-def recipe_schema(catalog: Catalog) -> dict[str, Any]:
+def recipe_schema(catalog: Catalog) -> PlainDict:
     """Returns a schema (draft 2020-12) that accepts the recipes whose components are all in `catalog`.
 
     It is a little wider than `rk validate`: facts may fill required parameters, so none is required here.
     """
     builder = _SchemaBuilder(catalog)
-    properties: dict[str, Any] = {
+    properties: PlainDict = {
         "extends": {"type": "string", "description": "A recipe whose keys this one takes over."},
         **builder.section("rk.recipe.sections:Sections")["properties"],
     }
@@ -83,9 +84,9 @@ def recipe_schema(catalog: Catalog) -> dict[str, Any]:
 class _SchemaBuilder:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.definitions: dict[str, Any] = {}
+        self.definitions: PlainDict = {}
 
-    def section(self, target: str) -> dict[str, Any]:
+    def section(self, target: str) -> PlainDict:
         """Returns the schema of one of the host's dataclasses."""
         info = load_class(target)
         signature = constructor(info)
@@ -93,7 +94,7 @@ class _SchemaBuilder:
         required = [p.name for p in signature.params if p.required]
         return {**schema, "required": required} if required and not target.endswith(":Sections") else schema
 
-    def kind(self, kind: str, supplied: tuple[str, ...] = ()) -> dict[str, Any]:
+    def kind(self, kind: str, supplied: tuple[str, ...] = ()) -> PlainDict:
         """Returns a reference to the schema of all components of `kind`, less what a factory's caller supplies."""
         name = "-".join([kind, *supplied])
         if name not in self.definitions:
@@ -102,7 +103,7 @@ class _SchemaBuilder:
             self.definitions[name] = {"anyOf": options} if options else {"not": {}}
         return {"$ref": f"#/$defs/{name}"}
 
-    def _component(self, component: Component, supplied: tuple[str, ...]) -> list[dict[str, Any]]:
+    def _component(self, component: Component, supplied: tuple[str, ...]) -> list[PlainDict]:
         try:
             info, signature = self.catalog.info(component), self.catalog.signature(component)
         except UserError:
@@ -112,7 +113,7 @@ class _SchemaBuilder:
         whole["properties"] = {"name": {"enum": names}, **whole["properties"]}
         return [{"enum": names, "description": summary(info)}, {**whole, "required": ["name"]}]
 
-    def _object(self, info: ClassInfo, signature: Signature, supplied: tuple[str, ...] = ()) -> dict[str, Any]:
+    def _object(self, info: ClassInfo, signature: Signature, supplied: tuple[str, ...] = ()) -> PlainDict:
         _, help_of = describe(info)
         properties = {}
         for param in signature.params:
@@ -125,7 +126,7 @@ class _SchemaBuilder:
                 properties[param.name] = schema
         return {"type": "object", "description": summary(info), "properties": properties, "additionalProperties": False}
 
-    def struct(self, target: str) -> dict[str, Any]:
+    def struct(self, target: str) -> PlainDict:
         """Returns a reference to the schema of a plugin's dataclass, whose fields may be of its own type."""
         name = target.replace(":", ".")
         if name not in self.definitions:
@@ -136,7 +137,7 @@ class _SchemaBuilder:
             self.definitions[name] = self._object(info, signature) | ({"required": required} if required else {})
         return {"$ref": f"#/$defs/{name}"}
 
-    def type(self, type_: Type) -> dict[str, Any]:
+    def type(self, type_: Type) -> PlainDict:
         """Returns the schema of one type."""
         match type_:
             case MarkedType(base=base):
@@ -167,8 +168,8 @@ class _SchemaBuilder:
                 return {
                     "anyOf": [{"type": "string"}, {"type": "object", "properties": keys, "additionalProperties": False}]
                 }
-        return dict(_PRIMITIVES.get(type_, {"not": {}}))
+        return dict(_PRIMITIVES[type_]) if isinstance(type_, Primitive) and type_ in _PRIMITIVES else {"not": {}}
 
 
-def _bounds(bounds: tuple[tuple[str, float], ...]) -> dict[str, Any]:
+def _bounds(bounds: tuple[tuple[str, float], ...]) -> PlainDict:
     return {_BOUNDS[operator]: number for operator, number in bounds}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rk.kinds import COMPONENT_KEYS, PLURAL_KEYS
+from rk.values import Plain, PlainDict
 
 if TYPE_CHECKING:  # the annotations are read from this source
     from annotated_types import Ge, Gt, Le
@@ -135,7 +136,7 @@ class Expect:
         return self.times_baseline is not None or self.better_by is not None
 
     @classmethod
-    def from_plain(cls, values: Mapping[str, Any]) -> Expect:
+    def from_plain(cls, values: Mapping[str, Plain]) -> Expect:
         """Returns the claim of a stored recipe; keys that another version wrote are left out."""
         known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
         for key in ("at_least_times", "at_most_times"):
@@ -157,13 +158,13 @@ class Expect:
         """
         if not self.bound():
             return None
-        low, high = (
-            _numbers(self.at_least, self.at_least_times, metrics),
-            _numbers(self.at_most, self.at_most_times, metrics),
-        )
-        if value is None or value != value or None in (*low, *high):
+        low = _numbers(self.at_least, self.at_least_times, metrics)
+        high = _numbers(self.at_most, self.at_most_times, metrics)
+        if value is None or value != value:
             return False
-        return all(value >= bound for bound in low) and all(value <= bound for bound in high)
+        return all(bound is not None and value >= bound for bound in low) and all(
+            bound is not None and value <= bound for bound in high
+        )
 
     def bound(self) -> str:
         """Returns the bounds as text."""
@@ -222,6 +223,6 @@ SECTION_KEYS = ("rk", "paper", "about", "requires", "extends")
 ALL_KEYS = (*SECTION_KEYS, *COMPONENT_KEYS, *sorted(PLURAL_KEYS), "init_from", "fit", "expect")
 
 
-def plain(section: Any) -> dict[str, Any]:
+def plain(section: object) -> PlainDict:
     """Returns the fields that are not None, in order, as plain values."""
     return {k: plain(v) if is_dataclass(v) else v for k, v in vars(section).items() if v is not None}

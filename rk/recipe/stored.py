@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError
@@ -15,6 +14,7 @@ from rk.recipe.model import Recipe
 from rk.recipe.tree import plain_value, read_tree
 from rk.runs import RunFolder
 from rk.static.types import takes_path
+from rk.values import Plain, PlainDict, Value
 
 RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
 """Keys of `fit` that `rk train --resume` may change; a trainer or a search names others in ``resumable``."""
@@ -80,15 +80,16 @@ def lengthens(overrides: tuple[str, ...], recipe: Recipe, catalog: Catalog) -> b
     return bool(keys & {*LENGTHS, *_resumable(recipe, catalog)})
 
 
-def stored_values(folder: RunFolder) -> dict[str, Any]:
+def stored_values(folder: RunFolder) -> PlainDict:
     """Returns the recipe in a run folder as plain values, unchecked (its plugins may be gone); {} where it has none."""
     if not folder.recipe.is_file():
         return {}
     tree, _ = read_tree(folder.recipe, folder.label)
-    return plain_value(tree)
+    values: PlainDict = plain_value(tree)
+    return values
 
 
-def trained(values: Mapping[str, Any]) -> dict[str, Any]:
+def trained(values: Mapping[str, Plain]) -> PlainDict:
     """Returns the part of a recipe's plain values that decides what it trains: all but claims and words.
 
     A run that is named by its recipe is left to that: where a copy of it is kept is no difference.
@@ -96,7 +97,7 @@ def trained(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _without_folders(v) for k, v in values.items() if k not in _SAYS_NOTHING}
 
 
-def _without_folders(value: Any) -> Any:
+def _without_folders(value: Value) -> Value:
     if isinstance(value, dict):
         named = isinstance(value.get("recipe"), str) and "name" not in value
         return {k: _without_folders(v) for k, v in value.items() if not (named and k == "run")}

@@ -8,12 +8,17 @@ aliases are mistakes with a hint.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rk.errors import Mark, Problem, RecipeError
 from rk.reads import note
 from rk.record import record
+from rk.values import Plain, Value
+
+if TYPE_CHECKING:  # a tree that is kept is read without it
+    import yaml
 
 MAX_BYTES = 200_000
 MAX_DEPTH = 40
@@ -25,14 +30,14 @@ class _Broken:
     """The value of a scalar whose mistake has been reported: nothing that follows from it is."""
 
 
-BROKEN: Any = _Broken()
+BROKEN: object = _Broken()
 
 
 @record
 class Scalar:
     """A plain value: None, bool, int, float, str or `BROKEN`; `raw` is how it was written, less the quotes."""
 
-    value: Any
+    value: Value
     mark: Mark
     raw: str = ""
     quoted: bool = False
@@ -149,18 +154,18 @@ class _Builder:
             problem = Problem(mark, "", f"not valid YAML: {error.problem}", _yaml_hint(error, text))
             raise RecipeError([*self.problems, problem]) from None
 
-    def _mark(self, at: Any) -> Mark:
+    def _mark(self, at: Any) -> Mark:  # Any: the mark of a reader in Python or in C
         return self.fixed or Mark(self.label, at.line + 1, at.column + 1)
 
     def _problem(self, mark: Mark, message: str, hint: str | None = None, key: str = "") -> None:
         self.problems.append(Problem(mark, key, message, hint))
 
-    def _assemble(self, events: Any) -> Node | None:
+    def _assemble(self, events: Iterable[yaml.Event]) -> Node | None:
         """Builds the tree without recursion: `open_nodes` holds the unfinished collections, innermost last."""
         import yaml
 
         root: Node | None = None
-        open_nodes: list[tuple[Node, list[Scalar]]] = []  # with the pending key of a mapping, if any
+        open_nodes: list[tuple[Mapping | Sequence, list[Scalar]]] = []  # with the pending key of a mapping, if any
         tagged: list[Node] = []
 
         def place(node: Node) -> None:
@@ -200,7 +205,7 @@ class _Builder:
                 place(Scalar(BROKEN, node.mark) if any(node is t for t in tagged) else node)
         return root
 
-    def _refuse_tag(self, event: Any, mark: Mark) -> bool:
+    def _refuse_tag(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, mark: Mark) -> bool:
         if event.tag is None:
             return False
         tag = event.tag.replace("tag:yaml.org,2002:", "!!")
@@ -237,7 +242,7 @@ class _Builder:
             return Scalar(raw, mark, raw, quoted=True)
         return Scalar(self._plain(raw, mark), mark, raw)
 
-    def _plain(self, raw: str, mark: Mark) -> Any:
+    def _plain(self, raw: str, mark: Mark) -> Value:
         if raw in ("", "~", "null", "Null", "NULL"):
             return None
         lower = raw.lower()
@@ -263,7 +268,7 @@ class _Builder:
             return BROKEN
         return value
 
-    def _integer(self, raw: str, mark: Mark) -> int:
+    def _integer(self, raw: str, mark: Mark) -> Plain:
         try:
             return int(raw.replace("_", ""))
         except ValueError:  # thousands of digits: Python refuses to convert them
@@ -271,24 +276,26 @@ class _Builder:
             return BROKEN
 
 
-def _yaml_hint(error: Any, text: str) -> str | None:
+def _yaml_hint(error: yaml.MarkedYAMLError, text: str) -> str | None:
     """Says what the words of the YAML reader leave out."""
     at = error.problem_mark
     lines = text.splitlines()
     rest = lines[at.line][at.column :] if at is not None and at.line < len(lines) else ""
     if rest.startswith("\t"):
         return "indent with spaces, not tabs"
-    if "cannot start any token" in error.problem:
+    problem = error.problem or ""
+    if "cannot start any token" in problem:
         return f"put a text that begins with {rest[:1]} in quotes"
-    if "mapping values are not allowed" in error.problem:
+    if "mapping values are not allowed" in problem:
         return "a colon followed by a space begins a value: put the text in quotes"
     begin = error.context_mark
     if begin is None:
-        return error.context
+        context: str | None = error.context
+        return context
     return f"{error.context} that begins at line {begin.line + 1}, column {begin.column + 1}"
 
 
-def plain_value(node: Node) -> Any:
+def plain_value(node: Node) -> Plain:
     """Returns what a node says, without its places."""
     if isinstance(node, Mapping):
         return {k: plain_value(v) for k, v in node.items.items()}

@@ -38,13 +38,14 @@ from rk.static.types import (
     bound_text,
     word,
 )  # fmt: skip
+from rk.values import Value
 
 
 class _Invalid:
     """What stands for a value that has been reported."""
 
 
-INVALID: Any = _Invalid()
+INVALID: Value = _Invalid()
 
 MAX_PROBLEMS = 100
 INT_BOUNDS = ((">=", -(2**63)), ("<=", 2**63 - 1))
@@ -76,25 +77,25 @@ class Values(ABC):
         self.stored = stored
         self.problems: list[Problem] = []
 
-    def report(self, mark: Mark, key: str, message: str, hint: str | None = None) -> Any:
+    def report(self, mark: Mark, key: str, message: str, hint: str | None = None) -> Value:
         if len(self.problems) >= MAX_PROBLEMS:
             raise RecipeError([*self.problems, Problem(mark, key, f"and more: only {MAX_PROBLEMS} problems are shown")])
         self.problems.append(Problem(mark, key, message, hint))
         return INVALID
 
     @abstractmethod
-    def component(self, node: Node, type_: ComponentType, key: str) -> Any:
+    def component(self, node: Node, type_: ComponentType, key: str) -> Value:
         """Checks a component; returns its `Spec`, or INVALID after a report."""
 
     @abstractmethod
-    def struct(self, node: Node, type_: StructType, key: str) -> Any:
+    def struct(self, node: Node, type_: StructType, key: str) -> Value:
         """Checks the fields of a dataclass; returns a `Struct`, or INVALID after a report."""
 
     @abstractmethod
-    def run(self, node: Node, key: str) -> Any:
+    def run(self, node: Node, key: str) -> Value:
         """Checks a value that names a run; returns a `RunRef`, or INVALID after a report."""
 
-    def value(self, node: Node, type_: Type, key: str) -> Any:
+    def value(self, node: Node, type_: Type, key: str) -> Value:
         """Checks one value against one type; returns it, or INVALID after a report."""
         if is_broken(node):
             return INVALID
@@ -123,7 +124,7 @@ class Values(ABC):
             return self._bounded(node, BoundedType(base=INT), key)
         return self._primitive(node, type_, key)
 
-    def _primitive(self, node: Node, type_: Type, key: str) -> Any:
+    def _primitive(self, node: Node, type_: Type, key: str) -> Value:
         if type_ is ANY:
             return plain_value(node)
         if type_ not in (BOOL, INT, FLOAT, STR, NONE, PATH):
@@ -142,13 +143,13 @@ class Values(ABC):
         hint = how_to_write(node, type_)
         return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
 
-    def _as_float(self, node: Scalar, value: int, key: str) -> Any:
+    def _as_float(self, node: Scalar, value: int, key: str) -> Value:
         try:
             return float(value)
         except OverflowError:
             return self.report(node.mark, key, f"{shown(node)} is too large for a float")
 
-    def _path(self, node: Scalar, key: str) -> Any:
+    def _path(self, node: Scalar, key: str) -> Value:
         """A path in a file is relative to that file, one on the command line to the working folder."""
         folder = Path(node.mark.source).parent if node.mark.line else Path()
         try:
@@ -156,7 +157,7 @@ class Values(ABC):
         except (OSError, RuntimeError, ValueError) as error:  # no such user in ~user, a loop of links, a null character
             return self.report(node.mark, key, f"{node.value!r} is no path: {error}")
 
-    def _bounded(self, node: Node, type_: BoundedType, key: str) -> Any:
+    def _bounded(self, node: Node, type_: BoundedType, key: str) -> Value:
         bounds = type_.bounds
         if type_.base is INT:
             value = self._primitive(node, INT, key)
@@ -173,11 +174,11 @@ class Values(ABC):
                 return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, found {shown(node)}")
         return value
 
-    def _union(self, node: Node, type_: UnionType, key: str) -> Any:
+    def _union(self, node: Node, type_: UnionType, key: str) -> Value:
         if is_null(node) and NONE in type_.options:
             return None
         outer = self.problems
-        attempts: list[tuple[Type, Any, list[Problem]]] = []
+        attempts: list[tuple[Type, Value, list[Problem]]] = []
         try:
             for option in sorted(type_.options, key=lambda o: _bare(o) is FLOAT):  # 3 is an int in float | int too
                 if option is not NONE:
@@ -200,7 +201,7 @@ class Values(ABC):
         hint = f"{key}: {{name: ...}}" if component else None
         return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", hint)
 
-    def _literal(self, node: Node, type_: LiteralType, key: str) -> Any:
+    def _literal(self, node: Node, type_: LiteralType, key: str) -> Value:
         value = node.value if isinstance(node, Scalar) else INVALID
         for choice in type_.values:
             if value == choice and type(value) is type(choice):
@@ -211,7 +212,7 @@ class Values(ABC):
             hint = f"write {value} without quotes"
         return self.report(node.mark, key, f"expected {one_of(words)}, found {describe(node)}", hint)
 
-    def _enum(self, node: Node, type_: EnumType, key: str) -> Any:
+    def _enum(self, node: Node, type_: EnumType, key: str) -> Value:
         keys = [k for k, _ in type_.members]
         value = node.value if isinstance(node, Scalar) else None
         for choice, member in type_.members:
@@ -219,7 +220,7 @@ class Values(ABC):
                 return EnumRef(type_.target, member, choice)
         return self.report(node.mark, key, f"expected {one_of(keys)}, found {describe(node)}", near(value, keys))
 
-    def _sequence(self, node: Node, type_: ListType | TupleType, key: str) -> Any:
+    def _sequence(self, node: Node, type_: ListType | TupleType, key: str) -> Value:
         if not isinstance(node, Sequence):
             hint = sequence_hint(self._written(node, type_), type_, key, on_line=not node.mark.line)
             return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
@@ -245,14 +246,14 @@ class Values(ABC):
             self.problems = outer
         return node.raw if fits and isinstance(node, Scalar) else None
 
-    def _mapping(self, node: Node, type_: DictType, key: str) -> Any:
+    def _mapping(self, node: Node, type_: DictType, key: str) -> Value:
         if not isinstance(node, Mapping):
             return self.report(node.mark, key, f"expected a mapping, found {describe(node)}")
         keys = {k: self._key(node, k, type_.key, key) for k in node.items}
         values = {keys[k]: self.value(v, type_.value, join(key, k)) for k, v in node.items.items()}
         return INVALID if INVALID in (*keys.values(), *values.values()) else values
 
-    def _key(self, node: Mapping, text: str, type_: Type, key: str) -> Any:
+    def _key(self, node: Mapping, text: str, type_: Type, key: str) -> Value:
         """Returns a key of a mapping as its annotation wants it: ``dict[int, float]`` has numbers as keys."""
         if type_ not in (INT, FLOAT, BOOL):
             return text

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from rk.recipe.model import Recipe, RunRef, Spec, Struct
+from rk.values import Value
 
 SECTIONS = ("data", "model", "loss", "trainer", "search")
 
 
-def leaves(recipe: Recipe) -> Iterator[tuple[str, Any]]:
+def leaves(recipe: Recipe) -> Iterator[tuple[str, Value]]:
     """Yields (key, value) of every value that holds no other: ``trainer.teacher``, ``model.hidden_sizes.0``."""
     for spec in recipe.specs():
         for name, value in spec.params.items():
@@ -21,7 +21,7 @@ def leaves(recipe: Recipe) -> Iterator[tuple[str, Any]]:
         yield "init_from.run", recipe.init_from.run
 
 
-def _within(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _within(value: Value, key: str) -> Iterator[tuple[str, Value]]:
     match value:
         case Spec():
             return  # it comes by itself
@@ -50,7 +50,9 @@ def runs_that_answer(recipe: Recipe) -> Iterator[tuple[str, Path]]:
             yield key, ref.folder
 
 
-def replaced(recipe: Recipe, change: Callable[[str, Any], Any], key_of: Callable[[Any], Any] = lambda k: k) -> Recipe:
+def replaced(
+    recipe: Recipe, change: Callable[[str, Value], Value], key_of: Callable[[Value], Value] = lambda k: k
+) -> Recipe:
     """Returns a copy of `recipe` with other values.
 
     Args:
@@ -59,7 +61,7 @@ def replaced(recipe: Recipe, change: Callable[[str, Any], Any], key_of: Callable
         key_of: Takes a key of a mapping among the values; returns what stands in its place.
     """
 
-    def value(found: Any, key: str) -> Any:
+    def value(found: Value, key: str) -> Value:
         match found:
             case Spec():
                 return spec(found)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rk.errors import nearest
 from rk.recipe.hints import VALUE_WORDS
 from rk.recipe.tree import Node, Scalar, describe, is_number
 from rk.static.types import BOOL, FLOAT, INT, PATH, STR, TupleType, Type
+from rk.values import Value
 
 
 def with_article(type_: Type) -> str:
     """Returns what is expected: ``an int``, ``a list of 2 values [int, str]``."""
-    words = {INT: "an int", STR: "a string", BOOL: "a bool", FLOAT: "a float", PATH: "a path"}
+    words: dict[Type, str] = {INT: "an int", STR: "a string", BOOL: "a bool", FLOAT: "a float", PATH: "a path"}
     text = words.get(type_, str(type_))
     if isinstance(type_, TupleType) and not type_.variadic:
         return f"a list of {len(type_.items)} values {text}"
@@ -51,7 +50,7 @@ def one_of(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-def near(value: Any, words: list[str]) -> str | None:
+def near(value: Value, words: list[str]) -> str | None:
     """Returns a hint at the word that was probably meant."""
     if not isinstance(value, str):
         return None

@@ -87,7 +87,7 @@ def results_table(judged: Sequence[Judged]) -> tuple[tuple[str, ...], list[tuple
 
     Notes are shown where two claims would look alike without them.
     """
-    rows = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
+    rows: list[tuple[str, ...]] = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
     heads: tuple[str, ...] = ("metric", "value", "expected", "paper", "verdict")
     if len({row[:4] for row in rows}) < len(rows):
         heads, rows = (*heads, "note"), [(*row, one.note) for row, one in zip(rows, judged, strict=True)]

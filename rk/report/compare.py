@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rk.report.summary import RunSummary
 from rk.report.text import duration, number, plain_text
+from rk.values import Plain, PlainDict
 
 ABSENT = "-"
 _NOT_SETTINGS = ("rk", "about", "paper", "requires", "expect")
 
 
-def flatten(value: Any, key: str = "") -> dict[str, Any]:
+def flatten(value: Plain, key: str = "") -> PlainDict:
     """Returns dotted key -> plain value. A component's name stands at the component's own key."""
     if isinstance(value, dict):
         items = {key: value["name"]} if "name" in value else {}
@@ -28,26 +28,26 @@ def flatten(value: Any, key: str = "") -> dict[str, Any]:
     return {key: value}
 
 
-def changed_settings(runs: list[RunSummary]) -> dict[str, list[Any]]:
+def changed_settings(runs: list[RunSummary]) -> dict[str, list[Plain]]:
     """Returns key -> one value per run (`ABSENT` where a run has none), for the keys whose values differ."""
     return changed_values([flatten({k: v for k, v in r.recipe.items() if k not in _NOT_SETTINGS}) for r in runs])
 
 
-def changed_values(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
+def changed_values(settings: list[PlainDict]) -> dict[str, list[Plain]]:
     """Returns key -> one value for each of `settings` (`ABSENT` where one has none), for the keys that differ."""
     keys = dict.fromkeys(key for one in settings for key in one)
     rows = {key: [one.get(key, ABSENT) for one in settings] for key in keys}
     return {key: values for key, values in rows.items() if any(v != values[0] for v in values)}
 
 
-def measured(run: RunSummary) -> dict[str, dict[str, Any]]:
+def measured(run: RunSummary) -> dict[str, PlainDict]:
     """Returns metric -> its final value, and the last and the best of its series, for all that is no training log."""
     final = run.info.get("metrics") or {}
     names = dict.fromkeys([*final, *(n for n in run.series if not n.startswith("train/"))])
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, PlainDict] = {}
     for name in names:
         series, best = run.series.get(name, []), run.best(name)
-        entry: dict[str, Any] = {"final": final[name]} if name in final else {}
+        entry: PlainDict = {"final": final[name]} if name in final else {}
         if len(series) > 1:
             entry["last"] = series[-1][1]
             if best is not None:
@@ -58,7 +58,7 @@ def measured(run: RunSummary) -> dict[str, dict[str, Any]]:
     return result
 
 
-def comparison(runs: list[RunSummary], metrics: Sequence[str] = ()) -> list[dict[str, Any]]:
+def comparison(runs: list[RunSummary], metrics: Sequence[str] = ()) -> list[PlainDict]:
     """Returns one object per run: what it is, its changed settings, its metrics, and those in which it is the best.
 
     Args:
@@ -90,7 +90,7 @@ def _is_asked_for(name: str, metrics: Sequence[str]) -> bool:
     return not metrics or name in metrics or name.partition("/")[2] in metrics
 
 
-def best_runs(runs: list[RunSummary], metrics: list[dict[str, dict[str, Any]]]) -> dict[str, set[int]]:
+def best_runs(runs: list[RunSummary], metrics: list[dict[str, PlainDict]]) -> dict[str, set[int]]:
     """Returns the places of the runs that have the best value, for each row of a metric.
 
     The row with the metric's own name has the final values, or the last ones of a run without. Nothing is marked where
@@ -130,7 +130,7 @@ def table(runs: list[RunSummary], metrics: Sequence[str] = ()) -> list[tuple[str
     return rows
 
 
-def _metric_rows(name: str, objects: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+def _metric_rows(name: str, objects: list[PlainDict]) -> list[tuple[str, ...]]:
     entries = [o["metrics"].get(name, {}) for o in objects]
     rows: list[tuple[str, list[str]]] = []
     if any("final" in e or "best" not in e for e in entries if e):
@@ -153,7 +153,7 @@ MARK = "*"
 """Stands after the best value of a row."""
 
 
-def _status(run: dict[str, Any]) -> str:
+def _status(run: PlainDict) -> str:
     """Returns how the run ended, and why where it was stopped early."""
     status = run["status"] or ABSENT
     return f"{status}: {run['stop_reason']}" if run["stop_reason"] else status
@@ -163,9 +163,9 @@ def _count(value: int | None) -> str:
     return ABSENT if value is None else f"{value:,}"
 
 
-def _value(entry: dict[str, Any], key: str) -> str:
+def _value(entry: PlainDict, key: str) -> str:
     return number(entry[key]) if key in entry else ABSENT
 
 
-def _best(entry: dict[str, Any]) -> str:
+def _best(entry: PlainDict) -> str:
     return f"{number(entry['best'])} ({entry['best_step']:,})" if "best" in entry else ABSENT

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from rk.report.compare import changed_settings
 from rk.report.summary import RunSummary
 from rk.report.text import plain_text, without_plugin
+from rk.values import Plain
 
 MAX_LABEL = 40
 """Characters of a label; what differs in more than fits is told by the run's id."""
@@ -44,7 +44,7 @@ def _ends(key: str) -> list[str]:
     return [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
 
 
-def _value(value: Any) -> str:
+def _value(value: Plain) -> str:
     return without_plugin(plain_text(value))
 
 

@@ -10,6 +10,7 @@ from rk.record import made, record
 from rk.report.compare import ABSENT, changed_values, flatten
 from rk.report.summary import RunSummary
 from rk.report.text import number, plain_text, without_plugin
+from rk.values import Plain, PlainDict
 
 
 @record
@@ -32,7 +33,7 @@ class Matrix:
         """Returns one line of texts for each row: its label, and its cells."""
         return [(row, *(_cell(self.cells.get((row, column), [])) for column in self.columns)) for row in self.rows]
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         """Returns the same for JSON: column -> its metric, and row -> column -> the metric of each run."""
         return {
             "metrics": dict(zip(self.columns, self.metrics, strict=True)),
@@ -92,7 +93,7 @@ def labels(runs: list[RunSummary], key: str) -> list[str]:
     names = [without_plugin(text) for text in whole]
     if len(set(names)) < len(set(whole)):  # two plugins may have components of one name
         names = whole
-    alike: dict[str, list[dict[str, Any]]] = {}
+    alike: dict[str, list[PlainDict]] = {}
     for one, name in zip(flat, names, strict=True):
         alike.setdefault(name, []).append(one)
     differing_of = {name: changed_values(ones) for name, ones in alike.items()}
@@ -104,8 +105,8 @@ def labels(runs: list[RunSummary], key: str) -> list[str]:
     return found
 
 
-def _setting(recipe: dict[str, Any], key: str) -> Any:
-    value: Any = recipe
+def _setting(recipe: PlainDict, key: str) -> Any:
+    value: Plain = recipe
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
             return ABSENT
@@ -124,6 +125,7 @@ def _metric(runs: list[RunSummary], wanted: tuple[str, ...]) -> str:
 def _cell(values: list[float | None]) -> str:
     if not values:
         return ""
-    if len(values) == 1 or None in values:
+    known = [value for value in values if value is not None]
+    if len(values) == 1 or len(known) < len(values):
         return " ".join(map(number, values))
-    return f"{number(statistics.mean(values))} ± {statistics.stdev(values):.2g}"
+    return f"{number(statistics.mean(known))} ± {statistics.stdev(known):.2g}"

@@ -6,7 +6,6 @@ import base64
 import mimetypes
 import re
 from pathlib import Path
-from typing import Any
 
 from rk.inside import lies_within, pictures
 from rk.report.compare import MARK, table
@@ -14,6 +13,7 @@ from rk.report.curves import draw_inline, metric_names
 from rk.report.labels import run_labels
 from rk.report.summary import RunSummary
 from rk.report.text import duration
+from rk.values import PlainDict
 
 PICTURES = (".png", ".svg", ".jpg", ".jpeg")
 
@@ -29,7 +29,7 @@ def render_page(runs: list[RunSummary]) -> str:
     environment = Environment(loader=PackageLoader("rk.report", "."), autoescape=True)
     several = len(runs) > 1
     first, labels = runs[0], run_labels(runs)
-    values: dict[str, Any] = {
+    values: PlainDict = {
         "title": f"{len(runs)} runs of {_names(runs)}" if several else first.title,
         "subtitle": "compared by rk" if several else first.folder.label,
         "paper": _paper(first.recipe.get("paper")),
@@ -47,7 +47,7 @@ def _names(runs: list[RunSummary]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _run(run: RunSummary) -> dict[str, Any]:
+def _run(run: RunSummary) -> PlainDict:
     recipe = run.folder.recipe
     return {
         "name": run.name,
@@ -86,7 +86,7 @@ def _steps(run: RunSummary) -> str | None:
     return f"{run.step:,} of {planned:,}" if isinstance(planned, int) and planned != run.step else f"{run.step:,}"
 
 
-def _environment(info: dict[str, Any]) -> dict[str, str]:
+def _environment(info: PlainDict) -> dict[str, str]:
     git, host = info.get("git"), info.get("host") or {}
     rows = {
         "command": " ".join(info.get("command") or ()),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from rk.recipe.sections import Expect
 from rk.recipe.stored import stored_values
 from rk.report.claims import Judged, judge
 from rk.report.text import titled
 from rk.runs import RunFolder
+from rk.values import PlainDict
 
 Series = list[tuple[int, float]]
 """(step, value), in the order of the steps; what is no number is left out."""
@@ -31,8 +31,8 @@ class RunSummary:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.info: dict[str, Any] = folder.read()
-        self.recipe: dict[str, Any] = stored_values(folder)
+        self.info: PlainDict = folder.read()
+        self.recipe: PlainDict = stored_values(folder)
         self.series: dict[str, Series] = {}
         for line in folder.metrics():
             step = line.get("step")
@@ -69,8 +69,9 @@ class RunSummary:
     @property
     def step(self) -> int | None:
         """Steps that were done; of a run without an end, those that it wrote down."""
-        if self.info.get("step") is not None:
-            return self.info["step"]
+        step: int | None = self.info.get("step")
+        if step is not None:
+            return step
         return max((values[-1][0] for values in self.series.values()), default=None)
 
     @property
@@ -107,7 +108,8 @@ def claimed_metrics(
 
 def last_logged(folder: RunFolder, names: Iterable[str]) -> dict[str, float]:
     """Returns the last value in ``metrics.jsonl`` of each of these names that has one."""
-    wanted, found = set(names), {}
+    wanted = set(names)
+    found: dict[str, float] = {}
     for line in folder.metrics() if wanted else ():
         found |= {name: line[name] for name in wanted & line.keys() if isinstance(line[name], int | float)}
     return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from statistics import fmean
-from typing import Any
 
 from rk.recipe.sections import Expect
 from rk.record import record
@@ -13,6 +12,7 @@ from rk.report.claims import NOT_REACHED, OTHER_DATA, REACHED, UNMEASURED
 from rk.report.text import number
 from rk.reproduce.plan import Reproduction
 from rk.reproduce.results import Measured
+from rk.values import PlainDict
 
 MISSING, OLD = "NOT RUN", "OLDER RECIPE"
 
@@ -45,7 +45,7 @@ class Line:
     def holds(self) -> bool:
         return self.verdict in ("", REACHED, OTHER_DATA)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> PlainDict:
         return {"name": self.recipe, **{k: v for k, v in vars(self).items() if k != "recipe"}}
 
 
@@ -92,7 +92,12 @@ def _worst(measured: Measured, claim: Expect) -> str:
     bounded = low or claim.at_most is not None or claim.at_most_times is not None
     wants_more = low if bounded else measured.higher_is_better(next(iter(means)))
     worst = -math.inf if wants_more else math.inf
-    return (min if wants_more else max)(means, key=lambda name: worst if means[name] is None else means[name])
+
+    def value(name: str) -> float:
+        mean = means[name]
+        return worst if mean is None else mean
+
+    return (min if wants_more else max)(means, key=value)
 
 
 def _value(measured: Measured, metric: str) -> str:
@@ -117,9 +122,10 @@ def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured],
     if not metrics:
         return NOT_REACHED
     met = [claim.met(means[metric], means) for metric in metrics]
-    for metric in metrics if name is not None and claim.compares else ():
-        others = results[name].values["metrics"].get(metric)
-        met.append(others is not None and _beats(means[metric], others, claim, own.higher_is_better(metric)))
+    if name is not None and claim.compares:
+        for metric in metrics:
+            others = results[name].values["metrics"].get(metric)
+            met.append(others is not None and _beats(means[metric], others, claim, own.higher_is_better(metric)))
     known = [m for m in met if m is not None]
     return "" if not known else REACHED if all(known) else NOT_REACHED
 

@@ -10,23 +10,23 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from rk.errors import UserError
 from rk.jsontext import to_json
 from rk.recipe import Recipe
 from rk.recipe.find import RecipeFile
-from rk.recipe.model import plain_parameter
+from rk.recipe.model import Trainable, plain_parameter
 from rk.recipe.sections import Fit, plain
 from rk.recipe.stored import trained
 from rk.recipe.walk import named_runs
 from rk.report.compare import flatten
+from rk.values import Plain, PlainDict
 from rk.writing import write_atomic
 
 FILE = "results.json"
 
 
-def settings(recipe: Recipe) -> dict[str, Any]:
+def settings(recipe: Recipe) -> PlainDict:
     """Returns all that decides what the recipe trains, as dotted keys: components with their defaults, and ``fit``.
 
     Of ``fit``, what differs from the defaults: a key that a later host adds is then no change.
@@ -35,14 +35,14 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
     found = flatten(values)
     for key, run in named_runs(recipe):
-        if run.wanted is not None and run.wanted.recipe is not None:
+        if isinstance(run.wanted, Trainable):
             found[f"{key}.settings"] = digest(settings(run.wanted.recipe))
     return found
 
 
-def differences(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+def differences(recipe: Recipe) -> tuple[PlainDict, PlainDict]:
     """Returns the `settings` that differ from the defaults of their components, and those that are defaults."""
-    default: dict[str, Any] = {}
+    default: PlainDict = {}
     for spec in recipe.specs():
         default |= flatten({f"{spec.key}.{name}": plain_parameter(value) for name, value in spec.defaults.items()})
     found = settings(recipe)
@@ -50,7 +50,7 @@ def differences(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     return differing, {key: value for key, value in found.items() if key not in differing}
 
 
-def digest(settings: Mapping[str, Any]) -> str:
+def digest(settings: Mapping[str, Plain]) -> str:
     """Returns a hash of settings."""
     text = json.dumps(settings, sort_keys=True, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -67,11 +67,11 @@ class Measured:
             ``settings``.
     """
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: PlainDict) -> None:
         self.values = values
 
     @classmethod
-    def of_runs(cls, recipe: Recipe, runs: list[dict[str, Any]], seeds: list[int]) -> Measured:
+    def of_runs(cls, recipe: Recipe, runs: list[PlainDict], seeds: list[int]) -> Measured:
         """Returns the entry of `recipe` from the ``run.json`` of one run per seed."""
         last = runs[-1]
         names = dict.fromkeys(name for run in runs for name in run["metrics"])
@@ -93,7 +93,8 @@ class Measured:
 
     @property
     def seeds(self) -> list[int]:
-        return self.values["seeds"]
+        seeds: list[int] = self.values["seeds"]
+        return seeds
 
     def is_of(self, recipe: Recipe) -> bool:
         """Whether this was measured with the recipe as it is now.
@@ -107,7 +108,8 @@ class Measured:
         now, names = differing | default, _joined(self.values["defaults"])
         if not now.keys() >= names or digest({key: now[key] for key in names}) != self.values["defaults_digest"]:
             return False
-        return digest({key: value for key, value in differing.items() if key not in names}) == self.values["digest"]
+        own = {key: value for key, value in differing.items() if key not in names}
+        return bool(digest(own) == self.values["digest"])
 
     def _is_of_settings(self, recipe: Recipe) -> bool:
         """The same, of an entry of an earlier version."""
@@ -138,10 +140,10 @@ class Measured:
         return None if numbers is None or len(numbers) < 2 else stdev(numbers)
 
     def higher_is_better(self, metric: str) -> bool:
-        return self.values["higher_is_better"].get(metric.partition("/")[2].partition("@")[0], True)
+        return bool(self.values["higher_is_better"].get(metric.partition("/")[2].partition("@")[0], True))
 
 
-def described(recipe: Recipe) -> dict[str, Any]:
+def described(recipe: Recipe) -> PlainDict:
     """Returns what an entry says of the recipe: what differs from the defaults, and which defaults there were."""
     differing, default = differences(recipe)
     return {

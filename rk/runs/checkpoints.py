@@ -48,7 +48,8 @@ def path_of(folder: Path, step: int) -> Path:
 def best_step(folder: Path) -> int | None:
     """Returns the step of the best checkpoint by `fit.monitor`, if one was kept."""
     try:
-        return json.loads((folder / INDEX).read_text(encoding="utf-8"))["best"]
+        best: int | None = json.loads((folder / INDEX).read_text(encoding="utf-8"))["best"]
+        return best
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -30,6 +30,7 @@ from rk.errors import RunFailed, UserError, suggest
 from rk.jsontext import to_json
 from rk.runs import checkpoints as ckpt
 from rk.runs import lock
+from rk.values import PlainDict
 from rk.writing import remove_half_written, write_atomic
 
 RUNS_VARIABLE = "RK_RUNS"
@@ -272,7 +273,7 @@ class RunFolder:
 
     # -- run.json --------------------------------------------------------------------------------------------------
 
-    def read(self) -> dict[str, Any]:
+    def read(self) -> PlainDict:
         """Returns ``run.json``. Raises `UserError` when it cannot be read."""
         path = self.path / "run.json"
         try:
@@ -283,14 +284,14 @@ class RunFolder:
             raise UserError(f"{path} cannot be read: it must hold an object, got {type(found).__name__}")
         return found
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> PlainDict:
         """Returns ``run.json``; of one that cannot be read, only that: one damaged run does not hide the others."""
         try:
             return self.read()
         except UserError:
             return {"status": "unreadable"}
 
-    def state(self, info: dict[str, Any] | None = None) -> str:
+    def state(self, info: PlainDict | None = None) -> str:
         """Returns the status; `STOPPED` where it says that the run is active but no process trains it any more."""
         status = (self.info() if info is None else info).get("status")
         return STOPPED if status in ACTIVE and not self.is_active() else str(status or "")
@@ -309,7 +310,7 @@ class RunFolder:
     def _metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
-    def append_metrics(self, record: dict[str, Any]) -> None:
+    def append_metrics(self, record: PlainDict) -> None:
         """Adds one line to ``metrics.jsonl``; numbers that JSON lacks become null."""
         clean = {k: json_number(v) if isinstance(v, float) else v for k, v in record.items()}
         try:
@@ -320,7 +321,7 @@ class RunFolder:
             hint = f"the checkpoint of step {kept[-1]} is kept: rk train --resume {self.label}" if kept else None
             raise RunFailed(f"cannot write {self._metrics}: {error.strerror}", hint) from None
 
-    def metrics(self) -> Iterator[dict[str, Any]]:
+    def metrics(self) -> Iterator[PlainDict]:
         """Yields the lines of ``metrics.jsonl`` as dicts with a step; damaged lines are left out."""
         try:
             text = self._metrics.read_text(encoding="utf-8", errors="replace")
@@ -395,7 +396,7 @@ class Bystander(RunFolder):
     def update(self, **values: Any) -> None:
         pass
 
-    def append_metrics(self, record: dict[str, Any]) -> None:
+    def append_metrics(self, record: PlainDict) -> None:
         pass
 
     def cut_metrics(self, size: int | None, step: int) -> None:

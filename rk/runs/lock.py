@@ -13,12 +13,13 @@ import errno
 import os
 import time
 from pathlib import Path
-from typing import Any
+
+from rk.values import PlainDict
 
 try:
     import fcntl
 except ImportError:  # Windows: the process named in run.json is asked for instead
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # the checker looks at this file on a system that has it
 
 _HELD: dict[str, int] = {}
 """Lock files that this process has locked -> its process id (a forked child inherits the dict, but no lock)."""
@@ -105,12 +106,12 @@ def _host() -> str:
     return socket.gethostname()
 
 
-def this_process() -> dict[str, Any]:
+def this_process() -> PlainDict:
     """Returns what `run.json` says of the process that trains a run."""
     return {"host": _host(), "pid": os.getpid()}
 
 
-def seems_alive(owner: Any) -> bool:
+def seems_alive(owner: object) -> bool:
     """Whether the process that `this_process` described is there, as far as can be told without locks.
 
     One of another host cannot be asked: it counts as alive.

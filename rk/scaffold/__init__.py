@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime
 import re
 from pathlib import Path
-from typing import Any
 
-from rk import __version__
 from rk.errors import UserError, suggest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.kinds import EXAMPLES, KINDS
+from rk.values import PlainDict
+from rk.version import __version__
 
 TEMPLATES = Path(__file__).parent / "plugin"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -99,14 +99,14 @@ def _is_wanted(path: Path, kinds: list[str]) -> bool:
     return kind not in EXAMPLES or kind in kinds
 
 
-def _filled(template: Path, values: dict[str, Any]) -> str:
+def _filled(template: Path, values: PlainDict) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
     return environment.from_string(template.read_text(encoding="utf-8")).render(values)
 
 
-def _values(name: str, asked: tuple[str, ...]) -> dict[str, Any]:
+def _values(name: str, asked: tuple[str, ...]) -> PlainDict:
     """Returns what the templates are filled in with."""
     kinds = [kind for kind in HOOK_OF_KIND if kind in asked or (kind == "model" and "layer" in asked)]  # a slot for it
     title = "".join(word.capitalize() for word in name.split("-"))

@@ -1,4 +1,4 @@
-"""Classes as syntax: their bases, members, facts and TypedDict fields."""
+"""Classes as syntax: their bases and members."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from rk.record import record
 from rk.static.outline import self_attributes
-from rk.static.source import Module, Ref, StaticError, dotted_name, load_module, unquoted
-from rk.static.types import Type, parse_type
+from rk.static.source import Definition, Module, Ref, StaticError, dotted_name, load_module
 
-__all__ = ["ClassInfo", "Field", "StaticError", "load_class", "typed_dict"]
+__all__ = ["ClassInfo", "StaticError", "class_of", "load_class"]
 
 _EMPTY_CONSTRUCTORS = {
     "builtins.object", "torch.nn.Module", "typing.Protocol", "typing_extensions.Protocol", "typing.Generic", "abc.ABC",
@@ -58,8 +57,8 @@ class ClassInfo:
             return
         yield self
         for base in self.bases():
-            if isinstance(base.node, ast.ClassDef):
-                yield from ClassInfo(base.module, base.node)._ancestors((*seen, self.dotted))
+            if (info := class_of(base)) is not None:
+                yield from info._ancestors((*seen, self.dotted))
 
     def implementations(self) -> Iterator[ClassInfo]:
         """Yields `mro` without the host's protocols, whose empty bodies implement nothing."""
@@ -72,7 +71,7 @@ class ClassInfo:
         for info in self.mro():
             yield info.dotted
             for base in info.bases():
-                if not isinstance(base.node, ast.ClassDef):
+                if class_of(base) is None:
                     yield base.dotted
 
     def inherits(self, *dotted: str) -> bool:
@@ -126,18 +125,6 @@ class ClassInfo:
                     names.add(name)
         return {n for n in names if not n.startswith("_")}
 
-    def facts(self) -> dict[str, Type]:
-        """Returns a data class's facts: annotated public attributes and properties, name -> type."""
-        found: dict[str, Type] = {}
-        for info in self.implementations():
-            for statement in info.node.body:
-                match statement:
-                    case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation):
-                        found.setdefault(name, parse_type(info.module, annotation))
-                    case ast.FunctionDef(name=name, returns=ast.AST() as returns) if _is_property(statement):
-                        found.setdefault(name, parse_type(info.module, returns))
-        return {k: v for k, v in found.items() if not k.startswith("_") and k not in ("splits", "metrics", "writes")}
-
     def assigned(self, name: str) -> tuple[ClassInfo, ast.expr] | None:
         """Returns the expression assigned to `name` in the class body, and where."""
         for info in self.mro():
@@ -150,56 +137,18 @@ class ClassInfo:
         return None
 
 
-def _is_property(node: ast.FunctionDef) -> bool:
-    return any("property" in ast.unparse(d) for d in node.decorator_list)
-
-
 def load_class(target: str) -> ClassInfo:
     """Reads the class ``package.module:Class``. Raises `StaticError`."""
     module_name, _, name = target.partition(":")
     module = load_module(module_name)
-    ref = module.definition(name)
-    if not isinstance(ref.node, ast.ClassDef):
+    found = class_of(module.definition(name))
+    if found is None:
         raise StaticError(f"{module.path} defines no class {name}")
-    return ClassInfo(ref.module, ref.node)
+    return found
 
 
-@record
-class Field:
-    """A field of a TypedDict: its type, whether it is always there, and the class that declares it."""
-
-    type: Type
-    required: bool = True
-
-
-def typed_dict(module: Module, annotation: ast.AST | None) -> dict[str, Field] | None:
-    """Returns the fields of the TypedDict that `annotation` names (possibly ``X | None``), or None if it is none."""
-    match unquoted(annotation):
-        case ast.BinOp(op=ast.BitOr(), left=left, right=right):
-            found = typed_dict(module, left)
-            return typed_dict(module, right) if found is None else found
-        case ast.Subscript(value=wrapper, slice=inner):
-            if module.resolve(dotted_name(wrapper) or "").dotted == "typing.Optional":
-                return typed_dict(module, inner)
-        case ast.Name() | ast.Attribute() as name:
-            ref = module.definition(dotted_name(name) or "")
-            if isinstance(ref.node, ast.ClassDef):
-                info = ClassInfo(ref.module, ref.node)
-                if info.inherits("typing.TypedDict", "typing_extensions.TypedDict"):
-                    return _fields(info)
+def class_of(ref: Ref) -> ClassInfo | None:
+    """Returns the class that a name leads to; None where it leads to anything else, or cannot be followed."""
+    if isinstance(ref, Definition) and isinstance(ref.node, ast.ClassDef):
+        return ClassInfo(ref.module, ref.node)
     return None
-
-
-def _fields(info: ClassInfo) -> dict[str, Field]:
-    fields: dict[str, Field] = {}
-    for each in reversed(info.mro()):
-        total = not any(k.arg == "total" and ast.unparse(k.value) == "False" for k in each.node.keywords)
-        for statement in each.node.body:
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                annotation, required = unquoted(statement.annotation), total
-                if isinstance(annotation, ast.Subscript):
-                    wrapper = (dotted_name(annotation.value) or "").rpartition(".")[2]
-                    if wrapper in ("NotRequired", "Required"):
-                        annotation, required = annotation.slice, wrapper == "Required"
-                fields[statement.target.id] = Field(parse_type(each.module, annotation), required)
-    return fields

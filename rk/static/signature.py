@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 from rk.record import record
-from rk.static.classes import ClassInfo, Field, typed_dict
+from rk.static.annotations import parse_type
+from rk.static.classes import ClassInfo
+from rk.static.fields import Field, typed_dict
+from rk.static.literals import literal
 from rk.static.source import Module, StaticError, dotted_name, unquoted
-from rk.static.types import NONE, ComponentType, Type, UnionType, literal, parse_type, unmarked
+from rk.static.types import NONE, ComponentType, Type, UnionType, unmarked
 
 
 class _Required:
@@ -16,7 +18,7 @@ class _Required:
         return "REQUIRED"
 
 
-REQUIRED: Any = _Required()
+REQUIRED: object = _Required()
 """The default of a parameter that has none."""
 
 
@@ -26,7 +28,7 @@ class Param:
 
     name: str
     type: Type
-    default: Any = REQUIRED
+    default: object = REQUIRED
     mark: str = ""
     annotated: bool = True
 
@@ -63,6 +65,11 @@ class Signature:
     module: Module
     node: ast.FunctionDef | ast.ClassDef
 
+    @property
+    def function(self) -> ast.FunctionDef | None:
+        """The function that was read; None for a constructor that no source writes."""
+        return self.node if isinstance(self.node, ast.FunctionDef) else None
+
     def __getitem__(self, name: str) -> Param:
         found = next((p for p in self.params if p.name == name), None)
         if found is None:
@@ -79,22 +86,25 @@ class Signature:
     @property
     def hides(self) -> bool:
         """Whether it takes more than it names: ``*args`` or ``**kwargs``."""
-        arguments = getattr(self.node, "args", None)
-        return arguments is not None and (arguments.vararg or arguments.kwarg) is not None
+        found = self.function
+        return found is not None and (found.args.vararg or found.args.kwarg) is not None
 
     @property
     def hands_on(self) -> bool:
         """Whether it ends in ``**fields``: a wrapper's method takes what that of the component inside takes."""
-        arguments = getattr(self.node, "args", None)
-        return arguments is not None and arguments.kwarg is not None
+        return self.function is not None and self.function.args.kwarg is not None
 
     def returns(self) -> dict[str, Field] | None:
         """Returns the fields of the TypedDict in the return annotation, or None."""
-        return typed_dict(self.module, getattr(self.node, "returns", None))
+        return typed_dict(self.module, self.annotation)
+
+    @property
+    def annotation(self) -> ast.expr | None:
+        """The return annotation, if there is one."""
+        return None if self.function is None else self.function.returns
 
     def may_return_none(self) -> bool:
-        annotation = getattr(self.node, "returns", None)
-        parsed = NONE if annotation is None else parse_type(self.module, annotation)
+        parsed = NONE if self.annotation is None else parse_type(self.module, self.annotation)
         return parsed is NONE or (isinstance(parsed, UnionType) and NONE in parsed.options)
 
 
@@ -120,8 +130,9 @@ def _constructor(info: ClassInfo, lineage: list[ClassInfo]) -> Signature:
         found = next((s for s in each.node.body if isinstance(s, ast.FunctionDef) and s.name == "__init__"), None)
         if found is not None:
             own = _function(each.module, found, drop_first=True)
-            _refuse_hidden(each, own)
-            return own if found.args.kwarg is None else _extended(own, _constructor(info, lineage[place:]))
+            call = _handing_on(found)
+            _refuse_hidden(each, found, call)
+            return own if call is None else _extended(own, call, _constructor(info, lineage[place:]))
         if each.is_dataclass():
             return _dataclass(each)
     if opaque := info.opaque_bases():
@@ -129,10 +140,9 @@ def _constructor(info: ClassInfo, lineage: list[ClassInfo]) -> Signature:
     return Signature((), info.module, info.node)
 
 
-def _refuse_hidden(info: ClassInfo, signature: Signature) -> None:
+def _refuse_hidden(info: ClassInfo, node: ast.FunctionDef, handing_on: ast.Call | None) -> None:
     """Refuses what a recipe could not give by name."""
-    node = signature.node
-    if node.args.vararg is not None or (node.args.kwarg is not None and _handing_on(node) is None):
+    if node.args.vararg is not None or (node.args.kwarg is not None and handing_on is None):
         raise StaticError(
             f"{info.dotted}.__init__ takes *args or **kwargs, which hide its parameters; only **kwargs that "
             "super().__init__(..., **kwargs) takes whole are those of the class that it extends"
@@ -143,6 +153,8 @@ def _refuse_hidden(info: ClassInfo, signature: Signature) -> None:
 
 def _handing_on(node: ast.FunctionDef) -> ast.Call | None:
     """Returns the call of ``super().__init__`` that takes the ``**kwargs`` of `node`, if nothing else uses them."""
+    if node.args.kwarg is None:
+        return None
     name = node.args.kwarg.arg
     if sum(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node)) != 1:
         return None
@@ -154,9 +166,8 @@ def _handing_on(node: ast.FunctionDef) -> ast.Call | None:
     return None
 
 
-def _extended(own: Signature, inherited: Signature) -> Signature:
-    """Returns `own` with those inherited parameters that it neither names nor gives."""
-    call = _handing_on(own.node)
+def _extended(own: Signature, call: ast.Call, inherited: Signature) -> Signature:
+    """Returns `own` with those inherited parameters that it neither names nor gives in the `call` that hands on."""
     settled = {*own.names, *inherited.names[: len(call.args)], *(k.arg for k in call.keywords)}
     return Signature((*own.params, *(p for p in inherited.params if p.name not in settled)), own.module, own.node)
 

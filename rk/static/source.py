@@ -6,7 +6,6 @@ import ast
 import builtins
 import contextlib
 import functools
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING
 from rk.errors import UserError
 from rk.reads import note
 from rk.record import record
+from rk.sources import find_source
 from rk.static.outline import outline
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a command that lists nothing does without
     from rk.index.answers import Answers
     from rk.index.kept import Index
 
@@ -38,11 +38,17 @@ class StaticError(UserError):
 
 @record
 class Ref:
-    """Where a name leads: its canonical dotted path, and its definition where the source was followed."""
+    """Where a name leads: its canonical dotted path. A `Definition` where the source was followed."""
 
     dotted: str
-    module: Module | None = None
-    node: ast.AST | None = None
+
+
+@record
+class Definition(Ref):
+    """The statement that binds a name, and the module in which it stands."""
+
+    module: Module
+    node: ast.AST
 
 
 class Module:
@@ -96,8 +102,7 @@ class Module:
         """Follows `dotted` as `resolve` does, and through assignments of one name to another (``Base = nn.Module``)."""
         ref = self.resolve(dotted)
         for _ in range(MAX_STEPS):
-            alias = dotted_name(assigned_value(ref.node))
-            if alias is None:
+            if not isinstance(ref, Definition) or (alias := dotted_name(assigned_value(ref.node))) is None:
                 break
             ref = ref.module.resolve(alias)
         return ref
@@ -132,7 +137,9 @@ def _tree(path: Path) -> ast.Module:
         return outline(content)
 
     text = _outlines[-1].answer(os.path.abspath(path), read, good=lambda text: text is not None)
-    return found[0] if found else ast.parse(text, filename=str(path))
+    if found or text is None:
+        return found[0]
+    return ast.parse(text, filename=str(path))
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -161,12 +168,12 @@ def _follow(module: Module, dotted: str, seen: frozenset[tuple[str, str]]) -> Re
         return _locate(f"{bound}.{rest}" if rest else bound, seen)
     if bound is None:
         starred = (_locate(f"{star}.{dotted}", seen) for star in module.stars)
-        found = next((ref for ref in starred if ref.node is not None), None)
+        found = next((ref for ref in starred if isinstance(ref, Definition)), None)
         return found or (Ref(f"builtins.{dotted}") if hasattr(builtins, head) else here)
     if rest:
         alias = dotted_name(assigned_value(bound))
         return _follow(module, f"{alias}.{rest}", seen) if alias else here
-    return Ref(here.dotted, module, bound)
+    return Definition(here.dotted, module, bound)
 
 
 def _locate(dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
@@ -179,39 +186,6 @@ def _locate(dotted: str, seen: frozenset[tuple[str, str]]) -> Ref:
         if path is not None:
             return _follow(load_module(".".join(parts[:cut])), ".".join(parts[cut:]), seen)
     return Ref(dotted)
-
-
-def find_source(name: str) -> Path | None:
-    """Returns the source file of module `name`, importing nothing, or None."""
-    found, folders = _searched(name)
-    note(file=found, package=name.partition(".")[0])
-    for folder in folders:
-        note(folder=folder)
-    return found
-
-
-@functools.cache
-def _searched(name: str) -> tuple[Path | None, tuple[Path, ...]]:
-    """Returns the source file of a module, and the folders whose names decide which it is."""
-    top, *rest = name.split(".")
-    try:  # find_spec of a submodule would import its parents: only the top package is asked for
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None, ()
-    if spec is None:
-        return None, ()
-    if not rest:
-        return (Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None), ()
-    folders: list[Path] = []
-    for root in spec.submodule_search_locations or ():
-        base = Path(root, *rest)
-        folders.append(base.parent)
-        for candidate in (base / "__init__.py", base.with_suffix(".py")):  # as Python's import: the package first
-            if candidate.is_file():
-                if candidate.name == "__init__.py":
-                    folders.append(base)
-                return candidate, tuple(folders)
-    return None, tuple(folders)
 
 
 def load_module(name: str) -> Module:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.fit.build import Builder
 from rk.fit.loaded import LoadedRun
 from rk.fit.returns import check_numbers
 from rk.fit.rng import forked
+from rk.plugins import Component
 from rk.recipe import Recipe, check_search
 from rk.recipe.check import Checked
 from rk.recipe.digest import digest
@@ -24,6 +26,7 @@ from rk.static.types import ListType, RunType, TupleType, UnionType
 from rk.testing import checks
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.trial import MEASURED, Ended, Trial
+from rk.values import PlainDict
 
 KINDS = ("search", "analysis", "callback")
 
@@ -59,7 +62,7 @@ def run_alone(
     refused: list[str] = []
     for sample in samples:
         try:
-            return _RUNNERS[component.kind](component, trial(sample), lambda s=sample: whole(s), sizes)
+            return _RUNNERS[component.kind](component, trial(sample), functools.partial(whole, sample), sizes)
         except UserError as error:
             refused.append(f"{sample.path.stem}: {error.message.splitlines()[0]}")
     raise NotApplicable(f"it takes no recipe of its plugin ({'; '.join(refused)[:400]})")
@@ -95,7 +98,7 @@ def _analysis(component: Component, trial: Trial, whole: Callable[[], Ended], si
     options = _options(component, catalog, whole, sizes)
     recipe = _without_problems(check_search("analysis", component.qualified, options, (), catalog, Path))
     with tempfile.TemporaryDirectory(dir=trial.scratch) as folder, forked(0), _few_batches():
-        analysis = Builder(recipe, catalog).build(recipe.search)
+        analysis = Builder(recipe, catalog, LoadedRun.open).build(recipe.learning)
         numbers = check_numbers(analysis, analysis.analyze(Path(folder)), "analyze")
     if not numbers:
         raise Broken("analyze() returned no number")
@@ -116,18 +119,18 @@ def _few_batches() -> Iterator[None]:
     def few(self: LoadedRun, split: str, limit: int | None = None) -> Iterator[Any]:
         return original(self, split, min(MEASURED, limit or MEASURED))
 
-    LoadedRun.batches = few
+    setattr(LoadedRun, original.__name__, few)
     try:
         yield
     finally:
-        LoadedRun.batches = original
+        setattr(LoadedRun, original.__name__, original)
 
 
 def _options(
     component: Component, catalog: Catalog, whole: Callable[[], Ended], sizes: tuple[str, ...]
 ) -> dict[str, str]:
     """Returns what a user would have to give: runs, by their folders; and what makes it small."""
-    options: dict[str, Any] = dict(size.split("=", 1) for size in sizes)
+    options: PlainDict = dict(size.split("=", 1) for size in sizes)
     for param in catalog.signature(component).params:
         if _is_run(param):
             folder = str(whole().folder.path)

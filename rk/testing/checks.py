@@ -11,20 +11,23 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from rk.blocks import run_blocks
-from rk.catalog import Catalog, Component
+from rk.capabilities import HasBlocks, supports
+from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.export.safetensors import Safetensors
 from rk.fit.bind import Bound
 from rk.fit.build import Builder
 from rk.fit.checkpoint import read_state
-from rk.fit.evaluate import evaluating, has_objective
-from rk.fit.firstbatch import check_fields, declared_fields
+from rk.fit.evaluate import evaluating, has_objective, predicted
+from rk.fit.firstbatch import check_fields, declared_fields, method_of
 from rk.fit.loaded import LoadedRun
 from rk.fit.loop import Loop
 from rk.fit.weights import stored_extra
+from rk.plugins import Component
+from rk.protocols import Batch
 from rk.recipe.check import read_component
 from rk.runs import RunFolder
 from rk.static.signature import REQUIRED
@@ -33,6 +36,7 @@ from rk.testing.close import assert_close
 from rk.testing.rows import Rows, same
 from rk.testing.trial import Ended, Trial
 from rk.testing.zygote import shared_zygote
+from rk.values import Fields, PlainDict
 
 STEPS = 6
 CUT = 5
@@ -87,17 +91,19 @@ def two_steps(trial: Trial) -> None:
     split = next((s for s in loop.splits if s.startswith(("val", "test"))), None)
     if split is None or not has_objective(learner):  # one without may need to finish before it answers
         return
-    batch = parts.data.batch(split, 0)
-    check_fields(batch, type(parts.data).batch, trial.recipe.data, f"a batch of {split}")
+    batch = parts.task.batch(split, 0)
+    if trial.recipe.data is not None:
+        check_fields(batch, method_of(parts.data, "batch"), trial.recipe.data, f"a batch of {split}")
     with evaluating(learner, 0):
-        outputs = learner.predict(batch)
-    check_fields(outputs, type(learner).predict, trial.recipe.algorithm, "its answers")
-    if trial.recipe.model is not None and declared_fields(type(learner).predict) is None:
+        outputs = predicted(learner, batch)
+    answers = method_of(learner, "predict")
+    check_fields(outputs, answers, trial.recipe.learning, "its answers")
+    if trial.recipe.model is not None and declared_fields(answers) is None:
         cls = trial.catalog.load(trial.recipe.model.component)
         check_fields(outputs, getattr(cls, "predict", cls.forward), trial.recipe.model, "its outputs")
 
 
-def _step(loop: Loop, i: int, batch: Mapping[str, Any] | None = None) -> None:
+def _step(loop: Loop, i: int, batch: Batch | None = None) -> None:
     """Takes one optimizer step, on the micro-batches of step `i` or always on `batch`."""
     runtime, trainer = loop.parts.runtime, loop.parts.trainer
     for micro in range(runtime.accumulate):
@@ -106,7 +112,7 @@ def _step(loop: Loop, i: int, batch: Mapping[str, Any] | None = None) -> None:
             trainer.step()
             continue
         index = i * runtime.accumulate + micro
-        taken = batch if batch is not None else loop.parts.data.batch("train", index, getattr(trainer, "stage", 0))
+        taken = batch if batch is not None else loop.parts.task.batch("train", index, getattr(trainer, "stage", 0))
         scalars = trainer.step(taken)
         if scalars is not None and not isinstance(scalars, Mapping):
             raise Broken(f"the trainer's step() returned {type(scalars).__name__}, expected a dict of scalars or None")
@@ -120,7 +126,7 @@ def batches_depend_on_their_index_alone(trial: Trial) -> None:
     loop = trial.build()
     if loop.parts.data is None:
         raise NotApplicable("the recipe has no data")
-    data, other = loop.parts.data, trial.build().parts.data
+    data, other = loop.parts.data, trial.build().parts.task
     for split in loop.splits:
         first, second = data.batch(split, 0), data.batch(split, 1)
         for label, again in (
@@ -136,7 +142,7 @@ def batches_depend_on_their_index_alone(trial: Trial) -> None:
         _same(data.batch(split, 1), second, f"batch 1 of {split} is another one the second time")
 
 
-def _same(found: Mapping[str, Any], expected: Mapping[str, Any], message: str) -> None:
+def _same(found: Batch, expected: Batch, message: str) -> None:
     if found.keys() != expected.keys():
         raise Broken(message)
     for name, value in expected.items():
@@ -155,7 +161,7 @@ def loss_falls(trial: Trial) -> None:
         raise NotApplicable("the learner has no objective")
     if not loop.takes_batch:
         raise NotApplicable("the trainer takes no batches")
-    batch = loop.parts.data.batch("train", 0)
+    batch = loop.parts.task.batch("train", 0)
     before = after = _objective(learner, batch)
     for i in range(TEACHING):
         _step(loop, i, batch)
@@ -164,17 +170,17 @@ def loss_falls(trial: Trial) -> None:
     raise Broken(f"{TEACHING} steps on one batch took its loss from {before:.6g} to {after:.6g}: it does not fall")
 
 
-def _objective(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> float:
+def _objective(learner: nn.Module, batch: Batch, seed: int = 0) -> float:
     shares = _shares(learner, batch, seed).values()
     return sum(weight * total / max(count, 1e-12) for total, count, weight in shares)
 
 
-def objective_is_drawn(learner: Any, batch: Mapping[str, Any]) -> bool:
+def objective_is_drawn(learner: nn.Module, batch: Batch) -> bool:
     """Whether the objective on one and the same batch depends on random numbers, in eval mode too."""
     return has_objective(learner) and _shares(learner, batch) != _shares(learner, batch, seed=1)
 
 
-def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, tuple[float, float, float]]:
+def _shares(learner: nn.Module, batch: Batch, seed: int = 0) -> dict[str, tuple[float, float, float]]:
     """Returns the terms of the objective on `batch` as (total, count, weight)."""
     with evaluating(learner, seed):
         objective = learner(batch)
@@ -184,17 +190,19 @@ def _shares(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, 
             raise Broken(
                 f"the loss gives {_shown(share)} for {name!r}; expected (total, count), a sum and what it is over"
             )
-    return {name: (*map(float, share), 1.0)[:3] for name, share in terms.items()}
+    weighted = {name: (*share, 1.0) for name, share in terms.items()}
+    return {name: (float(total), float(count), float(weight)) for name, (total, count, weight, *_) in weighted.items()}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
 
 
 def blocks_are_the_model(trial: Trial, ended: Ended) -> None:
     """A layered model answers as its blocks do, one after the other: what works on its blocks works on the model."""
     model = ended.parts.model
-    if not all(hasattr(model, name) for name in ("blocks", "keeps_shape", "enter", "leave")):
+    is_layered = supports(model, HasBlocks)
+    if model is None or not is_layered:
         raise NotApplicable("the model is no chain of blocks (rk.Layered)")
     batch = _one_batch(ended)
     with evaluating(model, 0):
@@ -246,7 +254,7 @@ def answers_do_not_depend_on_the_batch(ended: Ended) -> None:
         raise NotApplicable("no answer has one entry per example")
 
 
-def _length(value: Any) -> int | None:
+def _length(value: object) -> int | None:
     if isinstance(value, Tensor):
         return len(value) if value.ndim else None
     return len(value) if isinstance(value, list | tuple) else None
@@ -271,24 +279,26 @@ def _close_row(alone: Any, among: Any, name: str, i: int) -> None:
         raise Broken(f"{name!r} of example {i} is another one when it is answered alone: it depends on its batch")
 
 
-def _answers(learner: Any, batch: Mapping[str, Any], seed: int = 0) -> dict[str, Any]:
+def _answers(learner: nn.Module, batch: Batch, seed: int = 0) -> Fields:
     """Returns all that the learner answers: tensors, and plain values such as texts and programs."""
     with evaluating(learner, seed):
-        return dict(learner.predict(batch))
+        return dict(predicted(learner, batch))
 
 
-def _one_batch(ended: Ended) -> Mapping[str, Any]:
+def _one_batch(ended: Ended) -> Batch:
     split = _split(ended)
     if split is None:
         raise NotApplicable("the recipe has no data")
-    return ended.data.batch(split, 0)
+    batch: Batch = ended.data.batch(split, 0)
+    return batch
 
 
 def _split(ended: Ended) -> str | None:
     """Returns the split whose first batch is answered."""
     if ended.data is None:
         return None
-    return next((s for s in ended.data.splits if s.startswith(("val", "test"))), ended.data.splits[0])
+    splits: tuple[str, ...] = ended.data.splits
+    return next((s for s in splits if s.startswith(("val", "test"))), splits[0])
 
 
 # -- a run from its folder ---------------------------------------------------------------------------------------------
@@ -317,14 +327,14 @@ def resumes_bit_equal(trial: Trial, whole: Ended) -> None:
                 raise Broken(f"{after} {name!r} is answered otherwise: {reason}")
 
 
-def resumed_answers(recipe: dict[str, Any], folder: str, split: str | None) -> dict[str, Any] | None:
+def resumed_answers(recipe: PlainDict, folder: str, split: str | None) -> Fields | None:
     """Resumes a run of a trial in this process and returns what its learner then answers: a job of the zygote."""
     trial = Trial.at(**recipe)
     ended = trial.run(STEPS, checkpoint_every=2, resume=RunFolder(Path(folder)))
     return None if split is None else _answers(ended.learner, ended.data.batch(split, 0))
 
 
-def loaded_answers(folder: str, split: str) -> dict[str, Any]:
+def loaded_answers(folder: str, split: str) -> Fields:
     """Returns what a run answers when it is loaded from its folder in this process: a job of the zygote."""
     loaded = LoadedRun.open(Path(folder))
     loaded.prepare()
@@ -378,7 +388,11 @@ def exporter_writes(component: Component, trial: Trial, whole: Ended) -> None:
     spec = read_component("exporter", component.qualified, (), trial.catalog)
     with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
         try:
-            paths = Builder(loaded.recipe, trial.catalog, loaded.facts).build(spec).export(loaded, Path(folder))
+            paths = (
+                Builder(loaded.recipe, trial.catalog, LoadedRun.open, loaded.facts)
+                .build(spec)
+                .export(loaded, Path(folder))
+            )
         except UserError as error:
             raise NotApplicable(error.message) from None
         if not paths or not all(Path(p).is_file() for p in paths):

@@ -15,7 +15,7 @@ RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2, torc
 """The difference that rounding explains, by dtype, where a test says nothing."""
 
 
-def assert_close(found: Any, expected: Any, relative: float | None = None, name: str = "") -> None:
+def assert_close(found: object, expected: object, relative: float | None = None, name: str = "") -> None:
     """Asserts that tensors, or tuples, lists and dicts of them, agree.
 
     Floating-point tensors are compared by the root mean square of their difference, relative to that of `expected`: one
@@ -55,7 +55,7 @@ def _assert_tensors_close(found: Tensor, expected: Tensor, relative: float | Non
 def assert_twins(
     fast: Callable[..., Any],
     naive: Callable[..., Any],
-    *inputs: Any,
+    *inputs: object,
     parameters: Iterable[Tensor] = (),
     relative: float | None = None,
     seed: int = 0,
@@ -103,7 +103,7 @@ def _differentiated(
     return outputs, dict(zip(leaves, found, strict=True))
 
 
-def _parts(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+def _parts(value: object, name: str) -> Iterator[tuple[str, Tensor]]:
     """Yields the tensors in nested tuples, lists and dicts, each with a name for its place."""
     if isinstance(value, Tensor):
         yield name, value

@@ -20,10 +20,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from rk.catalog import Catalog, Component
+from rk.catalog import Catalog
 from rk.doctor import examine
 from rk.errors import RkError, UserError
-from rk.plugins import Plugin
+from rk.plugins import Component, Plugin
 from rk.recipe import check_recipe
 from rk.recipe.digest import digest
 from rk.recipe.find import RecipeFile, find_recipe, packaged
@@ -110,7 +110,7 @@ class PluginContract:
     samples: ClassVar[int | None] = None
     exempt: ClassVar[Mapping[str, str]] = {}
 
-    def pytest_generate_tests(self, metafunc: Any) -> None:
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Makes one test of each component and recipe of the plugin."""
         catalog = _catalog()
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rk.errors import nearest
 from rk.plugins import Plugin
-from rk.static.source import find_source
+from rk.sources import find_source
 from rk.testing.broken import Broken, NotApplicable
 
 NAME = "EQUATIONS.md"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, Literal
 
 from rk.testing.zygote import fork_processes
@@ -43,7 +44,7 @@ def run(command: list[str], kill_at: tuple[Place, int] | None = None, folder: st
     main()
 
 
-def _die_at(count: int) -> Any:
+def _die_at(count: int) -> Callable[[], None]:
     """Returns a function that kills the process when it is called for the `count`-th time."""
     seen = [0]
 
@@ -83,4 +84,4 @@ def _in_tests(count: int) -> None:
 
         return measured
 
-    loop.Loop._each = each  # type: ignore[method-assign]
+    setattr(loop.Loop, original.__name__, each)

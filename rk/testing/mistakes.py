@@ -29,4 +29,5 @@ def with_mistake(function: Callable[..., Any], right: str, wrong: str) -> Callab
     code = compile(source.replace(right, wrong), f"<{function.__qualname__} with a mistake>", "exec", flags, True)
     names: dict[str, Any] = {}
     exec(code, function.__globals__, names)
-    return names[function.__name__]
+    mistaken: Callable[..., Any] = names[function.__name__]
+    return mistaken

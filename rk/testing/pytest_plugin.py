@@ -56,7 +56,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str, str, str], Non
     """
     from rk.testing.mistakes import with_mistake
 
-    def call(owner: Any, name: str, right: str, wrong: str) -> None:
+    def call(owner: object, name: str, right: str, wrong: str) -> None:
         found = inspect.getattr_static(owner, name)
         changed = with_mistake(getattr(owner, name), right, wrong)
         monkeypatch.setattr(owner, name, staticmethod(changed) if isinstance(found, staticmethod) else changed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -52,7 +51,7 @@ class _Reporter:
         self.tracebacks = tracebacks
         self.counts = {"passed": 0, "failed": 0, "skipped": 0}
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
             return
         self.counts[report.outcome] += 1
@@ -65,11 +64,11 @@ class _Reporter:
         word = {"passed": "ok", "failed": "FAILED", "skipped": "-"}[report.outcome]
         self.echo(f"{word:<7} {label}{self._reason(report)}")
 
-    def _reason(self, report: Any) -> str:
+    def _reason(self, report: pytest.TestReport) -> str:
         if report.passed:
             return ""
-        if report.skipped:
-            return f"  ({str(report.longrepr[2]).removeprefix('Skipped: ')})"
+        if report.skipped and isinstance(report.longrepr, tuple):  # file, line, reason
+            return f"  ({report.longrepr[2].removeprefix('Skipped: ')})"
         crash, text = getattr(report.longrepr, "reprcrash", None), report.longreprtext
         if crash is not None and crash.message.startswith("Failed: "):  # a finding of the kit, made for the author
             text = crash.message.removeprefix("Failed: ")
@@ -77,7 +76,7 @@ class _Reporter:
             text = f"{crash.message}\nat {crash.path}:{crash.lineno}"
         return "".join(f"\n          {line}" for line in text.strip().splitlines())
 
-    def pytest_collectreport(self, report: Any) -> None:
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.counts["failed"] += 1
             self.echo(f"FAILED  {report.longreprtext}")

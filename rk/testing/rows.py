@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rk.fit.firstbatch import declared_fields
+from rk.protocols import Batch
 from rk.testing.broken import NotApplicable
+from rk.values import Fields, Part
 
 GRAPH_SIZES = "graph_sizes"
 """Field (graphs,) of flat graphs: how many nodes each has."""
@@ -23,14 +24,14 @@ class Rows:
         data: The data, whose ``batch`` declares the first axis of each field.
     """
 
-    def __init__(self, data: Any) -> None:
+    def __init__(self, data: Part) -> None:
         declared = declared_fields(type(data).batch)
         hints = typing.get_type_hints(declared) if declared else {}
         self._first_axis = {
             name: dims.partition(" ")[0] for name, hint in hints.items() if (dims := getattr(hint, "dim_str", ""))
         }
 
-    def size(self, batch: Mapping[str, Any]) -> int:
+    def size(self, batch: Batch) -> int:
         """Returns the number of examples. Raises `NotApplicable` when it cannot be told."""
         if GRAPH_SIZES in batch:
             return len(batch[GRAPH_SIZES])
@@ -39,7 +40,7 @@ class Rows:
             raise NotApplicable("no field has one entry per example")
         return sizes[0]
 
-    def take(self, batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    def take(self, batch: Batch, rows: slice) -> Fields:
         """Returns the batch of the examples in `rows`.
 
         Raises:
@@ -48,7 +49,7 @@ class Rows:
         size = self.size(batch)
         if GRAPH_SIZES in batch:
             return self._graphs(batch, rows)
-        found = {}
+        found: Fields = {}
         for name, value in batch.items():
             if isinstance(value, Tensor) and value.ndim and self._is_stacked(name):
                 if len(value) != size:
@@ -60,7 +61,7 @@ class Rows:
                 found[name] = value
         return found
 
-    def each(self, batch: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def each(self, batch: Batch) -> Iterator[Fields]:
         """Yields each example of `batch` as a batch of one."""
         for i in range(self.size(batch)):
             yield self.take(batch, slice(i, i + 1))
@@ -69,7 +70,7 @@ class Rows:
         """Whether a field has one entry per example; of one that declares no axes, it is taken for granted."""
         return self._first_axis.get(name, "batch") == "batch"
 
-    def _graphs(self, batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    def _graphs(self, batch: Batch, rows: slice) -> Fields:
         """Takes whole graphs out of a flat batch: their nodes, and the edges between them, numbered anew."""
         ends = batch[GRAPH_SIZES].cumsum(0)
         start, stop, _ = rows.indices(len(ends))
@@ -99,7 +100,7 @@ class Rows:
         return found
 
 
-def same(found: Any, expected: Any) -> bool:
+def same(found: object, expected: object) -> bool:
     """Whether two values are equal to the last bit, NaN and nested containers included."""
     if isinstance(expected, Tensor):
         if not isinstance(found, Tensor) or found.shape != expected.shape or found.dtype != expected.dtype:

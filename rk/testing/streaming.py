@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rk.catalog import Catalog, Component
+from rk.capabilities import SupportsInitialState, supports
+from rk.catalog import Catalog
+from rk.plugins import Component
 from rk.states import tensors_of
 from rk.testing.broken import Broken, NotApplicable
 from rk.testing.close import assert_close
+from rk.values import Part
 
 ROWS, WIDTH = 3, 16
 PIECES = (1, 5, 1, 10)
@@ -41,12 +44,12 @@ def _built(component: Component, catalog: Catalog) -> Any:
         raise NotApplicable(f"a recipe must say {', '.join(n for n in needed if n != 'd_model') or 'its width'}")
     torch.manual_seed(0)
     layer = catalog.load(component)(d_model=WIDTH).double().eval()
-    if not hasattr(layer, "initial_state"):
+    if not supports(layer, SupportsInitialState):
         raise Broken("it has scan(), but no initial_state()")
     return layer
 
 
-def _compare(layer: Any, x: Tensor, mask: Tensor | None, what: str) -> None:
+def _compare(layer: Part, x: Tensor, mask: Tensor | None, what: str) -> None:
     state = layer.initial_state(ROWS)
     outputs, start = [], 0
     for steps in PIECES:
@@ -68,14 +71,14 @@ def _compare(layer: Any, x: Tensor, mask: Tensor | None, what: str) -> None:
         raise Broken(f"scan() in pieces of {pieced} steps{what} differs from forward(): {difference}") from None
 
 
-def _check_rows(state: Any) -> None:
+def _check_rows(state: object) -> None:
     for tensor in tensors_of(state):
         if tensor.dim() == 0 or len(tensor) != ROWS:
             shape = tuple(tensor.shape)
             raise Broken(f"a tensor of the state has shape {shape}: the batch, of {ROWS}, must be its first dimension")
 
 
-def _skipped_steps_change_nothing(layer: Any, x: Tensor) -> None:
+def _skipped_steps_change_nothing(layer: Part, x: Tensor) -> None:
     nothing = torch.zeros(ROWS, 2, dtype=torch.bool)
     _, before = layer.scan(x[:, :5], layer.initial_state(ROWS))
     _, skipped = layer.scan(x[:, 5:7], before, nothing)

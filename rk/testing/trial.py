@@ -16,13 +16,15 @@ from torch import nn
 from rk.catalog import Catalog
 from rk.fit.begin import begin, taken_up
 from rk.fit.build import Parts
+from rk.fit.evaluate import Each
 from rk.fit.loop import Loop
 from rk.fit.rng import forked
 from rk.fit.signals import StopSignal
 from rk.recipe import Recipe, check_recipe
 from rk.recipe.find import RecipeFile
-from rk.recipe.model import Wanted
+from rk.recipe.model import Trainable
 from rk.runs import RunFolder
+from rk.values import PlainDict
 
 MEASURED = 2
 """Batches of each validation and test split that a short run takes."""
@@ -35,7 +37,7 @@ class Ended:
     folder: RunFolder
     parts: Parts
     metrics: Mapping[str, float]
-    logged: list[dict[str, Any]]
+    logged: list[PlainDict]
 
     @property
     def learner(self) -> nn.Module:
@@ -80,7 +82,7 @@ class Trial:
         self.recipe = self._read(overrides)
 
     @property
-    def place(self) -> dict[str, Any]:
+    def place(self) -> PlainDict:
         """What `at` makes the same trial of, in another process; JSON-able."""
         file = (str(self.file.path), self.file.plugin, self.file.distribution)
         return {"file": file, "scratch": str(self.scratch), "overrides": self.overrides}
@@ -143,7 +145,7 @@ class Trial:
         torch.set_num_threads(threads)
         return loop
 
-    def _supply(self, wanted: Wanted) -> RunFolder:
+    def _supply(self, wanted: Trainable) -> RunFolder:
         """Returns a short run of a recipe that this one begins from: one for all trials in the same scratch folder."""
         name = hashlib.sha256(repr((wanted.name, wanted.overrides)).encode()).hexdigest()[:16]
         folder = self.scratch / "begun-from" / name
@@ -173,6 +175,9 @@ class Trial:
         return short
 
 
+BATCHES = "batches"
+
+
 class _Cut(BaseException):
     """The power has failed."""
 
@@ -187,15 +192,15 @@ class _ShortLoop(Loop):
         super().build()
         data = self.parts.data
         if data is not None:
-            data.batches = functools.partial(_few_batches, data.batches)
+            setattr(data, BATCHES, functools.partial(_few_batches, data.batches))
         if self.cut_at is not None:
             self.hooks["after_step"] = [*self.hooks["after_step"], self._cut]
 
-    def _cut(self, fit: Any) -> None:
-        if self.step >= self.cut_at:
+    def _cut(self, fit: object) -> None:
+        if self.cut_at is not None and self.step >= self.cut_at:
             raise _Cut
 
-    def _draw(self, split: str) -> Any:
+    def _draw(self, split: str) -> Each | None:
         return super()._draw(split) if self.draws else None
 
 

@@ -71,6 +71,10 @@ class Zygote:
             stdout=subprocess.PIPE,
             text=True,
         )
+        orders, answers = self._process.stdin, self._process.stdout
+        if orders is None or answers is None:
+            raise OSError("the zygote has no pipes")
+        self._orders, self._answers = orders, answers
 
     def __enter__(self) -> Zygote:
         return self
@@ -94,13 +98,13 @@ class Zygote:
             arguments: What the function is called with.
         """
         order = {"libraries": libraries, "child": {"job": job, "arguments": arguments}}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        self.pid = int(self._process.stdout.readline())
+        self._orders.write(json.dumps(order) + "\n")
+        self._orders.flush()
+        self.pid = int(self._answers.readline())
 
     def running(self) -> bool:
         """Whether the child has not ended yet."""
-        return not select.select([self._process.stdout], [], [], 0)[0]
+        return not select.select([self._answers], [], [], 0)[0]
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """Sends the child a signal and returns its exit code."""
@@ -110,7 +114,7 @@ class Zygote:
 
     def wait(self) -> int:
         """Waits for the child; returns its exit code, or minus the number of the signal that killed it."""
-        code, seconds, imports = self._process.stdout.readline().split()
+        code, seconds, imports = self._answers.readline().split()
         Zygote.uncounted_seconds += float(seconds)
         Zygote.import_seconds += float(imports)
         return int(code)
@@ -168,7 +172,7 @@ class Zygote:
                 out=str(out),
                 err=str(err),
             )
-            if not select.select([self._process.stdout], [], [], timeout)[0]:
+            if not select.select([self._answers], [], [], timeout)[0]:
                 self.kill()
                 raise subprocess.TimeoutExpired(["rk", *words], timeout)
             return Done(self.wait(), out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))

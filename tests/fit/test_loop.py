@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from rk.builtin.backprop import Backprop
 from rk.builtin.digits import Digits
 from rk.errors import ExitCode, RunFailed, UserError
+from rk.fit.dryrun import dry_run
 from rk.fit.loop import Loop
 from rk.fit.runtime import Runtime
 from rk.runs import RunFolder
@@ -339,3 +341,9 @@ def test_the_stored_recipe_runs_again_as_it_is(run):
 def test_metrics_that_a_recipe_adds_are_measured_beside_the_datas_own(run):
     found = run("metrics={top3: {name: accuracy, top: 3}}").metrics
     assert found["test/top3"] > found["test/accuracy"]
+
+
+def test_a_dry_run_on_all_devices_takes_one_of_them(run, catalog, tmp_path):
+    recipe = run("fit.max_steps=1").recipe
+    recipe.fit = replace(recipe.fit, devices="auto", accelerator="cpu")
+    assert "parameters on cpu" in next(iter(dry_run(recipe, catalog, tmp_path / "runs")))

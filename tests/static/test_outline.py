@@ -9,6 +9,7 @@ import pytest
 
 from rk.static.classes import ClassInfo
 from rk.static.docstring import describe
+from rk.static.fields import facts as facts_of
 from rk.static.outline import outline
 from rk.static.signature import StaticError, constructor, method
 from rk.static.source import Module
@@ -30,7 +31,7 @@ def told(info: ClassInfo) -> dict[str, object]:
         "parameters": params,
         "text": describe(info),
         "members": info.members(),
-        "facts": {name: str(type_) for name, type_ in info.facts().items()},
+        "facts": {name: str(type_) for name, type_ in facts_of(info).items()},
         "methods": {name: ([(p.name, str(p.type)) for p in f.params], f.hides) for name, f in methods.items()},
         "values": {name: ast.dump(found[1]) for name in info.members() if (found := info.assigned(name))},
     }

@@ -13,10 +13,11 @@ import pytest
 from rk.catalog import Catalog
 from rk.plugins import Plugins
 from rk.static import ClassInfo, StaticError, constructor, load_class
+from rk.static.annotations import parse_type
 from rk.static.compare import assignable, mismatch
 from rk.static.docstring import describe
 from rk.static.signature import REQUIRED
-from rk.static.types import ComponentType, EnumType, TensorType, TupleType, Unreadable, parse_type
+from rk.static.types import ComponentType, EnumType, TensorType, TupleType, Unreadable
 
 
 def takes(info: ClassInfo) -> dict[str, str]:

@@ -8,6 +8,7 @@ import torch
 from rk.static import load_class, method
 from rk.static.classes import _MODULE_MEMBERS
 from rk.static.docstring import describe, summary
+from rk.static.fields import facts as facts_of
 
 # -- members, facts, fields --------------------------------------------------------------------------------------------
 
@@ -59,7 +60,7 @@ def test_facts_are_annotated_attributes_and_properties(read):
             def method(self) -> int: ...
         """
     )
-    facts = {name: str(type_) for name, type_ in info.facts().items()}
+    facts = {name: str(type_) for name, type_ in facts_of(info).items()}
     assert facts == {"num_classes": "int", "shadowed": "int", "vocab_size": "int", "inherited": "int"}
 
 

@@ -10,7 +10,8 @@ from rk_lm.arc import Arc
 from rk_lm.arith import EXAMPLES, LEVELS, ArithLevels
 from rk_lm.gsm8k import Gsm8k
 from rk_lm.items import Item, check_items, encode, end_of_turn
-from rk_lm.jsonl import ExactJsonl, MultipleChoiceJsonl, read_questions
+from rk_lm.jsonl import ExactJsonl, MultipleChoiceJsonl
+from rk_lm.question_lines import read_questions
 from rk_lm.questions import Question, accuracy, shuffled_gold
 from rk_lm.tiny import N_BYTES, byte_tokenizer
 

@@ -11,9 +11,10 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from rk_lm.layered import Path
 
-from rk_cola.sample import Sample, by_level
+from rk_cola.sample import Sample, best_of, by_level
 
 INK = {"kept": "#9aa5b1", "shorter": "#2f6db3", "fixed": "#2e9e6b", "fixed shorter": "#146c46", "wrong": "#e3e6ea"}
 
@@ -76,8 +77,8 @@ _NAMES = {
 def _lengths(samples: Sequence[Sample], depth: int, file: FilePath) -> FilePath:
     """Lengths of the shortest valid path of each question."""
     figure, axes = plt.subplots(figsize=(5.2, 2.8), layout="constrained")
-    right = [len(s.search.best) for s in samples if s.search.base]
-    fixed = [len(s.search.best) for s in samples if not s.search.base and s.search.valid]
+    right = [len(best) for best in best_of(s.search for s in samples if s.search.base)]
+    fixed = [len(best) for best in best_of(s.search for s in samples if not s.search.base)]
     lengths = [*right, *fixed, depth]
     bins = [x - 0.5 for x in range(min(lengths), max(lengths) + 2)]
     axes.hist(
@@ -95,9 +96,9 @@ def _lengths(samples: Sequence[Sample], depth: int, file: FilePath) -> FilePath:
 def _use(samples: Sequence[Sample], depth: int, file: FilePath) -> FilePath:
     """A map of how often the shortest valid paths use each layer: below 1 it is skipped, above it is repeated."""
     rows: list[tuple[str, list[Path]]] = [
-        ("right before", [s.search.best for s in samples if s.search.base]),
-        ("fixed", [s.search.best for s in samples if not s.search.base and s.search.valid]),
-        ("control", [s.control.best for s in samples if s.control is not None and s.control.valid]),
+        ("right before", best_of(s.search for s in samples if s.search.base)),
+        ("fixed", best_of(s.search for s in samples if not s.search.base)),
+        ("control", best_of(s.control for s in samples if s.control is not None)),
     ]
     rows = [(f"{name} ({len(paths)})", paths) for name, paths in rows if paths]
     figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.42 * max(1, len(rows))), layout="constrained")
@@ -109,7 +110,7 @@ def _use(samples: Sequence[Sample], depth: int, file: FilePath) -> FilePath:
     return _save(figure, file)
 
 
-def _save(figure: plt.Figure, file: FilePath) -> FilePath:
+def _save(figure: Figure, file: FilePath) -> FilePath:
     figure.savefig(file, dpi=110)
     plt.close(figure)
     return file

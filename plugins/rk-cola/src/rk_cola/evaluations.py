@@ -11,7 +11,7 @@ from typing import Any
 
 from rk_lm.items import Scores
 from rk_lm.layered import Path
-from rk_lm.questions import Question
+from rk_lm.question import Question
 
 from rk import UserError
 from rk.writing import write_atomic

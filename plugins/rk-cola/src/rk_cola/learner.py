@@ -12,7 +12,8 @@ from rk_lm.engine import Engine
 from rk_lm.items import Item
 from rk_lm.layered import Path, full_path
 from rk_lm.load import LanguageModel
-from rk_lm.questions import Question, VerdictOutputs
+from rk_lm.question import Question
+from rk_lm.questions import VerdictOutputs
 from torch import Tensor, nn
 
 from rk import UserError
@@ -82,6 +83,7 @@ class Programs(nn.Module):
             self.register_buffer(name, torch.zeros(0, 8, dtype=torch.uint8))
         self.register_buffer("fixed_path", torch.zeros(0, dtype=torch.int16))
         self.register_buffer("held_out", torch.zeros(0, dtype=torch.bool))
+        self.digest: Tensor
         self.register_buffer("digest", _bytes(lm.reference.digest))
 
     @property
@@ -116,7 +118,7 @@ class Programs(nn.Module):
 
     def predict(self, batch: Batch) -> VerdictOutputs:
         if batch.get("answers_wanted_meta"):
-            return self._predict_own(batch)
+            return self._predict_own(batch)  # type: ignore[return-value]  # entries in _meta are not declared
         self._scored.clear()
         return self._verdicts(batch, lambda place, full: full)
 
@@ -187,6 +189,8 @@ class Programs(nn.Module):
             asked = question.continuations if question.options or wrong is None else (question.answer, wrong)
             item = lm.encode(question, asked, self._chat)
             target = targets(question, wrong, tuple(map(len, item.continuations)))[control]
+            if target is None:  # a control without a wrong answer was left out above
+                continue
             chosen.append((row, path, target))
             items.append(item)
         correct, was_asked = torch.zeros(len(questions)), torch.zeros(len(questions))

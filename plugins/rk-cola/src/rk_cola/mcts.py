@@ -118,6 +118,8 @@ class TreeSearch:
         return None
 
     def observe(self, finding: Finding) -> None:
+        if self._last is None:
+            raise ValueError("nothing was proposed that could have been observed")
         self._last.reward = float(finding.valid)
         self._back_up(self._last, self._last.reward)
 

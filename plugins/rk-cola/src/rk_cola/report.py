@@ -6,20 +6,48 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from rk_lm.load import LanguageModel
 
 from rk.jsontext import finite, to_json
 from rk.writing import write_atomic
+from rk_cola.controls import Controls
 from rk_cola.paths import layer_entropy, pareto, path_text
-from rk_cola.sample import Sample, by_level
+from rk_cola.sample import Sample, best_of, by_level
 
-if TYPE_CHECKING:
-    from rk_cola.search import Cola
+
+class Searched(Protocol):
+    """What tables say of a search: `rk_cola.search.Cola`."""
+
+    lm: LanguageModel
+    n_simulations: int
+    samples: list[Sample]
+    found: Controls | None
+    seconds: float
+    evaluated_here: int
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def space(self) -> str: ...
+
+    @property
+    def ops(self) -> str: ...
+
+    @property
+    def evaluated(self) -> int: ...
+
+    def pass_at(self, samples: list[Sample]) -> list[float]: ...
+
+    def wrong_pass_at(self, samples: list[Sample]) -> list[float]: ...
+
 
 Row = tuple[str, list[str]]
 
 
-def write(search: Cola, folder: FilePath) -> str:
+def write(search: Searched, folder: FilePath) -> str:
     """Writes ``samples.jsonl``, ``summary.json``, ``summary.md`` and figures; returns the summary as text."""
     from rk_cola.drawing import draw  # matplotlib: only for who has something to draw
 
@@ -58,7 +86,7 @@ def sample_record(sample: Sample) -> dict[str, Any]:
     }
 
 
-def summary_record(search: Cola, samples: Sequence[Sample]) -> dict[str, Any]:
+def summary_record(search: Searched, samples: Sequence[Sample]) -> dict[str, Any]:
     """Returns the numbers of the summary, for all questions and for each level."""
     depth = search.lm.layered.depth
     return {
@@ -77,26 +105,26 @@ def summary_record(search: Cola, samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _numbers(search: Cola, samples: Sequence[Sample]) -> dict[str, float | int | None]:
+def _numbers(search: Searched, samples: Sequence[Sample]) -> dict[str, float | int | None]:
     """Returns the counts and shares of point: base, oracle, control, and what `--controls` adds."""
     right = [s for s in samples if s.search.base]
     wrong = [s for s in samples if not s.search.base]
     depth = search.lm.layered.depth
-    controlled = [s for s in samples if s.control is not None and s.control.paths]
+    controls = [(s, s.control) for s in samples if s.control is not None and s.control.paths]
     n = len(samples)
     numbers: dict[str, float | int | None] = {
         "questions": n,
         "base": len(right) / n,
         "oracle": sum(bool(s.search.valid) for s in samples) / n,
         "right": len(right),
-        "right_shorter": sum(len(s.search.best) < depth for s in right),
+        "right_shorter": sum(len(best) < depth for best in best_of(s.search for s in right)),
         "wrong": len(wrong),
         "wrong_fixed": sum(bool(s.search.valid) for s in wrong),
-        "wrong_fixed_shorter": sum(bool(s.search.valid) and len(s.search.best) < depth for s in wrong),
-        "control": _share([bool(s.control.valid) for s in controlled]),
-        "control_of_wrong": _share([bool(s.control.valid) for s in controlled if not s.search.base]),
+        "wrong_fixed_shorter": sum(len(best) < depth for best in best_of(s.search for s in wrong)),
+        "control": _share([bool(control.valid) for _, control in controls]),
+        "control_of_wrong": _share([bool(control.valid) for s, control in controls if not s.search.base]),
         "pass_at_n": _mean(search.pass_at(list(samples))),
-        "pass_at_n_control": _mean(search.wrong_pass_at(controlled)),
+        "pass_at_n_control": _mean(search.wrong_pass_at([s for s, _ in controls])),
     }
     found = search.found
     if found is not None:
@@ -115,8 +143,8 @@ def _numbers(search: Cola, samples: Sequence[Sample]) -> dict[str, float | int |
 def _depths(samples: Sequence[Sample], depth: int) -> dict[str, dict[str, float | int | None]]:
     """Returns statistics of the shortest valid path of each question: of those right before, and of those fixed."""
     found = {
-        "right before": [s.search.best for s in samples if s.search.base],
-        "fixed": [s.search.best for s in samples if not s.search.base and s.search.valid],
+        "right before": best_of(s.search for s in samples if s.search.base),
+        "fixed": best_of(s.search for s in samples if not s.search.base),
     }
     valid = sorted(len(p) for s in samples for p in s.search.valid)
     twentieth = valid[: max(1, len(valid) // 20)]
@@ -141,7 +169,7 @@ def _depths(samples: Sequence[Sample], depth: int) -> dict[str, dict[str, float 
     return result
 
 
-def summary_text(search: Cola, samples: Sequence[Sample]) -> str:
+def summary_text(search: Searched, samples: Sequence[Sample]) -> str:
     """Returns the summary as Markdown that reads as plain text."""
     levels = by_level(samples)
     groups = {"all": samples, **(levels if len(levels) > 1 else {})}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rk_lm.items import Item
 from rk_lm.layered import Path
-from rk_lm.questions import Question
+from rk_lm.question import Question
 
 from rk_cola.evaluations import Evaluation, Target
 from rk_cola.mcts import Finding, Method
@@ -53,6 +53,11 @@ class Hunt:
     def best(self) -> Path | None:
         """The shortest path that reaches the target."""
         return min(self.valid, key=len, default=None)
+
+
+def best_of(hunts: Iterable[Hunt]) -> list[Path]:
+    """Returns the shortest path of each of these searches that has reached its target."""
+    return [best for hunt in hunts if (best := hunt.best) is not None]
 
 
 @dataclass(eq=False)

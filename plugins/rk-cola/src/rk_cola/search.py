@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeGuard
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -15,7 +15,8 @@ from rk_lm.engine import Engine
 from rk_lm.items import Item
 from rk_lm.layered import Path, full_path
 from rk_lm.load import load
-from rk_lm.questions import QuestionData, shuffled_gold
+from rk_lm.question import Question
+from rk_lm.questions import shuffled_gold
 from torch import Tensor
 
 from rk import Runtime, UserError
@@ -31,6 +32,18 @@ from rk_cola.spaces import Edits, Limits, Segments, Space
 EVALUATIONS = "evaluations.jsonl"
 CONTROL_CHUNK = 256
 """Evaluations of the controls between two looks at the keyboard."""
+
+
+class AsksQuestions(Data, Protocol):
+    """Data whose examples are questions: `rk_lm.questions.QuestionData`, or what wraps it."""
+
+    def questions_of(self, split: str) -> list[Question]:
+        """Returns the questions of a split, in order."""
+        ...
+
+
+def _asks_questions(data: Data) -> TypeGuard[AsksQuestions]:
+    return hasattr(data, "questions_of")
 
 
 class Cola:
@@ -138,7 +151,7 @@ class Cola:
         self.max_len_ratio = max_len_ratio
         self.protect_first = protect_first
         self.protect_last = protect_last
-        self.tree = {
+        self.tree: dict[str, Any] = {  # Any: as the parameters of `TreeSearch`
             "c": c,
             "length_penalty": length_penalty,
             "epsilon": epsilon,
@@ -175,9 +188,9 @@ class Cola:
     # -- what the loop calls ---------------------------------------------------------------------------------------
 
     def setup(self, *, data: Data, runtime: Runtime) -> Programs:
-        if not hasattr(data, "questions_of"):
+        if not _asks_questions(data):
             raise UserError(f"cola needs questions; {type(data).__name__} has none", "rk list data")
-        self.data: QuestionData = data
+        self.data: AsksQuestions = data
         self.runtime = runtime
         self.lm = load(self.model, random_init=self.random_init, seed=self.seed, device=runtime.device)
         if self.chat:

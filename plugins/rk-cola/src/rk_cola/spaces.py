@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from rk_lm.layered import Path
 
 Ops = Literal["skip", "repeat", "both"]
 
 
+State: TypeAlias = Any
+"""What stands for a path: each space has states of its own, which can be keys of a dict."""
+
+
 class Space(Protocol):
     """States that stand for paths, from the full path on."""
 
-    root: Hashable
+    @property
+    def root(self) -> State: ...
 
-    def path(self, state: Hashable) -> Path:
+    def path(self, state: State) -> Path:
         """Returns the path that `state` stands for."""
         ...
 
-    def edit(self, state: Hashable, random: random.Random) -> Hashable | None:
+    def edit(self, state: State, random: random.Random) -> State | None:
         """Returns `state` after one action drawn at random; None where the draw leads nowhere."""
         ...
 
-    def singles(self) -> list[Hashable]:
+    def singles(self) -> list[State]:
         """Returns every state that is one action away from the root."""
         ...
 

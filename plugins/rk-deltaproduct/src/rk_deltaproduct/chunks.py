@@ -3,6 +3,8 @@
 # c chunks, m lanes (batch and heads), l rows (Householder steps of a chunk), t tokens of a chunk,
 # k width of keys, v width of values, z = k + t: the rows of a state and the tokens of a chunk, one under the other
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,7 +30,7 @@ class ChunkScan(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx,
+        ctx: Any,  # torch's own
         common: Float[Tensor, "c m l l"],
         keys: Float[Tensor, "c m l k"],
         values: Float[Tensor, "c m l v"],
@@ -61,7 +63,7 @@ class ChunkScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Float[Tensor, "c m z v"]) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Float[Tensor, "c m z v"]) -> tuple[Tensor, ...]:
         inverse, w, u, left, maps, out, state = ctx.saved_tensors
         n_keys = state.shape[-2]
         grad = grad.clone(memory_format=torch.contiguous_format)

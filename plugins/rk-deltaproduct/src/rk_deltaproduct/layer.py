@@ -26,6 +26,9 @@ STEP_SIZES = (1e-3, 1e-1)
 DeltaProductState = dict[str, Tensor]
 """``memory`` of (b, h, k, v); with short convolutions, the inputs that they still see: ``q``, ``k``, ``v``."""
 
+NO_WEIGHT_DECAY = "no_weight_decay"
+"""What marks a parameter for `rk.Runtime.optimizer`."""
+
 
 class DeltaProduct(nn.Module):
     """A matrix-valued memory that each step multiplies by a product of generalized Householder matrices.
@@ -101,7 +104,8 @@ class DeltaProduct(nn.Module):
         if use_forget_gate:
             self.A_log = nn.Parameter(torch.empty(n_heads))
             self.dt_bias = nn.Parameter(torch.empty(n_heads))
-            self.A_log.no_weight_decay = self.dt_bias.no_weight_decay = True
+            for parameter in (self.A_log, self.dt_bias):
+                setattr(parameter, NO_WEIGHT_DECAY, True)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -147,8 +151,14 @@ class DeltaProduct(nn.Module):
             beta = beta * mask[..., None, None]
             g = None if g is None else g * mask.unsqueeze(-1)
         if x.shape[1] == 1:
-            first = (None if part is None else part.squeeze(1) for part in (q, k, v, beta, g))
-            o, after["memory"] = delta_product_step(*first, state["memory"])
+            q, k, v, beta, g = (
+                q.squeeze(1),
+                k.squeeze(1),
+                v.squeeze(1),
+                beta.squeeze(1),
+                g if g is None else g.squeeze(1),
+            )
+            o, after["memory"] = delta_product_step(q, k, v, beta, g, state["memory"])
             o = o.unsqueeze(1)
         else:
             o, after["memory"] = delta_product(q, k, v, beta, g, state["memory"], chunk_size=self.chunk_size)
@@ -158,9 +168,8 @@ class DeltaProduct(nn.Module):
         return self.o_proj(o.flatten(-2)), after
 
     def _convs(self) -> dict[str, ShortConv]:
-        if self.q_conv1d is None:
-            return {}
-        return {"q": self.q_conv1d, "k": self.k_conv1d, "v": self.v_conv1d}
+        q, k, v = self.q_conv1d, self.k_conv1d, self.v_conv1d
+        return {} if q is None or k is None or v is None else {"q": q, "k": k, "v": v}
 
 
 def _unit(x: Float[Tensor, "*shape k"]) -> Float[Tensor, "*shape k"]:

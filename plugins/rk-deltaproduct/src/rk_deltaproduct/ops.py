@@ -66,10 +66,10 @@ def delta_product(
         if t == 0:
             return v.new_zeros(b, 0, h, v.shape[-1]), state
         if torch.compiler.is_exporting():  # ONNX has no triangular solve; a graph of steps has one length
-            steps = zip(*(x.unbind(1) for x in (q, k, v, beta)), [None] * t if g is None else g.unbind(1), strict=True)
+            decays = [None] * t if g is None else g.unbind(1)
             outputs = []
-            for step in steps:
-                output, state = delta_product_step(*step, state, scale)
+            for i, decay in enumerate(decays):
+                output, state = delta_product_step(q[:, i], k[:, i], v[:, i], beta[:, i], decay, state, scale)
                 outputs.append(output)
             return torch.stack(outputs, 1), state
         chunks = _divide(t, n, width, chunk_size)

@@ -22,7 +22,7 @@ class ShortConv(nn.Conv1d):
         """Returns the inputs before the first step: zeros."""
         return self.weight.new_zeros(batch_size, self.kernel_size[0] - 1, self.in_channels)
 
-    def forward(
+    def forward(  # type: ignore[override]  # a convolution that carries what came before
         self, x: Float[Tensor, "b t c"], past: Float[Tensor, "b w-1 c"], mask: Bool[Tensor, "b t"] | None = None
     ) -> tuple[Float[Tensor, "b t c"], Float[Tensor, "b w-1 c"]]:
         """Returns the outputs and the last inputs. Steps that `mask` leaves out are not seen by those that exist."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
 from annotated_types import Ge
@@ -71,7 +71,11 @@ class DeepMLPEnsemble(nn.Module):
         init_std: Annotated[float, Ge(0)] = 0.1,
     ) -> None:
         super().__init__()
-        self.settings = {"n_layers": n_layers, "hidden_size": hidden_size, "activation": activation}
+        self.settings: dict[str, Any] = {  # Any: as the parameters of `DeepMLP`
+            "n_layers": n_layers,
+            "hidden_size": hidden_size,
+            "activation": activation,
+        }
         self.n_members = n_members
         widths = [num_features] + [hidden_size] * n_layers + [num_classes]
         self.weights = nn.ParameterList(

@@ -64,7 +64,7 @@ class DeepMLP(nn.Module):
 
     def layers(self) -> list[nn.Linear]:
         """Returns the linear layers, from the inputs to the logits."""
-        return [*(block[0] for block in self.blocks), self.head]
+        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
         """Returns logits of (batch, classes)."""

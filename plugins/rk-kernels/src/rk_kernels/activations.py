@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from rk_kernels.duals import Cos, Dual, Erf, Gelu, LeakyRelu, Linear, Relu, Sin
@@ -14,7 +16,7 @@ Activation = Literal["relu", "leaky-relu", "erf", "gelu", "sin", "cos", "tanh", 
 """Those without closed form (tanh, silu) are integrated numerically: some hundred times as slow."""
 
 _DUALS = {"relu": Relu, "erf": Erf, "gelu": Gelu, "sin": Sin, "cos": Cos, "linear": Linear}
-_NUMERICAL = {"tanh": torch.tanh, "silu": functional.silu}
+_NUMERICAL: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "silu": functional.silu}
 NODES = 64
 """Of the quadrature: errors are below 1e-8 for tanh and silu at variances up to 1."""
 

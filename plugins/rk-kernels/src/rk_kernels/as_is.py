@@ -17,7 +17,9 @@ class AsIs:
     """
 
     def setup(self, *, model: Model, runtime: Runtime) -> ProcessLearner:
-        return runtime.setup(ProcessLearner(model))
+        learner = ProcessLearner(model)
+        runtime.setup(learner)
+        return learner
 
     def step(self) -> dict[str, Tensor] | None:
         """There is nothing to learn."""

@@ -49,7 +49,7 @@ class Calibration:
         found = answers(run, self.split, needs=(*FIELDS, "targets"), hint=hint)
         return torch.cat(
             [
-                central_probability(*(given[name] for name in FIELDS), batch["targets"]).flatten()
+                central_probability(**{name: given[name] for name in FIELDS}, targets=batch["targets"]).flatten()
                 for batch, given in found
             ]
         )

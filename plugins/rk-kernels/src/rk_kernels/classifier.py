@@ -25,8 +25,10 @@ class KernelMachine(nn.Module):
     """
 
     lazy_buffers = ("inputs", "coefficients")
+    inputs: Tensor
+    coefficients: Tensor
 
-    def __init__(self, kernel: nn.Module, num_classes: int) -> None:
+    def __init__(self, kernel: Kernel, num_classes: int) -> None:
         super().__init__()
         self.kernel = kernel
         self.num_classes = num_classes
@@ -69,11 +71,15 @@ class KernelRegression:
         for parameter in self.kernel.parameters():
             parameter.requires_grad_(False)
         self.learner = KernelMachine(self.kernel, self.num_classes)
-        return runtime.setup(self.learner)
+        runtime.setup(self.learner)
+        return self.learner
 
     def step(self, batch: ClassificationBatch) -> dict[str, Tensor] | None:
         """Takes the rows of one batch; None when the pass is over."""
-        if len(self.seen) >= self.data.batches("train"):
+        total = self.data.batches("train")
+        if total is None:
+            raise UserError("kernel-regression takes all training rows, but the training split has no end")
+        if len(self.seen) >= total:
             return None
         self.seen.append((batch["inputs"].flatten(1), batch["targets"]))
         return {}

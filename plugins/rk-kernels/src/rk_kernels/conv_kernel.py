@@ -91,4 +91,5 @@ class ConvKernel(nn.Module):
 
     def _layers(self) -> Layer:
         convolution = Convolution(self.w_std(), 0.0 if self.b_std is None else self.b_std(), self.size)
-        return serial(*[convolution, Nonlinearity(self.dual)] * self.depth, Flatten(), Dense())
+        hidden: list[Layer] = [convolution, Nonlinearity(self.dual)]
+        return serial(*hidden * self.depth, Flatten(), Dense())

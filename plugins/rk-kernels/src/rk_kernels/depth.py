@@ -73,4 +73,6 @@ def moments(dual: Dual) -> tuple[float, float, float]:
     one, zero = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     gain, b = dual.diagonal(one)
     at_zero, a = dual.pair(one, zero, one)
-    return tuple(float(x / gain) if math.isfinite(float(gain)) else math.nan for x in (at_zero, a, b))
+    if not math.isfinite(float(gain)):
+        return math.nan, math.nan, math.nan
+    return float(at_zero / gain), float(a / gain), float(b / gain)

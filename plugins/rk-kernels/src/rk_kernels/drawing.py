@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -41,12 +41,12 @@ def draw_intervals(
         name: What is predicted.
         out: The file; an ending is added where it has none.
     """
-    shape = {} if targets is None else {"columns": 2, "width_ratios": [1.7, 1]}
+    shape: dict[str, Any] = {} if targets is None else {"columns": 2, "width_ratios": [1.7, 1]}  # Any: for matplotlib
     with chart(5.6 if targets is None else 8.4, 3.4, **shape) as (figure, *axes):
         _intervals(axes[0], outputs["values"][:, 0], half, targets, level, name)
         if targets is not None:
-            fields = (outputs[k] for k in ("values", "scales", "log_weights", "degrees"))
-            reached = central_probability(*fields, targets).flatten()
+            scales, log_weights, degrees = outputs["scales"], outputs["log_weights"], outputs["degrees"]
+            reached = central_probability(outputs["values"], scales, log_weights, degrees, targets).flatten()
             draw_coverage(axes[1], {"observed": reached})
         return save(figure, out)
 

@@ -32,7 +32,7 @@ def empirical_ntk(
     """
     chosen = dict(params if params is not None else {k: p for k, p in model.named_parameters() if p.requires_grad})
     fixed = {k: t.detach() for k, t in (*model.named_parameters(), *model.named_buffers()) if k not in chosen}
-    total: Tensor | float = 0.0
+    total = x1.new_zeros(())
     for name, value in chosen.items():
         others = {**fixed, **{k: p.detach() for k, p in chosen.items() if k != name}}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rk import Runtime, UserError
 from rk.binding import Bound
 from rk.fields import RegressionBatch
-from rk.protocols import Batch, Data, Optimizer, Outputs
+from rk.protocols import Batch, Data, Model, Optimizer, Outputs
 from rk_kernels.process import Process
 
 
@@ -22,7 +22,7 @@ class ProcessLearner(nn.Module):
         model: The process.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
         self._answer = Bound(model.forward)
@@ -65,6 +65,7 @@ class MarginalLikelihood:
             raise UserError("marginal-likelihood factorises one matrix: it runs in one process", "fit.devices=1")
         self.data = data
         self.runtime = runtime
+        self.process = model
         self.learner = ProcessLearner(model)
         runtime.setup(self.learner)
         learned = [p for p in model.parameters() if p.requires_grad]
@@ -73,7 +74,9 @@ class MarginalLikelihood:
 
     def step(self, batch: RegressionBatch) -> dict[str, Tensor] | None:
         """Observes a batch of the first pass, or takes one step on the evidence; None when there is no more to gain."""
-        model, rows = self.learner.model, self.data.batches("train")
+        model, rows = self.process, self.data.batches("train")
+        if rows is None:
+            raise UserError("marginal-likelihood observes all training rows, but the training split has no end")
         if self.seen < rows:
             model.observe(batch["inputs"], batch["targets"])
             self.seen += 1
@@ -91,7 +94,7 @@ class MarginalLikelihood:
 
     def finish(self) -> None:
         """Solves for all answers to come."""
-        self.learner.model.condition()
+        self.process.condition()
 
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen, "best": self.best, "stale": self.stale}

@@ -55,7 +55,8 @@ def network(filter_sizes: Sequence[int], dual: Dual | None = None) -> Layer:
 
 def patches(x1: Tensor, x2: Tensor | None, filter_sizes: Sequence[int], *, normalise: bool = True) -> Covariance:
     """Returns the covariances of equal patches, (patches, n1, n2), which enter the network."""
-    first, second = (None if x is None else _cut(x, filter_sizes, normalise) for x in (x1, x2))
+    first = _cut(x1, filter_sizes, normalise)
+    second = None if x2 is None else _cut(x2, filter_sizes, normalise)
     return inner_products(first, second, start="nngp")
 
 

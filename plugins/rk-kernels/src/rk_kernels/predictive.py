@@ -57,16 +57,16 @@ def central_probability(
 
 def half_width(scales: Tensor, log_weights: Tensor, degrees: Tensor, level: float) -> Tensor:
     """Returns the half width of the central interval of probability `level`, (batch, targets), on the CPU."""
-    scales, weights, df = _host(scales, log_weights, degrees)
+    spread, weights, df = _host(scales, log_weights, degrees)
     share = (1 + level) / 2
     finite = np.where(np.isinf(df), 1.0, df)
-    each = np.where(np.isinf(df), special.ndtri(share), special.stdtrit(finite, share)) * scales
+    each = np.where(np.isinf(df), special.ndtri(share), special.stdtrit(finite, share)) * spread
     low, high = each.min(-1), each.max(-1)  # the mixture's lies between those of its components
-    if scales.shape[-1] == 1:
+    if spread.shape[-1] == 1:
         return torch.from_numpy(high)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        below = _within(torch.from_numpy(middle).unsqueeze(-1), scales, weights, df).numpy() < level
+        below = _within(torch.from_numpy(middle).unsqueeze(-1), spread, weights, df).numpy() < level
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return torch.from_numpy(high)
 

@@ -22,6 +22,8 @@ CONSTANT = 1e-12
 class Process(Model, Protocol):
     """A model that learns from observations in closed form, and its other parameters by their evidence."""
 
+    observed_targets: Tensor
+
     def observe(self, inputs: Tensor, targets: Tensor) -> None:
         """Adds observations: inputs (n, ...) and targets (n, outputs)."""
         ...
@@ -53,8 +55,12 @@ class ExactProcess(nn.Module):
     """
 
     lazy_buffers = ("observed_inputs", "observed_targets", "factor", "whitened")
+    observed_inputs: Tensor
+    observed_targets: Tensor
+    factor: Tensor
+    whitened: Tensor
 
-    def __init__(self, kernel: nn.Module, scale: nn.Module, noise: float, learn_noise: bool) -> None:
+    def __init__(self, kernel: Kernel, scale: ScalePrior, noise: float, learn_noise: bool) -> None:
         super().__init__()
         self.kernel = kernel
         self.scale = scale

@@ -168,7 +168,7 @@ class RegressionTable(ABC):
         beyond = (~inputs.isfinite()).nonzero()
         if len(beyond):
             row, i = beyond[0].tolist()
-            more = f"; so are {rows - 1} more rows" if (rows := len(beyond[:, 0].unique())) > 1 else ""
+            more = f"; so are {count - 1} more rows" if (count := len(beyond[:, 0].unique())) > 1 else ""
             value = float(table.cells[row, columns[i]])
             place = table.place(table.lines[row], columns[i])
             print(f"warning: {place}: {value:g} is beyond float32: this row has no answer{more}", file=sys.stderr)

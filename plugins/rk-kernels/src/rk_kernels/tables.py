@@ -93,7 +93,8 @@ def read_table(path: Path) -> Table:
         raise UserError(f"{path}: the file is empty", ACCEPTED)
     width = len(first)
     names = None
-    values, lines, faults = array("d"), array("q"), {}
+    values, lines = array("d"), array("q")
+    faults: dict[int, tuple[int, str]] = {}
     if all(math.isnan(as_number(cell)) for cell in first):
         names = tuple(cell.strip() for cell in first)
         if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import Any
 
 import pluggy
 
@@ -45,6 +46,7 @@ class Hooks:
     @hookspec
     def rk_lm_aliases(self) -> dict[str, Alias]:
         """Returns short names of models; a name that rk-lm has itself keeps its meaning."""
+        raise NotImplementedError  # pluggy calls the plugins' functions of this name
 
 
 def all_aliases() -> dict[str, Alias]:
@@ -57,7 +59,8 @@ def all_aliases() -> dict[str, Alias]:
             name = manager.register(point.load(), name=point.name)
             for implementation in manager.hook.rk_lm_aliases.get_hookimpls():
                 if implementation.plugin_name == name:
-                    found |= implementation.function()
+                    given: Any = implementation.function()  # Any: a plugin may return anything
+                    found |= given
         except Exception as error:  # a plugin may do anything, and is not what the user has asked for
             import sys
 

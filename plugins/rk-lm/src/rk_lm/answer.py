@@ -11,7 +11,7 @@ from rk_lm.engine import Engine
 from rk_lm.items import Item, encode_prompt, end_of_turn
 from rk_lm.layered import Path
 from rk_lm.load import LanguageModel, quiet
-from rk_lm.questions import Question
+from rk_lm.question import Question
 
 BATCH = 32
 """Answers that are generated at the same time."""

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from rk.files import fetch
-from rk_lm.jsonl import read_questions
-from rk_lm.questions import Question, QuestionData
+from rk_lm.question import Question
+from rk_lm.question_lines import read_questions
+from rk_lm.questions import QuestionData
 
 HOME = "https://raw.githubusercontent.com/zhaoxlpku/HKU-DASC7606-A2/main/data"
 SHA256 = {

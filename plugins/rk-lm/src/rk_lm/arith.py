@@ -7,7 +7,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from rk_lm.questions import Question, QuestionData
+from rk_lm.question import Question
+from rk_lm.questions import QuestionData
 
 LEVELS: dict[int, list[tuple[str, int]]] = {
     1: [(f"{a}+{b}", a + b) for a in range(1, 10) for b in range(1, 10)],

@@ -42,8 +42,8 @@ def installed(layered: Layered, path: Path) -> Iterator[Any]:
 
 
 def _step(layer: nn.Module, place: int) -> nn.Module:
-    step = _shallow(layer)
-    step.self_attn = _shallow(layer.self_attn)
+    step: Any = _shallow(layer)  # Any: a layer of transformers, of whatever family
+    step.self_attn = _shallow(layer.get_submodule("self_attn"))
     step.self_attn.layer_idx = place
     if hasattr(step, "layer_idx"):
         step.layer_idx = place

@@ -59,9 +59,9 @@ class _Bucket:
 
     length: int
     members: list[int] = field(default_factory=list)
-    tokens: Tensor | None = None
-    context: Context | None = None
-    cache: StateCache | None = None
+    tokens: Tensor = field(init=False)
+    context: Context = field(init=False)
+    cache: StateCache = field(init=False)
 
 
 class Engine:
@@ -123,15 +123,15 @@ class Engine:
 
     def score(self, requests: Sequence[tuple[int, Path]]) -> list[Scores]:
         """Returns the scores of each (item number, path), in their order. A path may be asked for more than once."""
-        results: list[Scores | None] = [None] * len(requests)
+        results: dict[int, Scores] = {}
         groups = [[place] for place in range(len(requests))] if self.depth_first else [list(range(len(requests)))]
         for group in groups:
             self._score(requests, group, results)
         self.counts.requests += len(requests)
         self.counts.layer_steps += sum(len(path) for _, path in requests)
-        return results
+        return [results[place] for place in range(len(requests))]
 
-    def _score(self, requests: Sequence[tuple[int, Path]], group: list[int], results: list[Scores | None]) -> None:
+    def _score(self, requests: Sequence[tuple[int, Path]], group: list[int], results: dict[int, Scores]) -> None:
         ends: dict[Node, list[int]] = defaultdict(list)
         needed: list[Node] = []
         for place in group:
@@ -165,8 +165,9 @@ class Engine:
         """Marks what is still to be computed on the way of `path`; returns the last state, and what it has marked."""
         node = (self._roots[item] if self.reuse else Node(item)).walk(path)
         start = self._deepest(node)
-        missing, above = [], node
-        while above is not start:
+        missing: list[Node] = []
+        above: Node | None = node
+        while above is not None and above is not start:
             above.wanted += 1
             missing.append(above)
             above = above.parent

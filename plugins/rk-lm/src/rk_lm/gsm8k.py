@@ -11,8 +11,9 @@ from rk import UserError
 from rk.files import fetch
 from rk.reading import read_json_lines
 from rk_lm.arc import sample
-from rk_lm.jsonl import EXACT_TEMPLATE, read_questions
-from rk_lm.questions import Question, QuestionData
+from rk_lm.question import Question
+from rk_lm.question_lines import EXACT_TEMPLATE, read_questions
+from rk_lm.questions import QuestionData
 
 HOME = "https://raw.githubusercontent.com/openai/grade-school-math/3101c7d5072418e28b9008a6636bde82a006892c"
 SHA256 = {

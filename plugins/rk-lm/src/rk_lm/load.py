@@ -22,7 +22,7 @@ from rk_lm import smollm2
 from rk_lm.aliases import Alias, all_aliases
 from rk_lm.items import Item, check_items, encode
 from rk_lm.pretrained import FAMILIES, Layered, check_family
-from rk_lm.questions import Question
+from rk_lm.question import Question
 from rk_lm.tiny import byte_tokenizer, tiny_model
 
 CONNECT_SECONDS = 5.0
@@ -246,9 +246,8 @@ def _model_and_tokenizer(source: str, settings: dict[str, bool]) -> tuple[Any, A
     config = AutoConfig.from_pretrained(source, **settings)
     check_family(config.get_text_config(decoder=True))  # before gigabytes are read
     tokenizer = _tokenizer(AutoTokenizer, source, settings)
-    model, info = AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, output_loading_info=True, **settings
-    )
+    read: Any = AutoModelForCausalLM.from_pretrained  # Any: with `output_loading_info` it returns a pair
+    model, info = read(source, dtype=torch.float32, output_loading_info=True, **settings)
     if missing := sorted(info["missing_keys"]):
         raise UserError(
             f"the weights are not whole: {len(missing)} tensors are missing, {missing[0]} for one",

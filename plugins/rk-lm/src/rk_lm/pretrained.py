@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -103,8 +104,8 @@ class Layered(nn.Module):
     def _plain_masks(self, tokens: Tensor, positions: Tensor) -> dict[str, Tensor | None]:
         """Returns the masks that the model makes for itself: bit-equal paths need the same attention kernels."""
         like = torch.empty(*tokens.shape, 1, dtype=self.dtype, device=tokens.device)
-        make = {FULL: create_causal_mask, SLIDING: create_sliding_window_causal_mask}
-        settings = {"attention_mask": None, "past_key_values": None, "position_ids": positions}
+        make: dict[str, Callable[..., Any]] = {FULL: create_causal_mask, SLIDING: create_sliding_window_causal_mask}
+        settings: dict[str, Any] = {"attention_mask": None, "past_key_values": None, "position_ids": positions}
         return {t: make[t](self.config, like, **settings) for t in set(self.layer_types)}
 
     def layer(self, i: int, hidden: Float[Tensor, "batch time d_model"], context: Context) -> Tensor:

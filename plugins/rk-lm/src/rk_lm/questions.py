@@ -1,14 +1,11 @@
-"""What is asked of a language model, and the data that asks it."""
+"""The data that asks questions of a language model."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -18,51 +15,10 @@ from torch import Tensor
 
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, rows
+from rk_lm.question import Question
+from rk_lm.question_lines import read_questions
 
-
-@dataclass(frozen=True)
-class Question:
-    """One question: with options, multiple choice; without, an answer that has to be produced exactly.
-
-    Attributes:
-        prompt: The text before the answer.
-        answer: What has to follow, `stop` included; of a multiple choice, its right option. None where the answer is
-            not known: such a question can be predicted, and not scored.
-        options: What there is to choose from, as it would follow the prompt.
-        level: A group of questions that are alike.
-        stop: What ends an exact answer.
-    """
-
-    prompt: str
-    answer: str | None
-    options: tuple[str, ...] = ()
-    level: str = ""
-    stop: str = field(default="", repr=False)
-
-    def __post_init__(self) -> None:
-        if self.options and self.answer is not None and self.answer not in self.options:
-            raise ValueError(f"the answer {self.answer!r} is none of the options")
-        if len(set(self.options)) != len(self.options):
-            raise ValueError(f"two of the options are the same: {list(self.options)}")
-
-    @property
-    def continuations(self) -> tuple[str, ...]:
-        """What is scored: the options, or the answer; nothing where there is neither."""
-        return self.options or (() if self.answer is None else (self.answer,))
-
-    @property
-    def asked_digest(self) -> bytes:
-        """Eight bytes that tell what is asked from everything else that is asked: prompt and options."""
-        return _digest([self.prompt, list(self.options)])
-
-    @property
-    def answer_digest(self) -> bytes:
-        """Eight bytes that tell the answer from every other one."""
-        return _digest(self.answer)
-
-
-def _digest(value: Any) -> bytes:
-    return hashlib.sha256(json.dumps(value).encode()).digest()[:8]
+__all__ = ["Question", "QuestionBatch", "QuestionData", "VerdictOutputs", "accuracy", "shuffled_gold"]
 
 
 class QuestionBatch(TypedDict):
@@ -113,7 +69,10 @@ class QuestionData(ABC):
 
     def batch(self, split: str, i: int, stage: int = 0) -> QuestionBatch:
         chosen = rows(len(self.questions), self._batch_size, i, seed=0, shuffle=False)
-        return {"question": chosen, "questions_meta": [self.questions[j] for j in chosen.tolist()]}
+        batch: QuestionBatch = {"question": chosen}
+        asked = [self.questions[j] for j in chosen.tolist()]
+        batch["questions_meta"] = asked  # type: ignore[typeddict-unknown-key]  # an entry in _meta is not declared
+        return batch
 
     def read(self, path: Path) -> Batch:
         """Reads a user's own questions, as JSON lines (`rk_lm.jsonl`); they need no answers.
@@ -129,8 +88,6 @@ class QuestionData(ABC):
 
     def _questions_in(self, path: Path) -> list[Question]:
         """Returns the questions of a user's file; a subclass puts them as it puts its own."""
-        from rk_lm.jsonl import read_questions
-
         return read_questions(path, need_answer=False)
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
@@ -143,9 +100,9 @@ class QuestionData(ABC):
         found = [{"prompt": q.prompt, **words} for q, words in zip(questions, said, strict=True)]
         if any(q.answer is not None for q in questions):
             for row, question, right in zip(found, questions, outputs["correct"], strict=True):
-                known = question.answer is not None
-                row["expected"] = question.answer.removesuffix(question.stop).strip() if known else None
-                row["correct"] = bool(right) if known else None
+                answer = question.answer
+                row["expected"] = None if answer is None else answer.removesuffix(question.stop).strip()
+                row["correct"] = None if answer is None else bool(right)
         return found
 
 

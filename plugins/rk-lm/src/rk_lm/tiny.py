@@ -15,7 +15,7 @@ SIZES = {
     "head_dim": 8,
     "max_position_embeddings": 512,
 }
-_OWN = {
+_OWN: dict[str, dict[str, Any]] = {
     "gemma2": {"sliding_window": 4, "query_pre_attn_scalar": 8},
     "gemma3_text": {
         "sliding_window": 4,

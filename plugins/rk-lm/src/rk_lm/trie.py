@@ -71,15 +71,18 @@ class StateCache:
     def put(self, node: Node, hidden: Tensor) -> None:
         """Gives `node` a copy of its state, which stays as long as `node.hidden` does."""
         if node.pinned:
-            _, node.hidden = self._pinned.take()
+            _, slot = self._pinned.take()
         else:
             if self._slabs.full:
                 self._drop(next(iter(self._kept)))
-            self._kept[node], node.hidden = self._slabs.take()
-        node.hidden.copy_(hidden)
+            self._kept[node], slot = self._slabs.take()
+        node.hidden = slot
+        slot.copy_(hidden)
 
     def use(self, node: Node) -> Tensor:
         """Returns the state of `node`, which is there, and which stays what it is whatever is put after it."""
+        if node.hidden is None:
+            raise KeyError(node)
         if node not in self._kept:
             return node.hidden
         self._kept.move_to_end(node)

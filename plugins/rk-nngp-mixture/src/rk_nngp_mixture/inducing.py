@@ -21,7 +21,7 @@ class InducingRows:
     def fit_start(self, fit: FitContext) -> None:
         if fit.step:  # resumed: they have been learned since
             return
-        inducing = fit.learner.model.inducing
+        inducing = fit.learner.get_parameter("model.inducing")
         inputs, targets = [], []
         for i in range(fit.data.batches("train")):
             batch = fit.data.batch("train", i)

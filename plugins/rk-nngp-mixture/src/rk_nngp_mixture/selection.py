@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.predictive import PredictiveOutputs
-from rk_kernels.scale import FixedScale
+from rk_kernels.scale import FixedScale, ScalePrior
 from rk_kernels.spectrum import Spectrum
-from torch import Tensor, nn
+from torch import Tensor
 
 from rk_nngp_mixture.burr import Burr
 from rk_nngp_mixture.inverse_gamma import InverseGamma
@@ -48,10 +48,10 @@ class Chosen:
     kernel: MLPKernel
     spectrum: Spectrum
     noise: float
-    scale: nn.Module
+    scale: ScalePrior
 
 
-def priors(method: Method) -> list[nn.Module]:
+def priors(method: Method) -> list[ScalePrior]:
     """Returns the priors that a method chooses from."""
     if method == "gp":
         return [FixedScale()]

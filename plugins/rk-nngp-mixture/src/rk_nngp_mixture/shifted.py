@@ -16,6 +16,9 @@ from rk.sampling import batch_count, generator, rows, with_every_class
 from rk.wrappers import DataWrapper
 from rk_nngp_mixture.class_metrics import ClassNLL, Confidence, ExpectedCalibrationError
 
+FACT = "num_classes"
+"""What the data inside must say: how many classes there are."""
+
 
 class Shifted(DataWrapper):
     """Any picture data, with few training rows and with test splits that differ from them.
@@ -38,7 +41,7 @@ class Shifted(DataWrapper):
         data: {name: shifted, data: digits, train_limit: 200, unseen: [2, 5, 8]}
     """
 
-    splits = ("train", "val", "test", "test-noise", "test-turned", "test-unseen")
+    splits: tuple[str, ...] = ("train", "val", "test", "test-noise", "test-turned", "test-unseen")
     metrics = {
         "accuracy": Accuracy,
         "nll": ClassNLL,
@@ -74,7 +77,7 @@ class Shifted(DataWrapper):
 
     def prepare(self) -> None:
         self.base.prepare()
-        self.num_classes = self.base.num_classes
+        self.num_classes = int(getattr(self.base, FACT))
         if any(c >= self.num_classes for c in self.unseen) or len(set(self.unseen)) >= self.num_classes:
             raise ValueError(f"unseen {list(self.unseen)} must be some of the classes 0 to {self.num_classes - 1}")
         left_out = torch.tensor(self.unseen, dtype=torch.long)
@@ -98,7 +101,10 @@ class Shifted(DataWrapper):
         self.num_features = inputs[0].numel()
 
     def _whole(self, split: str) -> tuple[Tensor, Tensor]:
-        batches = [self.base.batch(split, i) for i in range(self.base.batches(split))]
+        total = self.base.batches(split)
+        if total is None:
+            raise ValueError(f"the split {split} of the data has no end")
+        batches = [self.base.batch(split, i) for i in range(total)]
         return torch.cat([b["inputs"] for b in batches]), torch.cat([b["targets"] for b in batches])
 
     def _chosen(self, split: str, limit: int | None, seed: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from annotated_types import Ge, Le
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLES = {"gp": "NNGP", "inverse-gamma": "inverse gamma", "burr": "Burr XII"}
+
+
+Row = Mapping[str, Any]
+"""Numbers of a method on a split of a set, with the names of all three."""
 
 
 class MixtureTable:
@@ -67,7 +71,7 @@ class MixtureTable:
             for method in METHODS[1:]
         }
 
-    def _split(self, name: str, split: int) -> dict[Method, tuple[Tensor, Tensor, Tensor]]:
+    def _split(self, name: Name, split: int) -> dict[Method, tuple[Tensor, Tensor, Tensor]]:
         """Returns for each method the densities, the probabilities reached and the squared errors of the test rows."""
         data = UCI(name, seed=0, split=split, train_limit=self.train_limit)
         data.prepare()
@@ -83,7 +87,7 @@ class MixtureTable:
             found[method] = density, central_probability(**fields, targets=test["targets"]).flatten(), errors
         return found
 
-    def _draw(self, rows: Sequence[Mapping], reached: Mapping[Method, Tensor], out: Path) -> None:
+    def _draw(self, rows: Sequence[Row], reached: Mapping[Method, Tensor], out: Path) -> None:
         with chart(8.6, 3.6, columns=2, width_ratios=[1.4, 1]) as (figure, left, right):
             draw_differences(left, rows, self.datasets)
             draw_coverage(right, {TITLES[m]: r for m, r in reached.items()})
@@ -100,13 +104,13 @@ def numbers(density: Tensor, reached: Tensor, errors: Tensor) -> dict[str, float
     }
 
 
-def differences(rows: Sequence[Mapping], dataset: str, method: Method) -> list[float]:
+def differences(rows: Sequence[Row], dataset: str, method: Method) -> list[float]:
     """Returns the method's NLL less the Gaussian process's, split by split."""
     nll = {(r["split"], r["method"]): r["nll"] for r in rows if r["dataset"] == dataset}
     return [nll[split, m] - nll[split, "gp"] for split, m in nll if m == method]
 
 
-def markdown(rows: Sequence[Mapping], datasets: Sequence[str]) -> str:
+def markdown(rows: Sequence[Row], datasets: Sequence[str]) -> str:
     """Returns means over splits with their standard errors, a line for each set, as a Markdown table."""
     head = ["set", *(f"{TITLES[m]} {what}" for what in ("NLL", "RMSE") for m in METHODS)]
     head += [f"{TITLES[m]} - NNGP, NLL" for m in METHODS[1:]]
@@ -125,7 +129,7 @@ def shown(values: Sequence[float]) -> str:
     return f"{fmean(values):.3f} ± {stdev(values) / len(values) ** 0.5:.3f}"
 
 
-def draw_differences(axis: Axes, rows: Sequence[Mapping], datasets: Sequence[str]) -> None:
+def draw_differences(axis: Axes, rows: Sequence[Row], datasets: Sequence[str]) -> None:
     """Draws each mixture's NLL less the Gaussian process's, with standard errors; below zero, the mixture is better."""
     axis.axhline(0, color="#7b8794", linewidth=1)
     for i, (method, color) in enumerate(zip(METHODS[1:], COLORS[1:], strict=False)):

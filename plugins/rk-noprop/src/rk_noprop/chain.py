@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Protocol
 
 import torch
 from annotated_types import Ge
 from jaxtyping import Float
-from rk_vision.blocks import Settled
+from rk_vision.blocks import LabelBlock, Settled
 from torch import Tensor, nn
 
 from rk.fields import LogitsOutputs
@@ -54,8 +55,8 @@ class NoPropChain(NoPropModel):
         super().__init__(n_blocks=n_blocks, timed=False, **common)
         self.gates = nn.Parameter(torch.full((n_blocks,), gate))
 
-    def _hold(self, blocks: list[nn.Module]) -> None:
-        self.label_blocks = nn.ModuleList(blocks)
+    def _hold(self, blocks: Sequence[LabelBlock]) -> None:
+        self.label_blocks = nn.ModuleList(block for block in blocks if isinstance(block, nn.Module))
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
         """Returns logits of (batch, classes): from noise, through all blocks."""

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Gt
 from rk_vision.blocks import Settled
-from torch import Tensor, nn
+from torch import Tensor
 
 from rk import Runtime
-from rk.protocols import Data, Decode, Objective, Optimizer
+from rk.protocols import Data, Decode, Objective, Optimizer, Term
 from rk_noprop.flow import HasTimedBlock
 from rk_noprop.learner import DenoisingLearner, NoPropTrainer
 from rk_noprop.noise import Cosine, Linear, MonotoneNet, NoiseSchedule, noised, ode_step, sde_step
@@ -31,7 +31,9 @@ class CTLearner(DenoisingLearner):
         n_steps: Steps of a walk.
     """
 
-    def __init__(self, model: nn.Module, eta: float, noise: NoiseSchedule, inference: str, n_steps: int) -> None:
+    model: HasTimedBlock
+
+    def __init__(self, model: HasTimedBlock, eta: float, noise: NoiseSchedule, inference: str, n_steps: int) -> None:
         super().__init__(model)
         self.eta = eta
         self.noise = noise
@@ -49,7 +51,7 @@ class CTLearner(DenoisingLearner):
         ends = self.noise.abar(torch.tensor([0.0, 1.0], dtype=u.dtype, device=u.device))
         z = noised(u, self.noise.abar(t).unsqueeze(-1))
         error = (embedding.mix(settled(z, t)) - u).square().sum(-1)
-        terms = {
+        terms: dict[str, Term] = {
             "denoise": ((self.eta / 2 * self.noise.snr_rate(t) * error).sum(), len(u)),
             "read_out": self.read_out_loss(noised(u, ends[1]), targets),
         }
@@ -100,11 +102,11 @@ class NoPropCT(NoPropTrainer):
         super().__init__(optimizer)
         self.eta = eta
         self.schedule = schedule
-        self.walks = {"inference": inference, "n_steps": inference_steps}
+        self.inference, self.n_steps = inference, inference_steps
 
     def setup(self, *, model: HasTimedBlock, data: Data, runtime: Runtime) -> CTLearner:
         fixed = {"cosine": Cosine, "linear": Linear}
         noise = MonotoneNet() if self.schedule == "learned" else fixed[self.schedule](MARGIN)
-        learner = CTLearner(model, self.eta, noise, **self.walks)
+        learner = CTLearner(model, self.eta, noise, self.inference, self.n_steps)
         self.take(learner, data, runtime)
         return learner

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from rk import Runtime
 from rk.fields import ClassificationBatch
-from rk.protocols import Data, Decode, Objective, Optimizer
+from rk.protocols import Data, Decode, Objective, Optimizer, Term
 from rk.sampling import generator
 from rk_noprop.chain import HasLabelBlocks
 from rk_noprop.learner import DenoisingLearner, NoPropTrainer
@@ -21,6 +22,15 @@ from rk_noprop.noise import Cosine, Linear, noised, ode_step, sde_step
 from rk_noprop.paths import PathOutputs, Walk
 
 SCHEDULES = {"cosine": Cosine, "linear": Linear}
+
+
+Judge = Callable[[Tensor], Tensor]
+"""Label embeddings -> logits, for inputs that are settled."""
+
+
+def _judged(block: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+    logits: Tensor = block(z, x)
+    return logits
 
 
 class DTLearner(DenoisingLearner):
@@ -36,8 +46,10 @@ class DTLearner(DenoisingLearner):
 
     abar: Float[Tensor, "T+1"]
 
+    model: HasLabelBlocks
+
     def __init__(
-        self, model: nn.Module, eta: float, schedule: str, inference: str, margin: float | None = None
+        self, model: HasLabelBlocks, eta: float, schedule: str, inference: str, margin: float | None = None
     ) -> None:
         super().__init__(model)
         self.n_steps = len(model.label_blocks)
@@ -58,20 +70,22 @@ class DTLearner(DenoisingLearner):
         x, blocks = batch["inputs"], self.model.label_blocks
         if block is not None:
             return self._terms(batch["targets"], [block], lambda z: blocks[block](z[0], x).unsqueeze(0))
-        if len(blocks) > 1 and isinstance(blocks[0], BatchedBlock):
-            return self._terms(batch["targets"], range(len(blocks)), lambda z: blocks[0].together(blocks[1:], z, x))
-        return self.objective(batch["targets"], [lambda z, one=one: one(z, x) for one in blocks])
+        first, *others = blocks
+        if others and isinstance(first, BatchedBlock):
+            batched = [one for one in others if isinstance(one, BatchedBlock)]
+            return self._terms(batch["targets"], range(len(blocks)), lambda z: first.together(batched, z, x))
+        return self.objective(batch["targets"], [partial(_judged, one, x) for one in blocks])
 
-    def settle(self, x: Tensor) -> list[Settled]:
+    def settle(self, x: Tensor) -> list[Judge]:
         return [Settled(block, x) for block in self.model.label_blocks]
 
-    def objective(self, targets: Tensor, settled: Sequence[Settled]) -> Objective:
+    def objective(self, targets: Tensor, settled: Sequence[Judge]) -> Objective:
         def judge(z: Tensor) -> Tensor:
             return torch.stack([block(one) for block, one in zip(settled, z, strict=True)])
 
         return self._terms(targets, range(len(settled)), judge)
 
-    def _terms(self, targets: Tensor, blocks: Sequence[int], judge) -> Objective:
+    def _terms(self, targets: Tensor, blocks: Sequence[int], judge: Judge) -> Objective:
         """Returns Eq. 8 for some blocks; `judge` takes (blocks, batch, z) to (blocks, batch, classes)."""
         embedding = self.model.embedding
         u = embedding(targets)
@@ -80,7 +94,7 @@ class DTLearner(DenoisingLearner):
         z = noised(u.expand(len(blocks), *u.shape), before)
         error = (embedding.mix(judge(z)) - u).square().sum(-1)
         gain = after / (1 - after) - before / (1 - before)  # SNR(t) - SNR(t-1)
-        terms = {
+        terms: dict[str, Term] = {
             "denoise": ((self.n_steps / 2 * self.eta * gain.squeeze(-1) * error).sum(), len(targets)),
             "read_out": self.read_out_loss(noised(u, self.abar[-1]), targets),
         }
@@ -88,7 +102,7 @@ class DTLearner(DenoisingLearner):
             terms["prior"] = self.prior_loss(u, self.abar[0])
         return terms
 
-    def walk(self, x: Tensor, settled: Sequence[Settled]) -> PathOutputs:
+    def walk(self, x: Tensor, settled: Sequence[Judge]) -> PathOutputs:
         """Walks through the blocks, each step by Eq. 3."""
         embedding = self.model.embedding
         steps = self.rule(self.abar[:-1], self.abar[1:])
@@ -122,6 +136,8 @@ class NoPropDT(NoPropTrainer):
         trainer: {name: noprop-dt, optimizer: {name: adamw, lr: 1e-3}, eta: 0.1, order: sampled}
     """
 
+    learner: DTLearner
+
     def __init__(
         self,
         optimizer: Optimizer | dict[str, Optimizer],
@@ -135,10 +151,10 @@ class NoPropDT(NoPropTrainer):
         super().__init__(optimizer)
         self.seed = seed
         self.order = order
-        self.settings = {"eta": eta, "schedule": schedule, "margin": margin, "inference": inference}
+        self.eta, self.schedule, self.margin, self.inference = eta, schedule, margin, inference
 
     def setup(self, *, model: HasLabelBlocks, data: Data, runtime: Runtime) -> DTLearner:
-        learner = DTLearner(model, **self.settings)
+        self.learner = learner = DTLearner(model, self.eta, self.schedule, self.inference, self.margin)
         self.take(learner, data, runtime)
         return learner
 

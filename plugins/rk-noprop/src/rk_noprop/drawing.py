@@ -87,7 +87,7 @@ def _film(path: Tensor, shape: Sequence[int]) -> np.ndarray:
 
 def _draw_guesses(panel: Axes, guesses: Tensor, first: bool, last: bool) -> None:
     panel.imshow(guesses.T.numpy(), cmap="Greys", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    panel.set_xticks(range(len(guesses)), range(1, len(guesses) + 1))
+    panel.set_xticks(range(len(guesses)), [str(i + 1) for i in range(len(guesses))])
     panel.set_yticks(range(guesses.shape[1]) if guesses.shape[1] <= NAMED else [])
     panel.set_xlabel("step" if last else "", color=QUIET)
     panel.set_ylabel("class", color=QUIET)

@@ -38,11 +38,14 @@ class ClassEmbedding(nn.Module):
         super().__init__()
         self.is_learned = kind != "one-hot"
         self.wants_prototypes = kind == "prototype"
-        self.shape: tuple[int, ...] = {
-            "one-hot": lambda: (num_classes,),
-            "learned": lambda: (size,),
-            "prototype": lambda: picture_shape(x_shape) if len(x_shape) > 1 else x_shape,
-        }[kind]()
+        self.shape: tuple[int, ...]
+        match kind:
+            case "one-hot":
+                self.shape = (num_classes,)
+            case "learned":
+                self.shape = (size,)
+            case "prototype":
+                self.shape = picture_shape(x_shape) if len(x_shape) > 1 else x_shape
         if kind == "one-hot":
             self.register_buffer("weight", torch.eye(num_classes))
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Protocol
 
 import torch
 from annotated_types import Ge
 from jaxtyping import Float
-from rk_vision.blocks import TwoStageBlock
+from rk_vision.blocks import LabelBlock, TwoStageBlock
 from torch import Tensor, nn
 
 from rk.fields import LogitsOutputs
@@ -53,8 +54,10 @@ class NoPropFlow(NoPropModel):
         super().__init__(n_blocks=1, timed=True, **common)
         self.ode_steps = ode_steps
 
-    def _hold(self, blocks: list[nn.Module]) -> None:
-        (self.timed_block,) = blocks
+    timed_block: nn.Module
+
+    def _hold(self, blocks: Sequence[LabelBlock]) -> None:
+        (self.timed_block,) = [block for block in blocks if isinstance(block, nn.Module)]
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
         """Returns logits of (batch, classes): the ODE's solution at t = 1, read out."""
@@ -79,7 +82,7 @@ class NoPropFlow(NoPropModel):
         from torchdiffeq import odeint_adjoint
 
         dynamics = _Dynamics(self.timed_block, self.embedding)
-        encoded = self.timed_block.encode(inputs) if dynamics.two_stage else inputs
+        encoded = inputs if dynamics.stages is None else dynamics.stages.encode(inputs)
         start = torch.randn(runs * len(inputs), self.embedding.size, dtype=inputs.dtype, device=inputs.device)
         begin = (start, encoded.repeat(runs, *[1] * (encoded.ndim - 1)))
         options = {"step_size": 1 / self.ode_steps}
@@ -97,9 +100,9 @@ class _Dynamics(nn.Module):
         super().__init__()
         self.block = block
         self.embedding = embedding
-        self.two_stage = isinstance(block, TwoStageBlock)
+        self.stages = block if isinstance(block, TwoStageBlock) else None
 
     def forward(self, t: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         z, encoded = state
-        logits = self.block.decide(z, encoded, t) if self.two_stage else self.block(z, encoded, t)
+        logits = self.block(z, encoded, t) if self.stages is None else self.stages.decide(z, encoded, t)
         return logits @ self.embedding.weight, torch.zeros_like(encoded)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rk import Runtime, UserError
 from rk.fields import ClassificationBatch
-from rk.protocols import Batch, Data, Objective, Optimizer, Outputs, Share
+from rk.protocols import Batch, Data, Model, Objective, Optimizer, Outputs, Share
+from rk_noprop.embedding import ClassEmbedding
 from rk_noprop.noise import prior_divergence
 from rk_noprop.paths import PathOutputs
+
+
+class DenoisingModel(Model, Protocol):
+    """A model with class embeddings, a read-out, and the number of walks with which it answers."""
+
+    embedding: ClassEmbedding
+    head: nn.Module
+    runs: int
 
 
 class DenoisingLearner(nn.Module, ABC):
@@ -24,7 +33,9 @@ class DenoisingLearner(nn.Module, ABC):
         model: With class embeddings, a read-out, and the number of walks with which it answers.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    model: DenoisingModel
+
+    def __init__(self, model: DenoisingModel) -> None:
         super().__init__()
         self.model = model
 
@@ -53,7 +64,8 @@ class DenoisingLearner(nn.Module, ABC):
 
     def read_out(self, z: Tensor) -> Tensor:
         """Returns logits for last states."""
-        return self.model.head(z, self.model.embedding)
+        logits: Tensor = self.model.head(z, self.model.embedding)
+        return logits
 
     def read_out_loss(self, z: Tensor, targets: Tensor) -> Share:
         """Returns -log p_out(y | z)."""
@@ -84,7 +96,7 @@ class NoPropTrainer:
 
     def take(self, learner: DenoisingLearner, data: Data, runtime: Runtime) -> None:
         """Takes what `setup` has been given."""
-        self.learner = learner
+        self.learner: DenoisingLearner = learner
         self.data = data
         self.runtime = runtime
         self.call = runtime.setup(learner)

@@ -7,10 +7,10 @@ from typing import Annotated
 import torch
 from annotated_types import Ge
 from rk_vision.blocks import Settled
-from torch import Tensor, nn
+from torch import Tensor
 
 from rk import Runtime
-from rk.protocols import Data, Decode, Objective, Optimizer
+from rk.protocols import Data, Decode, Objective, Optimizer, Term
 from rk_noprop.flow import HasTimedBlock
 from rk_noprop.learner import DenoisingLearner, NoPropTrainer
 from rk_noprop.paths import PathOutputs, Walk
@@ -25,7 +25,9 @@ class FMLearner(DenoisingLearner):
         n_steps: Euler steps of a walk.
     """
 
-    def __init__(self, model: nn.Module, sigma: float, n_steps: int) -> None:
+    model: HasTimedBlock
+
+    def __init__(self, model: HasTimedBlock, sigma: float, n_steps: int) -> None:
         super().__init__(model)
         self.sigma = sigma
         self.n_steps = n_steps
@@ -43,7 +45,7 @@ class FMLearner(DenoisingLearner):
         if self.sigma:
             z = z + self.sigma * torch.randn_like(z)
         velocity = settled(z, t.squeeze(1)) @ embedding.weight  # no softmax: any velocity can be said
-        terms = {"flow": ((velocity - (label - noise)).square().sum(), len(label))}
+        terms: dict[str, Term] = {"flow": ((velocity - (label - noise)).square().sum(), len(label))}
         if embedding.is_learned:
             terms["read_out"] = self.read_out_loss(z + (1 - t) * velocity, targets)
         return terms
@@ -87,9 +89,9 @@ class NoPropFM(NoPropTrainer):
         inference_steps: Decode[Annotated[int, Ge(1)]] = 1000,
     ) -> None:
         super().__init__(optimizer)
-        self.settings = {"sigma": sigma, "n_steps": inference_steps}
+        self.sigma, self.n_steps = sigma, inference_steps
 
     def setup(self, *, model: HasTimedBlock, data: Data, runtime: Runtime) -> FMLearner:
-        learner = FMLearner(model, **self.settings)
+        learner = FMLearner(model, self.sigma, self.n_steps)
         self.take(learner, data, runtime)
         return learner

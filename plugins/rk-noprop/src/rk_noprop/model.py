@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from annotated_types import Ge
@@ -51,13 +52,16 @@ class NoPropModel(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.embedding = ClassEmbedding(embedding, num_classes, embed_dim, input_shape)
-        sizes = {"x_shape": input_shape, "z_shape": self.embedding.shape, "num_classes": num_classes, "timed": timed}
-        self._hold([block(**sizes) for _ in range(n_blocks)])
+        z_shape = self.embedding.shape
+        made = [
+            block(x_shape=input_shape, z_shape=z_shape, num_classes=num_classes, timed=timed) for _ in range(n_blocks)
+        ]
+        self._hold(made)
         self.head = HEADS[head](self.embedding.size, num_classes)
         if head_start == "aligned":
             self.head.align(self.embedding)
         self.runs = runs
 
     @abstractmethod
-    def _hold(self, blocks: list[nn.Module]) -> None:
+    def _hold(self, blocks: Sequence[LabelBlock]) -> None:
         """Makes the blocks submodules, under the name that the trainers ask for."""

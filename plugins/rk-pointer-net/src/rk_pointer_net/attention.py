@@ -5,8 +5,9 @@ A head is used in two moves, because keys are projected once per sequence and qu
 """
 
 # b batch, n keys, m queries (steps or beams), h hidden
-
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -50,7 +51,8 @@ class AdditivePointer(nn.Module):
         if torch.compiler.is_exporting() or b * per_example <= self.chunk_elements or is_transforming():
             scores = _sigmoid_scores(keys, queries, self.v)
         else:
-            scores = _ChunkedScores.apply(keys, queries, self.v, max(1, self.chunk_elements // per_example))
+            apply: Callable[..., Tensor] = _ChunkedScores.apply
+            scores = apply(keys, queries, self.v, max(1, self.chunk_elements // per_example))
         return 2 * scores - self.v.sum()  # the outer 2 and the -1 of the identity above
 
 
@@ -88,7 +90,7 @@ class _ChunkedScores(torch.autograd.Function):
     """`_sigmoid_scores` that never holds more than a slice of the (b, m, n, h) tensor, forward or backward."""
 
     @staticmethod
-    def forward(ctx, keys, queries, v, rows):
+    def forward(ctx: Any, keys: Tensor, queries: Tensor, v: Tensor, rows: int) -> Tensor:  # Any: torch's own
         ctx.save_for_backward(keys, queries, v)
         ctx.rows = rows
         slices = zip(keys.split(rows), queries.split(rows), strict=True)
@@ -96,7 +98,7 @@ class _ChunkedScores(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # Any: as above
         keys, queries, v = ctx.saved_tensors
         d_keys, d_queries, d_v = torch.empty_like(keys), torch.empty_like(queries), torch.zeros_like(v)
         tensors = (keys, queries, grad, d_keys, d_queries)

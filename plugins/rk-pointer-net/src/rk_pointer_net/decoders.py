@@ -13,8 +13,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from rk_pointer_net.attention import AdditivePointer, DotPointer
+
 State = tuple[Tensor, ...]
 """Tensors (b, k, h): hidden and cell state, and the context d' where a decoder feeds it back."""
+
+
+Pointer = AdditivePointer | DotPointer
+"""A head that scores encoder states."""
 
 
 class PointerDecoder(nn.Module):
@@ -26,7 +32,7 @@ class PointerDecoder(nn.Module):
         pointer: The head that scores encoder states, of `rk_pointer_net.attention`.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, pointer: nn.Module) -> None:
+    def __init__(self, input_size: int, hidden_size: int, pointer: Pointer) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
         self.pointer = pointer
@@ -64,7 +70,7 @@ class AttentionDecoder(nn.Module):
         values: Float[Tensor, "b n h"]
         exists: Bool[Tensor, "b n"] | None
 
-    def __init__(self, input_size: int, hidden_size: int, pointer: nn.Module, choices: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, pointer: Pointer, choices: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_size + hidden_size, hidden_size, batch_first=True)
         self.pointer = pointer
@@ -133,7 +139,12 @@ def _lstm_all(lstm: nn.LSTM, inputs: Float[Tensor, "b m w"], state: State) -> Fl
 
 def _lstm_step(lstm: nn.LSTM, inputs: Float[Tensor, "b k w"], state: State) -> State:
     """One step of a one-layer LSTM, beams as rows: a third of the time of a sequence of length one."""
-    weights = lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0
     hidden, cell = (tensor.flatten(end_dim=1) for tensor in state)
-    hidden, cell = torch.lstm_cell(inputs.flatten(end_dim=1), (hidden, cell), *weights)
+    hidden, cell = torch.lstm_cell(inputs.flatten(end_dim=1), (hidden, cell), *lstm_weights(lstm))
     return hidden.view_as(state[0]), cell.view_as(state[1])
+
+
+def lstm_weights(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns the weights of the first layer, as `torch.lstm_cell` takes them."""
+    read = lstm.get_parameter
+    return read("weight_ih_l0"), read("weight_hh_l0"), read("bias_ih_l0"), read("bias_hh_l0")

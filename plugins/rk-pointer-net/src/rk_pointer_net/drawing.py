@@ -19,11 +19,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
 from rk_pointer_net.looks import Look
-from rk_pointer_net.point_task import image_path
 from rk_pointer_net.reading import PointSet
 
 INK, QUIET, GOOD, BAD = "#1f2933", "#7b8794", "#0b7a75", "#c2410c"
-TRUTH = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
+TRUTH: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
 MOST_SETS = 12
 MOST_LABELS = 60
 """With more points than this, only those that matter are named."""
@@ -71,7 +70,7 @@ def draw_map(points: PointSet, answer: dict[str, Any], look: Look) -> Figure:
     n = len(points.coordinates)
     _frame(figure, f"{look.task} of {n} points: {look.verdict(answer)}", [answer], look)
     if points.labels:
-        _write_labels(figure, panel, points, answer, look)
+        _write_labels(figure, panel, points, points.labels, answer, look)
     return figure
 
 
@@ -128,7 +127,7 @@ def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], look: Look, dot
 
 def _edges(outlines: Iterable[list[int]]) -> list[tuple[int, int]]:
     """Returns each edge of closed outlines once."""
-    edges = [tuple(sorted(edge)) for outline in outlines for edge in pairwise([*outline, *outline[:1]])]
+    edges = [(min(edge), max(edge)) for outline in outlines for edge in pairwise([*outline, *outline[:1]])]
     return list(dict.fromkeys(edges))
 
 
@@ -139,11 +138,15 @@ SPOTS = [
 """Where a label may be: its offset from the point, and which of its sides is there."""
 
 
-def _write_labels(figure: Figure, panel: Axes, points: PointSet, answer: dict[str, Any], look: Look) -> None:
+def _write_labels(
+    figure: Figure, panel: Axes, points: PointSet, labels: Sequence[str], answer: dict[str, Any], look: Look
+) -> None:
     """Writes each label at the spot inside where it covers least of the points, the outlines and earlier labels."""
-    figure.canvas.draw()  # from here on, coordinates have a place on the page
-    renderer = figure.canvas.get_renderer()
-    frame = panel.get_window_extent(renderer).extents
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg)  # of `_figure`
+    canvas.draw()  # from here on, coordinates have a place on the page
+    renderer = canvas.get_renderer()
+    frame = np.asarray(panel.get_window_extent(renderer).extents)
     places = panel.transData.transform(points.coordinates.numpy())
     taken = [_boxes(places, 7)]
     outlines = [*(outline for outline, _ in look.answered(answer)), *look.truth(answer)]
@@ -154,10 +157,11 @@ def _write_labels(figure: Figure, panel: Axes, points: PointSet, answer: dict[st
     for j in sorted(range(1, len(places) + 1), key=lambda j: j not in important):  # who matters most chooses first
         if len(places) > MOST_LABELS and j not in important:
             break
-        style = {"color": INK, "fontweight": "bold"} if j in important else {"color": QUIET}
+        style: dict[str, Any] = {"color": INK, "fontweight": "bold"} if j in important else {"color": QUIET}
         halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
+        x, y = points.coordinates[j - 1].tolist()
         label = panel.annotate(
-            points.labels[j - 1], points.coordinates[j - 1].tolist(), xytext=(0, 0), textcoords="offset points",
+            labels[j - 1], (x, y), xytext=(0, 0), textcoords="offset points",
             fontsize=8.5, zorder=6, path_effects=halo, **style,
         )  # fmt: skip
         others = np.concatenate(taken)
@@ -170,7 +174,7 @@ def _box_at(label: Annotation, spot: tuple[float, float, str, str], renderer: Re
     """Moves a label to a spot and returns the box (x0, y0, x1, y1) that it takes there, in pixels, as one row."""
     x, y, across, along = spot
     label.set(position=(x, y), horizontalalignment=across, verticalalignment=along)
-    return label.get_window_extent(renderer).extents[None]
+    return np.asarray(label.get_window_extent(renderer).extents)[None]
 
 
 def _boxes(middles: np.ndarray, size: float) -> np.ndarray:
@@ -181,3 +185,8 @@ def _overlap(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Returns the area that a box shares with each of the others."""
     sides = np.minimum(box[:, 2:], others[:, 2:]) - np.maximum(box[:, :2], others[:, :2])
     return sides.clip(min=0).prod(axis=1)
+
+
+def image_path(out: Path) -> Path:
+    """Returns `out` with an ending that matplotlib can write."""
+    return out if out.suffix in (".png", ".svg", ".pdf") else out.with_name(out.name + ".png")

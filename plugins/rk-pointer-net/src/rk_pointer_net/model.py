@@ -5,6 +5,7 @@ Written from the paper; the key of END, which it leaves open, is learned, as in 
 
 # b batch, n points, m steps, k beams, w input width, h hidden, c choices = END and n points
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
@@ -19,7 +20,7 @@ from rk.protocols import Decode
 from rk_pointer_net.attention import AdditivePointer, DotPointer
 from rk_pointer_net.constraints import CONSTRAINTS
 from rk_pointer_net.decode import State, beam, greedy
-from rk_pointer_net.decoders import AttentionDecoder, PointerDecoder, Seq2SeqDecoder
+from rk_pointer_net.decoders import AttentionDecoder, Pointer, PointerDecoder, Seq2SeqDecoder
 
 
 class PointerOutputs(TypedDict):
@@ -104,11 +105,12 @@ class PointerNet(nn.Module):
         self.embedding = nn.Linear(input_size, width) if embedding_size else nn.Identity()
         self.start = nn.Parameter(torch.zeros(width))  # the decoder's first input
         self.encoder = nn.LSTM(width, hidden_size, batch_first=True)
+        self.decoder: PointerDecoder | AttentionDecoder | Seq2SeqDecoder
         if mode == "seq2seq":
             self.decoder = Seq2SeqDecoder(width, hidden_size, max_points + 1)
         else:
             if attention == "additive":
-                pointer = AdditivePointer(hidden_size, hidden_size, hidden_size, chunk_elements)
+                pointer: Pointer = AdditivePointer(hidden_size, hidden_size, hidden_size, chunk_elements)
             else:
                 pointer = DotPointer(hidden_size, hidden_size, hidden_size)
             if mode == "ptr":
@@ -182,7 +184,8 @@ class PointerNet(nn.Module):
             encoded, state = self.encoder(packed)
             encoded, _ = pad_packed_sequence(encoded, batch_first=True, total_length=n)
         state = tuple(tensor.transpose(0, 1) for tensor in state)  # (layers, b, h) -> (b, 1, h): one beam
-        return Reading(table, state, self.decoder.memory(encoded, exists), exists)
+        remember: Callable[..., Any] = self.decoder.memory  # Any: each kind of decoder has a memory of its own
+        return Reading(table, state, remember(encoded, exists), exists)
 
 
 def _look_up(table: Float[Tensor, "b c w"], choices: Int[Tensor, "b m"]) -> Float[Tensor, "b m w"]:

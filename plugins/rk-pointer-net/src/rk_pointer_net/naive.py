@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rk_pointer_net.attention import AdditivePointer
 from rk_pointer_net.constraints import Name
+from rk_pointer_net.decoders import AttentionDecoder, Pointer, PointerDecoder, lstm_weights
 from rk_pointer_net.hull import are_simple
 from rk_pointer_net.model import PointerNet
 
@@ -39,16 +40,17 @@ def forced_logits(
     for i in range(targets.shape[1]):
         if model.mode == "attention":
             x = torch.cat([x, context], -1)
-        hidden, cell = _cell(model.decoder.lstm, x, hidden, cell)
-        if model.mode == "ptr":
-            keys = [model.decoder.end.expand(b, -1), *encoded]
-            scores = torch.stack([_score(model.decoder.pointer, key, hidden) for key in keys], 1)
-        elif model.mode == "attention":
-            weights = torch.stack([_score(model.decoder.pointer, key, hidden) for key in encoded], 1).softmax(1)
-            context = sum(weights[:, j, None] * encoded[j] for j in range(n))
-            scores = model.decoder.dictionary(torch.cat([hidden, context], -1))[:, : n + 1]
+        decoder = model.decoder
+        hidden, cell = _cell(decoder.lstm, x, hidden, cell)
+        if isinstance(decoder, PointerDecoder):
+            keys = [decoder.end.expand(b, -1), *encoded]
+            scores = torch.stack([_score(decoder.pointer, key, hidden) for key in keys], 1)
+        elif isinstance(decoder, AttentionDecoder):
+            weights = torch.stack([_score(decoder.pointer, key, hidden) for key in encoded], 1).softmax(1)
+            context = torch.stack([weights[:, j, None] * encoded[j] for j in range(n)]).sum(0)
+            scores = decoder.dictionary(torch.cat([hidden, context], -1))[:, : n + 1]
         else:
-            scores = model.decoder.dictionary(hidden)[:, : n + 1]
+            scores = decoder.dictionary(hidden)[:, : n + 1]
         logits.append(scores)
         chosen = targets[:, i].tolist()
         x = torch.stack([points[e, j - 1] if j > 0 else model.start for e, j in enumerate(chosen)])
@@ -60,7 +62,7 @@ def beam_answer(
 ) -> tuple[list[int], float]:
     """Beam search over one example that runs the whole decoder again for every beginning and every step."""
     places = [tuple(place) for place in points.tolist()]
-    beams = [([], 0.0)]
+    beams: list[tuple[list[int], float]] = [([], 0.0)]
     for _ in range(max_steps):
         longer = []
         for choices, total in beams:
@@ -215,7 +217,7 @@ def convex_hull(points: Points) -> list[int]:
         return [order[0] + 1]
     chain = []
     for way in (order, order[::-1]):
-        part = []
+        part: list[int] = []
         for i in way:
             while len(part) > 1 and not _turns_left(points[part[-2]], points[part[-1]], points[i]):
                 part.pop()
@@ -239,11 +241,10 @@ def triangulation(points: list[tuple[float, float]]) -> list[int]:
 
 
 def _cell(lstm: nn.LSTM, x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    weights = lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0
-    return torch.lstm_cell(x, (hidden, cell), *weights)  # what nn.LSTMCell calls
+    return torch.lstm_cell(x, (hidden, cell), *lstm_weights(lstm))  # what nn.LSTMCell calls
 
 
-def _score(pointer: nn.Module, key: Float[Tensor, "b h"], query: Float[Tensor, "b h"]) -> Float[Tensor, "b"]:
+def _score(pointer: Pointer, key: Float[Tensor, "b h"], query: Float[Tensor, "b h"]) -> Float[Tensor, "b"]:
     if isinstance(pointer, AdditivePointer):
         return torch.tanh(pointer.key(key) + pointer.query(query)) @ pointer.v
     return (pointer.key(key) * pointer.query(query)).sum(-1) / key.shape[-1] ** 0.5

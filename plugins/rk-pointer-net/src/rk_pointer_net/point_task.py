@@ -91,11 +91,12 @@ class PointTask:
             random = generator(self.seed, 0, i)
             n = int(torch.randint(self.smallest, self.largest + 1, (), generator=random))
         else:
-            i %= self.batches(split)
+            count = batch_count(self._examples[split], self.batch_size)
+            i %= count
             rows = min(rows, self._examples[split] - i * self.batch_size)
             if split == "val":
                 random = generator(self.seed, 1, i)
-                n = self.smallest + round((self.largest - self.smallest) * i / max(1, self.batches(split) - 1))
+                n = self.smallest + round((self.largest - self.smallest) * i / max(1, count - 1))
             else:
                 n = self._tests[split]
                 random = generator(self.seed, 1 + n, i)  # a size's tests are the same whatever else is tested
@@ -139,8 +140,3 @@ def pad_after_end(answers: Int[Tensor, "b k"], lengths: Int[Tensor, "b"]) -> Int
 def sets_of(batch: Batch) -> list[PointSet]:
     """Returns the sets as the user wrote them, or, of a generated batch, as they are."""
     return batch.get("sets_meta") or [PointSet(points.double()) for points in batch["points"].cpu()]
-
-
-def image_path(out: Path) -> Path:
-    """Returns `out` with an ending that matplotlib can write."""
-    return out if out.suffix in (".png", ".svg", ".pdf") else out.with_name(out.name + ".png")

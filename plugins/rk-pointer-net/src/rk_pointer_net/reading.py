@@ -90,7 +90,7 @@ def _from_csv(path: Path, text: str) -> PointSet:
     numeric = [c for c in columns if all(_is_written_as_number(row[c]) for _, row in rows)]
 
     axes = _axes(header or [])
-    if axes:
+    if axes and header:
         across, up = header.index(axes[0]), header.index(axes[1])
     elif len(numeric) >= 2:
         across, up = numeric[:2]
@@ -117,7 +117,7 @@ def _from_json(path: Path, text: str) -> PointSet:
         raise UserError(f"{path}: the list is empty", hint=ACCEPTED)
     axes, label = None, None
     if isinstance(value[0], dict):
-        axes = _axes(value[0])
+        axes = _axes([*value[0]])
         label = next((name for name in LABELS if name in value[0]), None)
         if axes is None:
             raise UserError(f"{path}: point 1 has neither x and y nor longitude and latitude", hint=ACCEPTED)
@@ -157,7 +157,9 @@ def _from_line(place: str, line: str) -> PointSet:
     return _point_set(list(zip(numbers[::2], numbers[1::2], strict=True)))
 
 
-def _point_set(coordinates: Sequence, labels: list[str] | None = None, axes: tuple[str, str] | None = None) -> PointSet:
+def _point_set(
+    coordinates: Sequence[Sequence[float]], labels: list[str] | None = None, axes: tuple[str, str] | None = None
+) -> PointSet:
     return PointSet(torch.tensor(coordinates, dtype=torch.float64).reshape(-1, 2), labels, axes or ("x", "y"))
 
 

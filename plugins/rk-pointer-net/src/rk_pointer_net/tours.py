@@ -132,9 +132,10 @@ def _longer(ways: Float[Tensor, "k s-1 b"], flat: Float[Tensor, "m*m b"], layer:
     """Returns the shortest ways with one point more: the least of s - 1 sums, one after the other, in little memory."""
     size = layer.members.shape[1]
     ways = ways.flatten(0, 1)
-    shortest = None
+    shortest: Tensor | None = None
     for last in range(size - 1):
         longer = ways.index_select(0, (layer.without * (size - 1) + last).flatten())
         longer += flat.index_select(0, layer.pairs[..., last].flatten())
         shortest = longer if shortest is None else torch.minimum(shortest, longer, out=shortest)
+    assert shortest is not None  # a way has two points at least
     return shortest.view(*layer.members.shape, -1)

@@ -98,7 +98,7 @@ def _by_qhull(points: Float[Tensor, "b n 2"]) -> Int[Tensor, "b k"]:
     """Returns Qhull's triangles but those that rounding alone gives an area, along an edge of the hull."""
     found = [torch.from_numpy(_qhull(one)) for one in points.cpu().numpy()]
     triangles = pad_sequence(found, batch_first=True).to(points.device, torch.long).sort(2).values.flatten(1)
-    flat = _turns(*_corners(points, triangles).unbind(2)) == 0  # padding too
+    flat = _turns_at(points, triangles) == 0  # padding too
     triangles = triangles.masked_fill_(flat.repeat_interleave(3, 1), 0)
     order = flat.long().argsort(stable=True)  # padding last
     return _reordered(triangles, order)[:, : 3 * int((~flat).sum(1).max())]
@@ -146,7 +146,7 @@ def are_triangulations(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b
     """
     b, n, _ = points.shape
     points = points.double()
-    turn = _turns(*_corners(points, triangles).unbind(2))
+    turn = _turns_at(points, triangles)
     real = triangles[:, ::3] != 0
     sound = ((turn != 0) | ~real).all(1) & real.any(1)
     turned = triangles.unflatten(1, (-1, 3))
@@ -167,6 +167,12 @@ def _corners(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b k"]) -> F
     """Returns the corners' coordinates in float64; those of padding are the first point's."""
     rows = (triangles - 1).clamp_(min=0).unsqueeze(-1).expand(-1, -1, 2)
     return points.double().gather(1, rows).unflatten(1, (-1, 3))
+
+
+def _turns_at(points: Float[Tensor, "b n 2"], triangles: Int[Tensor, "b k"]) -> Tensor:
+    """Returns how each triangle turns, as `_turns` says it."""
+    a, b, c = _corners(points, triangles).unbind(2)
+    return _turns(a, b, c)
 
 
 def _turns(

@@ -112,7 +112,7 @@ def best_tours(sets: Sequence[PointSet]) -> list[Int[Tensor, "n"]]:
     by_size = defaultdict(list)
     for i, points in enumerate(sets):
         by_size[len(points.coordinates)].append(i)
-    tours = {}
+    tours: dict[int, Tensor] = {}
     for n, members in by_size.items():
         solved = solve(torch.stack([sets[i].coordinates for i in members]), best_solver(n))
         tours |= dict(zip(members, solved, strict=True))

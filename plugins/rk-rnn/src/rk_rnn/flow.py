@@ -97,22 +97,24 @@ def _checked(layer: int, learner: nn.Module) -> int:
 def _recorded(layer: nn.Module) -> Iterator[list[tuple[list[list[Tensor]], Tensor | None]]]:
     """Lets a layer go step by step; yields, for each of its calls, the state after every step, and the mask."""
     calls: list[tuple[list[list[Tensor]], Tensor | None]] = []
+    streaming: Any = layer  # Any: whichever layer with `initial_state` and `scan` was found
 
     def forward(x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
-        state, states, outputs = layer.initial_state(len(x)), [], []
+        state, outputs = streaming.initial_state(len(x)), []
+        states: list[list[Tensor]] = []
         for t in range(x.shape[1]):
-            y, state = layer.scan(x[:, t : t + 1], state, None if mask is None else mask[:, t : t + 1])
+            y, state = streaming.scan(x[:, t : t + 1], state, None if mask is None else mask[:, t : t + 1])
             states.append([])
             state = _passed_on(state, states[-1])
             outputs.append(y)
         calls.append((states, mask))
         return torch.cat(outputs, 1)
 
-    layer.forward = forward  # the instance's own, before that of its class
+    streaming.forward = forward  # the instance's own, before that of its class
     try:
         yield calls
     finally:
-        del layer.forward
+        del streaming.forward
 
 
 def _passed_on(state: Any, parts: list[Tensor]) -> Any:

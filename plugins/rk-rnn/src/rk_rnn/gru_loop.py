@@ -7,6 +7,7 @@ A loop whose backward pass is written out, as in `rk_rnn.lstm_loop`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ def unroll(
         weight: State to gates.
     """
     if torch.is_grad_enabled() and len(sums) > 1 and not is_transforming():
-        return _Loop.apply(sums, hidden, weight)
+        apply: Callable[..., Any] = _Loop.apply  # Any: one tensor, or several
+        return apply(sums, hidden, weight)
     to_gates, to_new = weight.T.split([2 * hidden.shape[1], hidden.shape[1]], 1)
     hiddens = []
     for of_input in sums.unbind():

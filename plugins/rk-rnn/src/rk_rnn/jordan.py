@@ -44,7 +44,7 @@ class Jordan(Recurrent):
     ) -> None:
         super().__init__(gates=1, **sizes)
         d_model = self.weight_ih.shape[1]
-        self.out = nn.Linear(self.hidden_size, d_model)
+        self.out: nn.Linear = nn.Linear(self.hidden_size, d_model)
         self.self_connection = self_connection
 
     def initial_state(self, batch_size: int) -> Float[Tensor, "b d"]:

@@ -7,6 +7,7 @@ A loop whose backward pass is written out, as in `rk_rnn.lstm_loop`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,7 +35,8 @@ def unroll(
         keep: a.
     """
     if torch.is_grad_enabled() and not is_transforming():
-        return _Loop.apply(sums, fed_back, weight, shift, keep)
+        apply: Callable[..., Any] = _Loop.apply  # Any: one tensor, or several
+        return apply(sums, fed_back, weight, shift, keep)
     hiddens = []
     for of_input in sums.unbind():
         hiddens.append((of_input + fed_back).tanh())

@@ -70,7 +70,7 @@ class LSTM(Recurrent):
         self, x: Float[Tensor, "b t d"], state: State, front: Bool[Tensor, "b t"] | None
     ) -> tuple[Float[Tensor, "b t h"], State]:
         if self.peephole is not None:
-            hidden, cell = self._loop(x, state, front)
+            hidden, cell = self._loop(x, state, self.peephole, front)
         elif x.shape[1] == 1 and front is None:
             one, cell = torch.lstm_cell(x[:, 0], state, *self._four_gates())
             return one.unsqueeze(1), (one, cell)
@@ -97,15 +97,16 @@ class LSTM(Recurrent):
             else:
                 f = torch.full_like(i, _OPEN if place == 2 else 0.0)  # in one bias
             wide.append(torch.cat([i, f, rest]))
-        return tuple(wide)
+        weight_ih, weight_hh, bias_ih, bias_hh = wide
+        return weight_ih, weight_hh, bias_ih, bias_hh
 
     def _loop(
-        self, x: Float[Tensor, "b t d"], state: State, front: Bool[Tensor, "b t"] | None
+        self, x: Float[Tensor, "b t d"], state: State, peephole: Tensor, front: Bool[Tensor, "b t"] | None
     ) -> tuple[Float[Tensor, "b t h"], Float[Tensor, "b h"]]:
         """Step by step, with all products with inputs in one, and one product of all gates a step."""
         sums = F.linear(x.transpose(0, 1), self.weight_ih, self.bias_ih + self.bias_hh)
         front = None if front is None else front.T
-        hidden, cell = unroll(sums, *state, self.weight_hh, self.peephole, front, self.forget)
+        hidden, cell = unroll(sums, *state, self.weight_hh, peephole, front, self.forget)
         return hidden.transpose(0, 1), cell
 
 
@@ -116,8 +117,13 @@ def _held(
 
     A further input is 1 from there on, while the others are 0; it shuts the input gate and opens the forget gate.
     """
-    weight_ih, *others = weights
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
     h = len(weight_ih) // 4
     over = weight_ih.new_zeros(len(weight_ih), 1)
     over[:h], over[h : 2 * h] = -_OPEN, _OPEN
-    return torch.cat([x, (~front).unsqueeze(-1).to(x)], -1), (torch.cat([weight_ih, over], 1), *others)
+    return torch.cat([x, (~front).unsqueeze(-1).to(x)], -1), (
+        torch.cat([weight_ih, over], 1),
+        weight_hh,
+        bias_ih,
+        bias_hh,
+    )

@@ -9,6 +9,7 @@ weights after it. Autograd would do both step by step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -42,13 +43,17 @@ def unroll(
         forget: As in `LSTM`.
     """
     if torch.is_grad_enabled() and len(sums) > 1 and not is_transforming():
-        return _Loop.apply(sums, hidden, cell, weight, peephole, front, forget)
+        apply: Callable[..., Any] = _Loop.apply  # Any: one tensor, or several
+        return apply(sums, hidden, cell, weight, peephole, front, forget)
     p_i, *p_f, p_o = peephole
     hiddens = []
     for step, of_input in enumerate(sums.unbind()):
-        i, *f, g, o = torch.addmm(of_input, hidden, weight.T).chunk(len(weight) // hidden.shape[1], 1)
+        i, *gates, g, o = torch.addmm(of_input, hidden, weight.T).chunk(len(weight) // hidden.shape[1], 1)
         i = torch.addcmul(i, p_i, cell).sigmoid()
-        f = torch.addcmul(f[0], p_f[0], cell).sigmoid() if f else 1 - i if forget == "coupled" else 1.0
+        if gates:
+            f = torch.addcmul(gates[0], p_f[0], cell).sigmoid()
+        else:
+            f = 1 - i if forget == "coupled" else torch.ones_like(i)
         new = torch.addcmul(f * cell, i, g.tanh())
         cell = new if front is None else torch.where(front[step, :, None], new, cell)
         hidden = torch.addcmul(o, p_o, cell).sigmoid() * cell.tanh()  # the output gate sees the new cell

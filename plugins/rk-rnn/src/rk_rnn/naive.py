@@ -57,7 +57,7 @@ def jordan(
 
 def lstm(
     layer: LSTM, x: Float[Tensor, "b t d"], state: tuple[Tensor, Tensor], mask: Bool[Tensor, "b t"] | None = None
-) -> tuple[Float[Tensor, "b t d"], tuple[Tensor, Tensor]]:
+) -> tuple[Float[Tensor, "b t d"], State]:
     """Sec. 4.1, and the peepholes of Gers and Schmidhuber (2000)."""
     gates = "ifgo" if layer.forget == "gate" else "igo"
     w_x, w_h, b_x, b_h = (dict(zip(gates, w.chunk(len(gates)), strict=True)) for w in layer.weights)

@@ -68,7 +68,8 @@ class Attention(nn.Module):
         query, key, value = self._heads(x)
         position = torch.arange(x.shape[1], device=x.device)
         query, key = self._turned(query, position), self._turned(key, position)
-        mixed = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (query, key, value)), is_causal=True)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
     def initial_state(self, batch_size: int) -> AttentionState:
@@ -111,7 +112,7 @@ class Attention(nn.Module):
 
         allowed = self._allowed(present, x.shape[1])
         mixed = F.scaled_dot_product_attention(
-            *(part.transpose(1, 2) for part in (query, keys, values)), attn_mask=allowed.unsqueeze(1)
+            query.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), attn_mask=allowed.unsqueeze(1)
         )
         y = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return y, (*self._kept(keys, values, present, mask), seen + count[:, -1])

@@ -89,10 +89,12 @@ class GroupWords(TokenTask):
         return self._asked(integers(len(self._drawn_elements), (rows, length), random))
 
     def draw_to_train(self, rows: int, length: int, random: torch.Generator) -> Batch:
-        if self.skew == 0:
+        if self._ranks is None:
             return self.draw(rows, length, random)
         exponents = self.skew * torch.rand(rows, 1, generator=random)
-        return self._asked(torch.multinomial(self._ranks**-exponents, length, replacement=True, generator=random))
+        return self._asked(
+            torch.multinomial(torch.pow(self._ranks, -exponents), length, replacement=True, generator=random)
+        )
 
     def _asked(self, chosen: Int[Tensor, "b t"]) -> Batch:
         """Returns words of these elements, as numbers among those that are drawn, and their answers."""

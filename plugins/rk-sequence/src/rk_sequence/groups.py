@@ -41,8 +41,9 @@ def group(name: str) -> Group:
     Raises:
         ValueError: When there is no such group, or it has more than `LARGEST` elements.
     """
-    factors = [_FACTOR.fullmatch(part) for part in name.split("x")]
-    if not all(factors):
+    parts = name.split("x")
+    factors = [found for part in parts if (found := _FACTOR.fullmatch(part)) is not None]
+    if len(factors) < len(parts):
         raise ValueError(f"no group {name!r}: S5, A5, Z60, or a direct product like A5xZ2")
     made, order = [], 1
     for kind, size in ((f[1], int(f[2])) for f in factors):

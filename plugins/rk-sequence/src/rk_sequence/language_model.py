@@ -82,15 +82,16 @@ class LanguageModel(SequenceModel):
         With `continue_meta`, it returns a continuation, and the scores behind the last token alone.
         """
         if not continue_meta:
-            return self.forward(tokens=tokens, mask=mask)
+            outputs = self.forward(tokens=tokens, mask=mask)
+            return {"logits": outputs["logits"], "values": outputs["values"]}
         logits, state = self._read_prompt(tokens, mask)
-        last = {"logits": logits.unsqueeze(1), "values": logits.unsqueeze(1)}
+        last = logits.unsqueeze(1)
         drawn: list[Tensor] = []
         for _ in range(self.max_new_tokens):
             drawn.append(self._draw(logits))
             following, state = self.scan(state=state, tokens=drawn[-1])
             logits = following["logits"][:, -1]
-        return {**last, "continuation": torch.cat(drawn, 1)}
+        return {"logits": last, "values": last, "continuation": torch.cat(drawn, 1)}
 
     def _read_prompt(
         self, tokens: Int[Tensor, "batch time"], mask: Bool[Tensor, "batch time"] | None
@@ -113,6 +114,8 @@ class LanguageModel(SequenceModel):
                 if logits is not None:
                     found = torch.where(part.any(1, keepdim=True), found, logits)
             logits = found
+        if logits is None:
+            raise ValueError("a prompt must have at least one token")
         return logits, state
 
     def _draw(self, logits: Float[Tensor, "batch tokens"]) -> Int[Tensor, "batch 1"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rk import UserError
-from rk.protocols import Factory, SequenceLayer
+from rk.protocols import Factory, SequenceLayer, StatefulSequenceLayer
 from rk_sequence.fields import SequenceOutputs
 from rk_sequence.mlp import GatedMLP
 
@@ -82,7 +83,7 @@ class SequenceModel(nn.Module):
         if vocab_size is not None:
             self.embedding = nn.Embedding(vocab_size, d_model)
             nn.init.normal_(self.embedding.weight, std=d_model**-0.5)  # as the head's rows: the two may be tied
-        else:
+        elif num_features is not None:
             self.projection = nn.Linear(num_features, d_model)
         self.blocks = nn.ModuleList(
             Block(layer(d_model=d_model), d_model, mlp_ratio, norm, residual, dropout) for _ in range(n_layers)
@@ -128,15 +129,14 @@ class SequenceModel(nn.Module):
         Raises:
             UserError: When a layer does not stream: one that looks ahead, say.
         """
-        for block in self.blocks:
-            if not hasattr(block.layer, "scan"):
-                name = type(block.layer).__name__
-                raise UserError(f"the layer {name} keeps no state: it takes whole sequences alone", "use another layer")
-        state: dict[str, Any] = {"layers": tuple(block.layer.initial_state(batch_size) for block in self.blocks)}
+        state: dict[str, Any] = {"layers": tuple(block.streaming.initial_state(batch_size) for block in self._chain())}
         if self.readout != "step":
             zeros = self.head.weight.new_zeros(batch_size, self.d_model + (self.readout == "mean"))
             state["pooled"] = zeros
         return state
+
+    def _chain(self) -> Iterator[Block]:
+        yield from (block for block in self.blocks if isinstance(block, Block))
 
     def scan(
         self,
@@ -159,7 +159,7 @@ class SequenceModel(nn.Module):
         """
         hidden = self.embed(tokens, inputs)
         layers = []
-        for block, before in zip(self.blocks, state["layers"], strict=True):
+        for block, before in zip(self._chain(), state["layers"], strict=True):
             hidden, after = block.scan(hidden, before, mask)
             layers.append(after)
         state = {**state, "layers": tuple(layers)}
@@ -202,7 +202,7 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, layer: nn.Module, d_model: int, mlp_ratio: float, norm: str, residual: bool, dropout: float
+        self, layer: SequenceLayer, d_model: int, mlp_ratio: float, norm: str, residual: bool, dropout: float
     ) -> None:
         super().__init__()
         self.residual = residual
@@ -211,6 +211,15 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(make_norm(norm, d_model), GatedMLP(d_model, mlp_ratio)) if mlp_ratio else None
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def streaming(self) -> StatefulSequenceLayer:
+        """The layer, as one that takes pieces. Raises `UserError` where it does not: one that looks ahead, say."""
+        if not hasattr(self.layer, "scan"):
+            name = type(self.layer).__name__
+            raise UserError(f"the layer {name} keeps no state: it takes whole sequences alone", "use another layer")
+        streaming: Any = self.layer  # Any: which layer it is, the recipe says
+        return streaming
+
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
         return self._after(x, self.layer(self.layer_norm(x), mask))
 
@@ -218,7 +227,7 @@ class Block(nn.Module):
         self, x: Float[Tensor, "b t d"], state: Any, mask: Bool[Tensor, "b t"] | None = None
     ) -> tuple[Float[Tensor, "b t d"], Any]:
         """Maps a further piece; returns the output and the layer's state after it."""
-        mixed, state = self.layer.scan(self.layer_norm(x), state, mask)
+        mixed, state = self.streaming.scan(self.layer_norm(x), state, mask)
         return self._after(x, mixed), state
 
     def _after(self, x: Float[Tensor, "b t d"], mixed: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
@@ -232,7 +241,8 @@ class Block(nn.Module):
 
 def make_norm(norm: str, d_model: int) -> nn.Module:
     """Returns the norm of that name; one that does nothing for ``none``."""
-    return {"rms": nn.RMSNorm, "layer": nn.LayerNorm, "none": nn.Identity}[norm](d_model)
+    norms: dict[str, Callable[[int], nn.Module]] = {"rms": nn.RMSNorm, "layer": nn.LayerNorm, "none": nn.Identity}
+    return norms[norm](d_model)
 
 
 def _read(hidden: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None, readout: str) -> Float[Tensor, "b *p d"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
 import torch
@@ -88,7 +89,11 @@ class Reber(GeneratedTask):
         data: {name: reber, embedded: true}
     """
 
-    metrics = {"accuracy": legal_accuracy, "sequence-accuracy": string_accuracy, "second-last": second_last}
+    metrics: Mapping[str, Callable[..., Share]] = {
+        "accuracy": legal_accuracy,
+        "sequence-accuracy": string_accuracy,
+        "second-last": second_last,
+    }
     vocab_size: int = 7
     num_features: None = None
     num_outputs: int = 7

@@ -47,7 +47,7 @@ class ReberStrings(TokenTask):
     metrics = {"accuracy": class_accuracy}
     vocab_size: int = 26
     num_outputs: int = 2
-    readout: Literal["last"] = "last"
+    readout: Literal["last"] = "last"  # type: ignore[assignment]  # other tasks of tokens answer at each step
 
     def __init__(
         self,

@@ -74,7 +74,7 @@ class GeneratedTask(ABC):
         """Returns batch `i` of `split`: a function of the seed and these arguments."""
         if split == "train":
             return self.draw_to_train(self.batch_size, self.length, generator(self.seed, 0, i))
-        i %= self.batches(split)
+        i %= batch_count(self._examples[split], self.batch_size)
         rows = min(self.batch_size, self._examples[split] - i * self.batch_size)
         if split == "val":
             return self.draw(rows, self.length, generator(self.seed, 1, i))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from jaxtyping import Bool
-from torch import Tensor, nn
+from torch import Tensor
 
 from rk import Runtime, UserError
 from rk.binding import Bound
 from rk.builtin.backprop import Supervised
-from rk.protocols import Batch, Data, Loss, Model, Objective, Optimizer, Outputs
+from rk.protocols import Batch, Data, Loss, Model, Optimizer, Outputs
 from rk.states import map_states, tensors_of, with_rows_from
 
 STATE, STARTS = "state_meta", "starts_meta"
@@ -21,9 +21,11 @@ class CarriesState(Model, Protocol):
 
     def initial_state(self, batch_size: int) -> Any:
         """Returns the state before the first step."""
+        ...
 
     def scan(self, *, state: Any, **fields: Tensor) -> tuple[Outputs, Any]:
         """Takes a further piece; returns its outputs and the state after it."""
+        ...
 
 
 class ContiguousRows(Data, Protocol):
@@ -46,11 +48,11 @@ class StreamLearner(Supervised):
         loss: Takes fields of the batch and of the outputs.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss) -> None:
+    def __init__(self, model: CarriesState, loss: Loss) -> None:
         super().__init__(model, loss)
         self._scan = Bound(model.scan)
 
-    def forward(self, batch: Batch) -> Objective | tuple[Objective, Any]:
+    def forward(self, batch: Batch) -> Any:  # Any: the pair goes through the wrapper of several processes
         """Returns the objective; of a batch with a ``state_meta``, the objective from there on and the new state."""
         if STATE not in batch:
             return super().forward(batch)

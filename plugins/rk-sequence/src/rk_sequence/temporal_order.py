@@ -31,7 +31,7 @@ class TemporalOrder(TokenTask):
     metrics = {"accuracy": class_accuracy}
     vocab_size: int = 8
     num_outputs: int = 4
-    readout: Literal["last"] = "last"
+    readout: Literal["last"] = "last"  # type: ignore[assignment]  # other tasks of tokens answer at each step
     _shortest = 10
 
     def __init__(self, *, length: Annotated[int, Ge(10)] = 100, **common: Any) -> None:

@@ -192,7 +192,9 @@ class Text:
             windows = self._windows[split]
             window = windows[rows(len(windows), self.streams, i, seed=self.seed, shuffle=False)]
         starts = torch.full((len(window),), piece == 0)
-        return {"tokens": window[:, :-1], "targets": window[:, 1:], "starts_meta": starts}
+        fields: TextBatch = {"tokens": window[:, :-1], "targets": window[:, 1:]}
+        fields["starts_meta"] = starts  # type: ignore[typeddict-unknown-key]  # an entry in _meta is not declared
+        return fields
 
     def preprocessing(self) -> dict[str, Any]:
         """Returns how a text becomes ``tokens``."""

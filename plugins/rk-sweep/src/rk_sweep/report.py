@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rk.charts import COLORS, chart, plain, save
 from rk.writing import write_atomic, write_csv
+from rk_sweep.trial import Trial
 
-if TYPE_CHECKING:
-    from rk_sweep.sweep import Trial
-
+Scored = tuple[Trial, float]
+"""A trial that did not fail, and its score."""
 PANELS = 5
 """Most keys that have a panel in the figure."""
 
@@ -36,12 +36,12 @@ def write_report(out: Path, recipe: str, metric: str, done: Sequence[Trial], hig
         for t in done
     )
     write_csv(out / "trials.csv", ("trial", *keys, metric, "seeds", "failure"), rows)
-    scored = [trial for trial in done if trial.score is not None]
+    scored = [(trial, score) for trial in done if (score := trial.score) is not None]
     if not scored:
         return None
-    best = (max if higher else min)(scored, key=lambda trial: trial.score)
+    best, reached = (max if higher else min)(scored, key=lambda one: one[1])
     _draw(out / "trials.png", metric, scored, keys, best, higher)
-    about = f"# The best of {len(done)} trials by {metric}, {best.score:.4g}.\n"
+    about = f"# The best of {len(done)} trials by {metric}, {reached:.4g}.\n"
     write_atomic(out / "best.yaml", about + best_recipe(recipe, best.values))
     return best
 
@@ -60,13 +60,13 @@ def best_recipe(recipe: str, values: Mapping[str, Any]) -> str:
     return "\n".join(["rk: 1", f"extends: {json.dumps(base, ensure_ascii=False)}", *lines]) + "\n"
 
 
-def _draw(path: Path, metric: str, scored: Sequence[Trial], keys: Sequence[str], best: Trial, higher: bool) -> None:
+def _draw(path: Path, metric: str, scored: Sequence[Scored], keys: Sequence[str], best: Trial, higher: bool) -> None:
     """Draws the scores by trial, with the best so far, and against the values of each key."""
     from matplotlib.ticker import MaxNLocator
 
     shown = keys[:PANELS]
     with chart(3.0 * (1 + len(shown)), 2.8, columns=1 + len(shown), sharey=True) as (figure, first, *others):
-        numbers, scores = [t.number for t in scored], [t.score for t in scored]
+        numbers, scores = [trial.number for trial, _ in scored], [score for _, score in scored]
         so_far = [(max if higher else min)(scores[: i + 1]) for i in range(len(scores))]
         first.plot(numbers, scores, "o", color=COLORS[0], markersize=4)
         first.step(numbers, so_far, where="post", color=COLORS[1], linewidth=1.4)
@@ -78,11 +78,11 @@ def _draw(path: Path, metric: str, scored: Sequence[Trial], keys: Sequence[str],
         save(figure, path)
 
 
-def _draw_key(axis: Any, key: str, scored: Sequence[Trial], best: Trial) -> None:
+def _draw_key(axis: Any, key: str, scored: Sequence[Scored], best: Trial) -> None:
     """Draws the scores against the values of one key: numbers to scale, other values side by side."""
     from matplotlib.ticker import MaxNLocator
 
-    values = [trial.values[key] for trial in scored]
+    values = [trial.values[key] for trial, _ in scored]
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
         places: list[Any] = values
         if min(values) > 0 and max(values) / min(values) > 20:
@@ -93,6 +93,7 @@ def _draw_key(axis: Any, key: str, scored: Sequence[Trial], best: Trial) -> None
         labels = list(dict.fromkeys(map(json.dumps, values)))
         places = [labels.index(json.dumps(v)) for v in values]
         axis.set_xticks(range(len(labels)), [plain(label[:14]) for label in labels])
-    axis.plot(places, [trial.score for trial in scored], "o", color=COLORS[0], markersize=4)
-    axis.plot(places[scored.index(best)], best.score, "o", color=COLORS[1], markersize=6)
+    axis.plot(places, [score for _, score in scored], "o", color=COLORS[0], markersize=4)
+    at = next(i for i, (trial, _) in enumerate(scored) if trial is best)
+    axis.plot(places[at], scored[at][1], "o", color=COLORS[1], markersize=6)
     axis.set_xlabel(plain(key))

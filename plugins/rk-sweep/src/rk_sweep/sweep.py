@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -18,28 +16,7 @@ from rk.training import InnerRun, settings, train_inside
 from rk_sweep.choosers import Chooser, Grid, Sampled
 from rk_sweep.report import write_report
 from rk_sweep.space import Range, check, overrides
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One choice of values, and what it came to.
-
-    Attributes:
-        number: From 0.
-        values: Key of the recipe -> value.
-        scores: The metric, for each seed; nothing where the training failed.
-        failure: Why it failed.
-    """
-
-    number: int
-    values: Mapping[str, Any]
-    scores: tuple[float, ...] = ()
-    failure: str = ""
-
-    @property
-    def score(self) -> float | None:
-        """The mean over the seeds; None where the trial failed."""
-        return fmean(self.scores) if self.scores else None
+from rk_sweep.trial import Trial
 
 
 class Sweep:

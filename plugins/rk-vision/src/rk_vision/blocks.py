@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from rk.protocols import Layer
 
@@ -75,17 +75,17 @@ class Settled:
         x: (batch, *x_shape).
     """
 
-    def __init__(self, block: LabelBlock, x: Float[Tensor, "batch *x"]) -> None:
+    def __init__(self, block: LabelBlock | nn.Module, x: Float[Tensor, "batch *x"]) -> None:
         self.block = block
         self.batch = x.shape[0]  # not len(): exporters follow it
-        self._two_stage = isinstance(block, TwoStageBlock)
-        self._input = block.encode(x) if self._two_stage else x
+        self._stages = block if isinstance(block, TwoStageBlock) else None
+        self._input = x if self._stages is None else self._stages.encode(x)
         self._repeated = self._input
 
     def __call__(self, z: Float[Tensor, "copies*batch z"], t: Tensor | None = None) -> Float[Tensor, "..."]:
         """Returns the logits for one copy of the batch, or several, one after another."""
         if self._repeated.shape[0] != z.shape[0]:
             self._repeated = self._input.repeat(z.shape[0] // self.batch, *[1] * (self._input.ndim - 1))
-        if self._two_stage:
-            return self.block.decide(z, self._repeated, t)
+        if self._stages is not None:
+            return self._stages.decide(z, self._repeated, t)
         return self.block(z, self._repeated) if t is None else self.block(z, self._repeated, t)

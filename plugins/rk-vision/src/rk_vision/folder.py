@@ -57,22 +57,22 @@ class ImageFolder(PictureData):
         self.classes: list[str] = []
 
     @property
-    def num_classes(self) -> int:
+    def num_classes(self) -> int:  # type: ignore[override]  # a fact: nobody sets it
         """How many class folders there are."""
         return len(self.classes)
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # a fact: nobody sets it
         """Channels, height and width."""
         return (self.channels, *self.size)
 
     @property
-    def num_features(self) -> int:
+    def num_features(self) -> int:  # type: ignore[override]  # a fact: nobody sets it
         """Values per image."""
         return self.channels * self.size[0] * self.size[1]
 
     @property
-    def _names(self) -> list[str]:
+    def _names(self) -> list[str]:  # type: ignore[override]  # what a class has anyway, this one reads
         return self.classes
 
     def preprocessing(self) -> dict[str, Any]:

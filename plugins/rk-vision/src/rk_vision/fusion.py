@@ -19,6 +19,8 @@ class TimeEmbedding(nn.Module):
         size: Numbers per time; even.
     """
 
+    rates: Tensor
+
     def __init__(self, size: int = TIME_FEATURES) -> None:
         super().__init__()
         exponents = torch.arange(size // 2) / (size // 2)

@@ -69,6 +69,20 @@ class MLPBlock(Fusion):
         image = nn.Sequential(Glimpse(num_features, kept), nn.Linear(kept, hidden_size), nn.ReLU())
         super().__init__(image, hidden_size, math.prod(z_shape), num_classes, timed)
 
+    @property
+    def glimpse(self) -> Glimpse:
+        """What the block sees of an input."""
+        found = self.image.get_submodule("0")
+        assert isinstance(found, Glimpse)
+        return found
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The first layer over it."""
+        found = self.image.get_submodule("1")
+        assert isinstance(found, nn.Linear)
+        return found
+
     def together(
         self, others: Sequence[MLPBlock], z: Float[Tensor, "blocks batch z"], x: Float[Tensor, "batch *x"]
     ) -> Float[Tensor, "blocks batch classes"]:
@@ -80,8 +94,8 @@ class MLPBlock(Fusion):
         blocks = (self, *others)
         if any(block.time is not None for block in blocks):
             raise ValueError("blocks that are told a time are not computed together")
-        linear = [block.image[1] for block in blocks]
-        glimpses = [block.image[0] for block in blocks]
+        linear = [block.linear for block in blocks]
+        glimpses = [block.glimpse for block in blocks]
         if all(g.whole for g in glimpses):  # one product for all blocks: they read the same
             weight, bias = torch.cat([m.weight for m in linear]), torch.cat([m.bias for m in linear])
             of_image = torch.addmm(bias, x.flatten(1), weight.T).view(len(x), len(blocks), self.width).transpose(0, 1)

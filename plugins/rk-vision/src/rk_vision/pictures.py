@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +42,7 @@ class PictureData(ABC):
     """
 
     splits = ("train", "val", "test")
-    metrics = {"accuracy": Accuracy}
+    metrics: Mapping[str, Any] = {"accuracy": Accuracy}  # Any: functions and classes
     num_features: int
     num_classes: int
     input_shape: tuple[int, ...]

@@ -14,18 +14,44 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from rk.index.kept import Index, environment, folder_of, read, search_path, write
+from rk.index.kept import Index, folder_of, read, write
 from rk.index.stamps import Stamps, digest
-from rk.plugins import ADVICE, BUILTIN, Component, Offer, Plugin, Plugins, installed
+from rk.isolation import Isolation
+from rk.plugins import ADVICE, BUILTIN, DISABLE_VARIABLE, Component, Offer, Plugin, Plugins, installed
 from rk.reads import Reads
+from rk.values import Plain, PlainDict
+from rk.version import __version__
 
 NAME = "plugins.json"
+FORMAT = 2
+"""Changes when what is kept changes its form."""
 FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 """What is raised for a file of the index that is whole, but of another form."""
 OWN_SOURCES = ("", "index", "recipe", "static")
 """Folders of the host whose code decides what is kept."""
+
+
+def search_path() -> list[str]:
+    """Returns the folders and archives that Python imports from, as absolute paths."""
+    return [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]
+
+
+def environment() -> list[Plain]:
+    """Returns what an index holds for: another Python, host or path has another index."""
+    finders = [getattr(f, "__qualname__", type(f).__qualname__) for f in sys.meta_path]
+    return [
+        FORMAT,
+        __version__,
+        os.path.dirname(os.path.abspath(__file__)),
+        sys.version,
+        sys.prefix,
+        list(sys.flags),
+        list(sys.warnoptions),
+        search_path(),
+        finders,
+        os.environ.get(DISABLE_VARIABLE, ""),
+    ]
 
 
 class KnownPlugins(Plugins):
@@ -36,12 +62,12 @@ class KnownPlugins(Plugins):
         index: What else is kept about them.
     """
 
-    def __init__(self, records: list[dict[str, Any]], index: Index) -> None:
+    def __init__(self, records: list[PlainDict], index: Index) -> None:
         self._records = records
         self.index = index
         super().__init__(())
 
-    def _guard(self) -> Any:
+    def _guard(self) -> contextlib.AbstractContextManager[Isolation | None]:
         return super()._guard() if any("unknown" in r for r in self._records) else contextlib.nullcontext()
 
     def _load_all(self, offers: Iterable[Offer]) -> None:
@@ -58,7 +84,7 @@ class WatchedPlugins(Plugins):
     """Loads all that is installed, and sees which plugins can be kept."""
 
     def __init__(self) -> None:
-        from rk.index.watch import Watch
+        from rk.watch import Watch
 
         self.watch = Watch(ADVICE)
         self.began = time.time_ns()
@@ -66,7 +92,7 @@ class WatchedPlugins(Plugins):
         self.was_loaded = False
         super().__init__(())
 
-    def _guard(self) -> Any:
+    def _guard(self) -> contextlib.AbstractContextManager[Isolation | None]:
         return self.watch
 
     def _load_all(self, offers: Iterable[Offer]) -> None:
@@ -78,12 +104,12 @@ class WatchedPlugins(Plugins):
         if self.watch.spoke():
             self.spoke.append(self.plugins[-1])
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[PlainDict]:
         """Returns what is to be kept of each plugin."""
         return [{"unknown": True} if p.errors or p in self.spoke else _record(p) for p in self.plugins]
 
 
-def _record(plugin: Plugin) -> dict[str, Any]:
+def _record(plugin: Plugin) -> PlainDict:
     offer = plugin.offer
     return {
         "offer": [offer.name, offer.module, offer.distribution, offer.version, offer.host],
@@ -103,14 +129,15 @@ def _default_recipes(plugin: Plugin) -> str | None:
     return os.path.join(os.path.dirname(os.path.abspath(origin)), "recipes")
 
 
-def _plugin(record: dict[str, Any]) -> Plugin:
-    offer = Offer(*record["offer"], requirements=record["requirements"])
+def _plugin(record: PlainDict) -> Plugin:
+    name, module, distribution, version, host = record["offer"]
+    offer = Offer(name, module, distribution, version, host, requirements=record["requirements"])
     components = [Component(kind, name, offer.name, target, offer) for kind, name, target in record["components"]]
     recipes = None if record["recipes"] is None else Path(record["recipes"])
     return Plugin(offer, components, recipes, disabled=record["disabled"])
 
 
-def _has_its_recipes(record: dict[str, Any]) -> bool:
+def _has_its_recipes(record: PlainDict) -> bool:
     """Whether the folder of a plugin's recipes is still there, or still not there."""
     if "unknown" in record:
         return True
@@ -118,7 +145,7 @@ def _has_its_recipes(record: dict[str, Any]) -> bool:
     return (there is None or os.path.isdir(there)) and (lacks is None or not os.path.isdir(lacks))
 
 
-def stored(folder: Path, key: list[Any]) -> dict[str, Any] | None:
+def stored(folder: Path, key: list[Plain]) -> PlainDict | None:
     """Returns the snapshot of an environment in which nothing has changed since, else None."""
     kept = read(folder / NAME)
     if kept is None or kept.get("key") != json.loads(json.dumps(key)):
@@ -139,15 +166,15 @@ def _variables(names: Iterable[str]) -> dict[str, str | None]:
     return {name: None if (value := os.environ.get(name)) is None else digest(value) for name in names}
 
 
-def _index(folder: Path, kept: dict[str, Any]) -> Index:
+def _index(folder: Path, kept: PlainDict) -> Index:
     return Index(folder, digest(json.dumps(kept["own"])), _digest_of_paths(kept))
 
 
-def _digest_of_paths(kept: dict[str, Any]) -> str:
+def _digest_of_paths(kept: PlainDict) -> str:
     return digest(json.dumps({path: names for path, (_, names) in kept["paths"].items()}))
 
 
-def take(folder: Path, key: list[Any]) -> Plugins:
+def take(folder: Path, key: list[Plain]) -> Plugins:
     """Loads all plugins and keeps what is known of them, unless something was being changed meanwhile."""
     began = time.time_ns()
     own, rest, paths = Stamps({}, {}), Stamps({}, {}), Stamps({}, {}, importable=True)
@@ -177,9 +204,7 @@ def take(folder: Path, key: list[Any]) -> Plugins:
 
 
 def _own_sources() -> list[str]:
-    import rk
-
-    root = os.path.dirname(os.path.abspath(rk.__file__))
+    root = os.path.dirname(os.path.abspath(__file__))
     folders = [os.path.join(root, name) for name in OWN_SOURCES]
     return [os.path.join(f, name) for f in folders for name in sorted(os.listdir(f)) if name.endswith(".py")]
 

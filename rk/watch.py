@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from rk.isolation import Isolation, told_to
 from rk.reads import Reads
@@ -50,12 +50,12 @@ class Watch(Isolation):
             sys.addaudithook(_audit)
             _hooked.append(True)
         _active.append(self)
-        self._getters = os._Environ.__getitem__, os._Environ.__iter__
-        os._Environ.__getitem__, os._Environ.__iter__ = _noting(*self._getters)
+        self._getters = _getters()
+        _set_getters(*_noting(*self._getters))
         return self
 
     def __exit__(self, *exc: object) -> None:
-        os._Environ.__getitem__, os._Environ.__iter__ = self._getters
+        _set_getters(*self._getters)
         _active.remove(self)
         told_to.remove(self._real)
         self.spoke()
@@ -86,7 +86,7 @@ class Watch(Isolation):
         self.spoke()
         super().leave(code)
 
-    def saw(self, event: str, path: Any) -> None:
+    def saw(self, event: str, path: object) -> None:
         """Notes what an audit event tells of a file or a folder."""
         if not isinstance(path, str | bytes | os.PathLike):
             return
@@ -99,15 +99,17 @@ class Watch(Isolation):
 
 def _scratch() -> int:
     """Opens a file that has no name."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("rk")
+    make = getattr(os, "memfd_create", None)  # of Linux alone
+    if make is not None:
+        number: int = make("rk")
+        return number
     import tempfile
 
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 
 
-def _audit(event: str, args: tuple[Any, ...]) -> None:
+def _audit(event: str, args: tuple[object, ...]) -> None:
     if _active and event in ("open", "os.listdir", "os.scandir"):
         try:
             _active[-1].saw(event, args[0])
@@ -115,15 +117,29 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
             return
 
 
-def _noting(get: Any, iterate: Any) -> tuple[Any, Any]:
+_Get = Callable[["os._Environ[str]", str], str]
+_Iterate = Callable[["os._Environ[str]"], Iterator[str]]
+
+
+def _getters() -> tuple[_Get, _Iterate]:
+    """Returns the methods by which `os.environ` is read."""
+    return os._Environ.__getitem__, os._Environ.__iter__
+
+
+def _set_getters(get: _Get, iterate: _Iterate) -> None:
+    for name, method in (("__getitem__", get), ("__iter__", iterate)):
+        setattr(os._Environ, name, method)
+
+
+def _noting(get: _Get, iterate: _Iterate) -> tuple[_Get, _Iterate]:
     """Returns the methods of `os.environ` that note what is read."""
 
-    def getitem(environ: Any, name: Any) -> Any:
+    def getitem(environ: os._Environ[str], name: str) -> str:
         if _active and isinstance(name, str):
             _active[-1].variables.add(name)
         return get(environ, name)
 
-    def iterator(environ: Any) -> Any:
+    def iterator(environ: os._Environ[str]) -> Iterator[str]:
         if _active:
             _active[-1].all_variables = True
         return iterate(environ)

@@ -1,0 +1,6 @@
+"""What a shell's completion script and `rk` agree on."""
+
+from __future__ import annotations
+
+COMPLETE_VARIABLE = "_RK_COMPLETE"
+"""Set by a shell that asks what could stand at the cursor."""

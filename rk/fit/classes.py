@@ -1,0 +1,18 @@
+"""What is said of a target that is no class."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from rk.errors import UserError
+from rk.fields import IGNORED
+
+
+def no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
+    """Returns the error that names the first target that is no class."""
+    strange = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)][0].item()
+    if strange == IGNORED:
+        hint = f"of this data, such targets count for nothing: loss={{name: cross-entropy, ignore_index: {IGNORED}}}"
+    else:
+        hint = "classes are counted from 0; the model has one output for each"
+    return UserError(f"cross-entropy: a target is {strange}, and the model tells {classes} classes apart", hint)
