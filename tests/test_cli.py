@@ -107,8 +107,8 @@ def test_predict_answers_a_picture_and_a_csv(rk, trained, folder):
     ("name", "content", "message"),
     [
         ("empty.csv", "", "the file is empty"),
-        ("short.csv", "1,2,3\n", "short.csv:1: expected 64 numbers, found 3"),
-        ("words.csv", "a,b\n", "words.csv:1: expected 64 numbers, found 2"),
+        ("short.csv", "1,2,3\n", "short.csv:1: expected 64 numbers, got 3"),
+        ("words.csv", "a,b\n", "words.csv:1: expected 64 numbers, got 2"),
         ("nan.csv", ",".join(["nan"] * 64), "column 1: expected a finite number"),
         ("text.png", "no picture", "cannot identify"),
     ],

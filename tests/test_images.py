@@ -252,13 +252,13 @@ def test_damaged_images_give_values_or_the_users_error(tmp_path, monkeypatch, en
     ("content", "said"),
     [
         ("", "the file is empty"),
-        ("1,2,3\n", "digits.csv:1: expected 64 numbers, found 3"),
+        ("1,2,3\n", "digits.csv:1: expected 64 numbers, got 3"),
         (
             ",".join(["0"] * 64) + "\n\n" + ",".join(["0"] * 63 + ["x"]),
-            "digits.csv:3: column 64: expected a number, found 'x'",
+            "digits.csv:3: column 64: expected a number, got 'x'",
         ),
         (",".join(["0"] * 63 + ["17"]), "digits.csv:1: column 64: numbers must be from 0 to 16, got 17"),
-        (",".join(["0"] * 63 + ["nan"]), "digits.csv:1: column 64: expected a finite number, found 'nan'"),
+        (",".join(["0"] * 63 + ["nan"]), "digits.csv:1: column 64: expected a finite number, got 'nan'"),
     ],
 )
 def test_a_table_of_digits_names_the_line_that_is_wrong(tmp_path, content, said):

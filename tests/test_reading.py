@@ -186,16 +186,16 @@ def test_quotes_that_are_not_closed_are_refused_where_they_begin(write, text, me
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("abc", "t.csv:3: column 'x': expected a number, found 'abc'"),
-        (" ", "expected a number, found an empty cell"),
-        ("1_0", "expected a number, found '1_0'"),
-        ("nan", "expected a finite number, found 'nan'"),
-        ("1e999", "expected a finite number, found '1e999'"),
-        (10**400, "expected a finite number, found 1000"),
-        (True, "expected a number, found true"),
-        (None, "expected a number, found null"),
-        ([1], "expected a number, found a list"),
-        ("x" * 1000, "found '" + "x" * 60 + r"\.\.\.'"),
+        ("abc", "t.csv:3: column 'x': expected a number, got 'abc'"),
+        (" ", "expected a number, got an empty cell"),
+        ("1_0", "expected a number, got '1_0'"),
+        ("nan", "expected a finite number, got 'nan'"),
+        ("1e999", "expected a finite number, got '1e999'"),
+        (10**400, "expected a finite number, got 1000"),
+        (True, "expected a number, got true"),
+        (None, "expected a number, got null"),
+        ([1], "expected a number, got a list"),
+        ("x" * 1000, "got '" + "x" * 60 + r"\.\.\.'"),
     ],
 )
 def test_a_cell_that_is_no_finite_number_is_refused_with_its_place(cell, message):

@@ -304,7 +304,7 @@ def test_an_override_changes_one_key(override, key, value):
 
 def test_overrides_are_applied_in_their_order_and_marked_as_such(check):
     checked = check(GOOD, "fit.max_steps=20", "fit.max_steps=0")
-    assert checked.lines == ["command line: fit.max_steps=0: fit.max_steps: must be >= 1, found 0"]
+    assert checked.lines == ["command line: fit.max_steps=0: fit.max_steps: must be >= 1, got 0"]
 
 
 @pytest.fixture
@@ -480,7 +480,7 @@ def test_options_of_a_search_are_read_like_parameters_of_a_recipe(search):
 def test_a_mistake_in_an_option_of_a_search_names_it(search):
     _, problems = search({"amount": "much", "tires": "3"})
     assert [str(p).splitlines()[0] for p in problems] == [
-        "command line: search.amount=much: search.amount: expected a float, found a string ('much')",
+        "command line: search.amount=much: search.amount: expected a float, got a string ('much')",
         "command line: search.tires=3: search.tires: unknown parameter",
     ]
 

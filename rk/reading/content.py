@@ -57,7 +57,7 @@ def size_limit() -> int:
     except ValueError:
         megabytes = math.nan
     if not 0 < megabytes < 1e9:
-        raise UserError(f"{LIMIT_VARIABLE}: expected a number of megabytes, found {text!r}", f"{LIMIT_VARIABLE}=1024")
+        raise UserError(f"{LIMIT_VARIABLE}: expected a number of megabytes, got {text!r}", f"{LIMIT_VARIABLE}=1024")
     return round(megabytes * MB)
 
 

@@ -50,7 +50,7 @@ def read_json_lines(path: Path, accepted: str | None = None) -> Iterator[tuple[i
     if other is not None:
         line = next(i for i, line in enumerate(lines_of(text), 1) if line.strip())
         kind, hint = other
-        raise UserError(f"{printable(str(path))}:{line}: expected JSON lines, found {kind}", hint or accepted)
+        raise UserError(f"{printable(str(path))}:{line}: expected JSON lines, got {kind}", hint or accepted)
     for number, line in enumerate(lines_of(text), 1):
         if line.strip():
             yield number, parse_json(line, path, number, accepted)

@@ -124,7 +124,7 @@ def not_a_number(cell: Any, place: str, hint: str | None = None) -> UserError:
         hint: How to mend it, where the cell itself does not say.
     """
     if isinstance(cell, str) and not cell.strip():
-        return UserError(f"{place}: expected a number, found an empty cell", hint or "fill it in, or leave the row out")
+        return UserError(f"{place}: expected a number, got an empty cell", hint or "fill it in, or leave the row out")
     try:
         infinite = not isinstance(cell, bool) and isinstance(cell, str | int | float) and not math.isfinite(float(cell))
     except OverflowError:
@@ -134,7 +134,7 @@ def not_a_number(cell: Any, place: str, hint: str | None = None) -> UserError:
     expected = "a finite number" if infinite else "a number"
     if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell):
         hint = f"write a decimal point: {cell.strip().replace(',', '.')}"
-    return UserError(f"{place}: expected {expected}, found {describe(cell)}", hint)
+    return UserError(f"{place}: expected {expected}, got {describe(cell)}", hint)
 
 
 def describe(value: Any) -> str:

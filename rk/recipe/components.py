@@ -38,7 +38,7 @@ class Components(Values):
         if isinstance(node, Scalar) and isinstance(node.value, str):
             node = Mapping({"name": node}, node.mark, {"name": node.mark})
         if not isinstance(node, Mapping):
-            return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", f"{key}: {{name: ...}}")
+            return self.report(node.mark, key, f"expected {type_}, got {describe(node)}", f"{key}: {{name: ...}}")
         name = node.items.get("name")
         if name is None:
             choices = [c.name for c in self.catalog.of_kind(kind)]
@@ -49,7 +49,7 @@ class Components(Values):
         if is_broken(name):
             return INVALID
         if not isinstance(name, Scalar) or not isinstance(name.value, str):
-            return self.report(name.mark, f"{key}.name", f"expected the name of {type_}, found {describe(name)}")
+            return self.report(name.mark, f"{key}.name", f"expected the name of {type_}, got {describe(name)}")
         try:
             component = self.catalog.resolve(kind, name.value, self.plugin)
             signature = self.catalog.signature(component)
@@ -151,7 +151,7 @@ class Components(Values):
         """Checks the fields of a dataclass; those that are left out keep the defaults that stand in its source."""
         if not isinstance(node, Mapping):
             hint = f"{key}: {{{', '.join(f'{name}: ...' for name in type_.fields)}}}"
-            return self.report(node.mark, key, f"expected a mapping {type_}, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected a mapping {type_}, got {describe(node)}", hint)
         try:
             signature = constructor(load_class(type_.target))
         except UserError as error:

@@ -54,7 +54,7 @@ class NamedRuns(Components):
             return self._of_mapping(node, key)
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             hint = f"write {key}: RUN, or {key}: {{recipe: NAME}} for a run of that recipe"
-            return self.report(node.mark, key, f"expected a run folder, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected a run folder, got {describe(node)}", hint)
         try:
             return self._usable(node, key, RunRef(self._found(node.value)))
         except UserError as error:
@@ -92,7 +92,7 @@ class NamedRuns(Components):
                 hint = (
                     "recipe: NAME, as in rk recipes, or a file that ends in .yaml" if name == "recipe" else "run: RUN"
                 )
-                return self.report(child.mark, f"{key}.{name}", f"expected a string, found {describe(child)}", hint)
+                return self.report(child.mark, f"{key}.{name}", f"expected a string, got {describe(child)}", hint)
         if "recipe" not in texts:
             return (
                 self.run(texts["run"], f"{key}.run")

@@ -130,7 +130,7 @@ class Values(ABC):
             message = f"takes {type_}, which a recipe cannot express"
             return self.report(node.mark, key, message, "leave it out: a fact fills it")
         if not isinstance(node, Scalar):
-            return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}")
+            return self.report(node.mark, key, f"expected {with_article(type_)}, got {describe(node)}")
         value = node.value
         if type_ is PATH and isinstance(value, str):
             return self._path(node, key)
@@ -140,7 +140,7 @@ class Values(ABC):
         if type(value) is python:
             return value
         hint = how_to_write(node, type_)
-        return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
+        return self.report(node.mark, key, f"expected {with_article(type_)}, got {describe(node)}", hint)
 
     def _as_float(self, node: Scalar, value: int, key: str) -> Any:
         try:
@@ -170,7 +170,7 @@ class Values(ABC):
                 continue
             if not kept:
                 what = "must have a" if name.startswith("length") else "must be"
-                return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, found {shown(node)}")
+                return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, got {shown(node)}")
         return value
 
     def _union(self, node: Node, type_: UnionType, key: str) -> Any:
@@ -198,7 +198,7 @@ class Values(ABC):
                 return only[0][1]
         component = any(isinstance(_bare(option), ComponentType) for option in type_.options)
         hint = f"{key}: {{name: ...}}" if component else None
-        return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", hint)
+        return self.report(node.mark, key, f"expected {type_}, got {describe(node)}", hint)
 
     def _literal(self, node: Node, type_: LiteralType, key: str) -> Any:
         value = node.value if isinstance(node, Scalar) else INVALID
@@ -209,7 +209,7 @@ class Values(ABC):
         hint = near(value, words)
         if isinstance(value, str) and value in words:
             hint = f"write {value} without quotes"
-        return self.report(node.mark, key, f"expected {one_of(words)}, found {describe(node)}", hint)
+        return self.report(node.mark, key, f"expected {one_of(words)}, got {describe(node)}", hint)
 
     def _enum(self, node: Node, type_: EnumType, key: str) -> Any:
         keys = [k for k, _ in type_.members]
@@ -217,15 +217,15 @@ class Values(ABC):
         for choice, member in type_.members:
             if value == choice:
                 return EnumRef(type_.target, member, choice)
-        return self.report(node.mark, key, f"expected {one_of(keys)}, found {describe(node)}", near(value, keys))
+        return self.report(node.mark, key, f"expected {one_of(keys)}, got {describe(node)}", near(value, keys))
 
     def _sequence(self, node: Node, type_: ListType | TupleType, key: str) -> Any:
         if not isinstance(node, Sequence):
             hint = sequence_hint(self._written(node, type_), type_, key, on_line=not node.mark.line)
-            return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected {with_article(type_)}, got {describe(node)}", hint)
         if isinstance(type_, TupleType) and not type_.variadic:
             if len(node.items) != len(type_.items):
-                message = f"expected {len(type_.items)} values, {type_}, found {len(node.items)}"
+                message = f"expected {len(type_.items)} values, {type_}, got {len(node.items)}"
                 return self.report(node.mark, key, message)
             types = type_.items
         else:
@@ -247,7 +247,7 @@ class Values(ABC):
 
     def _mapping(self, node: Node, type_: DictType, key: str) -> Any:
         if not isinstance(node, Mapping):
-            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}")
+            return self.report(node.mark, key, f"expected a mapping, got {describe(node)}")
         keys = {k: self._key(node, k, type_.key, key) for k in node.items}
         values = {keys[k]: self.value(v, type_.value, join(key, k)) for k, v in node.items.items()}
         return INVALID if INVALID in (*keys.values(), *values.values()) else values

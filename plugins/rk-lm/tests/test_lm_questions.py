@@ -133,7 +133,7 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
     ("row", "message"),
     [
         ("{", "q.jsonl:2: "),
-        ("[1]", "q.jsonl:2: expected a JSON object, found a list"),
+        ("[1]", "q.jsonl:2: expected a JSON object, got a list"),
         ({"question": "Who?"}, "q.jsonl:2: has no answer"),
         ({"answer": "x"}, "q.jsonl:2: has neither a question nor a prompt"),
         ({"question": "?", "options": ["a", "b"], "answer": "c"}, "q.jsonl:2: the answer 'c' is none of the options"),
@@ -141,7 +141,7 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
         ({"question": "?", "options": ["a", "a"], "answer": "a"}, "q.jsonl:2: two of the options are the same"),
         ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options are a list of at least two"),
         ({"question": "?", "answer": True}, "q.jsonl:2: has no answer"),
-        ({"prompt": ["?"], "answer": "x"}, "q.jsonl:2: the prompt: expected a text, found a list"),
+        ({"prompt": ["?"], "answer": "x"}, "q.jsonl:2: the prompt: expected a text, got a list"),
         ({"question": "?", "answer": "x", "level": [1]}, "q.jsonl:2: the level: expected a text or a number"),
         ({"question": "?", "choices": {"text": [*"xy"], "label": 3}, "answerKey": "A"}, "q.jsonl:2: the labels: exp"),
         ({"question": "?", "choices": {"text": [*"xy"], "label": ["A"]}, "answerKey": "A"}, "list of 2 letters"),
@@ -196,10 +196,10 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path, character):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("question,answer\nWho?,me\n", r"q.jsonl:1: expected JSON lines, found what looks like a table \(CSV\)"),
-        ('[\n{"question": "Who?", "answer": "me"}\n]', "q.jsonl:1: expected JSON lines, found one JSON list"),
-        ('\n{\n"question": "Who?", "answer": "me"}', "q.jsonl:2: expected JSON lines, found JSON over several lines"),
-        ("<html>", "q.jsonl:1: expected JSON lines, found HTML or XML"),
+        ("question,answer\nWho?,me\n", r"q.jsonl:1: expected JSON lines, got what looks like a table \(CSV\)"),
+        ('[\n{"question": "Who?", "answer": "me"}\n]', "q.jsonl:1: expected JSON lines, got one JSON list"),
+        ('\n{\n"question": "Who?", "answer": "me"}', "q.jsonl:2: expected JSON lines, got JSON over several lines"),
+        ("<html>", "q.jsonl:1: expected JSON lines, got HTML or XML"),
     ],
     ids=["csv", "list", "pretty", "html"],
 )

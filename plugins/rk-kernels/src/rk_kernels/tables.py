@@ -118,7 +118,7 @@ def _add(
 ) -> None:
     """Adds a row to `values` and `lines`, and to `faults` what is no finite number in it."""
     if len(row) != width:
-        raise UserError(f"{path}:{line}: expected {width} columns, found {len(row)}", ACCEPTED)
+        raise UserError(f"{path}:{line}: expected {width} columns, got {len(row)}", ACCEPTED)
     for column, cell in enumerate(row):
         value = as_number(cell)
         if math.isnan(value):

@@ -101,7 +101,7 @@ def _from_csv(path: Path, text: str) -> PointSet:
     coordinates = []
     for line, row in rows:
         if len(row) <= max(across, up):
-            raise UserError(f"{path}:{line}: expected {max(across, up) + 1} columns, found {len(row)}")
+            raise UserError(f"{path}:{line}: expected {max(across, up) + 1} columns, got {len(row)}")
         coordinates.append([_coordinate(row[c], column_place(path, line, c, names)) for c in (across, up)])
     named = [header.index(name) for name in LABELS if header and name in header]
     texts = named or [c for c in columns if c not in numeric and c not in (across, up)]
@@ -112,7 +112,7 @@ def _from_csv(path: Path, text: str) -> PointSet:
 def _from_json(path: Path, text: str) -> PointSet:
     value = parse_json(text, path, accepted=ACCEPTED)
     if not isinstance(value, list):
-        raise UserError(f"{path}: expected a list of points, found {describe(value)}", hint=ACCEPTED)
+        raise UserError(f"{path}: expected a list of points, got {describe(value)}", hint=ACCEPTED)
     if not value:
         raise UserError(f"{path}: the list is empty", hint=ACCEPTED)
     axes, label = None, None
@@ -141,7 +141,7 @@ def _label(value: object, place: str) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict | bool):
-        raise UserError(f"{place}: expected a text as its label, found {describe(value)}", hint=ACCEPTED)
+        raise UserError(f"{place}: expected a text as its label, got {describe(value)}", hint=ACCEPTED)
     return str(value)
 
 
