@@ -70,7 +70,7 @@ def draw_lines(
     Args:
         axis: One of those that `chart` yields.
         curves: Name -> values.
-        colors: Of the curves, in their order; begun anew where there are more curves.
+        colors: Of the curves, in their order; reused from the first where there are more curves.
         settings: For ``Axes.plot``.
     """
     for i, (name, values) in enumerate(curves.items()):

@@ -46,7 +46,7 @@ class Examination:
     def verdict(self) -> str:
         if self.plugin.disabled:
             return "disabled"
-        return "broken" if self.errors else "to mend" if self.warnings else "healthy"
+        return "broken" if self.errors else "to fix" if self.warnings else "healthy"
 
     def hooks(self) -> list[str]:
         """Returns the hooks that brought something."""

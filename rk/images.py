@@ -77,7 +77,7 @@ def read_image(
         channels: 1 for grey, 3 for colour. A grey image in colour has three equal channels.
         size: Height and width to which it is scaled, whatever its shape; None: its own.
         longest: Makes an image smaller whose longer side has more pixels than this, and keeps its shape.
-        hint: What to give instead, where the file is no image.
+        hint: What to give instead, where the file is not an image.
 
     Returns:
         A tensor of shape (channels, height, width).
@@ -104,7 +104,7 @@ def open_image(path: Path, hint: str = ACCEPTED) -> Image.Image:
 
     Args:
         path: The file.
-        hint: What to give instead, where the file is no image.
+        hint: What to give instead, where the file is not an image.
 
     Returns:
         The decoded image. `read_image` loses less of images with more than 8 bits.
@@ -168,7 +168,7 @@ def pillow() -> ModuleType:
         from PIL import Image
     except ImportError:
         raise UserError("images need Pillow", 'pip install "recursion-kit[digits]"') from None
-    logging.getLogger("PIL").addHandler(_QUIET)  # what it says of damaged files is in the error
+    logging.getLogger("PIL").addHandler(_QUIET)  # its messages about damaged files are in the error
     return Image
 
 
@@ -228,7 +228,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_file(path: Path, hint: str) -> None:
-    """Raises `UserError` for what is no file with content: opening a pipe, say, would wait for ever."""
+    """Raises `UserError` for anything but a regular file: opening a pipe would wait for ever."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 PATIENCE = 10.0
-"""Seconds after which the user is told whose code a command waits for."""
+"""Seconds after which a message names the code that a command waits for."""
 _STDOUT, _STDERR = 1, 2
 
 

@@ -21,7 +21,7 @@ class Kind:
         methods: The methods that a component must have; of those in one tuple, any one will do.
         must: The same with signatures, as docs/contract.md says it (Markdown).
         may: What a component may have besides (Markdown).
-        key: The key of a recipe that it stands under: its own name for one component, the plural for several; None
+        key: Its key in a recipe: its own name for one component, the plural for several; None
             where only other components and commands name it.
         fields: What it declares: methods with what `rk show` calls the fields that they take and give. Those that give
             some have a TypedDict as return annotation.

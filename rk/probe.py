@@ -1,4 +1,4 @@
-"""Imports one plugin's module in a fresh interpreter, ``python -P -m rk.probe MODULE``, and says what that cost.
+"""Imports one plugin's module in a fresh interpreter, ``python -P -m rk.probe MODULE``, and reports what that cost.
 
 One interpreter per plugin: in a shared one, the first plugin that imports numpy would pay for all others.
 """
@@ -22,7 +22,7 @@ HEAVY = (
 TIMEOUT = 60
 """Seconds that a plugin's module may take."""
 MAX_PRINTED = 80
-"""Characters of what a module prints that are told."""
+"""Characters of a module's output that are shown."""
 
 
 def probe(module: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Data(Protocol):
     def batch(self, split: str, i: int, stage: int = 0) -> Batch:
         """Returns batch `i`, which depends on the seed and these arguments alone.
 
-        For ``train``, `i` counts on through the epochs (`rk.sampling.rows` shuffles anew in each). So workers, ranks
+        For ``train``, `i` counts on through the epochs (`rk.sampling.rows` reshuffles in each). So workers, ranks
         and a resumed run all see the same stream.
 
         Args:
@@ -296,7 +296,7 @@ class SequenceLayer(Layer, Protocol):
 
 
 class StatefulSequenceLayer(SequenceLayer, Protocol):
-    """A causal `SequenceLayer` that can stop at any step and go on from there.
+    """A causal `SequenceLayer` that can stop at any step and continue from there.
 
     Truncated backpropagation carries its state from chunk to chunk, streaming from step to step. A state is a tensor,
     or tuples, lists and dicts of them; every tensor has the batch as its first dimension, so that rows can be reset,
@@ -364,7 +364,7 @@ class Learner(Protocol):
     * ``evaluate(batch) -> (Objective, Outputs)``: both at once, where that is cheaper.
     * ``variants() -> {name: predict}``: sub-models, measured as ``split/metric@name``.
     * ``render(batch, outputs, out) -> [paths]``: draws how it came to its answer, into files whose names begin with the
-      stem of `out`, and go on: `out` itself is the data's to draw.
+      stem of `out` and continue: `out` itself is drawn by the data.
     * ``lazy_buffers: tuple[str, ...]``: this module's buffers whose shape depends on the data, sized from the file.
 
     When ``predict``'s return annotation is a TypedDict, the learner speaks for itself: metrics see those outputs and
@@ -425,7 +425,8 @@ class Search(Protocol):
 
     * ``defaults: tuple[str, ...]``, a literal in the class body: overrides of the recipe that `rk search NAME` begins
       with, ``("data=arith-levels", "fit.log_every=1")``. Recipes in files have none.
-    * ``resumable: tuple[str, ...]``, a literal too: parameters that may be changed when a run goes on, ended or not; a
+    * ``resumable: tuple[str, ...]``, a literal too: parameters that may be changed when a run is resumed, ended or not;
+    a
       budget, say.
     * ``total_steps: int``, known after ``setup``: how long the progress bar is, where `fit` does not say it.
     * ``summary() -> str``: printed when the run has ended.

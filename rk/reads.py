@@ -1,4 +1,4 @@
-"""What an answer rests on: whoever keeps one learns which files and folders were looked at for it.
+"""What an answer depends on: the files and folders that were read for it.
 
 The readers of sources and recipes note here what they read. Nothing is kept unless somebody asks.
 """
@@ -37,7 +37,7 @@ _open: list[Reads] = []
 
 @contextlib.contextmanager
 def noted() -> Iterator[Reads]:
-    """Notes what is read in the block; blocks may stand within each other."""
+    """Records what is read in the block; blocks may be nested."""
     reads = Reads()
     _open.append(reads)
     try:

@@ -1,4 +1,4 @@
-"""What is said of one component alone, from its source: what cannot work, and what its users would miss."""
+"""A review of one component, from its source: what cannot work, and what its users would miss."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rk.static.types import ClassType, Type, UnionType
 
 
 def faults(component: Component, catalog: Catalog) -> list[str]:
-    """Returns what keeps `component` from working at all, as far as its source tells."""
+    """Returns what keeps `component` from working at all, as far as its source shows."""
     try:
         info = catalog.info(component)
         signature = catalog.signature(component)
@@ -38,7 +38,7 @@ def gaps(component: Component, catalog: Catalog) -> list[str]:
             found.append(f"the parameter {param.name!r} has no type: a recipe's value for it cannot be checked")
         if not help_of.get(param.name):
             found.append(f"the parameter {param.name!r} is not in the docstring's Args:")
-    found += [f"Args: documents {name!r}, which is no parameter" for name in arguments(info) if name not in signature]
+    found += [f"Args: documents {name!r}, not a parameter" for name in arguments(info) if name not in signature]
     return found
 
 

@@ -84,7 +84,7 @@ def generator(*key: int | str) -> torch.Generator:
     """Returns a CPU generator whose stream is a function of `key` alone.
 
     Args:
-        *key: What tells this stream from others: integers and texts, ``generator(seed, split, i)``.
+        *key: What distinguishes this stream from others: integers and texts, ``generator(seed, split, i)``.
     """
     import hashlib
 

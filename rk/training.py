@@ -62,7 +62,7 @@ class InnerRun:
 
     Attributes:
         folder: Its folder, ``RUN/inside/NAME``: a run like any other.
-        metrics: Its final ``split/metric`` numbers; None for one that is no number.
+        metrics: Its final ``split/metric`` numbers; None for one that is not a number.
     """
 
     folder: Path

@@ -71,7 +71,7 @@ def _cell(value: Any, digits: int | None) -> Any:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Removes what a kill has left of `write_atomic`; nobody may be writing into the folder."""
+    """Removes what a kill has left of `write_atomic`; no process may be writing into the folder."""
     for path in folder.glob(".*.tmp"):
         if _BESIDE.fullmatch(path.name):
             with contextlib.suppress(OSError):

@@ -37,7 +37,7 @@ def test_cross_entropy_over_its_count_is_torchs_mean(ignored, shape):
 )
 @pytest.mark.parametrize("ignored", [None, -1])
 def test_cross_entropy_says_which_target_is_no_class(target, hint, ignored):
-    with pytest.raises(UserError, match=f"a target is {target}, and the model tells 3 classes apart") as caught:
+    with pytest.raises(UserError, match=f"a target is {target}, but the model has 3 classes") as caught:
         CrossEntropy(ignored)(logits=torch.randn(2, 3), targets=torch.tensor([0, target]))
     assert hint in caught.value.hint
 

@@ -40,7 +40,7 @@ def test_a_claim_is_about_a_split_and_a_metric_that_there_are(claim, said, check
     [
         pytest.param("val/accuracy", None, id="known"),
         pytest.param("vla/accuracy", "unknown split 'vla'", id="unknown"),
-        pytest.param("val*/accuracy", "'val*/accuracy' stands for several metrics: one must be named", id="several"),
+        pytest.param("val*/accuracy", "'val*/accuracy' matches several metrics: name one", id="several"),
     ],
 )
 def test_a_bound_is_a_multiple_of_one_metric_that_there_is(of, said, check):

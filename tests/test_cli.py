@@ -91,7 +91,7 @@ def test_eval_measures_again_and_takes_other_data(rk, trained):
 
 
 def test_eval_refuses_what_would_change_the_weights(rk, trained):
-    assert "model.hidden_sizes: cannot be changed any more" in rk("eval", "last", "model.hidden_sizes=[3]", code=2)
+    assert "model.hidden_sizes: can no longer be changed" in rk("eval", "last", "model.hidden_sizes=[3]", code=2)
 
 
 def test_predict_answers_a_picture_and_a_csv(rk, trained, folder):
@@ -240,7 +240,7 @@ def test_recipes_are_copied_to_begin_with(rk, folder):
 
 @pytest.mark.parametrize("name", ["My Net", "9lives", "a--b", "../x"])
 def test_plugins_new_refuses_a_name_that_is_none(rk, name):
-    assert "is no plugin name" in rk("plugins", "new", name, code=2)
+    assert "is not a plugin name" in rk("plugins", "new", name, code=2)
 
 
 def test_search_and_analyze_list_what_is_installed(rk):

@@ -77,7 +77,7 @@ def test_names_of_distributions_are_compared_as_the_index_does():
     [
         (">=9.0,<10", "made for recursion-kit>=9.0,<10, and this is HOST; try: pip install --upgrade recursion-kit"),
         (">=0.0.1,<0.0.2", "made for recursion-kit>=0.0.1,<0.0.2, and this is HOST; try: pip install --upgrade rk-odd"),
-        ("latest", "requires recursion-kitlatest, which is no range of versions"),
+        ("latest", "requires recursion-kitlatest, which is not a version range"),
     ],
 )
 def test_it_is_not_loaded_and_says_what_to_do(host, said, workshop, check):
@@ -158,7 +158,7 @@ def test_a_requirement_that_is_met_is_no_problem(needed, toys, check):
         ),
         (
             "rk toys",
-            "'rk toys' is no requirement\n  hint: a distribution, with versions or without: rk-pointer-net>=0.1",
+            "'rk toys' is not a requirement\n  hint: a distribution, with versions or without: rk-pointer-net>=0.1",
         ),
     ],
 )

@@ -135,7 +135,7 @@ class Rich(Task):
 """
     checked = compose(DATA + source, TASK.replace("task", "rich"), data="Rich", model="Net")
     assert checked.problems == []
-    assert [str(w) for w in checked.warnings] == ["recipe.yaml:2:7: data: the field 'ages' is read by nobody"]
+    assert [str(w) for w in checked.warnings] == ["recipe.yaml:2:7: data: nothing reads the field 'ages'"]
     assert checked.binding.unread == ["ages"]
 
 

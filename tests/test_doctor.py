@@ -66,7 +66,7 @@ def test_a_plugin_without_fault_is_healthy(examined):
 )
 def test_an_import_of_what_is_not_public_is_a_warning(line, module, examined):
     found = examined(parts=f"import math\n{line}\n{TOY}")
-    assert found.verdict == "to mend"
+    assert found.verdict == "to fix"
     (warning,) = found.warnings
     assert re.fullmatch(rf"throwaway_\d+/parts\.py:2 imports {re.escape(module)}, which is not public: .*", warning)
 
@@ -119,7 +119,7 @@ def test_a_component_that_cannot_work_makes_its_plugin_broken(parts, said, exami
         pytest.param(TOY.replace("width: int", "width"), "the parameter 'width' has no type", id="untyped"),
         pytest.param(TOY.replace("width: How wide.", ""), "'width' is not in the docstring's Args:", id="undocumented"),
         pytest.param(
-            TOY.replace("width: How", "length: How"), "documents 'length', which is no parameter", id="renamed"
+            TOY.replace("width: How", "length: How"), "documents 'length', not a parameter", id="renamed"
         ),
         pytest.param(TOY.replace('"""A toy.', '""').replace('    """', ""), "Toy has no docstring", id="no docstring"),
     ],
@@ -129,7 +129,7 @@ def test_a_component_that_users_would_not_understand_is_to_be_mended(parts, said
         head, _, rest = TOY.partition('    """A toy.')
         parts = head + rest.partition('"""')[2]
     found = examined(parts=parts)
-    assert (found.verdict, found.errors) == ("to mend", [])
+    assert (found.verdict, found.errors) == ("to fix", [])
     assert any(said in warning for warning in found.warnings)
 
 
@@ -211,7 +211,7 @@ def test_an_unknown_plugin_is_a_mistake_with_the_nearest_right_name(site, rk):
 )
 def test_a_plugin_that_prints_when_it_loads_is_to_be_mended(source, examined):
     found = examined(f"{source}\n{HOOKS}")
-    assert found.verdict == "to mend"
+    assert found.verdict == "to fix"
     assert any("prints 'hello': every command would show it" in warning for warning in found.warnings)
 
 

@@ -53,7 +53,7 @@ def beside(workshop):
     [
         pytest.param("1 / 0", "ZeroDivisionError: division by zero", id="raises"),
         pytest.param("import sys; sys.exit(3)", "SystemExit: 3", id="exits"),
-        pytest.param("import sys; sys.exit()", "SystemExit", id="exits without a word"),
+        pytest.param("import sys; sys.exit()", "SystemExit", id="exits without a message"),
         pytest.param(
             "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'", id="lacks a module"
         ),
@@ -78,13 +78,13 @@ def test_a_plugin_that_fails_to_import_is_reported(source, said, beside):
         pytest.param("yield {}", "rk_models() returned generator; expected a dict", id="a generator"),
         pytest.param("raise RuntimeError('no')", "rk_models(): RuntimeError: no", id="an exception"),
         pytest.param("import sys; sys.exit(1)", "rk_models(): SystemExit: 1", id="an exit"),
-        pytest.param("return {'Toy': 'a.b:C'}", "rk_models(): 'Toy' is no name; names are lower-case", id="upper case"),
+        pytest.param("return {'Toy': 'a.b:C'}", "rk_models(): 'Toy' is not a valid name: names are lower-case", id="upper case"),
         pytest.param(
-            "return {'toy_net': 'a.b:C'}", "'toy_net' is no name; names are lower-case words joined", id="underscore"
+            "return {'toy_net': 'a.b:C'}", "'toy_net' is not a valid name: names are lower-case words joined", id="underscore"
         ),
-        pytest.param("return {'a/b': 'a.b:C'}", "'a/b' is no name", id="slash"),
-        pytest.param("return {'': 'a.b:C'}", "'' is no name", id="empty name"),
-        pytest.param("return {3: 'a.b:C'}", "3 is no name", id="a number for a name"),
+        pytest.param("return {'a/b': 'a.b:C'}", "'a/b' is not a valid name", id="slash"),
+        pytest.param("return {'': 'a.b:C'}", "'' is not a valid name", id="empty name"),
+        pytest.param("return {3: 'a.b:C'}", "3 is not a valid name", id="a number for a name"),
         pytest.param(
             "return {'toy': 'a.b.C'}", "toy: 'a.b.C' is not of the form 'package.module:Class'", id="no colon"
         ),
@@ -113,9 +113,9 @@ def test_good_names_stay_where_a_bad_one_stands_beside_them(beside):
     ("source", "said"),
     [
         pytest.param(
-            "@hookimpl\ndef rk_model(): ...", "rk_model() is no hook of this version of rk; rk_models() is", id="typo"
+            "@hookimpl\ndef rk_model(): ...", "rk_model() is not a hook of this version of rk; rk_models() is", id="typo"
         ),
-        pytest.param("@hookimpl\ndef rk_tea(): ...", "rk_tea() is no hook of this version of rk", id="unknown"),
+        pytest.param("@hookimpl\ndef rk_tea(): ...", "rk_tea() is not a hook of this version of rk", id="unknown"),
         pytest.param("def rk_losses(): ...", "rk_losses() is not marked with @rk.hookimpl", id="not marked"),
         pytest.param("def rk_recipes(): ...", "rk_recipes() is not marked with @rk.hookimpl", id="recipes not marked"),
     ],
@@ -251,7 +251,7 @@ def test_a_plugin_may_keep_its_recipes_elsewhere(kind, workshop, tmp_path):
 @pytest.mark.parametrize("answer", ["'/no/such/folder'", "3", "['recipes']"])
 def test_a_folder_of_recipes_that_is_none_is_reported(answer, beside):
     plugin = beside(f"from rk import hookimpl\n@hookimpl\ndef rk_recipes():\n    return {answer}")
-    assert plugin.errors == [f"rk_recipes() returned {eval(answer)!r}, which is no folder"]
+    assert plugin.errors == [f"rk_recipes() returned {eval(answer)!r}, which is not a folder"]
 
 
 # -- what is installed -------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class TrainsItself(Model, Protocol):
 
 
 class LightningAnswers(TypedDict):
-    """What ``predict_step`` returned. What a bare tensor means is not said: metrics may take it for either."""
+    """What ``predict_step`` returned. A bare tensor may be either: metrics read it under both names."""
 
     logits: Float[Tensor, "batch classes"]
     values: Float[Tensor, "batch targets"]
@@ -74,7 +74,7 @@ class LightningLearner(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LightningLearner:
         super()._apply(fn, recurse)
         if (first := next(self.module.parameters(), None)) is not None:
-            self.module.to(first.device)  # so that its own `device` is told
+            self.module.to(first.device)  # sets its own `device`
         return self
 
     def predict(self, batch: Batch) -> LightningAnswers:
@@ -101,7 +101,7 @@ class LightningLearner(nn.Module):
             self._means.setdefault(name, Mean()).add(number * self._rows, self._rows)
 
     def take_measured(self, runtime: Runtime, shared: bool) -> dict[str, float]:
-        """Returns what validation steps have logged since the last call, and starts anew.
+        """Returns what validation steps have logged since the last call, and clears it.
 
         Numbers are means over the rows. Metric objects are computed once over all of them, and reset; those of
         torchmetrics sum up over the processes by themselves.
@@ -145,7 +145,7 @@ def _scalar(value: Any) -> Tensor:
 
 
 def _without_split(name: str) -> str:
-    """Returns ``acc`` for ``val_acc``: which split it is of is said by rk."""
+    """Returns ``acc`` for ``val_acc``: rk adds the split."""
     return re.sub(r"^(val|valid|validation|test)[_/]", "", name)
 
 

@@ -14,7 +14,7 @@ from rk.fields import IGNORED
 from rk.protocols import Share
 
 _NO_CLASS = -(2**31)
-"""What torch is told to ignore when nothing is: padding that nobody declared then raises, rather than go unnoticed."""
+"""The `ignore_index` given to torch when nothing is ignored: undeclared padding then raises an error."""
 
 
 class CrossEntropy:
@@ -42,7 +42,7 @@ class CrossEntropy:
         """Returns the summed loss and the number of targets that count.
 
         Raises:
-            UserError: When a target is no class; a GPU only stops, and `rk.fit.targets` says why.
+            UserError: When a target is not a class. A GPU only stops; `rk.fit.targets` then reports why.
         """
         flat = (logits, targets) if logits.dim() == 2 else (logits.flatten(0, -2), targets.flatten())
         try:
@@ -58,13 +58,13 @@ class CrossEntropy:
 
 
 def no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
-    """Returns the error that names the first target that is no class."""
+    """Returns the error that names the first target that is not a class."""
     strange = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)][0].item()
     if strange == IGNORED:
         hint = f"of this data, such targets count for nothing: loss={{name: cross-entropy, ignore_index: {IGNORED}}}"
     else:
         hint = "classes are counted from 0; the model has one output for each"
-    return UserError(f"cross-entropy: a target is {strange}, and the model tells {classes} classes apart", hint)
+    return UserError(f"cross-entropy: a target is {strange}, but the model has {classes} classes", hint)
 
 
 class MeanSquaredError:

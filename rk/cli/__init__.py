@@ -64,17 +64,17 @@ OTHER_COMMANDS = {
 """What users of other programs type -> what does it here."""
 
 GLOBAL_FLAGS = ("--no-plugins", "--quiet", "--verbose")
-"""Options of `rk` that may also stand behind the command."""
+"""Options of `rk` that may also follow the command."""
 
 COMPLETE_VARIABLE = "_RK_COMPLETE"
-"""Set by a shell that asks what could stand at the cursor."""
+"""Set by a shell that asks for completions at the cursor."""
 
 
 class Formatter(click.HelpFormatter):
     """Breaks lines of help between words alone: names have hyphens, and are to be copied."""
 
     _HYPHEN = "\ue000"
-    """Stands for a hyphen while lines are broken: a character that no help has."""
+    """Replaces hyphens while lines are wrapped: a character that no help text has."""
 
     def write_text(self, text: str) -> None:
         super().write_text(text.replace("-", self._HYPHEN))
@@ -152,7 +152,7 @@ def cli(ctx: click.Context, no_plugins: bool, quiet: bool, verbose: bool) -> Non
     rk train pointer-net/convex-hull-quick        train it
     rk predict last my-points.csv                 use it
 
-    --quiet, --verbose and --no-plugins may also stand behind the command.
+    --quiet, --verbose and --no-plugins may also follow the command.
 
     Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached (rk reproduce), 129,
     130 and 143 interrupted.

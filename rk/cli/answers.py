@@ -14,7 +14,7 @@ from rk.jsontext import finite, to_json
 
 
 def print_answers(answers: list[dict[str, Any]]) -> None:
-    """Prints one answer as a list of its parts, several as a table; warns of those that are no finite numbers."""
+    """Prints one answer as a list of its parts, several as a table; warns of values that are not finite."""
     columns = _columns(answers)
     if len(answers) == 1:
         width = max(map(len, columns), default=0)
@@ -50,7 +50,7 @@ def _warn_of_gaps(answers: list[dict[str, Any]]) -> None:
         number, key = gaps[0]
         count = len({i for i, _ in gaps})
         more = f", and {count - 1} more" if count > 1 else ""
-        click.echo(f"warning: {key} of answer {number}{more} is no finite number; JSON has null there", err=True)
+        click.echo(f"warning: {key} of answer {number}{more} is not finite; written as null in JSON", err=True)
 
 
 def _has_gap(value: Any) -> bool:

@@ -107,7 +107,7 @@ def _standard_input(stack: contextlib.ExitStack) -> Path:
     try:
         text = click.get_binary_stream("stdin").read().decode("utf-8")
     except UnicodeDecodeError:
-        raise UserError("standard input is no text", "give the file's name") from None
+        raise UserError("standard input is not text", "give the file's name") from None
     if not text.strip():
         raise UserError("standard input is empty", "as in: rk predict RUN - < points.csv")
     return _as_file(stack, text, "standard-input")
@@ -124,7 +124,7 @@ def _as_file(stack: contextlib.ExitStack, text: str, stem: str) -> Path:
 
 
 def _ending(text: str) -> str:
-    """Returns the ending of a file with this text: data tell CSV from JSON and from prose by it."""
+    """Returns a file ending for this text, by which data distinguish CSV, JSON and prose."""
     import json
 
     try:

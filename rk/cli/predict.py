@@ -34,7 +34,7 @@ _OVERRIDE = re.compile(r"~?[A-Za-z_][\w.-]*=.*", re.DOTALL)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the answers: .json, .csv, a figure (.svg, .png, .pdf), or what the data writes. May be repeated.",
 )
-@click.option("--text", "texts", multiple=True, metavar="TEXT", help="Answer this text, as if a file held it.")
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="Answer this text instead of a file.")
 @runs_dir_option
 def predict(
     run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], texts: tuple[str, ...], runs_dir: Path | None

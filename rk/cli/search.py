@@ -133,7 +133,7 @@ def _stored_options(folder: RunFolder, name: str) -> dict[str, str]:
     """Returns the options that an interrupted analysis was given, as texts."""
     info = folder.read()
     if info.get("name") != name.replace("/", "-") or "options" not in info:
-        raise UserError(f"{folder.label} is no analysis {name}", f"it is {info.get('name')}")
+        raise UserError(f"{folder.label} is not a result of the analysis {name}", f"it is of {info.get('name')}")
     if info.get("status") == "done":
         raise UserError(f"{folder.label} is complete: there is nothing to resume")
     folder.refuse_if_active()

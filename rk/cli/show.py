@@ -116,7 +116,7 @@ def _default(param: dict[str, Any]) -> str:
 
 
 def describe_component(catalog: Any, component: Any) -> dict[str, Any]:
-    """Returns all that the source tells of a component, as plain values."""
+    """Returns what the source declares of a component, as plain values."""
     from rk.static.docstring import describe, examples
 
     info, signature = catalog.info(component), catalog.signature(component)

@@ -13,7 +13,7 @@ BRIEF = ("completion", "list", "recipes", "schema", "show", "validate")
 
 
 class LastingStream:
-    """A text stream that falls silent when it cannot be written any more, instead of ending the work."""
+    """A text stream that drops its output once it cannot be written, instead of ending the work."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -63,5 +63,5 @@ def open_missing() -> None:
 
 
 def make_lasting() -> None:
-    """Lets the work go on when nobody can read its output any more."""
+    """Lets the work continue when its output can no longer be read."""
     sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)  # type: ignore[assignment]

@@ -31,7 +31,7 @@ KEPT = (
     "higher_is_better",
     "versions",
 )
-"""Of `run.json`: nothing that tells of the machine or of whoever trained it."""
+"""The keys of `run.json` that are exported: none identifies the machine or the user."""
 MODEL = "model."
 """Where a supervised learner keeps its model."""
 
@@ -41,7 +41,7 @@ class Bundle:
     """What was written.
 
     Attributes:
-        recipe: The recipe as it stands in the folder.
+        recipe: The recipe as written into the folder.
         whole: Whether the learner is one model, whose own names the weights have.
         weights: The file of weights.
         paths: All files.

@@ -89,7 +89,7 @@ class Card:
         if any(getattr(part, "lazy_buffers", ()) for part in self.run.learner.modules()):
             return "Some of its buffers take their size from the file: rk loads them."
         if any(isinstance(value, EnumRef) for value in spec.params.values()):
-            return "Some of its arguments are no plain values: rk builds them from the recipe."
+            return "Some of its arguments are not plain values: rk builds them from the recipe."
         if not self._class_takes_weights(spec):
             return "The file has other tensors, or other shapes, than the class makes: rk loads them."
         return None

@@ -109,7 +109,7 @@ class Graph:
 
 
 def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) -> Graph:
-    """Traces the run's `predict`. The graph tells nothing of this machine: torch's notes of source files are dropped.
+    """Traces the run's `predict`. Torch's notes of source files are dropped: they name paths of this machine.
 
     Args:
         run: Whose learner.
@@ -188,7 +188,7 @@ def _example(run: LoadedRun, split: str | None) -> Example:
 
 
 def _check_answers(run: LoadedRun, fields: Fields, batch: Mapping[str, Any]) -> None:
-    """Raises `UserError` when the answer is no tensors, or needs what is no tensor: a graph has tensors alone."""
+    """Raises `UserError` when the answer has no tensors, or needs plain values: a graph holds only tensors."""
     with evaluating(run.learner, run.recipe.fit.seed):
         outputs = run.learner.predict(batch)
         if not any(isinstance(value, Tensor) for value in outputs.values()):
@@ -267,7 +267,7 @@ def _size(example: Example, axis: str) -> int:
 
 
 def reason(error: Exception) -> str:
-    """Returns the first line of torch's explanation, which goes on for pages."""
+    """Returns the first line of torch's explanation, which is pages long."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without the colours of a terminal
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]

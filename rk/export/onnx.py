@@ -54,7 +54,7 @@ class ONNX:
     def export(self, run: LoadedRun, out: Path) -> list[Path]:
         try:
             import onnxruntime
-            import onnxscript  # noqa: F401  what torch's exporter stands on
+            import onnxscript  # noqa: F401  torch's exporter needs it
         except ImportError as error:
             raise UserError(f"onnx needs {error.name or error}", 'pip install "recursion-kit[onnx]"') from None
         graph = trace(run, self.split, self.dynamic)

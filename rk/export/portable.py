@@ -1,4 +1,4 @@
-"""A recipe for other machines: files by their names alone, and nothing that tells of this machine or its user."""
+"""A recipe for other machines: files by their names alone, and nothing that identifies this machine or its user."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Builder:
         trainer = self.build(recipe.algorithm)
         metrics = {name: self.build(spec) for name, spec in recipe.metrics.items()}
         callbacks = [self.build(spec) for spec in recipe.callbacks] if runtime.training else []
-        if data is None and self.runs:  # a search goes on with the data of its run
+        if data is None and self.runs:  # a search uses the data of its run
             offered["data"] = data = self.runs[0].data
             if runtime.training:
                 self.runs[0].prepare()
@@ -177,7 +177,7 @@ def _fact(data: Any, name: str, spec: Spec | None) -> Any:
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:
-        raise RunFailed(f"{owner}: its fact {name} is no finite number; facts are plain values") from None
+        raise RunFailed(f"{owner}: its fact {name} is not finite; facts are plain values") from None
     except TypeError:
         raise RunFailed(f"{owner}: its fact {name} is {type(value).__name__}; facts are plain values") from None
     return value

@@ -64,7 +64,7 @@ class FitContext:
         yield from self.runtime.batches(self.data, split, limit)
 
     def stop(self, reason: str) -> None:
-        """Ends the run after this step, as if it had reached its last one."""
+        """Ends the run after this step, which then counts as its last one."""
         self.stop_reason = reason
 
     def log(self, numbers: Mapping[str, Any]) -> None:

@@ -129,7 +129,7 @@ def widened(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def higher_is_better(metric: Any) -> bool:
-    """Returns what the metric says of itself; more is better where it says nothing."""
+    """Returns the metric's `higher_is_better`; True where it has none."""
     return bool(getattr(metric, "higher_is_better", True))
 
 
@@ -191,7 +191,7 @@ def evaluate(
 
     Args:
         learner: What answers. One that measures by itself has ``take_measured(runtime, shared)``: it returns what it
-            has measured since the last call, over all processes where they `shared` the batches, and starts anew.
+            has measured since the last call, over all processes where they `shared` the batches, and resets it.
         data: Where the batches come from.
         split: Which of them.
         metrics: Metric name -> function, class or object.

@@ -47,7 +47,7 @@ def out_of_memory(error: BaseException, begun: bool, kept: str | None) -> RkErro
 
 
 def first_batch_error(error: BaseException, recipe: Recipe, fields: Mapping[str, Any]) -> BaseException:
-    """Returns what to say of an error that came before the first step was done; `error` itself, if it is no misfit.
+    """Returns the error for a failure before the end of the first step; `error` itself, if it is not a misfit.
 
     Args:
         error: What was raised.
@@ -82,7 +82,7 @@ def _shown(fields: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _place(error: BaseException, recipe: Recipe) -> str:
-    """Returns the component in whose code the error arose, as far as the traceback tells, with file and line."""
+    """Returns the component whose code raised the error, by the traceback, with file and line."""
     found = blame(error)
     if found is not None:
         return f"{found.owner} ({Path(found.where).name})"

@@ -15,7 +15,7 @@ from rk.recipe.model import InitFrom, Recipe
 from rk.runs import RunFolder
 
 MAX_SHOWN = 8
-"""Names of weights that begin anew which are shown one by one."""
+"""How many newly initialised weights are listed by name."""
 _AS_SAID = ", as the recipe says"
 _MODEL = "model."
 """What some learners put before the names of their model's weights."""
@@ -29,7 +29,7 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
         recipe: What is trained.
 
     Yields:
-        What was taken and what begins anew, in lines for the user.
+        What was taken and what is newly initialised, in lines for the user.
 
     Raises:
         RecipeError: When no weight fits, or a pattern matches nothing.
@@ -51,9 +51,9 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
                 taken[name] = found
                 continue
             has = f"the run has {tuple(found.shape)}" if isinstance(found, Tensor) else "the run has no such weight"
-            fresh.append(f"{name} {tuple(own[name].shape)} begins anew: {has}")
+            fresh.append(f"{name} {tuple(own[name].shape)} is newly initialised: {has}")
         else:
-            fresh.append(f"{name} {tuple(own[name].shape)} begins anew{_AS_SAID}")
+            fresh.append(f"{name} {tuple(own[name].shape)} is newly initialised{_AS_SAID}")
     if not taken:
         source = folder.info().get("name") or folder.label
         text = f"no weight of the run of {source} fits: it has {_some(theirs)}; here there are {_some(tensors)}"
@@ -68,7 +68,7 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
     yield f"init_from: {len(taken)} of {counted(len(tensors), 'weight')} are those of {folder.label}"
     yield from (f"init_from: {line}" for line in fresh[:MAX_SHOWN])
     if len(fresh) > MAX_SHOWN:
-        yield f"init_from: {len(fresh) - MAX_SHOWN} more begin anew"
+        yield f"init_from: {len(fresh) - MAX_SHOWN} more are newly initialised"
 
 
 def _check_patterns(recipe: Recipe, init: InitFrom, own: list[str], theirs: list[str]) -> None:

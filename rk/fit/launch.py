@@ -83,7 +83,7 @@ def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Pa
 
     Raises:
         RkError: As a process raised it.
-        RunFailed: When one ended without a word (killed, out of memory).
+        RunFailed: When one exited without an error message (killed, out of memory).
     """
     import torch.multiprocessing as mp
 
@@ -116,7 +116,8 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
             _listen(answers, said)
             if not said and not forwarding.caught:
                 code = error.signal_name or f"exit code {error.exit_code}"
-                raise RunFailed(f"process {error.error_index} of {count} ended without a word: {code}") from None
+                message = f"process {error.error_index} of {count} exited without an error message: {code}"
+                raise RunFailed(message) from None
     _listen(answers, said)
     if not said:
         raise KeyboardInterrupt

@@ -37,7 +37,7 @@ class LoadedRun:
         recipe: The stored recipe, with the overrides that were asked for.
         learner: The learner with the run's weights, in eval mode.
         data: The task; prepared on first use of its batches.
-        facts: What the data told the components.
+        facts: The data's facts.
         device: Where the learner lives.
     """
 

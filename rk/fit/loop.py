@@ -60,7 +60,7 @@ class Outcome:
     exit_code: ExitCode = ExitCode.OK
     steps: int = 0
     summary: str = ""
-    """What the algorithm says of the whole run."""
+    """What the algorithm reports of the whole run."""
 
 
 class Loop:
@@ -562,7 +562,7 @@ class Loop:
         return Outcome(self.folder, self.context.metrics, code, self.step)
 
     def _interrupted_inside(self, stop: StoppedInside) -> Outcome:
-        """A signal came in the middle of a step: its last checkpoint stands, and the run within it has its own."""
+        """A signal came during a step: the last checkpoint remains, and the inner run has its own."""
         kept = self.folder.checkpoint_steps()
         self.folder.update(status="interrupted", step=kept[-1] if kept else 0, owner=None)
         if self.progress is not None:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""What is shown during a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Progress:
 
     Args:
         title: The recipe's name.
-        total: Steps in all; None where nobody knows.
+        total: Steps in all; None where it is not known.
         peek: Returns the averages of what was logged since the last line of the log.
     """
 
@@ -228,7 +228,7 @@ def make_progress(
 
     Args:
         title: The recipe's name.
-        total: Steps in all; None where nobody knows.
+        total: Steps in all; None where it is not known.
         is_main: Whether this process is the one that prints.
         peek: Returns the averages since the last line of the log.
     """

@@ -13,7 +13,8 @@ from rk.recipe.sections import OF_RUN
 
 
 def results_of(component: Any, taken: Mapping[str, float]) -> dict[str, float]:
-    """Returns what ``results()`` of a trainer, search or callback gives, named ``run/NAME``; nothing without it.
+    """Returns what ``results()`` of a trainer, search or callback gives, named ``run/NAME``; {} if it has no such
+    method.
 
     Args:
         component: The component.

@@ -1,7 +1,7 @@
 """What components return, checked where the host first receives it: whose method returned what, and what it must be.
 
 Nothing here runs at every step. The first batch, the first step and the first batch of a split are
-looked at; what is wrong is the plugin's mistake, and its user is told which plugin's.
+looked at; what is wrong is the plugin's mistake, and the message names the plugin.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def check_objective(by: Any, objective: Any, method: str = "forward") -> Mapping
 
 
 def check_share(by: Any, share: Any, method: str = "__call__") -> tuple[Tensor, Any]:
-    """Returns what a metric says of one batch."""
+    """Returns a metric's value for one batch."""
     if not _is_share(share):
         wrong(by, method, share, "(total, count): a scalar tensor and what it is a sum over")
     return share

@@ -501,7 +501,7 @@ def _grouped(params: list[Any]) -> list[Any]:
 
 
 def _scale_of(parameter: Any) -> float:
-    """Returns a parameter's ``lr_scale``. Raises `RunFailed` where it is no factor of a learning rate."""
+    """Returns a parameter's ``lr_scale``. Raises `RunFailed` where it is not a factor of a learning rate."""
     scale = getattr(parameter, "lr_scale", 1.0)
     if not isinstance(scale, int | float) or not 0 <= scale < math.inf:
         raise RunFailed(

@@ -50,7 +50,7 @@ class ShardedRuntime(FabricRuntime):
         return module
 
     def answering(self, learner: nn.Module, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns `function` as if it were a method of `learner`: its weights are put together for the call."""
+        """Returns `function` to be called like a method of `learner`: its weights are gathered for the call."""
 
         def _answer(self: nn.Module, batch: Any) -> Any:
             return function(batch)

@@ -1,4 +1,4 @@
-"""What torch says of a training batch that is too small, in the user's terms."""
+"""Torch's error for a training batch that is too small, in the user's terms."""
 
 from __future__ import annotations
 

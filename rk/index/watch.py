@@ -1,4 +1,4 @@
-"""What plugins do while they are loaded: which files and variables they read, and whether they say anything."""
+"""What plugins do while they are loaded: which files and variables they read, and whether they print anything."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _hooked: list[bool] = []
 
 
 class Watch(Isolation):
-    """An isolation that sees what the code in it reads and says.
+    """An isolation that records what the code in it reads and prints.
 
-    What it says goes to standard error, as ever, when `spoke` is asked and at the end.
+    Its output goes to standard error, as ever, when `spoke` is called and at the end.
 
     Attributes:
         reads: The files that were opened, and the folders that were listed.
@@ -65,7 +65,7 @@ class Watch(Isolation):
         os.close(self._real)
 
     def spoke(self) -> bool:
-        """Whether anything was said since this was asked before; hands it on to standard error."""
+        """Whether anything was printed since the last call; passes it on to standard error."""
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -87,7 +87,7 @@ class Watch(Isolation):
         super().leave(code)
 
     def saw(self, event: str, path: Any) -> None:
-        """Notes what an audit event tells of a file or a folder."""
+        """Records the file or folder of an audit event."""
         if not isinstance(path, str | bytes | os.PathLike):
             return
         whole = os.path.abspath(os.fsdecode(path))

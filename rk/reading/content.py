@@ -177,7 +177,7 @@ def _not_decoded(
     name: str, content: bytes, encoding: str, error: UnicodeDecodeError, accepted: str | None
 ) -> UserError:
     if not encoding.startswith("utf-8"):
-        reason = f"it begins like {encoding.upper()}, and goes on otherwise"
+        reason = f"it begins like {encoding.upper()}, but the rest is not"
         return UserError(f"{name} is not a text file: {reason}", accepted)
     if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", content[:10_000]):
         return UserError(f"{name} is not a text file", accepted)

@@ -121,7 +121,7 @@ def not_a_number(cell: Any, place: str, hint: str | None = None) -> UserError:
     Args:
         cell: The text, or the value.
         place: Where it is.
-        hint: How to mend it, where the cell itself does not say.
+        hint: How to fix it, where the cell alone does not show it.
     """
     if isinstance(cell, str) and not cell.strip():
         return UserError(f"{place}: expected a number, got an empty cell", hint or "fill it in, or leave the row out")

@@ -49,7 +49,7 @@ class Claims(Part):
         if split == "run" and key != "fit.monitor":
             return self._misclaimed_result(metric)
         if "*" in metric and (key == "fit.monitor" or not key.endswith(".metric") or split == "train"):
-            return f"{metric!r} stands for several metrics: one must be named", None
+            return f"{metric!r} matches several metrics: name one", None
         if splits is not None and not fnmatch.filter(splits, split):
             return f"unknown split {split!r}", suggest(split, splits, "splits")
         if key == "fit.monitor" and not split.startswith("val"):

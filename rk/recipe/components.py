@@ -85,7 +85,7 @@ class Components(Values):
             return True
         protocol = ClassInfo(type_.protocol.module, type_.protocol.node)
         if lacking := missing_members(info, protocol):
-            self.report(mark, key, f"{component.name} is no {protocol.node.name}: it has no {listed(lacking)}")
+            self.report(mark, key, f"{component.name} is not a {protocol.node.name}: it has no {listed(lacking)}")
             return False
         if refused := [n for n in supplied_parameters(type_) if n not in signature]:
             self.report(mark, key, f"{component.name} does not take {listed(refused)}, which its user supplies")
@@ -131,7 +131,7 @@ class Components(Values):
         return values
 
     def unknown_key(self, mark: Mark, key: str, name: str, message: str, accepted: list[str], noun: str) -> None:
-        """Reports an unknown key; where else it could stand is known when the whole recipe has been read."""
+        """Reports an unknown key; where it belongs is known when the whole recipe has been read."""
         self.report(mark, key, message, suggest(name, accepted, noun))
         self.unknown.append((self.problems[-1], name, accepted, noun))
 
@@ -148,7 +148,7 @@ class Components(Values):
         return {name: value for name, value in found.items() if value is not None and _is_plain(value)}
 
     def struct(self, node: Node, type_: StructType, key: str) -> Any:
-        """Checks the fields of a dataclass; those that are left out keep the defaults that stand in its source."""
+        """Checks the fields of a dataclass; those that are left out keep the defaults in its source."""
         if not isinstance(node, Mapping):
             hint = f"{key}: {{{', '.join(f'{name}: ...' for name in type_.fields)}}}"
             return self.report(node.mark, key, f"expected a mapping {type_}, got {describe(node)}", hint)

@@ -145,7 +145,7 @@ class _Contract(Part):
 
 
 def why_not(components: dict[str, Component], catalog: Catalog) -> str | None:
-    """Returns the first reason why these components cannot stand in one recipe, or None: `rk list --fits`.
+    """Returns the first reason why these components cannot be combined in one recipe, or None: `rk list --fits`.
 
     Args:
         components: Kind -> component; what a recipe needs besides is left open.

@@ -82,7 +82,7 @@ DEEP = "components of "
 
 
 def _as_kept(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> list[Any]:
-    """Returns a digest as the index keeps it, and whether it may: what is said of a mistake depends on the folder."""
+    """Returns a digest as the index keeps it, and whether it may: the message for a mistake depends on the folder."""
     found, is_whole = _read(file, plugins, catalog)
     return [found.about, found.paper, found.task, sorted(found.parts), is_whole]
 

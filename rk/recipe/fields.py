@@ -42,7 +42,7 @@ class Fields(Part):
             self._provide(recipe.algorithm, answers)
             self._readers_known = False  # the learner takes whole batches: it may read any field
         self._bind_step(batch)
-        if answers is not None:  # else there is a mistake already, or it cannot be told
+        if answers is not None:  # else there is a mistake already, or it is not known
             if "loss" in setup:
                 self._bind_loss({**batch, **(outputs or {})})
             if self.recipe.algorithm.key in self.misfits:  # what it answers on this data means nothing
@@ -201,7 +201,7 @@ class Fields(Part):
         for name in batch:
             if self._readers_known and not self._bound[name].readers and not name.endswith("_meta"):
                 self.binding.unread.append(name)
-                self.warn(self.recipe.data.mark, "data", f"the field {name!r} is read by nobody")
+                self.warn(self.recipe.data.mark, "data", f"nothing reads the field {name!r}")
 
 
 def _declared_metrics(data: ClassInfo) -> dict[str, Signature | None] | None:

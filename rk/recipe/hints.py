@@ -67,7 +67,7 @@ RECIPE_KEYS = (*_TOP, *(key for key in ALL_KEYS if key not in _TOP))
 
 
 def missing(param: Param) -> str:
-    """Returns what is said of a required parameter that is not given: its name and its type."""
+    """Returns the message for a missing required parameter: its name and its type."""
     return f"missing: {param.name} ({param.type})"
 
 
@@ -79,7 +79,7 @@ def unknown_key_hint(name: str, own: list[str], noun: str, places: list[str], in
         own: The keys that are accepted there.
         noun: What introduces them.
         places: Where else in the recipe this key belongs (`places_of`).
-        in_fit: Whether it stands at the top of the recipe or in `fit`.
+        in_fit: Whether it is at the top of the recipe or in `fit`.
     """
     if in_fit and name.lower() in DEVICE_WORDS:
         return DEVICE_HINT
@@ -129,7 +129,7 @@ def sequence_hint(written: str | None, type_: ListType | TupleType, key: str, on
     """Returns how a list is written where a single value was given.
 
     Args:
-        written: The value, as the user wrote it; None where it is no plain value.
+        written: The value, as the user wrote it; None where it is not a plain value.
         type_: The type of the list.
         key: The whole key.
         on_line: Whether the command line said it, not a file.

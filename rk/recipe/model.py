@@ -25,7 +25,7 @@ class Spec:
         component: What the catalog found.
         params: Name -> value, as given: plain values, `Spec`, `Struct`, lists and dicts of them, `Path`, `RunRef`.
         missing: Required parameters that the recipe leaves out: facts must fill them.
-        mark: Where the component stands.
+        mark: Where the component is written.
         key: Its key in the recipe, ``trainer.optimizer``.
         defaults: Parameter -> default, as far as a recipe can say it: what a stored recipe spells out.
         supplied: Parameters that the caller of a factory passes; None for a component that is built at once.
@@ -200,11 +200,11 @@ class Recipe:
 
     @property
     def algorithm(self) -> Spec | None:
-        """The trainer, or the search that stands in its place."""
+        """The trainer, or the search in its place."""
         return self.trainer or self.search
 
     def top_level(self) -> Iterator[tuple[str, Spec]]:
-        """Yields (key, spec) of every component that stands at the top level."""
+        """Yields (key, spec) of every component at the top level."""
         for key in ("data", "model", "loss", "trainer", "search"):
             if (spec := getattr(self, key)) is not None:
                 yield key, spec

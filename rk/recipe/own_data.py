@@ -29,7 +29,7 @@ def on_own_data(
     plugins: Plugins,
     read_data: Callable[[Node], Any],
 ) -> list[Expect]:
-    """Marks claims as being about other data, where the data is not that of the file in which they stand.
+    """Marks claims as being about other data, where the data is not that of the claims' own file.
 
     Args:
         claims: The recipe's.

@@ -57,7 +57,7 @@ class RecipeReader(NamedRuns):
         return result
 
     def _hint_at_places(self, recipe: Recipe) -> None:
-        """Says of each unknown key where it belongs; what is missing there is not missing, but at a wrong place."""
+        """Reports where each unknown key belongs; what is missing there is then not reported too."""
         said = {id(problem) for problem in self.problems}
         for problem, name, accepted, noun in self.unknown:
             if id(problem) not in said:  # of an option of a union that was not taken
@@ -156,5 +156,5 @@ def holds_broken(node: Node) -> bool:
 
 
 def _is_below(key: str, places: list[str]) -> bool:
-    """Whether one of `places` is `key` or a key of the component that stands there."""
+    """Whether one of `places` is `key` or a key of the component there."""
     return any(place == key or place.startswith(f"{key}.") for place in places)

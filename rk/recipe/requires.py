@@ -1,4 +1,4 @@
-"""`requires`: the plugins that a recipe needs, so that who lacks one hears what to install and nothing else."""
+"""`requires`: the plugins that a recipe needs. If one is missing, only the install command is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rk.recipe.tree import Mapping, Scalar, Sequence
 def unmet(tree: Mapping, plugins: Plugins) -> list[Problem]:
     """Returns what is wrong with the plugins that the recipe `tree` requires.
 
-    What is no list of strings is left to the reader of sections, which reports it.
+    Anything but a list of strings is left to the reader of sections, which reports it.
     """
     listed = tree.items.get("requires")
     if not isinstance(listed, Sequence):
@@ -27,7 +27,7 @@ def unmet(tree: Mapping, plugins: Plugins) -> list[Problem]:
             requirement = parse_requirement(node.value)
         except ValueError:
             hint = "a distribution, with versions or without: rk-pointer-net>=0.1"
-            problems.append(Problem(node.mark, key, f"{node.value!r} is no requirement", hint))
+            problems.append(Problem(node.mark, key, f"{node.value!r} is not a requirement", hint))
             continue
         if (said := _lacking(requirement, plugins)) is not None:
             problems.append(Problem(node.mark, key, *said))

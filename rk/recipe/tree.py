@@ -48,7 +48,7 @@ class Sequence:
 
 @record
 class Mapping:
-    """A mapping from strings; `key_marks` says where each key stands."""
+    """A mapping from strings; `key_marks` has the place of each key."""
 
     items: dict[str, Node]
     mark: Mark
@@ -245,7 +245,7 @@ class _Builder:
             return lower == "true"
         if lower in _SWITCHES:
             hint = f'write {_SWITCHES[lower]}, or "{raw}" in quotes if you mean the word'
-            self._problem(mark, f"{raw} means different things to different YAML readers", hint)
+            self._problem(mark, f"{raw} has different meanings in different YAML readers", hint)
             return BROKEN
         if _INT.fullmatch(raw):
             return self._integer(raw, mark)

@@ -41,7 +41,7 @@ from rk.static.types import (
 
 
 class _Invalid:
-    """What stands for a value that has been reported."""
+    """Replaces a value that has been reported."""
 
 
 INVALID: Any = _Invalid()
@@ -154,7 +154,7 @@ class Values(ABC):
         try:
             return (folder / Path(node.value).expanduser()).resolve()
         except (OSError, RuntimeError, ValueError) as error:  # no such user in ~user, a loop of links, a null character
-            return self.report(node.mark, key, f"{node.value!r} is no path: {error}")
+            return self.report(node.mark, key, f"{node.value!r} is not a path: {error}")
 
     def _bounded(self, node: Node, type_: BoundedType, key: str) -> Any:
         bounds = type_.bounds

@@ -55,8 +55,8 @@ def replaced(recipe: Recipe, change: Callable[[str, Any], Any], key_of: Callable
 
     Args:
         recipe: A checked recipe, which stays as it is.
-        change: Takes the key and the value of a leaf (see `leaves`), or of a default; returns what stands in its place.
-        key_of: Takes a key of a mapping among the values; returns what stands in its place.
+        change: Takes the key and the value of a leaf (see `leaves`), or of a default; returns its replacement.
+        key_of: Takes a key of a mapping among the values; returns its replacement.
     """
 
     def value(found: Any, key: str) -> Any:

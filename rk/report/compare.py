@@ -13,7 +13,7 @@ _NOT_SETTINGS = ("rk", "about", "paper", "requires", "expect")
 
 
 def flatten(value: Any, key: str = "") -> dict[str, Any]:
-    """Returns dotted key -> plain value. A component's name stands at the component's own key."""
+    """Returns dotted key -> plain value. A component's name is the value of the component's own key."""
     if isinstance(value, dict):
         items = {key: value["name"]} if "name" in value else {}
         for name, inner in value.items():
@@ -41,7 +41,7 @@ def changed_values(settings: list[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def measured(run: RunSummary) -> dict[str, dict[str, Any]]:
-    """Returns metric -> its final value, and the last and the best of its series, for all that is no training log."""
+    """Returns metric -> its final value, and the last and the best of its series, for all but training logs."""
     final = run.info.get("metrics") or {}
     names = dict.fromkeys([*final, *(n for n in run.series if not n.startswith("train/"))])
     result: dict[str, dict[str, Any]] = {}
@@ -108,7 +108,7 @@ def best_runs(runs: list[RunSummary], metrics: list[dict[str, dict[str, Any]]]) 
 
 
 def _places(values: list[float | None], more: bool | None) -> set[int]:
-    """Returns where the best of the values stand; nowhere while all are the same."""
+    """Returns the indices of the best values; none if all are the same."""
     numbers = [value for value in values if value is not None]
     if len(set(numbers)) < 2:
         return set()
@@ -150,7 +150,7 @@ def _marked(cell: str, best: bool) -> str:
 
 _TITLES = {"step": "steps", "seconds": "time"}
 MARK = "*"
-"""Stands after the best value of a row."""
+"""Marks the best value of a row."""
 
 
 def _status(run: dict[str, Any]) -> str:

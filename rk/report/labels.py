@@ -10,7 +10,7 @@ from rk.report.summary import RunSummary
 from rk.report.text import plain_text, without_plugin
 
 MAX_LABEL = 40
-"""Characters of a label; what differs in more than fits is told by the run's id."""
+"""Characters of a label; where the differences do not fit, the run's id is added."""
 
 
 def run_labels(runs: list[RunSummary]) -> list[str]:

@@ -20,7 +20,7 @@ class Matrix:
         rows: Labels of the one setting.
         columns: Labels of the other.
         metrics: The metric of each column.
-        cells: (row, column) -> the metric of each run there; None where it is no number.
+        cells: (row, column) -> the metric of each run there; None where it is not a number.
     """
 
     rows: list[str]
@@ -78,7 +78,7 @@ def matrix(runs: list[RunSummary], rows: str, columns: str, metrics: tuple[str, 
 def labels(runs: list[RunSummary], key: str) -> list[str]:
     """Returns for each run what its setting `key` is: a value, or a component's name.
 
-    Components of one name are told apart by the parameters in which they differ.
+    Components of one name are distinguished by the parameters in which they differ.
 
     Raises:
         UserError: When no run has that setting.

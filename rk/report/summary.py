@@ -1,4 +1,4 @@
-"""What a run folder says of its run, without loading what was trained."""
+"""A summary of a run from its folder, without loading the weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rk.report.text import titled
 from rk.runs import RunFolder
 
 Series = list[tuple[int, float]]
-"""(step, value), in the order of the steps; what is no number is left out."""
+"""(step, value), in the order of the steps; values that are not numbers are left out."""
 
 
 LOGGED = "train/"
@@ -20,7 +20,7 @@ LOGGED = "train/"
 
 
 class RunSummary:
-    """A run as its folder tells it.
+    """A run as described by its folder.
 
     Attributes:
         folder: The run folder.
@@ -83,7 +83,7 @@ class RunSummary:
         return (self.info.get("higher_is_better") or {}).get(metric.partition("/")[2].partition("@")[0])
 
     def best(self, metric: str) -> tuple[int, float] | None:
-        """Returns (step, value) of the best of a series; None when there is none, or no telling which."""
+        """Returns (step, value) of the best of a series; None when there is none, or the direction is not known."""
         values, more = self.series.get(metric), self.higher_is_better(metric)
         if not values or more is None:
             return None

@@ -98,8 +98,8 @@ class Measured:
     def is_of(self, recipe: Recipe) -> bool:
         """Whether this was measured with the recipe as it is now.
 
-        A parameter that a component has got since is no change while the recipe leaves it at its default: it was added
-        without changing what was there. A default that has changed is one.
+        A parameter that was added to a component since is not a change while the recipe leaves it at its default: it
+        was added without changing what was there. A default that has changed is one.
         """
         if "settings" in self.values:
             return self._is_of_settings(recipe)
@@ -142,7 +142,7 @@ class Measured:
 
 
 def described(recipe: Recipe) -> dict[str, Any]:
-    """Returns what an entry says of the recipe: what differs from the defaults, and which defaults there were."""
+    """Returns an entry's settings of the recipe: what differs from the defaults, and those defaults."""
     differing, default = differences(recipe)
     return {
         "digest": digest(differing),
@@ -252,7 +252,7 @@ def read_results(path: Path) -> dict[str, Measured]:
     """Returns recipe name -> what it reached; nothing where there is no file.
 
     Raises:
-        UserError: When the file is no results file.
+        UserError: When the file is not a results file.
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))

@@ -76,7 +76,7 @@ def is_locked(file: Path) -> bool:
     """Whether a living process holds the lock.
 
     Raises:
-        Unsupported: When the file system cannot tell.
+        Unsupported: When the file system has no locks.
     """
     if _HELD.get(os.path.realpath(file)) == os.getpid():
         return True
@@ -111,7 +111,7 @@ def this_process() -> dict[str, Any]:
 
 
 def seems_alive(owner: Any) -> bool:
-    """Whether the process that `this_process` described is there, as far as can be told without locks.
+    """Whether the process that `this_process` described is running, as far as can be known without locks.
 
     One of another host cannot be asked: it counts as alive.
     """

@@ -41,7 +41,7 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
     if not _NAME.fullmatch(name):
         proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         raise UserError(
-            f"{name!r} is no plugin name: lower-case words joined by hyphens", f"as in {proper or 'my-net'}"
+            f"{name!r} is not a plugin name: use lower-case words joined by hyphens", f"as in {proper or 'my-net'}"
         )
     for kind in kinds:
         if kind not in EXAMPLES:

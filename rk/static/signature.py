@@ -173,7 +173,7 @@ def _dataclass(info: ClassInfo) -> Signature:
 
 
 def _dataclass_field(module: Module, name: str, statement: ast.AnnAssign) -> Param | None:
-    """Reads one field; None for what is no parameter: class variables, ``KW_ONLY``, ``field(init=False)``."""
+    """Reads one field; None for what is not a parameter: class variables, ``KW_ONLY``, ``field(init=False)``."""
     annotation, default = unquoted(statement.annotation), statement.value
     outer = dotted_name(annotation.value if isinstance(annotation, ast.Subscript) else annotation)
     if outer and module.resolve(outer).dotted in ("typing.ClassVar", "dataclasses.KW_ONLY"):
@@ -187,7 +187,7 @@ def _dataclass_field(module: Module, name: str, statement: ast.AnnAssign) -> Par
 
 
 def _made_by(factory: ast.expr | None) -> ast.expr | None:
-    """Returns what a ``default_factory`` makes, where its name tells."""
+    """Returns what a ``default_factory`` makes, where its name shows it."""
     empty = {"list": "[]", "dict": "{}", "tuple": "()"}.get(ast.unparse(factory)) if factory is not None else None
     return ast.parse(empty, mode="eval").body if empty else factory
 

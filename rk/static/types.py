@@ -203,7 +203,7 @@ def parse_type(module: Module, node: ast.AST | None, seen: frozenset[str] = froz
     Args:
         module: Where the names in it are looked up.
         node: The annotation.
-        seen: Aliases that are being read: one that names itself is no type that a recipe can express.
+        seen: Aliases that are being read: one that names itself is not a type that a recipe can express.
     """
     node = unquoted(node)
     match node:
@@ -367,7 +367,7 @@ def unmarked(type_: Type) -> tuple[Type, str]:
 
 @record
 class Unreadable:
-    """A default that is no literal; `text` is its source."""
+    """A default that is not a literal; `text` is its source."""
 
     text: str
 

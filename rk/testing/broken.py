@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Broken(AssertionError):
-    """The plugin does not keep the contract; the message tells its author what, where and, often, why."""
+    """The plugin does not keep the contract; the message names what, where and, often, why."""
 
 
 class NotApplicable(Exception):

@@ -148,7 +148,7 @@ def _same(found: Mapping[str, Any], expected: Mapping[str, Any], message: str) -
 
 
 def loss_falls(trial: Trial) -> None:
-    """Taught one batch again and again, the learner's objective on it falls."""
+    """The learner's objective falls when it is trained on one batch again and again."""
     loop = trial.build(steps=10 * TEACHING)
     learner = loop.parts.learner
     if not has_objective(learner):
@@ -195,7 +195,7 @@ def blocks_are_the_model(trial: Trial, ended: Ended) -> None:
     """A layered model answers as its blocks do, one after the other: what works on its blocks works on the model."""
     model = ended.parts.model
     if not all(hasattr(model, name) for name in ("blocks", "keeps_shape", "enter", "leave")):
-        raise NotApplicable("the model is no chain of blocks (rk.Layered)")
+        raise NotApplicable("the model is not a chain of blocks (rk.Layered)")
     batch = _one_batch(ended)
     with evaluating(model, 0):
         whole, parts = Bound(model.forward)(batch), run_blocks(model, batch)

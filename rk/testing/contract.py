@@ -35,7 +35,7 @@ from rk.testing.trial import Ended, Trial
 from rk.testing.writes import watched_writes
 
 NO_DATA = "cannot be downloaded"
-"""What `rk.files.fetch` says of data that are neither here nor in reach."""
+"""The error of `rk.files.fetch` for data that are not here and cannot be downloaded."""
 EXEMPT = "RK_EXEMPT"
 """A constant of a plugin's module: check -> why it does not hold there. ``check:recipe`` exempts one recipe."""
 TRIAL = "RK_TRIAL"
@@ -154,7 +154,7 @@ class PluginContract:
         """Its module imports, its hooks answer, and it was made for this version of rk."""
         recipes = {file.path.stem for file in recipes_of(rk_bench.plugin, rk_bench.catalog)}
         unknown = [name for name in trial_sizes(rk_bench.plugin) if name not in recipes]
-        said = [f"{TRIAL} has sizes for {name!r}, which is no recipe of this plugin" for name in unknown]
+        said = [f"{TRIAL} has sizes for {name!r}, which is not a recipe of this plugin" for name in unknown]
         _told(lambda: _nothing([*rk_bench.plugin.errors, *said]))
 
     def test_hooks_import_nothing_heavy(self, rk_bench: Workbench) -> None:
@@ -284,14 +284,14 @@ def _plugin_of(cls: type[PluginContract], config: pytest.Config) -> str:
 
 
 def exemptions(plugin: Plugin) -> dict[str, str]:
-    """Returns what the plugin's own module says of itself: check -> reason."""
+    """Returns the exemptions in the plugin's own module: check -> reason."""
     if plugin.state == "failed" or plugin.disabled:
         return {}
     return dict(getattr(importlib.import_module(plugin.offer.module), EXEMPT, {}))
 
 
 def trial_sizes(plugin: Plugin) -> dict[str, tuple[str, ...]]:
-    """Returns what the plugin's own module says of short runs: recipe -> overrides."""
+    """Returns the overrides for short runs in the plugin's own module: recipe -> overrides."""
     if plugin.state == "failed" or plugin.disabled:
         return {}
     sizes = getattr(importlib.import_module(plugin.offer.module), TRIAL, {})
@@ -352,7 +352,7 @@ def _nothing(said: Any) -> None:
 
 
 def _told(check: Callable[[], None]) -> None:
-    """Runs a check; what it finds is told without the traceback of the kit itself."""
+    """Runs a check; its findings are shown without the kit's own traceback."""
     message = None
     try:
         check()

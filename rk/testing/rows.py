@@ -31,7 +31,7 @@ class Rows:
         }
 
     def size(self, batch: Mapping[str, Any]) -> int:
-        """Returns the number of examples. Raises `NotApplicable` when it cannot be told."""
+        """Returns the number of examples. Raises `NotApplicable` when it is not known."""
         if GRAPH_SIZES in batch:
             return len(batch[GRAPH_SIZES])
         sizes = [len(v) for n, v in batch.items() if isinstance(v, Tensor) and v.ndim and self._is_stacked(n)]
@@ -70,7 +70,7 @@ class Rows:
         return self._first_axis.get(name, "batch") == "batch"
 
     def _graphs(self, batch: Mapping[str, Any], rows: slice) -> dict[str, Any]:
-        """Takes whole graphs out of a flat batch: their nodes, and the edges between them, numbered anew."""
+        """Takes whole graphs out of a flat batch: their nodes, and the edges between them, renumbered."""
         ends = batch[GRAPH_SIZES].cumsum(0)
         start, stop, _ = rows.indices(len(ends))
         first = int(ends[start - 1]) if start else 0

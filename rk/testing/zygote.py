@@ -124,7 +124,7 @@ class Zygote:
             ChildFailed: When it raised.
             RkError: When it raised one; with its message.
         """
-        import torch  # not above: who starts programs alone collects tests without it
+        import torch  # not at the top: collecting tests that only start programs needs no torch
 
         libraries = [name for name in [*sys.modules] if _may_be_imported(name) and name not in self._told]
         self._told.update(libraries)

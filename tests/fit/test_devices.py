@@ -295,7 +295,7 @@ def installed(folder, name, module):
     [
         ("bug", RunFailed, "process 1 of 2: ZeroDivisionError: the bug"),
         ("mistake", UserError, "a mistake"),
-        ("killed", RunFailed, "process 1 of 2 ended without a word: SIGKILL"),
+        ("killed", RunFailed, "process 1 of 2 exited without an error message: SIGKILL"),
     ],
 )
 def test_when_one_process_fails_all_end_and_the_reason_is_told(several, tmp_path, catalog, how, error, message):

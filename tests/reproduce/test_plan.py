@@ -257,7 +257,7 @@ def test_there_is_a_page_for_each_plugin_and_a_front_page_with_counts(recipes, c
 def test_pages_replace_no_file_of_others(recipes, catalog, lines, tmp_path):
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/README.md").write_text("# My project")
-    with pytest.raises(UserError, match=r"README\.md is no page of rk reproduce, and would be replaced"):
+    with pytest.raises(UserError, match=r"README\.md was not written by rk reproduce, and would be replaced"):
         write_pages(tmp_path / "pages", plan(("net.yaml",), catalog), lines(measured([0.6])), {"net": measured([0.6])})
     assert [(p.name, p.read_text()) for p in (tmp_path / "pages").iterdir()] == [("README.md", "# My project")]
 

@@ -85,7 +85,7 @@ def test_a_tuned_network_begins_with_the_weights_that_fit(strain, tmp_path, caps
     strain("train", "strain-student/tuned", "fit.max_steps=1", "trainer.optimizer.lr=1e-12")
     out = capsys.readouterr().out
     assert "init_from: 2 of 4 weights are those of" in out
-    assert "init_from: model.head.weight (10, 48) begins anew, as the recipe says" in out
+    assert "init_from: model.head.weight (10, 48) is newly initialised, as the recipe says" in out
     found = runs(tmp_path / "runs")
     teacher, tuned = load_file(found["teacher"].model), load_file(found["tuned"].model)
     torch.testing.assert_close(teacher["model.blocks.0.0.weight"], tuned["model.blocks.0.0.weight"])
@@ -95,7 +95,7 @@ def test_a_tuned_network_begins_with_the_weights_that_fit(strain, tmp_path, caps
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("{run: last, rename: {head: blocks.0.0}}", "head.weight (10, 48) begins anew: the run has (48, 64)"),
+        ("{run: last, rename: {head: blocks.0.0}}", "head.weight (10, 48) is newly initialised: the run has (48, 64)"),
         ("{run: last, only: ['*bias']}", "2 of 4 weights are those of"),
         ("{run: last}", "4 of 4 weights are those of"),
     ],

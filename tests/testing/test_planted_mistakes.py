@@ -1,4 +1,4 @@
-"""The contract kit finds the mistakes that plugins make, each with a message that says what to mend.
+"""The contract kit finds the mistakes that plugins make, each with a message that names the fix.
 
 One plugin per mistake, written by `rk plugins new` and then spoilt; `rk plugins test` is run on all of them.
 """
@@ -191,7 +191,7 @@ MISTAKES = {
         "from rk import hookimpl",
         "from rk import hookimpl\nRK_TRIAL = {'quik': ()}",
         "plugin loads",
-        "RK_TRIAL has sizes for 'quik', which is no recipe of this plugin",
+        "RK_TRIAL has sizes for 'quik', which is not a recipe of this plugin",
     ),
     "broken-sizes": Mistake(
         "__init__.py",

@@ -239,7 +239,7 @@ def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
 
 def test_what_a_search_looks_for_cannot_be_changed_any_more(world):
     _, short = search(world, "--limit", "1")
-    with pytest.raises(RecipeError, match="cannot be changed any more"):
+    with pytest.raises(RecipeError, match="can no longer be changed"):
         cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
 
 

@@ -105,7 +105,7 @@ def test_a_row_beyond_float32_has_no_answer_and_the_others_have_theirs(rk_folder
     assert second["lower"] < second["value"] < second["upper"]
     said = capsys.readouterr().err
     assert "big.csv:2: column 'weight': 1e+300 is beyond float32: this row has no answer\n" in said
-    assert "warning: value of answer 1 is no finite number" in said
+    assert "warning: value of answer 1 is not finite" in said
 
 
 @pytest.mark.parametrize(

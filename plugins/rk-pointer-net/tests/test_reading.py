@@ -83,7 +83,7 @@ def test_the_papers_lines_are_one_set_each(read):
         ("[[1, 2], [3, 4, 5], [6, 7]]", "p.json", r"point 2 is not a pair \[x, y\]"),
         ('[[1, 2], [3, "4a"], [6, 7]]', "p.json", "point 2: y: expected a number, got '4a'"),
         ("[[1, 2], [3, true], [6, 7]]", "p.json", "point 2: y: expected a number, got true"),
-        ("[[1, 2], [3, NaN], [6, 7]]", "p.json", "p.json:1: not JSON: NaN is no number in JSON"),
+        ("[[1, 2], [3, NaN], [6, 7]]", "p.json", "p.json:1: not JSON: NaN is not a JSON number"),
         ('[{"x": 1}, {"x": 2}, {"x": 3}]', "p.json", "point 1 has neither x and y nor longitude"),
         ('[{"x": 1, "y": 1}, {"x": 2}, [1, 2]]', "p.json", "point 2: y: expected a number, got null"),
         ('[{"x": 1, "y": 1}, [1, 2]]', "p.json", "point 2 is not an object with x and y"),
