@@ -2,8 +2,8 @@
 
     python docs/plain_words.py          lists each phrase with file, line and replacement; exits with 1 if there are any
 
-Read are Markdown pages, templates, comments, strings of several words, docstrings and the names of tests. Code is not: names,
-paths and text between backticks are left out. A quotation is marked on its line, with the reason:
+It reads Markdown, templates, comments, docstrings, strings of several words and the names of tests. It leaves out code:
+names, paths and text between backticks. A quotation is marked on its line, with the reason:
 
     # words: title of a paper            in Python, YAML and TOML
     <!-- words: title of a paper -->     in Markdown
@@ -70,7 +70,7 @@ def whole_words(pattern: str) -> re.Pattern[str]:
 
 
 def prose(path: str, text: str) -> str:
-    """Returns `text` with all that is no prose replaced by spaces, so that places stay the same."""
+    """Returns `text` with all but prose blotted out; every place stays the same."""
     if path.endswith(".py"):
         text = re.sub(r"\{[^{}\n]*\}", lambda m: "_" * len(m[0]), only(text, python_prose(text)))
     elif path.endswith((".yaml", ".toml")):
@@ -85,8 +85,8 @@ def prose(path: str, text: str) -> str:
 
 
 def only(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """Returns `text` with all characters outside of `spans` replaced by spaces; line breaks are kept."""
-    kept = list(re.sub(r"[^\n]", " ", text))
+    """Returns `text` with all words outside of `spans` blotted out."""
+    kept = list(re.sub(r"\S", "_", text))
     for start, end in spans:
         kept[start:end] = text[start:end]
     return "".join(kept)

@@ -16,7 +16,7 @@ def strict(text: str):
     """Reads JSON as its standard defines it: without NaN and infinities."""
 
     def refused(word):
-        raise AssertionError(f"{word} is no JSON")
+        raise AssertionError(f"{word} is not JSON")
 
     return json.loads(text, parse_constant=refused)
 

@@ -63,7 +63,7 @@ TOYS = """
         inputs: Float[Tensor, "batch 8 8"]
         targets: Int[Tensor, "batch"]
 
-    class Pictures:
+    class Images:
         num_features: int = 64
         num_classes: int = 10
         splits = ("train", "val", "test")
@@ -75,10 +75,10 @@ TOYS = """
         def batches(self, split: str) -> int: ...
         def batch(self, split: str, i: int, stage: int = 0) -> RegressionBatch: ...
 
-    class NamedClasses(Pictures):
+    class NamedClasses(Images):
         num_classes: str = "ten"
 
-    class Undeclared(Pictures):
+    class Undeclared(Images):
         def batch(self, split, i, stage=0): ...
 
     class CentroidLearner(nn.Module):
@@ -113,7 +113,7 @@ COMPONENTS = {
         "pointer": "Pointer",
         "shadow": "Shadow",
     },
-    "data": {"pictures": "Pictures", "reals": "Reals", "named-classes": "NamedClasses", "undeclared": "Undeclared"},
+    "data": {"images": "Images", "reals": "Reals", "named-classes": "NamedClasses", "undeclared": "Undeclared"},
     "trainers": {"centroids": "Centroids", "blockwise": "Blockwise", "curious": "Curious"},
     "searches": {"grid": "Grid"},
 }
@@ -230,7 +230,7 @@ def test_a_message_cannot_change_the_terminal(check):
     assert "recipe.yaml:2:1: \\x1b[2Jmodel : unknown key" in "\n".join(checked.lines)
 
 
-def test_a_folder_is_no_recipe(catalog, tmp_path, monkeypatch):
+def test_a_folder_is_not_a_recipe(catalog, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("recipe.yaml").mkdir()
     Path("recipe.yaml/inner.yaml").touch()

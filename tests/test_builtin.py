@@ -31,12 +31,12 @@ def test_cross_entropy_over_its_count_is_torchs_mean(ignored, shape):
 @pytest.mark.parametrize(
     ("target", "hint"),
     [
-        pytest.param(-100, "loss={name: cross-entropy, ignore_index: -100}", id="padding that nobody declared"),
+        pytest.param(-100, "loss={name: cross-entropy, ignore_index: -100}", id="undeclared padding"),
         pytest.param(3, "classes are counted from 0", id="one class too many"),
     ],
 )
 @pytest.mark.parametrize("ignored", [None, -1])
-def test_cross_entropy_says_which_target_is_no_class(target, hint, ignored):
+def test_cross_entropy_names_the_target_that_is_not_a_class(target, hint, ignored):
     with pytest.raises(UserError, match=f"a target is {target}, but the model has 3 classes") as caught:
         CrossEntropy(ignored)(logits=torch.randn(2, 3), targets=torch.tensor([0, target]))
     assert hint in caught.value.hint
@@ -190,7 +190,7 @@ def test_a_sheet_shows_ink_dark_and_colours_as_they_are(tmp_path):
         assert sheet.getpixel((GAP + 40, GAP + 40)) == color
 
 
-def test_digits_tell_the_shape_of_their_inputs():
+def test_digits_give_the_shape_of_their_inputs_as_a_fact():
     data = Digits(seed=0)
     data.prepare()
     assert tuple(data.batch("val", 0)["inputs"].shape[1:]) == data.input_shape

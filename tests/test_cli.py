@@ -80,7 +80,7 @@ def test_train_dry_run_builds_everything_and_keeps_nothing(rk, folder):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_resume_of_a_complete_run_says_so_and_more_steps_go_on(rk, trained):
+def test_resume_of_a_complete_run_says_so_and_more_steps_continue_it(rk, trained):
     assert "is complete" in rk("train", "--resume", "last")
     assert "90 steps" in rk("train", "--resume", "last", "fit.max_steps=90")
 
@@ -94,7 +94,7 @@ def test_eval_refuses_what_would_change_the_weights(rk, trained):
     assert "model.hidden_sizes: can no longer be changed" in rk("eval", "last", "model.hidden_sizes=[3]", code=2)
 
 
-def test_predict_answers_a_picture_and_a_csv(rk, trained, folder):
+def test_predict_answers_an_image_and_a_csv(rk, trained, folder):
     image = pytest.importorskip("PIL.Image")
     image.new("L", (28, 28), 255).save(folder / "white.png")
     assert "probability" in rk("predict", "last", "white.png")
@@ -110,7 +110,7 @@ def test_predict_answers_a_picture_and_a_csv(rk, trained, folder):
         ("short.csv", "1,2,3\n", "short.csv:1: expected 64 numbers, got 3"),
         ("words.csv", "a,b\n", "words.csv:1: expected 64 numbers, got 2"),
         ("nan.csv", ",".join(["nan"] * 64), "column 1: expected a finite number"),
-        ("text.png", "no picture", "cannot identify"),
+        ("text.png", "no image", "cannot identify"),
     ],
 )
 def test_predict_says_what_is_wrong_with_a_file(rk, trained, folder, name, content, message):
@@ -224,7 +224,7 @@ def test_list_fits_shows_what_can_be_combined(rk):
     assert "cross-entropy" in [c["name"] for c in json.loads(rk("list", "loss", "--fits", "model=mlp", "--json"))]
 
 
-def test_show_tells_parameters_fields_and_facts(rk):
+def test_show_lists_parameters_fields_and_facts(rk):
     out = rk("show", "model", "mlp")
     assert "hidden_sizes" in out and "Width of each hidden layer." in out and "logits" in out
     assert "num_classes (int)" in rk("show", "data", "digits")

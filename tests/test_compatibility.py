@@ -39,7 +39,7 @@ def test_what_is_not_plain_is_left_to_packaging(clause, version):
 
 
 @pytest.mark.parametrize("clause", [">=", "three", ">=1,,x", "=>1"])
-def test_a_range_that_is_none_is_told(clause):
+def test_an_invalid_version_range_is_reported(clause):
     with pytest.raises(ValueError):
         allows(clause, "1.0")
 
@@ -138,7 +138,7 @@ def toys(workshop):
 
 
 @pytest.mark.parametrize("needed", ["[rk-toys]", "[RK_Toys]", "['rk-toys>=1,<2', recursion-kit]", "[]", "null"])
-def test_a_requirement_that_is_met_is_no_problem(needed, toys, check):
+def test_a_requirement_that_is_met_is_not_a_problem(needed, toys, check):
     assert check(f"{RECIPE}requires: {needed}\n", catalog=toys).problems == []
 
 
@@ -162,12 +162,12 @@ def test_a_requirement_that_is_met_is_no_problem(needed, toys, check):
         ),
     ],
 )
-def test_one_that_is_not_met_is_told_with_its_place_and_nothing_that_follows_from_it(needed, said, toys, check):
+def test_an_unmet_requirement_is_reported_with_its_place_and_nothing_else_is(needed, said, toys, check):
     checked = check(f"{RECIPE.replace('toy', 'noprop/block')}requires: [rk-toys, '{needed}']\n", catalog=toys)
     assert checked.lines == [f"recipe.yaml:7:21: requires.1: {said}"]
 
 
-def test_it_is_told_before_the_recipe_of_the_missing_plugin_is_looked_for(toys, check):
+def test_it_is_reported_before_a_recipe_of_the_missing_plugin_is_looked_for(toys, check):
     checked = check("rk: 1\nextends: noprop/digits\nrequires: [rk-noprop]\n", catalog=toys)
     assert [p.message for p in checked.problems] == ["rk-noprop is not installed"]
 
@@ -183,7 +183,7 @@ def test_a_broken_or_disabled_plugin_does_not_meet_a_requirement(workshop, check
 
 
 @pytest.mark.parametrize("needed", ["rk-toys", "[3]", "{rk-toys: 1}"])
-def test_what_is_no_list_of_strings_is_a_mistake_like_any_other(needed, toys, check):
+def test_anything_but_a_list_of_strings_is_a_mistake_like_any_other(needed, toys, check):
     (problem,) = check(f"{RECIPE}requires: {needed}\n", catalog=toys).problems
     assert problem.key.startswith("requires") and "expected a" in problem.message
 
@@ -195,7 +195,7 @@ def test_a_stored_recipe_requires_what_it_uses(toys, check):
     assert "requires" not in check(RECIPE.replace("toy", "mlp"), catalog=toys).recipe.plain()
 
 
-def test_who_asks_for_the_recipe_of_a_plugin_that_is_not_there_hears_its_likely_distribution(rk):
+def test_a_recipe_of_a_missing_plugin_is_reported_with_its_likely_distribution(rk):
     done = rk("train", "hyperplane/quick")
     assert done.code == 2
     assert "there is no plugin hyperplane (installed: " in done.err

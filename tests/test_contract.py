@@ -1,4 +1,4 @@
-"""The contract: who needs which field, fact or capability, and who provides it, told before the first step."""
+"""The contract: who needs which field, fact or capability, and who provides it, known before the first step."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ TASK = "data: task\nmodel: net\nloss: cross-entropy\ntrainer: {name: backprop, o
 # -- fields ------------------------------------------------------------------------------------------------------------
 
 
-def test_an_optional_mask_that_nobody_binds_is_a_warning(compose):
+def test_an_unbound_optional_mask_is_a_warning(compose):
     source = """
 class Loss:
     def __call__(self, *, logits, targets, mask=None, temperature=None): ...
@@ -125,7 +125,7 @@ class Loss:
     assert bound(checked.binding)[field] == ("data masked", ["loss loss"])
 
 
-def test_a_field_that_nobody_reads_is_a_warning(compose):
+def test_a_field_that_nothing_reads_is_a_warning(compose):
     source = """
 class RichBatch(ClassificationBatch):
     ages: Int[Tensor, "batch"]
@@ -202,7 +202,7 @@ class Pairs(TypedDict):
 class Answers(TypedDict):
     choice: Int[Tensor, "batch"]
 def hits(*, choice, targets): ...
-class Taught(Task):
+class Labelled(Task):
     metrics = {"hits": hits}
     def batch(self, split: str, i: int, stage: int = 0) -> Pairs: ...
 class Student(nn.Module):
@@ -213,13 +213,13 @@ class Student(nn.Module):
 
 def test_predict_may_need_fewer_fields_and_metrics_see_what_it_answers(compose):
     checked = compose(
-        DATA + PREDICTING, TASK.replace("task", "taught").replace("net", "student"), data="Taught", model="Student"
+        DATA + PREDICTING, TASK.replace("task", "labelled").replace("net", "student"), data="Labelled", model="Student"
     )
     assert (checked.problems, checked.warnings) == ([], [])
     assert bound(checked.binding) == {
-        "inputs": ("data taught", ["model student", "model.predict"]),
-        "targets": ("data taught", ["loss cross-entropy", "metric hits"]),
-        "teacher": ("data taught", ["model student"]),
+        "inputs": ("data labelled", ["model student", "model.predict"]),
+        "targets": ("data labelled", ["loss cross-entropy", "metric hits"]),
+        "teacher": ("data labelled", ["model student"]),
         "logits": ("model student", ["loss cross-entropy"]),
         "choice": ("model student", ["metric hits"]),
     }
@@ -235,8 +235,8 @@ def test_metrics_that_are_not_all_known_are_not_judged(compose):
 
 def test_a_metric_cannot_see_what_only_training_gives(compose):
     source = PREDICTING.replace("def hits(*, choice, targets)", "def hits(*, logits, targets)")
-    recipe = TASK.replace("task", "taught").replace("net", "student")
-    checked = compose(DATA + source, recipe, data="Taught", model="Student")
+    recipe = TASK.replace("task", "labelled").replace("net", "student")
+    checked = compose(DATA + source, recipe, data="Labelled", model="Student")
     assert [str(p) for p in checked.problems] == [
         "recipe.yaml:2:7: data: metric hits needs the field 'logits', which nothing provides"
         "\n  hint: fields there are: choice, inputs, targets, teacher"
@@ -364,7 +364,7 @@ class Calendar:
 
 
 def test_a_loss_that_is_refused_is_not_bound(compose):
-    """Nothing is said of the fields that it would need."""
+    """The fields that it would need are not reported."""
     source = READOUT + "class Quiet(Hebb):\n    def setup(self) -> Readout: ...\n"
     checked = compose(source, "data: digits\nloss: mse\ntrainer: quiet\nfit: {max_steps: 10}", trainer="Quiet")
     assert [p.message for p in checked.problems] == ["trainer quiet takes no loss"]
@@ -636,7 +636,7 @@ class GraphNets(Net):
         pytest.param("conv", None, id="fits"),
         pytest.param("{name: conv, hops: 2}", None, id="fits, with parameters"),
         pytest.param("{name: conv, width: 2}", "model.layer.width: is supplied by the component", id="supplied"),
-        pytest.param("cell", "model.layer: cell is no GraphLayer: it has no `propagate`", id="a layer of another slot"),
+        pytest.param("cell", "model.layer: cell is not a GraphLayer: it has no `propagate`", id="another slot"),
         pytest.param("{name: conv, hop: 2}", "did you mean hops? (conv of rk-toys takes: hops)", id="hint without it"),
     ],
 )
@@ -666,7 +666,7 @@ def test_a_layer_that_is_built_at_once_needs_all_its_parameters(compose):
         pytest.param('splits = ("train", "val")', ("train", "val"), id="tuple"),
         pytest.param('splits: tuple[str, ...] = ("train",)', ("train",), id="annotated"),
         pytest.param("splits = SPLITS", ("train", "val-long"), id="constant"),
-        pytest.param('splits = ("train")', None, id="a string is no tuple of its letters"),
+        pytest.param('splits = ("train")', None, id="a string is not a tuple of its letters"),
         pytest.param("splits = tuple(SPLITS)", None, id="computed"),
         pytest.param("@property\n    def splits(self): ...", None, id="property"),
     ],

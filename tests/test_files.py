@@ -75,7 +75,7 @@ def test_one_that_is_there_is_checked_where_that_is_asked_for(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("name", "checksum"), [("data.csv", "sha256:" + 64 * "0"), ("other.csv", CHECKSUM)], ids=["another", "none"]
 )
-def test_what_cannot_be_had_is_told_with_what_to_do_and_leaves_nothing(name, checksum, server):
+def test_a_failed_download_is_reported_with_what_to_do_and_leaves_nothing(name, checksum, server):
     with pytest.raises(UserError, match="cannot be downloaded") as caught:
         fetch(f"set/{name}", f"{server}/{name}", checksum)
     assert str(data_folder() / "set" / name) in caught.value.hint and "RK_DATA" in caught.value.hint

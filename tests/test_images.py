@@ -168,7 +168,7 @@ def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path)
         read_image(path, 3, (8, 8))
 
 
-def test_files_that_are_no_images_are_refused_each_with_its_reason(tmp_path):
+def test_files_that_are_not_images_are_refused_each_with_its_reason(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "folder.png").mkdir()

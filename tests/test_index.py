@@ -423,7 +423,7 @@ def test_a_damaged_index_costs_time_alone(site, damage):
     assert [site.rk(*args) for args in calls] == expected
 
 
-def test_an_index_whose_digest_is_right_but_whose_form_is_not_is_read_anew(site):
+def test_an_index_with_a_right_digest_but_a_wrong_form_is_rebuilt(site):
     from rk.index.kept import read, write
 
     expected = site.rk("list"), site.rk("recipes")

@@ -1,4 +1,4 @@
-"""Plugins: each one's mistakes cost only itself, and are told with its distribution's name."""
+"""Plugins: a plugin's mistakes affect only itself, and are reported with its distribution's name."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def beside(workshop):
         pytest.param(
             "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'", id="lacks a module"
         ),
-        pytest.param("def (", "SyntaxError: invalid syntax", id="is no Python"),
+        pytest.param("def (", "SyntaxError: invalid syntax", id="is not Python"),
         pytest.param("raise ValueError('two\\nlines')", "ValueError: two lines", id="says two lines"),
     ],
 )
@@ -78,9 +78,9 @@ def test_a_plugin_that_fails_to_import_is_reported(source, said, beside):
         pytest.param("yield {}", "rk_models() returned generator; expected a dict", id="a generator"),
         pytest.param("raise RuntimeError('no')", "rk_models(): RuntimeError: no", id="an exception"),
         pytest.param("import sys; sys.exit(1)", "rk_models(): SystemExit: 1", id="an exit"),
-        pytest.param("return {'Toy': 'a.b:C'}", "rk_models(): 'Toy' is not a valid name: names are lower-case", id="upper case"),
+        pytest.param("return {'Toy': 'a.b:C'}", "rk_models(): 'Toy' is not a valid name: names", id="upper case"),
         pytest.param(
-            "return {'toy_net': 'a.b:C'}", "'toy_net' is not a valid name: names are lower-case words joined", id="underscore"
+            "return {'toy_net': 'a.b:C'}", "'toy_net' is not a valid name: names are lower-case", id="underscore"
         ),
         pytest.param("return {'a/b': 'a.b:C'}", "'a/b' is not a valid name", id="slash"),
         pytest.param("return {'': 'a.b:C'}", "'' is not a valid name", id="empty name"),
@@ -101,7 +101,7 @@ def test_a_hook_that_answers_rubbish_costs_only_its_answer(answer, said, beside)
     assert plugin.state == "partial"
 
 
-def test_good_names_stay_where_a_bad_one_stands_beside_them(beside):
+def test_good_names_stay_beside_a_bad_one(beside):
     plugin = beside(
         "from rk import hookimpl\n@hookimpl\ndef rk_models():\n    return {'ok': 'a:B', 'Bad': 'a:B', 'fine': 'a:B'}"
     )
@@ -113,7 +113,7 @@ def test_good_names_stay_where_a_bad_one_stands_beside_them(beside):
     ("source", "said"),
     [
         pytest.param(
-            "@hookimpl\ndef rk_model(): ...", "rk_model() is not a hook of this version of rk; rk_models() is", id="typo"
+            "@hookimpl\ndef rk_model(): ...", "rk_model() is not a hook of this version of rk; rk_models()", id="typo"
         ),
         pytest.param("@hookimpl\ndef rk_tea(): ...", "rk_tea() is not a hook of this version of rk", id="unknown"),
         pytest.param("def rk_losses(): ...", "rk_losses() is not marked with @rk.hookimpl", id="not marked"),
@@ -173,14 +173,14 @@ def test_two_plugins_may_offer_the_same_name_and_each_is_found_by_its_own(worksh
 # -- what is asked of a broken plugin ----------------------------------------------------------------------------------
 
 
-def test_who_asks_for_a_component_of_a_broken_plugin_hears_what_is_wrong_with_it(workshop, check):
+def test_asking_for_a_component_of_a_broken_plugin_shows_what_is_wrong_with_it(workshop, check):
     catalog = workshop.catalog(workshop.offer("odd", "1 / 0"))
     checked = check("rk: 1\nmodel: odd/net\ndata: digits\n", catalog=catalog)
     said = next(line for line in checked.lines if "odd/net" in line)
     assert "hint: rk-odd is installed but import throwaway_" in said and "division by zero" in said
 
 
-def test_who_asks_for_an_unknown_name_hears_which_plugins_were_not_loaded(workshop, check):
+def test_asking_for_an_unknown_name_shows_which_plugins_were_not_loaded(workshop, check):
     catalog = workshop.catalog(workshop.offer("odd", "1 / 0"))
     checked = check("rk: 1\nmodel: net\ndata: digits\n", catalog=catalog)
     assert any("installed models: mlp; not loaded: rk-odd (see rk plugins doctor)" in line for line in checked.lines)
@@ -273,7 +273,7 @@ def test_the_built_ins_are_a_plugin_like_any_other(catalog):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """Installs distributions, as far as Python can tell; their packages need not exist."""
+    """Installs distributions, in the eyes of Python; their packages need not exist."""
     folder = tmp_path / "site-packages"
 
     def install(distribution: str, entry_points: str, metadata: str | None = "") -> None:
@@ -324,4 +324,4 @@ def test_two_sets_of_plugins_share_nothing(workshop):
     offer = workshop.offer("only", HEALTHY, parts=TOY)
     assert len(list(Plugins([offer]))) == 2
     assert len(list(Plugins([]))) == 1
-    assert list(Plugins([offer]))[-1].state == "ok", "loaded anew, not found to be registered already"
+    assert list(Plugins([offer]))[-1].state == "ok", "loaded again, not taken as registered already"

@@ -1,4 +1,4 @@
-"""Users' text files: what is read, and what is said of those that cannot be."""
+"""Users' text files: what is read, and the messages for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_json_document_may_be_a_quarter_as_large(write, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["much", "0", "-1", "nan", "inf"])
-def test_a_limit_that_is_no_number_is_refused(write, monkeypatch, value):
+def test_a_limit_that_is_not_a_number_is_refused(write, monkeypatch, value):
     monkeypatch.setenv("RK_MAX_FILE_MB", value)
     with pytest.raises(UserError, match="RK_MAX_FILE_MB: expected a number of megabytes"):
         read_text(write("a"))
@@ -106,13 +106,13 @@ def test_a_limit_that_is_no_number_is_refused(write, monkeypatch, value):
     ],
     ids=["latin-1", "null", "utf-16", "half of utf-16", "excel", "binary", "lfs"],
 )
-def test_what_is_no_text_is_called_what_it_is(write, content, message, hint):
+def test_a_file_that_is_not_text_is_called_what_it_is(write, content, message, hint):
     with pytest.raises(UserError, match=message) as error:
         read_text(write(content), "a table")
     assert hint in error.value.hint
 
 
-def test_what_is_no_file_is_refused_without_waiting(tmp_path, write):
+def test_anything_but_a_file_is_refused_without_waiting(tmp_path, write):
     write("a", "rows.csv")
     os.mkfifo(tmp_path / "pipe")
     for name, message in (("row.csv", "No such file"), ("", "is a directory"), ("pipe", "not a regular file")):
@@ -198,7 +198,7 @@ def test_quotes_that_are_not_closed_are_refused_where_they_begin(write, text, me
         ("x" * 1000, "got '" + "x" * 60 + r"\.\.\.'"),
     ],
 )
-def test_a_cell_that_is_no_finite_number_is_refused_with_its_place(cell, message):
+def test_a_cell_that_is_not_a_finite_number_is_refused_with_its_place(cell, message):
     with pytest.raises(UserError, match=message):
         number(cell, "t.csv:3: column 'x'")
 

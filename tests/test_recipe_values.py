@@ -1,4 +1,4 @@
-"""Values of recipes: each type that a parameter can have, defaults, and what a stored recipe says of them."""
+"""Values of recipes: each type that a parameter can have, defaults, and how a stored recipe writes them."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def give(kitchen, check):
         pytest.param("a_size", "LARGE", "LARGE", id="plain enum"),
         pytest.param("a_bounded", "4", 4, id="bounds"),
         pytest.param("few", "[1, 2]", [1, 2], id="bounded length"),
-        pytest.param("float_or_int", "3", 3, id="an int stays one where floats may stand too"),
-        pytest.param("float_or_int", "3.0", 3.0, id="a float stays one where ints may stand too"),
+        pytest.param("float_or_int", "3", 3, id="an int stays one where floats are accepted too"),
+        pytest.param("float_or_int", "3.0", 3.0, id="a float stays one where ints are accepted too"),
         pytest.param("bounded_or_word", "word", "word", id="a bound is for numbers"),
         pytest.param("one_or_more", "3", 3, id="one of one or more"),
         pytest.param("one_or_more", "[3]", [3], id="more of one or more"),
@@ -332,7 +332,7 @@ def test_parameters_without_effect_on_weights_are_marked(give):
     assert give("an_int", "1").recipe.model.decodes == {"decoding"}
 
 
-def test_a_key_that_is_no_number_where_numbers_are_wanted_is_named(give):
+def test_a_key_that_is_not_a_number_where_numbers_are_expected_is_named(give):
     (problem,) = give("by_number", "{one: 1.0}").problems
     assert problem.key == "model.by_number.one" and "expected an int, got a string ('one')" in problem.message
 

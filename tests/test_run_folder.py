@@ -206,7 +206,7 @@ def test_lines_written_after_a_checkpoint_are_dropped_by_size_even_of_the_same_s
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
-def test_a_file_system_that_cannot_sync_folders_is_no_error(tmp_path, monkeypatch, code):
+def test_a_file_system_that_cannot_sync_folders_is_not_an_error(tmp_path, monkeypatch, code):
     def refuse(handle):
         raise OSError(code, os.strerror(code))
 

@@ -50,7 +50,7 @@ def repository(tmp_path, monkeypatch) -> Path:
 
 
 @git_is_here
-def test_the_state_of_a_repository_is_told(repository):
+def test_the_state_of_a_repository_is_recorded(repository):
     found = describe(())["git"]
     assert len(found["commit"]) == 40 and found["dirty"] is False
     (repository / "a.txt").write_text("two\n")
@@ -96,7 +96,7 @@ def test_no_program_that_a_submodule_names_runs(repository, trap, tmp_path):
     assert not (trap.parent / "ran").exists()
 
 
-def test_outside_of_a_repository_nothing_is_told_of_git(tmp_path, monkeypatch):
+def test_outside_of_a_repository_nothing_is_recorded_of_git(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert describe(())["git"] is None

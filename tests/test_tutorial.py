@@ -1,7 +1,7 @@
 """Pages with commands, the tutorial above all, are carried out as they stand, in an empty folder and a new environment.
 
 Blocks with a title are files; a block in `diff` changes one; the lines of a `console` block that begin with ``$`` are
-commands, and what stands below one must be in what it prints: in that order, whatever the spaces are, ``...`` standing
+commands, and the text below one must be in its output: in that order, whatever the spaces are, ``...`` standing
 for anything, and decimals within a tenth. Other blocks are for reading.
 """
 

@@ -129,12 +129,12 @@ def test_standard_input_is_read_as_text(home, monkeypatch):
     ],
     ids=str,
 )
-def test_what_is_no_input_is_refused(rk, inputs, message):
+def test_anything_but_an_input_is_refused(rk, inputs, message):
     with pytest.raises(UserError, match=message):
         rk("predict", "last", *inputs)
 
 
-def test_an_override_is_told_from_a_file(rk, home):
+def test_an_override_is_distinguished_from_a_file(rk, home):
     (home / "x=1.csv").write_text(f"{ROW}\n")
     rk("predict", "last", "x=1.csv", "one.csv", "-o", "eq.csv")
     assert [row["file"] for row in written(home / "eq.csv")] == ["x=1.csv", "one.csv"]

@@ -85,7 +85,7 @@ def test_messages_name_the_final_folder(tmp_path):
     assert caught.value.message.startswith(f"cannot write {tmp_path}/o/model.onnx")
 
 
-def test_a_place_that_is_no_folder_is_told(tmp_path):
+def test_a_target_that_is_not_a_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write") as caught:
         write_export(tmp_path / "file" / "out", "x", writes(a="1"))

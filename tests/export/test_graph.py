@@ -170,7 +170,7 @@ def test_what_onnx_cannot_hold_or_run_is_the_models_limit_and_no_bug(sums, tmp_p
     assert TorchExport().export(run, tmp_path)
 
 
-def test_a_runtime_that_refuses_its_own_file_is_told(sums, tmp_path):
+def test_a_runtime_that_refuses_its_own_file_is_reported(sums, tmp_path):
     run, file = sums("plain"), tmp_path / "model.onnx"
     file.touch()
 

@@ -1,4 +1,4 @@
-"""An ONNX file stands alone: by its metadata, with Pillow and numpy, a script answers as `rk predict` does."""
+"""An ONNX file needs nothing else: by its metadata, with Pillow and numpy, a script answers as `rk predict` does."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ fit: {max_steps: 300, seed: 5, devices: 2, accelerator: cpu, threads: 1, validat
 """
 
 
-def test_a_run_in_two_processes_stopped_by_ctrl_c_goes_on_bit_equal(zygote, tmp_path):
+def test_a_run_in_two_processes_stopped_by_ctrl_c_resumes_bit_equal(zygote, tmp_path):
     from safetensors.torch import load_file
 
     (tmp_path / "digits.yaml").write_text(MLP)
@@ -243,7 +243,7 @@ def test_a_run_in_two_processes_stopped_by_ctrl_c_goes_on_bit_equal(zygote, tmp_
     assert first.read()["metrics"] == stopped.read()["metrics"] and first.read()["processes"] == 2
 
 
-def test_a_sharded_run_goes_on_bit_equal_from_whole_tensors(zygote, tmp_path):
+def test_a_sharded_run_resumes_bit_equal_from_whole_tensors(zygote, tmp_path):
     from safetensors.torch import load_file
 
     (tmp_path / "digits.yaml").write_text(MLP.replace("max_steps: 300", "max_steps: 40, strategy: fsdp"))
@@ -298,7 +298,7 @@ def installed(folder, name, module):
         ("killed", RunFailed, "process 1 of 2 exited without an error message: SIGKILL"),
     ],
 )
-def test_when_one_process_fails_all_end_and_the_reason_is_told(several, tmp_path, catalog, how, error, message):
+def test_when_one_process_fails_all_end_and_the_reason_is_shown(several, tmp_path, catalog, how, error, message):
     start = time.monotonic()
     with pytest.raises(error) as caught:
         run_processes(Fit(devices=2, accelerator="cpu"), several.fails, catalog, tmp_path, how)
@@ -315,7 +315,7 @@ def test_a_rule_that_shares_nothing_is_refused(tmp_path, strain_hebb):
 
 def test_what_two_processes_do_with_rare_updates_sparse_embeddings_and_variants(several, tmp_path, catalog):
     found = run_processes(Fit(devices=2, accelerator="cpu"), several.scenarios, catalog, tmp_path)
-    assert found["updates"] is True and found["never"] is False, "rare updates are no fault"
+    assert found["updates"] is True and found["never"] is False, "rare updates are allowed"
     for how in ("keeps", "finish"):
         assert "rare cannot learn on several devices" in found[how], "the processes have come to differ"
     for frozen in (True, "later", False):

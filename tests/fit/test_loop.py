@@ -56,7 +56,7 @@ def test_it_takes_so_many_steps(run):
 
 
 def test_epochs_count_passes_over_the_training_split(run):
-    assert run("~fit.max_steps", "fit.max_epochs=2").outcome.steps == 2 * 19  # 1197 pictures in batches of 64
+    assert run("~fit.max_steps", "fit.max_epochs=2").outcome.steps == 2 * 19  # 1197 images in batches of 64
 
 
 def test_the_shorter_of_steps_and_epochs_ends_it(run):
@@ -108,7 +108,7 @@ def test_accumulation_takes_so_many_micro_batches_per_step(run, monkeypatch):
     ],
     ids=["plain", "accumulate", "workers", "momentum", "monitor", "clip"],
 )
-def test_a_run_stopped_by_ctrl_c_goes_on_bit_equal(run, stop_at, overrides):
+def test_a_run_stopped_by_ctrl_c_resumes_bit_equal(run, stop_at, overrides):
     whole = run(*overrides)
     release = stop_at(9)
     stopped = run(*overrides)
@@ -137,7 +137,7 @@ def test_a_checkpoint_cut_short_is_passed_over(run, stop_at, capsys):
     assert f"using the checkpoint of step {steps[0]}" in capsys.readouterr().err
 
 
-def test_a_run_that_failed_and_then_ended_well_tells_of_no_error(run, monkeypatch):
+def test_a_run_that_failed_and_then_ended_well_reports_no_error(run, monkeypatch):
     def fail(self, batch):
         raise ZeroDivisionError("the bug")
 

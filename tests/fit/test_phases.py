@@ -163,7 +163,7 @@ def phases(steps, start=0, state=None, weights=None):
 
 
 @pytest.mark.parametrize("stopped", [1, 4, 6])
-def test_an_optimizer_of_a_step_goes_on_where_it_was(stopped):
+def test_an_optimizer_of_a_step_resumes_where_it_was(stopped):
     whole, _ = phases(8)
     half, runtime = phases(stopped)
     state = {k: v.clone() for k, v in half.state_dict().items()}
@@ -200,7 +200,7 @@ def test_an_optimizer_of_a_step_without_a_name_is_refused():
     assert 'name="layer-2"' in caught.value.hint
 
 
-def test_a_name_that_is_used_again_begins_anew():
+def test_a_name_that_is_used_again_starts_fresh():
     module, runtime, factory = make(factory=Adam)
     for _ in range(2):
         optimizer = runtime.optimizer(factory, module.parameters(), name="inner")

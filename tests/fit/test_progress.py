@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a loss from the first step, fresh numbers, labelled times, and a rate."""
+"""What is shown during a run: a loss from the first step, fresh numbers, labelled times, and a rate."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_quiet_says_only_why_a_run_has_stopped(capsys, monkeypatch):
     shown.start(0)
     shown.step(1)
     shown.line("step 5  val/loss 1")
-    shown.line("stopped after step 5; go on with: rk train --resume last")
-    assert capsys.readouterr().out == "stopped after step 5; go on with: rk train --resume last\n"
+    shown.line("stopped after step 5; resume with: rk train --resume last")
+    assert capsys.readouterr().out == "stopped after step 5; resume with: rk train --resume last\n"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -64,7 +64,7 @@ def test_a_split_is_measured_by_the_same_rule():
 
 
 @pytest.mark.parametrize("term", [(torch.tensor(1.0), 1, "x"), (torch.tensor(1.0), 1, 0.1, 2), (torch.tensor(1.0),)])
-def test_what_is_no_term_is_the_losss_mistake(term):
+def test_a_value_that_is_not_a_term_is_the_losss_mistake(term):
     from rk.errors import RunFailed
     from rk.fit.returns import check_objective
 

@@ -11,7 +11,7 @@ from rk.report.labels import run_labels, shortest_names
 from rk.report.text import duration, number
 
 
-def test_settings_are_dotted_keys_and_a_components_name_stands_at_its_own_key():
+def test_settings_are_dotted_keys_and_a_component_is_named_at_its_own_key():
     plain = {
         "model": {"name": "rk/mlp", "hidden_sizes": [1, 2]},
         "loss": "rk/mse",
@@ -64,7 +64,7 @@ def test_a_run_that_has_not_ended_shows_its_last_validation(written):
     assert summary.step == 20
 
 
-def test_what_is_no_number_is_left_out_of_a_series(written):
+def test_values_that_are_not_numbers_are_left_out_of_a_series(written):
     lines = [{"step": 1, "val/area": float("nan")}, {"step": 2, "val/area": 0.5}]
     assert written(lines=lines).series == {"val/area": [(2, 0.5)]}
 

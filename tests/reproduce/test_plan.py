@@ -197,7 +197,7 @@ def test_results_are_of_what_the_recipe_trains(recipes, catalog):
     assert not is_of("model.hidden_sizes=[16, 16]") and not is_of("~fit.threads")
 
 
-def test_a_parameter_that_came_later_is_no_change_but_another_default_is(recipes, catalog):
+def test_a_parameter_added_later_is_not_a_change_but_another_default_is(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
     entry = described(item.recipe)
     less = {**entry["defaults"], "model": entry["defaults"]["model"].replace(" dropout", "")}
@@ -383,7 +383,7 @@ def test_claims_about_other_data_are_neither_run_nor_judged(recipes, workshop):
     Path("mine.yaml").write_text("rk: 1\nextends: net.yaml\ndata: {batch_size: 3}\n")
     catalog = workshop.catalog(workshop.plugin("toy", OTHER, data={"other": "Other"}))
     (item,) = plan(("mine.yaml",), catalog)
-    assert all(claim.applies for claim in item.recipe.expect), "the size of a batch is no other data"
+    assert all(claim.applies for claim in item.recipe.expect), "another batch size is not other data"
     Path("mine.yaml").write_text("rk: 1\nextends: net.yaml\ndata: other\n")
     with pytest.raises(UserError, match="nothing is claimed"):
         plan(("mine.yaml",), catalog)

@@ -46,7 +46,7 @@ def test_it_trains_recipe_and_baseline_with_each_seed_and_judges(call, recipes):
     assert "OLDER RECIPE" in call("net.yaml", "--stored", code=ExitCode.CLAIM_NOT_REACHED)
 
 
-def test_stopped_it_keeps_what_is_done_and_reuse_goes_on(call, recipes, monkeypatch):
+def test_stopped_it_keeps_finished_runs_and_reuse_continues(call, recipes, monkeypatch):
     Path("net.yaml").write_text(Path("net.yaml").read_text().replace("at_most: 0.01", "at_most: 9"))
     from rk.fit.loop import Loop
 

@@ -20,7 +20,7 @@ from rk.static.types import ComponentType, EnumType, TensorType, TupleType, Unre
 
 
 def takes(info: ClassInfo) -> dict[str, str]:
-    """Returns parameter -> type, as a recipe's user is told."""
+    """Returns parameter -> type, as a recipe's user sees it."""
     return {p.name: str(p.type) for p in constructor(info).params}
 
 
@@ -110,7 +110,7 @@ Renamed = Alias
         pytest.param("Float[Tensor, 'batch 3 *rest']", "Float[batch 3 *rest]", id="tensor"),
         pytest.param("Bool[Tensor, '...']", "Bool[...]", id="tensor of any shape"),
         pytest.param("Bool[Tensor]", "Bool[...]", id="tensor without a shape"),
-        pytest.param("Bool[Tensor, SHAPE]", "Bool[...]", id="tensor with a shape that is no literal"),
+        pytest.param("Bool[Tensor, SHAPE]", "Bool[...]", id="tensor with a shape that is not a literal"),
         pytest.param("Callable[[int], int]", "Callable[[int], int]", id="a callable cannot be expressed"),
         pytest.param("torch.dtype", "torch.dtype", id="torch's types cannot be expressed"),
         pytest.param("Json", "mapping to Json | list of Json | int", id="an alias of itself ends"),
@@ -242,7 +242,7 @@ def test_a_parameter_without_default_is_required(read):
         pytest.param("@dataclasses.dataclass(frozen=True)\nclass C:\n    a: int", ["a"], id="dataclass by its module"),
         pytest.param("@dataclass\nclass B:\n    a: int\n@dataclass\nclass C(B):\n    b: int", ["a", "b"], id="of two"),
         pytest.param(
-            "@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int", ["a"], id="b is no field: not decorated"
+            "@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int", ["a"], id="b is not a field: not decorated"
         ),
         pytest.param("@dataclass\nclass C:\n    a: ClassVar[int] = 1\n    b: int = 2", ["b"], id="class variable"),
         pytest.param(
@@ -448,7 +448,7 @@ def test_a_target_that_leads_nowhere_says_so(source, target, said, workshop):
 
 @pytest.fixture
 def type_of(read):
-    """Reads an annotation as it stands in a module that begins with `HEAD`."""
+    """Reads an annotation in a module that begins with `HEAD`."""
     module = read(ENUMS + "class C: ...").module
     return lambda text: parse_type(module, ast.parse(text, mode="eval").body)
 
@@ -502,7 +502,7 @@ def test_a_field_fits_where_dtype_and_shape_do(given, wanted, why, type_of):
         pytest.param("Color", "str", True, id="an enum is not looked into"),
     ],
 )
-def test_a_fact_fits_where_its_type_does_and_what_cannot_be_told_passes(fact, wanted, fits, type_of):
+def test_a_fact_fits_where_its_type_does_and_unknown_types_pass(fact, wanted, fits, type_of):
     assert assignable(type_of(fact), type_of(wanted)) is fits
 
 

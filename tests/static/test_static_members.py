@@ -1,4 +1,4 @@
-"""What classes have, as their source says it: members, facts, fields, and what docstrings say of them."""
+"""What classes have, by their source: members, facts, fields, and their docstrings."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_static_method_has_no_self_to_drop(read):
 # -- docstrings --------------------------------------------------------------------------------------------------------
 
 
-def test_the_help_of_a_parameter_is_what_the_docstring_says_of_it(read):
+def test_the_help_of_a_parameter_is_its_text_in_the_docstring(read):
     info = read(
         '''
         class B:

@@ -1,4 +1,4 @@
-"""Trainings within a search and an analysis: killed, resumed, and as if nothing had been."""
+"""Trainings within a search and an analysis: killed, resumed, and bit-equal."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ HOST = "recursion-kit>=0"
 
 @dataclass
 class Mistake:
-    """What is spoilt, and what the kit must say of it.
+    """What is spoilt, and the message that the kit must give.
 
     Attributes:
         file: The file, in the package.
-        old: What stands there.
+        old: The text to replace.
         new: What the mistake makes of it.
         check: The check that must fail.
         said: What its message must hold.
@@ -242,7 +242,7 @@ def install(name: str, site: Path, edit: Mistake | None) -> str:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory) -> dict[str, dict]:
-    """Returns what the kit says of each spoilt plugin, and of one that is not."""
+    """Returns the kit's messages for each spoilt plugin, and for one that is not."""
     site = tmp_path_factory.mktemp("site")
     sources = [install("sound", site, None), *(install(name, site, edit) for name, edit in MISTAKES.items())]
     checks = {"sound": None} | {name: edit.only for name, edit in MISTAKES.items()}
@@ -259,7 +259,7 @@ def test_a_sound_plugin_passes(said):
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_the_mistake_is_found_and_told(name, said):
+def test_the_mistake_is_found_and_reported(name, said):
     mistake, lines = MISTAKES[name], said[name]["lines"]
     assert said[name]["code"] == 1
     blocks = [block for block in lines.split("\nFAILED ") if mistake.check in block.splitlines()[0]]

@@ -1,4 +1,4 @@
-"""`layer-streams`: in pieces, a layer with a state gives what it gives for the whole; else the kit tells why not."""
+"""`layer-streams`: in pieces, a layer with a state gives what it gives for the whole; else the kit reports why."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_a_sound_layer_passes(workshop):
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_the_mistake_is_found_and_told(workshop, name):
+def test_the_mistake_is_found_and_reported(workshop, name):
     old, new, said = MISTAKES[name]
     assert old in SOUND
     with pytest.raises(Broken) as found:

@@ -61,7 +61,7 @@ def test_other_threads_are_not_watched(tmp_path):
     assert written == []
 
 
-def test_the_run_the_data_the_caches_and_temporary_files_are_no_strangers(tmp_path, monkeypatch):
+def test_the_run_the_data_the_caches_and_temporary_files_are_allowed_places(tmp_path, monkeypatch):
     here, run, data = tmp_path / "here", tmp_path / "here" / "runs" / "one", tmp_path / "data"
     for folder in (here, run, data):
         folder.mkdir(parents=True, exist_ok=True)

@@ -136,7 +136,7 @@ def test_the_penalty_makes_paths_shorter():
 
 
 def test_reward_leads_the_tree():
-    """Only what does without layer 5 is right: with that told, more of what is tried does without it."""
+    """Only paths without layer 5 are right: with that as feedback, more of the tried paths leave it out."""
 
     def without(judge):
         paths = run(TreeSearch(Edits(LIMITS), 12, "0", length_penalty=0.0), 200, judge)

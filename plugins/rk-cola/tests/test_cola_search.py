@@ -162,7 +162,7 @@ def test_every_method_spends_the_same_budget(world, method, space):
 
 
 def found(run: RunFolder) -> list[dict]:
-    """What a run says of each question, without the scores: they depend on the batches in their last digits."""
+    """What a run reports for each question, without the scores: they depend on the batches in their last digits."""
     samples = lines(run, "samples.jsonl")
     return [sample | {"paths": [path | {"score": None} for path in sample["paths"]]} for sample in samples]
 
@@ -192,7 +192,7 @@ def stop_after(monkeypatch, steps: int) -> None:
     monkeypatch.setattr(Cola, "step", counted)
 
 
-def test_ctrl_c_keeps_every_evaluation_and_the_search_goes_on_to_the_same_end(world, monkeypatch, capsys):
+def test_ctrl_c_keeps_every_evaluation_and_a_resumed_search_ends_the_same(world, monkeypatch, capsys):
     _, whole = search(world, "--controls", runs="a")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
@@ -237,7 +237,7 @@ def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
     assert found(short) == found(long)
 
 
-def test_what_a_search_looks_for_cannot_be_changed_any_more(world):
+def test_the_target_of_a_search_can_no_longer_be_changed(world):
     _, short = search(world, "--limit", "1")
     with pytest.raises(RecipeError, match="can no longer be changed"):
         cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
@@ -259,7 +259,7 @@ def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(plain, capsys
 
 @pytest.fixture(scope="module")
 def done(world) -> RunFolder:
-    """A search with controls that has ended; nothing writes to it any more."""
+    """A search with controls that has ended; nothing more is written to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         _, run = search(world, "--controls", "--n-candidates", "2", runs=str(world / "runs"))
@@ -285,7 +285,7 @@ def written(name: str, rows: list[dict]):
     return Path(name).resolve()
 
 
-def test_a_path_belongs_to_its_question_wherever_that_stands_in_the_file(done, world, capsys):
+def test_a_path_belongs_to_its_question_wherever_that_is_in_the_file(done, world, capsys):
     before = done.read()["metrics"]
     turned = written("turned.jsonl", rows_of(world)[::-1])
     metrics, said = evaluated(done, capsys, f"data.file={turned}")
@@ -393,7 +393,7 @@ def test_of_a_choice_the_option_is_predicted_without_knowing_the_answer(world):
 
 
 @pytest.mark.parametrize("format_", ["onnx", "torch-export"])
-def test_a_search_is_no_graph_and_says_so(done, format_):
+def test_exporting_a_search_as_a_graph_is_refused(done, format_):
     with pytest.raises(UserError, match="cannot be written as a graph: its answer needs questions_meta") as error:
         cli(["export", str(done.path), "--to", format_], standalone_mode=False)
     assert "safetensors" in error.value.hint

@@ -103,7 +103,7 @@ def test_its_parameters_have_the_names_and_shapes_of_flash_linear_attention():
 
 
 @pytest.mark.parametrize("sizes", [[13], [1] * 13, [4, 1, 8], [2, 11]], ids=str)
-def test_it_may_stop_at_any_step_and_go_on(layer, sizes):
+def test_it_may_stop_at_any_step_and_continue(layer, sizes):
     x = torch.randn(3, 13, 8, dtype=torch.double)
     state, pieces = layer.initial_state(3), []
     for piece in x.split(sizes, 1):

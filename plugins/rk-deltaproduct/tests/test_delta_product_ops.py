@@ -106,7 +106,7 @@ def test_it_is_the_product_of_matrices_that_the_paper_writes():
     assert_close(last[0, 0], memory.T)
 
 
-def test_two_reflections_permute_three_things():
+def test_two_reflections_permute_three_elements():
     # the 3-cycle is two transpositions, each the reflection at (e_a - e_b) / sqrt 2: what one step of n_h = 1 cannot do
     swap = {pair: torch.zeros(3) for pair in ((0, 1), (1, 2))}
     for (a, b), key in swap.items():

@@ -126,7 +126,7 @@ def test_any_optimizer_takes_it():
 def test_the_noise_is_a_function_of_seed_and_step_alone():
     first, again, other = Loop(wide(50)), Loop(wide(50)), Loop(wide(50), seed=8)
     one = [first.step()[0] for _ in range(3)]
-    assert not torch.equal(one[0], one[1] * math.sqrt(2**0.55)), "each step draws anew"
+    assert not torch.equal(one[0], one[1] * math.sqrt(2**0.55)), "each step draws new noise"
     assert not torch.equal(one[0], other.step()[0])
     again.fit.step = 2  # as after a resume
     assert torch.equal(again.step()[0], one[2])

@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
     return next(RunFolder.all(folder))
 
 
-def test_a_killed_run_goes_on_with_the_noise_that_it_would_have_had(rk_folder, whole):
+def test_a_killed_run_resumes_with_the_same_noise(rk_folder, whole):
     (rk_folder.folder / "recipe.yaml").write_text(whole.recipe.read_text())
     process = rk_folder.start("train", "recipe.yaml", "--runs-dir", rk_folder.folder)
     deadline = time.monotonic() + 60

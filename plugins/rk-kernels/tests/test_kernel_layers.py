@@ -289,7 +289,7 @@ def test_a_gpu_gives_what_the_cpu_gives():
 @pytest.mark.parametrize(
     "make",
     [lambda: ConvKernel((32,)), lambda: ConvKernel(SHAPE, size=2), lambda: HierarchicalKernel((), 16)],
-    ids=["no picture", "even window", "no filter"],
+    ids=["not an image", "even window", "no filter"],
 )
 def test_sizes_that_make_no_sense_are_refused(make):
     with pytest.raises(ValueError):

@@ -82,7 +82,7 @@ def test_jitter_is_given_to_those_of_a_batch_that_need_it():
 
 
 @pytest.mark.parametrize("matrix", [-torch.eye(2), torch.full((2, 2), torch.nan)], ids=["negative", "nan"])
-def test_what_is_no_covariance_is_refused(matrix):
+def test_a_matrix_that_is_not_a_covariance_is_refused(matrix):
     with pytest.raises(ValueError, match="positive definite"):
         cholesky(matrix.double())
 
@@ -262,7 +262,7 @@ def test_before_any_observation_the_prior_answers():
 
 @pytest.mark.parametrize("value", [3.0, 0.1], ids=["exact", "rounded"])
 @pytest.mark.parametrize("scale", [1.0, "profile"])
-def test_a_constant_target_is_no_division_by_zero(scale, value):
+def test_a_constant_target_does_not_divide_by_zero(scale, value):
     x, _ = table()
     targets = torch.full((30, 1), value).double()
     process = GaussianProcess(RBFKernel(), scale=scale)
@@ -394,7 +394,7 @@ def test_it_ends_when_the_evidence_no_longer_rises(rk_folder):
     assert run.read()["step"] <= 5
 
 
-def test_a_kernel_machine_tells_digits_apart_without_a_step_of_descent(rk_folder):
+def test_a_kernel_machine_classifies_digits_without_gradient_descent(rk_folder):
     assert rk_folder.train("kernels/digits").read()["metrics"]["test/accuracy"] > 0.97
 
 

@@ -138,7 +138,7 @@ def test_a_folder_that_is_damaged_is_one_message(folder, damage, message):
     assert str(folder) in error.value.message and "\n" not in error.value.message
 
 
-def test_a_gguf_file_is_no_folder(tmp_path):
+def test_a_gguf_file_is_not_a_folder(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     with pytest.raises(UserError, match="is a GGUF file; a model is a folder"):
         load(str(tmp_path / "model.gguf"))
@@ -172,7 +172,7 @@ def test_random_weights_are_of_the_family_and_said_to_be_random(alias, capsys):
     assert load(alias, random_init=True, seed=1).reference.digest != lm.reference.digest
 
 
-def test_a_folder_tells_of_what_family_the_random_model_is(folder):
+def test_the_family_of_the_random_model_is_read_from_the_folder(folder):
     assert load(str(folder), random_init=True).layered.config.model_type == "qwen3"
     with pytest.raises(UserError, match="no random model for 'org/model'"):
         load("org/model", random_init=True)

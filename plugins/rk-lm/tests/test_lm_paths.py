@@ -125,7 +125,7 @@ def test_continuations_in_one_sequence_are_as_if_alone(layered):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_positions_go_on_after_the_prompt_in_every_continuation():
+def test_positions_continue_after_the_prompt_in_every_continuation():
     branches = torch.tensor([[0, 0, 0, 1, 1, 3, 3, 3, -1], [0, 0, 1, 2, 4, -1, -1, -1, -1]])
     assert positions_of(branches).tolist() == [[0, 1, 2, 3, 4, 3, 4, 5, 3], [0, 1, 2, 2, 2, 2, 3, 4, 5]]
 
@@ -152,7 +152,7 @@ def test_a_family_that_shares_keys_and_values_between_layers_is_refused_with_the
         check_family(config)
 
 
-def test_a_family_that_nobody_has_tried_is_refused():
+def test_an_untested_family_is_refused():
     model = tiny_model("llama")
     model.config.model_type = "mamba"
     with pytest.raises(UserError, match="type mamba are not known") as error:

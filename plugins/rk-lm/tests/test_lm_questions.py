@@ -335,7 +335,7 @@ def test_a_user_file_needs_no_answers_but_data_that_is_measured_does(tmp_path):
     assert batch["questions_meta"][1].options == (" a", " b")
     said = {"correct": [0.0, 0.0, 1.0], "answers_meta": [{"answer": "2"}, {"answer": "a"}, {"answer": "1"}]}
     rows = data.answers(batch, said)
-    assert [row["correct"] for row in rows] == [None, None, True], "nothing is right or wrong that nobody knows"
+    assert [row["correct"] for row in rows] == [None, None, True], "without a known answer nothing is right or wrong"
     with pytest.raises(UserError, match=r"q\.jsonl:1: has no answer"):
         prepared(ExactJsonl(file))
 
@@ -376,7 +376,7 @@ def test_of_a_choice_the_control_takes_another_option_and_without_one_nothing():
     assert shuffled_gold([lonely, Question("?", "8\n", level="another")], 0) == ["8\n", "7\n"], "of another level"
 
 
-def test_questions_are_told_apart_by_what_is_asked_and_by_their_answers():
+def test_questions_are_identified_by_prompt_and_options_and_by_their_answers():
     one, same = Question("1+1=", "2\n"), Question("1+1=", "2\n", level="easy", stop="\n")
     assert (one.asked_digest, one.answer_digest) == (same.asked_digest, same.answer_digest)
     others = [Question("1+2=", "2\n"), Question("1+1=", "2\n", ("2\n", "3\n"))]

@@ -1,4 +1,4 @@
-"""Classes by a sparse process, and pictures that differ from those it was trained on."""
+"""Classification by a sparse process, and images that differ from those it was trained on."""
 
 from __future__ import annotations
 

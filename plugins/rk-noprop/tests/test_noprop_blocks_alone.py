@@ -168,7 +168,7 @@ def test_the_micro_batches_of_a_step_are_the_same_blocks():
     assert found[::2] == [set()] * 4 and set().union(*found[1::2]) == {0, 1, 2, 3}
 
 
-def test_a_resumed_trainer_goes_on_with_the_next_block():
+def test_a_resumed_trainer_continues_with_the_next_block():
     whole, half = trainer("sampled"), trainer("sampled")
     moved(half, 6)
     again = trainer("sampled")
@@ -191,7 +191,7 @@ def test_prototypes_are_chosen_before_the_first_step_and_then_learned():
     moved(made)
     first = made.learner.model.embedding.weight.detach().clone()
     nearest = torch.cdist(first, seen).min(dim=1)
-    assert nearest.values.max() < 0.3  # one step away from a training picture of its class
+    assert nearest.values.max() < 0.3  # one step away from a training image of its class
     assert (nearest.indices % 3).tolist() == [0, 1, 2]
     moved(made)
     second = made.learner.model.embedding.weight

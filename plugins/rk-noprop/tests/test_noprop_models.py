@@ -83,7 +83,7 @@ def test_an_aligned_head_begins_right_about_every_class(head, embedding):
 
 
 @pytest.mark.parametrize("head", ["linear", "radial"])
-def test_a_head_learns_to_tell_noised_labels_apart(head):
+def test_a_head_learns_to_classify_noised_labels(head):
     torch.manual_seed(0)
     model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=MLP, n_blocks=1, embedding="learned", head=head)
     optimizer = torch.optim.Adam(model.head.parameters(), lr=0.1)

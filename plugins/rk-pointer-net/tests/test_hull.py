@@ -73,7 +73,7 @@ def test_sets_beyond_one_slice_come_out_alike():
         ((1, 2, 3, 4, 1), False),  # the first corner again
         ((1, 2, 3, 2), False),  # there and back
         ((1, 2, 2, 3), False),
-        ((1, 6, 2, 3), True),  # a straight angle is no harm
+        ((1, 6, 2, 3), True),  # a straight angle is allowed
         ((1, 2, 6, 3), False),  # turns back on its own edge
         ((1, 2, 3, 6, 4), False),  # touches an edge
         ((1, 2), False),
@@ -108,7 +108,7 @@ def test_every_hull_is_simple_and_random_tours_are_as_shapes_say():
 
 
 def crosses_itself(corners: torch.Tensor) -> bool:
-    """Solves for the crossing of each pair of edges that are no neighbours."""
+    """Solves for the crossing of each pair of edges that are not neighbours."""
     k = len(corners)
     for i in range(k):
         for j in range(i + 2, k - (i == 0)):

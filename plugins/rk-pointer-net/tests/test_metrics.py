@@ -68,7 +68,7 @@ def test_area_averages_valid_answers_and_fails_when_more_than_one_percent_is_inv
     assert area(ValidArea, *[good] * 97, half, bad, bad) == pytest.approx((97 + 0.5) / 98)
 
 
-def test_area_without_any_valid_answer_is_no_nan():
+def test_area_without_any_valid_answer_is_not_nan():
     assert area(ValidArea, [0, 0]) == 0.0
     assert ValidArea().compute() == 0.0
 

@@ -1,4 +1,4 @@
-"""Files: what is understood, and what is said of those that are not."""
+"""Files: the formats that are read, and the messages for all others."""
 
 import pytest
 from rk_pointer_net.reading import read_point_sets

@@ -60,7 +60,7 @@ def test_a_product_multiplies_part_by_part():
 
 
 @pytest.mark.parametrize("name", ["S", "B3", "S0", "S3x", "s3", "S3 x Z2"])
-def test_what_is_no_group_is_refused(name):
+def test_a_name_that_is_not_a_group_is_refused(name):
     with pytest.raises(ValueError, match="no group"):
         group(name)
 

@@ -150,7 +150,7 @@ def test_walks_of_a_length_are_as_frequent_as_among_all_walks():
     assert shares(asked) == pytest.approx(shares(given), abs=0.035)
 
 
-def test_long_strings_are_no_harder_to_draw():
+def test_long_strings_are_drawn_as_fast_as_short_ones():
     batch = Reber(seed=1, min_length=90, max_length=95, batch_size=50).batch("train", 0)
     assert all(is_reber(string) and 90 <= len(string) <= 95 for string in strings(batch))
 

@@ -27,7 +27,7 @@ class Reversed(nn.Module):
 
 
 class Counter(nn.Module):
-    """A layer that adds up its input: its output tells what it has seen."""
+    """A layer that adds up its input: its output shows what it has seen."""
 
     def __init__(self, *, d_model):
         super().__init__()

@@ -66,7 +66,7 @@ class Programs(nn.Module):
         max_new_tokens: int = 64,
     ) -> None:
         super().__init__()
-        self._lm = (lm,)  # in a tuple it is no submodule: its weights are not copied into every checkpoint
+        self._lm = (lm,)  # in a tuple it is not a submodule: its weights are not copied into every checkpoint
         self._questions = questions
         self._wrong = wrong
         self._n = n
@@ -156,7 +156,7 @@ class Programs(nn.Module):
     def _is_out(self, place: int | None) -> bool:
         """Whether the best fixed path was not chosen by this question: others chose it, or another data set."""
         if not len(self.fixed_path) or not len(self.asked):
-            return False  # nothing was chosen, or by questions that nobody knows
+            return False  # no path was chosen, or only by unknown questions
         return place is None or bool(self.held_out[place])
 
     def _verdicts(

@@ -220,7 +220,7 @@ def _table(head: list[str], rows: list[Row]) -> str:
 
 
 def _sampled(samples: Sequence[Sample]) -> str:
-    """Returns what stands behind pass@N: draws of whole answers, or of one of the options."""
+    """Returns the note on pass@N: draws of whole answers, or of one of the options."""
     choices = sum(bool(s.question.options) for s in samples)
     draws = "draws by the options' softmax" if choices else "as many samples"
     return draws if choices in (0, len(samples)) else "as many samples, or draws of options"

@@ -37,7 +37,7 @@ class Cola:
     """Chain of layers: searches, for every question, a path through a frozen language model that answers it right.
 
     Layers are skipped and repeated; shorter paths are preferred. The right answer is the reward, so the accuracy found
-    is an oracle's: what could be had by who knew which path to take. Beside it stands what the same search finds for
+    is an oracle's: it knows which path to take. It is reported beside the result of the same search for
     a wrong answer.
 
     Args:

@@ -31,7 +31,7 @@ class DeltaProduct(nn.Module):
     """A matrix-valued memory that each step multiplies by a product of generalized Householder matrices.
 
     A step writes `num_householder` values at as many keys by the delta rule. Its transition is the identity minus a
-    matrix of at most that rank: n_h reflections permute n_h + 1 things, or turn space, in one step.
+    matrix of at most that rank: n_h reflections permute n_h + 1 elements, or rotate space, in one step.
 
     Args:
         d_model: Width of input and output.
@@ -80,7 +80,7 @@ class DeltaProduct(nn.Module):
             head_dim = d_model // n_heads
         value_dim = round(head_dim * expand_v)
         if not math.isclose(value_dim, head_dim * expand_v) or value_dim < 1:
-            raise ValueError(f"expand_v {expand_v} times head_dim {head_dim} is no whole number")
+            raise ValueError(f"expand_v {expand_v} times head_dim {head_dim} is not a whole number")
         self.num_householder = num_householder
         self.n_heads = n_heads
         self.beta_range = 2.0 if allow_neg_eigval else 1.0

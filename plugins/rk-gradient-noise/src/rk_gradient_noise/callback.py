@@ -24,7 +24,7 @@ class GradientNoise:
 
     The variance at step t = 0, 1, 2, ... of the run is eta / (1 + t)^gamma (Eq. 1 of arXiv:1511.06807), where t counts
     neither epochs nor the micro-batches of `fit.accumulate`. The noise is a function of the seed and the step alone, so
-    a resumed run goes on with the noise that it would have had, all processes draw the same, and no other random number
+    a resumed run continues with the same noise, all processes draw the same noise, and no other random number
     of the run changes. Parameters without a gradient stay without.
 
     Logs `noise-std`, and `noise-ratio`: the norm of the noise over that of the gradient, at the steps where the run
@@ -56,7 +56,7 @@ class GradientNoise:
         try:
             self.pattern = None if parameters is None else re.compile(parameters)
         except re.error as error:
-            raise ValueError(f"parameters: {parameters!r} is no regular expression: {error}") from None
+            raise ValueError(f"parameters: {parameters!r} is not a regular expression: {error}") from None
         self.seed = seed
         self.eta = eta
         self.gamma = gamma

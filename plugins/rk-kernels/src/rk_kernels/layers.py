@@ -115,7 +115,7 @@ class PatchMean:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of stride 1 over pictures, padded with zeros to keep their size.
+    """A convolution of stride 1 over images, padded with zeros to keep their size.
 
     Only covariances at equal positions are kept: exact for networks that end in `Flatten` (Novak et al. 2019,
     arXiv:1810.05148, sec. 3.2). The first two dimensions are rows and columns.
@@ -149,7 +149,7 @@ def box_mean(q: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Flatten:
-    """The picture as one vector: the mean over all positions."""
+    """The image as one vector: the mean over all positions."""
 
     def __call__(self, x: Covariance) -> Covariance:
         return x.mapped(lambda q: q.mean((0, 1)))

@@ -18,7 +18,7 @@ def cholesky(matrix: Tensor) -> Tensor:
     Jitter goes up tenfold from 1e-12 to 1e-4 of the mean diagonal, and only where the matrix needs it.
 
     Raises:
-        ValueError: When that is not enough: the matrix is no covariance, or holds numbers that are not finite.
+        ValueError: When that is not enough: the matrix is not a covariance, or has values that are not finite.
     """
     factor, info = torch.linalg.cholesky_ex(matrix)
     jitter = FIRST_JITTER

@@ -142,7 +142,7 @@ class RegressionTable(ABC):
         """Returns the columns of the inputs, in the order of the training rows, and the target's where there is one.
 
         Raises:
-            rk.UserError: When columns are missing, or it cannot be told which is which.
+            rk.UserError: When columns are missing, or it is not clear which column is which.
         """
         width, found = len(self._mean), table.width
         if table.names is not None and self._names is not None:

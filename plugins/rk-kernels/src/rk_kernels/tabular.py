@@ -16,7 +16,7 @@ from rk_kernels.tables import Table, read_table
 
 
 class Tabular(RegressionTable):
-    """A CSV file of one's own: a row per line, numbers alone, with a first line of names or without.
+    """Your own CSV file: a row per line, numbers only, with or without a first line of names.
 
     A run answers further rows with `rk predict RUN rows.csv`, by the names of the columns where there are some.
 

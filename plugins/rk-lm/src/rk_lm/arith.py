@@ -25,7 +25,7 @@ EXAMPLES = {
     4: ("3*4", "6*5", "2*9", "8*3"),
     5: ("2+3*4", "5+6*2", "7+2*8", "4+9*3"),
 }
-"""Level -> the problems that stand before the question, and are never asked."""
+"""Level -> the solved problems before the question, which are never asked."""
 
 
 class ArithLevels(QuestionData):

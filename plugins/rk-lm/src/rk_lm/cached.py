@@ -67,7 +67,7 @@ def generate(
         layered: The model.
         path: Layer numbers.
         prompts: Token numbers; they may differ in length.
-        pad: What stands in for missing tokens.
+        pad: The token for padding.
         settings: Of ``GenerationMixin.generate``: ``max_new_tokens``, ``do_sample``, ...
     """
     longest = max(map(len, prompts))

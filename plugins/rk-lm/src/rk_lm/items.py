@@ -1,7 +1,7 @@
 """Questions as token numbers: a prompt with the continuations that are scored after it, in one sequence.
 
 All continuations of a prompt are run in one forward pass: each sees the prompt and itself, none sees another. The last
-token of a continuation is only predicted, never read, so it is no part of the sequence.
+token of a continuation is only predicted, never read, so it is not part of the sequence.
 """
 
 from __future__ import annotations

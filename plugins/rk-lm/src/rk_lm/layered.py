@@ -96,7 +96,7 @@ def full_path(model: LayeredModel) -> Path:
 
 
 def positions_of(branches: Int[Tensor, "batch time"]) -> Int[Tensor, "batch time"]:
-    """Returns each token's position in its own sequence: every continuation goes on where the prompt ends."""
+    """Returns each token's position in its own sequence: every continuation starts where the prompt ends."""
     time = torch.arange(branches.shape[1], device=branches.device)
     prompt = (branches == 0).sum(1, keepdim=True)
     starts = torch.ones_like(branches, dtype=torch.bool)

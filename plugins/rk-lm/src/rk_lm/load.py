@@ -121,7 +121,7 @@ def load(name: str, *, random_init: bool = False, seed: int = 0, device: str | t
 def digest(model: torch.nn.Module) -> str:
     """Returns a SHA-256 over names, shapes and up to 256 evenly spaced values of every parameter.
 
-    A sample tells any two trainings apart, and takes no time where the whole would take as long as loading.
+    A sample distinguishes any two trainings, at once; a digest of everything would take as long as loading.
     """
     found = hashlib.sha256()
     for name, tensor in model.named_parameters():
@@ -313,7 +313,7 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def say(text: str) -> None:
-    """Prints a line that is no result."""
+    """Prints a line that is not a result."""
     print(text, file=sys.stderr, flush=True)
 
 

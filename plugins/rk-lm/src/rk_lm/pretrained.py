@@ -53,7 +53,7 @@ class Layered(nn.Module):
         self.depth = len(decoder.layers)
         self.layer_types = tuple(getattr(config, "layer_types", None) or [FULL] * self.depth)
         self._by_type = config.model_type in ROTARY_BY_TYPE
-        self._decoder = (decoder,)  # in a tuple, it is no second home of the same weights
+        self._decoder = (decoder,)  # in a tuple, it is not a second submodule with the same weights
 
     @property
     def d_model(self) -> int:

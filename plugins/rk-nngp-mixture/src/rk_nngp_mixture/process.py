@@ -16,7 +16,8 @@ class ScaleMixtureProcess(ExactProcess):
     The mean is that of the Gaussian process; what the mixture changes is how wide it says it may be wrong.
 
     Args:
-        kernel: The covariance K; its last layer has variance 1, as b and that variance would be told apart by nothing.
+        kernel: The covariance K; its last layer has variance 1, as b and that variance could not be identified
+            separately.
         scale: The prior H of sigma^2, in units of the standardised targets.
         noise: Variance of the noise where learning begins, relative to sigma^2.
         learn_noise: Whether gradients change it.

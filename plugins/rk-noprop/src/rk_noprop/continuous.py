@@ -24,7 +24,7 @@ class CTLearner(DenoisingLearner):
     """The block with its noise schedule.
 
     Args:
-        model: With one block that is told the time.
+        model: With one block that is given the time.
         eta: Weight of denoising in the loss.
         noise: The schedule; its parameters are learned with the rest.
         inference: Whether walks are random (``sde``) or only their beginning is (``ode``).
@@ -74,7 +74,7 @@ class CTLearner(DenoisingLearner):
 
 
 class NoPropCT(NoPropTrainer):
-    """NoProp in continuous time: one block, told the time, learns to guess the label from a label noised at that time.
+    """NoProp in continuous time: one block, given the time, learns to guess the label from a label noised at that time.
 
     A walk of many small steps from noise is the answer.
 

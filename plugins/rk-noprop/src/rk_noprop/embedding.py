@@ -14,7 +14,7 @@ from torch import Tensor, nn
 Kind = Literal["one-hot", "learned", "prototype"]
 
 POOL = 1000
-"""Pictures per class among which its prototype is looked for: the distances between all of them are computed."""
+"""Images per class among which its prototype is looked for: the distances between all of them are computed."""
 
 
 class ClassEmbedding(nn.Module):
@@ -29,7 +29,7 @@ class ClassEmbedding(nn.Module):
 
     Attributes:
         weight: W_E.
-        shape: Shape of one row: (size,), or that of a picture for prototypes.
+        shape: Shape of one row: (size,), or that of an image for prototypes.
         is_learned: Whether W_E changes.
         wants_prototypes: Whether it waits for `set_prototypes`.
     """

@@ -71,7 +71,7 @@ def beam(step: Step, state: State, max_steps: int, size: int, allowed: Allowed |
         log_probs = _log_probs(logits, chosen, allowed)
         c = log_probs.shape[-1]
         stay = torch.full_like(log_probs[0, 0], -torch.inf)
-        stay[0] = 0.0  # an ended answer goes on with END, for nothing
+        stay[0] = 0.0  # an ended answer continues with END at no cost
         log_probs = torch.where(ended.unsqueeze(-1), stay, log_probs)
         candidates = (total.unsqueeze(-1) + log_probs).flatten(1)
         total, best = candidates.topk(min(size, candidates.shape[1]))  # sorted: beam 0 is the best

@@ -52,7 +52,7 @@ class PointerNet(nn.Module):
     """An LSTM reads points and a second one answers by pointing at them, until it points at END.
 
     The answer may be as long as it needs and the input may be longer than any seen in training. The two baselines of
-    the paper differ in one thing: they choose from a fixed dictionary of point numbers.
+    the paper differ in one point: they choose from a fixed dictionary of point numbers.
 
     Args:
         max_points: Most points of an example in training. The dictionary of the baselines; `ptr` needs none.

@@ -1,4 +1,4 @@
-"""The same things once more, slow and plain: what the tests and the benchmark compare with."""
+"""Slow and plain versions of the algorithms, which tests and the benchmark compare with."""
 
 # b batch, n points, m steps, h hidden
 
@@ -78,7 +78,7 @@ def beam_answer(
 
 
 def allowed(constraint: Name, points: Points, chosen: list[int]) -> list[int]:
-    """Returns the choices after which the answer can still be finished: all beginnings that go on are tried out."""
+    """Returns the choices after which the answer can still be finished: all continuations are tried."""
     return [c for c in range(len(points) + 1) if _can_be_finished(constraint, points, [*chosen, c])]
 
 

@@ -49,7 +49,7 @@ def read_point_sets(path: Path, needs: str = "a convex hull needs at least 3") -
 
     Args:
         path: The file.
-        needs: What is said of a set with less than 3 points.
+        needs: The error for a set with less than 3 points.
 
     Raises:
         rk.UserError: When the file cannot be read as points, or a set has less than 3 points or far too many.
@@ -146,7 +146,7 @@ def _label(value: object, place: str) -> str:
 
 
 def _from_line(place: str, line: str) -> PointSet:
-    """Reads the authors' "x1 y1 x2 y2 ... output i1 i2 ..."; the hull behind ``output`` is computed anew."""
+    """Reads the authors' "x1 y1 x2 y2 ... output i1 i2 ..."; the hull behind ``output`` is recomputed."""
     cells = line.split()
     if "output" not in cells:
         raise UserError(f"{place}: no 'output' in this line", hint="x1 y1 x2 y2 ... output i1 i2 ...")

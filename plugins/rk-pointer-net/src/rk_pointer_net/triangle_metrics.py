@@ -1,6 +1,6 @@
 """How good answers to `delaunay` are: the paper's two numbers, and whether the answer triangulates at all.
 
-An answer is read three numbers at a time up to END; one or two left over are no triangle. Triangles are compared as
+An answer is read three numbers at a time up to END; one or two left over do not count. Triangles are compared as
 sets of sets: neither their order nor that of the numbers inside counts.
 """
 

@@ -29,7 +29,7 @@ class TSP(PointTask):
     """Finds the shortest tour through points drawn uniformly from the unit square, and back to its start.
 
     An answer lists all points, beginning with point 1; of the two directions, targets have the one whose second number
-    is below its last. All sets of a batch have the same size: drawn anew for every training batch, or, from a pool, one
+    is below its last. All sets of a batch have the same size: drawn for every training batch, or, from a pool, one
     size after the other. Test sets have the shortest tours that can be had as their targets, whatever the solver.
 
     Args:

@@ -32,7 +32,7 @@ def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[fl
         layer: Which of the learner's layers with a state, from 0.
 
     Raises:
-        UserError: When the learner has no such layer, or no loss whose last step could be told from the others.
+        UserError: When the learner has no such layer, or no loss with a separate last step.
     """
     if not hasattr(learner, "forward") or type(learner).forward is nn.Module.forward:
         raise UserError("this learner has no loss, so there is no gradient to follow")

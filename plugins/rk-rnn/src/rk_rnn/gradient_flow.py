@@ -1,4 +1,4 @@
-"""The callback `gradient-flow`: how far back a loss teaches, from validation to validation."""
+"""The callback `gradient-flow`: how far back gradients of a loss reach, measured at each validation."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "b t h c"]:
         """Turns pairs of numbers by angles that grow with the position: rotary positions (arXiv:2104.09864, Eq. 34)."""
         half = x.shape[-1] // 2
-        dtype = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot tell positions apart
+        dtype = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot distinguish positions
         rates = self.rope_base ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
         angle = (position.unsqueeze(-1) * rates).unsqueeze(-2)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)

@@ -20,7 +20,7 @@ from rk_sequence.task import TokenTask, integers
 class GroupWords(TokenTask):
     """The word problem of a finite group: the target of step t is the product ``x_1 x_2 ... x_t``.
 
-    Elements are drawn uniformly. Permutation groups tell apart what can track a state: S3 is the smallest that is not
+    Elements are drawn uniformly. Permutation groups show which layers can track a state: S3 is the smallest that is not
     abelian, A5 and S5 are not solvable (arXiv:2404.08819, arXiv:2502.10297).
 
     Args:

@@ -67,7 +67,7 @@ class GeneratedTask(ABC):
         """Returns `rows` sequences of `length` and their answers, as fields."""
 
     def draw_to_train(self, rows: int, length: int, random: torch.Generator) -> Batch:
-        """Returns the same for training, where a task may teach what is easy beside what is asked."""
+        """Returns the same for training, where a task may add easier targets."""
         return self.draw(rows, length, random)
 
     def _drawn(self, split: str, i: int) -> Any:

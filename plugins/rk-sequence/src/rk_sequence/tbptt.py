@@ -27,9 +27,9 @@ class CarriesState(Model, Protocol):
 
 
 class ContiguousRows(Data, Protocol):
-    """Data whose training batches go on: row b of a batch begins where row b of the one before has ended.
+    """Data whose training batches are streams: row b of a batch begins where row b of the previous one ended.
 
-    A batch's ``starts_meta``, a Bool tensor of (batch,), is True for the rows that begin anew.
+    A batch's ``starts_meta``, a Bool tensor of (batch,), is True for the rows that start a new stream.
 
     Attributes:
         streams: Rows of a training batch.
@@ -39,7 +39,7 @@ class ContiguousRows(Data, Protocol):
 
 
 class StreamLearner(Supervised):
-    """A model and its loss, which also learns from a piece that goes on from a state.
+    """A model and its loss, which also learns from a piece that continues from a state.
 
     Args:
         model: Takes sequences whole and in pieces.
@@ -63,7 +63,7 @@ class TBPTT:
 
     The state after a batch, cut off from its gradient, is the state before the next one. So memory does not grow with
     the length of the stream, and what a model remembers is not cut where a batch ends; only gradients are. Rows that
-    begin anew begin with the initial state. Validation and tests take each batch by itself.
+    start a new stream begin with the initial state. Validation and tests take each batch by itself.
 
     Args:
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.

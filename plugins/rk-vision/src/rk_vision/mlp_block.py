@@ -42,7 +42,7 @@ class MLPBlock(Fusion):
         x_shape: Shape of one input; it is flattened.
         z_shape: Shape of one label embedding; it is flattened.
         num_classes: Classes.
-        timed: Whether the block is told a time.
+        timed: Whether the block is given a time.
         hidden_size: Width of all layers.
         visible: Share of the input's features that the block sees, drawn when it is made: less makes a block that is
             too weak alone, so that a chain of blocks has something to add.
@@ -75,11 +75,11 @@ class MLPBlock(Fusion):
         """Returns the logits of this block and of `others`: one matrix product per layer instead of one per block.
 
         Raises:
-            ValueError: For blocks that are told a time: they are single.
+            ValueError: For blocks that are given a time: they are single.
         """
         blocks = (self, *others)
         if any(block.time is not None for block in blocks):
-            raise ValueError("blocks that are told a time are not computed together")
+            raise ValueError("blocks that are given a time cannot be computed together")
         linear = [block.image[1] for block in blocks]
         glimpses = [block.image[0] for block in blocks]
         if all(g.whole for g in glimpses):  # one product for all blocks: they read the same

@@ -21,7 +21,7 @@ class Source:
         folder: Its folder inside the data folder.
         url: Where it is published; the last part is its name.
         md5: Checksum of the file as published.
-        content_md5: Checksum of what is inside a gzip file: a copy that was packed anew is as good. None: only the
+        content_md5: Checksum of the content of a gzip file: a repacked copy is accepted. None: only the
             published file will do.
     """
 
