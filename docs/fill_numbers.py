@@ -3,7 +3,7 @@
     python docs/fill_numbers.py             lists the numbers that differ, and exits with 1 if there are any
     python docs/fill_numbers.py --write     puts the stored numbers in
 
-In a Markdown file, a number stands between two comments, which no reader sees:
+In a Markdown file, a number is written between two comments, which a rendered page does not show:
 
     <!-- result: rnn/reber-quick test/accuracy -->0.519<!-- /result -->
 
@@ -66,7 +66,7 @@ def filled(page: str, results: Results) -> str:
         results: Recipe name -> what it reached.
 
     Raises:
-        Unknown: A marker names no stored result, or its text is no number.
+        Unknown: A marker names no stored result, or its text is not a number.
     """
     if len(OPENED.findall(page)) != len(MARKED.findall(page)):
         raise Unknown("a marker '<!-- result: ... -->' has no '<!-- /result -->' in its line")
@@ -79,7 +79,7 @@ def shown(what: str, text: str, results: Results) -> str:
     """Returns the number that `what` names, written as `text` is.
 
     Raises:
-        Unknown: `what` names no stored result, or `text` is no number.
+        Unknown: `what` names no stored result, or `text` is not a number.
     """
     written = WRITTEN.fullmatch(text.strip())
     if written is None:

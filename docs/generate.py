@@ -48,7 +48,7 @@ VARIABLES = {
     "NO_COLOR": "Set to anything: messages have no colour.",
     "RK_DATA": "Folder of data sets; `data` in the folder that `RK_CACHE` names without it.",
     "RK_CACHE": "Folder of downloads and of what is costly to make again; `rk` in `XDG_CACHE_HOME` without it.",
-    "RK_NO_INDEX": "Set to anything: every command loads all plugins and reads all sources anew; nothing is taken from "
+    "RK_NO_INDEX": "Set to anything: every command loads all plugins and reads all sources; nothing is taken from "
     "the index in the folder that `RK_CACHE` names, nor kept there.",
     "RK_MAX_FILE_MB": "Megabytes of the largest text file, table or gzip content that is read; 256 without it. A JSON "
     "document may have a quarter of it.",
@@ -197,7 +197,7 @@ def modules_table() -> str:
 
 
 TABLES = {"contract.md": ("kinds", kinds_table), "stability.md": ("modules", modules_table)}
-"""Document -> the comment that its generated table stands behind, and what makes the table."""
+"""Document -> the comment before its generated table, and what makes the table."""
 
 
 def with_table(document: str) -> str:
