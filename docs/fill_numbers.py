@@ -7,7 +7,7 @@ In a Markdown file, a number is written between two comments, which a rendered p
 
     <!-- result: rnn/reber-quick test/accuracy -->0.519<!-- /result -->
 
-The first comment says what the number is: the recipe, the metric, and options. It is the mean over the seeds. The text
+The first comment names the number: the recipe, the metric, and options. It is the mean over the seeds. The text
 between the comments decides how it is written: with as many decimals as are there, as a share of 100 where it ends with
 `%`, and with the standard deviation over the seeds where it has `±`.
 
@@ -33,7 +33,7 @@ from statistics import fmean, stdev
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rk.catalog import Catalog  # noqa: E402  the tree that this file lies in is the one that is checked
+from rk.catalog import Catalog  # noqa: E402  the tree of this file is the one that is checked
 from rk.recipe.compose import compose  # noqa: E402
 from rk.recipe.find import RecipeFile, find_recipe  # noqa: E402
 from rk.recipe.sections import Expect  # noqa: E402
@@ -52,7 +52,7 @@ Results = Mapping[str, Measured]
 
 
 class Unknown(ValueError):
-    """A marker that says nothing that can be looked up."""
+    """A marker that names no stored number."""
 
 
 # -- Markdown ----------------------------------------------------------------------------------------------------------

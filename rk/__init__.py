@@ -85,10 +85,10 @@ __all__ = [
 
 
 _GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime": "rk.fit.runtime"}
-"""What components are given -> its module, which imports torch: only for who asks."""
+"""What components are given -> its module, which imports torch and is loaded on first use."""
 
 
-def __getattr__(name: str):  # the protocols pull in typing and collections.abc: only for who asks
+def __getattr__(name: str):  # the protocols pull in typing and collections.abc: loaded on first use
     if name in _GIVEN:
         import importlib
 

@@ -1,4 +1,4 @@
-"""How charts look, rk's own and those of plugins. Who draws loads matplotlib, of which only the object API is used."""
+"""The style of charts, of rk and of plugins. matplotlib is loaded on first use, and only its object API is used."""
 
 from __future__ import annotations
 

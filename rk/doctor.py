@@ -158,7 +158,7 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
 
 
 def _clashes(plugin: Plugin, catalog: Catalog) -> Iterator[str]:
-    """Yields the names that another plugin offers too: recipes must then say whose is meant."""
+    """Yields the names that another plugin offers too: recipes must then name the plugin."""
     for component in plugin.components:
         others = [c for c in catalog.of_kind(component.kind) if c.name == component.name and c.plugin != plugin.name]
         if others:

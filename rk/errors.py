@@ -91,7 +91,7 @@ class Problem:
 def printable(text: str, limit: int = MAX_TEXT) -> str:
     """Returns `text` in one line of at most `limit` characters, with escapes for what would change a terminal.
 
-    A recipe may come from anywhere, and messages repeat what it says.
+    A recipe may come from anywhere, and messages repeat its text.
     """
     shown = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text[:limit])
     return shown if len(text) <= limit else f"{shown}..."

@@ -136,7 +136,7 @@ def ink(light: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
 
 
 def image_steps(*, size: tuple[int, int], mode: str, layout: str, ground_is_zero: bool = False) -> dict[str, Any]:
-    """Returns what `read_image` does, as ``Data.preprocessing`` says it (docs/contract.md).
+    """Returns what `read_image` does, as ``Data.preprocessing`` describes it (docs/contract.md).
 
     Args:
         size: Height and width.
@@ -255,7 +255,7 @@ def _too_many(path: Path, size: str) -> UserError:
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Turns the image as its EXIF orientation says; leaves it as it is, where the EXIF data is damaged."""
+    """Rotates the image by its EXIF orientation; leaves it unchanged if the EXIF data is damaged."""
     from PIL import ImageOps
 
     with contextlib.suppress(Exception):  # whatever the parser of metadata raises: the pixels are there all the same

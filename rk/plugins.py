@@ -273,7 +273,7 @@ class Plugins:
         return found
 
     def absent(self, name: str) -> str:
-        """Returns a hint for who asked for the plugin `name`, which is not installed."""
+        """Returns a hint for the missing plugin `name`."""
         names = sorted(p.name for p in self.plugins)
         close = nearest(name, names)
         said = f"there is no plugin {name} (installed: {', '.join(names)})"

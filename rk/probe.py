@@ -17,7 +17,7 @@ HEAVY = (
     "onnx", "onnxruntime", "pandas", "pooch", "pyarrow", "requests", "rich", "safetensors", "scipy", "sklearn", "sympy",
     "tensorflow", "tokenizers", "torch", "torch_geometric", "torchmetrics", "torchvision", "transformers",
 )  # fmt: skip
-"""Modules that no plugin needs to say what it offers: each costs more than all of `rk --help`."""
+"""Modules that no plugin needs for its hooks: each costs more than all of `rk --help`."""
 
 TIMEOUT = 60
 """Seconds that a plugin's module may take."""

@@ -143,7 +143,7 @@ class Data(Protocol):
         Args:
             split: One of `splits`.
             i: Index of the batch, from 0.
-            stage: What the trainer's ``stage`` says (curricula); 0 where a trainer has none.
+            stage: The trainer's ``stage`` (curricula); 0 if the trainer has none.
         """
         ...
 
@@ -191,7 +191,7 @@ class Data(Protocol):
 class Model(Protocol):
     """An ``nn.Module`` whose ``forward`` takes batch fields by keyword and returns outputs.
 
-    A second method ``predict(*, ...)`` answers where that differs from training (decoding); it may do without
+    A second method ``predict(*, ...)`` answers where that differs from training (decoding); it may leave out
     training-only fields. Without one, ``forward`` answers.
     """
 
@@ -200,7 +200,7 @@ class Model(Protocol):
     def begin(self, *, data: Data, runtime: Runtime) -> None:
         """Looks at the data once, before the first step of a new run: normalisers, document frequencies, a first SVD.
 
-        Optional, for losses and trainers too; leave out a parameter that is not used. What it finds must lie in the
+        Optional, for losses and trainers too; leave out a parameter that is not used. What it finds must be in the
         learner's state, or in the trainer's ``state_dict``: it is called neither when a run is resumed nor when it is
         loaded. `Runtime.batches` gives the batches of a split. In several processes, each calls it, with the same data.
         """
@@ -221,7 +221,7 @@ class Layered(Model, Protocol):
     keeps_shape: bool
 
     def enter(self, **fields: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
-        """Returns what the first block takes, of (batch, ...), and what every block takes besides: a mask, say."""
+        """Returns what the first block takes, of (batch, ...), and what every block takes besides, such as a mask."""
         ...
 
     def leave(self, hidden: Tensor, **fields: Tensor) -> Outputs:
@@ -367,7 +367,7 @@ class Learner(Protocol):
       stem of `out` and continue: `out` itself is drawn by the data.
     * ``lazy_buffers: tuple[str, ...]``: this module's buffers whose shape depends on the data, sized from the file.
 
-    When ``predict``'s return annotation is a TypedDict, the learner speaks for itself: metrics see those outputs and
+    When ``predict``'s return annotation is a TypedDict, the learner declares its own outputs: metrics see those and
     the model's own ``forward`` is not bound.
     """
 
@@ -377,10 +377,10 @@ class Learner(Protocol):
 class Trainer(Protocol):
     """The learning algorithm: how the parameters are found. Constructor parameters are its recipe parameters.
 
-    The signature of ``setup`` says what is needed: leave out ``model`` or ``loss`` and a recipe that has one is
+    The signature of ``setup`` declares what is needed: leave out ``model`` or ``loss`` and a recipe that has one is
     refused; annotate ``loss: Loss | None = None`` and it is allowed; annotate ``model: MyProtocol`` (a Protocol with
     extra members, like ``blocks``) and only models that have these members fit. A ``step`` that takes no batch needs
-    no training split; one annotated with a TypedDict says which fields it reads; one that may return None ends
+    no training split; one annotated with a TypedDict declares which fields it reads; one that may return None ends
     by itself.
     """
 
@@ -428,7 +428,7 @@ class Search(Protocol):
     * ``resumable: tuple[str, ...]``, a literal too: parameters that may be changed when a run is resumed, ended or not;
     a
       budget, say.
-    * ``total_steps: int``, known after ``setup``: how long the progress bar is, where `fit` does not say it.
+    * ``total_steps: int``, known after ``setup``: the length of the progress bar, if `fit` does not give it.
     * ``summary() -> str``: printed when the run has ended.
     """
 

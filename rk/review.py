@@ -19,7 +19,7 @@ def faults(component: Component, catalog: Catalog) -> list[str]:
         signature = catalog.signature(component)
         undeclared = [] if _wraps(component, signature) else _undeclared(component, info)
         return [*_lacking(component, info), *undeclared, *_inexpressible(component, signature)]
-    except UserError as error:  # it already begins with the distribution, kind and name, which the caller says too
+    except UserError as error:  # it already begins with the distribution, kind and name, which the caller prints too
         return [error.message.partition(f"{component.kind} {component.name}: ")[2] or error.message]
     except StaticError as error:  # of a module that a method leads to
         return [error.message]
@@ -32,7 +32,7 @@ def gaps(component: Component, catalog: Catalog) -> list[str]:
     except UserError:
         return []  # a fault
     text, help_of = describe(info)
-    found = [] if text.strip() else [f"{info.node.name} has no docstring: `rk list` and `rk show` have nothing to say"]
+    found = [] if text.strip() else [f"{info.node.name} has no docstring for `rk list` and `rk show`"]
     for param in signature.params:
         if not param.annotated:
             found.append(f"the parameter {param.name!r} has no type: a recipe's value for it cannot be checked")

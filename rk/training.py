@@ -140,7 +140,7 @@ def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str
 
 
 def _checked(recipe_name: str, overrides: tuple[str, ...], catalog: Catalog, name: str) -> Recipe:
-    """Returns the checked recipe. Its mistakes say which inner run has them: its user has typed no override."""
+    """Returns the checked recipe. Its mistakes name the inner run: the user has typed no override."""
     try:
         return check_recipe(find_recipe(recipe_name, catalog.plugins), overrides, catalog).valid()
     except RecipeError as error:

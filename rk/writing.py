@@ -56,7 +56,7 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]], di
     Raises:
         RunFailed: When the disk is full or the folder cannot be written; an old file is untouched.
     """
-    import csv  # only for who writes tables: `rk --help` does not
+    import csv  # only tables need it: `rk --help` does not
     import io
 
     text = io.StringIO(newline="")

@@ -210,7 +210,7 @@ def test_splits_are_names(splits, net):
         returns.check_splits(net)
 
 
-def test_who_names_functions_and_classes_beside_a_component_by_its_plugin(net):
+def test_functions_and_classes_beside_a_component_are_named_by_its_plugin(net):
     module = sys.modules[type(net).__module__]
     assert who(net) == "rk-odd: model net"
     assert who(module.Part()) == "rk-odd: Part"

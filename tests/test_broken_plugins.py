@@ -89,7 +89,7 @@ BROKEN: dict[str, Callable[[Site], object]] = {
     "runs out of memory": hooks("raise MemoryError"),
     "recurses": hooks("def f(): f()\nf()"),
     "raises what has no text": hooks("class Odd(Exception):\n    def __str__(self): 1 / 0\nraise Odd"),
-    "says escape sequences": hooks("raise ValueError('\\x1b[31mred')"),
+    "prints escape sequences": hooks("raise ValueError('\\x1b[31mred')"),
     "lacks a module": hooks("import no_such_module_at_all"),
     "lacks its own module": lambda site: site.entry_points.write_text("[rk.plugins]\nodd = no_such_plugin_at_all\n"),
     "names no module": lambda site: site.entry_points.write_text("[rk.plugins]\nodd = ..:x y\n"),

@@ -1,6 +1,6 @@
 """Broken recipes: every mistake is reported once, at its place, with a cause and a hint; never with a traceback.
 
-Each file in ``broken/`` begins with what `rk validate` must say about it, problem by problem::
+Each file in ``broken/`` begins with the expected output of `rk validate`, problem by problem::
 
     #! 7:19 model.hiden_sizes: unknown parameter
     #!   did you mean hidden_sizes?
@@ -323,7 +323,7 @@ def test_what_an_override_drops_may_be_missed(check):
     assert check(GOOD, "~trainer").lines == [message]
 
 
-def test_an_index_past_the_end_says_how_long_the_list_is(check):
+def test_an_index_past_the_end_is_reported_with_the_length_of_the_list(check):
     checked = check(GOOD, "model.hidden_sizes=[8, 8]", "model.hidden_sizes.2=3", "model.hidden_sizes.9.x=3")
     assert [p.message for p in checked.problems] == [
         "the list has items 0 to 1",
@@ -387,7 +387,7 @@ def test_eight_mistakes_are_reported_in_one_pass(check):
         pytest.param("rk: 1", "RK: 1", "RK", id="misspelt version"),
     ],
 )
-def test_nothing_is_said_that_follows_from_another_mistake(was, now, key, check):
+def test_a_mistake_that_follows_from_another_one_is_not_reported(was, now, key, check):
     assert was in GOOD
     checked = check(GOOD.replace(was, now))
     assert [p.key for p in checked.problems] == [key], checked.lines

@@ -58,7 +58,7 @@ def rk(folder):
 
 @pytest.fixture(scope="module")
 def trained(program, folder):
-    """What the installed program says; all other calls are forks of one process, which take a tenth of the time."""
+    """The output of the installed program; all other calls are forks of one process, which take a tenth of the time."""
     done = subprocess.run([program, "train", "digits.yaml"], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout
 
@@ -80,7 +80,7 @@ def test_train_dry_run_builds_everything_and_keeps_nothing(rk, folder):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_resume_of_a_complete_run_says_so_and_more_steps_continue_it(rk, trained):
+def test_resume_of_a_complete_run_reports_it_and_more_steps_continue_it(rk, trained):
     assert "is complete" in rk("train", "--resume", "last")
     assert "90 steps" in rk("train", "--resume", "last", "fit.max_steps=90")
 
@@ -113,7 +113,7 @@ def test_predict_answers_an_image_and_a_csv(rk, trained, folder):
         ("text.png", "no image", "cannot identify"),
     ],
 )
-def test_predict_says_what_is_wrong_with_a_file(rk, trained, folder, name, content, message):
+def test_predict_reports_what_is_wrong_with_a_file(rk, trained, folder, name, content, message):
     (folder / name).write_text(content)
     assert message in rk("predict", "last", name, code=2)
 
@@ -189,7 +189,7 @@ def test_runs_are_listed_filtered_and_deleted(rk, trained):
 # -- looking around ------------------------------------------------------------------------------------------------
 
 
-def test_validate_prints_who_provides_and_who_reads_each_field(rk):
+def test_validate_prints_what_provides_and_what_reads_each_field(rk):
     out = rk("validate", "digits.yaml")
     assert "Float[batch classes]" in out and "loss cross-entropy, metric accuracy" in out
     assert json.loads(rk("validate", "digits.yaml", "--json"))["metrics"] == ["accuracy"]

@@ -1,4 +1,6 @@
-"""Versions: a plugin made for another host is not loaded; a recipe says which plugins it needs; some are disabled."""
+"""Versions: a plugin made for another host is not loaded; a recipe lists the plugins that it needs; some are
+disabled.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,7 @@ def test_names_of_distributions_are_compared_as_the_index_does():
         ("latest", "requires recursion-kitlatest, which is not a version range"),
     ],
 )
-def test_it_is_not_loaded_and_says_what_to_do(host, said, workshop, check):
+def test_it_is_not_loaded_and_the_error_is_what_to_do(host, said, workshop, check):
     module = workshop.package("import sys; sys.exit('must not be imported')")
     plugins = Plugins([Offer("odd", module, "rk-odd", "1.0", host)])
     odd = list(plugins)[-1]
@@ -90,7 +92,7 @@ def test_it_is_not_loaded_and_says_what_to_do(host, said, workshop, check):
     assert any(f"hint: rk-odd is installed but {odd.errors[0]}" in line for line in checked.lines)
 
 
-def test_it_is_loaded_where_the_range_holds_this_host_or_none_is_said(workshop):
+def test_it_is_loaded_where_the_range_holds_this_host_or_there_is_none(workshop):
     for host in (None, "", f">={rk.__version__}", f"=={rk.__version__}"):
         offer = Offer("odd", workshop.package(TOY, parts=NET), "rk-odd", "1.0", host)
         assert list(Plugins([offer]))[-1].state == "ok"

@@ -1,4 +1,4 @@
-"""The contract: who needs which field, fact or capability, and who provides it, known before the first step."""
+"""The contract: what needs and what provides each field, fact and capability, known before the first step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rk.fields import ClassificationBatch, InputsOnly, LogitsOutputs
 
 
 def bound(binding: Binding) -> dict[str, tuple[str, list[str]]]:
-    """Returns field -> (who provides it, who reads it)."""
+    """Returns field -> (what provides it, what reads it)."""
     return {field.name: (field.provider, field.readers) for field in binding.fields}
 
 
@@ -166,7 +166,7 @@ class Rich(Task):
     assert (checked.problems, checked.warnings) == ([], [])
 
 
-def test_a_field_that_is_only_sometimes_there_does_not_serve_who_always_needs_it(compose):
+def test_an_optional_field_does_not_serve_a_component_that_requires_it(compose):
     source = """
 class SomeBatch(TypedDict):
     inputs: Float[Tensor, "batch n"]
@@ -300,8 +300,8 @@ class Ear(nn.Module):
 """
 
 
-def test_a_learner_that_speaks_for_itself_is_bound_in_place_of_the_model(compose):
-    """Its outputs are what metrics see; what the model's own forward says does not matter."""
+def test_a_learner_that_declares_outputs_is_bound_in_place_of_the_model(compose):
+    """Its outputs are what metrics see; the outputs of the model's own forward do not matter."""
     recipe = "data: digits\nmodel: ear\ntrainer: hebb\nfit: {max_steps: 10}"
     checked = compose(READOUT, recipe, model="Ear", trainer="Hebb")
     assert (checked.problems, checked.warnings) == ([], [])
@@ -410,7 +410,7 @@ class Greedy(Hebb):
         pytest.param("Loss", " = None", "null", [], id="with a default"),
     ],
 )
-def test_the_signature_of_setup_says_whether_a_loss_is_needed(annotation, default, loss, said, compose):
+def test_the_signature_of_setup_determines_whether_a_loss_is_needed(annotation, default, loss, said, compose):
     source = f"""
 class T:
     def setup(self, *, loss: {annotation}{default}) -> nn.Module: ...
@@ -499,7 +499,7 @@ def test_a_trainer_that_asks_for_nothing_of_one_kind_takes_any_model(annotation,
     assert checked.problems == []
 
 
-def test_another_plugins_mistake_does_not_spoil_the_list_of_who_fits(compose):
+def test_another_plugins_mistake_does_not_spoil_the_list_of_what_fits(compose):
     """The hint looks at every installed model; one whose module is gone is passed over."""
     checked = compose(
         CAPABILITY.replace("ANNOTATION", "Plain"),

@@ -192,7 +192,7 @@ def test_the_command_prints_a_table_and_fails_when_one_is_broken(site, rk):
     assert rk("plugins", "doctor", "fine").code == 0
 
 
-def test_as_json_it_says_all_of_it(site, rk):
+def test_json_has_all_findings(site, rk):
     found = {e["name"]: e for e in json.loads(rk("plugins", "doctor", "fine", "odd", "--json").out)}
     assert found["fine"]["verdict"] == "healthy" and found["fine"]["requires_host"] == ">=0.1"
     assert found["fine"]["components"] == [{"kind": "model", "name": "toy", "target": "rk_fine.parts:Toy"}]

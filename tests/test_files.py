@@ -1,4 +1,4 @@
-"""Data files: found where the user says, else downloaded and checked, else one message."""
+"""Data files: found in the user's folder, else downloaded and checked, else one message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def server(tmp_path):
         serving.shutdown()
 
 
-def test_folders_are_where_the_user_says(tmp_path, monkeypatch):
+def test_folders_are_those_that_the_user_sets(tmp_path, monkeypatch):
     assert (cache_folder(), data_folder()) == (tmp_path / "cache" / "rk", tmp_path / "cache" / "rk" / "data")
     monkeypatch.setenv("RK_CACHE", str(tmp_path / "c"))
     assert data_folder() == tmp_path / "c" / "data"

@@ -80,7 +80,7 @@ def test_a_component_has_all_that_its_kind_must_have(block, workshop):
 
 
 @pytest.mark.parametrize("name", WORKING)
-def test_a_component_does_what_its_page_says(name, workshop, tmp_path):
+def test_a_component_does_what_its_page_describes(name, workshop, tmp_path):
     kind, recipe, at_least = WORKING[name]
     trial = trial_of(name, kind, f"data: digits\n{recipe}", workshop, tmp_path)
     assert trial.run(30).metrics["test/accuracy"] >= at_least

@@ -128,7 +128,7 @@ def test_integers_beyond_16_bits_are_refused(tmp_path, values):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["photo.jpg", "drawing.png", "scan.tif"])
-def test_images_are_turned_as_their_orientation_says(tmp_path, name, orientation):
+def test_images_are_rotated_by_their_orientation(tmp_path, name, orientation):
     upright = pil.fromarray(noise(16, 24)).resize((96, 64), pil.Resampling.NEAREST)
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's Transpose that stores what is upright
     stored = upright if orientation == 1 else upright.transpose(undo[orientation])
@@ -279,7 +279,7 @@ def test_the_old_names_are_those_of_the_new_modules():
     assert (pictures.open_picture, pictures.draw_sheet) == (images.open_image, sheets.draw_sheet)
 
 
-def test_without_pillow_the_error_says_what_to_install(monkeypatch):
+def test_without_pillow_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     with pytest.raises(UserError, match="images need Pillow") as caught:
         read_image(Path("x.png"), 1)

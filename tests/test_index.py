@@ -187,7 +187,7 @@ def site(tmp_path) -> Site:
 # -- the same answers ----------------------------------------------------------------------------------------------
 
 
-def test_every_listing_says_the_same_with_the_index_as_without(tmp_path):
+def test_every_listing_is_the_same_with_and_without_the_index(tmp_path):
     site = Site(tmp_path)
     calls = [
         *((args, {}) for args in LISTINGS),
@@ -383,7 +383,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_plugin_that_fails_or_says_something_does_it_every_time(site, fault):
+def test_a_plugin_that_fails_or_prints_does_so_every_time(site, fault):
     site.install("odd", "1.0", FAULTS[fault] + HOOKS)
     expected = [site.without_index(*args) for args in (("plugins", "--json"), ("list",))]
     assert expected[0][2] or '"errors": [\n' in expected[0][1]
@@ -393,7 +393,7 @@ def test_a_plugin_that_fails_or_says_something_does_it_every_time(site, fault):
     assert sum("unknown" in record for record in kept["plugins"]) == 1, "the others are kept"
 
 
-def test_a_component_that_cannot_be_read_is_said_every_time(site):
+def test_a_component_that_cannot_be_read_is_reported_every_time(site):
     site.write("parts.py", "class Toy(")
     for _ in range(3):
         assert next(summary for _, _, summary in site.models()).startswith("cannot be read:")
@@ -409,7 +409,7 @@ DAMAGES = {
     "a list": lambda text: "[]",
     "not text": lambda text: "\udcff\udcfe",
     "foreign": lambda text: '{"version": 3}\n',
-    "nested without end": lambda text: "[" * 100_000,
+    "nested too deep": lambda text: "[" * 100_000,
 }
 
 
@@ -496,7 +496,7 @@ def test_a_file_that_was_just_written_is_not_trusted(tmp_path):
     assert Stamps({}, {}).take([str(path)], (), time.time_ns())
 
 
-def test_a_watch_hands_on_what_was_said_in_its_order(capfd, monkeypatch):
+def test_a_watch_passes_on_output_in_its_order(capfd, monkeypatch):
     from rk.index.watch import Watch
 
     monkeypatch.setattr(sys, "stderr", os.fdopen(2, "w", closefd=False))
@@ -509,7 +509,7 @@ def test_a_watch_hands_on_what_was_said_in_its_order(capfd, monkeypatch):
     assert "SOME_VARIABLE" in watch.variables
 
 
-def test_nothing_is_kept_where_what_plugins_say_could_not_be_seen(monkeypatch, tmp_path):
+def test_nothing_is_kept_where_the_output_of_plugins_cannot_be_captured(monkeypatch, tmp_path):
     from rk.index import listed
 
     monkeypatch.setenv("RK_CACHE", str(tmp_path))

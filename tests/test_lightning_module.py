@@ -159,7 +159,7 @@ def test_plain_optimizers_are_taken_too(lit):
         ("loss=mse", "takes no loss"),
     ],
 )
-def test_what_it_cannot_run_is_said(lit, override, message):
+def test_a_module_that_it_cannot_run_is_refused(lit, override, message):
     with pytest.raises(UserError, match=message):
         lit(override)
 

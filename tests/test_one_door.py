@@ -46,7 +46,7 @@ def test_what_authors_copy_shows_the_same_door(path):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_public_module_says_what_it_is_and_which_names_are_public(name):
+def test_a_public_module_documents_what_it_is_and_which_names_are_public(name):
     module = importlib.import_module(name)
     assert module.__doc__ and len(set(module.__all__)) == len(module.__all__)
     for public in module.__all__:

@@ -1,4 +1,4 @@
-"""A recipe's claims are about its own data: of other data they say nothing."""
+"""A recipe's claims are about its own data, and do not apply to other data."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def beside(workshop):
             "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'", id="lacks a module"
         ),
         pytest.param("def (", "SyntaxError: invalid syntax", id="is not Python"),
-        pytest.param("raise ValueError('two\\nlines')", "ValueError: two lines", id="says two lines"),
+        pytest.param("raise ValueError('two\\nlines')", "ValueError: two lines", id="a message of two lines"),
     ],
 )
 def test_a_plugin_that_fails_to_import_is_reported(source, said, beside):
@@ -249,7 +249,7 @@ def test_a_plugin_may_keep_its_recipes_elsewhere(kind, workshop, tmp_path):
 
 
 @pytest.mark.parametrize("answer", ["'/no/such/folder'", "3", "['recipes']"])
-def test_a_folder_of_recipes_that_is_none_is_reported(answer, beside):
+def test_recipes_that_are_not_a_folder_are_reported(answer, beside):
     plugin = beside(f"from rk import hookimpl\n@hookimpl\ndef rk_recipes():\n    return {answer}")
     assert plugin.errors == [f"rk_recipes() returned {eval(answer)!r}, which is not a folder"]
 

@@ -56,7 +56,7 @@ WHOLE = gzip.compress(os.urandom(3000), mtime=0)
         (WHOLE[:-8] + bytes(8), "the gzip file is damaged: CRC check failed"),
         (WHOLE[:10] + b"\xff" * 40 + WHOLE[50:], "the gzip file is damaged"),
         (WHOLE + b"more", "the gzip file is damaged"),
-        (b"a,b\n", "is not a gzip file, though its name says so"),
+        (b"a,b\n", "is not a gzip file, though its name ends in .gz"),
     ],
     ids=["cut", "checksum", "content", "longer", "plain"],
 )

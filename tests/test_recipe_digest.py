@@ -70,7 +70,7 @@ def test_of_a_broken_recipe_the_heading_is_known(digested):
     assert (found.about, found.task, found.names) == ("Broken.", None, set())
 
 
-def test_the_command_filters_and_its_json_says_why(rk):
+def test_the_command_filters_and_its_json_has_the_reasons(rk):
     everything = json.loads(rk("recipes", "--json").out)
     of_paper = json.loads(rk("recipes", "--paper", "1506.03134", "--task", "delaunay", "--json").out)
     assert 0 < len(of_paper) < len(everything)
@@ -80,7 +80,7 @@ def test_the_command_filters_and_its_json_says_why(rk):
 
 
 @pytest.mark.parametrize("option", ["--task", "--uses"])
-def test_a_component_that_is_none_is_refused_with_the_nearest(option, rk):
+def test_an_unknown_component_is_refused_with_the_nearest_name(option, rk):
     done = rk("recipes", option, "delauney")
     assert done.code == 2 and "did you mean delaunay?" in done.err
 

@@ -165,7 +165,7 @@ def test_a_value_is_stored_as_it_was_given(parameter, text, value, give, kitchen
         pytest.param("a_run", "runs/x", RunRef(Path("runs/x")), id="runs arrive as folders"),
     ],
 )
-def test_a_value_arrives_as_its_type_says(parameter, text, value, give):
+def test_a_value_is_converted_to_its_type(parameter, text, value, give):
     assert give(parameter, text).recipe.model.params[parameter] == value
 
 
@@ -241,7 +241,7 @@ def test_a_value_of_another_type_is_refused(parameter, text, said, give):
     assert said.replace("a.0", f"{parameter}.0") in checked.lines[0]
 
 
-def test_a_path_is_relative_to_the_file_that_says_it(kitchen, validate, tmp_path, monkeypatch):
+def test_a_path_is_relative_to_the_file_that_has_it(kitchen, validate, tmp_path, monkeypatch):
     (tmp_path / "base/sub").mkdir(parents=True)
     (tmp_path / "work").mkdir()
     (tmp_path / "base/b.yaml").write_text(GOOD.replace("model: mlp", "model: {name: kitchen, a_path: sub/../x.csv}"))
@@ -254,7 +254,7 @@ def test_a_path_is_relative_to_the_file_that_says_it(kitchen, validate, tmp_path
     assert given == tmp_path / "work/y.csv", "one on the command line is relative to the working folder"
 
 
-def test_defaults_are_written_out_where_a_recipe_can_say_them(check, kitchen):
+def test_defaults_are_written_out_where_a_recipe_can_express_them(check, kitchen):
     recipe = check(GOOD.replace("mlp", "kitchen"), catalog=kitchen).recipe
     assert recipe.model.defaults == {
         "a_bool": False,
@@ -337,7 +337,7 @@ def test_a_key_that_is_not_a_number_where_numbers_are_expected_is_named(give):
     assert problem.key == "model.by_number.one" and "expected an int, got a string ('one')" in problem.message
 
 
-def test_keys_are_what_the_annotation_says_and_are_stored_as_recipes_write_them(give, check, kitchen):
+def test_keys_have_the_annotated_type_and_are_stored_as_recipes_write_them(give, check, kitchen):
     first = give("by_number", '{"1": 2.5, "-3": 1}')
     assert first.recipe.model.params["by_number"] == {1: 2.5, -3: 1.0}
     again = check(first.recipe.to_yaml(), catalog=kitchen)

@@ -1,4 +1,4 @@
-"""What the recipes of this repository claim has been run, with the recipes as they are, and docs/results says so."""
+"""The claims of this repository's recipes were run with the current recipes, and docs/results shows them."""
 
 from __future__ import annotations
 

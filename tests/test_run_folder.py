@@ -1,4 +1,4 @@
-"""The run folder: who owns it, what `last` means, and what damaged or hostile folders do."""
+"""The run folder: its owner, the meaning of `last`, and damaged or hostile folders."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_deleting_removes_the_run_and_the_empty_folder_of_its_recipe(run):
     assert not run.path.parent.exists()
 
 
-def test_a_run_that_cannot_be_deleted_is_said_to_be_there(run, monkeypatch):
+def test_a_run_that_cannot_be_deleted_is_reported_to_remain(run, monkeypatch):
     def read_only(*args, **options):
         raise OSError(errno.EROFS, "Read-only file system", str(run.path))
 
@@ -178,7 +178,7 @@ def test_a_run_whose_files_are_links_is_not_trained(run, tmp_path, name):
     target.unlink(missing_ok=True) if target.is_file() else None
     target.symlink_to(tmp_path / "outside")
     with pytest.raises(UserError, match=f"{name} is a link"), run.owned():
-        pytest.fail("its files lie outside")
+        pytest.fail("its files are outside")
 
 
 def test_a_file_is_written_beside_under_a_name_that_no_link_waits_at(tmp_path):

@@ -160,7 +160,7 @@ def test_only_files_of_the_folder_itself_are_taken(tmp_path):
     assert lies_within(shortcut / "figures" / "test.png", shortcut), "the run itself may be reached by a link"
 
 
-def test_a_folder_of_figures_that_lies_elsewhere_is_not_taken(tmp_path):
+def test_a_folder_of_figures_outside_the_run_is_not_taken(tmp_path):
     run, other = tmp_path / "run", tmp_path / "other"
     run.mkdir()
     other.mkdir()

@@ -1,4 +1,4 @@
-"""Components that hand on: whatever fits the component inside fits the wrapper, and nothing else does."""
+"""Components that pass on: whatever fits the component inside fits the wrapper, and nothing else does."""
 
 from __future__ import annotations
 

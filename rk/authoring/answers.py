@@ -45,7 +45,7 @@ def answers(
     Args:
         run: A finished run, or what a callback is given of a running one.
         split: Whose batches.
-        limit: Takes at most so many batches; None takes all.
+        limit: The most batches to take; None takes all.
         seed: Seeds what the learner draws; None takes the run's `fit.seed`.
         needs: Fields of the batch and the outputs that the caller reads.
         hint: What is made for these fields.

@@ -258,7 +258,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _unexpected(error: BaseException) -> None:
-    """A bug, of rk or of a plugin: one line that says where, and how to see all of it."""
+    """A bug, of rk or of a plugin: one line with its place, and how to see the traceback."""
     import traceback
 
     from rk.blame import explain

@@ -33,7 +33,7 @@ def _completer(offers: Callable[[click.Context, str], Iterable[str | tuple[str, 
 
 @_completer
 def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
-    """Packaged recipes, and the recipe files and folders that lie where the word so far points."""
+    """Packaged recipes, and the recipe files and folders that match the word so far."""
     from rk.index import listed
     from rk.recipe.digest import kept_headings
     from rk.recipe.find import heading, packaged

@@ -143,7 +143,7 @@ def split(line: str) -> list[str]:
 
 
 def open_quote(line: str) -> str:
-    """Returns the quotation mark that is open at the end of a line, ``'`` or ``"``; empty where none is."""
+    """Returns the quotation mark that is open at the end of a line, ``'`` or ``"``; empty if there is none."""
     quote, escaped = "", False
     for character in line:
         if escaped:

@@ -41,11 +41,11 @@ def predict(
 ) -> int:
     """Answer files of your own with a trained run.
 
-    RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). INPUT is a
+    RUN is a run's folder, its name, or `last`; the data determine what INPUT may be (`rk show data NAME`). INPUT is a
     file, a folder, a pattern such as 'scans/*.png', or - for standard input, which is read as text. The answers to
     several files are one table with a column `file`, and each file has its own figure. Figures go into the run's
-    folder unless -o says otherwise. Nothing is written into a hub folder, or into a run that is read-only: figures go
-    into the working folder, as INPUT-answer.
+    folder unless -o names another place. Nothing is written into a hub folder, or into a run that is read-only: figures
+    go into the working folder, as INPUT-answer.
 
     \b
     rk predict last capitals.csv
@@ -125,7 +125,7 @@ def written_endings(folder: RunFolder) -> tuple[str, ...]:
     try:
         catalog = Catalog()
         return class_literal(catalog.info(catalog.resolve("data", str(name))), "writes")
-    except UserError:  # said when the run is loaded
+    except UserError:  # reported when the run is loaded
         return ()
 
 
@@ -135,7 +135,7 @@ def _of_input(output: Path, item: Input, several: bool) -> Path:
 
 
 def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Any, Any]], outputs: tuple[Path, ...]) -> None:
-    """Draws a figure of each input: where `outputs` say so, or into the run where nothing is said."""
+    """Draws a figure of each input: into `outputs`, or into the run if none is given."""
     several = len(drawn) > 1
     for output in (o for o in outputs if o.suffix.lower() in FIGURES):
         make_parents(output)

@@ -58,7 +58,9 @@ def binding_as_json(recipe, binding) -> dict:
 
 
 def print_binding(recipe, binding) -> None:
-    """Prints who provides which field and fact, and who reads it; without rich, which costs more than the check."""
+    """Prints which component provides and which reads each field and fact; without rich, which costs more than the
+    check.
+    """
     rows = [(key, spec.component.qualified, spec.component.distribution) for key, spec in recipe.top_level()]
     _columns(("component", "is", "from"), rows)
     if binding.fields:

@@ -54,7 +54,7 @@ class Bundle:
 
 
 def write_bundle(run: LoadedRun, out: Path) -> Bundle:
-    """Writes a run and, below ``from/``, each run that its recipe names, but for those that only training needs.
+    """Writes a run and, below ``from/``, each run that its recipe names, except those that only training needs.
 
     Args:
         run: The run.

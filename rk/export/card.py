@@ -33,9 +33,9 @@ class Card:
     Args:
         run: The run.
         bundle: What was written of it.
-        config: What ``config.json`` says.
+        config: The content of ``config.json``.
         meaning: Names of the classes, and how a file becomes the inputs.
-        license: Of the weights; None says that none is stated.
+        license: Of the weights; None: the card states none.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """A learner's answer as one graph of tensors, traced by `torch.export`: what ONNX and pt2 files are made of.
 
-The graph's inputs are the batch fields that `predict` cannot do without. Which of their axes may change size is read
+The graph's inputs are the batch fields that `predict` needs. Which of their axes may change size is read
 from the field shapes of the data (``points: Float[Tensor, "batch points 2"]``); an axis that the computation turns out
 to depend on (a loop over the points) stays fixed, and is named.
 """

@@ -140,7 +140,7 @@ class Builder:
         return value
 
     def _guard(self, spec: Spec, make: Any, what: str) -> Any:
-        """A ValueError of a component says that its parameters do not go together: that is the recipe's mistake.
+        """A ValueError of a component means that its parameters do not fit each other: the recipe's mistake.
 
         So is a `UserError` of ``setup``, which sees the parameters beside the model: a pattern that matches no weight.
         """

@@ -86,7 +86,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, dict[str, Any]]:
-    """Loads the newest checkpoint that can be read; says so when one had to be passed over.
+    """Loads the newest checkpoint that can be read; prints a line for each that had to be passed over.
 
     Raises:
         RunFailed: When there is none.

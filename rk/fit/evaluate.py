@@ -197,7 +197,7 @@ def evaluate(
         metrics: Metric name -> function, class or object.
         runtime: Where the learner lives; several processes share the batches, where all metrics can be merged.
         seed: Seeds what is random in each batch's answer, so that it repeats.
-        limit: Takes at most so many batches.
+        limit: The most batches to take.
         each: Called with the index, the batch and the outputs of each batch that this process takes.
 
     Returns:

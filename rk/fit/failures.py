@@ -26,7 +26,7 @@ class FirstBatchError(UserError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out, on the host or on a GPU."""
+    """Whether the error means that memory ran out, on the host or on a GPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
@@ -38,7 +38,7 @@ def out_of_memory(error: BaseException, begun: bool, kept: str | None) -> RkErro
     Args:
         error: What was raised.
         begun: Whether a step had been taken.
-        kept: What says which checkpoint is kept.
+        kept: The text that names the checkpoint that is kept.
     """
     reason = " ".join(str(error).split())[:200]
     hint = "a smaller data.batch_size, with a larger fit.accumulate for the same batch per update"
@@ -72,7 +72,7 @@ def _hint(text: str, recipe: Recipe) -> str:
             f"nothing that {trainer} trains takes part in this loss; "
             f"`rk list trainer --fits model={model}` lists the trainers for {model}"
         )
-    return "`rk validate RECIPE` shows who provides and who reads each field; RK_TRACEBACK=1 shows the traceback"
+    return "`rk validate RECIPE` shows what provides and what reads each field; RK_TRACEBACK=1 shows the traceback"
 
 
 def _shown(fields: Mapping[str, Any]) -> Iterable[str]:

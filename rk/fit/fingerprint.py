@@ -27,7 +27,7 @@ def fingerprints(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """Returns key -> name, size and SHA-256 of each file that the recipe's data names; of a folder, of its listing.
 
     Args:
-        recipe: A checked recipe. Files that cannot be read are left out: the data say so themselves.
+        recipe: A checked recipe. Files that cannot be read are left out: the data report them.
     """
     found = {}
     for key, path in _paths(recipe.data):

@@ -22,7 +22,7 @@ _MODEL = "model."
 
 
 def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
-    """Gives `learner` the weights of the run that `recipe` says in ``init_from``, by their names, where shapes agree.
+    """Gives `learner` the weights of the run that `recipe` names in ``init_from``, by their names, where shapes agree.
 
     Args:
         learner: All that is learned; its other weights stay.
@@ -57,7 +57,7 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
     if not taken:
         source = folder.info().get("name") or folder.label
         text = f"no weight of the run of {source} fits: it has {_some(theirs)}; here there are {_some(tensors)}"
-        hint = "init_from.rename says what a name is called in that run"
+        hint = "init_from.rename maps a name to its name in that run"
         if all(line.endswith(_AS_SAID) for line in fresh):
             text, hint = "only and skip leave no weight to be taken", f"there are: {_some(tensors)}"
         raise RecipeError([_problem(recipe, "init_from", text, hint)])

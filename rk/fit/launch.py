@@ -1,6 +1,6 @@
 """Several processes for one run: started here, or found running under ``torchrun``.
 
-The process that the user started watches over them. It hands on Ctrl-C and SIGTERM, and ends them all when one fails:
+The process that the user started watches over them. It passes on Ctrl-C and SIGTERM, and ends them all when one fails:
 the others would wait for it.
 """
 

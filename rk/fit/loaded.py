@@ -117,7 +117,7 @@ class LoadedRun:
         self._check_splits(split)
         total = check_batches(self.data, split)
         if total is None and limit is None:
-            raise UserError(f"the split {split} has no end", "say how many batches to take")
+            raise UserError(f"the split {split} has no end", "give the number of batches to take")
         for i in range(min(n for n in (total, limit) if n is not None)):
             yield to_device(self.data.batch(split, i), self.device)
 
@@ -172,7 +172,7 @@ class LoadedRun:
 
         Raises:
             UserError: When the file cannot be written.
-            RunFailed: When the data says that it wrote what is not there.
+            RunFailed: When the data returns a path of a file that is not there.
         """
         try:
             return check_paths(self.data, self.data.write(batch, outputs, out), "write")
@@ -213,6 +213,6 @@ class LoadedRun:
 
 
 def _rows(outputs: Outputs) -> list[dict[str, Any]]:
-    """Returns the outputs as they are, one dict per example, for data that does not say how to put them."""
+    """Returns the outputs as they are, one dict per example, for data without `answers`."""
     plain = {name: value.tolist() for name, value in outputs.items() if isinstance(value, torch.Tensor) and value.ndim}
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

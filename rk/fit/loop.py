@@ -103,7 +103,7 @@ class Loop:
         self.read_back = False
         self.logs = RunningMeans()
         self.seen: dict[str, Any] = {}
-        """The fields of the first batch, for what is said when it does not fit."""
+        """The fields of the first batch, for the message when it does not fit."""
 
     # -- the whole -------------------------------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class Loop:
             check_targets(self.seen, self.recipe, self.parts.facts)
 
     def begin(self) -> list[str]:
-        """Gives a new run its first weights and lets its components look at the data; returns what there is to say."""
+        """Gives a new run its first weights and lets its components look at the data; returns lines for the user."""
         parts = self.parts
         said = list(take_weights(parts.learner, self.recipe))
         offered = {"data": parts.data, "runtime": self.runtime}

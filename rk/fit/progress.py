@@ -41,7 +41,7 @@ class _Loading:
 
 
 def start_loading() -> None:
-    """Says on a terminal that the command has begun; the next line that is printed takes its place."""
+    """Shows on a terminal that the command has begun; the next printed line replaces it."""
     if sys.stderr.isatty() and not is_quiet() and not _Loading.shown:
         sys.stderr.write(LOADING)
         sys.stderr.flush()
@@ -58,7 +58,7 @@ def end_loading() -> None:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Says on a terminal that something is being loaded, as long as it takes."""
+    """Shows on a terminal what is being loaded, as long as it takes."""
     start_loading()
     try:
         yield

@@ -22,7 +22,7 @@ _SHOWN = 80
 
 
 def wrong(by: Any, method: str, value: Any, expected: str) -> NoReturn:
-    """Raises `RunFailed`: `method` of the component `by` returned `value`, which must be what `expected` says."""
+    """Raises `RunFailed`: `method` of the component `by` returned `value`, which must be `expected`."""
     raise RunFailed(f"{who(by)}: {method}() returned {described(value)}; it must return {expected}")
 
 
@@ -178,7 +178,7 @@ def check_paths(by: Any, paths: Any, method: str) -> list[Path]:
         if not isinstance(path, str | Path):
             wrong(by, method, found, "the list of files that it wrote")
         if not Path(path).exists():
-            raise RunFailed(f"{who(by)}: {method}() says that it wrote {path}, which is not there")
+            raise RunFailed(f"{who(by)}: {method}() returned {path}, which is not there")
     return [Path(path) for path in found]
 
 

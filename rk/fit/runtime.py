@@ -290,7 +290,7 @@ class Runtime:
         Args:
             data: The task.
             split: One of its splits.
-            limit: Yields at most so many; a split without an end needs it.
+            limit: The most batches to yield; required for a split without an end.
 
         Raises:
             UserError: When there is no such split, or the split has no end and there is no limit.
@@ -301,7 +301,7 @@ class Runtime:
             raise UserError(f"the data has no split {split!r}", suggest(split, data.splits, "splits"))
         total = data.batches(split)
         if total is None and limit is None:
-            raise UserError(f"the split {split} has no end", "say how many batches to take")
+            raise UserError(f"the split {split} has no end", "give the number of batches to take")
         for i in range(min(n for n in (total, limit) if n is not None)):
             yield to_device(data.batch(split, i), self.device)
 

@@ -61,7 +61,7 @@ def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> R
         return found
     return RunFailed(
         "the GPU stopped at an index out of range: a target that is not a class, or a token beyond the vocabulary",
-        "fit.accelerator=cpu says which one; CUDA_LAUNCH_BLOCKING=1 shows the line",
+        "fit.accelerator=cpu names it; CUDA_LAUNCH_BLOCKING=1 shows the line",
     )
 
 

@@ -49,7 +49,7 @@ def train(
     Raises:
         UserError: When the input turns out to be wrong (a claim on an unknown metric, a missing file).
         RunBusy: When another process trains this run.
-        RunFailed: When the run went wrong; the folder says so and keeps its last good checkpoint.
+        RunFailed: When the run went wrong; the folder records it and keeps its last good checkpoint.
     """
     text = recipe.to_yaml() if text is None else text
     if (recipe.fit.devices, recipe.fit.nodes) != (1, 1) and not torch.distributed.is_initialized():

@@ -25,7 +25,7 @@ class Index:
     """The index of one environment.
 
     Attributes:
-        folder: Where its files lie.
+        folder: The folder of its files.
         code: A digest of the host's own sources: another one reads sources and recipes differently.
         paths: A digest of what can be imported.
     """
@@ -61,7 +61,7 @@ def environment() -> list[Any]:
 
 
 def folder_of(key: list[Any]) -> Path | None:
-    """Returns the folder of an environment's index; None where none is wanted or there is no place for it."""
+    """Returns the folder of an environment's index; None if it is turned off or there is no place for it."""
     if os.environ.get(NO_INDEX_VARIABLE):
         return None
     try:

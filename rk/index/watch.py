@@ -28,7 +28,7 @@ class Watch(Isolation):
         advice: What the user can do about code that takes too long.
 
     Raises:
-        OSError: When what the code says could not be seen or kept; it has not begun then.
+        OSError: When the code's output cannot be captured; the code has not started then.
     """
 
     def __init__(self, advice: str = "") -> None:

@@ -91,7 +91,7 @@ def read_bytes(path: Path, accepted: str | None = None, *, share: int = 1) -> by
     if content.startswith(_GZIP):
         content = unpacked(content, name, limit, share)
     elif str(path).lower().endswith(".gz"):
-        raise UserError(f"{name} is not a gzip file, though its name says so", "remove .gz from its name")
+        raise UserError(f"{name} is not a gzip file, though its name ends in .gz", "remove .gz from its name")
     if len(content) > limit:
         raise too_large(name, limit, share, "larger")
     return content

@@ -31,7 +31,7 @@ class Checked:
 
     Attributes:
         recipe: What is right of it.
-        binding: Who provides what its components read.
+        binding: Which component provides what the others read.
         problems: All mistakes; the recipe can be run where there is none.
         warnings: What may be a mistake.
     """

@@ -138,7 +138,7 @@ class Components(Values):
     def _defaults(self, params: list[Param]) -> dict[str, Any]:
         """Returns the defaults that a stored recipe spells out, so that a plugin's later version changes nothing.
 
-        A default that a recipe cannot say, or that does not fit its own annotation, is left to the constructor.
+        A default that a recipe cannot express, or that does not fit its own annotation, is left to the constructor.
         """
         outer, self.problems = self.problems, []
         try:
@@ -216,7 +216,7 @@ def is_spelt_right(node: Mapping, signature: Signature) -> bool:
 
 
 def _as_node(value: Any) -> Node:
-    """Returns a plain value as a node without a place; one that no recipe can say as a broken one."""
+    """Returns a plain value as a node without a place; one that no recipe can express as a broken one."""
     here = Mark("")
     if isinstance(value, list | tuple):
         return Sequence([_as_node(v) for v in value], here)

@@ -1,4 +1,4 @@
-"""The contract between a recipe's components: who needs which field, fact or capability, and who provides it.
+"""The contract between a recipe's components: which component needs and which provides each field, fact and capability.
 
 Checked from the source, before the first step and before torch is imported. What is already known to be broken takes no
 part: no problem is reported that follows from another one.

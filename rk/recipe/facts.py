@@ -1,4 +1,4 @@
-"""Parameters that facts fill: who needs one, and who gives it."""
+"""Facts: which parameters need one, and which component provides it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields of batches and outputs: who gives each, and who reads it."""
+"""Fields of batches and outputs: which component provides and which reads each."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Fields(Part):
         return fields
 
     def _own_outputs(self, setup: Signature) -> dict[str, Field] | None:
-        """Returns the outputs of a learner that speaks for itself: one whose ``predict`` declares them."""
+        """Returns the outputs that a learner's ``predict`` declares itself."""
         ref = setup.module.definition(dotted_name(unquoted(setup.node.returns)) or "")
         if not isinstance(ref.node, ast.ClassDef):
             return None
@@ -104,7 +104,7 @@ class Fields(Part):
                 self.binding.fields.append(self._bound[name])
 
     def _bind_step(self, batch: dict[str, Field]) -> None:
-        """A trainer that annotates ``step``'s batch with a TypedDict says what it reads."""
+        """A trainer that annotates ``step``'s batch with a TypedDict declares what it reads."""
         spec = self.recipe.algorithm
         step = method(self.info(spec), "step")
         if step is None or "batch" not in step:

@@ -59,7 +59,7 @@ class RecipeFile:
 
     @property
     def label(self) -> str:
-        """How marks call it: relative to the working folder where it lies below it, else the whole path."""
+        """Its label in marks: the path relative to the working folder if it is inside it, else the whole path."""
         try:
             return str(resolved(self.path).relative_to(Path.cwd()))
         except ValueError:

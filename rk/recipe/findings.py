@@ -13,7 +13,7 @@ from rk.static.types import Type
 
 @record
 class BoundField:
-    """One field: who provides it and who reads it."""
+    """One field: which component provides it and which reads it."""
 
     name: str
     type: Type

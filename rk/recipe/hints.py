@@ -132,7 +132,7 @@ def sequence_hint(written: str | None, type_: ListType | TupleType, key: str, on
         written: The value, as the user wrote it; None where it is not a plain value.
         type_: The type of the list.
         key: The whole key.
-        on_line: Whether the command line said it, not a file.
+        on_line: Whether it is from the command line, not from a file.
     """
     one = "..." if written is None else written
     several = isinstance(type_, TupleType) and not type_.variadic

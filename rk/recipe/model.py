@@ -27,7 +27,7 @@ class Spec:
         missing: Required parameters that the recipe leaves out: facts must fill them.
         mark: Where the component is written.
         key: Its key in the recipe, ``trainer.optimizer``.
-        defaults: Parameter -> default, as far as a recipe can say it: what a stored recipe spells out.
+        defaults: Parameter -> default, as far as a recipe can express it: a stored recipe spells it out.
         supplied: Parameters that the caller of a factory passes; None for a component that is built at once.
         decodes: Parameters without effect on weights.
         training: Parameters that are given only while the run trains.
@@ -59,7 +59,7 @@ class Spec:
         return found[0] if len(found) == 1 and found[0].supplied is None else None
 
     def plain(self) -> dict[str, Any] | str:
-        """Returns what a recipe would say, names qualified and defaults written out."""
+        """Returns the recipe's value, names qualified and defaults written out."""
         values = {k: plain_parameter(v) for k, v in (self.defaults | self.params).items()}
         return {"name": self.component.qualified, **values} if values else self.component.qualified
 
@@ -85,7 +85,7 @@ class Wanted:
         name: How the recipe is named: ``plugin/recipe``, or a path.
         overrides: What is changed of it, ``key=value``.
         file: Where it is; None where it is not asked for, because the run is there.
-        recipe: What it says, checked.
+        recipe: Its checked content.
     """
 
     name: str
@@ -102,7 +102,7 @@ class RunRef:
     Attributes:
         folder: Its folder; None where a recipe names it and it is yet to be found or trained.
         wanted: The recipe that trains it, where one names it.
-        said: How a stored recipe calls the folder, where that is not its path.
+        said: The name of the folder in a stored recipe, where that is not its path.
     """
 
     folder: Path | None
@@ -110,7 +110,7 @@ class RunRef:
     said: str | None = None
 
     def plain(self) -> str | dict[str, Any]:
-        """Returns what a recipe would say."""
+        """Returns the value as a recipe writes it."""
         folder = self.said or (None if self.folder is None else str(self.folder))
         if self.wanted is None:
             return str(folder)
@@ -151,7 +151,7 @@ class EnumRef:
 
 
 def plain_parameter(value: Any) -> Any:
-    """Returns a checked parameter as a recipe would say it."""
+    """Returns a checked parameter as a recipe writes it."""
     match value:
         case Spec():
             return value.plain()
@@ -219,7 +219,7 @@ class Recipe:
             yield from spec.nested()
 
     def required(self) -> list[str]:
-        """Returns what `requires` says, and the other distributions whose components the recipe uses."""
+        """Returns the entries of `requires`, and the other distributions whose components the recipe uses."""
         from rk.compatibility import HOST, normalized, parse_requirement
 
         said = {normalized(parse_requirement(text).name): text for text in self.requires}

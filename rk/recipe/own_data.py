@@ -1,4 +1,4 @@
-"""Whose data a claim is about: a recipe's claims say nothing of other data that it is given."""
+"""Which data a claim is about: a recipe's claims do not apply to other data."""
 
 from __future__ import annotations
 

@@ -35,14 +35,14 @@ def unmet(tree: Mapping, plugins: Plugins) -> list[Problem]:
 
 
 def _lacking(requirement: Requirement, plugins: Plugins) -> tuple[str, str] | None:
-    """Returns what is said, and advised, of a requirement that is not met."""
+    """Returns the message and the hint for a requirement that is not met."""
     name = normalized(requirement.name)
     found: Plugin | None = next((p for p in plugins if normalized(p.distribution) == name), None)
     install = f"pip install {requirement.name}" if not requirement.range else f"pip install '{requirement}'"
     if found is None:
         return f"{requirement.name} is not installed", install
     if found.disabled:
-        return f"{requirement.name} is disabled", f"{DISABLE_VARIABLE} or --no-plugins says so"
+        return f"{requirement.name} is disabled", f"by {DISABLE_VARIABLE} or --no-plugins"
     if found.state == "failed":
         return f"{requirement.name} is installed but not loaded: {found.errors[0]}", "see rk plugins doctor"
     try:

@@ -22,7 +22,7 @@ MAX_WORKERS = 1024
 
 @dataclass(frozen=True)
 class Fit:
-    """How long and how a run trains. Counts are optimizer steps where nothing else is said.
+    """How long and how a run trains. Counts are optimizer steps, unless stated otherwise.
 
     Args:
         max_steps: Ends after so many steps.
@@ -30,7 +30,7 @@ class Fit:
         seed: Seeds the weights, the data and everything else that is random.
         validate_every: Validates each time so many steps are done, and at the end. null: at the end, and where the run
             has a known length, finite validation splits and no monitor, up to 20 times before, at most once an epoch.
-        validate_batches: Takes at most so many batches of a validation split; null takes all.
+        validate_batches: The most batches of a validation split to take; null takes all.
         monitor: ``split/metric`` that decides which checkpoint is the best; null keeps the last.
         monitor_mode: Whether less or more is better; auto asks the metric (``loss``: less).
         log_every: Writes the averages of the logged numbers each time so many steps are done.
@@ -106,10 +106,10 @@ class Expect:
         paper: The paper's own value.
         note: Where in the paper, or under what conditions.
         baseline: The recipe of the method that this one is compared with.
-        times_baseline: The number must be so many times the baseline's; where less is better, at most so many times.
+        times_baseline: The number must be at least this multiple of the baseline's; where less is better, at most.
         better_by: The number must be better than the baseline's by so much: larger, or smaller where less is better.
-        other_data: The claim is about other data than this recipe's: it is shown and not judged. A stored recipe says
-            so where the command line, or a file that extends the claim's, changed the data.
+        other_data: The claim is about other data than this recipe's: it is shown and not judged. Set in a stored recipe
+            where the command line, or a file that extends the claim's, changed the data.
     """
 
     metric: str

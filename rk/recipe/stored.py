@@ -67,7 +67,7 @@ def _resumable(recipe: Recipe, catalog: Catalog) -> list[str]:
 
 
 def _files(recipe: Recipe, catalog: Catalog) -> list[str]:
-    """Returns the keys of the data that name files: on another machine they lie elsewhere."""
+    """Returns the keys of the data that name files: on another machine they are elsewhere."""
     spec = recipe.data
     if spec is None:
         return []

@@ -94,7 +94,7 @@ def best_runs(runs: list[RunSummary], metrics: list[dict[str, dict[str, Any]]]) 
     """Returns the places of the runs that have the best value, for each row of a metric.
 
     The row with the metric's own name has the final values, or the last ones of a run without. Nothing is marked where
-    no run says whether more is better, where the runs do not agree upon it, and where all have the same.
+    no run records whether more is better, where the runs disagree about it, and where all are the same.
     """
     found: dict[str, set[int]] = {}
     for name in dict.fromkeys(name for one in metrics for name in one):

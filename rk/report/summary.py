@@ -79,7 +79,7 @@ class RunSummary:
         return [Expect.from_plain(claim) for claim in self.recipe.get("expect", [])]
 
     def higher_is_better(self, metric: str) -> bool | None:
-        """Whether more of ``split/metric`` is better; None when the run does not say."""
+        """Whether more of ``split/metric`` is better; None when the run does not record it."""
         return (self.info.get("higher_is_better") or {}).get(metric.partition("/")[2].partition("@")[0])
 
     def best(self, metric: str) -> tuple[int, float] | None:

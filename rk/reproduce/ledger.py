@@ -23,7 +23,7 @@ class Line:
 
     Attributes:
         recipe: Full name of the recipe.
-        claim: What it says.
+        claim: The claim as text.
         where: Where in the paper.
         paper: The paper's value.
         reached: The mean over the seeds, and its spread.

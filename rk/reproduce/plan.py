@@ -20,7 +20,7 @@ class Reproduction:
 
     Attributes:
         file: Where it is.
-        recipe: What it says.
+        recipe: The checked recipe.
         baselines: Name as written in ``expect`` -> the recipe that it means.
     """
 

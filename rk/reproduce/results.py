@@ -178,7 +178,7 @@ def results_path(
 ) -> Path:
     """Returns where a recipe's results are kept: beside it, or in the folder of the runs.
 
-    Beside the user's own recipes. Beside those of a plugin whose checkout is, or lies in, the working folder, unless
+    Beside the user's own recipes. Beside those of a plugin whose checkout is, or is inside, the working folder, unless
     the user asked for another folder for runs. In the folder of the runs for all other plugins.
 
     Args:

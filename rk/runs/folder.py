@@ -195,7 +195,7 @@ class RunFolder:
 
         Raises:
             RunBusy: When another process trains it.
-            UserError: When the folder holds a link in place of a file: its target may lie outside of the run.
+            UserError: When the folder holds a link in place of a file: its target may be outside of the run.
         """
         self._refuse_links()
         file, handle = self.path / ".lock", None
@@ -241,7 +241,7 @@ class RunFolder:
         link = next((name for name in _ENTRIES if (self.path / name).is_symlink()), None)
         if link is not None:
             raise UserError(
-                f"{self.path / link} is a link; the files of a run must lie in its folder",
+                f"{self.path / link} is a link; the files of a run must be in its folder",
                 "replace it by what it names",
             )
 

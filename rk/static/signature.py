@@ -102,7 +102,7 @@ def constructor(info: ClassInfo) -> Signature:
     """Reads the parameters of a component's constructor.
 
     One that ends in ``**common`` and hands it on whole, ``super().__init__(length=length, **common)``, takes the
-    inherited constructor's parameters too, but for those that it has itself or gives in that call.
+    inherited constructor's parameters too, except those that it has itself or gives in that call.
 
     Raises:
         StaticError: For ``*args``, for ``**kwargs`` that are used in any other way, a positional-only parameter, one

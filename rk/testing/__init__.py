@@ -23,7 +23,7 @@ _HOME = {
 __all__ = ["ODD_LENGTHS", "PluginContract", "Trial", "assert_close", "assert_twins", "watched_writes"]
 
 
-def __getattr__(name: str):  # pytest loads the plugin of this package in every project: torch only for who asks
+def __getattr__(name: str):  # pytest loads the plugin of this package in every project: torch is imported on first use
     if name in _HOME:
         import importlib
 

@@ -369,7 +369,7 @@ def exports(trial: Trial, whole: Ended) -> None:
 
 
 def exporter_writes(component: Component, trial: Trial, whole: Ended) -> None:
-    """An exporter writes what it says it writes, into the folder that it is given.
+    """An exporter writes the files that it returns, into the folder that it is given.
 
     Raises:
         NotApplicable: When it refuses this run, with a `UserError`: its format cannot hold every learner.
@@ -382,7 +382,7 @@ def exporter_writes(component: Component, trial: Trial, whole: Ended) -> None:
         except UserError as error:
             raise NotApplicable(error.message) from None
         if not paths or not all(Path(p).is_file() for p in paths):
-            raise Broken(f"the exporter {component.name} says that it wrote {[str(p) for p in paths]}")
+            raise Broken(f"the exporter {component.name} returned {[str(p) for p in paths]}")
         if outside := [str(p) for p in paths if Path(folder).resolve() not in Path(p).resolve().parents]:
             raise Broken(f"the exporter {component.name} wrote outside its folder: {', '.join(outside)}")
 

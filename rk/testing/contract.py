@@ -101,7 +101,7 @@ class PluginContract:
     """Tests of one plugin against the contract (docs/testing.md).
 
     Attributes:
-        plugin: Its name; without one, what pytest's option ``--rk-plugin`` says.
+        plugin: Its name; without one, the value of pytest's option ``--rk-plugin``.
         samples: How many of its recipes, each with other components, are run through all checks; None takes all.
         exempt: Check -> why it does not hold here; adds to the plugin module's `RK_EXEMPT`.
     """
@@ -139,7 +139,7 @@ class PluginContract:
 
     @pytest.fixture(autouse=True)
     def _exemptions(self, request: pytest.FixtureRequest, rk_bench: Workbench) -> None:
-        """Skips what the plugin says does not hold for it."""
+        """Skips a check that the plugin exempts."""
         check = request.node.originalname.removeprefix("test_").replace("_", "-")
         given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
         file, part = given.get("sample") or given.get("recipe"), given.get("alone")
@@ -172,7 +172,7 @@ class PluginContract:
     # -- components ------------------------------------------------------------------------------------------------
 
     def test_component_is_typed_and_documented(self, rk_bench: Workbench, component: Component) -> None:
-        """Its source can be read, has what its kind must have, and says what each parameter is."""
+        """Its source can be read, has what its kind must have, and documents each parameter."""
         _told(lambda: _nothing([*faults(component, rk_bench.catalog), *gaps(component, rk_bench.catalog)]))
 
     def test_component_is_what_its_source_says(self, rk_bench: Workbench, component: Component) -> None:
@@ -186,7 +186,7 @@ class PluginContract:
     # -- every recipe ----------------------------------------------------------------------------------------------
 
     def test_recipe_is_valid(self, rk_bench: Workbench, recipe: RecipeFile) -> None:
-        """It checks without a problem or a warning, its baselines exist, and its first line says what it is for."""
+        """It checks without a problem or a warning, its baselines exist, and its first line describes it."""
         _told(lambda: _nothing(_problems(recipe, rk_bench.catalog)))
 
     def test_recipe_takes_two_steps(
@@ -309,7 +309,9 @@ def alone_of(plugin: Plugin, catalog: Catalog) -> list[Component]:
 
 
 def is_large(recipe: RecipeFile) -> bool:
-    """Whether a recipe is made for a larger machine: its name says ``paper``, the setting of the paper itself."""
+    """Whether a recipe is made for a larger machine: its name has the word ``paper``, the setting of the paper
+    itself.
+    """
     return "paper" in recipe.path.stem.split("-")
 
 
@@ -337,7 +339,7 @@ def _problems(file: RecipeFile, catalog: Catalog) -> Iterator[str]:
         yield error.message
         return
     if not file.path.read_text(encoding="utf-8").startswith("# "):
-        yield f"{file.label} does not begin with a comment that says what it is for: `rk recipes` shows that line"
+        yield f"{file.label} does not begin with a comment that describes it: `rk recipes` shows that line"
     for claim in checked.recipe.expect:
         if claim.baseline is not None:
             try:

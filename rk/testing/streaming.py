@@ -38,7 +38,7 @@ def pieces_are_the_whole(component: Component, catalog: Catalog) -> None:
 def _built(component: Component, catalog: Catalog) -> Any:
     needed = [p.name for p in catalog.signature(component).params if p.required]
     if needed != ["d_model"]:
-        raise NotApplicable(f"a recipe must say {', '.join(n for n in needed if n != 'd_model') or 'its width'}")
+        raise NotApplicable(f"a recipe must give {', '.join(n for n in needed if n != 'd_model') or 'its width'}")
     torch.manual_seed(0)
     layer = catalog.load(component)(d_model=WIDTH).double().eval()
     if not hasattr(layer, "initial_state"):

@@ -154,7 +154,7 @@ def test_compare_keeps_to_the_metric_and_refuses_one_that_is_none(rk, home):
         assert "accuracy" in error.value.hint
 
 
-def test_a_run_that_validates_where_its_recipe_does_not_say_has_a_curve(rk, home):
+def test_a_run_that_validates_by_default_has_a_curve(rk, home):
     run = next((home / "runs/r").iterdir())
     steps = [r["step"] for r in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "val/loss" in r]
     assert steps == [*range(6, 60, 6), 60]
@@ -166,7 +166,7 @@ def test_report_makes_folders(rk, home):
     assert (home / "pages/of/runs/x.html").is_file()
 
 
-def test_runs_show_says_how_a_run_ended(rk):
+def test_runs_show_prints_how_a_run_ended(rk):
     out = rk("runs", "show", "last")
     assert "status      done" in out and "command     " in out and "test/accuracy" in out
     assert json.loads(rk("runs", "show", "last", "--json"))["status"] == "done"

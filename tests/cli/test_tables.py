@@ -118,7 +118,7 @@ def test_recipes_have_one_line_each_below_their_plugin(terminal, width):
     assert lines == [recipe.name for recipe in packaged(Plugins())]
 
 
-def test_without_a_terminal_each_line_says_all_of_a_component(terminal):
+def test_without_a_terminal_each_line_has_all_of_a_component(terminal):
     line = next(line for line in terminal(None, "list").splitlines() if re.match(r"model +mlp ", line))
     assert line.endswith("A multilayer perceptron over flattened inputs.")
 
@@ -147,7 +147,7 @@ def test_show_fits_the_terminal(terminal, width, name):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_an_empty_listing_says_so_and_what_there_is(capsys, arguments, said, there_are):
+def test_an_empty_listing_prints_so_and_what_there_is(capsys, arguments, said, there_are):
     cli(list(arguments), standalone_mode=False)
     found = capsys.readouterr()
     assert found.out == "" and said in found.err

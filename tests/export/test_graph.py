@@ -246,7 +246,7 @@ def test_an_answer_that_needs_plain_values_is_refused_by_name(flat, monkeypatch)
         trace(flat, None, None)
 
 
-def test_pt2_answers_as_the_run_does_without_rk(mlp, tmp_path, capsys):
+def test_a_pt2_file_answers_without_rk_as_the_run(mlp, tmp_path, capsys):
     (path,) = TorchExport().export(mlp, tmp_path)
     inputs = torch.rand(7, 8, 8)
     answer = torch.export.load(path).module()({"inputs": inputs})
@@ -254,7 +254,7 @@ def test_pt2_answers_as_the_run_does_without_rk(mlp, tmp_path, capsys):
     assert "logits differs by at most 0.0e+00 (random batches of 1, 3, 17)" in capsys.readouterr().out
 
 
-def test_without_onnx_it_says_what_to_install(mlp, tmp_path, monkeypatch):
+def test_without_onnx_the_error_names_what_to_install(mlp, tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

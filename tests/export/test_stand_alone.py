@@ -83,7 +83,7 @@ def test_a_pt2_archive_has_the_same_notes(mlp, tmp_path):
     assert json.loads(notes["preprocessing.json"]) == mlp.data.preprocessing()
 
 
-def test_data_that_says_nothing_gives_no_notes():
+def test_data_without_labels_gives_no_metadata():
     class Silent:
         splits = ("train",)
 

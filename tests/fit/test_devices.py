@@ -147,7 +147,7 @@ def test_two_processes_reach_the_weights_of_one_with_twice_the_micro_batches(sev
         assert far(found, expected) < 2e-5
 
 
-def test_processes_agree_though_one_has_more_to_say(several, tmp_path, catalog):
+def test_processes_agree_though_one_has_more_batches(several, tmp_path, catalog):
     means, largest, buffers, total = run_processes(Fit(devices=2, accelerator="cpu"), several.agreed, catalog, tmp_path)
     assert means == {"loss": 1.5, "only-here": 5.0}
     assert (largest, buffers, total) == (1, [1.0, 1.0], 4.0)
@@ -341,7 +341,7 @@ def test_more_nodes_are_started_with_torchrun(run):
     assert "torchrun" in caught.value.hint
 
 
-def test_without_lightning_it_says_what_to_install(run, monkeypatch):
+def test_without_lightning_the_error_names_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning.fabric", None)
     with pytest.raises(UserError) as caught:
         run("fit.precision=bf16-mixed")

@@ -46,7 +46,7 @@ class Plain:
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor that says it is on a GPU, until it is brought to the host."""
+    """A tensor that claims to be on a GPU, until it is brought to the host."""
 
     @property
     def device(self):
@@ -104,7 +104,7 @@ def test_answers_of_16_bits_are_measured_in_32():
     assert found["values"].dtype == torch.float32 and found["n"].dtype == torch.int64 and found["meta"] == "x"
 
 
-def test_variants_are_called_as_the_runtime_says():
+def test_variants_are_called_through_the_runtime():
     class Learner(nn.Module):
         def predict(self, batch):
             return {"values": batch["x"]}

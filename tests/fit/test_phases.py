@@ -63,7 +63,7 @@ def test_a_phase_has_a_schedule_of_its_own_length():
     runtime.step = 40
     optimizer = runtime.optimizer(factory, module.parameters(), name="layer-2", updates=3)
     rates = []
-    for _ in range(4):  # one more than was said: the rate stays at its end
+    for _ in range(4):  # one more than announced: the rate stays at its end
         runtime.backward(loss(module))
         runtime.update(optimizer)
         rates.append(rate(optimizer))
@@ -244,7 +244,7 @@ def sparse(**settings):
         ({}, SGD(lr=0.1, weight_decay=0.1), "the optimizer SGD cannot take sparse gradients"),
     ],
 )
-def test_who_takes_no_sparse_gradient_is_named(settings, factory, said):
+def test_a_part_that_takes_no_sparse_gradient_is_named(settings, factory, said):
     module, runtime = sparse(**settings)
     optimizer = runtime.optimizer(factory, module.parameters())
     runtime.backward((module(torch.tensor([1, 2])).sum(), 2))

@@ -43,7 +43,7 @@ def test_what_stopped_a_gpu_is_looked_for_in_the_batches_since_the_last_log(run,
         run()
 
 
-def test_where_no_target_is_wrong_the_hint_says_how_to_find_out(run):
+def test_where_no_target_is_wrong_the_hint_is_how_to_find_out(run):
     recipe = run("fit.max_steps=1").recipe
     data = SimpleNamespace(batch=lambda split, i, stage: {"targets": torch.tensor([0, 9])})
     parts = SimpleNamespace(data=data, trainer=None, runtime=Runtime(), facts={"num_classes": 10})

@@ -73,7 +73,7 @@ def test_a_value_that_is_not_a_term_is_the_losss_mistake(term):
 
 
 @pytest.mark.parametrize("objective", [{}, {3: (torch.tensor(1.0), 1)}], ids=["no term", "a number as a name"])
-def test_backprop_says_that_a_losss_terms_are_the_losss_mistake(objective):
+def test_backprop_reports_wrong_terms_as_the_losss_mistake(objective):
     from rk.builtin.backprop import Backprop
     from rk.errors import RunFailed
 

@@ -102,7 +102,7 @@ def test_a_claim_on_what_steps_log_is_judged_by_the_last_line(written):
     assert claimed_metrics({"test/loss": 1.0}, [], summary.folder) == {"test/loss": 1.0}
 
 
-def test_the_title_says_what_the_command_line_changed(written):
+def test_the_title_shows_what_the_command_line_changed(written):
     text = render_page([written(overrides=["data={name: x}", "fit.seed=2"])])
     assert "<h1>digits with data={name: x}, fit.seed=2</h1>" in text
     assert titled("a", []) == "a" and len(titled("a", ["x=" + "y" * 500])) == MAX_TITLE

@@ -45,7 +45,7 @@ def test_metrics_have_their_final_last_and_best_value(written):
     assert one["metrics"]["test/accuracy"] == {"final": 0.92}
 
 
-def test_the_best_is_not_guessed_where_the_run_does_not_say_which_is_better(written):
+def test_the_best_is_not_guessed_where_its_direction_is_unknown(written):
     assert written(higher_is_better=None).best("val/accuracy") is None
 
 
@@ -97,7 +97,7 @@ def test_durations_read_well(value, text):
     assert duration(value) == text
 
 
-def test_a_number_that_is_none_is_a_failure():
+def test_nan_is_shown_as_a_failure():
     assert (number(None), number(float("nan")), number(0.123456)) == ("FAIL", "FAIL", "0.1235")
 
 
@@ -118,12 +118,12 @@ def test_where_less_is_better_the_least_is_marked(written):
     assert rows["test/loss"] == ("0.3", "0.1 *", "0.1 *")
 
 
-def test_nothing_is_marked_where_no_run_says_what_is_better(written):
+def test_nothing_is_marked_where_no_run_records_what_is_better(written):
     runs = [written(metrics={"test/loss": loss}, higher_is_better=None, lines=[]) for loss in (0.3, 0.1)]
     assert {row[0]: row[1:] for row in table(runs)}["test/loss"] == ("0.3", "0.1")
 
 
-def test_a_run_that_was_stopped_says_why(written):
+def test_a_run_that_was_stopped_shows_why(written):
     runs = [written(), written(stop_reason="val/loss has not improved")]
     assert table(runs)[0] == ("status", "done", "done: val/loss has not improved")
 

@@ -64,7 +64,7 @@ def test_a_page_shows_results_against_the_paper_figures_recipe_and_environment(w
     assert text.count("<svg") == 2
 
 
-def test_what_a_run_says_is_escaped(written):
+def test_text_of_a_run_is_escaped(written):
     text = render_page([written(error="<script>alert(1)</script>", status="failed")])
     assert "<script>" not in text and "&lt;script&gt;alert(1)" in text and "Table &lt;1&gt;" in text
 
@@ -92,7 +92,7 @@ def test_a_run_that_has_only_begun_has_a_page(written):
     assert "No metrics yet." in text and "<svg" not in text
 
 
-def test_without_matplotlib_it_says_what_to_install(written, monkeypatch):
+def test_without_matplotlib_the_error_names_what_to_install(written, monkeypatch):
     import sys
 
     from rk.errors import UserError
@@ -135,7 +135,7 @@ def test_a_dollar_in_a_name_is_shown_as_it_is(name, written, tmp_path):
     draw_file(runs, [name], tmp_path / "curves.png")
 
 
-def test_a_run_that_ended_early_says_how_far_it_came_and_why(written):
+def test_a_run_that_ended_early_shows_how_far_it_came_and_why(written):
     text = render_page([written(step=9, stop_reason="val/loss has not improved")])
     assert "9 of 20" in text and "<dt>stopped</dt><dd>val/loss has not improved</dd>" in text
     assert "of 20" not in render_page([written()])

@@ -163,7 +163,7 @@ def test_two_recipes_of_one_name_are_not_confused(recipes, catalog):
         plan(("net.yaml", "other"), catalog)
 
 
-def test_a_line_says_claim_paper_reached_and_baseline(lines):
+def test_a_line_has_claim_paper_reached_and_baseline(lines):
     line, other = lines(measured([0.6, 0.8]), measured([0.1]))
     assert line.claim == "test/accuracy >= 0.5 and 1.5x the baseline"
     assert (line.where, line.paper, line.reached, line.seeds) == ("Table 1", "0.97", "0.7 ± 0.14", "2")

@@ -100,7 +100,7 @@ def test_stored_trains_nothing(call):
     assert not Path("runs").exists()
 
 
-def test_it_says_where_the_results_are_and_writes_a_plugins_only_when_asked(call, recipes, monkeypatch):
+def test_it_prints_where_the_results_are_and_writes_a_plugins_only_on_request(call, recipes, monkeypatch):
     from rk.reproduce import results
 
     shipped = results.results_path

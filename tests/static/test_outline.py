@@ -37,7 +37,7 @@ def described(info: ClassInfo) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_an_outline_says_the_same(source, tmp_path):
+def test_an_outline_describes_the_same_class(source, tmp_path):
     name = f"{source.parent.name}.{source.stem}"
     short = tmp_path / source.name
     short.write_text(outline(source.read_bytes()), encoding="utf-8")
@@ -48,7 +48,7 @@ def test_an_outline_says_the_same(source, tmp_path):
             assert described(ClassInfo(whole, node)) == described(ClassInfo(outlined, outlined.names[key])), key
 
 
-def test_what_a_constructor_hands_on_and_sets_is_kept():
+def test_what_a_constructor_passes_on_and_sets_is_kept():
     source = b"""
 class A(B):
     'Text.'

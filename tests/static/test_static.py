@@ -70,7 +70,7 @@ Renamed = Alias
         pytest.param("Optional[int]", "int | null", id="Optional"),
         pytest.param("Union[int, str, None]", "int | str | null", id="Union"),
         pytest.param("int | None", "int | null", id="union with a bar"),
-        pytest.param("int | (str | int)", "int | str", id="nested union, said once"),
+        pytest.param("int | (str | int)", "int | str", id="nested union, flattened"),
         pytest.param("list[int]", "list of int", id="list"),
         pytest.param("List[int]", "list of int", id="List"),
         pytest.param("Sequence[float]", "list of float", id="Sequence"),
@@ -418,7 +418,7 @@ def test_a_module_without_a_package_is_read_too(workshop):
 
 
 @pytest.mark.parametrize("module", ["math", "sys", "yaml._yaml", "nowhere_at_all", "nowhere_at_all.inner", ""])
-def test_a_module_without_python_source_says_so(module):
+def test_a_module_without_python_source_is_refused(module):
     with pytest.raises(StaticError, match=f"module {module} has no source file"):
         load_class(f"{module}:C")
 
@@ -437,7 +437,7 @@ def test_a_module_without_python_source_says_so(module):
         pytest.param("from .again import C", "", "defines no class C", id="modules in a circle"),
     ],
 )
-def test_a_target_that_leads_nowhere_says_so(source, target, said, workshop):
+def test_a_target_that_leads_nowhere_is_refused(source, target, said, workshop):
     package = workshop.package(source, again="from . import C")
     with pytest.raises(StaticError, match=re.escape(said)):
         load_class(f"{package}{target}:C")
@@ -470,7 +470,7 @@ def type_of(read):
         pytest.param(
             "Bool[Tensor, 'b']", "Float[Tensor, 'b'] | Int[Tensor, 'b']", "Bool is not Float", id="none of two"
         ),
-        pytest.param("Tensor", "Float[Tensor, 'b']", None, id="a tensor of which nothing is said"),
+        pytest.param("Tensor", "Float[Tensor, 'b']", None, id="a tensor without dtype and shape"),
     ],
 )
 def test_a_field_fits_where_dtype_and_shape_do(given, wanted, why, type_of):

@@ -12,7 +12,7 @@ from rk.static.docstring import describe, summary
 # -- members, facts, fields --------------------------------------------------------------------------------------------
 
 
-def test_members_are_what_the_source_says_that_instances_have(read):
+def test_members_are_the_attributes_that_the_source_gives_instances(read):
     info = read(
         """
         class B:

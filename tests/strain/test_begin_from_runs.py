@@ -52,7 +52,7 @@ def test_a_student_that_was_killed_resumes_bit_equal_also_where_its_teacher_is_g
 def test_a_trained_student_answers_without_its_teacher_and_leaves_it_out_of_a_hub_folder(strain, tmp_path, capsys):
     strain("train", "strain-student/student", "trainer.teacher.overrides=['fit.max_steps=5']", "fit.max_steps=5")
     student = runs(tmp_path / "runs")["student"]
-    assert "recipe: strain-student/teacher" in student.recipe.read_text(), "the recipe still says what it began from"
+    assert "recipe: strain-student/teacher" in student.recipe.read_text(), "the recipe still names what it began from"
     shutil.rmtree(tmp_path / "runs/teacher")
     shutil.rmtree(student.path / "from")
     strain("export", student.path, "--to", "hub", "-o", "hub")
@@ -101,7 +101,7 @@ def test_a_tuned_network_begins_with_the_weights_that_fit(strain, tmp_path, caps
     ],
     ids=["renamed", "only", "all"],
 )
-def test_which_weights_a_run_begins_with_is_said_in_the_recipe(strain, tmp_path, capsys, setting, said):
+def test_the_recipe_determines_which_weights_a_run_begins_with(strain, tmp_path, capsys, setting, said):
     strain("train", "strain-student/teacher", "fit.max_steps=1")
     strain("train", "strain-student/teacher", "fit.max_steps=1", f"init_from={setting}")
     assert said in capsys.readouterr().out

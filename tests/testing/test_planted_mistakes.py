@@ -27,7 +27,7 @@ class Mistake:
         old: The text to replace.
         new: What the mistake makes of it.
         check: The check that must fail.
-        said: What its message must hold.
+        said: A part of the expected message.
         host: What the distribution requires of rk.
     """
 
@@ -170,7 +170,7 @@ MISTAKES = {
         "something that step() changes is neither in the learner's state nor in the trainer's",
     ),
     "empty-export": Mistake(
-        "exporter.py", "return [path]", 'return [out / "weights.npz"]', "exports: quick", "says that it wrote"
+        "exporter.py", "return [path]", 'return [out / "weights.npz"]', "exports: quick", "returned ["
     ),
     "refuses-everything": Mistake(
         "exporter.py",

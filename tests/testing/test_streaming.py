@@ -81,7 +81,7 @@ def test_a_layer_without_a_state_is_not_looked_at(workshop):
     assert not streams(*layer_of(workshop, SOUND.replace("def scan", "def go_on")))
 
 
-def test_a_layer_that_needs_more_than_its_width_says_so(workshop):
+def test_a_layer_that_needs_more_than_its_width_is_not_applicable(workshop):
     source = SOUND.replace("d_model: int)", "d_model: int, order: int)").replace(
         "Width.", "Width.\n        order: Of it."
     )

@@ -135,7 +135,7 @@ def test_controls_add_what_can_be_had_without_the_answer(world):
     assert metrics["test/accuracy@held-out"] == numbers["held_out_base"], "the same questions as the fixed path"
 
 
-def test_a_vote_of_one_is_said_to_be_one(world, capsys):
+def test_a_vote_of_one_is_reported(world, capsys):
     search(world, "--controls", "--n-candidates", "1", "--n-votes", "5", "--n-simulations", "1")
     out = capsys.readouterr().out
     assert "vote of 1 path " in out and "any of 1 path " in out and "1 paths" not in out
@@ -267,7 +267,7 @@ def done(world) -> RunFolder:
 
 
 def evaluated(run: RunFolder, capsys, *overrides: str) -> tuple[dict[str, float], str]:
-    """Returns the metrics of `rk eval`, and what it says beside."""
+    """Returns the metrics of `rk eval`, and its other output."""
     capsys.readouterr()
     cli(["eval", str(run.path), "--json", *overrides], standalone_mode=False)
     said = capsys.readouterr()
@@ -293,7 +293,7 @@ def test_a_path_belongs_to_its_question_wherever_that_is_in_the_file(done, world
     assert "have not been searched" not in said
 
 
-def test_questions_that_were_not_searched_are_answered_by_the_unmodified_model_and_said_to_be(done, world, capsys):
+def test_questions_without_a_search_are_answered_by_the_unmodified_model_with_a_warning(done, world, capsys):
     assert done.read()["metrics"]["test/accuracy@oracle"] > done.read()["metrics"]["test/accuracy"]
     others = written("others.jsonl", [row | {"prompt": f"{i}+{i}="} for i, row in enumerate(rows_of(world))])
     metrics, said = evaluated(done, capsys, f"data.file={others}")
@@ -411,8 +411,8 @@ def test_a_run_of_an_earlier_version_knows_no_question_again(plain, tmp_path, ca
     assert "8 of 8 questions have not been searched" in said
 
 
-def test_in_a_chat_what_the_model_itself_says_counts_as_right(world, tmp_path):
-    """It says no space after the head of its turn, and ends the turn in place of the line."""
+def test_in_a_chat_the_models_own_wording_counts_as_right(world, tmp_path):
+    """It writes no space after the head of its turn, and ends the turn in place of the line."""
     import shutil
 
     shutil.copytree(world / "model", tmp_path / "chat")
@@ -486,7 +486,7 @@ def test_a_search_may_end_early(world, stop, shorter):
             assert min(p["len"] for p in sample["paths"]) < 8
 
 
-def test_random_weights_are_searched_and_said_to_be_random(capsys):
+def test_random_weights_are_searched_and_reported_as_random(capsys):
     command = ["search", "cola", "--model", "gemma", "--random-init", "--limit", "3", "--n-simulations", "3", *SETTINGS]
     assert cli(command, standalone_mode=False) == ExitCode.OK
     said = capsys.readouterr()

@@ -26,7 +26,7 @@ def test_it_is_twenty_layers_of_fifty_units():
 
 
 @pytest.mark.parametrize("init", STD)
-def test_the_starting_weights_have_the_deviation_that_their_source_says(init):
+def test_initial_weights_have_the_standard_deviation_of_their_source(init):
     model = DeepMLP(num_features=300, num_classes=200, n_layers=3, hidden_size=150, init=init)
     for layer in model.layers():
         expected = STD[init](layer.in_features, layer.out_features)

@@ -1,4 +1,4 @@
-"""The callback `gradient-noise` does what Eq. 1 says, and nothing else."""
+"""The callback `gradient-noise` follows Eq. 1, and does nothing else."""
 
 from __future__ import annotations
 

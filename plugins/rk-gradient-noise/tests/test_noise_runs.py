@@ -145,7 +145,7 @@ def test_a_file_that_holds_no_curves_is_named(tmp_path):
     ],
     ids=["curves-of-one", "unknown-split", "clip-one", "regex"],
 )
-def test_what_does_not_fit_is_said_in_one_line(rk_folder, overrides, message):
+def test_a_misfit_is_reported_in_one_line(rk_folder, overrides, message):
     with pytest.raises(UserError, match=message):
         rk_folder.train(ONE, *overrides)
 

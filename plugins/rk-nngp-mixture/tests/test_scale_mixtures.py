@@ -234,6 +234,6 @@ def test_intervals_of_the_mixture_are_wider_than_those_of_the_best_scale():
 
 
 @pytest.mark.parametrize("make", [lambda: InverseGamma(a=0.0), lambda: Burr(c=-1.0), lambda: HalfCauchy(0.0)])
-def test_a_prior_that_is_none_is_refused(make):
+def test_an_invalid_prior_is_refused(make):
     with pytest.raises(ValueError, match="not above 0"):
         make()

@@ -86,7 +86,7 @@ def test_what_becomes_of_other_blocks_changes_nothing_for_a_block(name):
 
 @pytest.mark.parametrize("name", ["mlp", "glimpse", "conv"])
 @pytest.mark.parametrize("embedding", ["one-hot", "learned", "prototype"])
-def test_all_blocks_at_once_learn_what_equation_8_says_one_by_one(name, embedding):
+def test_all_blocks_at_once_learn_equation_8_as_one_by_one(name, embedding):
     learner = make(name, embedding=embedding)
     torch.manual_seed(3)
     fast = {key: total for key, (total, _) in learner(draw()).items()}

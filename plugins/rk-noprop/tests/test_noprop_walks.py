@@ -72,7 +72,7 @@ def answer(learner, batch=None):
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("embedding", ["one-hot", "learned", "prototype"])
 @pytest.mark.parametrize("variant", MAKERS)
-def test_a_walk_is_what_the_equations_say_step_by_step(variant, embedding, block):
+def test_a_walk_follows_the_equations_step_by_step(variant, embedding, block):
     make, slow = MAKERS[variant]
     learner = make(block, embedding=embedding)
     found = answer(learner)

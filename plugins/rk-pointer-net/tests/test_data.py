@@ -148,7 +148,7 @@ def test_a_batch_is_drawn_as_a_grid(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "written"), [("v0.5", "v0.5.png"), ("h.svg", "h.svg")])
-def test_a_file_is_what_its_ending_says_and_else_a_png(tmp_path, name, written):
+def test_a_figure_has_the_format_of_its_ending_and_is_a_png_by_default(tmp_path, name, written):
     assert drawn_as_a_grid(tmp_path / name, 2) == [tmp_path / written]
     assert (tmp_path / written).read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
 

@@ -97,7 +97,7 @@ def test_equal_points_under_two_numbers_make_no_simple_polygon():
     assert not are_simple(points, polygon(1, 2, 5, 3, 4)).item()
 
 
-def test_every_hull_is_simple_and_random_tours_are_as_shapes_say():
+def test_every_hull_is_simple_and_random_tours_agree_with_the_naive_check():
     points = torch.rand(200, 6, 2)
     assert are_simple(points, convex_hulls(points)).all()
     tours = torch.stack([torch.randperm(6) + 1 for _ in range(200)])

@@ -33,7 +33,7 @@ def test_the_hull_counts_from_any_start_and_in_either_direction():
     assert (int(total), count) == (3, 5)
 
 
-def test_an_answer_without_end_is_neither_right_nor_valid():
+def test_an_answer_that_does_not_end_is_neither_right_nor_valid():
     batch = fields([1, 2, 3, 4])
     assert hull_accuracy(**batch) == (0, 1)
     assert valid_rate(**batch) == (0, 1)

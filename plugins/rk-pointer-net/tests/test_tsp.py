@@ -63,7 +63,7 @@ def test_a_batch_is_a_function_of_seed_split_and_number():
     assert torch.equal(one.batch("test-10", 0)["points"][:50], other.batch("test-10", 0)["points"])
 
 
-def test_the_solver_says_what_is_learned_and_tests_have_the_best_there_is(count):
+def test_the_solver_makes_training_targets_and_tests_have_the_best_available(count):
     data = TSP(seed=0, n_points=(5, 20), solver="a1", batch_size=4, test_sizes=[6, 20], val_examples=4)
     for split in ("train", "val", "test-6", "test-20"):
         data.batch(split, 0)

@@ -126,7 +126,7 @@ def test_the_halves_of_a_bidirectional_layer_are_not_followed():
     ],
     ids=["no-state", "no-such-layer", "no-loss"],
 )
-def test_what_cannot_be_followed_is_said(learner, layer, message):
+def test_a_learner_that_cannot_be_followed_is_refused(learner, layer, message):
     with pytest.raises(UserError, match=message):
         gradient_by_lag(learner, {"inputs": torch.randn(2, 3, D).double()}, layer)
 

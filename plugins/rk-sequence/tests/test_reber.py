@@ -65,7 +65,7 @@ def test_embedded_strings_end_as_they_begin():
     assert {string[1] for string in made} == {"T", "P"}
 
 
-def test_what_may_come_is_what_the_automaton_says():
+def test_the_allowed_symbols_are_those_of_the_automaton():
     batch = Reber(seed=1, batch_size=50).batch("train", 0)
     for string, legal in zip(strings(batch), batch["legal"], strict=True):
         for t in range(len(string) - 1):

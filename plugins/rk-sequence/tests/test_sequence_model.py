@@ -179,7 +179,7 @@ def plain_attention(layer, x, window=None):
 
 
 @pytest.mark.parametrize("window", [None, 1, 3])
-def test_attention_is_what_its_definition_says(window):
+def test_attention_agrees_with_its_definition(window):
     torch.manual_seed(0)
     layer, x = Attention(d_model=8, n_heads=2, window=window).double(), torch.randn(2, 6, 8).double()
     torch.testing.assert_close(layer(x), plain_attention(layer, x, window))

@@ -54,7 +54,7 @@ def test_a_row_continues_where_it_ended_until_the_end_of_the_epoch(text):
     assert data.batch("train", 0)["starts_meta"].all()
 
 
-def test_an_epoch_goes_once_through_the_text_but_for_a_rest(text):
+def test_an_epoch_goes_once_through_the_text_except_for_a_remainder(text):
     data = text()
     streams = torch.cat([data.batch("train", i)["tokens"] for i in range(data.batches("train"))], 1)
     read = data._vocabulary.decode(streams.flatten().tolist())

@@ -138,7 +138,7 @@ def test_a_damaged_file_is_one_clear_error(published, content):
         read_gzip(source)
 
 
-def test_without_network_the_error_says_where_the_file_belongs(tmp_path, monkeypatch):
+def test_without_network_the_error_names_where_the_file_belongs(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     with pytest.raises(UserError, match="cannot be downloaded") as error:
         Source("things", "http://127.0.0.1:9/file.gz", md5(CONTENT)).fetch()

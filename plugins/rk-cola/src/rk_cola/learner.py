@@ -39,7 +39,7 @@ class Programs(nn.Module):
     - ``held-out`` is the unmodified model on the questions by which the best fixed path was not chosen, and
       ``held-out-fixed`` that path, on the same questions.
 
-    A question that has not been searched is answered by the unmodified model in each of them; a warning says so.
+    A question that has not been searched is answered by the unmodified model in each of them; with a warning.
 
     Args:
         lm: The frozen model.

@@ -21,7 +21,7 @@ Row = tuple[str, list[str]]
 
 def write(search: Cola, folder: FilePath) -> str:
     """Writes ``samples.jsonl``, ``summary.json``, ``summary.md`` and figures; returns the summary as text."""
-    from rk_cola.drawing import draw  # matplotlib: only for who has something to draw
+    from rk_cola.drawing import draw  # matplotlib: loaded only to draw
 
     samples = [s for s in search.samples if s.search.paths]
     lines = [to_json(sample_record(s)) for s in samples]

@@ -222,7 +222,7 @@ class Cola:
 
     @property
     def total_steps(self) -> int:
-        """Rounds of the search, and of the controls: at most so many, where trees use up their space or end early."""
+        """Rounds of the search, and of the controls: an upper bound, as trees may use up their space or end early."""
         rounds = -(-self.n_questions // self.in_flight) * (self.n_simulations + 1)
         if self.controls:
             half = -(-self.n_questions // 2)

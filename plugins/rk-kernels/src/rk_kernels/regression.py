@@ -164,7 +164,7 @@ class RegressionTable(ABC):
         return list(range(width)), width
 
     def _warn_of_range(self, table: Table, columns: list[int], inputs: Tensor) -> None:
-        """Says which cell has no finite place in float32 beside the training rows: its row has no answer."""
+        """Warns of cells that overflow float32 when scaled like the training rows: their rows have no answer."""
         beyond = (~inputs.isfinite()).nonzero()
         if len(beyond):
             row, i = beyond[0].tolist()

@@ -109,7 +109,7 @@ def _check_range(table: Table) -> None:
         row, column = beyond[0].tolist()
         place = table.place(table.lines[row], column)
         value = float(table.cells[row, column])
-        raise UserError(f"{place}: {value:g} is beyond float32", "numbers lie between -3.4e38 and 3.4e38: scale them")
+        raise UserError(f"{place}: {value:g} is beyond float32", "scale the values to between -3.4e38 and 3.4e38")
 
 
 def parted(inputs: Tensor, targets: Tensor, fractions: tuple[float, float], seed: int) -> dict[str, Rows]:

@@ -302,9 +302,9 @@ def _said_by_hub(error: BaseException) -> str:
         kinds.add(type(cause).__name__)
         cause = cause.__cause__ or cause.__context__
     if "GatedRepoError" in kinds:
-        return "the hub gives them only to who has accepted their licence and is logged in"
+        return "the hub requires a login and an accepted licence for them"
     if "RepositoryNotFoundError" in kinds:
-        return "the hub has no such model, or only for who is logged in"
+        return "the hub has no such model, or requires a login for it"
     return f"the download failed: {_in_one_line(error)}"
 
 

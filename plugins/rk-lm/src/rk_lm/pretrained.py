@@ -62,7 +62,7 @@ class Layered(nn.Module):
 
     @property
     def context_length(self) -> int | None:
-        """Tokens that the model was made for; None where its configuration does not say."""
+        """The model's context length in tokens; None where its configuration has none."""
         return getattr(self.config, "max_position_embeddings", None)
 
     @property

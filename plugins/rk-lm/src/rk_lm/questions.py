@@ -118,7 +118,7 @@ class QuestionData(ABC):
     def read(self, path: Path) -> Batch:
         """Reads a user's own questions, as JSON lines (`rk_lm.jsonl`); they need no answers.
 
-        The batch says with ``answers_wanted_meta`` that the learner is to put its answers into words.
+        In a batch, ``answers_wanted_meta`` asks the learner for its answers as text.
         """
         questions = self._questions_in(path)
         return {

@@ -1,8 +1,8 @@
 """Priors without a closed form, integrated over log sigma^2 by the trapezoid rule.
 
-The paper weighs draws from the prior by importance; its weights degenerate where the data say much. In t = log s, the
-integrand is smooth and falls off on both sides, so that the trapezoid rule converges exponentially: 200 nodes leave
-1e-9, the same each time, and gradients flow through them.
+The paper weighs draws from the prior by importance; its weights degenerate where the data are informative. In t = log
+s, the integrand is smooth and falls off on both sides, so that the trapezoid rule converges exponentially: 200 nodes
+leave 1e-9, the same each time, and gradients flow through them.
 """
 
 from __future__ import annotations

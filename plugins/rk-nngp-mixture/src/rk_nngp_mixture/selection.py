@@ -1,4 +1,4 @@
-"""Hyperparameters off a grid, by their evidence: as the paper does, but for one factorisation per kernel."""
+"""Hyperparameters off a grid, by their evidence: as in the paper, except for one factorisation per kernel."""
 
 from __future__ import annotations
 

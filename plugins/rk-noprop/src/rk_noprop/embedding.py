@@ -58,7 +58,7 @@ class ClassEmbedding(nn.Module):
         return self.weight[targets]
 
     def mix(self, logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch size"]:
-        """Returns the convex combination of class embeddings that `logits` say: a block's guess at the label."""
+        """Returns the convex combination of class embeddings given by `logits`: a block's guess at the label."""
         return logits.softmax(-1) @ self.weight
 
     def distances(self, z: Float[Tensor, "batch size"]) -> Float[Tensor, "batch classes"]:

@@ -32,7 +32,7 @@ class LinearHead(nn.Module):
 class RadialHead(nn.Module):
     """Classes by their distance from a mixture of class embeddings that the state stands for (Eq. 15 and Eq. 16).
 
-    The width sigma is learned, from 1: the paper does not say it.
+    The width sigma is learned, from 1: the paper does not state it.
 
     Args:
         size: Numbers of a label embedding.

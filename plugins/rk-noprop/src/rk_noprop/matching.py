@@ -42,7 +42,7 @@ class FMLearner(DenoisingLearner):
         z = t * label + (1 - t) * noise  # Eq. 11
         if self.sigma:
             z = z + self.sigma * torch.randn_like(z)
-        velocity = settled(z, t.squeeze(1)) @ embedding.weight  # no softmax: any velocity can be said
+        velocity = settled(z, t.squeeze(1)) @ embedding.weight  # no softmax: any velocity can be expressed
         terms = {"flow": ((velocity - (label - noise)).square().sum(), len(label))}
         if embedding.is_learned:
             terms["read_out"] = self.read_out_loss(z + (1 - t) * velocity, targets)

@@ -18,7 +18,7 @@ class NoPropBlock(nn.Module):
 
     The block of a chain normalises batches and adds the label's first layer to its last. The block that is given a time
     does neither. Label embeddings that are images go through convolutions of their own (Fig. 6). Padding is 1 and
-    the stride 1, which the paper does not say.
+    the stride 1, which the paper does not state.
 
     Args:
         x_shape: Shape of one input: (channels, height, width), or (height, width) of grey ones.

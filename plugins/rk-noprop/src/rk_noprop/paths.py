@@ -51,8 +51,8 @@ class Walk:
         """Walks.
 
         Args:
-            step: Number of the step, from 0, and states -> what the block says, and the next states.
-            guess: What a block says -> probabilities of the classes.
+            step: Number of the step, from 0, and states -> the block's output, and the next states.
+            guess: A block's output -> probabilities of the classes.
             read_out: Last states -> logits.
         """
         z = self.start

@@ -97,7 +97,7 @@ def _log_probs(
 
 
 def _padded(choices: Int[Tensor, "b m"], max_steps: int) -> Int[Tensor, "b steps"]:
-    """Fills up with END, so that the width of answers does not depend on what they say."""
+    """Fills up with END, so that the width of answers does not depend on their content."""
     return nn.functional.pad(choices, (0, max_steps - choices.shape[1]))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 Answer = dict[str, Any]
 Rings = list[list[int]]
-"""Closed lines through points, as point numbers from 1; none is empty."""
+"""Closed lines through points, as point numbers from 1; no line is empty."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How good answers to `convex-hull` are: the paper's two numbers, and what they hide.
 
 A *valid* answer ended by itself and is a simple polygon. The paper averages the covered area over valid answers alone
-and prints FAIL where more than 1% are invalid. An answer's corners are input points, so it lies inside the hull and no
+and prints FAIL where more than 1% are invalid. An answer's corners are input points, so it is inside the hull and no
 share can exceed 1.
 """
 

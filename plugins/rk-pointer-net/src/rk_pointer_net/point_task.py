@@ -125,7 +125,7 @@ class PointTask:
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws answers and the truth: a map with labels for a single set, else a grid of up to 12."""
-        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
+        from rk_pointer_net.drawing import draw  # matplotlib: loaded only to draw
 
         return draw(sets_of(batch), self.answers(batch, outputs), self._look, out)
 

@@ -168,7 +168,7 @@ def _axes(names: Sequence[str]) -> tuple[str, str] | None:
 def _coordinate(cell: object, place: str) -> float:
     value = number(cell, place)
     if abs(value) > MOST:
-        hint = "coordinates lie between -3.4e38 and 3.4e38: scale them"
+        hint = "scale the coordinates to between -3.4e38 and 3.4e38"
         raise UserError(f"{place}: {value:g} is beyond float32", hint)
     return value
 

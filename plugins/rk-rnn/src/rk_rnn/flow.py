@@ -24,7 +24,7 @@ def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[fl
     """Returns the mean norm over the batch of dL/dS_n-k, for lag k = 1, 2, ..., where L is the loss at the last step n
     that has a target.
 
-    S is the whole state of a layer, h and s of an LSTM, say. The layer is run step by step for it.
+    S is the whole state of a layer, for example h and s of an LSTM. The layer is run step by step for it.
 
     Args:
         learner: A learner with an objective.

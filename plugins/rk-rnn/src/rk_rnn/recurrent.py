@@ -64,7 +64,7 @@ class Recurrent(nn.Module, ABC):
         return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
 
     def initial_state(self, batch_size: int) -> Any:
-        """Returns h_0 = 0, (b, h); layers with another state say so."""
+        """Returns h_0 = 0, (b, h); layers with another state override it."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:

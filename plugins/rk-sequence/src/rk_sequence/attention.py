@@ -132,7 +132,7 @@ class Attention(nn.Module):
         return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
     def _allowed(self, present: Bool[Tensor, "b s"], t: int) -> Bool[Tensor, "b t s"]:
-        """Which keys the last `t` steps see: those that exist, are not later, and lie in the window.
+        """Which keys the last `t` steps see: those that exist, are not later, and are in the window.
 
         Every step sees itself, also one that does not exist: its answer means nothing, but is a number.
         """

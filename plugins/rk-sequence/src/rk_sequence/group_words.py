@@ -133,8 +133,8 @@ class GroupWords(TokenTask):
 def _ranks(elements: Int[Tensor, "k"], table: Int[Tensor, "order order"]) -> Float[Tensor, "k"]:
     """Returns the rank of each of `elements`, from 1, in an order that is random but always the same.
 
-    Two elements that generate as much as all of them come first, where there are such: who knows what they do has all
-    that the others need to be learned, the group's elements as states.
+    Two elements that generate as much as all of them come first, where there are such: a model that knows these two has
+    all that the others need to be learned, the group's elements as states.
     """
     order = torch.randperm(len(elements), generator=torch.Generator().manual_seed(0)).argsort()
     whole = groups.generated(table, elements)

@@ -20,7 +20,7 @@ from rk_sequence.mlp import GatedMLP
 class SequenceModel(nn.Module):
     """Embeds tokens or projects numbers, runs blocks of one kind of layer, and reads answers out.
 
-    A block adds ``layer(norm(x))`` to its input, then ``mlp(norm(x))`` where there is an MLP. Facts of the data say
+    A block adds ``layer(norm(x))`` to its input, then ``mlp(norm(x))`` where there is an MLP. Facts of the data give
     whether steps are tokens or numbers, how many outputs there are, and where answers are read.
 
     With layers that stream (`rk.protocols.StatefulSequenceLayer`) the whole model does: `initial_state` and `scan` take
@@ -126,7 +126,7 @@ class SequenceModel(nn.Module):
         """Returns the state before the first step.
 
         Raises:
-            UserError: When a layer does not stream: one that looks ahead, say.
+            UserError: When a layer does not stream: for example, one that looks ahead.
         """
         for block in self.blocks:
             if not hasattr(block.layer, "scan"):

@@ -85,7 +85,7 @@ class GeneratedTask(ABC):
         """Draws where in the sequences answers are right, of tasks that ask at each step."""
         if self.readout != "step":
             return []
-        from rk_sequence.drawing import draw_positions  # matplotlib: only for who draws
+        from rk_sequence.drawing import draw_positions  # matplotlib: loaded only to draw
 
         right, asked = self._judged(batch, outputs)
         return [draw_positions(right.cpu(), asked.cpu(), out)]
@@ -96,7 +96,7 @@ class GeneratedTask(ABC):
 
 
 class TokenTask(GeneratedTask):
-    """A generated task of tokens; if nothing else is said, with an answer at each step."""
+    """A generated task of tokens; by default, with an answer at each step."""
 
     metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
     num_features: None = None

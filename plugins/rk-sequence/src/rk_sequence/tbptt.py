@@ -59,7 +59,7 @@ class StreamLearner(Supervised):
 
 
 class TBPTT:
-    """Gradient descent on sequences without end, piece by piece (Werbos, 1990; arXiv:1506.00019, Sec. 2.3).
+    """Gradient descent on endless sequences, piece by piece (Werbos, 1990; arXiv:1506.00019, Sec. 2.3).
 
     The state after a batch, cut off from its gradient, is the state before the next one. So memory does not grow with
     the length of the stream, and what a model remembers is not cut where a batch ends; only gradients are. Rows that
@@ -84,7 +84,7 @@ class TBPTT:
         """
         if runtime.world > 1:
             raise UserError("tbptt carries the state from one batch to the next: that is one process", "fit.devices=1")
-        model.initial_state(1)  # a layer that keeps none says so
+        model.initial_state(1)  # a layer without state raises
         learner = StreamLearner(model, loss)
         self.runtime = runtime
         self.model = model
@@ -98,7 +98,7 @@ class TBPTT:
         objective, after = self.objective({**batch, STATE: before})
         if any(a.shape != b.shape for a, b in zip(tensors_of(after), tensors_of(before), strict=True)):
             raise UserError(
-                "the model's state grows with every step: it cannot be carried without end",
+                "the model's state grows with every step: it cannot be carried forever",
                 "bound it; the layer attention takes a window",
             )
         logs = self.runtime.backward(objective)

@@ -18,7 +18,7 @@ NOISE, X, BEGIN, END = 4, 4, 6, 7
 class TemporalOrder(TokenTask):
     """Temporal order with two symbols (Hochreiter and Schmidhuber, 1997, experiment 6a).
 
-    A sequence is four kinds of noise between two markers, but for an X or a Y at a random place in its second tenth,
+    A sequence is four kinds of noise between two markers, except for an X or a Y at a random place in its second tenth,
     and another at a random place in its sixth. The four classes are XX, XY, YX and YY.
 
     Args:

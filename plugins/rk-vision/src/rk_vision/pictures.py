@@ -99,7 +99,7 @@ class PictureData(ABC):
         }
 
     def _check_classes(self, targets: Tensor, trained: Tensor) -> None:
-        """Refuses a split that trains some class without any image; a limit that does so is only said."""
+        """Refuses a split that trains some class without any image; a limit that does so is only a warning."""
         missing = sorted(set(targets.tolist()) - set(trained.tolist()))
         if not missing:
             return
