@@ -2,7 +2,7 @@
 
 python benchmarks/gpu.py
 
-Without a GPU it prints that and measures nothing. flash-linear-attention's Triton kernels are compared with rk-deltaproduct
+Without a GPU it measures nothing. flash-linear-attention's Triton kernels are compared with rk-deltaproduct
 where `fla-core` is installed, cuDNN's LSTM beside rk-rnn's.
 """
 

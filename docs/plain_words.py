@@ -11,11 +11,9 @@ names, paths and text between backticks. A quotation is marked on its line, with
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
 import sys
-import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,10 @@ SUFFIXES = (".md", ".py", ".yaml", ".toml", ".j2")
 LEFT_OUT = {"docs/glossary.md", "docs/plain_words.py", "docs/reference.md", "tests/test_plain_words.py"}
 """The table itself, what reads it, and the page that `docs/generate.py` writes."""
 
-ESCAPE = re.compile(r"(?:#|<!--) words: \S")
+ESCAPE = re.compile(r"(?:#|<!--) words: (?!-->)\S")
+PYTHON = re.compile(r'"{3}(?:\\.|[^\\])*?"{3}|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*', re.DOTALL)
+"""A string or a comment of Python's."""
+
 RELEASED = re.compile(r"^## \[\d", re.MULTILINE)
 BREAK = r"""(?:[ ]|[ ]?"?\s*\n\s*(?:\#[:!]?[ ]|>[ ]|[rf]?")?)"""
 """One space, or a line break within a paragraph, a comment or a string."""
@@ -38,15 +39,15 @@ AFTER = r"(?:(?<=\s)|(?![\w/\\(=-]|\.\w|'(?!s\b)))"
 
 
 @dataclass(frozen=True)
-class Phrase:
-    """A row of the table."""
+class Table:
+    """The phrases that are not used, as one expression with a group for each, and their replacements."""
 
     pattern: re.Pattern[str]
-    instead: str
+    instead: tuple[str, ...]
 
 
-def phrases(page: str) -> list[Phrase]:
-    """Returns the rows of the table in a glossary.
+def read_table(page: str) -> Table:
+    """Reads the table in a glossary.
 
     Args:
         page: Markdown. The first column has regular expressions between backticks, the second their replacement.
@@ -54,19 +55,13 @@ def phrases(page: str) -> list[Phrase]:
     Raises:
         ValueError: When the page has no such table.
     """
-    found = []
-    for row in page.partition(HEADING)[2].splitlines():
-        if row.startswith("| `"):
-            left, _, instead = row.strip("| ").partition(" | ")
-            found += [Phrase(whole_words(text), instead) for text in re.findall(r"`([^`]+)`", left)]
-    if not found:
+    rows = [row.strip("| ").split(" | ") for row in page.partition(HEADING)[2].splitlines() if row.startswith("| `")]
+    phrases = [(text, instead) for left, instead in rows for text in re.findall(r"`([^`]+)`", left)]
+    if not phrases:
         raise ValueError(f"no table under the heading {HEADING!r}")
-    return found
-
-
-def whole_words(pattern: str) -> re.Pattern[str]:
-    """Returns an expression for `pattern` in any case and across line breaks, but not within a name or a path."""
-    return re.compile(rf"{BEFORE}{pattern.replace(' ', BREAK)}{AFTER}", re.IGNORECASE)
+    groups = "|".join(f"({text.replace(' ', BREAK)})" for text, _ in phrases)
+    pattern = re.compile(f"{BEFORE}(?:{groups}){AFTER}", re.IGNORECASE)
+    return Table(pattern, tuple(instead for _, instead in phrases))
 
 
 def prose(path: str, text: str) -> str:
@@ -93,14 +88,8 @@ def only(text: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def python_prose(source: str) -> Iterator[tuple[int, int]]:
-    """Yields the spans of comments, of strings with a space in them, and of the names of tests."""
-    starts = [0]
-    for line in source.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        begin, end = starts[token.start[0] - 1] + token.start[1], starts[token.end[0] - 1] + token.end[1]
-        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string):
-            yield begin, end
+    """Yields the spans of comments, and of strings with a space in them."""
+    return (m.span() for m in PYTHON.finditer(source) if " " in m[0])
 
 
 def test_names(path: str, text: str) -> Iterator[tuple[int, str]]:
@@ -110,21 +99,19 @@ def test_names(path: str, text: str) -> Iterator[tuple[int, str]]:
             yield match.start(), match[1].replace("_", " ")
 
 
-def occurrences(path: str, text: str, table: Iterable[Phrase]) -> list[tuple[int, str, str]]:
+def occurrences(path: str, text: str, table: Table) -> list[tuple[int, str, str]]:
     """Returns line, phrase and replacement of all that a file has of the table.
 
     Args:
         path: The file's path within the repository.
-        text: What it holds.
-        table: From `phrases`.
+        text: Its content.
+        table: From `read_table`.
     """
-    lines, plain, found = text.splitlines(), prose(path, text), []
-    for phrase in table:
-        for match in phrase.pattern.finditer(plain):
-            found.append((text.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), phrase.instead))
-        for place, name in test_names(path, text):
-            found += [(text.count("\n", 0, place) + 1, m[0], phrase.instead) for m in phrase.pattern.finditer(name)]
-    return sorted(row for row in found if not ESCAPE.search(lines[row[0] - 1]))
+    lines, plain = text.splitlines(), prose(path, text)
+    matches = [(m.start(), m) for m in table.pattern.finditer(plain)]
+    matches += [(place, m) for place, name in test_names(path, text) for m in table.pattern.finditer(name)]
+    rows = [(text.count("\n", 0, place), m[0], table.instead[m.lastindex - 1]) for place, m in matches]
+    return sorted((n + 1, " ".join(used.split()), to) for n, used, to in rows if not ESCAPE.search(lines[n]))
 
 
 def tracked() -> list[str]:
@@ -137,7 +124,7 @@ def tracked() -> list[str]:
 
 def main() -> int:
     """Prints all occurrences; returns the exit code."""
-    table = phrases(GLOSSARY.read_text(encoding="utf-8"))
+    table = read_table(GLOSSARY.read_text(encoding="utf-8"))
     count = 0
     for path in tracked():
         for line, phrase, instead in occurrences(path, (ROOT / path).read_text(encoding="utf-8"), table):

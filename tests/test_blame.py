@@ -186,7 +186,7 @@ def test_a_wrong_value_is_named_with_the_component_that_returned_it(check, value
         (returns.check_rate, 0.1),
     ],
 )
-def test_what_the_contract_allows_passes(check, value, net):
+def test_allowed_return_values_pass(check, value, net):
     check(net, value)
 
 

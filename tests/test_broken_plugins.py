@@ -222,14 +222,14 @@ def test_a_broken_plugin_that_is_disabled_costs_nothing(kind, site, run, monkeyp
         pytest.param("import subprocess; subprocess.run(['echo', 'hello'])", id="another process"),
     ],
 )
-def test_what_a_plugin_prints_while_it_loads_goes_to_standard_error(source, site, rk):
+def test_output_of_a_plugin_while_it_loads_goes_to_standard_error(source, site, rk):
     site.hooks(f"{source}\n{HOOK}")
     done = rk("plugins", "--json", PYTHONPATH=str(site.package.parent))
     assert "odd" in [p["name"] for p in json.loads(done.out)]
     assert "hello" in done.err
 
 
-def test_what_a_component_prints_does_not_spoil_json(site, run):
+def test_output_of_a_component_does_not_spoil_json(site, run):
     site.parts("print('hello')\n" + NET)
     from rk.isolation import divert_for_json
 

@@ -260,7 +260,7 @@ def test_a_file_that_may_not_be_read_is_named(check, monkeypatch):
         pytest.param("x" * 5000, "unknown recipe", "name ends in .yaml", id="word too long"),
     ],
 )
-def test_a_recipe_that_is_not_found_brings_the_nearest(name, said, hint, catalog, tmp_path, monkeypatch):
+def test_a_recipe_that_is_not_found_is_reported_with_the_nearest(name, said, hint, catalog, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("one.yaml").touch()
     with pytest.raises(UserError) as caught:
@@ -318,7 +318,7 @@ def test_a_mistake_on_the_command_line_is_reported_as_such(override, said, check
     assert said in checked.lines[0]
 
 
-def test_what_an_override_drops_may_be_missed(check):
+def test_a_key_dropped_by_an_override_is_missing(check):
     message = "recipe.yaml:2:1: trainer: missing: the learning algorithm, as in trainer: backprop"
     assert check(GOOD, "~trainer").lines == [message]
 

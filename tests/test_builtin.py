@@ -121,13 +121,13 @@ def test_no_training_batch_has_one_row_where_an_epoch_has_several(n_rows, batch_
             assert all(torch.equal(*pair) for pair in zip(batches, plain.split(batch_size), strict=True))
 
 
-def test_a_batch_of_one_is_left_where_nothing_else_can_be():
+def test_a_batch_of_one_remains_only_where_it_cannot_be_avoided():
     assert rows(1, 4, 0, seed=1, shuffle=True).tolist() == [0]
     assert sorted(int(rows(3, 1, i, seed=1, shuffle=True)) for i in range(3)) == [0, 1, 2]
     assert rows(9, 4, 2, seed=1, shuffle=False).tolist() == [8]  # what is measured stays in order
 
 
-def test_every_class_has_rows_where_they_are_asked_for():
+def test_with_every_class_keeps_rows_of_every_class():
     classes = torch.tensor([0, 0, 0, 0, 1, 2])
     complete = torch.tensor([0, 1, 2, 3, 4, 5])
     assert torch.equal(with_every_class(complete, classes, 2), complete)

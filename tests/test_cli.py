@@ -239,7 +239,7 @@ def test_recipes_are_copied_to_begin_with(rk, folder):
 
 
 @pytest.mark.parametrize("name", ["My Net", "9lives", "a--b", "../x"])
-def test_plugins_new_refuses_a_name_that_is_none(rk, name):
+def test_plugins_new_refuses_an_invalid_name(rk, name):
     assert "is not a plugin name" in rk("plugins", "new", name, code=2)
 
 

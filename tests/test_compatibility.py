@@ -36,7 +36,7 @@ def test_plain_ranges_are_compared_as_packaging_does(version, clause):
 
 
 @pytest.mark.parametrize(("clause", "version"), [("~=1.2", "1.9"), ("==1.*", "1.4"), (">=1", "1.0rc1"), ("<2", "1!1")])
-def test_what_is_not_plain_is_left_to_packaging(clause, version):
+def test_version_ranges_that_are_not_plain_are_left_to_packaging(clause, version):
     assert allows(clause, version) == SpecifierSet(clause).contains(version, prereleases=True)
 
 

@@ -83,7 +83,7 @@ def test_it_offers_what_fits_at_the_cursor(line, words, offered):
         "rk 'tr",
     ],
 )
-def test_where_something_is_wrong_it_offers_nothing_and_prints_nothing(line, offered):
+def test_a_failing_completion_offers_nothing_and_prints_nothing(line, offered):
     assert [word for word in offered(line) if word != "train"] == []
 
 
@@ -114,7 +114,7 @@ def test_the_commands_and_plugins_are_completed_without_torch(tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_takes_its_script(shell, rk, tmp_path):
+def test_each_shell_accepts_its_script(shell, rk, tmp_path):
     done = rk("completion", shell)
     assert done.code == 0
     if shutil.which(shell) is None:

@@ -314,7 +314,7 @@ def test_a_learner_that_declares_outputs_is_bound_in_place_of_the_model(compose)
     assert checked.binding.metrics == ["accuracy"]
 
 
-def test_what_a_learner_gives_must_fit_the_metrics(compose):
+def test_the_outputs_of_a_learner_must_fit_the_metrics(compose):
     source = (
         READOUT.replace("-> LogitsOutputs", "-> Choices")
         + """
@@ -347,7 +347,7 @@ class Greedy(Hebb):
     assert [p.message for p in checked.problems] == ["trainer greedy needs the field 'ages', which nothing provides"]
 
 
-def test_facts_are_not_asked_for_by_a_model_that_does_not_fit_the_data(compose):
+def test_missing_facts_are_not_reported_for_a_model_that_does_not_fit_the_data(compose):
     source = """
 class Dates(TypedDict):
     tokens: Int[Tensor, "batch time"]
@@ -489,7 +489,7 @@ def test_a_trainer_may_ask_for_what_only_some_models_have(annotation, model, fit
 
 
 @pytest.mark.parametrize("annotation", ["nn.Module", "Any", "Model", "int | str", "LocalBlocks | Plain"])
-def test_a_trainer_that_asks_for_nothing_of_one_kind_takes_any_model(annotation, compose):
+def test_a_trainer_without_a_required_protocol_takes_any_model(annotation, compose):
     checked = compose(
         CAPABILITY.replace("ANNOTATION", annotation),
         "data: digits\nmodel: flat\ntrainer: byblocks\nfit: {max_steps: 10}",
@@ -510,7 +510,7 @@ def test_another_plugins_mistake_does_not_spoil_the_list_of_what_fits(compose):
     assert [p.hint for p in checked.problems] == ["models that have: mlp"]
 
 
-def test_a_capability_may_be_asked_of_the_data_too(compose):
+def test_a_capability_may_be_required_of_the_data_too(compose):
     source = """
 class HasVocabulary(Data, Protocol):
     vocabulary: list[str]
@@ -554,12 +554,12 @@ def test_facts_flow_into_every_component_nested_ones_too(compose):
     ]
 
 
-def test_what_the_recipe_gives_is_not_filled_by_a_fact(check):
+def test_a_parameter_given_in_the_recipe_is_not_filled_by_a_fact(check):
     checked = check(GOOD.replace("model: mlp", "model: {name: mlp, num_classes: 10}"), "data.seed=3")
     assert facts(checked.binding) == [("model.num_features", "data")]
 
 
-def test_what_neither_the_recipe_nor_the_data_gives_is_missing(compose):
+def test_a_parameter_without_value_or_fact_is_missing(compose):
     checked = compose(DATA + FACTS, STACK.replace(", given: 1", ""), data="Task2", model="Stack", layer="Cell")
     assert checked.lines == ["recipe.yaml:3:8: model.given: missing: given (float)\n  hint: give model.given"]
 
@@ -683,7 +683,7 @@ def test_splits_that_cannot_be_read_are_not_judged(splits, known, compose):
 # -- what cannot be read -----------------------------------------------------------------------------------------------
 
 
-def test_a_module_that_a_method_leads_to_but_cannot_be_read_is_a_problem_of_the_recipe(workshop, check):
+def test_an_unreadable_module_behind_a_method_is_a_problem_of_the_recipe(workshop, check):
     broken = workshop.package("class Batch(:")
     source = f"""
 from {broken} import Batch

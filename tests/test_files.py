@@ -57,13 +57,13 @@ def test_a_file_that_is_there_is_taken_and_nothing_is_downloaded(tmp_path, monke
     assert fetch("set/data.csv", "http://nowhere.invalid/data.csv", CHECKSUM).read_text() == "mine"
 
 
-def test_one_that_is_not_is_downloaded_once(server, tmp_path):
+def test_a_missing_file_is_downloaded_once(server, tmp_path):
     path = fetch("set/data.csv", f"{server}/data.csv", CHECKSUM)
     assert path == data_folder() / "set" / "data.csv" and path.read_bytes() == CONTENT
     assert fetch("set/data.csv", "http://nowhere.invalid/data.csv", CHECKSUM) == path
 
 
-def test_one_that_is_there_is_checked_where_that_is_asked_for(tmp_path, monkeypatch):
+def test_an_existing_file_is_verified_on_request(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     (tmp_path / "data.csv").write_bytes(CONTENT)
     assert fetch("data.csv", "http://nowhere.invalid/data.csv", CHECKSUM, verify=True).read_bytes() == CONTENT

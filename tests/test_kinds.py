@@ -117,7 +117,7 @@ def test_the_keys_of_a_recipe_are_those_of_the_table():
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_what_a_kind_declares_it_must_have_or_may_have(kind):
+def test_declared_methods_of_a_kind_are_required_or_optional(kind):
     said = kind.must + kind.may
     assert all(f"`{name}" in said for name, _, _ in kind.fields)
     assert kind.key in (None, kind.name, kind.plural)

@@ -113,7 +113,9 @@ def test_good_names_stay_beside_a_bad_one(beside):
     ("source", "said"),
     [
         pytest.param(
-            "@hookimpl\ndef rk_model(): ...", "rk_model() is not a hook of this version of rk; rk_models()", id="typo"
+            "@hookimpl\ndef rk_model(): ...",
+            "rk_model() is not a hook of this version of rk; rk_models() is",
+            id="typo",
         ),
         pytest.param("@hookimpl\ndef rk_tea(): ...", "rk_tea() is not a hook of this version of rk", id="unknown"),
         pytest.param("def rk_losses(): ...", "rk_losses() is not marked with @rk.hookimpl", id="not marked"),
@@ -299,7 +301,7 @@ def test_installed_plugins_are_listed_by_name_and_none_is_loaded(site):
     assert not {"rk_ant", "rk_bee", "rk_zebra"} & sys.modules.keys()
 
 
-def test_what_a_broken_uninstall_left_behind_does_not_stop_the_rest(site):
+def test_leftovers_of_a_broken_uninstall_do_not_affect_other_plugins(site):
     site("rk-gone", "gone = rk_gone", metadata=None)
     site("rk-here", "here = rk_here")
     offers = {offer.name: offer for offer in installed()}

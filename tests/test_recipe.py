@@ -188,7 +188,7 @@ def wrote_a_number(value) -> bool:
 
 @bounded
 @given(st.dictionaries(words, values, max_size=5))
-def test_what_yaml_writes_is_read_as_it_was(mapping):
+def test_written_yaml_is_read_back_unchanged(mapping):
     """PyYAML quotes what a YAML 1.1 reader would misread; rk's reader takes all it writes, or reports why not."""
     assume(not wrote_a_number(mapping))
     node, problems = parse_tree(yaml.safe_dump(mapping), "r.yaml")
@@ -426,7 +426,7 @@ def test_a_name_that_two_plugins_offer_is_refused_with_both_distributions(two):
         pytest.param("rk/adam", "rk/adam is an optimizer, of recursion-kit", id="qualified, of another kind"),
     ],
 )
-def test_an_unknown_name_brings_the_nearest(name, hint, two):
+def test_an_unknown_name_is_reported_with_the_nearest(name, hint, two):
     with pytest.raises(Unresolved) as caught:
         two.resolve("model", name)
     assert caught.value.message == f"unknown model {name!r}"

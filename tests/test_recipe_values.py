@@ -359,7 +359,7 @@ def test_the_numbers_of_fit_have_upper_bounds_that_messages_spell_out(key, most,
     assert problem.endswith(f"fit.{key}: must be <= {most}, got {most + 1}")
 
 
-def test_the_name_of_a_file_in_place_of_a_component_brings_what_reads_files(kitchen, check):
+def test_a_file_name_in_place_of_a_component_is_refused_with_data_that_reads_files(kitchen, check):
     (problem,) = check(GOOD.replace("model: mlp", "model: sub/rows.csv"), catalog=kitchen).problems
     assert problem.message == "unknown model 'sub/rows.csv'"
     assert "as in '{name: kitchen, a_path: sub/rows.csv}' (files are read by kitchen)" in problem.hint

@@ -73,7 +73,7 @@ def test_a_process_does_not_train_the_same_run_twice_at_once(run):
 
 
 @pytest.mark.parametrize("owner, busy", [({"pid": 1}, True), ({"pid": 2**22 + 1}, False), (None, False)])
-def test_without_locks_the_process_that_is_named_in_the_run_is_asked_for(run, monkeypatch, owner, busy):
+def test_without_locks_the_process_named_in_the_run_is_looked_up(run, monkeypatch, owner, busy):
     def unsupported(*args):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -189,7 +189,7 @@ def test_a_file_is_written_beside_under_a_name_that_no_link_waits_at(tmp_path):
     assert precious.read_text() == "mine" and (tmp_path / "report.html").read_text() == "page"
 
 
-def test_what_a_kill_left_half_written_is_removed_by_the_next_owner(run):
+def test_half_written_files_of_a_kill_are_removed_by_the_next_owner(run):
     left_over = [run.path / ".run.json.0a1b2c3d.tmp", run.checkpoints / ".index.json.0a1b2c3d.tmp"]
     for path in left_over:
         path.write_text("half")

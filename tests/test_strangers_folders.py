@@ -134,7 +134,7 @@ def test_processes_of_a_run_take_no_module_from_the_working_folder(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_was_set_before_is_set_again(monkeypatch):
+def test_earlier_settings_are_restored(monkeypatch):
     monkeypatch.setenv("PYTHONSAFEPATH", "yes")
     with safe_interpreters():
         assert os.environ["PYTHONSAFEPATH"] == "1"

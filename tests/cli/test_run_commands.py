@@ -97,14 +97,14 @@ def test_folders_and_patterns_stand_for_their_files(rk, home, named, files):
         assert [row["file"] for row in rows] == files
 
 
-def test_each_file_has_a_figure_of_its_own(rk, home):
+def test_each_file_has_its_own_figure(rk, home):
     rk("predict", "last", "many/a", "many/b", "-o", "figures/hull.png")
     assert sorted(p.name for p in (home / "figures").iterdir()) == ["hull-x-2.png", "hull-x.png"]
     rk("predict", "last", "one.csv", "-o", "figures/one.png")
     assert (home / "figures/one.png").is_file()
 
 
-def test_a_file_that_cannot_be_read_costs_the_others_nothing(rk, home):
+def test_an_unreadable_file_does_not_affect_the_others(rk, home):
     rk("predict", "last", "one.csv", "bad.csv", "two.csv", "-o", "rest.csv", code=ExitCode.USER_ERROR)
     assert [row["file"] for row in written(home / "rest.csv")] == ["one.csv", "two.csv", "two.csv"]
 
@@ -143,7 +143,7 @@ def test_an_override_is_distinguished_from_a_file(rk, home):
 # -- compare, report, runs -----------------------------------------------------------------------------------------
 
 
-def test_compare_keeps_to_the_metric_and_refuses_one_that_is_none(rk, home):
+def test_compare_shows_only_the_given_metric_and_refuses_an_unknown_one(rk, home):
     runs = sorted(str(p) for p in (home / "runs/r").iterdir())
     out = rk("compare", *runs, "--metric", "accuracy")
     assert "val/accuracy, best (step)" in out and "loss" not in out

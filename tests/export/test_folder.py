@@ -45,7 +45,7 @@ def test_a_file_that_no_export_wrote_is_kept(tmp_path):
     assert (tmp_path / "README.md").read_text() == "card"
 
 
-def test_an_export_replaces_what_an_earlier_one_wrote_and_removes_what_it_no_longer_has(tmp_path):
+def test_an_export_replaces_files_of_an_earlier_one_and_removes_outdated_ones(tmp_path):
     write_export(tmp_path / "o", "x", writes(a="1", b="1"))
     write_export(tmp_path / "o", "y", writes(c="1"))
     write_export(tmp_path / "o", "x", writes(a="2"))

@@ -156,7 +156,7 @@ def test_an_operation_that_onnx_does_not_have_is_named(sums, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["fft", "double"])
-def test_what_onnx_cannot_hold_or_run_is_the_models_limit_and_no_bug(sums, tmp_path, way):
+def test_a_model_that_onnx_cannot_express_or_run_is_reported_and_not_as_a_bug(sums, tmp_path, way):
     pytest.importorskip("onnxruntime")
     run, tmp_path = sums(way), tmp_path / "out"
     tmp_path.mkdir()
@@ -227,7 +227,7 @@ def flat(make_run, workshop):
     return make_run(TASK.replace("{name: net, way: WAY}", "net"), workshop.catalog(plugin))
 
 
-def test_flat_graphs_have_no_batch_and_need_none(flat):
+def test_flat_graphs_export_without_a_batch_axis(flat):
     assert trace(flat, None, None).describe() == "inputs: x (nodes, 3); outputs: total"
     with pytest.raises(UserError, match="no input has an axis 'batch'") as caught:
         trace(flat, None, ("batch",))

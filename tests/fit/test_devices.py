@@ -313,7 +313,7 @@ def test_a_rule_that_shares_nothing_is_refused(tmp_path, strain_hebb):
     assert run.read()["status"] == "failed" and run.checkpoint_steps() == []
 
 
-def test_what_two_processes_do_with_rare_updates_sparse_embeddings_and_variants(several, tmp_path, catalog):
+def test_two_processes_handle_rare_updates_sparse_embeddings_and_variants(several, tmp_path, catalog):
     found = run_processes(Fit(devices=2, accelerator="cpu"), several.scenarios, catalog, tmp_path)
     assert found["updates"] is True and found["never"] is False, "rare updates are allowed"
     for how in ("keeps", "finish"):

@@ -59,7 +59,7 @@ class Elsewhere(torch.Tensor):
 GPU = torch.device("cuda")
 
 
-def test_a_metric_object_that_can_be_moved_goes_to_the_learner_and_to_the_host_to_be_merged():
+def test_a_movable_metric_object_is_on_the_learners_device_and_is_merged_on_the_host():
     metric = Measured(Tracked, GPU)
     values = torch.ones(3).as_subclass(Elsewhere)
     metric.add({"values": values})

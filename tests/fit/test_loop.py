@@ -51,7 +51,7 @@ def stop_at(monkeypatch):
 # -- length --------------------------------------------------------------------------------------------------------
 
 
-def test_it_takes_so_many_steps(run):
+def test_it_takes_the_given_number_of_steps(run):
     assert run("fit.max_steps=7").outcome.steps == 7
 
 
@@ -82,7 +82,7 @@ def test_worker_processes_give_the_same_stream(run):
     assert same(weights(run()), weights(run("fit.workers=2")))
 
 
-def test_accumulation_takes_so_many_micro_batches_per_step(run, monkeypatch):
+def test_accumulation_takes_the_given_number_of_micro_batches_per_step(run, monkeypatch):
     asked = []
     original = Digits.batch
     monkeypatch.setattr(
@@ -267,7 +267,7 @@ def test_metrics_that_cannot_be_written_end_the_run_and_name_its_checkpoint(run,
     assert caught.value.hint.startswith("the checkpoint of step 4 is kept: rk train --resume")
 
 
-def test_that_a_failure_cannot_be_noted_does_not_hide_it(run, monkeypatch):
+def test_a_failure_that_cannot_be_recorded_is_still_reported(run, monkeypatch):
     def step(self, batch):
         monkeypatch.setattr(RunFolder, "update", lambda self, **values: (_ for _ in ()).throw(RunFailed("disk")))
         raise ZeroDivisionError("the bug")

@@ -45,7 +45,7 @@ def test_every_parameter_has_an_optimizer_and_every_optimizer_a_parameter(net, p
         Runtime().optimizers({pattern: SGD(lr=1.0) for pattern in patterns}, net)
 
 
-def test_what_is_frozen_needs_no_optimizer(net):
+def test_frozen_weights_need_no_optimizer(net):
     net.model["body"].requires_grad_(False)
     assert len(Runtime().optimizers({"head.*": SGD(lr=1.0)}, net)) == 1
 

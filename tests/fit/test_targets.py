@@ -20,7 +20,7 @@ def test_the_first_batch_is_checked_before_it_reaches_a_device(run, monkeypatch)
         run("model.num_classes=5")
 
 
-def test_what_stopped_a_gpu_is_looked_for_in_the_batches_since_the_last_log(run, monkeypatch):
+def test_the_target_that_stopped_a_gpu_is_looked_for_in_batches_since_the_last_log(run, monkeypatch):
     from rk.builtin.digits import Digits
 
     original = Digits.batch

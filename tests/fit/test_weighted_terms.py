@@ -50,7 +50,7 @@ def test_the_gradient_is_that_of_the_weighted_sum_and_the_logs_are_of_the_terms(
     assert learner.w.item() == pytest.approx(2.0 - 0.1 * (2 * 2.0 - 0.25))
 
 
-def test_one_weighted_term_without_a_name_is_logged_as_what_is_minimised():
+def test_one_weighted_term_without_a_name_is_logged_with_its_weight():
     w = nn.Parameter(torch.tensor(2.0))
     logs = Runtime().backward((w**2 * 4, 4, 0.5))
     assert {name: float(value) for name, value in logs.items()} == {"loss": 2.0}

@@ -88,7 +88,7 @@ def test_a_column_shows_the_first_of_the_wanted_metrics_that_it_has(run):
     assert matrix(runs, "model.layer", "data", ("test/b", "test/a")).table() == [("gru", "0.2", "0.3")]
 
 
-def test_what_no_run_has_is_an_error(run):
+def test_a_setting_or_metric_that_no_run_has_is_an_error(run):
     runs = [run(GRU, "parity", {"test/loss": 0.1})]
     with pytest.raises(UserError, match=r"no run has a setting 'model\.layr'") as error:
         matrix(runs, "model.layr", "data")

@@ -111,9 +111,7 @@ def test_a_claim_holds_when_its_bound_and_its_ratio_do(lines, own, baseline, ver
         pytest.param("times_baseline: 0.5, better_by: 0.3", 0.2, 0.4, "NOT REACHED", id="one of both"),
     ],
 )
-def test_what_should_be_small_is_compared_with_what_the_baseline_lost(
-    claimed, own, baseline, verdict, recipes, catalog
-):
+def test_a_metric_where_less_is_better_is_compared_with_the_baseline(claimed, own, baseline, verdict, recipes, catalog):
     text = Path("net.yaml").read_text()
     claim = f"expect: [{{metric: test/loss, baseline: linear.yaml, {claimed}}}]"
     Path("net.yaml").write_text(text[: text.index("expect:")] + claim)
@@ -172,7 +170,7 @@ def test_a_line_has_claim_paper_reached_and_baseline(lines):
     assert other.claim == "test/loss <= 0.01" and other.baseline == ""
 
 
-def test_what_was_not_run_or_is_of_an_older_recipe_does_not_hold(lines):
+def test_claims_not_run_or_of_an_older_recipe_do_not_hold(lines):
     assert [x.verdict for x in lines(None)] == ["NOT RUN", "NOT RUN"]
     assert [x.verdict for x in lines(measured([0.9]))] == ["NOT RUN", "reached"]
     stale = lines(measured([0.9]), measured([0.1]), {"net": True, "linear": False})
@@ -283,7 +281,7 @@ def test_results_are_added_beside_older_ones(tmp_path):
         read_results(path)
 
 
-def test_results_are_kept_beside_ones_own_recipes_and_never_in_an_installed_package(tmp_path):
+def test_results_are_stored_beside_user_recipes_and_never_in_an_installed_package(tmp_path):
     import sysconfig
 
     from rk.recipe.find import RecipeFile
@@ -310,7 +308,7 @@ def test_a_plugins_results_go_beside_its_recipes_only_in_its_checkout(tmp_path, 
     assert results_path(file, runs, beside=True) == beside
 
 
-def test_an_installed_package_is_not_written_to_even_when_asked(tmp_path):
+def test_an_installed_package_is_not_written_to_even_on_request(tmp_path):
     import sysconfig
 
     from rk.recipe.find import RecipeFile
@@ -371,7 +369,7 @@ def _store_ten(path, n):
         add_results(path, {f"r{n}-{i}": measured([0.1])})
 
 
-def test_what_was_not_measured_is_not_reached(lines):
+def test_unmeasured_claims_are_not_reached(lines):
     own = measured([0.9])
     del own.values["metrics"]["test/accuracy"]
     line = lines(own, measured([0.1]))[0]
@@ -393,7 +391,7 @@ def test_claims_about_other_data_are_neither_run_nor_judged(recipes, workshop):
     assert (line.verdict, line.holds) == ("not applicable: other data", True)
 
 
-def test_claims_on_what_steps_log_are_asked_of_the_baseline_too(recipes, catalog):
+def test_claims_on_logged_metrics_apply_to_the_baseline_too(recipes, catalog):
     text = Path("net.yaml").read_text()
     claim = "{metric: train/loss, baseline: linear.yaml, better_by: 0.3}"
     Path("net.yaml").write_text(f"{text[: text.index('expect:')]}expect: [{claim}]")

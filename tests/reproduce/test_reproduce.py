@@ -68,7 +68,7 @@ def test_stopped_it_keeps_finished_runs_and_reuse_continues(call, recipes, monke
     assert len(list(RunFolder.all(Path("runs")))) == 4
 
 
-def test_what_it_prints_as_json_is_json_also_when_it_trains(call, recipes):
+def test_json_output_is_valid_json_also_when_it_trains(call, recipes):
     done = CliRunner().invoke(reproduce, ["net.yaml", "--json"], standalone_mode=False)
     assert [line["verdict"] for line in json.loads(done.stdout)] == ["reached", "NOT REACHED"]
     assert "net, seed 4 -> runs" in done.stderr

@@ -48,7 +48,7 @@ def test_an_outline_describes_the_same_class(source, tmp_path):
             assert described(ClassInfo(whole, node)) == described(ClassInfo(outlined, outlined.names[key])), key
 
 
-def test_what_a_constructor_passes_on_and_sets_is_kept():
+def test_an_outline_keeps_what_a_constructor_passes_on_and_sets():
     source = b"""
 class A(B):
     'Text.'

@@ -126,7 +126,7 @@ def test_an_annotation_is_one_of_a_closed_set_of_types(annotation, said, read):
     assert takes(info) == {"p": said}
 
 
-def test_what_is_not_annotated_takes_anything(read):
+def test_parameters_without_annotation_accept_any_value(read):
     assert takes(read("class C:\n    def __init__(self, p, *, q=3): ...")) == {"p": "any value", "q": "any value"}
 
 
@@ -290,7 +290,7 @@ def test_kwargs_that_super_takes_whole_are_the_inherited_parameters(read):
         pytest.param("", "1, ", ["b", "c"], id="settled by its place"),
     ],
 )
-def test_what_a_constructor_names_or_gives_is_not_inherited(own, given, names, read):
+def test_parameters_that_a_constructor_names_or_gives_are_not_inherited(own, given, names, read):
     init = f"    def __init__(self, {own}**k):\n        super().__init__({given}**k)"
     assert constructor(read(f"{BASE}class C(B):\n{init}")).names == names
 
@@ -309,7 +309,7 @@ def test_the_help_of_inherited_parameters_comes_with_them(read):
     assert describe(info) == ("C.", {"a": "Of B.", "b": "Of C."})
 
 
-def test_a_signature_is_asked_by_name(read):
+def test_a_signature_is_looked_up_by_name(read):
     signature = constructor(read("class C:\n    def __init__(self, p: int): ..."))
     assert str(signature["p"].type) == "int"
     assert "p" in signature and "q" not in signature

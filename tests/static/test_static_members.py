@@ -35,7 +35,7 @@ def test_members_are_the_attributes_that_the_source_gives_instances(read):
     assert info.members() == expected
 
 
-def test_what_every_module_has_counts_as_a_member_of_each(read):
+def test_members_of_nn_module_count_as_members_of_each_module(read):
     module = torch.nn.Module()
     assert all(hasattr(module, name) for name in _MODULE_MEMBERS)
     assert read("class C(nn.Module): ...").members() == _MODULE_MEMBERS

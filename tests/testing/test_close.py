@@ -80,7 +80,7 @@ def test_rounding_is_forgiven_by_dtype_and_a_slip_is_not():
         pytest.param(torch.full((2,), 1e-3), torch.zeros(2), "relative difference 0.001", id="nothing expected"),
     ],
 )
-def test_what_differs_is_named(found, expected, said):
+def test_the_difference_is_named(found, expected, said):
     with pytest.raises(AssertionError, match=said):
         assert_close(found, expected)
 

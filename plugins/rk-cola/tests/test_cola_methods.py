@@ -34,7 +34,7 @@ METHODS = ["mcts", "random", "exhaustive-1", "beam"]
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_full_path_comes_first_and_none_comes_twice(name):
+def test_the_full_path_is_first_and_no_path_is_repeated(name):
     paths = run(make(name), 100)
     assert paths[0] == tuple(range(12))
     assert len(set(paths)) == len(paths) == 100

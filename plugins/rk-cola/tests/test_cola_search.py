@@ -368,7 +368,7 @@ def test_questions_without_an_answer_are_answered(done, world):
     assert all("correct" not in row and "expected" not in row for row in found)
 
 
-def test_an_answer_is_only_as_long_as_was_asked_for(done, world, tmp_path):
+def test_an_answer_has_at_most_the_requested_length(done, world, tmp_path):
     cli(
         ["predict", str(done.path), f"{world}/questions.jsonl", "search.max_new_tokens=2", "-o", "short.json"],
         standalone_mode=False,
@@ -467,7 +467,7 @@ def test_weights_that_have_changed_since_are_refused(world, tmp_path):
         cli(["search", "cola", "--resume", str(run.path), "--n-simulations", "20"], standalone_mode=False)
 
 
-def test_trees_have_seeds_of_their_own(world):
+def test_each_tree_has_its_own_seed(world):
     _, run = search(world, "--method", "random")
     tried: dict[int, list[str]] = {}
     for line in lines(run, "evaluations.jsonl")[1:]:
@@ -515,7 +515,7 @@ def test_without_weights_one_message_and_no_run(tmp_path, capsys):
     ],
     ids=["protected", "bound", "method", "data", "file", "tokens", "chat"],
 )
-def test_what_cannot_be_searched_is_refused_at_once(options, message):
+def test_a_space_that_cannot_be_searched_is_refused_at_once(options, message):
     with pytest.raises(UserError, match=message):
         cli(["search", "cola", "--model", "gemma", "--random-init", *options, *SETTINGS], standalone_mode=False)
 

@@ -122,7 +122,7 @@ def test_a_scan_leaves_the_state_that_it_was_given_alone(layer):
 
 
 @pytest.mark.parametrize("steps", [9, 1], ids=lambda t: f"t{t}")
-def test_steps_that_a_mask_leaves_out_are_as_good_as_absent(layer, steps):
+def test_masked_steps_do_not_affect_the_output(layer, steps):
     x = torch.randn(4, steps, 8, dtype=torch.double)
     mask = torch.rand(4, steps) < 0.6
     mask[0], mask[1] = True, False
@@ -137,7 +137,7 @@ def test_steps_that_a_mask_leaves_out_are_as_good_as_absent(layer, steps):
         assert_close({name: part[i : i + 1] for name, part in state.items()}, alone)
 
 
-def test_no_output_sees_a_later_step(layer):
+def test_no_output_depends_on_a_later_step(layer):
     x = torch.randn(2, 12, 8, dtype=torch.double)
     later = x.clone()
     later[:, 7:] += 1

@@ -45,7 +45,7 @@ def test_members_start_from_the_same_distribution_and_are_not_the_same(init):
         assert torch.equal(weight[0], weight[1]) == (init == "zero")
 
 
-def test_twenty_layers_carry_a_signal_from_good_weights_and_hardly_any_from_simple_ones():
+def test_twenty_layers_propagate_a_signal_with_he_weights_but_not_with_simple_ones():
     torch.manual_seed(0)
     inputs = torch.rand(500, 64)
     spread = {}

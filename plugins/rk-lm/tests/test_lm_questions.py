@@ -178,7 +178,7 @@ def test_a_line_that_cannot_be_taken_is_named(tmp_path, row, message):
     ],
     ids=["half a character", "digits", "infinite", "NaN", "deep"],
 )
-def test_what_json_allows_and_no_reader_can_use_is_refused(tmp_path, line, message):
+def test_valid_json_that_is_not_a_question_is_refused(tmp_path, line, message):
     file = write(tmp_path / "q.jsonl", {"question": "Who?", "answer": "me"}, line)
     with pytest.raises(UserError, match=message):
         read_questions(file)
@@ -210,7 +210,7 @@ def test_a_file_of_another_format_is_called_what_it_is(tmp_path, text, message):
         read_questions(file)
 
 
-def test_the_name_of_a_file_in_place_of_the_data_brings_the_data_that_reads_it():
+def test_a_file_name_in_place_of_the_data_is_refused_with_the_data_that_reads_it():
     with pytest.raises(UserError, match=r"unknown data 'mine.jsonl'") as error:
         Catalog().resolve("data", "mine.jsonl")
     assert "'{name: exact-jsonl, file: mine.jsonl}'" in error.value.hint
@@ -237,7 +237,7 @@ LINES = {
     ],
     ids=["exact-jsonl", "mc-jsonl", "arc"],
 )
-def test_a_user_file_is_put_as_the_data_puts_its_own(tmp_path, data, line, expected):
+def test_questions_of_a_user_file_are_phrased_like_the_datas_own(tmp_path, data, line, expected):
     assert data.read(write(tmp_path / "q.jsonl", LINES[line]))["questions_meta"] == [expected]
 
 
@@ -293,7 +293,7 @@ def test_a_user_file_is_put_behind_the_solved_problems_of_gsm8k(tmp_path):
     assert own.prompt == f"{solved}Question: How many legs has a spider?\nAnswer:"
 
 
-def test_a_file_that_is_another_one_is_refused(tmp_path, monkeypatch):
+def test_a_file_with_another_checksum_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k" / "train.jsonl").write_text("{}")
@@ -368,7 +368,7 @@ def test_wrong_answers_of_the_control_are_right_elsewhere_in_the_level():
     assert wrong[:50] != shuffled_gold(questions, seed=1)[:50]
 
 
-def test_of_a_choice_the_control_takes_another_option_and_without_one_nothing():
+def test_the_control_of_a_choice_takes_another_option_if_there_is_one():
     choice = Question("?", " a", (" a", " b", " c"))
     lonely = Question("?", "7\n", level="of one")
     assert shuffled_gold([choice, lonely], 0)[0] in (" b", " c")
@@ -435,7 +435,7 @@ def test_items_beyond_the_context_are_counted_with_their_lengths():
     assert "made for 31" in warning
 
 
-def test_accuracy_counts_what_was_asked():
+def test_accuracy_counts_only_asked_questions():
     import torch
 
     total, count = accuracy(correct=torch.tensor([1.0, 0.0, 1.0]), asked=torch.tensor([1.0, 1.0, 0.0]))

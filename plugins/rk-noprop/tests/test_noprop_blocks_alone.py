@@ -61,14 +61,14 @@ def test_the_loss_of_a_block_reaches_no_other_block(name, embedding):
         assert others and all(p.grad is None for p in others)
 
 
-def test_the_baseline_on_the_other_hand_reaches_all_of_them():
+def test_the_loss_of_the_baseline_reaches_all_blocks():
     model = make().model
     F.cross_entropy(model(inputs=draw()["inputs"])["logits"], draw()["targets"]).backward()
     assert all(p.grad.abs().max() > 0 for block in model.label_blocks for p in [*block.parameters()][-1:])
 
 
 @pytest.mark.parametrize("name", ["mlp", "glimpse", "conv"])
-def test_what_becomes_of_other_blocks_changes_nothing_for_a_block(name):
+def test_a_block_does_not_depend_on_other_blocks_training(name):
     learner = make(name)
     block = learner.model.label_blocks[1]
 

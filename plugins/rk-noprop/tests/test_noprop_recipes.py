@@ -125,7 +125,7 @@ def test_it_trains_predicts_an_image_and_draws_its_path(recipe, which, tmp_path,
     assert all(f"wrote {name}" in capsys.readouterr().out or (tmp_path / name).is_file() for name in drawn)
 
 
-def test_other_walks_of_the_same_run_are_asked_for(recipe):
+def test_eval_can_request_other_walks_of_the_same_run(recipe):
     folder = trained(recipe, "ct")
     rk("eval", folder.path, "trainer.inference=ode", "trainer.inference_steps=3", "model.runs=2")
 

@@ -24,7 +24,7 @@ def test_splits_are_named_after_their_sizes():
         ConvexHull(seed=0, n_points=(7, 4))
 
 
-def test_training_is_endless_and_the_rest_has_as_many_sets_as_asked_for():
+def test_training_is_endless_and_other_splits_have_the_requested_size():
     data = ConvexHull(seed=0, batch_size=64, val_examples=100, test_examples=130)
     assert data.batches("train") is None
     sizes = {

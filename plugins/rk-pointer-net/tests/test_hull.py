@@ -43,7 +43,7 @@ def test_sets_full_of_equal_and_collinear_points_have_strict_hulls(cells):
         assert hull == naive.convex_hull([tuple(point) for point in one])
 
 
-def test_what_has_no_area_gets_its_extreme_points():
+def test_points_on_a_line_get_their_extreme_points_as_hull():
     assert hull_of((0.3, 0.3), (0.3, 0.3), (0.3, 0.3)) == [1]
     assert hull_of((0.3, 0.3), (0.7, 0.1), (0.3, 0.3)) == [1, 2]
     assert hull_of((0.5, 0.5), (0.9, 0.9), (0.1, 0.1), (0.3, 0.3)) == [2, 3]

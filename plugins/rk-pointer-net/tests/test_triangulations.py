@@ -115,7 +115,7 @@ def test_sets_full_of_equal_and_collinear_points_are_triangulated(cells):
     assert not found[~has_area].any()
 
 
-def test_what_has_no_area_has_no_triangle():
+def test_points_on_a_line_have_no_triangle():
     assert triangles_of((0.3, 0.3), (0.3, 0.3), (0.3, 0.3)) == []
     assert triangles_of((0.1, 0.1), (0.5, 0.5), (0.3, 0.3), (0.9, 0.9)) == []
     assert triangles_of((0.1, 0.3), (0.2, 0.6), (0.3, 0.9)) == []

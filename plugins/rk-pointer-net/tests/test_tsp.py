@@ -70,7 +70,7 @@ def test_the_solver_makes_training_targets_and_tests_have_the_best_available(cou
     assert [solver for _, solver in count] == ["a1", "a1", "exact", "a3"]
 
 
-def test_what_cannot_be_solved_exactly_or_pooled_is_refused():
+def test_sizes_that_cannot_be_solved_or_pooled_are_refused():
     with pytest.raises(ValueError, match="exact takes at most 13 points, not 14"):
         TSP(seed=0, n_points=(5, 14))
     assert TSP(seed=0, n_points=(5, 14), solver="a3").splits == ("train", "val", "test-5", "test-14")
@@ -100,7 +100,7 @@ def test_the_constructor_touches_no_file(cache):
     [{"seed": 2}, {"solver": "a1"}, {"pool": 52}, {"n_points": (4, 6)}, {}],
     ids=lambda p: next(iter(p), "same"),
 )
-def test_every_pool_has_a_file_of_its_own(cache, params):
+def test_every_pool_has_its_own_file(cache, params):
     prepared(n_points=(6, 6), pool=25)
     before = set(cache.iterdir())
     prepared(**{"n_points": (6, 6), "pool": 25} | params)
@@ -130,7 +130,7 @@ def test_a_cache_that_cannot_be_written_is_named_before_the_work(tmp_path, monke
     assert not count
 
 
-def test_an_epoch_of_a_pool_has_every_set_once_in_an_order_of_its_own(cache):
+def test_an_epoch_of_a_pool_has_every_set_once_in_a_new_order(cache):
     data = prepared()
     epochs = []
     for epoch in range(2):

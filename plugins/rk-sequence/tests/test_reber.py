@@ -72,7 +72,7 @@ def test_the_allowed_symbols_are_those_of_the_automaton():
             assert {SYMBOLS[i] for i in legal[t].nonzero().flatten()} == follow(string[: t + 1])
 
 
-def test_what_may_come_in_an_embedded_string():
+def test_the_allowed_symbols_in_an_embedded_string():
     batch = Reber(seed=1, embedded=True, batch_size=50).batch("train", 0)
     for string, legal in zip(strings(batch), batch["legal"], strict=True):
         inner = [follow(string[2:t]) for t in range(3, len(string) - 2)]
@@ -178,7 +178,7 @@ def test_a_string_is_valid_when_the_automaton_accepts_it(settings):
     assert abs(sum(target for _, target in made) / 2000 - 0.5) < 0.04
 
 
-def test_alien_strings_have_letters_of_their_own():
+def test_alien_strings_have_letters_outside_of_the_grammar():
     foreign = [("?" in string) for string, target in judged() if not target]
     assert 0.4 < sum(foreign) / len(foreign) < 0.6
     assert not any("?" in string for string, target in judged() if target)

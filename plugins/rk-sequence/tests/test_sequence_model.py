@@ -232,7 +232,7 @@ def test_a_long_piece_is_mapped_block_by_block_with_the_same_answers(monkeypatch
         torch.testing.assert_close(one, other)
 
 
-def test_what_a_windowed_layer_holds_at_once_does_not_grow_with_the_square_of_the_length(monkeypatch):
+def test_the_memory_of_a_windowed_layer_does_not_grow_with_the_squared_length(monkeypatch):
     sizes = []
     allowed = Attention._allowed
 

@@ -81,7 +81,7 @@ def test_states_are_mapped_tensor_by_tensor():
     assert [len(t) for t in tensors_of(state)] == [2, 2, 2]
 
 
-def test_rows_are_taken_from_another_state():
+def test_chosen_rows_are_taken_from_the_other_state():
     old, new = (torch.ones(3, 2), [torch.ones(3)]), (torch.zeros(3, 2), [torch.zeros(3)])
     matrix, (vector,) = with_rows_from(new, torch.tensor([True, False, True]), old)
     assert matrix.tolist() == [[0, 0], [1, 1], [0, 0]]

@@ -182,7 +182,7 @@ def test_a_published_text_is_taken_only_as_it_was_published(tmp_path, monkeypatc
         Text(seed=1).prepare()
 
 
-def test_a_corpus_with_a_held_out_text_of_its_own_is_not_cut(tmp_path, monkeypatch):
+def test_a_corpus_with_a_separate_held_out_text_is_not_split(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     sources = []
     for name, content in (("train.txt", "abcdefgh" * 10), ("valid.txt", "hgfedcba" * 8)):

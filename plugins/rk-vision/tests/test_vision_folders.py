@@ -54,7 +54,7 @@ def test_a_folder_for_validation_is_validated(tmp_path, name):
     ],
     ids=["no test", "no val", "train alone", "classes alone"],
 )
-def test_what_has_no_folder_is_taken_from_the_training_images(tmp_path, parts, expected):
+def test_splits_without_a_folder_are_taken_from_the_training_images(tmp_path, parts, expected):
     for part, count in parts.items():
         fill(tmp_path / part, count, "cat", "dog")
     assert sizes(prepared(tmp_path)) == expected
