@@ -1,6 +1,6 @@
 """A plugin's EQUATIONS.md against its sources: each function and test that it names exists. Read with `ast` alone.
 
-The file lies beside ``pyproject.toml``. Each of its tables with these four columns is checked::
+The file is beside ``pyproject.toml``. Each of its tables with these four columns is checked::
 
     | Paper | What it says | Code | Test |
     | --- | --- | --- | --- |
@@ -142,7 +142,7 @@ def _of_tests(root: Path, cell: str) -> Iterator[str]:
     for text in named:
         file, separator, name = text.partition("::")
         if not separator or not name or not file.endswith(".py"):
-            yield f"`{text}` is no test; expected `tests/test_file.py::test_name`"
+            yield f"`{text}` is not a test; expected `tests/test_file.py::test_name`"
             continue
         known = _definitions(root / file)
         if isinstance(known, str):

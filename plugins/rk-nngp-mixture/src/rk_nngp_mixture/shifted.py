@@ -18,7 +18,7 @@ from rk_nngp_mixture.class_metrics import ClassNLL, Confidence, ExpectedCalibrat
 
 
 class Shifted(DataWrapper):
-    """Any picture data, with few training rows and with test splits that differ from them.
+    """Any image data, with few training rows and with test splits that differ from them.
 
     `test` has the classes that were trained, as they are; `test-noise` the same with Gaussian noise, `test-turned` the
     same turned by an angle, `test-unseen` the classes that were left out: of their NLL, no example has shown the class.

@@ -23,7 +23,7 @@ class BlockAccuracy:
         run: A run of `noprop-dt`, `noprop-ct`, `noprop-fm`, or of a baseline over the same model.
         seed: Seeds the noise.
         split: Whose examples.
-        batches: Takes at most so many batches; null: all.
+        batches: The most batches to take; null takes all.
 
     Examples:
         rk analyze block-accuracy --run last

@@ -28,7 +28,7 @@ class SequentialMNIST(MNIST):
         permuted: Puts the grey values in another order, the same for all images and seeds.
 
     Raises:
-        ValueError: When `shrink` does not divide the side, or `pixels_per_step` the picture.
+        ValueError: When `shrink` does not divide the side, or `pixels_per_step` the image.
 
     Examples:
         data: {name: sequential-mnist, pixels_per_step: 28, permuted: true}
