@@ -233,7 +233,7 @@ def test_show_lists_parameters_fields_and_facts(rk):
 def test_recipes_are_copied_to_begin_with(rk, folder):
     name = json.loads(rk("recipes", "--json"))[0]["name"]
     rk("recipes", "copy", name, "mine.yaml")
-    assert "mine.yaml is there already" in rk("recipes", "copy", name, "mine.yaml", code=2)
+    assert "mine.yaml exists already" in rk("recipes", "copy", name, "mine.yaml", code=2)
     rk("validate", "mine.yaml")
     assert rk("recipes", "show", name) == Path(json.loads(rk("recipes", "--json"))[0]["path"]).read_text()
 

@@ -154,7 +154,7 @@ def test_plain_optimizers_are_taken_too(lit):
         ("model.how=plateau", "returns a ReduceLROnPlateau"),
         ("model.how=epoch", "steps once an epoch; rk counts steps"),
         ("model.how=two", "returns 2 optimizers"),
-        ("model=by-hand", "optimizes by hand"),
+        ("model=by-hand", "uses manual optimization"),
         ("model=bare", "lightning-module needs a model with"),
         ("loss=mse", "takes no loss"),
     ],

@@ -119,7 +119,7 @@ def test_the_wheel_brings_the_recipes_and_the_licence_and_requires_this_host(bui
 def test_a_folder_that_is_there_is_not_touched(tmp_path):
     new_plugin("my-net", tmp_path)
     (tmp_path / "rk-my-net" / "README.md").write_text("mine")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         new_plugin("rk-my-net", tmp_path)
     assert (tmp_path / "rk-my-net" / "README.md").read_text() == "mine"
 

@@ -173,7 +173,7 @@ class LightningTrainer:
 
     def setup(self, *, model: TrainsItself, runtime: Runtime) -> LightningLearner:
         if not getattr(model, "automatic_optimization", True):
-            raise UserError(f"{type(model).__name__} optimizes by hand, which lightning-module cannot run")
+            raise UserError(f"{type(model).__name__} uses manual optimization, which lightning-module cannot run")
         self.module = model
         self.learner = LightningLearner(model, self.fields)
         self.runtime = runtime

@@ -140,9 +140,9 @@ def _flags_first(args: list[str]) -> list[str]:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "-V", "--version", prog_name="rk", message="%(prog)s %(version)s")
-@click.option("--no-plugins", is_flag=True, help="Load no plugin: the built-in components alone.")
-@click.option("-q", "--quiet", is_flag=True, help="Print results and errors alone.")
-@click.option("-v", "--verbose", is_flag=True, help="Print versions, plugins and times too.")
+@click.option("--no-plugins", is_flag=True, help="Load no plugins: only the built-in components.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Also print versions, plugins and times.")
 @click.pass_context
 def cli(ctx: click.Context, no_plugins: bool, quiet: bool, verbose: bool) -> None:
     """rk, the recursion kit: papers' methods as plugins, composed by recipes.

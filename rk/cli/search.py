@@ -116,7 +116,9 @@ def _run(kind: str, name: str, options: dict[str, str], values: dict[str, Any], 
     if values["resume"] is not None and kind == "analysis":
         resume, given = resumed_run(values["resume"], tuple(f"{key}={text}" for key, text in options.items()))
         if given or overrides:
-            raise UserError("an analysis is resumed as it began", f"write: rk analyze {name} --resume {resume}")
+            raise UserError(
+                "an analysis is resumed without other options", f"write: rk analyze {name} --resume {resume}"
+            )
         folder = RunFolder.find(resume, root, last="any")
         options = _stored_options(folder, name)
     elif values["resume"] is not None:

@@ -526,7 +526,9 @@ class Loop:
                 "it is damaged, or of another version of rk or of the plugin",
             ) from error
         if self.total_steps is not None and self.total_steps < self.step:
-            raise UserError(f"the run has done {self.step} steps: it cannot end at {self.total_steps}", "give more")
+            raise UserError(
+                f"the run has done {self.step} steps: it cannot end at {self.total_steps}", "give a larger number"
+            )
         self.finished = self.finished and not extend
         if extend:
             self._warn(*jumping_rates(self.runtime, state.get("total_steps"), self.step))

@@ -178,7 +178,7 @@ def check_paths(by: Any, paths: Any, method: str) -> list[Path]:
         if not isinstance(path, str | Path):
             wrong(by, method, found, "the list of files that it wrote")
         if not Path(path).exists():
-            raise RunFailed(f"{who(by)}: {method}() returned {path}, which is not there")
+            raise RunFailed(f"{who(by)}: {method}() returned {path}, which does not exist")
     return [Path(path) for path in found]
 
 

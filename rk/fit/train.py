@@ -105,7 +105,7 @@ def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
 
 
 def _note_failure(folder: RunFolder, error: BaseException) -> None:
-    """Writes into the run how it ended, as far as the disk allows: what went wrong is not to be hidden by it."""
+    """Writes into the run how it ended, as far as the disk allows: a failure to write must not hide the error."""
     with contextlib.suppress(RunFailed, OSError):
         if isinstance(error, KeyboardInterrupt):
             folder.update(status="interrupted", owner=None)

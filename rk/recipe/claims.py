@@ -43,7 +43,7 @@ class Claims(Part):
             known = [*self.binding.metrics, "loss"]
         if not name:
             return (
-                f"{metric!r} names no split",
+                f"{metric!r} does not name a split",
                 f"as in val/{metric}" if key == "fit.monitor" else f"as in test/{metric}",
             )
         if split == "run" and key != "fit.monitor":

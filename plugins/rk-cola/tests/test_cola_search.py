@@ -505,7 +505,7 @@ def test_without_weights_one_message_and_no_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--protect-first", "8"), "leave none of 8 layers"),
+        (("--protect-first", "8"), "leave no layer of 8"),
         (("--n-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
         (("--data", "digits"), "data=digits"),

@@ -93,7 +93,7 @@ def test_both_actions_and_all_sizes_are_drawn_alike():
 
 
 def test_bounds_that_leave_no_path_are_refused():
-    with pytest.raises(ValueError, match="leave none of 4 layers"):
+    with pytest.raises(ValueError, match="leave no layer of 4"):
         Limits(depth=4, protect_first=3, protect_last=1)
     with pytest.raises(ValueError, match="max_len_ratio"):
         Limits(depth=4, max_length=3)

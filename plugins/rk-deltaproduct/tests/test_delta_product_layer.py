@@ -170,9 +170,9 @@ def test_eigenvalues_are_where_they_are_allowed(allowed):
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
+    with pytest.raises(ValueError, match="n_heads must divide a width of 8, got 3"):
         DeltaProduct(d_model=8, n_heads=3)
-    with pytest.raises(ValueError, match="no whole number"):
+    with pytest.raises(ValueError, match="must be a whole number"):
         DeltaProduct(d_model=8, n_heads=2, expand_v=1.3)
 
 

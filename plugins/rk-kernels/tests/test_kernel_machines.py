@@ -406,7 +406,7 @@ def test_a_kernel_machine_that_has_not_seen_all_rows_predicts_no_class(rk_folder
 
 def test_filters_that_do_not_divide_the_data_are_refused_before_the_run(rk_folder):
     kernel = "trainer.kernel={{name: hierarchical-kernel, filter_sizes: {}}}"
-    with pytest.raises(RecipeError, match="do not divide inputs of 64 numbers"):
+    with pytest.raises(RecipeError, match="must divide inputs of 64 features"):
         rk_folder.rk("train", "kernels/digits", kernel.format([3]))
     assert rk_folder.train("kernels/digits", kernel.format([4, 2, 8])).read()["metrics"]["test/accuracy"] > 0.8
 

@@ -71,10 +71,10 @@ def test_the_solver_makes_training_targets_and_tests_have_the_best_available(cou
 
 
 def test_sizes_that_cannot_be_solved_or_pooled_are_refused():
-    with pytest.raises(ValueError, match="exact takes at most 13 points, not 14"):
+    with pytest.raises(ValueError, match="exact takes at most 13 points, got 14"):
         TSP(seed=0, n_points=(5, 14))
     assert TSP(seed=0, n_points=(5, 14), solver="a3").splits == ("train", "val", "test-5", "test-14")
-    with pytest.raises(ValueError, match="5 sets are less than one of each size"):
+    with pytest.raises(ValueError, match="at least one set of each size of n_points, got 5"):
         TSP(seed=0, n_points=(5, 10), pool=5)
 
 

@@ -179,8 +179,8 @@ def test_no_split_begins_as_another():
     [
         ({"group": "Z5", "max_moved": 2}, "only permutations"),
         ({"group": "A5xZ2", "max_moved": 3}, "only permutations"),
-        ({"group": "A3", "max_moved": 2}, "A3 with max_moved 2 has no element but the identity"),
-        ({"group": "S1"}, "S1 has no element but the identity"),
+        ({"group": "A3", "max_moved": 2}, "A3 with max_moved 2 has only the identity"),
+        ({"group": "S1"}, "S1 has only the identity"),
         ({"merged": 2, "tokens_per_element": 2}, "take one"),
     ],
 )

@@ -90,7 +90,7 @@ def test_recall_asks_for_every_key_once_and_for_its_value():
 
 
 def test_more_pairs_than_keys_are_refused():
-    with pytest.raises(ValueError, match="4 keys are not enough for 6 pairs"):
+    with pytest.raises(ValueError, match="n_keys must be >= 6, the number of pairs, got 4"):
         AssociativeRecall(seed=1, n_pairs=3, test_pairs=[6], n_keys=4)
 
 

@@ -133,7 +133,7 @@ def test_a_tied_head_has_the_weights_of_the_embedding(make_model):
 
 
 def test_a_tied_head_needs_the_same_tokens(make_model):
-    with pytest.raises(ValueError, match="5 outputs are not the 7 tokens"):
+    with pytest.raises(ValueError, match="got 5 outputs and 7 tokens"):
         make_model(tie=True)
 
 

@@ -61,7 +61,11 @@ def test_series_become_images_again(digits, settings):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"shrink": 3}, "shrink: 3"), ({"pixels_per_step": 5}, "5 does not")]
+    ("settings", "message"),
+    [
+        ({"shrink": 3}, "shrink must divide a side of 28 pixels, got 3"),
+        ({"pixels_per_step": 5}, "must divide 784 pixels, got 5"),
+    ],
 )
 def test_a_size_that_does_not_divide_the_image_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):

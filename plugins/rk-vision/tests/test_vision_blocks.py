@@ -112,5 +112,5 @@ def test_the_conv_nets_take_images_of_any_shape(shape):
 
 @pytest.mark.parametrize("shape", [(64,), (2, 3, 8, 8)], ids=str)
 def test_inputs_that_are_not_images_are_refused(shape):
-    with pytest.raises(ValueError, match="are not images"):
+    with pytest.raises(ValueError, match="expected images"):
         ConvNet(input_shape=shape, num_classes=3)

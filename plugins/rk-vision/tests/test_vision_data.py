@@ -74,7 +74,7 @@ def test_a_cifar_record_is_its_class_and_three_planes(tmp_path):
 
 
 def test_a_cut_cifar_file_is_refused():
-    with pytest.raises(ValueError, match="no whole number"):
+    with pytest.raises(ValueError, match="not a whole number"):
         parse_records(bytes(RECORD + 1))
 
 
@@ -203,7 +203,7 @@ def test_limits_take_so_many(small_mnist):
 
 
 def test_a_split_without_training_images_is_the_recipes_mistake(small_mnist):
-    with pytest.raises(ValueError, match="leaves none of 200"):
+    with pytest.raises(ValueError, match="leaves no training images of 200"):
         small_mnist(val_fraction=0.999)
 
 

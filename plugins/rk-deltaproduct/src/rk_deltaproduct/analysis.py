@@ -44,7 +44,7 @@ class PrefixAccuracy:
         trained_length: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         if not runs:
-            raise ValueError("runs: name one at least")
+            raise ValueError("runs must not be empty")
         self.runs = runs
         self.split = split
         self.limit = batches

@@ -76,11 +76,11 @@ class DeltaProduct(nn.Module):
         super().__init__()
         if head_dim is None:
             if d_model % n_heads:
-                raise ValueError(f"{n_heads} heads do not divide a width of {d_model}: give head_dim")
+                raise ValueError(f"n_heads must divide a width of {d_model}, got {n_heads}; or give head_dim")
             head_dim = d_model // n_heads
         value_dim = round(head_dim * expand_v)
         if not math.isclose(value_dim, head_dim * expand_v) or value_dim < 1:
-            raise ValueError(f"expand_v {expand_v} times head_dim {head_dim} is not a whole number")
+            raise ValueError(f"expand_v * head_dim must be a whole number, got {expand_v} * {head_dim}")
         self.num_householder = num_householder
         self.n_heads = n_heads
         self.beta_range = 2.0 if allow_neg_eigval else 1.0

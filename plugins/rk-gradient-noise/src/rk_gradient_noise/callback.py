@@ -52,7 +52,7 @@ class GradientNoise:
         parameters: str | None = None,
     ) -> None:
         if stop_step is not None and stop_step <= start_step:
-            raise ValueError(f"stop_step {stop_step} is not after start_step {start_step}: there is no step with noise")
+            raise ValueError(f"stop_step must be > start_step, got {stop_step} and {start_step}: no step with noise")
         try:
             self.pattern = None if parameters is None else re.compile(parameters)
         except re.error as error:

@@ -52,9 +52,9 @@ class ConvKernel(nn.Module):
     ) -> None:
         super().__init__()
         if len(input_shape) not in (2, 3):
-            raise ValueError(f"inputs of shape {tuple(input_shape)} are not images")
+            raise ValueError(f"expected images, (channels, height, width) or (height, width), got {tuple(input_shape)}")
         if size % 2 == 0:
-            raise ValueError(f"a window of side {size} has no middle: give an odd size")
+            raise ValueError(f"size must be odd, got {size}")
         self.input_shape = tuple(input_shape)
         self.depth = depth
         self.size = size

@@ -39,7 +39,7 @@ class Positive(nn.Module):
     def __init__(self, value: float, learned: bool = True) -> None:
         super().__init__()
         if not value > 0:
-            raise ValueError(f"{value} is not above 0")
+            raise ValueError(f"the value must be > 0, got {value}")
         # softplus^-1, in a form that neither overflows nor loses the small ones
         raw = value + math.log(-math.expm1(-value))
         self.raw = nn.Parameter(torch.tensor(raw, dtype=torch.float64), requires_grad=learned)

@@ -24,7 +24,7 @@ def cholesky(matrix: Tensor) -> Tensor:
     jitter = FIRST_JITTER
     while info.any():
         if jitter > LAST_JITTER * 1.5:
-            raise ValueError("a kernel matrix that is not positive definite, or not finite")
+            raise ValueError("the kernel matrix must be positive definite and finite")
         size = jitter * matrix.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
         eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
         needs = (info > 0)[..., None, None]

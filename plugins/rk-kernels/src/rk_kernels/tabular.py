@@ -45,7 +45,7 @@ class Tabular(RegressionTable):
     ) -> None:
         super().__init__(seed, batch_size, level)
         if val_fraction + test_fraction >= 1:
-            raise ValueError("val_fraction and test_fraction leave nothing to learn from")
+            raise ValueError("val_fraction and test_fraction leave no training rows")
         self.file = file
         self.target = target
         self.fractions = (val_fraction, test_fraction)
@@ -53,7 +53,7 @@ class Tabular(RegressionTable):
     def _load(self) -> tuple[dict[str, Rows], tuple[str, ...] | None, str | None]:
         table = read_table(self.file)
         if table.width < 2:
-            raise UserError(f"{self.file}: one column alone: there is nothing to predict it from")
+            raise UserError(f"{self.file}: expected at least two columns, got 1")
         place = table.width - 1 if self.target is None else table.column(self.target)
         _check_range(table)
         others = [c for c in range(table.width) if c != place]

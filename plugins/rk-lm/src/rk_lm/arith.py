@@ -59,12 +59,12 @@ class ArithLevels(QuestionData):
         self.n_examples = n_examples
         self.options = options
         if not self.levels:
-            raise ValueError("levels: name at least one")
+            raise ValueError("levels must not be empty")
         for place, level in enumerate(self.levels):
             there = len(LEVELS[level]) - len(EXAMPLES[level])
             wanted = len(range(place, n_questions, len(self.levels)))
             if wanted > there:
-                raise ValueError(f"n_questions: level {level} has {there} different questions, not {wanted}")
+                raise ValueError(f"n_questions: level {level} has only {there} different questions, got {wanted}")
 
     def _load(self) -> list[Question]:
         streams = {level: iter(self._shuffled(level)) for level in self.levels}

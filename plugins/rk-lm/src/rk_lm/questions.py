@@ -41,7 +41,7 @@ class Question:
 
     def __post_init__(self) -> None:
         if self.options and self.answer is not None and self.answer not in self.options:
-            raise ValueError(f"the answer {self.answer!r} is none of the options")
+            raise ValueError(f"the answer {self.answer!r} is not one of the options")
         if len(set(self.options)) != len(self.options):
             raise ValueError(f"two of the options are the same: {list(self.options)}")
 

@@ -54,7 +54,7 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         if d_model % (2 * n_heads):
-            raise ValueError(f"{n_heads} heads do not divide a width of {d_model} into parts of even width")
+            raise ValueError(f"n_heads must divide a width of {d_model} into even parts, got {n_heads}")
         self.n_heads = n_heads
         self.window = window
         self.rope_base = rope_base

@@ -65,9 +65,9 @@ class GroupWords(TokenTask):
             raise ValueError(f"max_moved: only permutations move points, not the numbers of {group}")
         if len(self._drawn_elements) < 2:
             limit = "" if max_moved is None else f" with max_moved {max_moved}"
-            raise ValueError(f"{group}{limit} has no element but the identity")
+            raise ValueError(f"{group}{limit} has only the identity")
         if merged > 1 and tokens_per_element > 1:
-            raise ValueError("merged and tokens_per_element: take one of them")
+            raise ValueError("merged and tokens_per_element exclude each other: leave one out")
         self.merged = merged
         self.tokens_per_element = tokens_per_element
         self.filler = filler

@@ -76,7 +76,9 @@ class SequenceModel(nn.Module):
         if (vocab_size is None) == (num_features is None):
             raise ValueError("steps are tokens (vocab_size) or numbers (num_features): give one, null for the other")
         if tie and vocab_size != num_outputs:
-            raise ValueError(f"tie: {num_outputs} outputs are not the {vocab_size or 0} tokens of the input")
+            raise ValueError(
+                f"tie needs as many outputs as tokens, got {num_outputs} outputs and {vocab_size or 0} tokens"
+            )
         self.readout = readout
         self.d_model = d_model
         if vocab_size is not None:
@@ -131,7 +133,7 @@ class SequenceModel(nn.Module):
         for block in self.blocks:
             if not hasattr(block.layer, "scan"):
                 name = type(block.layer).__name__
-                raise UserError(f"the layer {name} keeps no state: it takes whole sequences alone", "use another layer")
+                raise UserError(f"the layer {name} keeps no state: it takes only whole sequences", "use another layer")
         state: dict[str, Any] = {"layers": tuple(block.layer.initial_state(batch_size) for block in self.blocks)}
         if self.readout != "step":
             zeros = self.head.weight.new_zeros(batch_size, self.d_model + (self.readout == "mean"))
@@ -174,10 +176,10 @@ class SequenceModel(nn.Module):
         """Returns what the first block sees."""
         if hasattr(self, "embedding"):
             if tokens is None:
-                raise UserError("this model was made for tokens; the data has none")
+                raise UserError("this model takes tokens, but the data has none")
             return self.dropout(self.embedding(tokens))
         if inputs is None:
-            raise UserError("this model was made for numbers, the field inputs; the data has none")
+            raise UserError("this model takes numbers, the field inputs, but the data has none")
         return self.dropout(self.projection(inputs))
 
     def decode(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape o"]:

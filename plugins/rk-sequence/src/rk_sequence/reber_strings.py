@@ -61,7 +61,7 @@ class ReberStrings(TokenTask):
         super().__init__(length=min_length, **common)
         check_lengths(self.test_lengths.values(), max_length)
         if alien + mutated > 1:
-            raise ValueError(f"alien and mutated: {alien} and {mutated} are more than all")
+            raise ValueError(f"alien + mutated must be <= 1, got {alien} + {mutated}")
         self.max_length = max_length
         self.alien = alien
         self.mutated = mutated

@@ -44,7 +44,7 @@ class AssociativeRecall(TokenTask):
         super().__init__(length=n_pairs, test_lengths=test_pairs, **common)
         most = max(self.test_lengths.values())
         if n_keys < most:
-            raise ValueError(f"{n_keys} keys are not enough for {most} pairs")
+            raise ValueError(f"n_keys must be >= {most}, the number of pairs, got {n_keys}")
         self.n_keys = n_keys
         self.n_values = n_values
 

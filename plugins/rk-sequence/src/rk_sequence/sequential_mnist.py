@@ -49,10 +49,10 @@ class SequentialMNIST(MNIST):
     ) -> None:
         super().__init__(**pictures)
         if SIDE % shrink:
-            raise ValueError(f"shrink: {shrink} does not divide a side of {SIDE} pixels")
+            raise ValueError(f"shrink must divide a side of {SIDE} pixels, got {shrink}")
         self.side = SIDE // shrink
         if self.side**2 % pixels_per_step:
-            raise ValueError(f"pixels_per_step: {pixels_per_step} does not divide {self.side**2} pixels")
+            raise ValueError(f"pixels_per_step must divide {self.side**2} pixels, got {pixels_per_step}")
         self.shrink = shrink
         self.pixels_per_step = pixels_per_step
         order = torch.randperm(self.side**2, generator=torch.Generator().manual_seed(0))

@@ -48,7 +48,7 @@ class GeneratedTask(ABC):
         test_examples: Annotated[int, Ge(1)] = 1024,
     ) -> None:
         if short := [n for n in (length, *(test_lengths or ())) if n < self._shortest]:
-            raise ValueError(f"a length of {short[0]} is too short: the least is {self._shortest}")
+            raise ValueError(f"lengths must be >= {self._shortest}, got {short[0]}")
         self.seed = seed
         self.length = length
         self.batch_size = batch_size

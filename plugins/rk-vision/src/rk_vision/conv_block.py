@@ -57,7 +57,7 @@ class ConvBlock(Fusion):
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size: {kernel_size} has no middle; an odd one has")
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         before, height, width = picture_shape(x_shape)
         layers: list[nn.Module] = [_Picture()]
         for after in channels:

@@ -10,7 +10,7 @@ def picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) == 2:
         shape = (1, *shape)
     if len(shape) != 3:
-        raise ValueError(f"inputs of shape {tuple(shape)} are not images: (channels, height, width) or (height, width)")
+        raise ValueError(f"expected images, (channels, height, width) or (height, width), got {tuple(shape)}")
     return shape[0], shape[1], shape[2]
 
 
