@@ -196,7 +196,7 @@ class LoadedRun:
         Raises:
             RecipeError: When the changed recipe does not check.
             RunFailed: When the weights do not fit the learner that it builds.
-            UserError: When the folder is there already, or cannot be written.
+            UserError: When the folder exists already, or cannot be written.
         """
         from rk.fit.derive import derive
 

@@ -55,7 +55,7 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
         )
     root = parent / f"rk-{name}"
     if root.exists():
-        raise UserError(f"{root} is there already", "give another name, or move it away")
+        raise UserError(f"{root} exists already", "give another name, or move it away")
     values = _values(name, kinds)
     written = []
     for template in sorted(TEMPLATES.rglob("*.j2")):
