@@ -5,7 +5,7 @@ It also writes the table of kinds in docs/contract.md and that of public modules
     python docs/generate.py            writes the page and the tables
     python docs/generate.py --print    prints the page
 
-Nothing that is installed shows in it: the built-in components alone are asked. `tests/test_docs.py` fails when the page
+It does not depend on installed plugins: only the built-in components are read. `tests/test_docs.py` fails when the page
 and the code disagree.
 """
 

@@ -37,7 +37,7 @@ class Requirement:
         return f"{self.name}{self.range}"
 
     def allows(self, version: str) -> bool:
-        """Returns whether `version` will do. Raises `ValueError` for a version or a range that is none (PEP 440)."""
+        """Returns whether `version` is in the range. Raises `ValueError` for an invalid version or range (PEP 440)."""
         return allows(self.range, version)
 
 
@@ -62,7 +62,7 @@ def allows(range_: str, version: str) -> bool:
     loading forty plugins.
 
     Raises:
-        ValueError: For a range or a version that is none.
+        ValueError: For an invalid range or version.
     """
     clauses = [clause.strip() for clause in range_.split(",") if clause.strip()]
     plain = [_PLAIN.fullmatch(clause) for clause in clauses]

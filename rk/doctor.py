@@ -146,7 +146,7 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
     """Yields the Python files of an installed package, each with its name inside the folder that it is installed in."""
     try:
         spec = importlib.util.find_spec(package)
-    except Exception:  # a module can put any object in its own place, which is asked for its spec
+    except Exception:  # a module can put any object in its own place, whose spec is read
         return
     if spec is None:
         return

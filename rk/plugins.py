@@ -55,7 +55,7 @@ class Offer:
         distribution: The distribution that brings it.
         version: That distribution's version.
         host: The range of host versions that it requires; None takes any.
-        metadata: The installed distribution, which is asked for these three when they are wanted.
+        metadata: The installed distribution, which is read for these three when needed.
         damage: Why the entry point itself cannot be used.
         requirements: What the distribution requires, where no metadata is given.
     """

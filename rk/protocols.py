@@ -402,7 +402,7 @@ class Trainer(Protocol):
         """Called once after the last step, before the final validation (closed-form solutions belong here)."""
 
     def results(self) -> Mapping[str, float]:
-        """Returns numbers about the whole run, asked for once after the tests: metrics called ``run/NAME``.
+        """Returns numbers about the whole run, read once after the tests: metrics called ``run/NAME``.
 
         Optional. A literal tuple ``lower_is_better`` of the class names those of which less is better.
         """
@@ -486,7 +486,7 @@ class Callback(Protocol):
         """After the tests, when the final metrics are known."""
 
     def results(self) -> Mapping[str, float]:
-        """Returns numbers about the whole run, asked for after `fit_end`: metrics ``run/NAME``, as of a `Trainer`."""
+        """Returns numbers about the whole run, read after `fit_end`: metrics ``run/NAME``, as of a `Trainer`."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What an answer depends on: the files and folders that were read for it.
 
-The readers of sources and recipes note here what they read. Nothing is kept unless somebody asks.
+The readers of sources and recipes note here what they read. Nothing is kept unless a caller requests it.
 """
 
 from __future__ import annotations

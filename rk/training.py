@@ -109,7 +109,7 @@ def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str
     Args:
         recipe: A recipe's name or path.
         overrides: What is changed of it, ``key=value``.
-        name: What the outer run calls it; each of its trainings needs a name of its own.
+        name: What the outer run calls it; each training needs its own name.
         within: The outer run's runtime; in an analysis, the folder that it writes into.
 
     Raises:
@@ -160,8 +160,8 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
     if folder.recipe.is_file():
         if trained(stored_values(folder)) != trained(recipe.plain()):
             raise UserError(
-                f"{folder.path.name} was trained with another recipe than the one that is asked for now",
-                f"give each training a name of its own, or delete {folder.label}",
+                f"{folder.path.name} was trained with another recipe than the requested one",
+                f"give each training its own name, or delete {folder.label}",
             )
         if folder.info().get("status") == "done":
             return _numbers(folder)

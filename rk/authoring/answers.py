@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def evaluating(learner: nn.Module, seed: int) -> AbstractContextManager[None]:
-    """Puts every module into eval mode, without gradients, under generators of their own; restores all of it.
+    """Puts every module into eval mode, without gradients, under separate generators; restores all of it.
 
     Args:
-        learner: What answers.
+        learner: The learner.
         seed: Seeds what it draws.
     """
     from rk.fit.evaluate import evaluating as context
@@ -44,7 +44,7 @@ def answers(
 
     Args:
         run: A finished run, or what a callback is given of a running one.
-        split: Whose batches.
+        split: The split of the batches.
         limit: The most batches to take; None takes all.
         seed: Seeds what the learner draws; None takes the run's `fit.seed`.
         needs: Fields of the batch and the outputs that the caller reads.

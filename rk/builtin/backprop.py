@@ -87,7 +87,7 @@ class Backprop:
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         objective = self.objective(batch)
-        if not self.checked:  # whose mistake it is, where it is the loss's
+        if not self.checked:  # so that the error names the loss
             self._check(objective)
             self.checked = True
         try:
@@ -99,5 +99,5 @@ class Backprop:
         return logs
 
     def _check(self, objective: Any) -> None:
-        """Raises `RunFailed` for an objective that is none, and names the loss."""
+        """Raises `RunFailed` for an invalid objective, and names the loss."""
         check_objective(self if self.loss is None else self.loss, objective, "__call__")

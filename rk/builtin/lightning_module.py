@@ -157,7 +157,7 @@ class LightningTrainer:
 
     Runs, checkpoints, resuming, several devices, reports and exports are rk's. What ``training_step`` logs is averaged
     over ``fit.log_every`` steps, metric objects batch by batch. What ``validation_step`` logs is measured over each
-    split, as ``val/acc`` for ``val_acc``; metric objects are computed at its end and reset. What stays out: manual
+    split, as ``val/acc`` for ``val_acc``; metric objects are computed at its end and reset. Not supported: manual
     optimization, several optimizers at once, plateau schedulers, and all that a module asks of a Lightning `Trainer`.
 
     Args:
@@ -214,7 +214,7 @@ class LightningTrainer:
 
 
 class _Made:
-    """The factory of an optimizer that is there already; its scheduler is the module's own."""
+    """The factory of an existing optimizer; its scheduler is the module's own."""
 
     schedule = None
 

@@ -175,7 +175,7 @@ def quoted(word: str, quote: str = "") -> str:
 
 
 def answer(cli: click.Command) -> None:
-    """Prints the completions that a shell's script has asked for. Prints nothing where something is wrong."""
+    """Prints the completions that a shell's script requests. Prints nothing on an error."""
     shell = os.environ[COMPLETE_VARIABLE].removesuffix("_complete")
     text = ""
     with contextlib.suppress(Exception, KeyboardInterrupt), Diversion(silent=True):  # plugins may print, too

@@ -56,7 +56,7 @@ def find_inputs(texts: list[str], literal: Sequence[str] = ()) -> Iterator[list[
         literal: Texts that are answered themselves: each is a file while they are used.
 
     Raises:
-        UserError: When nothing is named, or what is named is not there.
+        UserError: When no file is named, or a named file does not exist.
     """
     if not texts and not literal:
         raise UserError(
@@ -145,7 +145,7 @@ def _is_number(text: str) -> bool:
 
 
 def _with_stems(paths: dict[Path, str], typed: int) -> list[Input]:
-    """Gives each file a stem of its own: two of the same name in different folders are numbered.
+    """Gives each file its own stem: two of the same name in different folders are numbered.
 
     Args:
         paths: File -> what the answers call it.

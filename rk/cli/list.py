@@ -76,7 +76,7 @@ def list_components(
 
 
 def _rows(kind: str | None, plugin: str | None, fixed: dict, catalog) -> list[tuple]:
-    """Returns (component, summary) of what is asked for, by kind, then by plugin."""
+    """Returns (component, summary) of the requested components, by kind, then by plugin."""
     asked = [
         c
         for c in catalog.plugins.components

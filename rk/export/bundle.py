@@ -42,7 +42,7 @@ class Bundle:
 
     Attributes:
         recipe: The recipe as written into the folder.
-        whole: Whether the learner is one model, whose own names the weights have.
+        whole: Whether the learner is one model; the weights then have its own names.
         weights: The file of weights.
         paths: All files.
     """

@@ -112,8 +112,8 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) ->
     """Traces the run's `predict`. Torch's notes of source files are dropped: they name paths of this machine.
 
     Args:
-        run: Whose learner.
-        split: Whose first batch gives the sizes; None takes a test split, else one for validation.
+        run: The run with the learner.
+        split: The split whose first batch gives the sizes; None takes a test split, else one for validation.
         dynamic: Axes that must be free; others are where the computation allows. None: the batch, where inputs have it.
 
     Raises:
@@ -297,7 +297,7 @@ def compare(run: LoadedRun, graph: Graph, other: Callable[[Fields], Fields], fil
     """Compares another implementation with the learner on random inputs of several sizes.
 
     Args:
-        run: Whose learner.
+        run: The run with the learner.
         graph: What was traced.
         other: Answers fields.
         file: What `other` was read from.

@@ -62,11 +62,11 @@ class Builder:
         self.runs: list[Any] = []
 
     def data(self) -> Any:
-        """Makes the data, unprepared; None when the recipe has none."""
+        """Builds the data, unprepared; None when the recipe has none."""
         return None if self.recipe.data is None else self.build(self.recipe.data)
 
     def learn_facts(self, data: Any) -> None:
-        """Reads the facts that the recipe's components ask for from the prepared data."""
+        """Reads the facts that the recipe's components need from the prepared data."""
         for spec in self.recipe.specs():
             for param in spec.missing:
                 if param.name not in self.facts and spec is not self.recipe.data:
@@ -100,7 +100,7 @@ class Builder:
         return check_learner(trainer, learner)
 
     def build(self, spec: Spec) -> Any:
-        """Makes a component, or a factory of it, with its parameters and facts."""
+        """Builds a component, or a factory of it, with its parameters and facts."""
         cls = self.catalog.load(spec.component)
         unused = frozenset() if self.training else spec.training
         values = {k: None if k in unused else self._value(v) for k, v in spec.params.items()}

@@ -51,7 +51,7 @@ def first_batch_error(error: BaseException, recipe: Recipe, fields: Mapping[str,
 
     Args:
         error: What was raised.
-        recipe: Whose components were at work.
+        recipe: The recipe of the failed run.
         fields: The fields that had been seen by then.
     """
     if isinstance(error, RkError) or not isinstance(error, _MISFITS):

@@ -34,7 +34,7 @@ class LoadedRun:
     Attributes:
         folder: The run folder.
         catalog: The installed components.
-        recipe: The stored recipe, with the overrides that were asked for.
+        recipe: The stored recipe, with the given overrides.
         learner: The learner with the run's weights, in eval mode.
         data: The task; prepared on first use of its batches.
         facts: The data's facts.

@@ -103,7 +103,7 @@ class Progress:
         self._asked_at = time.perf_counter()
 
     def line(self, text: str) -> None:
-        """Prints a line that stays."""
+        """Prints a permanent line."""
         print(printable_lines(text), flush=True)
 
     def stop(self) -> None:

@@ -122,7 +122,7 @@ class Runtime:
     def optimizer(
         self, factory: Optimizer, params: Iterable[Any], name: str | None = None, updates: int | None = None
     ) -> torch.optim.Optimizer | None:
-        """Makes an optimizer over `params`; None when nothing is trained.
+        """Builds an optimizer over `params`; None when nothing is trained.
 
         In a step, an optimizer must have a name: a resumed run makes it again, and its state is found by that name. A
         name that is used again replaces the earlier optimizer, from the start.
@@ -309,7 +309,7 @@ class Runtime:
         """Returns the sum of `value` over all processes, on each of them: what a rule without gradients learns from."""
         return value
 
-    # -- what the loop calls: of one process, there is nothing to agree upon -------------------------------------------
+    # -- what the loop calls: with one process, there is nothing to agree on -------------------------------------------
 
     def agree(self, number: int) -> int:
         """Returns the largest `number` of all processes."""
@@ -373,7 +373,7 @@ class Runtime:
                 self._direct = name
                 self._differentiate([total], [_constant(1.0, total.dtype, total.device)])
                 return
-        # Terms with counts of their own: their gradients must stay apart until each can be divided.
+        # Terms with separate counts: their gradients must stay apart until each can be divided.
         params = [p for m in self._managed for p in m.params]
         for position, (name, (total, _)) in enumerate(terms.items()):
             found = self._gradients(total, params, retain_graph=position < len(terms) - 1)
@@ -433,7 +433,7 @@ class Runtime:
     def rates_for(self, total_steps: int | None, step: int) -> dict[str, float]:
         """Returns the rate of each optimizer at `step` of a run of `total_steps`, named as in `rates`.
 
-        Optimizers whose schedules have a length of their own are left out.
+        Optimizers whose schedules have their own length are left out.
         """
         many = len(self._managed) > 1
         return {

@@ -94,7 +94,7 @@ def _one_of_several(
 
 
 def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
-    """Notes in the run how it ended and raises `error`; of a run that took no step, nothing stays."""
+    """Records in the run how it ended and raises `error`; a run that took no step is removed."""
     watched = torch.distributed.is_initialized() and "TORCHELASTIC_RUN_ID" not in os.environ
     if isinstance(error, UserError | KeyboardInterrupt) and not begun:
         if not watched:  # else the process that started this one sees to it

@@ -35,7 +35,7 @@ class Claims(Part):
             self.problems.append(Problem(self.recipe.marks[key], key, *problem))
 
     def _misclaim(self, metric: str, key: str, splits: tuple[str, ...] | None) -> tuple[str, str | None] | None:
-        """Returns what is wrong with the name of a metric, and a hint; None where nothing is, as far as is known."""
+        """Returns what is wrong with the name of a metric, and a hint; None if it is valid, as far as is known."""
         split, _, name = metric.partition("/")
         name = name.partition("@")[0]
         known = None

@@ -22,7 +22,7 @@ BEGIN_PARAMS = ("data", "runtime")
 SETUP_PARAMS = ("model", "loss", "data", "runtime")
 
 BOUND_KINDS = ("model", "loss", "metric")
-"""Kinds whose methods are asked for where their fields are bound: not every trainer calls them."""
+"""Kinds whose methods are required only where their fields are bound: not every trainer calls them."""
 
 WRAPPERS = ("ModelWrapper", "LossWrapper", "DataWrapper", "MetricWrapper")
 """Classes of `rk.wrappers`, whose objects have the attributes of what they wrap."""

@@ -84,7 +84,7 @@ class Wanted:
     Attributes:
         name: How the recipe is named: ``plugin/recipe``, or a path.
         overrides: What is changed of it, ``key=value``.
-        file: Where it is; None where it is not asked for, because the run is there.
+        file: Its file; None where it is not needed, because the run exists.
         recipe: Its checked content.
     """
 

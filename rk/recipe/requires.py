@@ -47,6 +47,6 @@ def _lacking(requirement: Requirement, plugins: Plugins) -> tuple[str, str] | No
         return f"{requirement.name} is installed but not loaded: {found.errors[0]}", "see rk plugins doctor"
     try:
         met = requirement.allows(found.version)
-    except ValueError:  # a version that is none can only be taken as it is
+    except ValueError:  # an invalid version is accepted
         met = True
     return None if met else (f"the recipe needs {requirement}, installed is {found.version}", install)

@@ -174,7 +174,7 @@ class Expect:
         return " and ".join(p for p in parts if p)
 
     def comparison(self, baseline: str = "the baseline") -> str:
-        """Returns what is asked for beside the baseline as text; "" where nothing is."""
+        """Returns the comparison with the baseline as text; "" if there is none."""
         parts = [f"{self.times_baseline:g}x {baseline}" if self.times_baseline is not None else None]
         parts.append(f"{self.better_by:g} better than {baseline}" if self.better_by is not None else None)
         return " and ".join(p for p in parts if p)

@@ -91,5 +91,5 @@ def _reproduction(file: RecipeFile, catalog: Catalog) -> Reproduction:
 
 
 def logged_claims(items: list[Reproduction]) -> list[str]:
-    """Returns the metrics of claims on what steps log, ``train/...``: baselines are asked for them too."""
+    """Returns the metrics of claims on what steps log, ``train/...``: baselines need them too."""
     return list(dict.fromkeys(c.metric for item in items for c in _claims(item.recipe) if c.metric.startswith(LOGGED)))

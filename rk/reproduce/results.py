@@ -185,7 +185,7 @@ def results_path(
         file: The recipe.
         runs: The folder of the runs.
         elsewhere: Whether the user asked for that folder (``--runs-dir``, ``RK_RUNS``).
-        beside: Whether results go beside the recipe all the same.
+        beside: Whether results go beside the recipe nevertheless.
         shipped: Folders of the plugins' recipes: a recipe there is a plugin's, even when it is named by its path.
 
     Raises:

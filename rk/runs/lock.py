@@ -17,7 +17,7 @@ from typing import Any
 
 try:
     import fcntl
-except ImportError:  # Windows: the process named in run.json is asked for instead
+except ImportError:  # Windows: the process named in run.json is looked up instead
     fcntl = None  # type: ignore[assignment]
 
 _HELD: dict[str, int] = {}

@@ -116,7 +116,7 @@ def _step(loop: Loop, i: int, batch: Mapping[str, Any] | None = None) -> None:
 
 
 def batches_depend_on_their_index_alone(trial: Trial) -> None:
-    """The same batch comes whenever it is asked for, and from another object of the class: or no run could resume."""
+    """The same index gives the same batch, every time and from another object of the class: or no run could resume."""
     loop = trial.build()
     if loop.parts.data is None:
         raise NotApplicable("the recipe has no data")
@@ -124,7 +124,7 @@ def batches_depend_on_their_index_alone(trial: Trial) -> None:
     for split in loop.splits:
         first, second = data.batch(split, 0), data.batch(split, 1)
         for label, again in (
-            ("asked for twice", data.batch(split, 0)),
+            ("requested twice", data.batch(split, 0)),
             ("made by another object of the class", other.batch(split, 0)),
         ):
             _same(

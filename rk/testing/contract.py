@@ -61,7 +61,7 @@ class Workbench:
         with contextlib.suppress(ImportError):
             import matplotlib
 
-            matplotlib.get_configdir()  # made when it is first asked for: no file of the plugin
+            matplotlib.get_configdir()  # created on first use: not a file of the plugin
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder, contextlib.chdir(folder):
             with watched_writes() as written:
                 ended = self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)

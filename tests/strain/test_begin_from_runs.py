@@ -146,7 +146,7 @@ def test_weights_that_are_not_finite_are_not_taken(strain, tmp_path):
 
 
 def test_a_dry_run_trains_nothing(strain, tmp_path):
-    with pytest.raises(UserError, match="no run of strain-student/teacher is there yet"):
+    with pytest.raises(UserError, match="there is no run of strain-student/teacher yet"):
         strain("train", "strain-student/student", "--dry-run")
     assert not (tmp_path / "runs").exists()
     strain("train", "strain-student/teacher")

@@ -25,7 +25,7 @@ class PrefixAccuracy:
 
     Args:
         runs: The runs, each a curve.
-        split: Whose examples; a split of long sequences shows how far the answers hold.
+        split: The split of the examples; a split of long sequences shows how far the answers hold.
         batches: The most batches to take; null takes all.
         trained_length: Marked in the figure: the length of the sequences in training.
 

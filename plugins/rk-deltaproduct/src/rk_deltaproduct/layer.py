@@ -36,7 +36,7 @@ class DeltaProduct(nn.Module):
     Args:
         d_model: Width of input and output.
         num_householder: Householder matrices in the product of a step, n_h; 1 is DeltaNet.
-        n_heads: Heads, each with a memory of its own.
+        n_heads: Heads, each with its own memory.
         head_dim: Width of a key; null: `d_model` / `n_heads`.
         expand_v: Width of a value, as a multiple of `head_dim`.
         allow_neg_eigval: Step sizes beta in [0, 2] in place of [0, 1], so that eigenvalues are in [-1, 1]: reflections.

@@ -25,7 +25,7 @@ class GradientNoise:
     The variance at step t = 0, 1, 2, ... of the run is eta / (1 + t)^gamma (Eq. 1 of arXiv:1511.06807), where t counts
     neither epochs nor the micro-batches of `fit.accumulate`. The noise is a function of the seed and the step alone, so
     a resumed run continues with the same noise, all processes draw the same noise, and no other random number
-    of the run changes. Parameters without a gradient stay without.
+    of the run changes. Parameters without a gradient get none.
 
     Logs `noise-std`, and `noise-ratio`: the norm of the noise over that of the gradient, at the steps where the run
     logs. A gradient of zero counts as one of norm 1e-12.

@@ -66,7 +66,7 @@ class ConvKernel(nn.Module):
     def forward(
         self, x1: Float[Tensor, "n1 *shape"], x2: Float[Tensor, "n2 *shape"] | None = None
     ) -> Float[Tensor, "n1 n2"]:
-        """Returns the kernel matrix; in tiles where no gradient is asked for. Images may be flattened."""
+        """Returns the kernel matrix; in tiles where no gradient is needed. Images may be flattened."""
         x1, x2 = self._pixels(x1), None if x2 is None else self._pixels(x2)
         layers = self._layers()
 

@@ -23,7 +23,7 @@ Layer = Callable[[Covariance], Covariance]
 class Dense:
     """A linear layer with biases.
 
-    The general form, with a learning rate of its own for each tensor (Roberts, Yaida and Hanin 2022, Eq. 8.63), is
+    The general form, with a separate learning rate for each tensor (Roberts, Yaida and Hanin 2022, Eq. 8.63), is
     ntk <- b_rate + w_rate * q + w_std^2 * ntk; by default, b_rate = b_std^2 and w_rate = w_std^2.
 
     Args:

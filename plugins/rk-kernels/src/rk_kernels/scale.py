@@ -35,7 +35,7 @@ class Scales:
 
 
 class ScalePrior(Layer, Protocol):
-    """A prior H over sigma^2, as a layer of a process; leading dimensions are problems of their own."""
+    """A prior H over sigma^2, as a layer of a process; leading dimensions are separate problems."""
 
     def forward(self, quadratic: Tensor, count: int) -> Tensor:
         """Returns log of the integral of H(s) (2 pi s)^(-n/2) exp(-D / 2s) ds: the evidence less its determinant.

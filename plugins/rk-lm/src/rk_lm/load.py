@@ -34,7 +34,7 @@ class Reference:
     """Which frozen weights were used: what a run keeps in place of a copy.
 
     Attributes:
-        asked: What the user has asked for.
+        asked: The name or path that the user gave.
         source: The hub id or the folder that it means.
         revision: The hub's commit, where it is known.
         digest: SHA-256 over the configuration's sizes and a sample of every weight tensor.

@@ -39,7 +39,7 @@ class Layered(nn.Module):
         model: A causal language model. It is put into eval mode.
 
     Raises:
-        rk.UserError: When its family is none that is known to work.
+        rk.UserError: When its family is not known to work.
     """
 
     def __init__(self, model: Any) -> None:
@@ -129,7 +129,7 @@ def check_family(config: Any) -> None:
         raise UserError(
             f"{config.model_type}: its last {shared} layers read keys and values that an earlier layer has computed; "
             "without that layer, or with it twice, they are not defined",
-            "choose a model whose layers have keys and values of their own, as gemma (Gemma 3) has",
+            "choose a model whose layers have their own keys and values, as gemma (Gemma 3) has",
         )
     if config.model_type not in FAMILIES:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What is asked of a language model, and the data that asks it."""
+"""Questions for a language model, and their data."""
 
 from __future__ import annotations
 

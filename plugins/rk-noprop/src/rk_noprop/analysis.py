@@ -22,7 +22,7 @@ class BlockAccuracy:
     Args:
         run: A run of `noprop-dt`, `noprop-ct`, `noprop-fm`, or of a baseline over the same model.
         seed: Seeds the noise.
-        split: Whose examples.
+        split: The split of the examples.
         batches: The most batches to take; null takes all.
 
     Examples:

@@ -9,7 +9,7 @@ from rk.protocols import Share
 
 
 class RunAccuracy:
-    """Accuracy of a single walk, as a mean over several walks with noise of their own: what the paper reports.
+    """Accuracy of a single walk, as a mean over several walks, each with its own noise, as the paper reports.
 
     Examples:
         metrics: {run: run-accuracy}

@@ -17,7 +17,7 @@ class NoPropBlock(nn.Module):
     """The paper's block: three convolutions for the input, linear layers for the label, and three that join them.
 
     The block of a chain normalises batches and adds the label's first layer to its last. The block that is given a time
-    does neither. Label embeddings that are images go through convolutions of their own (Fig. 6). Padding is 1 and
+    does neither. Label embeddings that are images go through separate convolutions (Fig. 6). Padding is 1 and
     the stride 1, which the paper does not state.
 
     Args:

@@ -30,7 +30,7 @@ class Walk:
 
     Args:
         n_steps: Steps of a walk.
-        runs: Walks per example, with noise of their own.
+        runs: Walks per example, each with its own noise.
         size: Numbers of a label embedding.
         like: Inputs of (batch, *x_shape): for the batch size, dtype and device.
     """

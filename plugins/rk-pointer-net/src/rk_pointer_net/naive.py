@@ -67,7 +67,7 @@ def beam_answer(
             if choices and choices[-1] == 0:
                 longer.append((choices, total))
                 continue
-            so_far = torch.tensor([[*choices, 0]])  # the last one is only asked for, never fed
+            so_far = torch.tensor([[*choices, 0]])  # the last one is only predicted, never fed
             next_ones = allowed(constraint, places, choices) or [0]
             log_probs = forced_logits(model, points[None], so_far)[0, -1, next_ones].log_softmax(-1)
             longer += [([*choices, c], total + p) for c, p in zip(next_ones, log_probs.tolist(), strict=True)]

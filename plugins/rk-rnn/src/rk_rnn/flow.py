@@ -118,7 +118,7 @@ def _recorded(layer: nn.Module) -> Iterator[list[tuple[list[list[Tensor]], Tenso
 def _passed_on(state: Any, parts: list[Tensor]) -> Any:
     """Returns the state as the next step sees it, and adds its tensors to `parts`.
 
-    They are new ones: how a step made them from one another, h from s in an LSTM, is none of the next one's business.
+    They are new ones: how a step made them from one another, h from s in an LSTM, is not visible to the next step.
     """
     if isinstance(state, Tensor):
         if not state.requires_grad:

@@ -43,7 +43,7 @@ class SequenceModel(nn.Module):
         tie: Uses the embedding as the weights of the head.
 
     Raises:
-        ValueError: When `tie` is asked for and inputs and outputs are not the same tokens, or when steps are both
+        ValueError: When `tie` is true and inputs and outputs are not the same tokens, or when steps are both
             tokens and numbers, or neither.
 
     Examples:

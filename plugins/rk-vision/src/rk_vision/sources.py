@@ -35,7 +35,7 @@ class Source:
         return self.url.rpartition("/")[2]
 
     def fetch(self) -> Path:
-        """Returns the path of the file, which is downloaded unless it is there. Raises `rk.UserError`."""
+        """Returns the path of the file, which is downloaded if missing. Raises `rk.UserError`."""
         return files.fetch(f"{self.folder}/{self.name}", self.url, f"md5:{self.md5}")
 
 
