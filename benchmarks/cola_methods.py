@@ -1,4 +1,4 @@
-"""What the methods of rk-cola find where the right paths are known: no model, no weights, a minute.
+"""The success rate of rk-cola's methods where the right paths are known: no model, no weights, a minute.
 
 python benchmarks/cola_methods.py [seeds]        200 seeds by default
 

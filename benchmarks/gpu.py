@@ -1,4 +1,4 @@
-"""What a GPU changes: layers against the best public kernels, and a step of the loop against a bare one.
+"""Speed on a GPU: layers against the best public kernels, and a step of the loop against a bare one.
 
 python benchmarks/gpu.py
 

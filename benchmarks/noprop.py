@@ -94,7 +94,7 @@ def walks(variant: str, n_steps: int) -> None:
 
 
 def memory(name: str, block: Callable[..., nn.Module]) -> None:
-    """What autograd keeps for the backward pass of one training step."""
+    """The memory that autograd keeps for the backward pass of one training step."""
     learner = dt(block, MNIST)
     x, y = torch.rand(128, *MNIST), torch.randint(0, 10, (128,))
     found = {

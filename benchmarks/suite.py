@@ -1,4 +1,4 @@
-"""What the tests cost: core-seconds by plugin, against the budget of each.
+"""The cost of the tests: core-seconds by plugin, against the budget of each.
 
     python benchmarks/suite.py            runs all tests on all cores and prints the table
     python benchmarks/suite.py FOLDER     reads what `pytest --rk-times=FOLDER` has written

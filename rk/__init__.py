@@ -85,7 +85,7 @@ __all__ = [
 
 
 _GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime": "rk.fit.runtime"}
-"""What components are given -> its module, which imports torch and is loaded on first use."""
+"""The classes that components are given -> their module, which imports torch and is loaded on first use."""
 
 
 def __getattr__(name: str):  # the protocols pull in typing and collections.abc: loaded on first use

@@ -1,4 +1,4 @@
-"""Whose code raised an exception: the component, and its method, that the traceback leads to.
+"""Finds whose code raised an exception: the component, and its method, by the traceback.
 
 Nothing is wrapped during a run: the frames of a traceback are enough.
 """
@@ -26,7 +26,7 @@ _LOADED: dict[type, Component] = {}
 
 @record
 class Blame:
-    """Where a plugin's code raised: ``rk-odd: model net: forward()``, at a file and line."""
+    """The place where a plugin's code raised: ``rk-odd: model net: forward()``, at a file and line."""
 
     component: Component
     owner: str

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["COLORS", "chart", "draw_lines", "plain", "save"]
 
 COLORS = ("#3b82c4", "#d97a1f", "#2f9e63", "#d0484b", "#8a63c7", "#9a6b4f", "#cf6fb0", "#7d858c")
-"""Of middling lightness: they show on light and on dark ground."""
+"""Colours of medium lightness, visible on light and on dark backgrounds."""
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,

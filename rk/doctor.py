@@ -28,7 +28,7 @@ SLOW = 50
 
 @record
 class Examination:
-    """What was found of one plugin.
+    """The findings about one plugin.
 
     Attributes:
         milliseconds: What importing its hooks costs; None where that fails or it is not loaded.

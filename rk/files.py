@@ -1,4 +1,4 @@
-"""Where data sets and what is costly to make again are kept on this machine, and how files get there."""
+"""The folders of data sets and of other costly files on this machine, and downloads into them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ BUILTIN = "rk"
 DISABLE_VARIABLE = "RK_DISABLE_PLUGINS"
 """Names of plugins or distributions that are not loaded, comma-separated; ``*`` stands for all."""
 ADVICE = f"{DISABLE_VARIABLE}=NAME leaves a plugin out"
-"""What a user can do about a plugin that takes too long."""
+"""The hint for a plugin that takes too long."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -100,7 +100,7 @@ class Offer:
 
     @property
     def requirements(self) -> list[str]:
-        """What the distribution requires, those of its extras too: the values of ``Requires-Dist``."""
+        """The requirements of the distribution, those of its extras too: the values of ``Requires-Dist``."""
         if self._metadata is None:
             return self._requirements
         lines = self._core[0].partition("\n\n")[0].splitlines()
@@ -225,7 +225,7 @@ class Plugins:
     """
 
     index: Index | None = None
-    """What is kept between commands about these plugins; `rk.index.listed` gives plugins that have one."""
+    """The cache about these plugins between commands; `rk.index.listed` gives plugins that have one."""
 
     def __init__(self, offers: Iterable[Offer] | None = None) -> None:
         self.plugins: list[Plugin] = []

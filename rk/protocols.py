@@ -1,4 +1,4 @@
-"""What each kind of component is: the page that plugin authors read.
+"""The protocol of each kind of component, for plugin authors.
 
 A component is a class that fits one of these protocols. Inheriting from the protocol is allowed and brings the
 default bodies below; it is not required. Nothing here imports torch at run time.
@@ -76,7 +76,7 @@ Term = Share | tuple["Tensor", "Tensor | int", "float | Tensor"]
 """A share with, or without, its weight in the sum of several: ``(total, count, 0.1)``. Logs show it unweighted."""
 
 Objective = Term | dict[str, Term]
-"""What is minimised: one term, or named terms that are each divided by their own count, weighted and then added."""
+"""The objective: one term, or named terms that are each divided by their own count, weighted and then added."""
 
 
 class _DecodeMarker:

@@ -1,4 +1,4 @@
-"""What an answer depends on: the files and folders that were read for it.
+"""The dependencies of a cached answer: the files and folders that were read for it.
 
 The readers of sources and recipes note here what they read. Nothing is kept unless a caller requests it.
 """
@@ -16,7 +16,7 @@ its stamp, and old to the reader."""
 
 
 class Reads:
-    """What was looked at.
+    """The files and folders that were read.
 
     Attributes:
         files: Paths of files, whether they exist or not.

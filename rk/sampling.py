@@ -1,4 +1,4 @@
-"""Which rows make up a batch: the one place where finite data is shuffled."""
+"""The rows of a batch: the only place where finite data is shuffled."""
 
 from __future__ import annotations
 

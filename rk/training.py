@@ -76,7 +76,7 @@ class InnerRun:
 
     @property
     def learner(self) -> nn.Module:
-        """All that was learned, in eval mode."""
+        """The learner, in eval mode."""
         return self.run.learner
 
     def higher_is_better(self, metric: str) -> bool:

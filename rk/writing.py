@@ -15,7 +15,7 @@ from rk.errors import RunFailed
 __all__ = ["write_atomic", "write_csv"]
 
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
-"""What file systems (CIFS, shared folders of virtual machines) answer that cannot sync a folder."""
+"""Errors of file systems that cannot sync a folder (CIFS, shared folders of virtual machines)."""
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 

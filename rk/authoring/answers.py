@@ -1,4 +1,4 @@
-"""What a learner answers over a split: the answers that `rk eval` measures."""
+"""A learner's answers over a split: the same that `rk eval` measures."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Backprop:
     """
 
     loss: Any = None
-    """What messages about the objective name; a class that extends this one need not set it."""
+    """The component that messages about the objective name; a class that extends this one need not set it."""
     checked = False
 
     def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:

@@ -31,7 +31,7 @@ class TrainsItself(Model, Protocol):
 
 
 class LightningAnswers(TypedDict):
-    """What ``predict_step`` returned. A bare tensor may be either: metrics read it under both names."""
+    """The output of ``predict_step``. A bare tensor may be either: metrics read it under both names."""
 
     logits: Float[Tensor, "batch classes"]
     values: Float[Tensor, "batch targets"]

@@ -61,7 +61,7 @@ OTHER_COMMANDS = {
     "test": "rk plugins test NAME checks a plugin, rk eval RUN measures a run",
     "version": "rk --version",
 }
-"""What users of other programs type -> what does it here."""
+"""Commands of other programs -> the command here."""
 
 GLOBAL_FLAGS = ("--no-plugins", "--quiet", "--verbose")
 """Options of `rk` that may also follow the command."""

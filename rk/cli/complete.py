@@ -1,4 +1,4 @@
-"""What the shell offers at TAB: names of recipes, components, plugins and runs, and the keys of a recipe.
+"""Completions at TAB: names of recipes, components, plugins and runs, and the keys of a recipe.
 
 Nothing here imports torch. A completion that fails offers nothing; the command itself reports the mistake.
 """
@@ -215,7 +215,7 @@ def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
 
 @_completer
 def complete_target(ctx: click.Context, incomplete: str) -> Iterator[str | tuple[str, str]]:
-    """What can be reproduced: recipes, plugins, folders, all."""
+    """The targets of `rk reproduce`: recipes, plugins, folders, all."""
     yield from ("all", *(item.value for item in complete_plugin(ctx, None, incomplete)))
     yield from ((item.value, item.help) for item in complete_recipe(ctx, None, incomplete))
 

@@ -21,7 +21,7 @@ MAX_TYPED = 40
 
 @record
 class Input:
-    """One file that is to be answered.
+    """One input file.
 
     Attributes:
         path: Where it is.
@@ -37,7 +37,7 @@ class Input:
 
     @property
     def shown(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         if self.typed:
             return (
                 "--text"

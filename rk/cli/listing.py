@@ -1,4 +1,4 @@
-"""What listings share: `--limit`, `--plugin`, `--no-pager`, and the message of an empty one."""
+"""Options and messages of all listings: `--limit`, `--plugin`, `--no-pager`, and the message of an empty one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several commands begin with: a recipe found, read and checked."""
+"""Shared by several commands: a recipe is found, read and checked."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rk.errors import UserError, suggest
 from rk.jsontext import to_json
 
 LISTS = ("facts", "splits", "metrics", "needs")
-"""What is printed in one line each."""
+"""Parts that are printed on one line each."""
 HEADS = {"recipe": "in a recipe", "command": "as a command", "python": "in Python"}
 """The line above each example."""
 

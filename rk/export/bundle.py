@@ -33,12 +33,12 @@ KEPT = (
 )
 """The keys of `run.json` that are exported: none identifies the machine or the user."""
 MODEL = "model."
-"""Where a supervised learner keeps its model."""
+"""The prefix of the model's weights in a supervised learner."""
 
 
 @dataclass
 class Bundle:
-    """What was written.
+    """The written files.
 
     Attributes:
         recipe: The recipe as written into the folder.

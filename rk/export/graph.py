@@ -37,7 +37,7 @@ Fields = dict[str, Tensor]
 
 @dataclass
 class Example:
-    """What a learner is traced with.
+    """The example inputs of a trace.
 
     Attributes:
         fields: The inputs, of `TRACED_ROWS` examples.
@@ -275,7 +275,7 @@ def reason(error: Exception) -> str:
 
 @dataclass
 class Agreement:
-    """How far another implementation's answers are from the learner's, over several random batches.
+    """The differences between another implementation's answers and the learner's, over several random batches.
 
     Attributes:
         batches: Sizes of the batches.

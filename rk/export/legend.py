@@ -1,4 +1,4 @@
-"""What the numbers of an exported model mean: the names of its classes, and how a file becomes its inputs."""
+"""The meaning of an exported model's numbers: the names of its classes, and how a file becomes its inputs."""
 
 from __future__ import annotations
 

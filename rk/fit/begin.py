@@ -1,4 +1,4 @@
-"""How a run begins from others: they are found or trained, and kept in its folder."""
+"""Runs that a new run begins from: they are found or trained, and kept in its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callbacks see of a run."""
+"""The run as callbacks see it."""
 
 from __future__ import annotations
 

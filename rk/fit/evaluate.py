@@ -85,7 +85,7 @@ class Measured:
 
     @property
     def state(self) -> Any:
-        """What other processes need of it, on the host."""
+        """The state that other processes need, on the host."""
         if self.object is None:
             return self.mean.state
         return (self.object.to("cpu") or self.object) if hasattr(self.object, "to") else self.object

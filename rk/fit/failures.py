@@ -1,4 +1,4 @@
-"""What went wrong, in the user's terms: no memory, a dead worker, a first batch that does not fit the components."""
+"""Failures in the user's terms: no memory, a dead worker, a first batch that does not fit the components."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rk.recipe.model import Recipe, Spec
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
 _MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError, AssertionError)
-"""What torch and components raise when values of the wrong shape or kind reach them."""
+"""Exceptions that torch and components raise for values of the wrong shape or kind."""
 _MAX_FIELDS = 12
 
 

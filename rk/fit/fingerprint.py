@@ -16,7 +16,7 @@ from rk.recipe.model import Recipe, Spec
 from rk.runs import Bystander, RunFolder
 
 KEY = "data_files"
-"""Where ``run.json`` has them."""
+"""Their key in ``run.json``."""
 MAX_HASHED = 1_000_000_000
 """Bytes of the largest file whose content is compared; of larger ones only the size is."""
 MAX_ENTRIES = 200_000

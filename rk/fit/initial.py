@@ -18,7 +18,7 @@ MAX_SHOWN = 8
 """How many newly initialised weights are listed by name."""
 _AS_SAID = ", as the recipe says"
 _MODEL = "model."
-"""What some learners put before the names of their model's weights."""
+"""Prefix of the names of a model's weights in some learners."""
 
 
 def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:

@@ -30,9 +30,9 @@ from rk.safepath import safe_interpreters
 T = TypeVar("T")
 
 START_METHOD = "spawn"
-"""How processes are started. Forked ones (tests) would share the threads and the devices of this one."""
+"""The start method of processes. Forked ones (tests) would share the threads and the devices of this one."""
 GRACE_SECONDS = 10
-"""How long the others may take to end when one process has failed; then they are killed."""
+"""Seconds that the other processes have to end when one has failed; then they are killed."""
 
 
 def device_count(fit: Fit) -> int:
@@ -136,7 +136,7 @@ def _listen(answers: Any, said: list[tuple[str, Any]]) -> None:
 
 
 def _process(rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any, folder: Path, args: Any, answers: Any):
-    """One of the processes. It takes no Ctrl-C from the terminal: the one that the user started hands it on."""
+    """One of the processes. It takes no Ctrl-C from the terminal: the one that the user started passes it on."""
     os.setpgrp()
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
     os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": str(port)}

@@ -53,14 +53,14 @@ _CALLBACK_METHODS = ("fit_start", "before_clip", "before_update", "after_step", 
 
 @dataclass
 class Outcome:
-    """How a run ended."""
+    """The result of a run."""
 
     folder: RunFolder
     metrics: dict[str, float]
     exit_code: ExitCode = ExitCode.OK
     steps: int = 0
     summary: str = ""
-    """What the algorithm reports of the whole run."""
+    """The algorithm's results of the whole run."""
 
 
 class Loop:

@@ -1,4 +1,4 @@
-"""What is shown during a run: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rk.verbosity import is_quiet
 REFRESH_SECONDS = 0.1
 PLAIN_SECONDS = 10.0
 PEEK_SECONDS = 2.0
-"""How often a bar asks for new numbers: that waits for the device."""
+"""Seconds between new numbers of a bar: reading them waits for the device."""
 LOADING = "loading ..."
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -204,7 +204,7 @@ class RichProgress(Progress):
 
 
 class Silence(Progress):
-    """What the other processes of a run show: nothing."""
+    """The progress of the other processes of a run: nothing is shown."""
 
     def step(self, step: int) -> None:
         pass
@@ -214,7 +214,7 @@ class Silence(Progress):
 
 
 class Quiet(Silence):
-    """What `rk --quiet` shows: why a run has ended before its end, and how to resume it."""
+    """The progress of `rk --quiet`: why a run has ended before its end, and how to resume it."""
 
     def line(self, text: str) -> None:
         if text.startswith("stopped"):

@@ -1,4 +1,4 @@
-"""What components return, checked where the host first receives it: whose method returned what, and what it must be.
+"""Checks of what components return, where the host first receives it: which method returned what, and what it must be.
 
 Nothing here runs at every step. The first batch, the first step and the first batch of a split are
 looked at; what is wrong is the plugin's mistake, and the message names the plugin.

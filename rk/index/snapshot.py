@@ -23,7 +23,7 @@ from rk.reads import Reads
 
 NAME = "plugins.json"
 FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What is raised for a file of the index that is whole, but of another form."""
+"""Exceptions for an undamaged index file of another form."""
 OWN_SOURCES = ("", "index", "recipe", "static")
 """Folders of the host whose code decides what is kept."""
 

@@ -1,4 +1,4 @@
-"""What plugins do while they are loaded: which files and variables they read, and whether they print anything."""
+"""Watches plugins while they are loaded: which files and variables they read, and whether they print anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe claims and monitors: the splits and metrics that it names."""
+"""Checks what a recipe claims and monitors: the splits and metrics that it names."""
 
 from __future__ import annotations
 

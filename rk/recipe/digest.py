@@ -1,4 +1,4 @@
-"""What a recipe is about, at a glance: its heading, its paper, its task and the components that it names."""
+"""A summary of a recipe: its heading, its paper, its task and the components that it names."""
 
 from __future__ import annotations
 

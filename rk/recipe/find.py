@@ -1,4 +1,4 @@
-"""Where recipes are: packaged ones by name, a user's own by path."""
+"""Finds recipes: packaged ones by name, a user's own by path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rk.plugins import Plugin, Plugins, is_name
 from rk.reads import note
 
 ENDING = ".yaml"
-"""How the names of recipes end that plugins ship."""
+"""The ending of recipe files in plugins."""
 
 
 class RecipeFile:

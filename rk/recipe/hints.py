@@ -1,4 +1,4 @@
-"""What a user probably meant by a key or a value that a recipe does not know."""
+"""Hints for unknown keys and values: what the user probably meant."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OTHER_WORDS = {
     "training": "fit",
     "val_every": "validate_every",
 }
-"""What other programs call a key -> what rk calls it."""
+"""A key in other programs -> its name in rk."""
 
 DEVICE_HINT = "fit.accelerator is the device (auto, cpu or cuda), fit.devices is how many there are"
 DEVICE_WORDS = ("device", "gpu", "gpus", "cuda", "num_gpus", "n_gpus")
@@ -59,7 +59,7 @@ VALUE_WORDS = {
     "minimize": "min",
     "minimise": "min",
 }
-"""What other programs call a value -> what rk calls it."""
+"""A value in other programs -> its name in rk."""
 
 _TOP = ("model", "data", "loss", "trainer", "fit", "callbacks", "metrics", "expect", "search", "extends")
 RECIPE_KEYS = (*_TOP, *(key for key in ALL_KEYS if key not in _TOP))

@@ -121,7 +121,7 @@ class RunRef:
 
 @record
 class InitFrom:
-    """What a run's weights begin as: those of another run; fields as in `rk.recipe.sections.InitFrom`."""
+    """The initial weights of a run, from another run; fields as in `rk.recipe.sections.InitFrom`."""
 
     run: RunRef
     only: list[str]

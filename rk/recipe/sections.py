@@ -22,7 +22,7 @@ MAX_WORKERS = 1024
 
 @dataclass(frozen=True)
 class Fit:
-    """How long and how a run trains. Counts are optimizer steps, unless stated otherwise.
+    """Length and settings of training. Counts are optimizer steps, unless stated otherwise.
 
     Args:
         max_steps: Ends after so many steps.
@@ -68,7 +68,7 @@ class Fit:
 
 
 OF_RUN = "run/"
-"""How the names of results begin: numbers about a whole run, which its components' ``results`` give."""
+"""Prefix of the names of results: numbers about a whole run, which its components' ``results`` give."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Multiple:
 
 @dataclass(frozen=True)
 class Expect:
-    """What a recipe must reach: one claim.
+    """One claim: a metric and the bounds that a recipe must reach.
 
     Args:
         metric: ``split/metric``, or ``run/name`` for a result of the whole run. ``*`` stands for any text without a
@@ -186,7 +186,7 @@ def _numbers(bound: float | None, multiple: Multiple | None, metrics: Mapping[st
 
 @dataclass(frozen=True)
 class InitFrom:
-    """What the weights of a new run begin as: those of another run, by their names, where the shapes agree.
+    """The initial weights of a new run: those of another run, by their names, where the shapes agree.
 
     Args:
         run: A run, or ``{recipe: NAME}``: a finished run of that recipe, which is trained first where there is none.

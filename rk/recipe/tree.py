@@ -65,7 +65,7 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 _UNPRINTABLE = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-"""What YAML 1.1 allows in no file."""
+"""Characters that YAML 1.1 does not allow."""
 _LAYOUT = dict.fromkeys(map(ord, "\t\n\r"))
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _PADDED = re.compile(r"([-+]?)0[0-9_]+")

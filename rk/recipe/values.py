@@ -48,7 +48,7 @@ INVALID: Any = _Invalid()
 
 MAX_PROBLEMS = 100
 INT_BOUNDS = ((">=", -(2**63)), ("<=", 2**63 - 1))
-"""What a whole number may be where its parameter has no bound of that side: torch counts in 64 bits."""
+"""The default bounds of a whole number: torch has 64-bit integers."""
 
 
 class Values(ABC):

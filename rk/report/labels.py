@@ -1,4 +1,4 @@
-"""What to call each of several runs: by what differs between them."""
+"""Labels for several runs: by what differs between them."""
 
 from __future__ import annotations
 

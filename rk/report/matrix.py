@@ -14,7 +14,7 @@ from rk.report.text import number, plain_text, without_plugin
 
 @record
 class Matrix:
-    """What each pair of settings has reached.
+    """The result of each pair of settings.
 
     Attributes:
         rows: Labels of the one setting.

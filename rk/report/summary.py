@@ -16,7 +16,7 @@ Series = list[tuple[int, float]]
 
 
 LOGGED = "train/"
-"""How the names of what steps logged begin."""
+"""Prefix of the names of logged metrics."""
 
 
 class RunSummary:
@@ -75,7 +75,7 @@ class RunSummary:
 
     @property
     def expect(self) -> list[Expect]:
-        """What the recipe claims."""
+        """The recipe's claims."""
         return [Expect.from_plain(claim) for claim in self.recipe.get("expect", [])]
 
     def higher_is_better(self, metric: str) -> bool | None:

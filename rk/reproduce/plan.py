@@ -1,4 +1,4 @@
-"""What is to be reproduced: recipes with claims, and the baselines that the claims name."""
+"""The plan of a reproduction: recipes with claims, and the baselines that the claims name."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def digest(settings: Mapping[str, Any]) -> str:
 
 
 class Measured:
-    """What one recipe reached, with one or several seeds.
+    """The results of one recipe, with one or several seeds.
 
     Args:
         values: The entry in ``results.json``: the ``digest`` of the recipe's settings that differ from the defaults

@@ -36,7 +36,7 @@ RUNS_VARIABLE = "RK_RUNS"
 ACTIVE = ("starting", "running")
 """Stored states of a run that a process works on. When that process was killed, the state stays."""
 STOPPED = "stopped"
-"""What the state of such a run is then called."""
+"""The state of such a run."""
 MAX_NAME = 100
 """Characters of a recipe's name in the name of a folder."""
 _ENTRIES = ("recipe.yaml", "run.json", "metrics.jsonl", "checkpoints", "data.pt", "figures", "export", "traceback.txt")

@@ -1,4 +1,4 @@
-"""How a check of the kit ends when it does not pass."""
+"""The outcomes of a check that does not pass."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from rk.testing.broken import Broken, NotApplicable
 NAME = "EQUATIONS.md"
 HEAD = ("paper", "what it says", "code", "test")
 EQUATION = re.compile(r"\bEq\. [A-Z]?\d+(?:\.\d+)*")
-"""How an equation is cited, in the table and in docstrings: one spelling can be searched for."""
+"""The form of a citation of an equation, in the table and in docstrings: a single spelling can be searched for."""
 _MISSPELT = re.compile(r"\b(?:Eqs?|eqs?|[Ee]quations?)\b\.? *\(?[A-Z]?\d+")
 _CELL = re.compile(r"(?<!\\)\|")
 

@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="class")
 def rk_bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What the tests of a `rk.testing.PluginContract` share: the plugin, the components, and short runs."""
+    """Fixtures that the tests of a `rk.testing.PluginContract` share: the plugin, the components, and short runs."""
     from rk.testing.contract import workbench
 
     return workbench(request, tmp_path_factory.mktemp("runs"))

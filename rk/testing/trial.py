@@ -30,7 +30,7 @@ MEASURED = 2
 
 @dataclass
 class Ended:
-    """How a short run ended."""
+    """The result of a short run."""
 
     folder: RunFolder
     parts: Parts
@@ -81,7 +81,7 @@ class Trial:
 
     @property
     def place(self) -> dict[str, Any]:
-        """What `at` makes the same trial of, in another process; JSON-able."""
+        """The arguments with which `at` builds the same trial in another process; JSON-able."""
         file = (str(self.file.path), self.file.plugin, self.file.distribution)
         return {"file": file, "scratch": str(self.scratch), "overrides": self.overrides}
 

@@ -1,4 +1,4 @@
-"""What a search has found, as a learner: programs. The frozen model is referred to, not kept."""
+"""The result of a search as a learner: programs, and a reference to the frozen model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rk_cola.evaluations import Evaluation, Target, targets
 from rk_cola.paths import path_text
 
 PADDING = -1
-"""What rows of layer numbers, and of the bytes of texts, are padded with."""
+"""The padding of rows of layer numbers, and of bytes of texts."""
 
 
 class Programs(nn.Module):

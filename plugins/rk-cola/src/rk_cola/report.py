@@ -1,4 +1,4 @@
-"""What a search has found, as tables: for people, as text; for programs, as JSON."""
+"""The results of a search as tables: for people, as text; for programs, as JSON."""
 
 from __future__ import annotations
 

@@ -375,7 +375,7 @@ class Cola:
         return self.early_stop == "first-valid" or len(hunt.paths[-1]) < self.lm.layered.depth
 
     def _numbers(self, rate: float | None) -> dict[str, Tensor]:
-        """What the progress shows: evaluations per second, and how many questions are right so far."""
+        """The numbers of the progress bar: evaluations per second, and how many questions are right so far."""
         done = [s for s in self.samples if s.search.paths]
         numbers = {
             **({} if rate is None else {"evaluations/s": rate}),

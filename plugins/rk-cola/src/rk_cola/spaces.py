@@ -1,4 +1,4 @@
-"""What may be done to a path: the two spaces of programs, and drawing from them."""
+"""The actions on a path: the two spaces of programs, and sampling from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Space(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds all programs.
+    """The bounds of all programs.
 
     Attributes:
         depth: Layers of the model, D.

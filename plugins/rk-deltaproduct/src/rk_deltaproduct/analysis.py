@@ -1,4 +1,4 @@
-"""How far sequences are answered without a mistake: the curve of the paper's state-tracking figures."""
+"""The share of sequences that are right up to each step: the curve of the paper's state-tracking figures."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from rk_deltaproduct.ops import delta_product, delta_product_step
 from rk_deltaproduct.short_conv import ShortConv
 
 XAVIER_GAIN = 2**-2.5
-"""Of every projection's starting weights, in the authors' code."""
+"""The gain of every projection's initial weights, in the authors' code."""
 DECAY_RATES = (0.0, 16.0)
 STEP_SIZES = (1e-3, 1e-1)
 """Ranges of the forget gate's starting values: uniform, and uniform in the logarithm (arXiv:2312.00752)."""

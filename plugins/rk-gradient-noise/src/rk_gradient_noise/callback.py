@@ -16,7 +16,7 @@ from rk_gradient_noise.noise import add_noise, variance
 _STREAM = 0x6E6F697365
 """Keeps the noise apart from all else that is drawn from `fit.seed`."""
 _ZERO = 1e-12
-"""What counts as the norm of a gradient of zero, so that the ratio to it is a number."""
+"""Counts as the norm of a zero gradient, so that the ratio to it is finite."""
 
 
 class GradientNoise:

@@ -1,4 +1,4 @@
-"""What passes through the layers of an infinitely wide network: covariances of pairs of inputs, and their variances."""
+"""The state between layers of an infinitely wide network: covariances of pairs of inputs, and their variances."""
 
 from __future__ import annotations
 

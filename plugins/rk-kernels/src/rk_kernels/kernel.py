@@ -1,4 +1,4 @@
-"""What a kernel is to the models that take one, and the positive numbers that kernels learn."""
+"""The protocol of kernels, and the positive parameters that kernels learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tables to regress on have in common: splits, standardised inputs, a user's own rows, intervals."""
+"""The base of all regression tables: splits, standardised inputs, rows of users, intervals."""
 
 from __future__ import annotations
 

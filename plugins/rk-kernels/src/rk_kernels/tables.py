@@ -41,7 +41,7 @@ class Table:
 
     @property
     def width(self) -> int:
-        """How many columns there are."""
+        """The number of columns."""
         return self.cells.shape[1]
 
     @property

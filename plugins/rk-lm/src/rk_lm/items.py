@@ -57,7 +57,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a path makes of an item's continuations.
+    """A path's scores of an item's continuations.
 
     Attributes:
         greedy: Whether greedy decoding would have produced the continuation.

@@ -31,7 +31,7 @@ SAMPLES_PER_TENSOR = 256
 
 @dataclass(frozen=True)
 class Reference:
-    """Which frozen weights were used: what a run keeps in place of a copy.
+    """A reference to frozen weights, which a run keeps in place of a copy.
 
     Attributes:
         asked: The name or path that the user gave.

@@ -47,7 +47,7 @@ class Question:
 
     @property
     def continuations(self) -> tuple[str, ...]:
-        """What is scored: the options, or the answer; nothing where there is neither."""
+        """The texts that are scored: the options, or the answer; nothing where there is neither."""
         return self.options or (() if self.answer is None else (self.answer,))
 
     @property
@@ -72,7 +72,7 @@ class QuestionBatch(TypedDict):
 
 
 class VerdictOutputs(TypedDict):
-    """How the questions were answered.
+    """The results of the questions.
 
     ``correct`` is 1 for a right answer, 0 for a wrong one, and for an answer that is drawn, the probability that it is
     right. ``asked`` is 1 where there was an answer at all, else 0.

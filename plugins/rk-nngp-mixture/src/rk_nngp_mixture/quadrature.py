@@ -17,9 +17,9 @@ from torch import Tensor, nn
 DEPTH = 40.0
 """The integral ends where the integrand has fallen by exp(-40) of its largest value."""
 WIDE = torch.linspace(-60, 60, 481, dtype=torch.float64)
-"""Where a prior's mass is looked for, in log s."""
+"""The range in which a prior's mass is looked for, in log s."""
 NEAR = torch.linspace(-12, 12, 97, dtype=torch.float64)
-"""Where the likelihood's is: around log(D / n), in units of sqrt(2 / n), its width."""
+"""The same for the likelihood: around log(D / n), in units of sqrt(2 / n), its width."""
 
 
 class QuadraturePrior(nn.Module, ABC):

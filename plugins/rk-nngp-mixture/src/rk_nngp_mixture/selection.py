@@ -25,7 +25,7 @@ SHAPES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the hyperparameters are looked for.
+    """The grid of hyperparameters.
 
     Attributes:
         w_stds: Of the kernel.

@@ -1,4 +1,4 @@
-"""How good the guess of each step is: whether a chain does more than its first block."""
+"""The accuracy of each step's guess, which shows whether a chain does more than its first block."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from rk_noprop.noise import Cosine, Linear, MonotoneNet, NoiseSchedule, noised, 
 from rk_noprop.paths import PathOutputs, Walk
 
 MARGIN = 1 / 12
-"""Of the schedules that are not learned: that of ten blocks, where abar goes from 0.017 to 0.983."""
+"""The margin of the schedules that are not learned: that of ten blocks, where abar goes from 0.017 to 0.983."""
 
 
 class CTLearner(DenoisingLearner):

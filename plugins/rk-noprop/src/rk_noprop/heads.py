@@ -1,4 +1,4 @@
-"""What turns the last state of a chain into classes."""
+"""Read-outs: from the last state of a chain to classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the three variants have in common: a learner that answers by walks, and a trainer that steps."""
+"""The base of the three variants: a learner that answers by walks, and a trainer that steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What NoProp's models share: blocks between class embeddings and a read-out."""
+"""The base of NoProp's models: blocks between class embeddings and a read-out."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ KEPT = 10
 
 
 class PathOutputs(TypedDict):
-    """What walks answer. Everything but `run_logits` is the first run's: one walk, as in use."""
+    """The outputs of walks. All but `run_logits` are those of the first run."""
 
     logits: Float[Tensor, "batch classes"]
     run_logits: Float[Tensor, "batch runs classes"]
-    """Of each run: they differ in their noise."""
+    """The logits of each run: runs differ in their noise."""
     guesses: Float[Tensor, "batch steps classes"]
     """Probabilities of the classes, as each step has them; of long walks, of some steps."""
     path: Float[Tensor, "batch states z"]

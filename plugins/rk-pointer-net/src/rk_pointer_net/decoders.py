@@ -58,7 +58,7 @@ class AttentionDecoder(nn.Module):
     """
 
     class Memory(NamedTuple):
-        """What is attended to."""
+        """The keys and values of the attention."""
 
         keys: Float[Tensor, "b n h"]
         values: Float[Tensor, "b n h"]

@@ -36,7 +36,7 @@ class PointerAnswers(TypedDict):
 
 
 class Reading(NamedTuple):
-    """What the encoder leaves behind for the decoder."""
+    """The encoder's output for the decoder."""
 
     table: Float[Tensor, "b c w"]
     """The decoder's input after each choice: START in the place of END, which nothing follows, then the points."""

@@ -1,4 +1,4 @@
-"""What the tasks over points have in common: sets drawn from the unit square, splits, and reading a user's own."""
+"""The base of the tasks over points: sets drawn from the unit square, splits, and reading user files."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How much of a loss's gradient is left so many steps back (arXiv:1506.00019, Sec. 3.3)."""
+"""The norm of a loss's gradient at every lag (arXiv:1506.00019, Sec. 3.3)."""
 
 # b batch, t time
 

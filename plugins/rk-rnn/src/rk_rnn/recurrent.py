@@ -1,4 +1,4 @@
-"""What all cells share: weights with torch's names and shapes, the way in and out, masks."""
+"""The base of all cells: weights with torch's names and shapes, projections, masks."""
 
 # b batch, t time, d width of the model, h hidden, g gates
 
@@ -33,7 +33,7 @@ class Recurrent(nn.Module, ABC):
     """
 
     _feeds_back: Literal["hidden", "output"] = "hidden"
-    """What `weight_hh` maps."""
+    """The state that `weight_hh` maps."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ BLOCK = 512
 AttentionState = tuple[
     Float[Tensor, "b s h c"], Float[Tensor, "b s h c"], Bool[Tensor, "b s"], Int[Tensor, "b"]
 ]  # keys (turned by their positions), values, which of them exist, and how many steps there have been
-"""What a piece needs of the steps before it."""
+"""The state that a piece needs from the steps before it."""
 
 
 class Attention(nn.Module):

@@ -1,4 +1,4 @@
-"""Where published texts come from."""
+"""Sources of published texts."""
 
 from __future__ import annotations
 

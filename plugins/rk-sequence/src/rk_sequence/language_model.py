@@ -22,7 +22,7 @@ class LanguageOutputs(TypedDict):
     logits: Float[Tensor, "batch time outputs"]
     values: Float[Tensor, "batch time outputs"]
     continuation: NotRequired[Int[Tensor, "batch new"]]
-    """Only where it is asked for."""
+    """Present only if requested."""
 
 
 class LanguageModel(SequenceModel):

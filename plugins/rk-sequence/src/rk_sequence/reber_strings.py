@@ -19,7 +19,7 @@ LETTERS = 26
 INNER = slice(1, len(EDGES) - 1)
 """The edges whose labels are exchanged: every string keeps its B and its E."""
 ALPHABETS = 8
-"""How many ways of relabelling the edges with any letters there are."""
+"""The number of ways to relabel the edges with any letters."""
 
 
 class ReberStrings(TokenTask):

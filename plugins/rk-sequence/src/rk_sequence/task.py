@@ -1,4 +1,4 @@
-"""What generated tasks have in common: splits, lengths, and batches that are a function of the seed and their index."""
+"""The base of generated tasks: splits, lengths, and batches that are a function of the seed and their index."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from rk_sequence.metrics import class_accuracy
 from rk_sequence.task import TokenTask, integers
 
 NOISE, X, BEGIN, END = 4, 4, 6, 7
-"""How many symbols of noise there are, from 0; then X and Y; the first token and the last."""
+"""The number of noise symbols, from 0; then X and Y; the first token and the last."""
 
 
 class TemporalOrder(TokenTask):

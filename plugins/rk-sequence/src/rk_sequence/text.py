@@ -23,7 +23,7 @@ from rk_sequence.vocabulary import LINE, Vocabulary, split_text
 
 ACCEPTED = "name a text file in UTF-8"
 SHOWN = 5
-"""How many likely next tokens are answered where a model cannot generate."""
+"""The number of likely next tokens in an answer where a model cannot generate."""
 
 
 class TextBatch(StepsBatch):

@@ -22,7 +22,7 @@ from rk_sweep.space import Range, check, overrides
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of values, and what it came to.
+    """One choice of values, and its result.
 
     Attributes:
         number: From 0.

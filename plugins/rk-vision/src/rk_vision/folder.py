@@ -58,7 +58,7 @@ class ImageFolder(PictureData):
 
     @property
     def num_classes(self) -> int:
-        """How many class folders there are."""
+        """The number of class folders."""
         return len(self.classes)
 
     @property

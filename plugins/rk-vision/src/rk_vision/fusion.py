@@ -1,4 +1,4 @@
-"""What the blocks have in common: paths for input, label and time that meet in one linear layer."""
+"""The base of the blocks: paths for input, label and time that meet in one linear layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all image data have in common: splits, batches by indexing, a user's files, answers and sheets."""
+"""The base of all image data: splits, batches by indexing, user files, answers and sheets."""
 
 from __future__ import annotations
 
