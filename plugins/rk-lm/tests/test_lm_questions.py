@@ -145,7 +145,7 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
             "q.jsonl:2: the answer 2 is not the number of an option",
         ),
         ({"question": "?", "options": ["a", "a"], "answer": "a"}, "q.jsonl:2: two of the options are the same"),
-        ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options are a list of at least two"),
+        ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options must be a list of at least two"),
         ({"question": "?", "answer": True}, "q.jsonl:2: has no answer"),
         ({"prompt": ["?"], "answer": "x"}, "q.jsonl:2: the prompt: expected a text, got a list"),
         ({"question": "?", "answer": "x", "level": [1]}, "q.jsonl:2: the level: expected a text or a number"),
