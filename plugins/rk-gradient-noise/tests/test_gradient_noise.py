@@ -284,7 +284,7 @@ def test_the_ratio_to_a_gradient_of_zero_is_a_number():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"parameters": "(head"}, "no regular expression"),
+        ({"parameters": "(head"}, "not a regular expression"),
         ({"start_step": 5, "stop_step": 5}, "no step with noise"),
     ],
     ids=["regex", "empty-span"],

@@ -141,7 +141,7 @@ def test_a_file_that_holds_no_curves_is_named(tmp_path):
         (["callbacks=[member-curves]", "fit.validate_every=2"], "gives no member_logits"),
         (["callbacks=[{name: member-curves, split: valid}]"], "no split 'valid'"),
         (["callbacks=[{name: clip-members, max_norm: 1}]"], "members as their first dimension"),
-        (["callbacks=[{name: gradient-noise, parameters: '['}]"], "no regular expression"),
+        (["callbacks=[{name: gradient-noise, parameters: '['}]"], "not a regular expression"),
     ],
     ids=["curves-of-one", "unknown-split", "clip-one", "regex"],
 )

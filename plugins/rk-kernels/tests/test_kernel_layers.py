@@ -119,7 +119,7 @@ def test_the_rbf_kernel_is_its_formula():
 
 
 def test_filters_that_do_not_divide_the_input_are_refused():
-    with pytest.raises(ValueError, match="do not divide"):
+    with pytest.raises(ValueError, match="must divide"):
         HierarchicalKernel((3,), 16)
 
 

@@ -20,7 +20,7 @@ def test_splits_are_named_after_their_sizes():
     assert ConvexHull(seed=0, n_points=(5, 5), test_sizes=[5]).splits == ("train", "val", "test-5")
     assert ConvexHull(seed=0, test_sizes=[]).splits == ("train", "val")
     assert ConvexHull(seed=0, n_points=(4, 7)).max_points == 7
-    with pytest.raises(ValueError, match="no range"):
+    with pytest.raises(ValueError, match="not a range"):
         ConvexHull(seed=0, n_points=(7, 4))
 
 
