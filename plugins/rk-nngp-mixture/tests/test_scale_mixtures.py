@@ -235,5 +235,5 @@ def test_intervals_of_the_mixture_are_wider_than_those_of_the_best_scale():
 
 @pytest.mark.parametrize("make", [lambda: InverseGamma(a=0.0), lambda: Burr(c=-1.0), lambda: HalfCauchy(0.0)])
 def test_an_invalid_prior_is_refused(make):
-    with pytest.raises(ValueError, match="not above 0"):
+    with pytest.raises(ValueError, match="must be > 0"):
         make()

@@ -193,5 +193,5 @@ def test_guess_accuracy_is_of_one_step():
     guesses = torch.tensor([[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.4, 0.6]]])
     targets = torch.tensor([0, 1])
     assert [int(GuessAccuracy(step=s)(guesses=guesses, targets=targets)[0]) for s in (1, 2, -1, -2)] == [2, 1, 1, 2]
-    with pytest.raises(ValueError, match="no step"):
+    with pytest.raises(ValueError, match="step must not be 0"):
         GuessAccuracy(step=0)

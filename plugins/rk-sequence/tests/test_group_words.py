@@ -181,7 +181,7 @@ def test_no_split_begins_as_another():
         ({"group": "A5xZ2", "max_moved": 3}, "only permutations"),
         ({"group": "A3", "max_moved": 2}, "A3 with max_moved 2 has only the identity"),
         ({"group": "S1"}, "S1 has only the identity"),
-        ({"merged": 2, "tokens_per_element": 2}, "take one"),
+        ({"merged": 2, "tokens_per_element": 2}, "exclude each other"),
     ],
 )
 def test_variants_that_do_not_go_together_are_refused(settings, message):

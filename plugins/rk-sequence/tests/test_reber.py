@@ -191,5 +191,5 @@ def test_mutated_strings_differ_in_a_symbol_or_two():
 
 
 def test_shares_beyond_all_are_refused():
-    with pytest.raises(ValueError, match="more than all"):
+    with pytest.raises(ValueError, match=r"alien \+ mutated must be <= 1"):
         ReberStrings(seed=1, alien=0.6, mutated=0.6)

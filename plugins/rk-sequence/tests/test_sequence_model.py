@@ -140,9 +140,9 @@ def test_a_tied_head_needs_the_same_tokens(make_model):
 def test_steps_are_tokens_or_numbers(make_model):
     with pytest.raises(ValueError, match=r"tokens .* or numbers"):
         make_model(num_features=2)
-    with pytest.raises(UserError, match="made for tokens"):
+    with pytest.raises(UserError, match="takes tokens"):
         make_model()(inputs=torch.rand(1, 2, 2))
-    with pytest.raises(UserError, match="made for numbers"):
+    with pytest.raises(UserError, match="takes numbers"):
         make_model(vocab_size=None, num_features=2)(tokens=torch.zeros(1, 2, dtype=torch.int64))
 
 
@@ -213,7 +213,7 @@ def test_the_cache_of_a_window_never_grows():
 
 @pytest.mark.parametrize(("d_model", "n_heads"), [(8, 3), (12, 4)])
 def test_heads_divide_the_width_into_even_parts(d_model, n_heads):
-    with pytest.raises(ValueError, match="do not divide"):
+    with pytest.raises(ValueError, match="must divide"):
         Attention(d_model=d_model, n_heads=n_heads)
 
 
