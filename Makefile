@@ -30,6 +30,7 @@ lint: $(VENV)/.ready ## check style, layout, spelling, and that the plugins are 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/python docs/plain_words.py
 	$(BIN)/python docs/plugins_alike.py
 
 bench: $(VENV)/.ready ## run all benchmarks

@@ -106,7 +106,7 @@ def _host() -> str:
 
 
 def this_process() -> dict[str, Any]:
-    """Returns what `run.json` says of the process that trains a run."""
+    """Returns what `run.json` records of the process that trains a run."""
     return {"host": _host(), "pid": os.getpid()}
 
 

@@ -86,7 +86,7 @@ def lines(run: RunFolder, name: str) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def plain(world) -> RunFolder:
-    """A search with nothing but the defaults that has ended; nothing writes to it any more."""
+    """A search with nothing but the defaults that has ended; nothing more is written to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setattr("rk_cola.drawing.draw", lambda samples, depth, folder: [])
@@ -400,7 +400,7 @@ def test_exporting_a_search_as_a_graph_is_refused(done, format_):
     assert not (done.path / "export" / format_).exists(), "no empty folder stays"
 
 
-def test_a_run_of_an_earlier_version_knows_no_question_again(plain, tmp_path, capsys):
+def test_a_run_of_an_earlier_version_recognises_no_question(plain, tmp_path, capsys):
     from safetensors.torch import save_file
 
     run = RunFolder(shutil.copytree(plain.path, tmp_path / "runs/cola/earlier"))
