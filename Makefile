@@ -30,6 +30,7 @@ lint: $(VENV)/.ready ## check style, layout, spelling, types, and that the plugi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/python docs/plain_words.py
 	$(BIN)/python docs/plugins_alike.py
 	$(BIN)/mypy
 

@@ -4,7 +4,7 @@ Tests run in as many processes as there are cores. With as many threads in each,
 waiting threads of OpenMP keep a core busy: small tensors then take many times as long.
 
 Hundreds of tests start Python. Where it may not write byte code beside the sources, each start would compile torch and
-all else anew, which takes longer than most tests: there it lies in a folder of its own.
+all else again, which takes longer than most tests; here it is in a separate folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a checkpoint every 100 steps costs: steps of a run with and without, wall-clock, synced to disk."""
+"""The cost of a checkpoint every 100 steps: steps of a run with and without, wall-clock, synced to disk."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The engine of rk-lm against running one path after the other, on SmolLM2; and the share of each of its ideas.
 
-python benchmarks/cola.py [threads]        one thread unless told otherwise; the weights of smollm2; five minutes
+python benchmarks/cola.py [threads]        one thread by default; the weights of smollm2; five minutes
 """
 
 from __future__ import annotations

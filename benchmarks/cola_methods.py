@@ -1,6 +1,6 @@
-"""What the methods of rk-cola find where the right paths are known: no model, no weights, a minute.
+"""The success rate of rk-cola's methods where the right paths are known: no model, no weights, a minute.
 
-python benchmarks/cola_methods.py [seeds]        200 seeds unless told otherwise
+python benchmarks/cola_methods.py [seeds]        200 seeds by default
 
 A path of 28 layers is right if it leaves out layer 12 and runs layer 7 twice: one skip and one repeat, of the 524 edits
 that there are. Printed is the share of searches that find a right path among 100, for the two spaces and two numbers of

@@ -100,7 +100,7 @@ def against_chunkwise_torch(t: int = 512) -> None:
 
 
 def chunk_sizes(t: int = 512, n: int = 2) -> None:
-    """What the choice of a chunk's size is worth."""
+    """The effect of the chunk size."""
     inputs = make_inputs(t, n)
     contestants: dict[str, Operation] = {"the size that is chosen": delta_product}
     for size in (4, 8, 16, 32, 64, 128):

@@ -1,8 +1,8 @@
-"""What a GPU changes: layers against the best public kernels, and a step of the loop against a bare one.
+"""Speed on a GPU: layers against the best public kernels, and a step of the loop against a bare one.
 
 python benchmarks/gpu.py
 
-Without a GPU it says so and measures nothing. flash-linear-attention's Triton kernels stand beside rk-deltaproduct
+Without a GPU it measures nothing. flash-linear-attention's Triton kernels are compared with rk-deltaproduct
 where `fla-core` is installed, cuDNN's LSTM beside rk-rnn's.
 """
 

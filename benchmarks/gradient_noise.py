@@ -1,4 +1,4 @@
-"""rk-gradient-noise against the same things written tensor by tensor, or one network at a time; one thread.
+"""rk-gradient-noise against the same operations written tensor by tensor, or one network at a time; one thread.
 
 python benchmarks/gradient_noise.py
 """

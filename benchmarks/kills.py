@@ -35,7 +35,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "rnn/adding-quick": ("fit.monitor=val/loss",),
     "sequence/text-quick": (),
 }
-"""What each one is there for: the method's state, in order; workers, accumulation and the best checkpoint beside it."""
+"""The purpose of each: the method's state, in order; workers, accumulation and the best checkpoint beside it."""
 PLACES: tuple[tuple[Place, int], ...] = (
     *(("file", n) for n in (1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 16, 19, 23, 27, 32, 38, 45)),
     ("test", 1),
@@ -44,7 +44,7 @@ PLACES: tuple[tuple[Place, int], ...] = (
 
 
 class Row:
-    """What happened to one recipe."""
+    """The outcome for one recipe."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -73,8 +73,8 @@ def chains(runs: int) -> None:
     x = torch.rand(64, *MNIST)
     again, kept = (lambda: naive.dt_walk(learner, x)), (lambda: learner.predict({"inputs": x})["run_logits"])
     agree(kept, again)
-    title = f"Answers of {N_BLOCKS} conv blocks to 64 pictures, {runs} run{'s' * (runs > 1)} each"
-    compare(title, {"the block sees the picture in each run": again, "features computed once": kept}, rounds=5)
+    title = f"Answers of {N_BLOCKS} conv blocks to 64 images, {runs} run{'s' * (runs > 1)} each"
+    compare(title, {"the block sees the image in each run": again, "features computed once": kept}, rounds=5)
 
 
 @torch.no_grad()
@@ -89,12 +89,12 @@ def walks(variant: str, n_steps: int) -> None:
     x = torch.rand(64, *MNIST)
     again, kept = (lambda: slow(learner, x)), (lambda: learner.predict({"inputs": x})["run_logits"])
     agree(kept, again)
-    title = f"Answers of noprop-{variant} to 64 pictures in {n_steps} steps (the paper has 1000)"
-    compare(title, {"the block sees the picture in each step": again, "features computed once": kept}, rounds=3)
+    title = f"Answers of noprop-{variant} to 64 images in {n_steps} steps (the paper has 1000)"
+    compare(title, {"the block sees the image in each step": again, "features computed once": kept}, rounds=3)
 
 
 def memory(name: str, block: Callable[..., nn.Module]) -> None:
-    """What autograd keeps for the backward pass of one training step."""
+    """The memory that autograd keeps for the backward pass of one training step."""
     learner = dt(block, MNIST)
     x, y = torch.rand(128, *MNIST), torch.randint(0, 10, (128,))
     found = {
@@ -102,7 +102,7 @@ def memory(name: str, block: Callable[..., nn.Module]) -> None:
         "one block (sampled, sequential)": kept_bytes(learner, lambda: learner({"inputs": x, "targets": y}, 3)),
         "all blocks on one batch (parallel)": kept_bytes(learner, lambda: learner({"inputs": x, "targets": y})),
     }
-    print(f"\nKept for the backward pass, {N_BLOCKS} blocks ({name}), 128 pictures; the paper: 0.49 GB of 0.87")
+    print(f"\nKept for the backward pass, {N_BLOCKS} blocks ({name}), 128 images; the paper: 0.49 GB of 0.87")
     for what, size in found.items():
         ratio = size / found["backpropagation through all blocks"]
         print(f"  {what:<44} {size / 2**20:10.1f} MiB  {ratio:6.2f}x")

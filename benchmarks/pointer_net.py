@@ -1,4 +1,4 @@
-"""rk-pointer-net against the same things written one step, one set or one beginning at a time; one thread.
+"""rk-pointer-net against the same algorithms written one step, one set or one beginning at a time; one thread.
 
 python benchmarks/pointer_net.py
 """

@@ -1,4 +1,4 @@
-"""What starting, listing and completing cost with 50 plugins and 500 recipes, against importing click and pluggy.
+"""The cost of starting, listing and completing with 50 plugins and 500 recipes, against importing click and pluggy.
 
     python benchmarks/startup.py                    with the index of plugins, and without it
     python benchmarks/startup.py --rivals VENV      llm and datasette beside it

@@ -1,4 +1,4 @@
-"""What the tests cost: core-seconds by plugin, against the budget of each.
+"""The cost of the tests: core-seconds by plugin, against the budget of each.
 
     python benchmarks/suite.py            runs all tests on all cores and prints the table
     python benchmarks/suite.py FOLDER     reads what `pytest --rk-times=FOLDER` has written
@@ -24,7 +24,7 @@ CORES = 2
 TOTAL = 12 * 60.0 * CORES
 """Core-seconds of all tests: twelve minutes on two cores."""
 DOMAINS = {"rk-sequence", "rk-vision", "rk-kernels", "rk-lm"}
-"""Plugins that papers stand on: their tests are those of many."""
+"""Plugins that papers share: their tests serve many papers."""
 
 
 def owner(test: str) -> str:

@@ -1,4 +1,4 @@
-"""rk-vision: batches by indexing against pictures one by one, and its conv block against the usual one; one thread.
+"""rk-vision: batches by indexing against images one by one, and its conv block against the usual one; one thread.
 
 python benchmarks/vision.py
 """
@@ -16,13 +16,13 @@ from torch.nn import functional as F
 
 
 class Noise(PictureData):
-    """60000 pictures of MNIST's size, without the files."""
+    """60000 images of MNIST's size, without the files."""
 
     _names = tuple("0123456789")
 
     def _load(self):
-        pictures = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8)
-        return (pictures, torch.randint(0, 10, (60_000,))), (pictures[:1000], torch.zeros(1000).long())
+        images = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8)
+        return (images, torch.randint(0, 10, (60_000,))), (images[:1000], torch.zeros(1000).long())
 
     def _read_picture(self, path):
         raise NotImplementedError
@@ -36,18 +36,18 @@ def main() -> None:
 
 
 def batches() -> None:
-    """A training batch, against what a data loader does: 128 pictures one by one, made floats, then stacked."""
+    """A training batch, against what a data loader does: 128 images one by one, converted to floats, then stacked."""
     data = Noise(seed=0)
     data.prepare()
-    pictures, targets = data._splits["train"]
+    images, targets = data._splits["train"]
     chosen = torch.randperm(len(targets))[:128].tolist()
 
     def one_by_one() -> tuple[Tensor, Tensor]:
-        items = [(pictures[i].float() / 255, targets[i]) for i in chosen]
+        items = [(images[i].float() / 255, targets[i]) for i in chosen]
         return torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
 
     timed = {"one by one": one_by_one, "by indexing, with the shuffling": partial(data.batch, "train", 3)}
-    report("A batch of 128 pictures", interleave({k: partial(seconds, f) for k, f in timed.items()}, 30), "one by one")
+    report("A batch of 128 images", interleave({k: partial(seconds, f) for k, f in timed.items()}, 30), "one by one")
 
 
 def steps() -> None:

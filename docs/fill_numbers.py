@@ -3,11 +3,11 @@
     python docs/fill_numbers.py             lists the numbers that differ, and exits with 1 if there are any
     python docs/fill_numbers.py --write     puts the stored numbers in
 
-In a Markdown file, a number stands between two comments, which no reader sees:
+In a Markdown file, a number is written between two comments, which a rendered page does not show:
 
     <!-- result: rnn/reber-quick test/accuracy -->0.519<!-- /result -->
 
-The first comment says what the number is: the recipe, the metric, and options. It is the mean over the seeds. The text
+The first comment names the number: the recipe, the metric, and options. It is the mean over the seeds. The text
 between the comments decides how it is written: with as many decimals as are there, as a share of 100 where it ends with
 `%`, and with the standard deviation over the seeds where it has `±`.
 
@@ -33,7 +33,7 @@ from statistics import fmean, stdev
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rk.catalog import Catalog  # noqa: E402  the tree that this file lies in is the one that is checked
+from rk.catalog import Catalog  # noqa: E402  the tree of this file is the one that is checked
 from rk.recipe.compose import compose  # noqa: E402
 from rk.recipe.find import RecipeFile, find_recipe  # noqa: E402
 from rk.recipe.sections import Expect  # noqa: E402
@@ -52,7 +52,7 @@ Results = Mapping[str, Measured]
 
 
 class Unknown(ValueError):
-    """A marker that says nothing that can be looked up."""
+    """A marker that names no stored number."""
 
 
 # -- Markdown ----------------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def filled(page: str, results: Results) -> str:
         results: Recipe name -> what it reached.
 
     Raises:
-        Unknown: A marker names no stored result, or its text is no number.
+        Unknown: A marker names no stored result, or its text is not a number.
     """
     if len(OPENED.findall(page)) != len(MARKED.findall(page)):
         raise Unknown("a marker '<!-- result: ... -->' has no '<!-- /result -->' in its line")
@@ -79,7 +79,7 @@ def shown(what: str, text: str, results: Results) -> str:
     """Returns the number that `what` names, written as `text` is.
 
     Raises:
-        Unknown: `what` names no stored result, or `text` is no number.
+        Unknown: `what` names no stored result, or `text` is not a number.
     """
     written = WRITTEN.fullmatch(text.strip())
     if written is None:

@@ -5,7 +5,7 @@ It also writes the table of kinds in docs/contract.md and that of public modules
     python docs/generate.py            writes the page and the tables
     python docs/generate.py --print    prints the page
 
-Nothing that is installed shows in it: the built-in components alone are asked. `tests/test_docs.py` fails when the page
+It does not depend on installed plugins: only the built-in components are read. `tests/test_docs.py` fails when the page
 and the code disagree.
 """
 
@@ -22,7 +22,7 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rk import hookspecs  # noqa: E402  the tree that this file lies in is the one that is described
+from rk import hookspecs  # noqa: E402  the tree of this file is the one that is described
 from rk.catalog import Catalog  # noqa: E402
 from rk.cli import COMMANDS, cli  # noqa: E402
 from rk.errors import ExitCode  # noqa: E402
@@ -37,8 +37,8 @@ WIDTH = 100
 """Columns of the help texts."""
 
 VARIABLES = {
-    "RK_RUNS": "Folder of all runs; `./runs` without it. `--runs-dir` goes before it.",
-    "RK_DISABLE_PLUGINS": "Plugins or distributions that are not loaded, with commas between them; `*`: none is. "
+    "RK_RUNS": "Folder of all runs; by default, `./runs`. `--runs-dir` takes precedence.",
+    "RK_DISABLE_PLUGINS": "Plugins or distributions that are not loaded, comma-separated; `*`: none is loaded. "
     "`rk --no-plugins` sets it to `*`.",
     "RK_TRACEBACK": "Set to anything: a bug ends with its traceback, not with one line.",
     "RK_VERBOSITY": "`quiet` or `verbose`; `rk --quiet` and `rk --verbose` set it.",
@@ -46,11 +46,11 @@ VARIABLES = {
     "PAGER": "The same, for all programs.",
     "LESS": "Options of `less`; `-FRX` where there are none.",
     "NO_COLOR": "Set to anything: messages have no colour.",
-    "RK_DATA": "Folder of data sets; `data` in the folder that `RK_CACHE` names without it.",
-    "RK_CACHE": "Folder of downloads and of what is costly to make again; `rk` in `XDG_CACHE_HOME` without it.",
-    "RK_NO_INDEX": "Set to anything: every command loads all plugins and reads all sources anew; nothing is taken from "
+    "RK_DATA": "Folder of data sets; by default, `data` in the folder `RK_CACHE`.",
+    "RK_CACHE": "Folder of downloads and of other costly files; by default, `rk` in `XDG_CACHE_HOME`.",
+    "RK_NO_INDEX": "Set to anything: every command loads all plugins and reads all sources; nothing is taken from "
     "the index in the folder that `RK_CACHE` names, nor kept there.",
-    "RK_MAX_FILE_MB": "Megabytes of the largest text file, table or gzip content that is read; 256 without it. A JSON "
+    "RK_MAX_FILE_MB": "Megabytes of the largest text file, table or gzip content that is read; by default, 256. A JSON "
     "document may have a quarter of it.",
     "XDG_CACHE_HOME": "Folder of all programs' caches; `~/.cache` without it.",
     "MPLCONFIGDIR": "Matplotlib's own folder. The contract kit lets a run write there.",
@@ -175,7 +175,7 @@ def hooks() -> Iterator[str]:
     yield "## Hooks"
     yield (
         "A plugin's entry point in the group `rk.plugins` names a module. Its functions of these names, marked with "
-        '`@rk.hookimpl`, say what the plugin offers: `{"name": "package.module:Class"}`.'
+        '`@rk.hookimpl`, return what the plugin offers: `{"name": "package.module:Class"}`.'
     )
     kind_of = {kind.hook: kind.name for kind in KINDS.values()}
     found = [name for name in vars(hookspecs) if name.startswith("rk_")]
@@ -197,7 +197,7 @@ def modules_table() -> str:
 
 
 TABLES = {"contract.md": ("kinds", kinds_table), "stability.md": ("modules", modules_table)}
-"""Document -> the comment that its generated table stands behind, and what makes the table."""
+"""Document -> the comment before its generated table, and what makes the table."""
 
 
 def with_table(document: str) -> str:

@@ -3,7 +3,7 @@
     python docs/plugins_alike.py             lists what differs, by file and key, and exits with 1 if anything does
     python docs/plugins_alike.py --write     puts right what follows from one of the sources, and lists the rest
 
-The sources, each of them the only place where it is said:
+The sources, each of them the only one:
 
 - `plugins/shared.toml`: what every plugin's `pyproject.toml` has; the template of `rk plugins new` must say the same.
 - the host's `pyproject.toml`: the repository's address, ranges of versions, and the versions of Python.
@@ -30,7 +30,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rk.scaffold import TEMPLATES, new_plugin  # noqa: E402  the tree that this file lies in is the one that is checked
+from rk.scaffold import TEMPLATES, new_plugin  # noqa: E402  the tree of this file is the one that is checked
 
 OWN_LICENCE = {("project", "license"), ("project.urls", "*")}
 """What the author of another plugin decides: the template of `rk plugins new` need not have it."""

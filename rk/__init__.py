@@ -86,7 +86,7 @@ __all__ = [
 
 
 _GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime": "rk.fit.runtime"}
-"""What components are given -> its module, which imports torch: only for who asks."""
+"""The classes that components are given -> their module, which imports torch and is loaded on first use."""
 
 
 def __getattr__(name: str) -> object:  # the protocols pull in typing and collections.abc: only for who asks

@@ -13,7 +13,7 @@ class Bound:
     """A callable that takes the fields which its signature names; one that ends in ``**fields`` takes all.
 
     Args:
-        signature_of: Whose keyword parameters are the fields.
+        signature_of: A callable whose keyword parameters are the fields.
         call: What is called, where that is another object (a module instead of its ``forward``, so that hooks run).
     """
 

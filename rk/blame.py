@@ -1,6 +1,6 @@
-"""Whose code raised an exception: the component, and its method, that the traceback leads to.
+"""Finds whose code raised an exception: the component, and its method, by the traceback.
 
-Nothing is wrapped while a run goes on: the frames of a traceback know it all.
+Nothing is wrapped during a run: the frames of a traceback are enough.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOADED: dict[type, Component] = {}
 
 @record
 class Blame:
-    """Where a plugin's code raised: ``rk-odd: model net: forward()``, at a file and line."""
+    """The place where a plugin's code raised: ``rk-odd: model net: forward()``, at a file and line."""
 
     component: Component
     owner: str
@@ -73,7 +73,7 @@ def blame(error: BaseException) -> Blame | None:
 
 
 def explain(error: BaseException, advice: str = f"{TRACEBACK_VARIABLE}=1 shows the traceback") -> RkError:
-    """Returns what the user is told of an exception that nobody expected: whose it is, where, and what to do.
+    """Returns the message for an unexpected exception: which component raised it, where, and what to do.
 
     Args:
         error: What was raised.

@@ -14,7 +14,7 @@ from rk.kinds import KINDS
 from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins, said
 from rk.reads import Reads, note_again, noted
 
-if TYPE_CHECKING:  # reading sources takes a while to import: a listing that the index answers does without
+if TYPE_CHECKING:  # reading sources takes a while to import: a listing that the index answers does not need it
     from rk.index.answers import Answers
     from rk.static import ClassInfo, Signature
 

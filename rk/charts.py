@@ -1,4 +1,4 @@
-"""How charts look, rk's own and those of plugins. Who draws loads matplotlib, of which only the object API is used."""
+"""The style of charts, of rk and of plugins. matplotlib is loaded on first use, and only its object API is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["COLORS", "chart", "draw_lines", "plain", "save"]
 
 COLORS = ("#3b82c4", "#d97a1f", "#2f9e63", "#d0484b", "#8a63c7", "#9a6b4f", "#cf6fb0", "#7d858c")
-"""Of middling lightness: they show on light and on dark ground."""
+"""Colours of medium lightness, visible on light and on dark backgrounds."""
 STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -71,7 +71,7 @@ def draw_lines(
     Args:
         axis: One of those that `chart` yields.
         curves: Name -> values.
-        colors: Of the curves, in their order; begun anew where there are more curves.
+        colors: Of the curves, in their order; reused from the first where there are more curves.
         settings: For ``Axes.plot``.
     """
     for i, (name, values) in enumerate(curves.items()):

@@ -37,7 +37,7 @@ class Requirement:
         return f"{self.name}{self.range}"
 
     def allows(self, version: str) -> bool:
-        """Returns whether `version` will do. Raises `ValueError` for a version or a range that is none (PEP 440)."""
+        """Returns whether `version` is in the range. Raises `ValueError` for an invalid version or range (PEP 440)."""
         return allows(self.range, version)
 
 
@@ -45,13 +45,13 @@ def parse_requirement(text: str) -> Requirement:
     """Reads ``name`` or ``name>=1.2,<2``; extras and environment markers are passed over.
 
     Raises:
-        ValueError: For what is no requirement.
+        ValueError: When it is not a requirement.
     """
     found = _REQUIREMENT.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no requirement")
+        raise ValueError(f"{text!r} is not a requirement")
     requirement = Requirement(found["name"], "".join(found["range"].split()))
-    requirement.allows("0")  # tells a range that is none
+    requirement.allows("0")  # raises for an invalid range
     return requirement
 
 
@@ -62,7 +62,7 @@ def allows(range_: str, version: str) -> bool:
     loading forty plugins.
 
     Raises:
-        ValueError: For a range or a version that is none.
+        ValueError: For an invalid range or version.
     """
     clauses = [clause.strip() for clause in range_.split(",") if clause.strip()]
     plain = [_PLAIN.fullmatch(clause) for clause in clauses]
@@ -90,7 +90,7 @@ def host_range(metadata: str) -> str | None:
             break
         if line.startswith("Requires-Dist:"):
             found = _REQUIREMENT.fullmatch(line.removeprefix("Requires-Dist:").strip())
-            # an extra's own requirement is no requirement of the plugin
+            # an extra's requirement does not count for the plugin
             if found and normalized(found["name"]) == HOST and "extra" not in (found["marker"] or ""):
                 return "".join(found["range"].split())
     return None

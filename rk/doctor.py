@@ -28,7 +28,7 @@ SLOW = 50
 
 @record
 class Examination:
-    """What was found of one plugin.
+    """The findings about one plugin.
 
     Attributes:
         milliseconds: What importing its hooks costs; None where that fails or it is not loaded.
@@ -46,7 +46,7 @@ class Examination:
     def verdict(self) -> str:
         if self.plugin.disabled:
             return "disabled"
-        return "broken" if self.errors else "to mend" if self.warnings else "healthy"
+        return "broken" if self.errors else "to fix" if self.warnings else "healthy"
 
     def hooks(self) -> list[str]:
         """Returns the hooks that brought something."""
@@ -146,7 +146,7 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
     """Yields the Python files of an installed package, each with its name inside the folder that it is installed in."""
     try:
         spec = importlib.util.find_spec(package)
-    except Exception:  # a module can put any object in its own place, which is asked for its spec
+    except Exception:  # a module can put any object in its own place, whose spec is read
         return
     if spec is None:
         return
@@ -158,7 +158,7 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
 
 
 def _clashes(plugin: Plugin, catalog: Catalog) -> Iterator[str]:
-    """Yields the names that another plugin offers too: recipes must then say whose is meant."""
+    """Yields the names that another plugin offers too: recipes must then name the plugin."""
     for component in plugin.components:
         others = [c for c in catalog.of_kind(component.kind) if c.name == component.name and c.plugin != plugin.name]
         if others:

@@ -1,4 +1,4 @@
-"""What a run needs to be understood later: versions, the state of the code, the machine."""
+"""The environment of a run: versions, the state of the code, the machine."""
 
 from __future__ import annotations
 

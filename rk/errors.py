@@ -1,4 +1,4 @@
-"""What a user is told when something is wrong: problems with a place, a cause and a hint; the exit codes."""
+"""Errors for users: problems with a place, a cause and a hint; the exit codes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class UserError(RkError):
 
 
 class RunFailed(RkError):
-    """The run itself went wrong (NaN, no checkpoint to go on from)."""
+    """The run itself went wrong (NaN, no checkpoint to resume from)."""
 
 
 MAX_TEXT = 2000
@@ -91,7 +91,7 @@ class Problem:
 def printable(text: str, limit: int = MAX_TEXT) -> str:
     """Returns `text` in one line of at most `limit` characters, with escapes for what would change a terminal.
 
-    A recipe may come from anywhere, and messages repeat what it says.
+    A recipe may come from anywhere, and messages repeat its text.
     """
     shown = "".join(c if c.isprintable() else " " if c.isspace() else repr(c)[1:-1] for c in text[:limit])
     return shown if len(text) <= limit else f"{shown}..."
@@ -188,7 +188,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def _words(name: str) -> set[str]:
-    """Returns the words of a name that hyphens and the like join; numbers and single letters tell nothing."""
+    """Returns the words of a name that hyphens and the like join; numbers and single letters are left out."""
     return {part for part in _parts(name) if len(part) > 1 and not part.isdigit()}
 
 

@@ -47,7 +47,7 @@ class RegressionBatch(TypedDict):
 
 
 class InputsOnly(TypedDict):
-    """What a trainer without labels reads."""
+    """Inputs for trainers without labels."""
 
     inputs: Float[Tensor, "batch *shape"]
 

@@ -1,4 +1,4 @@
-"""Where data sets and what is costly to make again are kept on this machine, and how files get there."""
+"""The folders of data sets and of other costly files on this machine, and downloads into them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cache_folder() -> Path:
 
 
 def data_folder() -> Path:
-    """Returns where data sets lie: `RK_DATA`, else ``data`` in `cache_folder`."""
+    """Returns the folder of data sets: `RK_DATA`, else ``data`` in `cache_folder`."""
     return Path(os.environ.get(DATA_VARIABLE) or cache_folder() / "data")
 
 
@@ -60,7 +60,7 @@ def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
 
 def is_intact(path: Path, checksum: str) -> bool:
     """Whether the file has the checksum, ``sha256:...`` or ``md5:...``. Raises `UserError` when it cannot be read."""
-    import hashlib  # it loads OpenSSL: only for who downloads
+    import hashlib  # it loads OpenSSL: only downloads need it
 
     algorithm, _, expected = checksum.partition(":")
     try:

@@ -77,7 +77,7 @@ def read_image(
         channels: 1 for grey, 3 for colour. A grey image in colour has three equal channels.
         size: Height and width to which it is scaled, whatever its shape; None: its own.
         longest: Makes an image smaller whose longer side has more pixels than this, and keeps its shape.
-        hint: What to give instead, where the file is no image.
+        hint: What to give instead, where the file is not an image.
 
     Returns:
         A tensor of shape (channels, height, width).
@@ -104,7 +104,7 @@ def open_image(path: Path, hint: str = ACCEPTED) -> Image.Image:
 
     Args:
         path: The file.
-        hint: What to give instead, where the file is no image.
+        hint: What to give instead, where the file is not an image.
 
     Returns:
         The decoded image. `read_image` loses less of images with more than 8 bits.
@@ -136,7 +136,7 @@ def ink(light: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
 
 
 def image_steps(*, size: tuple[int, int], mode: str, layout: str, ground_is_zero: bool = False) -> dict[str, Any]:
-    """Returns what `read_image` does, as ``Data.preprocessing`` says it (docs/contract.md).
+    """Returns what `read_image` does, as ``Data.preprocessing`` describes it (docs/contract.md).
 
     Args:
         size: Height and width.
@@ -168,7 +168,7 @@ def pillow() -> ModuleType:
         from PIL import Image
     except ImportError:
         raise UserError("images need Pillow", 'pip install "recursion-kit[digits]"') from None
-    logging.getLogger("PIL").addHandler(_QUIET)  # what it says of damaged files is in the error
+    logging.getLogger("PIL").addHandler(_QUIET)  # its messages about damaged files are in the error
     return Image
 
 
@@ -228,7 +228,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_file(path: Path, hint: str) -> None:
-    """Raises `UserError` for what is no file with content: opening a pipe, say, would wait for ever."""
+    """Raises `UserError` for anything but a regular file: opening a pipe would wait for ever."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -255,7 +255,7 @@ def _too_many(path: Path, size: str) -> UserError:
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Turns the image as its EXIF orientation says; leaves it as it is, where the EXIF data is damaged."""
+    """Rotates the image by its EXIF orientation; leaves it unchanged if the EXIF data is damaged."""
     from PIL import ImageOps
 
     with contextlib.suppress(Exception):  # whatever the parser of metadata raises: the pixels are there all the same

@@ -1,4 +1,4 @@
-"""Files that lie in a folder themselves: a run that somebody else has made may hold links to anywhere."""
+"""Files that are really inside a folder: a run from somebody else may hold links to anywhere."""
 
 from __future__ import annotations
 

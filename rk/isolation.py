@@ -19,12 +19,12 @@ else:
     import _signal  # `signal` wraps its numbers in enums, which takes longer than loading forty plugins
 
 PATIENCE = 10.0
-"""Seconds after which the user is told whose code a command waits for."""
+"""Seconds after which a message names the code that a command waits for."""
 _STDOUT, _STDERR = 1, 2
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user pressed Ctrl-C; the message says what ran."""
+    """The user pressed Ctrl-C; the message names what ran."""
 
 
 class Diversion:
@@ -185,7 +185,7 @@ def _handler(number: int, handler: Callable[[int, Any], None]) -> Any:
 
 
 told_to = [_STDERR]
-"""File descriptors for what rk says while plugins' code runs. The last one is used, also while output is kept back."""
+"""File descriptors for rk's messages while plugins' code runs. The last one is used, also while output is held back."""
 
 
 def _say(text: str) -> None:

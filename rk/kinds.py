@@ -19,9 +19,9 @@ class Kind:
         protocol: Name of its class in `rk.protocols`.
         help: One line: what a component of it is.
         methods: The methods that a component must have; of those in one tuple, any one will do.
-        must: The same with signatures, as docs/contract.md says it (Markdown).
+        must: The same with signatures, for docs/contract.md (Markdown).
         may: What a component may have besides (Markdown).
-        key: The key of a recipe that it stands under: its own name for one component, the plural for several; None
+        key: Its key in a recipe: its own name for one component, the plural for several; None
             where only other components and commands name it.
         fields: What it declares: methods with what `rk show` calls the fields that they take and give. Those that give
             some have a TypedDict as return annotation.
@@ -69,7 +69,7 @@ _TABLE = (
         "Layer",
         "Layers: ``nn.Module`` classes for a slot of a model",
         methods=(("forward",),),
-        must="`forward`, and what the slot's protocol says (`SequenceLayer`)",
+        must="`forward`, and the members of the slot's protocol (`SequenceLayer`)",
         may="`initial_state`, `scan` (`StatefulSequenceLayer`)",
         example="Mixes each step with the mean of all steps up to it.",
     ),
@@ -93,7 +93,7 @@ _TABLE = (
         "Losses: outputs and batch fields -> ``(total, count)``",
         methods=(("__call__", "forward"),),
         must="`__call__(*, fields) -> (total, count)` or `{term: (total, count)}`; `forward` in an `nn.Module`",
-        may="`begin`, weights of its own (an `nn.Module`)",
+        may="`begin`, its own weights (an `nn.Module`)",
         key="loss",
         fields=(("__call__", "takes", None), ("forward", "takes", None)),
         example="The focal loss.",

@@ -1,4 +1,4 @@
-"""What is said when a component imports a module that is not installed: whose it is, and what to install."""
+"""The error when a component imports a module that is not installed: which component, and what to install."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DISTRIBUTION = {
 
 
 def missing_module(error: BaseException | None) -> str | None:
-    """Returns the module that `error`, or what led to it, could not find; None where it is no such error."""
+    """Returns the module that `error`, or what led to it, could not find; None for any other error."""
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and error.name:
             return error.name

@@ -36,9 +36,9 @@ GROUP = "rk.plugins"
 BUILTIN = "rk"
 """The name under which the built-in components are registered: ``rk/backprop``."""
 DISABLE_VARIABLE = "RK_DISABLE_PLUGINS"
-"""Names of plugins or distributions that are not loaded, with commas between them; ``*`` stands for all."""
+"""Names of plugins or distributions that are not loaded, comma-separated; ``*`` stands for all."""
 ADVICE = f"{DISABLE_VARIABLE}=NAME leaves a plugin out"
-"""What a user can do about a plugin that takes too long."""
+"""The hint for a plugin that takes too long."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -47,7 +47,7 @@ MAX_NAME = 100
 MAX_NAMES = 1000
 """Names that one hook may return."""
 MAX_ERRORS = 20
-"""Mistakes of one plugin that are told."""
+"""Mistakes of one plugin that are shown."""
 
 
 class Offer:
@@ -59,7 +59,7 @@ class Offer:
         distribution: The distribution that brings it.
         version: That distribution's version.
         host: The range of host versions that it requires; None takes any.
-        metadata: The installed distribution, which is asked for these three when they are wanted.
+        metadata: The installed distribution, which is read for these three when needed.
         damage: Why the entry point itself cannot be used.
         requirements: What the distribution requires, where no metadata is given.
     """
@@ -99,12 +99,12 @@ class Offer:
 
     @property
     def damage(self) -> str | None:
-        """Why nothing can be said of the plugin: what an installer wrote of it cannot be read."""
+        """Why the plugin cannot be described: its installed metadata cannot be read."""
         return self._damage or self._core[1]
 
     @property
     def requirements(self) -> list[str]:
-        """What the distribution requires, those of its extras too: the values of ``Requires-Dist``."""
+        """The requirements of the distribution, those of its extras too: the values of ``Requires-Dist``."""
         if self._metadata is None:
             return self._requirements
         lines = self._core[0].partition("\n\n")[0].splitlines()
@@ -190,7 +190,7 @@ def installed() -> list[Offer]:
         points, damaged = _entry_points_one_by_one()
     offers: dict[tuple[str, str, object], Offer] = {}
     for point in points:
-        where = getattr(point.dist, "_path", None)  # the same one twice on the path is no clash
+        where = getattr(point.dist, "_path", None)  # the same one twice on the path is not a clash
         offers.setdefault((point.name, point.value, where), Offer(point.name, point.value, metadata=point.dist))
     return [offers[key] for key in sorted(offers, key=str)] + damaged
 
@@ -280,7 +280,7 @@ class Plugins:
         return found
 
     def absent(self, name: str) -> str:
-        """Returns a hint for who asked for the plugin `name`, which is not installed."""
+        """Returns a hint for the missing plugin `name`."""
         names = sorted(p.name for p in self.plugins)
         close = nearest(name, names)
         said = f"there is no plugin {name} (installed: {', '.join(names)})"
@@ -363,7 +363,7 @@ class Plugins:
             return
         for name, target in answer.items():
             if not isinstance(name, str) or not is_name(name):
-                wrong = f"{_shown(name)} is no name; names are lower-case words joined by hyphens"
+                wrong = f"{_shown(name)} is not a valid name: names are lower-case words joined by hyphens"
                 plugin.errors.append(f"{hook}(): {wrong}")
             elif not isinstance(target, str) or not _TARGET.fullmatch(target):
                 plugin.errors.append(f"{hook}(): {name}: {_shown(target)} is not of the form 'package.module:Class'")
@@ -374,7 +374,7 @@ class Plugins:
         if answer is not None:
             if isinstance(answer, str | Path) and Path(answer).is_dir():
                 return Path(answer)
-            plugin.errors.append(f"rk_recipes() returned {_shown(answer)}, which is no folder")
+            plugin.errors.append(f"rk_recipes() returned {_shown(answer)}, which is not a folder")
             return None
         origin = getattr(module, "__file__", None)
         default = Path(origin).parent / "recipes" if origin else None
@@ -397,7 +397,7 @@ def _made_for_another_host(offer: Offer) -> str | None:
         if offer.host is None or allows(offer.host, __version__):
             return None
     except ValueError:
-        return f"requires {HOST}{offer.host}, which is no range of versions"
+        return f"requires {HOST}{offer.host}, which is not a version range"
     upgrade = offer.distribution if too_new(offer.host, __version__) else HOST
     return f"made for {HOST}{offer.host}, and this is {__version__}; try: pip install --upgrade {upgrade}"
 
@@ -426,11 +426,11 @@ def _shown(value: object) -> str:
 
 
 def _mistaken_hooks(module: ModuleType, callers: dict[str, Any]) -> list[str]:
-    """Returns what is said of functions that look like hooks but are never called."""
+    """Returns the messages for functions that look like hooks but are never called."""
     hooks = [*HOOK_OF_KIND.values(), "rk_recipes"]
     mistakes = [f"{h}() is not marked with @rk.hookimpl" for h in hooks if h in vars(module) and h not in callers]
     for name, caller in callers.items():
         if not caller.has_spec():
             close = nearest(name.removeprefix("rk_"), [h.removeprefix("rk_") for h in hooks])
-            mistakes.append(f"{name}() is no hook of this version of rk" + (f"; rk_{close}() is" if close else ""))
+            mistakes.append(f"{name}() is not a hook of this version of rk" + (f"; rk_{close}() is" if close else ""))
     return mistakes

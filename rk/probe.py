@@ -1,4 +1,4 @@
-"""Imports one plugin's module in a fresh interpreter, ``python -P -m rk.probe MODULE``, and says what that cost.
+"""Imports one plugin's module in a fresh interpreter, ``python -P -m rk.probe MODULE``, and reports what that cost.
 
 One interpreter per plugin: in a shared one, the first plugin that imports numpy would pay for all others.
 """
@@ -18,12 +18,12 @@ HEAVY = (
     "onnx", "onnxruntime", "pandas", "pooch", "pyarrow", "requests", "rich", "safetensors", "scipy", "sklearn", "sympy",
     "tensorflow", "tokenizers", "torch", "torch_geometric", "torchmetrics", "torchvision", "transformers",
 )  # fmt: skip
-"""Modules that no plugin needs to say what it offers: each costs more than all of `rk --help`."""
+"""Modules that no plugin needs for its hooks: each costs more than all of `rk --help`."""
 
 TIMEOUT = 60
 """Seconds that a plugin's module may take."""
 MAX_PRINTED = 80
-"""Characters of what a module prints that are told."""
+"""Characters of a module's output that are shown."""
 
 
 def probe(module: str) -> PlainDict:

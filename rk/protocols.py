@@ -1,4 +1,4 @@
-"""What each kind of component is: the page that plugin authors read.
+"""The protocol of each kind of component, for plugin authors.
 
 A component is a class that fits one of these protocols. Inheriting from the protocol is allowed and brings the
 default bodies below; it is not required. Nothing here imports torch at run time.
@@ -77,7 +77,7 @@ Term = Share | tuple["Tensor", "Tensor | int", "float | Tensor"]
 """A share with, or without, its weight in the sum of several: ``(total, count, 0.1)``. Logs show it unweighted."""
 
 Objective = Term | dict[str, Term]
-"""What is minimised: one term, or named terms that are each divided by their own count, weighted and then added."""
+"""The objective: one term, or named terms that are each divided by their own count, weighted and then added."""
 
 Scalars = Mapping[str, Any]
 """What a step returns to be logged: name -> tensor of one element, or number."""
@@ -144,13 +144,13 @@ class Data(Protocol):
     def batch(self, split: str, i: int, stage: int = 0) -> Batch:
         """Returns batch `i`, which depends on the seed and these arguments alone.
 
-        For ``train``, `i` counts on through the epochs (`rk.sampling.rows` shuffles anew in each). So workers, ranks
+        For ``train``, `i` counts on through the epochs (`rk.sampling.rows` reshuffles in each). So workers, ranks
         and a resumed run all see the same stream.
 
         Args:
             split: One of `splits`.
             i: Index of the batch, from 0.
-            stage: What the trainer's ``stage`` says (curricula); 0 where a trainer has none.
+            stage: The trainer's ``stage`` (curricula); 0 if the trainer has none.
         """
         ...
 
@@ -198,7 +198,7 @@ class Data(Protocol):
 class Model(Protocol):
     """An ``nn.Module`` whose ``forward`` takes batch fields by keyword and returns outputs.
 
-    A second method ``predict(*, ...)`` answers where that differs from training (decoding); it may do without
+    A second method ``predict(*, ...)`` answers where that differs from training (decoding); it may leave out
     training-only fields. Without one, ``forward`` answers.
     """
 
@@ -213,7 +213,7 @@ class Model(Protocol):
     def begin(self, *, data: Data, runtime: Runtime) -> None:
         """Looks at the data once, before the first step of a new run: normalisers, document frequencies, a first SVD.
 
-        Optional, for losses and trainers too; leave out a parameter that is not used. What it finds must lie in the
+        Optional, for losses and trainers too; leave out a parameter that is not used. What it finds must be in the
         learner's state, or in the trainer's ``state_dict``: it is called neither when a run is resumed nor when it is
         loaded. `Runtime.batches` gives the batches of a split. In several processes, each calls it, with the same data.
         """
@@ -234,7 +234,7 @@ class Layered(Model, Protocol):
     keeps_shape: bool
 
     def enter(self, **fields: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
-        """Returns what the first block takes, of (batch, ...), and what every block takes besides: a mask, say."""
+        """Returns what the first block takes, of (batch, ...), and what every block takes besides, such as a mask."""
         ...
 
     def leave(self, hidden: Tensor, **fields: Tensor) -> Outputs:
@@ -317,7 +317,7 @@ class SequenceLayer(Layer, Protocol):
 
 
 class StatefulSequenceLayer(SequenceLayer, Protocol):
-    """A causal `SequenceLayer` that can stop at any step and go on from there.
+    """A causal `SequenceLayer` that can stop at any step and continue from there.
 
     Truncated backpropagation carries its state from chunk to chunk, streaming from step to step. A state is a tensor,
     or tuples, lists and dicts of them; every tensor has the batch as its first dimension, so that rows can be reset,
@@ -385,10 +385,10 @@ class Learner(Protocol):
     * ``evaluate(batch) -> (Objective, Outputs)``: both at once, where that is cheaper.
     * ``variants() -> {name: predict}``: sub-models, measured as ``split/metric@name``.
     * ``render(batch, outputs, out) -> [paths]``: draws how it came to its answer, into files whose names begin with the
-      stem of `out`, and go on: `out` itself is the data's to draw.
+      stem of `out` and continue: `out` itself is drawn by the data.
     * ``lazy_buffers: tuple[str, ...]``: this module's buffers whose shape depends on the data, sized from the file.
 
-    When ``predict``'s return annotation is a TypedDict, the learner speaks for itself: metrics see those outputs and
+    When ``predict``'s return annotation is a TypedDict, the learner declares its own outputs: metrics see those and
     the model's own ``forward`` is not bound.
     """
 
@@ -398,10 +398,10 @@ class Learner(Protocol):
 class Trainer(Protocol):
     """The learning algorithm: how the parameters are found. Constructor parameters are its recipe parameters.
 
-    The signature of ``setup`` says what is needed: leave out ``model`` or ``loss`` and a recipe that has one is
+    The signature of ``setup`` declares what is needed: leave out ``model`` or ``loss`` and a recipe that has one is
     refused; annotate ``loss: Loss | None = None`` and it is allowed; annotate ``model: MyProtocol`` (a Protocol with
     extra members, like ``blocks``) and only models that have these members fit. A ``step`` that takes no batch needs
-    no training split; one annotated with a TypedDict says which fields it reads; one that may return None ends
+    no training split; one annotated with a TypedDict declares which fields it reads; one that may return None ends
     by itself.
     """
 
@@ -423,7 +423,7 @@ class Trainer(Protocol):
         """Called once after the last step, before the final validation (closed-form solutions belong here)."""
 
     def results(self) -> Mapping[str, float]:
-        """Returns numbers about the whole run, asked for once after the tests: metrics called ``run/NAME``.
+        """Returns numbers about the whole run, read once after the tests: metrics called ``run/NAME``.
 
         Optional. A literal tuple ``lower_is_better`` of the class names those of which less is better.
         """
@@ -446,9 +446,10 @@ class Search(Protocol):
 
     * ``defaults: tuple[str, ...]``, a literal in the class body: overrides of the recipe that `rk search NAME` begins
       with, ``("data=arith-levels", "fit.log_every=1")``. Recipes in files have none.
-    * ``resumable: tuple[str, ...]``, a literal too: parameters that may be changed when a run goes on, ended or not; a
+    * ``resumable: tuple[str, ...]``, a literal too: parameters that may be changed when a run is resumed, ended or not;
+    a
       budget, say.
-    * ``total_steps: int``, known after ``setup``: how long the progress bar is, where `fit` does not say it.
+    * ``total_steps: int``, known after ``setup``: the length of the progress bar, if `fit` does not give it.
     * ``summary() -> str``: printed when the run has ended.
     """
 
@@ -506,7 +507,7 @@ class Callback(Protocol):
         """After the tests, when the final metrics are known."""
 
     def results(self) -> Mapping[str, float]:
-        """Returns numbers about the whole run, asked for after `fit_end`: metrics ``run/NAME``, as of a `Trainer`."""
+        """Returns numbers about the whole run, read after `fit_end`: metrics ``run/NAME``, as of a `Trainer`."""
         return {}
 
     def state_dict(self) -> State:

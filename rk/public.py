@@ -43,7 +43,7 @@ def private_imports(source: str) -> Iterator[tuple[int, str]]:
         source: Text of a Python file. Imports of names are judged by their module alone.
 
     Raises:
-        SyntaxError: When it is no Python.
+        SyntaxError: When it is not valid Python.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

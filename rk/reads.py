@@ -1,6 +1,6 @@
-"""What an answer rests on: whoever keeps one learns which files and folders were looked at for it.
+"""The dependencies of a cached answer: the files and folders that were read for it.
 
-The readers of sources and recipes note here what they read. Nothing is kept unless somebody asks.
+The readers of sources and recipes note here what they read. Nothing is kept unless a caller requests it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 BEGAN = time.time_ns()
 """When this process may have begun to read. Sources are parsed once and kept: what has changed since may be new to
-its stamp, and old to who has read it."""
+its stamp, and old to the reader."""
 
 
 class Reads:
-    """What was looked at.
+    """The files and folders that were read.
 
     Attributes:
         files: Paths of files, whether they exist or not.
@@ -37,7 +37,7 @@ _open: list[Reads] = []
 
 @contextlib.contextmanager
 def noted() -> Iterator[Reads]:
-    """Notes what is read in the block; blocks may stand within each other."""
+    """Records what is read in the block; blocks may be nested."""
     reads = Reads()
     _open.append(reads)
     try:
@@ -47,7 +47,7 @@ def noted() -> Iterator[Reads]:
 
 
 def note(*, file: object = None, folder: object = None, package: str | None = None, installed: bool = False) -> None:
-    """Says that something has been looked at: a file, a folder, the name of a top-level module, or all plugins."""
+    """Records that something has been read: a file, a folder, the name of a top-level module, or all plugins."""
     for reads in _open:
         if file is not None:
             reads.files.add(os.path.abspath(str(file)))
@@ -59,7 +59,7 @@ def note(*, file: object = None, folder: object = None, package: str | None = No
 
 
 def note_again(reads: Reads) -> None:
-    """Says that all of this has been looked at: for an answer that is kept in the process."""
+    """Records that all of this has been read: for an answer that is cached in the process."""
     for each in _open:
         each.files |= reads.files
         each.folders |= reads.folders

@@ -14,14 +14,14 @@ C = TypeVar("C", bound=type)
 
 
 class _Made:
-    """A default that is made anew for each record."""
+    """A default that is created for each record."""
 
     def __init__(self, factory: Callable[[], Any]) -> None:
         self.factory = factory
 
 
 def made(*, default_factory: Callable[[], Any]) -> Any:
-    """Declares a default that is made anew for each record: ``items: list = made(default_factory=list)``."""
+    """Declares a default that is created for each record: ``items: list = made(default_factory=list)``."""
     return _Made(default_factory)
 
 

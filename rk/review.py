@@ -1,4 +1,4 @@
-"""What is said of one component alone, from its source: what cannot work, and what its users would miss."""
+"""A review of one component, from its source: what cannot work, and what its users would miss."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rk.static.types import ClassType, Type, UnionType
 
 
 def faults(component: Component, catalog: Catalog) -> list[str]:
-    """Returns what keeps `component` from working at all, as far as its source tells."""
+    """Returns what keeps `component` from working at all, as far as its source shows."""
     try:
         info = catalog.info(component)
         signature = catalog.signature(component)
         undeclared = [] if _wraps(component, signature) else _undeclared(component, info)
         return [*_lacking(component, info), *undeclared, *_inexpressible(component, signature)]
-    except UserError as error:  # it already begins with the distribution, kind and name, which the caller says too
+    except UserError as error:  # it already begins with the distribution, kind and name, which the caller prints too
         return [error.message.partition(f"{component.kind} {component.name}: ")[2] or error.message]
     except StaticError as error:  # of a module that a method leads to
         return [error.message]
@@ -33,13 +33,13 @@ def gaps(component: Component, catalog: Catalog) -> list[str]:
     except UserError:
         return []  # a fault
     text, help_of = describe(info)
-    found = [] if text.strip() else [f"{info.node.name} has no docstring: `rk list` and `rk show` have nothing to say"]
+    found = [] if text.strip() else [f"{info.node.name} has no docstring for `rk list` and `rk show`"]
     for param in signature.params:
         if not param.annotated:
             found.append(f"the parameter {param.name!r} has no type: a recipe's value for it cannot be checked")
         if not help_of.get(param.name):
             found.append(f"the parameter {param.name!r} is not in the docstring's Args:")
-    found += [f"Args: documents {name!r}, which is no parameter" for name in arguments(info) if name not in signature]
+    found += [f"Args: documents {name!r}, not a parameter" for name in arguments(info) if name not in signature]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Which rows make up a batch: the one place where finite data is shuffled."""
+"""The rows of a batch: the only place where finite data is shuffled."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def generator(*key: int | str) -> torch.Generator:
     """Returns a CPU generator whose stream is a function of `key` alone.
 
     Args:
-        *key: What tells this stream from others: integers and texts, ``generator(seed, split, i)``.
+        *key: What distinguishes this stream from others: integers and texts, ``generator(seed, split, i)``.
     """
     import hashlib
 

@@ -75,10 +75,10 @@ def draw_sheet(
 
 
 def grid(count: int, most: int = COLUMNS) -> tuple[int, int]:
-    """Returns rows and columns for `count` things, at most `most` in a row, so that no row has only a leftover.
+    """Returns rows and columns for `count` images, at most `most` in a row, so that no row has only a leftover.
 
     Args:
-        count: How many things there are.
+        count: The number of images.
         most: Most of them in a row.
     """
     rows = -(-count // most)

@@ -1,7 +1,7 @@
 """The plugins as they were found, kept between commands: names, targets, distributions, versions, recipe folders.
 
-A plugin is kept if nothing was wrong with it and it said nothing while it was loaded; all others are loaded anew by
-every command, and say again what they have to say. Commands that run a component load real plugins.
+A plugin is kept if nothing was wrong with it and it printed nothing while it was loaded; all others are loaded by
+every command, which shows their messages each time. Commands that run a component load real plugins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME = "plugins.json"
 FORMAT = 2
 """Changes when what is kept changes its form."""
 FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What is raised for a file of the index that is whole, but of another form."""
+"""Exceptions for an undamaged index file of another form."""
 OWN_SOURCES = ("", "index", "recipe", "static")
 """Folders of the host whose code decides what is kept."""
 
@@ -216,7 +216,7 @@ def _standard() -> list[str]:
 
 
 def _outside(reads: Reads, searched: set[str]) -> Reads:
-    """Returns what was read outside of Python's own library; byte code stands for its source."""
+    """Returns what was read outside of Python's own library; byte code counts as its source."""
     library = _standard()[0]
     found = Reads()
     for path in map(_source, reads.files):

@@ -13,7 +13,7 @@ __all__ = ["map_states", "tensors_of", "with_rows_from"]
 
 
 def map_states(function: Callable[..., Tensor], state: Any, *others: Any) -> Any:
-    """Returns `function` of the tensors that stand at the same place in `state` and `others`, in the same structure."""
+    """Returns `function` of the tensors at the same place in `state` and `others`, in the same structure."""
     if isinstance(state, dict):
         return {key: map_states(function, state[key], *(other[key] for other in others)) for key in state}
     if isinstance(state, tuple | list):

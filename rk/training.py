@@ -62,7 +62,7 @@ class InnerRun:
 
     Attributes:
         folder: Its folder, ``RUN/inside/NAME``: a run like any other.
-        metrics: Its final ``split/metric`` numbers; None for one that is no number.
+        metrics: Its final ``split/metric`` numbers; None for one that is not a number.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ class InnerRun:
 
     @property
     def learner(self) -> nn.Module:
-        """All that was learned, in eval mode."""
+        """The learner, in eval mode."""
         return self.run.learner
 
     def higher_is_better(self, metric: str) -> bool:
@@ -109,7 +109,7 @@ def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str
     Args:
         recipe: A recipe's name or path.
         overrides: What is changed of it, ``key=value``.
-        name: What the outer run calls it; each of its trainings needs a name of its own.
+        name: What the outer run calls it; each training needs its own name.
         within: The outer run's runtime; in an analysis, the folder that it writes into.
 
     Raises:
@@ -141,7 +141,7 @@ def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str
 
 
 def _checked(recipe_name: str, overrides: tuple[str, ...], catalog: Catalog, name: str) -> Recipe:
-    """Returns the checked recipe. Its mistakes say which inner run has them: its user has typed no override."""
+    """Returns the checked recipe. Its mistakes name the inner run: the user has typed no override."""
     try:
         return check_recipe(find_recipe(recipe_name, catalog.plugins), overrides, catalog).valid()
     except RecipeError as error:
@@ -161,8 +161,8 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
     if folder.recipe.is_file():
         if trained(stored_values(folder)) != trained(recipe.plain()):
             raise UserError(
-                f"{folder.path.name} was trained with another recipe than the one that is asked for now",
-                f"give each training a name of its own, or delete {folder.label}",
+                f"{folder.path.name} was trained with another recipe than the requested one",
+                f"give each training its own name, or delete {folder.label}",
             )
         if folder.info().get("status") == "done":
             return _numbers(folder)

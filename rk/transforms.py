@@ -1,4 +1,4 @@
-"""Whether a transform of `torch.func` is at work: operations with a hand-written gradient then leave it to autograd."""
+"""Whether a transform of `torch.func` is active: operations with a hand-written gradient then leave it to autograd."""
 
 from __future__ import annotations
 

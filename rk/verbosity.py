@@ -1,4 +1,4 @@
-"""How much a command says: `rk --quiet` and `rk --verbose`, which the processes that it starts follow too."""
+"""How much a command prints: `rk --quiet` and `rk --verbose`, which the processes that it starts follow too."""
 
 from __future__ import annotations
 

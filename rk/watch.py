@@ -1,4 +1,4 @@
-"""What plugins do while they are loaded: which files and variables they read, and whether they say anything."""
+"""Watches plugins while they are loaded: which files and variables they read, and whether they print anything."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _hooked: list[bool] = []
 
 
 class Watch(Isolation):
-    """An isolation that sees what the code in it reads and says.
+    """An isolation that records what the code in it reads and prints.
 
-    What it says goes to standard error, as ever, when `spoke` is asked and at the end.
+    Its output goes to standard error, as ever, when `spoke` is called and at the end.
 
     Attributes:
         reads: The files that were opened, and the folders that were listed.
@@ -28,7 +28,7 @@ class Watch(Isolation):
         advice: What the user can do about code that takes too long.
 
     Raises:
-        OSError: When what the code says could not be seen or kept; it has not begun then.
+        OSError: When the code's output cannot be captured; the code has not started then.
     """
 
     def __init__(self, advice: str = "") -> None:
@@ -65,7 +65,7 @@ class Watch(Isolation):
         os.close(self._real)
 
     def spoke(self) -> bool:
-        """Whether anything was said since this was asked before; hands it on to standard error."""
+        """Whether anything was printed since the last call; passes it on to standard error."""
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()

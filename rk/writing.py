@@ -15,7 +15,7 @@ from rk.errors import RunFailed
 __all__ = ["write_atomic", "write_csv"]
 
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
-"""What file systems (CIFS, shared folders of virtual machines) answer that cannot sync a folder."""
+"""Errors of file systems that cannot sync a folder (CIFS, shared folders of virtual machines)."""
 _BESIDE = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
@@ -56,7 +56,7 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]], di
     Raises:
         RunFailed: When the disk is full or the folder cannot be written; an old file is untouched.
     """
-    import csv  # only for who writes tables: `rk --help` does not
+    import csv  # only tables need it: `rk --help` does not
     import io
 
     text = io.StringIO(newline="")
@@ -71,7 +71,7 @@ def _cell(value: object, digits: int | None) -> Any:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Removes what a kill has left of `write_atomic`; nobody may be writing into the folder."""
+    """Removes what a kill has left of `write_atomic`; no process may be writing into the folder."""
     for path in folder.glob(".*.tmp"):
         if _BESIDE.fullmatch(path.name):
             with contextlib.suppress(OSError):

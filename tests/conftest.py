@@ -30,7 +30,7 @@ class Workshop:
     """Makes modules and plugins that live as long as one test.
 
     Sources are found by name and kept for the whole process, so each package gets a name that no other test has;
-    sources say ``PACKAGE`` for it.
+    sources write ``PACKAGE`` for it.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -16,7 +16,7 @@ def strict(text: str):
     """Reads JSON as its standard defines it: without NaN and infinities."""
 
     def refused(word):
-        raise AssertionError(f"{word} is no JSON")
+        raise AssertionError(f"{word} is not JSON")
 
     return json.loads(text, parse_constant=refused)
 
@@ -43,7 +43,7 @@ def test_answers_with_different_keys_have_all_columns(tmp_path, capsys):
     print_answers(answers)
     said = capsys.readouterr()
     assert "b" in said.out and "2" in said.out
-    assert said.err == "warning: a of answer 2 is no finite number; JSON has null there\n"
+    assert said.err == "warning: a of answer 2 is not finite; written as null in JSON\n"
 
 
 def test_finite_answers_are_printed_without_a_warning(capsys):

@@ -70,7 +70,7 @@ def test_an_exit_is_a_failure_that_names_the_component(code, shown, net):
     assert error.exit_code == ExitCode.FAILED
 
 
-def test_a_mistake_of_rk_itself_is_no_plugins():
+def test_a_mistake_of_rk_itself_is_not_a_plugins():
     error = explained(lambda: 1 / 0)
     assert error.message.startswith("ZeroDivisionError: division by zero\n  at ")
     assert error.hint.startswith("this is a bug, not your input")
@@ -109,7 +109,7 @@ def metadata(*lines: str):
         pytest.param([], "install what brings no_such_module_at_all", id="nothing is declared"),
     ],
 )
-def test_who_lacks_an_optional_module_is_told_what_to_install(requires, hint, net):
+def test_a_missing_optional_module_is_reported_with_what_to_install(requires, hint, net):
     component_of(net).offer.__dict__["_metadata"] = metadata(*requires)
     component_of(net).offer.__dict__.pop("_core", None)
     error = explained(net.need)
@@ -118,7 +118,7 @@ def test_who_lacks_an_optional_module_is_told_what_to_install(requires, hint, ne
     assert error.hint == hint
 
 
-def test_a_component_whose_module_needs_another_one_is_no_bug(workshop):
+def test_a_component_with_a_missing_dependency_is_not_a_bug(workshop):
     catalog = workshop.catalog(
         workshop.plugin("odd", "import no_such_module_at_all\nclass Net: ...", models={"net": "Net"})
     )
@@ -186,7 +186,7 @@ def test_a_wrong_value_is_named_with_the_component_that_returned_it(check, value
         (returns.check_rate, 0.1),
     ],
 )
-def test_what_the_contract_allows_passes(check, value, net):
+def test_allowed_return_values_pass(check, value, net):
     check(net, value)
 
 
@@ -210,7 +210,7 @@ def test_splits_are_names(splits, net):
         returns.check_splits(net)
 
 
-def test_who_names_functions_and_classes_beside_a_component_by_its_plugin(net):
+def test_functions_and_classes_beside_a_component_are_named_by_its_plugin(net):
     module = sys.modules[type(net).__module__]
     assert who(net) == "rk-odd: model net"
     assert who(module.Part()) == "rk-odd: Part"

@@ -29,7 +29,7 @@ def test_blocks_can_be_skipped_and_repeated_where_they_keep_the_shape(square):
     assert torch.equal(run_blocks(square, BATCH, [0, 2, 2])["logits"], expected)
 
 
-def test_what_changes_the_shape_cannot_be_skipped():
+def test_blocks_that_change_the_shape_cannot_be_skipped():
     model = MLP(num_features=8, num_classes=3, hidden_sizes=(4, 2))
     assert not model.keeps_shape
     with pytest.raises(UserError, match="the blocks of MLP change the shape"):
@@ -55,7 +55,7 @@ class Flat(nn.Module):
 
 
 @pytest.mark.parametrize(("model", "said"), [("mlp", None), ("flat", "on-blocks needs a model with `blocks` and")])
-def test_a_trainer_asks_for_layered_models_by_their_protocol(workshop, check, model, said):
+def test_a_trainer_requires_layered_models_by_their_protocol(workshop, check, model, said):
     plugin = workshop.plugin("odd", TRAINER + NET, trainers={"on-blocks": "OnBlocks"}, models={"flat": "Flat"})
     text = f"""
         rk: 1

@@ -84,17 +84,17 @@ BROKEN: dict[str, Callable[[Site], object]] = {
     "interrupts at import": hooks("raise KeyboardInterrupt"),
     "interrupts with words": hooks("raise KeyboardInterrupt('no')"),
     "exits at import": hooks("import sys; sys.exit(0)"),
-    "raises what is no Exception": hooks("class Odd(BaseException): ...\nraise Odd('odd')"),
+    "raises a BaseException": hooks("class Odd(BaseException): ...\nraise Odd('odd')"),
     "ends a generator": hooks("raise GeneratorExit"),
     "runs out of memory": hooks("raise MemoryError"),
     "recurses": hooks("def f(): f()\nf()"),
     "raises what has no text": hooks("class Odd(Exception):\n    def __str__(self): 1 / 0\nraise Odd"),
-    "says escape sequences": hooks("raise ValueError('\\x1b[31mred')"),
+    "prints escape sequences": hooks("raise ValueError('\\x1b[31mred')"),
     "lacks a module": hooks("import no_such_module_at_all"),
     "lacks its own module": lambda site: site.entry_points.write_text("[rk.plugins]\nodd = no_such_plugin_at_all\n"),
     "names no module": lambda site: site.entry_points.write_text("[rk.plugins]\nodd = ..:x y\n"),
-    "is no Python": hooks("def ("),
-    "is no UTF-8": hooks(b"x = '\xff\xfe'"),
+    "is not Python": hooks("def ("),
+    "is not UTF-8": hooks(b"x = '\xff\xfe'"),
     "holds zero bytes": hooks(b"x = 1\0"),
     "has a bad entry point": lambda site: site.entry_points.write_text(f"[rk.plugins]\nO dd = {site.package.name}\n"),
     "has an entry point without value": lambda site: site.entry_points.write_text("[rk.plugins]\nodd\n"),
@@ -117,14 +117,14 @@ BROKEN: dict[str, Callable[[Site], object]] = {
     "module has no namespace": in_its_own_place("class Odd:\n    __slots__ = ()"),
     "module answers anything": in_its_own_place("class Odd:\n    def __getattr__(self, name): 1 / 0"),
     "module has a number for a file": hooks(HOOK + "__file__ = 3\n"),
-    "recipes are no folder": hooks("from rk import hookimpl\n@hookimpl\ndef rk_recipes(): return 'nowhere'"),
+    "recipes are not a folder": hooks("from rk import hookimpl\n@hookimpl\ndef rk_recipes(): return 'nowhere'"),
     "recipes are a link in a circle": hooks(
         "import os\nfrom rk import hookimpl\n@hookimpl\ndef rk_recipes(): return os.path.dirname(__file__) + '/loop'"
     ),
     "class is missing": parts("x = 1"),
-    "class is no class": parts("Net = 3"),
-    "component is no Python": parts("class Net("),
-    "component is no UTF-8": parts(b"class Net: '\xff'"),
+    "class is not a class": parts("Net = 3"),
+    "component is not Python": parts("class Net("),
+    "component is not UTF-8": parts(b"class Net: '\xff'"),
     "component nests too deeply": parts("Net = " + "(" * 5000),
     "component's base is itself": parts("class Net(Net): ..."),
     "component's module is missing": hooks(HOOK.replace("parts", "elsewhere")),
@@ -185,14 +185,14 @@ def test_commands_that_do_not_need_a_broken_plugin_work_and_it_is_named(kind, si
     assert code == 0, warned
     code, _, errors = run("plugins")
     assert code == 0
-    told = [*warned.splitlines(), *errors.splitlines(), *examined()]
+    shown = [*warned.splitlines(), *errors.splitlines(), *examined()]
     unreadable = [line for line in listed.splitlines() if "odd/x" in line and "cannot be read" in line]
-    assert unreadable or any("rk-odd: " in line for line in told), "it is named, with what is wrong"
-    assert all(len(line) < 3000 for line in told)
+    assert unreadable or any("rk-odd: " in line for line in shown), "it is named, with what is wrong"
+    assert all(len(line) < 3000 for line in shown)
 
 
 def examined() -> list[str]:
-    """What the doctor says of the plugins, short of importing them in other processes."""
+    """What the doctor reports of the plugins, short of importing them in other processes."""
     catalog = Catalog()
     loaded = [plugin for plugin in catalog.plugins if not plugin.disabled]
     return [f"{p.distribution}: {line}" for p in loaded for line in _examination(p, {}, catalog).errors]
@@ -222,14 +222,14 @@ def test_a_broken_plugin_that_is_disabled_costs_nothing(kind, site, run, monkeyp
         pytest.param("import subprocess; subprocess.run(['echo', 'hello'])", id="another process"),
     ],
 )
-def test_what_a_plugin_prints_while_it_loads_goes_to_standard_error(source, site, rk):
+def test_output_of_a_plugin_while_it_loads_goes_to_standard_error(source, site, rk):
     site.hooks(f"{source}\n{HOOK}")
     done = rk("plugins", "--json", PYTHONPATH=str(site.package.parent))
     assert "odd" in [p["name"] for p in json.loads(done.out)]
     assert "hello" in done.err
 
 
-def test_what_a_component_prints_does_not_spoil_json(site, run):
+def test_output_of_a_component_does_not_spoil_json(site, run):
     site.parts("print('hello')\n" + NET)
     from rk.isolation import divert_for_json
 
@@ -257,7 +257,7 @@ def test_ctrl_c_that_a_plugin_swallows_ends_the_command_all_the_same(site, run):
     assert code == 130 and "rk-odd" in err
 
 
-def test_a_long_wait_is_told_with_the_plugin_that_causes_it(site, run, monkeypatch):
+def test_a_long_wait_is_reported_with_the_plugin_that_causes_it(site, run, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr("rk.isolation.PATIENCE", 0.05)
     monkeypatch.setattr("rk.isolation._say", said.append)

@@ -1,6 +1,6 @@
 """Broken recipes: every mistake is reported once, at its place, with a cause and a hint; never with a traceback.
 
-Each file in ``broken/`` begins with what `rk validate` must say about it, problem by problem::
+Each file in ``broken/`` begins with the expected output of `rk validate`, problem by problem::
 
     #! 7:19 model.hiden_sizes: unknown parameter
     #!   did you mean hidden_sizes?
@@ -63,7 +63,7 @@ TOYS = """
         inputs: Float[Tensor, "batch 8 8"]
         targets: Int[Tensor, "batch"]
 
-    class Pictures:
+    class Images:
         num_features: int = 64
         num_classes: int = 10
         splits = ("train", "val", "test")
@@ -75,10 +75,10 @@ TOYS = """
         def batches(self, split: str) -> int: ...
         def batch(self, split: str, i: int, stage: int = 0) -> RegressionBatch: ...
 
-    class NamedClasses(Pictures):
+    class NamedClasses(Images):
         num_classes: str = "ten"
 
-    class Undeclared(Pictures):
+    class Undeclared(Images):
         def batch(self, split, i, stage=0): ...
 
     class CentroidLearner(nn.Module):
@@ -113,7 +113,7 @@ COMPONENTS = {
         "pointer": "Pointer",
         "shadow": "Shadow",
     },
-    "data": {"pictures": "Pictures", "reals": "Reals", "named-classes": "NamedClasses", "undeclared": "Undeclared"},
+    "data": {"images": "Images", "reals": "Reals", "named-classes": "NamedClasses", "undeclared": "Undeclared"},
     "trainers": {"centroids": "Centroids", "blockwise": "Blockwise", "curious": "Curious"},
     "searches": {"grid": "Grid"},
 }
@@ -230,7 +230,7 @@ def test_a_message_cannot_change_the_terminal(check):
     assert "recipe.yaml:2:1: \\x1b[2Jmodel : unknown key" in "\n".join(checked.lines)
 
 
-def test_a_folder_is_no_recipe(catalog, tmp_path, monkeypatch):
+def test_a_folder_is_not_a_recipe(catalog, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("recipe.yaml").mkdir()
     Path("recipe.yaml/inner.yaml").touch()
@@ -260,7 +260,7 @@ def test_a_file_that_may_not_be_read_is_named(check, monkeypatch):
         pytest.param("x" * 5000, "unknown recipe", "name ends in .yaml", id="word too long"),
     ],
 )
-def test_a_recipe_that_is_not_found_brings_the_nearest(name, said, hint, catalog, tmp_path, monkeypatch):
+def test_a_recipe_that_is_not_found_is_reported_with_the_nearest(name, said, hint, catalog, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("one.yaml").touch()
     with pytest.raises(UserError) as caught:
@@ -298,10 +298,10 @@ fit: {max_steps: 10}
         pytest.param("fit.max_stps=3", "fit.max_stps: unknown key\n  hint: did you mean max_steps?", id="unknown key"),
         pytest.param("modle=mlp", "modle: unknown key\n  hint: did you mean model?", id="unknown top-level key"),
         pytest.param("model.hidden=3", "model.hidden: unknown parameter", id="unknown parameter"),
-        pytest.param("fit.max_steps=ten", "fit.max_steps: expected an int, found a string ('ten')", id="wrong type"),
+        pytest.param("fit.max_steps=ten", "fit.max_steps: expected an int, got a string ('ten')", id="wrong type"),
         pytest.param("fit.max_steps.x=1", "fit.max_steps is a plain value, so nothing can be set", id="too deep"),
         pytest.param("callbacks.0=ema", "callbacks.0: the list is empty", id="index into an empty list"),
-        pytest.param("model.hidden_sizes.5=3", "expected a list of int >= 1, found a mapping", id="no list to index"),
+        pytest.param("model.hidden_sizes.5=3", "expected a list of int >= 1, got a mapping", id="no list to index"),
         pytest.param("model=[", "model: not valid YAML: did not find expected node content", id="broken YAML"),
         pytest.param("fit.seed=010", "fit.seed: 010 begins with a zero", id="YAML trap"),
         pytest.param("fit.seed=\udcff", "not valid YAML: the character '\\udcff' is not allowed", id="no text"),
@@ -318,12 +318,12 @@ def test_a_mistake_on_the_command_line_is_reported_as_such(override, said, check
     assert said in checked.lines[0]
 
 
-def test_what_an_override_drops_may_be_missed(check):
+def test_a_key_dropped_by_an_override_is_missing(check):
     message = "recipe.yaml:2:1: trainer: missing: the learning algorithm, as in trainer: backprop"
     assert check(GOOD, "~trainer").lines == [message]
 
 
-def test_an_index_past_the_end_says_how_long_the_list_is(check):
+def test_an_index_past_the_end_is_reported_with_the_length_of_the_list(check):
     checked = check(GOOD, "model.hidden_sizes=[8, 8]", "model.hidden_sizes.2=3", "model.hidden_sizes.9.x=3")
     assert [p.message for p in checked.problems] == [
         "the list has items 0 to 1",
@@ -387,7 +387,7 @@ def test_eight_mistakes_are_reported_in_one_pass(check):
         pytest.param("rk: 1", "RK: 1", "RK", id="misspelt version"),
     ],
 )
-def test_nothing_is_said_that_follows_from_another_mistake(was, now, key, check):
+def test_a_mistake_that_follows_from_another_one_is_not_reported(was, now, key, check):
     assert was in GOOD
     checked = check(GOOD.replace(was, now))
     assert [p.key for p in checked.problems] == [key], checked.lines

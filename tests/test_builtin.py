@@ -31,13 +31,13 @@ def test_cross_entropy_over_its_count_is_torchs_mean(ignored, shape):
 @pytest.mark.parametrize(
     ("target", "hint"),
     [
-        pytest.param(-100, "loss={name: cross-entropy, ignore_index: -100}", id="padding that nobody declared"),
+        pytest.param(-100, "loss={name: cross-entropy, ignore_index: -100}", id="undeclared padding"),
         pytest.param(3, "classes are counted from 0", id="one class too many"),
     ],
 )
 @pytest.mark.parametrize("ignored", [None, -1])
-def test_cross_entropy_says_which_target_is_no_class(target, hint, ignored):
-    with pytest.raises(UserError, match=f"a target is {target}, and the model tells 3 classes apart") as caught:
+def test_cross_entropy_names_the_target_that_is_not_a_class(target, hint, ignored):
+    with pytest.raises(UserError, match=f"a target is {target}, but the model has 3 classes") as caught:
         CrossEntropy(ignored)(logits=torch.randn(2, 3), targets=torch.tensor([0, target]))
     assert hint in caught.value.hint
 
@@ -121,13 +121,13 @@ def test_no_training_batch_has_one_row_where_an_epoch_has_several(n_rows, batch_
             assert all(torch.equal(*pair) for pair in zip(batches, plain.split(batch_size), strict=True))
 
 
-def test_a_batch_of_one_is_left_where_nothing_else_can_be():
+def test_a_batch_of_one_remains_only_where_it_cannot_be_avoided():
     assert rows(1, 4, 0, seed=1, shuffle=True).tolist() == [0]
     assert sorted(int(rows(3, 1, i, seed=1, shuffle=True)) for i in range(3)) == [0, 1, 2]
     assert rows(9, 4, 2, seed=1, shuffle=False).tolist() == [8]  # what is measured stays in order
 
 
-def test_every_class_has_rows_where_they_are_asked_for():
+def test_with_every_class_keeps_rows_of_every_class():
     classes = torch.tensor([0, 0, 0, 0, 1, 2])
     complete = torch.tensor([0, 1, 2, 3, 4, 5])
     assert torch.equal(with_every_class(complete, classes, 2), complete)
@@ -190,7 +190,7 @@ def test_a_sheet_shows_ink_dark_and_colours_as_they_are(tmp_path):
         assert sheet.getpixel((GAP + 40, GAP + 40)) == color
 
 
-def test_digits_tell_the_shape_of_their_inputs():
+def test_digits_give_the_shape_of_their_inputs_as_a_fact():
     data = Digits(seed=0)
     data.prepare()
     assert tuple(data.batch("val", 0)["inputs"].shape[1:]) == data.input_shape

@@ -82,7 +82,7 @@ def test_a_checkpoint_that_was_half_written_does_not_count(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_is_no_checkpoint_and_is_never_removed(tmp_path):
+def test_a_link_is_not_a_checkpoint_and_is_never_removed(tmp_path):
     outside, folder = tmp_path / "outside", tmp_path / "checkpoints"
     outside.mkdir()
     (outside / "precious").write_text("x")

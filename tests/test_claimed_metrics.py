@@ -22,8 +22,8 @@ fit: {max_steps: 10}
         pytest.param("test/accuracy@ema", None, id="of a variant"),
         pytest.param("test/f1", "unknown metric 'f1'", id="unknown metric"),
         pytest.param("test-20/accuracy", "unknown split 'test-20'", id="unknown split"),
-        pytest.param("accuracy", "'accuracy' names no split", id="no split"),
-        pytest.param("test/", "'test/' names no split", id="no metric"),
+        pytest.param("accuracy", "'accuracy' does not name a split", id="no split"),
+        pytest.param("test/", "'test/' does not name a split", id="no metric"),
         pytest.param("te*/acc*", None, id="several metrics"),
         pytest.param("test-*/accuracy", "unknown split 'test-*'", id="several of an unknown split"),
         pytest.param("test/f*", "unknown metric 'f*'", id="several unknown metrics"),
@@ -40,7 +40,7 @@ def test_a_claim_is_about_a_split_and_a_metric_that_there_are(claim, said, check
     [
         pytest.param("val/accuracy", None, id="known"),
         pytest.param("vla/accuracy", "unknown split 'vla'", id="unknown"),
-        pytest.param("val*/accuracy", "'val*/accuracy' stands for several metrics: one must be named", id="several"),
+        pytest.param("val*/accuracy", "'val*/accuracy' matches several metrics: name one", id="several"),
     ],
 )
 def test_a_bound_is_a_multiple_of_one_metric_that_there_is(of, said, check):

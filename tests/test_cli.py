@@ -58,7 +58,7 @@ def rk(folder):
 
 @pytest.fixture(scope="module")
 def trained(program, folder):
-    """What the installed program says; all other calls are forks of one process, which take a tenth of the time."""
+    """The output of the installed program; all other calls are forks of one process, which take a tenth of the time."""
     done = subprocess.run([program, "train", "digits.yaml"], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout
 
@@ -80,7 +80,7 @@ def test_train_dry_run_builds_everything_and_keeps_nothing(rk, folder):
     assert sorted(folder.rglob("*")) == before
 
 
-def test_resume_of_a_complete_run_says_so_and_more_steps_go_on(rk, trained):
+def test_resume_of_a_complete_run_reports_it_and_more_steps_continue_it(rk, trained):
     assert "is complete" in rk("train", "--resume", "last")
     assert "90 steps" in rk("train", "--resume", "last", "fit.max_steps=90")
 
@@ -91,10 +91,10 @@ def test_eval_measures_again_and_takes_other_data(rk, trained):
 
 
 def test_eval_refuses_what_would_change_the_weights(rk, trained):
-    assert "model.hidden_sizes: cannot be changed any more" in rk("eval", "last", "model.hidden_sizes=[3]", code=2)
+    assert "model.hidden_sizes: can no longer be changed" in rk("eval", "last", "model.hidden_sizes=[3]", code=2)
 
 
-def test_predict_answers_a_picture_and_a_csv(rk, trained, folder):
+def test_predict_answers_an_image_and_a_csv(rk, trained, folder):
     image = pytest.importorskip("PIL.Image")
     image.new("L", (28, 28), 255).save(folder / "white.png")
     assert "probability" in rk("predict", "last", "white.png")
@@ -107,13 +107,13 @@ def test_predict_answers_a_picture_and_a_csv(rk, trained, folder):
     ("name", "content", "message"),
     [
         ("empty.csv", "", "the file is empty"),
-        ("short.csv", "1,2,3\n", "short.csv:1: expected 64 numbers, found 3"),
-        ("words.csv", "a,b\n", "words.csv:1: expected 64 numbers, found 2"),
+        ("short.csv", "1,2,3\n", "short.csv:1: expected 64 numbers, got 3"),
+        ("words.csv", "a,b\n", "words.csv:1: expected 64 numbers, got 2"),
         ("nan.csv", ",".join(["nan"] * 64), "column 1: expected a finite number"),
-        ("text.png", "no picture", "cannot identify"),
+        ("text.png", "no image", "cannot identify"),
     ],
 )
-def test_predict_says_what_is_wrong_with_a_file(rk, trained, folder, name, content, message):
+def test_predict_reports_what_is_wrong_with_a_file(rk, trained, folder, name, content, message):
     (folder / name).write_text(content)
     assert message in rk("predict", "last", name, code=2)
 
@@ -189,7 +189,7 @@ def test_runs_are_listed_filtered_and_deleted(rk, trained):
 # -- looking around ------------------------------------------------------------------------------------------------
 
 
-def test_validate_prints_who_provides_and_who_reads_each_field(rk):
+def test_validate_prints_what_provides_and_what_reads_each_field(rk):
     out = rk("validate", "digits.yaml")
     assert "Float[batch classes]" in out and "loss cross-entropy, metric accuracy" in out
     assert json.loads(rk("validate", "digits.yaml", "--json"))["metrics"] == ["accuracy"]
@@ -224,7 +224,7 @@ def test_list_fits_shows_what_can_be_combined(rk):
     assert "cross-entropy" in [c["name"] for c in json.loads(rk("list", "loss", "--fits", "model=mlp", "--json"))]
 
 
-def test_show_tells_parameters_fields_and_facts(rk):
+def test_show_lists_parameters_fields_and_facts(rk):
     out = rk("show", "model", "mlp")
     assert "hidden_sizes" in out and "Width of each hidden layer." in out and "logits" in out
     assert "num_classes (int)" in rk("show", "data", "digits")
@@ -233,14 +233,14 @@ def test_show_tells_parameters_fields_and_facts(rk):
 def test_recipes_are_copied_to_begin_with(rk, folder):
     name = json.loads(rk("recipes", "--json"))[0]["name"]
     rk("recipes", "copy", name, "mine.yaml")
-    assert "mine.yaml is there already" in rk("recipes", "copy", name, "mine.yaml", code=2)
+    assert "mine.yaml exists already" in rk("recipes", "copy", name, "mine.yaml", code=2)
     rk("validate", "mine.yaml")
     assert rk("recipes", "show", name) == Path(json.loads(rk("recipes", "--json"))[0]["path"]).read_text()
 
 
 @pytest.mark.parametrize("name", ["My Net", "9lives", "a--b", "../x"])
-def test_plugins_new_refuses_a_name_that_is_none(rk, name):
-    assert "is no plugin name" in rk("plugins", "new", name, code=2)
+def test_plugins_new_refuses_an_invalid_name(rk, name):
+    assert "is not a plugin name" in rk("plugins", "new", name, code=2)
 
 
 def test_search_and_analyze_list_what_is_installed(rk):

@@ -1,4 +1,6 @@
-"""Versions: a plugin made for another host is not loaded; a recipe says which plugins it needs; some are disabled."""
+"""Versions: a plugin made for another host is not loaded; a recipe lists the plugins that it needs; some are
+disabled.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +36,12 @@ def test_plain_ranges_are_compared_as_packaging_does(version, clause):
 
 
 @pytest.mark.parametrize(("clause", "version"), [("~=1.2", "1.9"), ("==1.*", "1.4"), (">=1", "1.0rc1"), ("<2", "1!1")])
-def test_what_is_not_plain_is_left_to_packaging(clause, version):
+def test_version_ranges_that_are_not_plain_are_left_to_packaging(clause, version):
     assert allows(clause, version) == SpecifierSet(clause).contains(version, prereleases=True)
 
 
 @pytest.mark.parametrize("clause", [">=", "three", ">=1,,x", "=>1"])
-def test_a_range_that_is_none_is_told(clause):
+def test_an_invalid_version_range_is_reported(clause):
     with pytest.raises(ValueError):
         allows(clause, "1.0")
 
@@ -77,10 +79,10 @@ def test_names_of_distributions_are_compared_as_the_index_does():
     [
         (">=9.0,<10", "made for recursion-kit>=9.0,<10, and this is HOST; try: pip install --upgrade recursion-kit"),
         (">=0.0.1,<0.0.2", "made for recursion-kit>=0.0.1,<0.0.2, and this is HOST; try: pip install --upgrade rk-odd"),
-        ("latest", "requires recursion-kitlatest, which is no range of versions"),
+        ("latest", "requires recursion-kitlatest, which is not a version range"),
     ],
 )
-def test_it_is_not_loaded_and_says_what_to_do(host, said, workshop, check):
+def test_it_is_not_loaded_and_the_error_is_what_to_do(host, said, workshop, check):
     module = workshop.package("import sys; sys.exit('must not be imported')")
     plugins = Plugins([Offer("odd", module, "rk-odd", "1.0", host)])
     odd = list(plugins)[-1]
@@ -90,7 +92,7 @@ def test_it_is_not_loaded_and_says_what_to_do(host, said, workshop, check):
     assert any(f"hint: rk-odd is installed but {odd.errors[0]}" in line for line in checked.lines)
 
 
-def test_it_is_loaded_where_the_range_holds_this_host_or_none_is_said(workshop):
+def test_it_is_loaded_where_the_range_holds_this_host_or_there_is_none(workshop):
     for host in (None, "", f">={rk.__version__}", f"=={rk.__version__}"):
         offer = Offer("odd", workshop.package(TOY, parts=NET), "rk-odd", "1.0", host)
         assert list(Plugins([offer]))[-1].state == "ok"
@@ -138,7 +140,7 @@ def toys(workshop):
 
 
 @pytest.mark.parametrize("needed", ["[rk-toys]", "[RK_Toys]", "['rk-toys>=1,<2', recursion-kit]", "[]", "null"])
-def test_a_requirement_that_is_met_is_no_problem(needed, toys, check):
+def test_a_requirement_that_is_met_is_not_a_problem(needed, toys, check):
     assert check(f"{RECIPE}requires: {needed}\n", catalog=toys).problems == []
 
 
@@ -158,16 +160,16 @@ def test_a_requirement_that_is_met_is_no_problem(needed, toys, check):
         ),
         (
             "rk toys",
-            "'rk toys' is no requirement\n  hint: a distribution, with versions or without: rk-pointer-net>=0.1",
+            "'rk toys' is not a requirement\n  hint: a distribution, with versions or without: rk-pointer-net>=0.1",
         ),
     ],
 )
-def test_one_that_is_not_met_is_told_with_its_place_and_nothing_that_follows_from_it(needed, said, toys, check):
+def test_an_unmet_requirement_is_reported_with_its_place_and_nothing_else_is(needed, said, toys, check):
     checked = check(f"{RECIPE.replace('toy', 'noprop/block')}requires: [rk-toys, '{needed}']\n", catalog=toys)
     assert checked.lines == [f"recipe.yaml:7:21: requires.1: {said}"]
 
 
-def test_it_is_told_before_the_recipe_of_the_missing_plugin_is_looked_for(toys, check):
+def test_it_is_reported_before_a_recipe_of_the_missing_plugin_is_looked_for(toys, check):
     checked = check("rk: 1\nextends: noprop/digits\nrequires: [rk-noprop]\n", catalog=toys)
     assert [p.message for p in checked.problems] == ["rk-noprop is not installed"]
 
@@ -183,7 +185,7 @@ def test_a_broken_or_disabled_plugin_does_not_meet_a_requirement(workshop, check
 
 
 @pytest.mark.parametrize("needed", ["rk-toys", "[3]", "{rk-toys: 1}"])
-def test_what_is_no_list_of_strings_is_a_mistake_like_any_other(needed, toys, check):
+def test_anything_but_a_list_of_strings_is_a_mistake_like_any_other(needed, toys, check):
     (problem,) = check(f"{RECIPE}requires: {needed}\n", catalog=toys).problems
     assert problem.key.startswith("requires") and "expected a" in problem.message
 
@@ -195,7 +197,7 @@ def test_a_stored_recipe_requires_what_it_uses(toys, check):
     assert "requires" not in check(RECIPE.replace("toy", "mlp"), catalog=toys).recipe.plain()
 
 
-def test_who_asks_for_the_recipe_of_a_plugin_that_is_not_there_hears_its_likely_distribution(rk):
+def test_a_recipe_of_a_missing_plugin_is_reported_with_its_likely_distribution(rk):
     done = rk("train", "hyperplane/quick")
     assert done.code == 2
     assert "there is no plugin hyperplane (installed: " in done.err

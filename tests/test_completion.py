@@ -62,7 +62,7 @@ def offered(tmp_path, monkeypatch, capsys):
         ("rk completion z", ["zsh"]),
     ],
 )
-def test_it_offers_what_could_stand_there(line, words, offered):
+def test_it_offers_what_fits_at_the_cursor(line, words, offered):
     found = offered(line)
     if words is None:
         assert found and all(word.startswith(line.split()[-1]) for word in found)
@@ -83,7 +83,7 @@ def test_it_offers_what_could_stand_there(line, words, offered):
         "rk 'tr",
     ],
 )
-def test_where_something_is_wrong_it_offers_nothing_and_prints_nothing(line, offered):
+def test_a_failing_completion_offers_nothing_and_prints_nothing(line, offered):
     assert [word for word in offered(line) if word != "train"] == []
 
 
@@ -114,7 +114,7 @@ def test_the_commands_and_plugins_are_completed_without_torch(tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_takes_its_script(shell, rk, tmp_path):
+def test_each_shell_accepts_its_script(shell, rk, tmp_path):
     done = rk("completion", shell)
     assert done.code == 0
     if shutil.which(shell) is None:
@@ -128,7 +128,7 @@ def path_with_rk() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def test_bash_replaces_only_what_stands_behind_the_equals_sign(tmp_path):
+def test_bash_replaces_only_the_text_after_the_equals_sign(tmp_path):
     (tmp_path / "mine.yaml").write_text(RECIPE)
     line = "rk train mine.yaml fit.precision=bf"
     script = f'eval "$(rk completion bash)"; COMP_LINE="{line}"; COMP_POINT={len(line)}; _rk_completion rk 2>/dev/null;'

@@ -1,4 +1,4 @@
-"""The contract: who needs which field, fact or capability, and who provides it, told before the first step."""
+"""The contract: what needs and what provides each field, fact and capability, known before the first step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rk.fields import ClassificationBatch, InputsOnly, LogitsOutputs
 
 
 def bound(binding: Binding) -> dict[str, tuple[str, list[str]]]:
-    """Returns field -> (who provides it, who reads it)."""
+    """Returns field -> (what provides it, what reads it)."""
     return {field.name: (field.provider, field.readers) for field in binding.fields}
 
 
@@ -97,7 +97,7 @@ TASK = "data: task\nmodel: net\nloss: cross-entropy\ntrainer: {name: backprop, o
 # -- fields ------------------------------------------------------------------------------------------------------------
 
 
-def test_an_optional_mask_that_nobody_binds_is_a_warning(compose):
+def test_an_unbound_optional_mask_is_a_warning(compose):
     source = """
 class Loss:
     def __call__(self, *, logits, targets, mask=None, temperature=None): ...
@@ -125,7 +125,7 @@ class Loss:
     assert bound(checked.binding)[field] == ("data masked", ["loss loss"])
 
 
-def test_a_field_that_nobody_reads_is_a_warning(compose):
+def test_a_field_that_nothing_reads_is_a_warning(compose):
     source = """
 class RichBatch(ClassificationBatch):
     ages: Int[Tensor, "batch"]
@@ -135,7 +135,7 @@ class Rich(Task):
 """
     checked = compose(DATA + source, TASK.replace("task", "rich"), data="Rich", model="Net")
     assert checked.problems == []
-    assert [str(w) for w in checked.warnings] == ["recipe.yaml:2:7: data: the field 'ages' is read by nobody"]
+    assert [str(w) for w in checked.warnings] == ["recipe.yaml:2:7: data: nothing reads the field 'ages'"]
     assert checked.binding.unread == ["ages"]
 
 
@@ -166,7 +166,7 @@ class Rich(Task):
     assert (checked.problems, checked.warnings) == ([], [])
 
 
-def test_a_field_that_is_only_sometimes_there_does_not_serve_who_always_needs_it(compose):
+def test_an_optional_field_does_not_serve_a_component_that_requires_it(compose):
     source = """
 class SomeBatch(TypedDict):
     inputs: Float[Tensor, "batch n"]
@@ -202,7 +202,7 @@ class Pairs(TypedDict):
 class Answers(TypedDict):
     choice: Int[Tensor, "batch"]
 def hits(*, choice, targets): ...
-class Taught(Task):
+class Labelled(Task):
     metrics = {"hits": hits}
     def batch(self, split: str, i: int, stage: int = 0) -> Pairs: ...
 class Student(nn.Module):
@@ -213,13 +213,13 @@ class Student(nn.Module):
 
 def test_predict_may_need_fewer_fields_and_metrics_see_what_it_answers(compose):
     checked = compose(
-        DATA + PREDICTING, TASK.replace("task", "taught").replace("net", "student"), data="Taught", model="Student"
+        DATA + PREDICTING, TASK.replace("task", "labelled").replace("net", "student"), data="Labelled", model="Student"
     )
     assert (checked.problems, checked.warnings) == ([], [])
     assert bound(checked.binding) == {
-        "inputs": ("data taught", ["model student", "model.predict"]),
-        "targets": ("data taught", ["loss cross-entropy", "metric hits"]),
-        "teacher": ("data taught", ["model student"]),
+        "inputs": ("data labelled", ["model student", "model.predict"]),
+        "targets": ("data labelled", ["loss cross-entropy", "metric hits"]),
+        "teacher": ("data labelled", ["model student"]),
         "logits": ("model student", ["loss cross-entropy"]),
         "choice": ("model student", ["metric hits"]),
     }
@@ -235,8 +235,8 @@ def test_metrics_that_are_not_all_known_are_not_judged(compose):
 
 def test_a_metric_cannot_see_what_only_training_gives(compose):
     source = PREDICTING.replace("def hits(*, choice, targets)", "def hits(*, logits, targets)")
-    recipe = TASK.replace("task", "taught").replace("net", "student")
-    checked = compose(DATA + source, recipe, data="Taught", model="Student")
+    recipe = TASK.replace("task", "labelled").replace("net", "student")
+    checked = compose(DATA + source, recipe, data="Labelled", model="Student")
     assert [str(p) for p in checked.problems] == [
         "recipe.yaml:2:7: data: metric hits needs the field 'logits', which nothing provides"
         "\n  hint: fields there are: choice, inputs, targets, teacher"
@@ -300,8 +300,8 @@ class Ear(nn.Module):
 """
 
 
-def test_a_learner_that_speaks_for_itself_is_bound_in_place_of_the_model(compose):
-    """Its outputs are what metrics see; what the model's own forward says does not matter."""
+def test_a_learner_that_declares_outputs_is_bound_in_place_of_the_model(compose):
+    """Its outputs are what metrics see; the outputs of the model's own forward do not matter."""
     recipe = "data: digits\nmodel: ear\ntrainer: hebb\nfit: {max_steps: 10}"
     checked = compose(READOUT, recipe, model="Ear", trainer="Hebb")
     assert (checked.problems, checked.warnings) == ([], [])
@@ -314,7 +314,7 @@ def test_a_learner_that_speaks_for_itself_is_bound_in_place_of_the_model(compose
     assert checked.binding.metrics == ["accuracy"]
 
 
-def test_what_a_learner_gives_must_fit_the_metrics(compose):
+def test_the_outputs_of_a_learner_must_fit_the_metrics(compose):
     source = (
         READOUT.replace("-> LogitsOutputs", "-> Choices")
         + """
@@ -347,7 +347,7 @@ class Greedy(Hebb):
     assert [p.message for p in checked.problems] == ["trainer greedy needs the field 'ages', which nothing provides"]
 
 
-def test_facts_are_not_asked_for_by_a_model_that_does_not_fit_the_data(compose):
+def test_missing_facts_are_not_reported_for_a_model_that_does_not_fit_the_data(compose):
     source = """
 class Dates(TypedDict):
     tokens: Int[Tensor, "batch time"]
@@ -364,7 +364,7 @@ class Calendar:
 
 
 def test_a_loss_that_is_refused_is_not_bound(compose):
-    """Nothing is said of the fields that it would need."""
+    """The fields that it would need are not reported."""
     source = READOUT + "class Quiet(Hebb):\n    def setup(self) -> Readout: ...\n"
     checked = compose(source, "data: digits\nloss: mse\ntrainer: quiet\nfit: {max_steps: 10}", trainer="Quiet")
     assert [p.message for p in checked.problems] == ["trainer quiet takes no loss"]
@@ -410,7 +410,7 @@ class Greedy(Hebb):
         pytest.param("Loss", " = None", "null", [], id="with a default"),
     ],
 )
-def test_the_signature_of_setup_says_whether_a_loss_is_needed(annotation, default, loss, said, compose):
+def test_the_signature_of_setup_determines_whether_a_loss_is_needed(annotation, default, loss, said, compose):
     source = f"""
 class T:
     def setup(self, *, loss: {annotation}{default}) -> nn.Module: ...
@@ -489,7 +489,7 @@ def test_a_trainer_may_ask_for_what_only_some_models_have(annotation, model, fit
 
 
 @pytest.mark.parametrize("annotation", ["nn.Module", "Any", "Model", "int | str", "LocalBlocks | Plain"])
-def test_a_trainer_that_asks_for_nothing_of_one_kind_takes_any_model(annotation, compose):
+def test_a_trainer_without_a_required_protocol_takes_any_model(annotation, compose):
     checked = compose(
         CAPABILITY.replace("ANNOTATION", annotation),
         "data: digits\nmodel: flat\ntrainer: byblocks\nfit: {max_steps: 10}",
@@ -499,7 +499,7 @@ def test_a_trainer_that_asks_for_nothing_of_one_kind_takes_any_model(annotation,
     assert checked.problems == []
 
 
-def test_another_plugins_mistake_does_not_spoil_the_list_of_who_fits(compose):
+def test_another_plugins_mistake_does_not_spoil_the_list_of_what_fits(compose):
     """The hint looks at every installed model; one whose module is gone is passed over."""
     checked = compose(
         CAPABILITY.replace("ANNOTATION", "Plain"),
@@ -510,7 +510,7 @@ def test_another_plugins_mistake_does_not_spoil_the_list_of_who_fits(compose):
     assert [p.hint for p in checked.problems] == ["models that have: mlp"]
 
 
-def test_a_capability_may_be_asked_of_the_data_too(compose):
+def test_a_capability_may_be_required_of_the_data_too(compose):
     source = """
 class HasVocabulary(Data, Protocol):
     vocabulary: list[str]
@@ -554,12 +554,12 @@ def test_facts_flow_into_every_component_nested_ones_too(compose):
     ]
 
 
-def test_what_the_recipe_gives_is_not_filled_by_a_fact(check):
+def test_a_parameter_given_in_the_recipe_is_not_filled_by_a_fact(check):
     checked = check(GOOD.replace("model: mlp", "model: {name: mlp, num_classes: 10}"), "data.seed=3")
     assert facts(checked.binding) == [("model.num_features", "data")]
 
 
-def test_what_neither_the_recipe_nor_the_data_gives_is_missing(compose):
+def test_a_parameter_without_value_or_fact_is_missing(compose):
     checked = compose(DATA + FACTS, STACK.replace(", given: 1", ""), data="Task2", model="Stack", layer="Cell")
     assert checked.lines == ["recipe.yaml:3:8: model.given: missing: given (float)\n  hint: give model.given"]
 
@@ -636,7 +636,7 @@ class GraphNets(Net):
         pytest.param("conv", None, id="fits"),
         pytest.param("{name: conv, hops: 2}", None, id="fits, with parameters"),
         pytest.param("{name: conv, width: 2}", "model.layer.width: is supplied by the component", id="supplied"),
-        pytest.param("cell", "model.layer: cell is no GraphLayer: it has no `propagate`", id="a layer of another slot"),
+        pytest.param("cell", "model.layer: cell is not a GraphLayer: it has no `propagate`", id="another slot"),
         pytest.param("{name: conv, hop: 2}", "did you mean hops? (conv of rk-toys takes: hops)", id="hint without it"),
     ],
 )
@@ -666,7 +666,7 @@ def test_a_layer_that_is_built_at_once_needs_all_its_parameters(compose):
         pytest.param('splits = ("train", "val")', ("train", "val"), id="tuple"),
         pytest.param('splits: tuple[str, ...] = ("train",)', ("train",), id="annotated"),
         pytest.param("splits = SPLITS", ("train", "val-long"), id="constant"),
-        pytest.param('splits = ("train")', None, id="a string is no tuple of its letters"),
+        pytest.param('splits = ("train")', None, id="a string is not a tuple of its letters"),
         pytest.param("splits = tuple(SPLITS)", None, id="computed"),
         pytest.param("@property\n    def splits(self): ...", None, id="property"),
     ],
@@ -683,7 +683,7 @@ def test_splits_that_cannot_be_read_are_not_judged(splits, known, compose):
 # -- what cannot be read -----------------------------------------------------------------------------------------------
 
 
-def test_a_module_that_a_method_leads_to_but_cannot_be_read_is_a_problem_of_the_recipe(workshop, check):
+def test_an_unreadable_module_behind_a_method_is_a_problem_of_the_recipe(workshop, check):
     broken = workshop.package("class Batch(:")
     source = f"""
 from {broken} import Batch

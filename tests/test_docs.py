@@ -33,7 +33,7 @@ def test_every_kind_has_a_protocol_and_a_hook():
 
 
 @pytest.mark.parametrize("document", GENERATE["TABLES"])
-def test_tables_of_kinds_and_of_public_modules_are_what_the_code_says(document):
+def test_tables_of_kinds_and_of_public_modules_agree_with_the_code(document):
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     assert text == GENERATE["with_table"](document), "run: python docs/generate.py"
 
@@ -91,7 +91,7 @@ def test_every_page_is_in_the_index():
     assert pages == set(re.findall(r"\]\(([\w/-]+\.md)\)", index)) and "docs/README.md" in README
 
 
-def test_the_reference_is_what_the_code_says():
+def test_the_reference_agrees_with_the_code():
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     # in a process of its own: click keeps the options of help as it first met them, in whatever test that was
     command = [sys.executable, ROOT / "docs" / "generate.py", "--print"]

@@ -66,7 +66,7 @@ def test_a_plugin_without_fault_is_healthy(examined):
 )
 def test_an_import_of_what_is_not_public_is_a_warning(line, module, examined):
     found = examined(parts=f"import math\n{line}\n{TOY}")
-    assert found.verdict == "to mend"
+    assert found.verdict == "to fix"
     (warning,) = found.warnings
     assert re.fullmatch(rf"throwaway_\d+/parts\.py:2 imports {re.escape(module)}, which is not public: .*", warning)
 
@@ -83,7 +83,7 @@ def test_public_modules_and_a_plugins_own_are_not(line, examined):
         pytest.param(HOOKS + "@hookimpl\ndef rk_data(): 1 / 0", "rk_data(): ZeroDivisionError", id="a hook raises"),
     ],
 )
-def test_a_broken_plugin_is_told_with_its_traceback(source, said, examined):
+def test_a_broken_plugin_is_reported_with_its_traceback(source, said, examined):
     found = examined(source)
     assert found.verdict == "broken"
     assert any(said in error for error in found.errors)
@@ -118,18 +118,16 @@ def test_a_component_that_cannot_work_makes_its_plugin_broken(parts, said, exami
     [
         pytest.param(TOY.replace("width: int", "width"), "the parameter 'width' has no type", id="untyped"),
         pytest.param(TOY.replace("width: How wide.", ""), "'width' is not in the docstring's Args:", id="undocumented"),
-        pytest.param(
-            TOY.replace("width: How", "length: How"), "documents 'length', which is no parameter", id="renamed"
-        ),
+        pytest.param(TOY.replace("width: How", "length: How"), "documents 'length', not a parameter", id="renamed"),
         pytest.param(TOY.replace('"""A toy.', '""').replace('    """', ""), "Toy has no docstring", id="no docstring"),
     ],
 )
-def test_a_component_that_users_would_not_understand_is_to_be_mended(parts, said, examined):
+def test_an_undocumented_component_is_to_be_fixed(parts, said, examined):
     if "Toy has no docstring" in said:
         head, _, rest = TOY.partition('    """A toy.')
         parts = head + rest.partition('"""')[2]
     found = examined(parts=parts)
-    assert (found.verdict, found.errors) == ("to mend", [])
+    assert (found.verdict, found.errors) == ("to fix", [])
     assert any(said in warning for warning in found.warnings)
 
 
@@ -153,12 +151,12 @@ def test_a_name_that_two_plugins_offer_is_a_clash_that_recipes_can_settle(doctor
     assert "model toy is offered by rk-one too: recipes must write two/toy" in two.warnings
 
 
-def test_a_plugin_for_another_host_and_one_that_names_none_are_told(examined):
+def test_a_plugin_for_another_host_and_one_that_names_none_are_reported(examined):
     assert "made for recursion-kit>=9" in examined(host=">=9").errors[0]
     assert "does not require recursion-kit" in "".join(examined(host=None).warnings)
 
 
-def test_a_plugin_that_offers_nothing_is_told(examined):
+def test_a_plugin_that_offers_nothing_is_reported(examined):
     assert "it offers nothing" in "".join(examined("x = 1").warnings)
 
 
@@ -170,7 +168,7 @@ def test_a_disabled_plugin_is_not_imported(doctor, workshop, monkeypatch):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """Installs a healthy and a broken plugin, as far as Python can tell."""
+    """Installs a healthy and a broken plugin, in the eyes of Python."""
     folder = tmp_path / "site"
     for name, source in {"fine": HOOKS.replace("PACKAGE", "rk_fine"), "odd": "1 / 0"}.items():
         package, info = folder / f"rk_{name}", folder / f"rk_{name}-1.0.dist-info"
@@ -194,7 +192,7 @@ def test_the_command_prints_a_table_and_fails_when_one_is_broken(site, rk):
     assert rk("plugins", "doctor", "fine").code == 0
 
 
-def test_as_json_it_says_all_of_it(site, rk):
+def test_json_has_all_findings(site, rk):
     found = {e["name"]: e for e in json.loads(rk("plugins", "doctor", "fine", "odd", "--json").out)}
     assert found["fine"]["verdict"] == "healthy" and found["fine"]["requires_host"] == ">=0.1"
     assert found["fine"]["components"] == [{"kind": "model", "name": "toy", "target": "rk_fine.parts:Toy"}]
@@ -209,9 +207,9 @@ def test_an_unknown_plugin_is_a_mistake_with_the_nearest_right_name(site, rk):
 @pytest.mark.parametrize(
     "source", ["print('hello')", "import sys; sys.stderr.write('hello')", "import os; os.write(1, b'hello')"]
 )
-def test_a_plugin_that_prints_when_it_loads_is_to_be_mended(source, examined):
+def test_a_plugin_that_prints_when_it_loads_is_to_be_fixed(source, examined):
     found = examined(f"{source}\n{HOOKS}")
-    assert found.verdict == "to mend"
+    assert found.verdict == "to fix"
     assert any("prints 'hello': every command would show it" in warning for warning in found.warnings)
 
 

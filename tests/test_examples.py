@@ -35,7 +35,7 @@ REST = {"data": "digits", "trainer": "{name: backprop, optimizer: adam}"}
 
 
 def is_ours(component: Component) -> bool:
-    """Whether the component lies in this repository; another plugin may be installed beside it."""
+    """Whether the component is in this repository; another plugin may be installed beside it."""
     source = find_source(component.target.partition(":")[0])
     return source is not None and ROOT in source.resolve().parents
 

@@ -1,4 +1,4 @@
-"""Data files: found where the user says, else downloaded and checked, else one message."""
+"""Data files: found in the user's folder, else downloaded and checked, else one message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def server(tmp_path):
         serving.shutdown()
 
 
-def test_folders_are_where_the_user_says(tmp_path, monkeypatch):
+def test_folders_are_those_that_the_user_sets(tmp_path, monkeypatch):
     assert (cache_folder(), data_folder()) == (tmp_path / "cache" / "rk", tmp_path / "cache" / "rk" / "data")
     monkeypatch.setenv("RK_CACHE", str(tmp_path / "c"))
     assert data_folder() == tmp_path / "c" / "data"
@@ -57,13 +57,13 @@ def test_a_file_that_is_there_is_taken_and_nothing_is_downloaded(tmp_path, monke
     assert fetch("set/data.csv", "http://nowhere.invalid/data.csv", CHECKSUM).read_text() == "mine"
 
 
-def test_one_that_is_not_is_downloaded_once(server, tmp_path):
+def test_a_missing_file_is_downloaded_once(server, tmp_path):
     path = fetch("set/data.csv", f"{server}/data.csv", CHECKSUM)
     assert path == data_folder() / "set" / "data.csv" and path.read_bytes() == CONTENT
     assert fetch("set/data.csv", "http://nowhere.invalid/data.csv", CHECKSUM) == path
 
 
-def test_one_that_is_there_is_checked_where_that_is_asked_for(tmp_path, monkeypatch):
+def test_an_existing_file_is_verified_on_request(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     (tmp_path / "data.csv").write_bytes(CONTENT)
     assert fetch("data.csv", "http://nowhere.invalid/data.csv", CHECKSUM, verify=True).read_bytes() == CONTENT
@@ -75,7 +75,7 @@ def test_one_that_is_there_is_checked_where_that_is_asked_for(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("name", "checksum"), [("data.csv", "sha256:" + 64 * "0"), ("other.csv", CHECKSUM)], ids=["another", "none"]
 )
-def test_what_cannot_be_had_is_told_with_what_to_do_and_leaves_nothing(name, checksum, server):
+def test_a_failed_download_is_reported_with_what_to_do_and_leaves_nothing(name, checksum, server):
     with pytest.raises(UserError, match="cannot be downloaded") as caught:
         fetch(f"set/{name}", f"{server}/{name}", checksum)
     assert str(data_folder() / "set" / name) in caught.value.hint and "RK_DATA" in caught.value.hint

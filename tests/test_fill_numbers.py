@@ -75,7 +75,7 @@ def test_a_number_is_written_as_it_was(what, text, expected):
         ("a test/loss", "about 0.1", "must be a number"),
     ],
 )
-def test_a_marker_that_cannot_be_looked_up_says_why(what, text, message):
+def test_a_marker_that_cannot_be_looked_up_is_reported_with_the_reason(what, text, message):
     with pytest.raises(Unknown, match=re.escape(message)):
         shown(what, text, RESULTS)
 

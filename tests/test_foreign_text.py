@@ -45,7 +45,7 @@ def test_lines_and_tabs_stay():
     assert printable_lines("half \ud83d") == "half \\ud83d"
 
 
-def test_a_mistake_that_two_ways_lead_to_is_told_once():
+def test_a_mistake_that_is_reached_twice_is_reported_once():
     problem = Problem(Mark("a.yaml", 1, 2), "fit", "wrong")
     other = Problem(Mark("a.yaml", 1, 3), "fit", "wrong")
     assert RecipeError([problem, other, Problem(Mark("a.yaml", 1, 2), "fit", "wrong")]).problems == [problem, other]

@@ -80,13 +80,13 @@ def test_a_component_has_all_that_its_kind_must_have(block, workshop):
 
 
 @pytest.mark.parametrize("name", WORKING)
-def test_a_component_does_what_its_page_says(name, workshop, tmp_path):
+def test_a_component_does_what_its_page_describes(name, workshop, tmp_path):
     kind, recipe, at_least = WORKING[name]
     trial = trial_of(name, kind, f"data: digits\n{recipe}", workshop, tmp_path)
     assert trial.run(30).metrics["test/accuracy"] >= at_least
 
 
-def test_data_from_files_of_ones_own_are_learned_and_answered(workshop, tmp_path):
+def test_data_from_user_files_are_learned_and_answered(workshop, tmp_path):
     for name, count in (("train", 80), ("test", 20)):
         lines = [f"{i % 2 - 0.5},{i % 7},{'right' if i % 2 else 'left'}" for i in range(count)]
         (tmp_path / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")

@@ -128,7 +128,7 @@ def test_integers_beyond_16_bits_are_refused(tmp_path, values):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["photo.jpg", "drawing.png", "scan.tif"])
-def test_images_are_turned_as_their_orientation_says(tmp_path, name, orientation):
+def test_images_are_rotated_by_their_orientation(tmp_path, name, orientation):
     upright = pil.fromarray(noise(16, 24)).resize((96, 64), pil.Resampling.NEAREST)
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's Transpose that stores what is upright
     stored = upright if orientation == 1 else upright.transpose(undo[orientation])
@@ -168,7 +168,7 @@ def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path)
         read_image(path, 3, (8, 8))
 
 
-def test_files_that_are_no_images_are_refused_each_with_its_reason(tmp_path):
+def test_files_that_are_not_images_are_refused_each_with_its_reason(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "folder.png").mkdir()
@@ -252,13 +252,13 @@ def test_damaged_images_give_values_or_the_users_error(tmp_path, monkeypatch, en
     ("content", "said"),
     [
         ("", "the file is empty"),
-        ("1,2,3\n", "digits.csv:1: expected 64 numbers, found 3"),
+        ("1,2,3\n", "digits.csv:1: expected 64 numbers, got 3"),
         (
             ",".join(["0"] * 64) + "\n\n" + ",".join(["0"] * 63 + ["x"]),
-            "digits.csv:3: column 64: expected a number, found 'x'",
+            "digits.csv:3: column 64: expected a number, got 'x'",
         ),
         (",".join(["0"] * 63 + ["17"]), "digits.csv:1: column 64: numbers must be from 0 to 16, got 17"),
-        (",".join(["0"] * 63 + ["nan"]), "digits.csv:1: column 64: expected a finite number, found 'nan'"),
+        (",".join(["0"] * 63 + ["nan"]), "digits.csv:1: column 64: expected a finite number, got 'nan'"),
     ],
 )
 def test_a_table_of_digits_names_the_line_that_is_wrong(tmp_path, content, said):
@@ -279,7 +279,7 @@ def test_the_old_names_are_those_of_the_new_modules():
     assert (pictures.open_picture, pictures.draw_sheet) == (images.open_image, sheets.draw_sheet)
 
 
-def test_without_pillow_the_error_says_what_to_install(monkeypatch):
+def test_without_pillow_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     with pytest.raises(UserError, match="images need Pillow") as caught:
         read_image(Path("x.png"), 1)

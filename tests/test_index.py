@@ -187,7 +187,7 @@ def site(tmp_path) -> Site:
 # -- the same answers ----------------------------------------------------------------------------------------------
 
 
-def test_every_listing_says_the_same_with_the_index_as_without(tmp_path):
+def test_every_listing_is_the_same_with_and_without_the_index(tmp_path):
     site = Site(tmp_path)
     calls = [
         *((args, {}) for args in LISTINGS),
@@ -383,7 +383,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_plugin_that_fails_or_says_something_does_it_every_time(site, fault):
+def test_a_plugin_that_fails_or_prints_does_so_every_time(site, fault):
     site.install("odd", "1.0", FAULTS[fault] + HOOKS)
     expected = [site.without_index(*args) for args in (("plugins", "--json"), ("list",))]
     assert expected[0][2] or '"errors": [\n' in expected[0][1]
@@ -393,7 +393,7 @@ def test_a_plugin_that_fails_or_says_something_does_it_every_time(site, fault):
     assert sum("unknown" in record for record in kept["plugins"]) == 1, "the others are kept"
 
 
-def test_a_component_that_cannot_be_read_is_said_every_time(site):
+def test_a_component_that_cannot_be_read_is_reported_every_time(site):
     site.write("parts.py", "class Toy(")
     for _ in range(3):
         assert next(summary for _, _, summary in site.models()).startswith("cannot be read:")
@@ -409,7 +409,7 @@ DAMAGES = {
     "a list": lambda text: "[]",
     "not text": lambda text: "\udcff\udcfe",
     "foreign": lambda text: '{"version": 3}\n',
-    "nested without end": lambda text: "[" * 100_000,
+    "nested too deep": lambda text: "[" * 100_000,
 }
 
 
@@ -423,7 +423,7 @@ def test_a_damaged_index_costs_time_alone(site, damage):
     assert [site.rk(*args) for args in calls] == expected
 
 
-def test_an_index_whose_digest_is_right_but_whose_form_is_not_is_read_anew(site):
+def test_an_index_with_a_right_digest_but_a_wrong_form_is_rebuilt(site):
     from rk.index.kept import read, write
 
     expected = site.rk("list"), site.rk("recipes")

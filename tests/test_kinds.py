@@ -19,8 +19,8 @@ ENTRY = """    Kind(
         "rk_probes",
         "Probe",
         "Probes: what a layer knows",
-        methods=(("look",), ("tell", "say")),
-        must="`look(x)`, `tell()` or `say()`",
+        methods=(("look",), ("note", "say")),
+        must="`look(x)`, `note()` or `say()`",
         may="`rest`",
         fields=(("look", "takes", None),),
         example="Looks at one layer.",
@@ -103,8 +103,8 @@ def test_everything_follows_from_one_entry_and_one_protocol(extended):
     assert said["protocol"] == "Probe"
     assert said["choices"].endswith("analysis, probe.")
     assert said["written"] == ["probe.py"]
-    assert said["faults"] == ["has no method tell() or say()"]
-    assert said["contract"].endswith("\n| probe | `rk_probes` | `look(x)`, `tell()` or `say()` | `rest` |")
+    assert said["faults"] == ["has no method note() or say()"]
+    assert said["contract"].endswith("\n| probe | `rk_probes` | `look(x)`, `note()` or `say()` | `rest` |")
     assert "| `rk_probes` | probe | Probes: what a layer knows (`rk.protocols.Probe`). |" in said["reference"]
     (row,) = json.loads(run(extended, "-m", "rk", "list", "probes", "--json"))
     assert (row["kind"], row["name"], row["plugin"]) == ("probe", "looker", "looker")
@@ -117,7 +117,7 @@ def test_the_keys_of_a_recipe_are_those_of_the_table():
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_what_a_kind_declares_it_must_have_or_may_have(kind):
+def test_declared_methods_of_a_kind_are_required_or_optional(kind):
     said = kind.must + kind.may
     assert all(f"`{name}" in said for name, _, _ in kind.fields)
     assert kind.key in (None, kind.name, kind.plural)

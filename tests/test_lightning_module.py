@@ -1,4 +1,4 @@
-"""A third party's LightningModule in rk's loop: it learns what Lightning's own Trainer would teach it."""
+"""A third party's LightningModule in rk's loop: it learns what it would learn in Lightning's own Trainer."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_loaded_run_answers_as_it_did(lit):
     assert run.evaluate(("test",))["test/accuracy"] == outcome.metrics["test/accuracy"]
 
 
-def test_a_stopped_run_goes_on_bit_equal_schedule_and_all(lit, tmp_path):
+def test_a_stopped_run_resumes_bit_equal_with_its_schedule(lit, tmp_path):
     whole, _ = lit()
     part, _ = lit("fit.max_steps=17")
     recipe = read_stored(part.folder, ("fit.max_steps=30",), lit.catalog, resuming=True)
@@ -154,12 +154,12 @@ def test_plain_optimizers_are_taken_too(lit):
         ("model.how=plateau", "returns a ReduceLROnPlateau"),
         ("model.how=epoch", "steps once an epoch; rk counts steps"),
         ("model.how=two", "returns 2 optimizers"),
-        ("model=by-hand", "optimizes by hand"),
+        ("model=by-hand", "uses manual optimization"),
         ("model=bare", "lightning-module needs a model with"),
         ("loss=mse", "takes no loss"),
     ],
 )
-def test_what_it_cannot_run_is_said(lit, override, message):
+def test_a_module_that_it_cannot_run_is_refused(lit, override, message):
     with pytest.raises(UserError, match=message):
         lit(override)
 

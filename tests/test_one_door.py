@@ -39,14 +39,14 @@ def test_a_plugin_imports_public_modules_and_public_names_alone(plugin):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_what_authors_copy_shows_the_same_door(path):
+def test_templates_and_pages_import_only_public_modules(path):
     lines = re.findall(r"^(?:from rk|import rk)[ .].*", path.read_text(encoding="utf-8"), re.MULTILINE)
     own = [line for line in lines if "{{" not in line]
     assert list(back_doors("\n".join(own))) == []
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_public_module_says_what_it_is_and_which_names_are_public(name):
+def test_a_public_module_documents_what_it_is_and_which_names_are_public(name):
     module = importlib.import_module(name)
     assert module.__doc__ and len(set(module.__all__)) == len(module.__all__)
     for public in module.__all__:
@@ -73,12 +73,12 @@ def test_a_private_name_of_a_public_module_is_found_too():
     assert back_doors("from rk.reading import read_rows, tables") == ["1: rk.reading.tables"]
 
 
-def test_every_protocol_comes_through_the_front_door():
+def test_every_protocol_is_exported_by_rk():
     assert set(protocols.__all__) - {"KINDS"} <= set(rk.__all__)
 
 
 @pytest.mark.parametrize("name", ["FitContext", "LoadedRun", "Runtime"])
-def test_what_components_are_given_is_the_same_class_at_its_old_place(name):
+def test_classes_given_to_components_are_the_same_at_their_old_place(name):
     old = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime": "rk.fit.runtime"}[name]
     assert getattr(rk, name) is getattr(importlib.import_module(old), name)
 

@@ -1,4 +1,4 @@
-"""A recipe's claims are about its own data: of other data they say nothing."""
+"""A recipe's claims are about its own data, and do not apply to other data."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_another_file_is_other_data_and_decoding_is_not(override, applies, read)
     assert read(override, text=text)[:2] == ([applies], [])
 
 
-def test_a_split_that_other_data_lacks_is_no_mistake(read):
+def test_a_split_that_other_data_lacks_is_not_a_mistake(read):
     found, problems, _ = read("data=table")
     assert (found, problems) == ([False], [])
     text = RECIPE.replace("test/accuracy", "test-9/accuracy")

@@ -1,4 +1,4 @@
-"""Plugins: each one's mistakes cost only itself, and are told with its distribution's name."""
+"""Plugins: a plugin's mistakes affect only itself, and are reported with its distribution's name."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def beside(workshop):
     [
         pytest.param("1 / 0", "ZeroDivisionError: division by zero", id="raises"),
         pytest.param("import sys; sys.exit(3)", "SystemExit: 3", id="exits"),
-        pytest.param("import sys; sys.exit()", "SystemExit", id="exits without a word"),
+        pytest.param("import sys; sys.exit()", "SystemExit", id="exits without a message"),
         pytest.param(
             "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'", id="lacks a module"
         ),
-        pytest.param("def (", "SyntaxError: invalid syntax", id="is no Python"),
-        pytest.param("raise ValueError('two\\nlines')", "ValueError: two lines", id="says two lines"),
+        pytest.param("def (", "SyntaxError: invalid syntax", id="is not Python"),
+        pytest.param("raise ValueError('two\\nlines')", "ValueError: two lines", id="a message of two lines"),
     ],
 )
 def test_a_plugin_that_fails_to_import_is_reported(source, said, beside):
@@ -78,13 +78,13 @@ def test_a_plugin_that_fails_to_import_is_reported(source, said, beside):
         pytest.param("yield {}", "rk_models() returned generator; expected a dict", id="a generator"),
         pytest.param("raise RuntimeError('no')", "rk_models(): RuntimeError: no", id="an exception"),
         pytest.param("import sys; sys.exit(1)", "rk_models(): SystemExit: 1", id="an exit"),
-        pytest.param("return {'Toy': 'a.b:C'}", "rk_models(): 'Toy' is no name; names are lower-case", id="upper case"),
+        pytest.param("return {'Toy': 'a.b:C'}", "rk_models(): 'Toy' is not a valid name: names", id="upper case"),
         pytest.param(
-            "return {'toy_net': 'a.b:C'}", "'toy_net' is no name; names are lower-case words joined", id="underscore"
+            "return {'toy_net': 'a.b:C'}", "'toy_net' is not a valid name: names are lower-case", id="underscore"
         ),
-        pytest.param("return {'a/b': 'a.b:C'}", "'a/b' is no name", id="slash"),
-        pytest.param("return {'': 'a.b:C'}", "'' is no name", id="empty name"),
-        pytest.param("return {3: 'a.b:C'}", "3 is no name", id="a number for a name"),
+        pytest.param("return {'a/b': 'a.b:C'}", "'a/b' is not a valid name", id="slash"),
+        pytest.param("return {'': 'a.b:C'}", "'' is not a valid name", id="empty name"),
+        pytest.param("return {3: 'a.b:C'}", "3 is not a valid name", id="a number for a name"),
         pytest.param(
             "return {'toy': 'a.b.C'}", "toy: 'a.b.C' is not of the form 'package.module:Class'", id="no colon"
         ),
@@ -101,7 +101,7 @@ def test_a_hook_that_answers_rubbish_costs_only_its_answer(answer, said, beside)
     assert plugin.state == "partial"
 
 
-def test_good_names_stay_where_a_bad_one_stands_beside_them(beside):
+def test_good_names_stay_beside_a_bad_one(beside):
     plugin = beside(
         "from rk import hookimpl\n@hookimpl\ndef rk_models():\n    return {'ok': 'a:B', 'Bad': 'a:B', 'fine': 'a:B'}"
     )
@@ -113,9 +113,11 @@ def test_good_names_stay_where_a_bad_one_stands_beside_them(beside):
     ("source", "said"),
     [
         pytest.param(
-            "@hookimpl\ndef rk_model(): ...", "rk_model() is no hook of this version of rk; rk_models() is", id="typo"
+            "@hookimpl\ndef rk_model(): ...",
+            "rk_model() is not a hook of this version of rk; rk_models() is",
+            id="typo",
         ),
-        pytest.param("@hookimpl\ndef rk_tea(): ...", "rk_tea() is no hook of this version of rk", id="unknown"),
+        pytest.param("@hookimpl\ndef rk_tea(): ...", "rk_tea() is not a hook of this version of rk", id="unknown"),
         pytest.param("def rk_losses(): ...", "rk_losses() is not marked with @rk.hookimpl", id="not marked"),
         pytest.param("def rk_recipes(): ...", "rk_recipes() is not marked with @rk.hookimpl", id="recipes not marked"),
     ],
@@ -173,14 +175,14 @@ def test_two_plugins_may_offer_the_same_name_and_each_is_found_by_its_own(worksh
 # -- what is asked of a broken plugin ----------------------------------------------------------------------------------
 
 
-def test_who_asks_for_a_component_of_a_broken_plugin_hears_what_is_wrong_with_it(workshop, check):
+def test_asking_for_a_component_of_a_broken_plugin_shows_what_is_wrong_with_it(workshop, check):
     catalog = workshop.catalog(workshop.offer("odd", "1 / 0"))
     checked = check("rk: 1\nmodel: odd/net\ndata: digits\n", catalog=catalog)
     said = next(line for line in checked.lines if "odd/net" in line)
     assert "hint: rk-odd is installed but import throwaway_" in said and "division by zero" in said
 
 
-def test_who_asks_for_an_unknown_name_hears_which_plugins_were_not_loaded(workshop, check):
+def test_asking_for_an_unknown_name_shows_which_plugins_were_not_loaded(workshop, check):
     catalog = workshop.catalog(workshop.offer("odd", "1 / 0"))
     checked = check("rk: 1\nmodel: net\ndata: digits\n", catalog=catalog)
     assert any("installed models: mlp; not loaded: rk-odd (see rk plugins doctor)" in line for line in checked.lines)
@@ -249,9 +251,9 @@ def test_a_plugin_may_keep_its_recipes_elsewhere(kind, workshop, tmp_path):
 
 
 @pytest.mark.parametrize("answer", ["'/no/such/folder'", "3", "['recipes']"])
-def test_a_folder_of_recipes_that_is_none_is_reported(answer, beside):
+def test_recipes_that_are_not_a_folder_are_reported(answer, beside):
     plugin = beside(f"from rk import hookimpl\n@hookimpl\ndef rk_recipes():\n    return {answer}")
-    assert plugin.errors == [f"rk_recipes() returned {eval(answer)!r}, which is no folder"]
+    assert plugin.errors == [f"rk_recipes() returned {eval(answer)!r}, which is not a folder"]
 
 
 # -- what is installed -------------------------------------------------------------------------------------------------
@@ -273,7 +275,7 @@ def test_the_built_ins_are_a_plugin_like_any_other(catalog):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """Installs distributions, as far as Python can tell; their packages need not exist."""
+    """Installs distributions, in the eyes of Python; their packages need not exist."""
     folder = tmp_path / "site-packages"
 
     def install(distribution: str, entry_points: str, metadata: str | None = "") -> None:
@@ -299,7 +301,7 @@ def test_installed_plugins_are_listed_by_name_and_none_is_loaded(site):
     assert not {"rk_ant", "rk_bee", "rk_zebra"} & sys.modules.keys()
 
 
-def test_what_a_broken_uninstall_left_behind_does_not_stop_the_rest(site):
+def test_leftovers_of_a_broken_uninstall_do_not_affect_other_plugins(site):
     site("rk-gone", "gone = rk_gone", metadata=None)
     site("rk-here", "here = rk_here")
     offers = {offer.name: offer for offer in installed()}
@@ -324,4 +326,4 @@ def test_two_sets_of_plugins_share_nothing(workshop):
     offer = workshop.offer("only", HEALTHY, parts=TOY)
     assert len(list(Plugins([offer]))) == 2
     assert len(list(Plugins([]))) == 1
-    assert list(Plugins([offer]))[-1].state == "ok", "loaded anew, not found to be registered already"
+    assert list(Plugins([offer]))[-1].state == "ok", "loaded again, not taken as registered already"

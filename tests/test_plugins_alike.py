@@ -40,7 +40,7 @@ def copy(tmp_path):
 
 
 def check(copy: Path, capsys, write: bool = False) -> list[str]:
-    """Returns what the script says of a repository."""
+    """Returns the script's output for a repository."""
     capsys.readouterr()
     code = ALIKE["main"](write, copy)
     lines = capsys.readouterr().out.splitlines()
@@ -91,7 +91,7 @@ def test_what_differs_is_named_and_put_right(file, old, new, said, copy, capsys)
     lines = check(copy, capsys)
     assert lines and all(line.startswith(f"{file}: ") for line in lines) and said in "\n".join(lines)
     assert check(copy, capsys, write=True) == [f"{file} written"]
-    if "absolute" not in said:  # a link is defined anew; all else is as it was
+    if "absolute" not in said:  # a link is defined again; all else is unchanged
         assert {path: path.read_text(encoding="utf-8") for path in before} == before
 
 
@@ -145,7 +145,7 @@ def test_files_that_the_repository_has_for_all_are_named(copy, capsys):
     assert line.startswith("plugins/rk-lm/.gitignore: must not be here")
 
 
-def test_a_new_plugin_is_made_alike_but_for_files_that_a_person_should_remove(copy, capsys):
+def test_a_new_plugin_is_made_alike_except_for_files_that_a_person_should_remove(copy, capsys):
     ALIKE["new_plugin"]("brand-new", copy / "plugins", ("trainer", "callback"))
     left = [line for line in check(copy, capsys, write=True) if not line.endswith(" written")]
     folder = "plugins/rk-brand-new"

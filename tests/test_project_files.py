@@ -1,4 +1,4 @@
-"""What stands around the code names files, targets, versions and commands that there are."""
+"""Project files name existing files, targets, versions and commands."""
 
 from __future__ import annotations
 

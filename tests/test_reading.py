@@ -1,4 +1,4 @@
-"""Users' text files: what is read, and what is said of those that cannot be."""
+"""Users' text files: what is read, and the messages for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ WHOLE = gzip.compress(os.urandom(3000), mtime=0)
         (WHOLE[:-8] + bytes(8), "the gzip file is damaged: CRC check failed"),
         (WHOLE[:10] + b"\xff" * 40 + WHOLE[50:], "the gzip file is damaged"),
         (WHOLE + b"more", "the gzip file is damaged"),
-        (b"a,b\n", "is not a gzip file, though its name says so"),
+        (b"a,b\n", "is not a gzip file, though its name ends in .gz"),
     ],
     ids=["cut", "checksum", "content", "longer", "plain"],
 )
@@ -87,7 +87,7 @@ def test_a_json_document_may_be_a_quarter_as_large(write, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["much", "0", "-1", "nan", "inf"])
-def test_a_limit_that_is_no_number_is_refused(write, monkeypatch, value):
+def test_a_limit_that_is_not_a_number_is_refused(write, monkeypatch, value):
     monkeypatch.setenv("RK_MAX_FILE_MB", value)
     with pytest.raises(UserError, match="RK_MAX_FILE_MB: expected a number of megabytes"):
         read_text(write("a"))
@@ -99,20 +99,20 @@ def test_a_limit_that_is_no_number_is_refused(write, monkeypatch, value):
         ("x\ny\nça".encode("latin-1"), "file.csv:3: not a text file in UTF-8: found the byte 0xe7", "iconv"),
         (b"a,b\n\x00\x01", "file.csv:2: not a text file: it holds a null character", "a table"),
         ("a,b\n1,2\n".encode("utf-16-le"), "it holds a null character", "UTF-16 without a byte order mark"),
-        (b"\xff\xfea", "it begins like UTF-16, and goes on otherwise", "a table"),
+        (b"\xff\xfea", "it begins like UTF-16, but the rest is not", "a table"),
         (b"PK\x03\x04....", "it looks like a ZIP archive or an Excel workbook", "a table"),
         (b"\x80\x01\x02\xfe", "is not a text file", "a table"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS", "git lfs pull"),
     ],
     ids=["latin-1", "null", "utf-16", "half of utf-16", "excel", "binary", "lfs"],
 )
-def test_what_is_no_text_is_called_what_it_is(write, content, message, hint):
+def test_a_file_that_is_not_text_is_called_what_it_is(write, content, message, hint):
     with pytest.raises(UserError, match=message) as error:
         read_text(write(content), "a table")
     assert hint in error.value.hint
 
 
-def test_what_is_no_file_is_refused_without_waiting(tmp_path, write):
+def test_anything_but_a_file_is_refused_without_waiting(tmp_path, write):
     write("a", "rows.csv")
     os.mkfifo(tmp_path / "pipe")
     for name, message in (("row.csv", "No such file"), ("", "is a directory"), ("pipe", "not a regular file")):
@@ -133,8 +133,8 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path, write):
         ('{"a": 1,\n"b": }', "file.json:2:6: not JSON: Expecting value"),
         ('{"a":\n' + "9" * 301 + "}", "file.json:2: a number of 301 digits; at most 300 are read"),
         ('{"a":\n-' + "9" * 5000 + "}", "file.json:2: a number of 5000 digits; at most 300 are read"),
-        ('["NaN",\nNaN]', "file.json:2: not JSON: NaN is no number in JSON"),
-        ("[-Infinity]", "file.json:1: not JSON: -Infinity is no number in JSON"),
+        ('["NaN",\nNaN]', "file.json:2: not JSON: NaN is not a JSON number"),
+        ("[-Infinity]", "file.json:1: not JSON: -Infinity is not a JSON number"),
         ("[" * 101 + "]" * 101, "file.json:1: nested too deeply: at most 100"),
         ('{"a":' * 100_000, "file.json:1: nested too deeply"),
         ('["\\ud83d\\ude00",\n"\\uD83D"]', r"file.json:2: \\ud83d is half of a character"),
@@ -186,19 +186,19 @@ def test_quotes_that_are_not_closed_are_refused_where_they_begin(write, text, me
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("abc", "t.csv:3: column 'x': expected a number, found 'abc'"),
-        (" ", "expected a number, found an empty cell"),
-        ("1_0", "expected a number, found '1_0'"),
-        ("nan", "expected a finite number, found 'nan'"),
-        ("1e999", "expected a finite number, found '1e999'"),
-        (10**400, "expected a finite number, found 1000"),
-        (True, "expected a number, found true"),
-        (None, "expected a number, found null"),
-        ([1], "expected a number, found a list"),
-        ("x" * 1000, "found '" + "x" * 60 + r"\.\.\.'"),
+        ("abc", "t.csv:3: column 'x': expected a number, got 'abc'"),
+        (" ", "expected a number, got an empty cell"),
+        ("1_0", "expected a number, got '1_0'"),
+        ("nan", "expected a finite number, got 'nan'"),
+        ("1e999", "expected a finite number, got '1e999'"),
+        (10**400, "expected a finite number, got 1000"),
+        (True, "expected a number, got true"),
+        (None, "expected a number, got null"),
+        ([1], "expected a number, got a list"),
+        ("x" * 1000, "got '" + "x" * 60 + r"\.\.\.'"),
     ],
 )
-def test_a_cell_that_is_no_finite_number_is_refused_with_its_place(cell, message):
+def test_a_cell_that_is_not_a_finite_number_is_refused_with_its_place(cell, message):
     with pytest.raises(UserError, match=message):
         number(cell, "t.csv:3: column 'x'")
 

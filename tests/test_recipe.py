@@ -188,8 +188,8 @@ def wrote_a_number(value) -> bool:
 
 @bounded
 @given(st.dictionaries(words, values, max_size=5))
-def test_what_yaml_writes_is_read_as_it_was(mapping):
-    """PyYAML quotes what a YAML 1.1 reader would misread; rk's reader takes all it writes, or says why not."""
+def test_written_yaml_is_read_back_unchanged(mapping):
+    """PyYAML quotes what a YAML 1.1 reader would misread; rk's reader takes all it writes, or reports why not."""
     assume(not wrote_a_number(mapping))
     node, problems = parse_tree(yaml.safe_dump(mapping), "r.yaml")
     if not problems:
@@ -245,7 +245,7 @@ def joined(below: str, above: str):
         pytest.param("model: null", "model: {p: 2}", {"model": {"p": 2}}, id="nothing gains no name"),
     ],
 )
-def test_a_recipe_lies_over_the_one_that_it_extends(below, above, result):
+def test_a_recipe_is_merged_over_the_one_that_it_extends(below, above, result):
     assert joined(below, above) == result
 
 
@@ -304,7 +304,7 @@ def test_an_override_changes_one_key(override, key, value):
 
 def test_overrides_are_applied_in_their_order_and_marked_as_such(check):
     checked = check(GOOD, "fit.max_steps=20", "fit.max_steps=0")
-    assert checked.lines == ["command line: fit.max_steps=0: fit.max_steps: must be >= 1, found 0"]
+    assert checked.lines == ["command line: fit.max_steps=0: fit.max_steps: must be >= 1, got 0"]
 
 
 @pytest.fixture
@@ -426,7 +426,7 @@ def test_a_name_that_two_plugins_offer_is_refused_with_both_distributions(two):
         pytest.param("rk/adam", "rk/adam is an optimizer, of recursion-kit", id="qualified, of another kind"),
     ],
 )
-def test_an_unknown_name_brings_the_nearest(name, hint, two):
+def test_an_unknown_name_is_reported_with_the_nearest(name, hint, two):
     with pytest.raises(Unresolved) as caught:
         two.resolve("model", name)
     assert caught.value.message == f"unknown model {name!r}"
@@ -434,7 +434,7 @@ def test_an_unknown_name_brings_the_nearest(name, hint, two):
     assert "not loaded" not in caught.value.hint
 
 
-def test_a_kind_of_which_nothing_is_installed_says_so(two):
+def test_a_kind_without_installed_components_is_reported(two):
     with pytest.raises(Unresolved) as caught:
         two.resolve("callback", "ema")
     assert caught.value.hint == "no callback is installed"
@@ -480,7 +480,7 @@ def test_options_of_a_search_are_read_like_parameters_of_a_recipe(search):
 def test_a_mistake_in_an_option_of_a_search_names_it(search):
     _, problems = search({"amount": "much", "tires": "3"})
     assert [str(p).splitlines()[0] for p in problems] == [
-        "command line: search.amount=much: search.amount: expected a float, found a string ('much')",
+        "command line: search.amount=much: search.amount: expected a float, got a string ('much')",
         "command line: search.tires=3: search.tires: unknown parameter",
     ]
 
@@ -513,7 +513,7 @@ def test_composing_reports_the_problems_of_every_file(tmp_path, catalog, monkeyp
     assert [p.mark.source for p in problems] == ["below.yaml", "above.yaml", "command line: fit.threads=02"]
 
 
-def test_a_scalar_without_a_place_says_what_it_is():
+def test_a_scalar_without_a_place_has_a_readable_repr():
     node, _ = parse_value("3", "command line: x=3")
     assert isinstance(node, Scalar) and str(node.mark) == "command line: x=3"
 

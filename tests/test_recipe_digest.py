@@ -40,7 +40,7 @@ def test_it_knows_heading_paper_task_and_every_component(digested):
     assert {"model: toys/net", "data: digits", "callbacks: noise"} <= found.parts
 
 
-def test_what_a_recipe_extends_counts(digested, tmp_path):
+def test_components_of_an_extended_recipe_count(digested, tmp_path):
     digested(BASE, "base")
     found = digested("# Another.\nrk: 1\nextends: base.yaml\nmodel: {name: mlp}\n")
     assert (found.about, found.paper, found.task) == ("Another.", "arXiv:1506.03134v2", "digits")
@@ -70,7 +70,7 @@ def test_of_a_broken_recipe_the_heading_is_known(digested):
     assert (found.about, found.task, found.names) == ("Broken.", None, set())
 
 
-def test_the_command_filters_and_its_json_says_why(rk):
+def test_the_command_filters_and_its_json_has_the_reasons(rk):
     everything = json.loads(rk("recipes", "--json").out)
     of_paper = json.loads(rk("recipes", "--paper", "1506.03134", "--task", "delaunay", "--json").out)
     assert 0 < len(of_paper) < len(everything)
@@ -80,12 +80,12 @@ def test_the_command_filters_and_its_json_says_why(rk):
 
 
 @pytest.mark.parametrize("option", ["--task", "--uses"])
-def test_a_component_that_is_none_is_refused_with_the_nearest(option, rk):
+def test_an_unknown_component_is_refused_with_the_nearest_name(option, rk):
     done = rk("recipes", option, "delauney")
     assert done.code == 2 and "did you mean delaunay?" in done.err
 
 
-def test_a_bare_name_inside_a_component_is_one_where_the_parameter_takes_a_component(tmp_path):
+def test_a_bare_name_is_a_component_where_the_parameter_takes_one(tmp_path):
     plugins = Plugins(offers=[])
     path = tmp_path / "mine.yaml"
     path.write_text(

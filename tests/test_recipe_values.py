@@ -1,4 +1,4 @@
-"""Values of recipes: each type that a parameter can have, defaults, and what a stored recipe says of them."""
+"""Values of recipes: each type that a parameter can have, defaults, and how a stored recipe writes them."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def give(kitchen, check):
         pytest.param("a_size", "LARGE", "LARGE", id="plain enum"),
         pytest.param("a_bounded", "4", 4, id="bounds"),
         pytest.param("few", "[1, 2]", [1, 2], id="bounded length"),
-        pytest.param("float_or_int", "3", 3, id="an int stays one where floats may stand too"),
-        pytest.param("float_or_int", "3.0", 3.0, id="a float stays one where ints may stand too"),
+        pytest.param("float_or_int", "3", 3, id="an int stays one where floats are accepted too"),
+        pytest.param("float_or_int", "3.0", 3.0, id="a float stays one where ints are accepted too"),
         pytest.param("bounded_or_word", "word", "word", id="a bound is for numbers"),
         pytest.param("one_or_more", "3", 3, id="one of one or more"),
         pytest.param("one_or_more", "[3]", [3], id="more of one or more"),
@@ -165,7 +165,7 @@ def test_a_value_is_stored_as_it_was_given(parameter, text, value, give, kitchen
         pytest.param("a_run", "runs/x", RunRef(Path("runs/x")), id="runs arrive as folders"),
     ],
 )
-def test_a_value_arrives_as_its_type_says(parameter, text, value, give):
+def test_a_value_is_converted_to_its_type(parameter, text, value, give):
     assert give(parameter, text).recipe.model.params[parameter] == value
 
 
@@ -178,33 +178,29 @@ def test_an_enum_arrives_as_its_member_not_yet_imported(give):
 @pytest.mark.parametrize(
     ("parameter", "text", "said"),
     [
-        pytest.param("a_literal", "c", "expected a, b, 1, true or null, found a string ('c')", id="Literal"),
-        pytest.param("an_int", str(2**63), f"must be <= {2**63 - 1}, found {2**63}", id="an int of 65 bits"),
-        pytest.param("an_int", str(-(2**63) - 1), f"must be >= {-(2**63)}, found", id="a negative int of 65 bits"),
-        pytest.param("a_list", f"[1, {10**30}]", f"must be <= {2**63 - 1}, found", id="a long int in a list"),
-        pytest.param("one_or_more", str(10**30), f"must be <= {2**63 - 1}, found", id="a long int of one or more"),
+        pytest.param("a_literal", "c", "expected a, b, 1, true or null, got a string ('c')", id="Literal"),
+        pytest.param("an_int", str(2**63), f"must be <= {2**63 - 1}, got {2**63}", id="an int of 65 bits"),
+        pytest.param("an_int", str(-(2**63) - 1), f"must be >= {-(2**63)}, got", id="a negative int of 65 bits"),
+        pytest.param("a_list", f"[1, {10**30}]", f"must be <= {2**63 - 1}, got", id="a long int in a list"),
+        pytest.param("one_or_more", str(10**30), f"must be <= {2**63 - 1}, got", id="a long int of one or more"),
         pytest.param("a_float", "1" + "0" * 400, "is too large for a float", id="an int that no float holds"),
-        pytest.param(
-            "a_literal", "1.0", "expected a, b, 1, true or null, found a float ('1.0')", id="Literal is exact"
-        ),
-        pytest.param(
-            "a_size", "LARG", "expected LARGE, found a string ('LARG')\n  hint: did you mean LARGE?", id="enum"
-        ),
-        pytest.param("a_size", "3", "expected LARGE, found an int ('3')", id="plain enums go by name"),
-        pytest.param("a_bounded", "3", "must be multiple of 2, found 3", id="multiple"),
-        pytest.param("a_bounded", "x", "expected an int, found a string ('x')", id="option"),
-        pytest.param("few", "[]", "must have a length >= 1, found a list", id="too short"),
-        pytest.param("few", "[1, 2, 3]", "must have a length <= 2, found a list", id="too long"),
-        pytest.param("bounded_or_word", "0", "must be >= 1, found 0", id="bound on an option"),
+        pytest.param("a_literal", "1.0", "expected a, b, 1, true or null, got a float ('1.0')", id="Literal is exact"),
+        pytest.param("a_size", "LARG", "expected LARGE, got a string ('LARG')\n  hint: did you mean LARGE?", id="enum"),
+        pytest.param("a_size", "3", "expected LARGE, got an int ('3')", id="plain enums go by name"),
+        pytest.param("a_bounded", "3", "must be multiple of 2, got 3", id="multiple"),
+        pytest.param("a_bounded", "x", "expected an int, got a string ('x')", id="option"),
+        pytest.param("few", "[]", "must have a length >= 1, got a list", id="too short"),
+        pytest.param("few", "[1, 2, 3]", "must have a length <= 2, got a list", id="too long"),
+        pytest.param("bounded_or_word", "0", "must be >= 1, got 0", id="bound on an option"),
         pytest.param("one_or_more", "[x]", "a.0: expected an int", id="wrong item in an option"),
-        pytest.param("one_or_more", "x", "expected int | list of int, found a string ('x')", id="no option fits"),
+        pytest.param("one_or_more", "x", "expected int | list of int, got a string ('x')", id="no option fits"),
         pytest.param(
-            "a_dict", "{x: 1}", "a_dict.x: expected a list of int, found an int ('1')", id="wrong value in a dict"
+            "a_dict", "{x: 1}", "a_dict.x: expected a list of int, got an int ('1')", id="wrong value in a dict"
         ),
-        pytest.param("a_dict", "[x]", "expected a mapping, found a list", id="a list for a dict"),
-        pytest.param("a_path", "3", "expected a path, found an int ('3')\n  hint: put it in quotes: \"3\"", id="path"),
-        pytest.param("a_path", '"~no-such-user/x"', "'~no-such-user/x' is no path", id="unknown home"),
-        pytest.param("a_path", '"a\\0b"', "is no path: embedded null byte", id="null byte in a path"),
+        pytest.param("a_dict", "[x]", "expected a mapping, got a list", id="a list for a dict"),
+        pytest.param("a_path", "3", "expected a path, got an int ('3')\n  hint: put it in quotes: \"3\"", id="path"),
+        pytest.param("a_path", '"~no-such-user/x"', "'~no-such-user/x' is not a path", id="unknown home"),
+        pytest.param("a_path", '"a\\0b"', "is not a path: embedded null byte", id="null byte in a path"),
         pytest.param(
             "a_loss", "mlp", "unknown loss 'mlp'\n  hint: mlp is a model, of recursion-kit", id="another kind"
         ),
@@ -215,18 +211,18 @@ def test_an_enum_arrives_as_its_member_not_yet_imported(give):
         pytest.param(
             "a_factory", "no-cell", "no-cell does not take `d_model`, which its user supplies", id="not taken"
         ),
-        pytest.param("a_run", "3", "expected a run folder, found an int ('3')", id="run"),
+        pytest.param("a_run", "3", "expected a run folder, got an int ('3')", id="run"),
         pytest.param(
             "layer_or_word", "{name: cell, dpth: 3}", "layer_or_word.dpth: unknown parameter", id="in an option"
         ),
-        pytest.param("layer_or_word", "[cell]", "expected a layer | none, found a list", id="of no option's shape"),
+        pytest.param("layer_or_word", "[cell]", "expected a layer | none, got a list", id="of no option's shape"),
         pytest.param(
-            "a_stage", "3", "a_stage: expected a mapping {steps, rate, loss, then}, found an int", id="no dataclass"
+            "a_stage", "3", "a_stage: expected a mapping {steps, rate, loss, then}, got an int", id="no dataclass"
         ),
         pytest.param(
             "a_stage", "{rate: 1}", "a_stage.steps: missing: steps (int >= 1)", id="a field of a dataclass is missing"
         ),
-        pytest.param("a_stage", "{steps: 0}", "a_stage.steps: must be >= 1, found 0", id="a bound in a dataclass"),
+        pytest.param("a_stage", "{steps: 0}", "a_stage.steps: must be >= 1, got 0", id="a bound in a dataclass"),
         pytest.param("a_stage", "{step: 3}", "did you mean steps?", id="a misspelt field of a dataclass"),
         pytest.param(
             "stages", "[{steps: 1}, {steps: x}]", "stages.1.steps: expected an int", id="in a list of dataclasses"
@@ -234,8 +230,8 @@ def test_an_enum_arrives_as_its_member_not_yet_imported(give):
         pytest.param(
             "a_stage", "{steps: 1, loss: msee}", "a_stage.loss: unknown loss", id="a component in a dataclass"
         ),
-        pytest.param("an_int", "nan", "expected an int, found a string ('nan')", id="a word"),
-        pytest.param("a_bounded", "[2]", "expected an int, found a list", id="a list for a bounded int"),
+        pytest.param("an_int", "nan", "expected an int, got a string ('nan')", id="a word"),
+        pytest.param("a_bounded", "[2]", "expected an int, got a list", id="a list for a bounded int"),
         pytest.param("a_callable", "len", "takes Callable, which a recipe cannot express", id="not expressible"),
     ],
 )
@@ -245,7 +241,7 @@ def test_a_value_of_another_type_is_refused(parameter, text, said, give):
     assert said.replace("a.0", f"{parameter}.0") in checked.lines[0]
 
 
-def test_a_path_is_relative_to_the_file_that_says_it(kitchen, validate, tmp_path, monkeypatch):
+def test_a_path_is_relative_to_the_file_that_has_it(kitchen, validate, tmp_path, monkeypatch):
     (tmp_path / "base/sub").mkdir(parents=True)
     (tmp_path / "work").mkdir()
     (tmp_path / "base/b.yaml").write_text(GOOD.replace("model: mlp", "model: {name: kitchen, a_path: sub/../x.csv}"))
@@ -258,7 +254,7 @@ def test_a_path_is_relative_to_the_file_that_says_it(kitchen, validate, tmp_path
     assert given == tmp_path / "work/y.csv", "one on the command line is relative to the working folder"
 
 
-def test_defaults_are_written_out_where_a_recipe_can_say_them(check, kitchen):
+def test_defaults_are_written_out_where_a_recipe_can_express_them(check, kitchen):
     recipe = check(GOOD.replace("mlp", "kitchen"), catalog=kitchen).recipe
     assert recipe.model.defaults == {
         "a_bool": False,
@@ -336,12 +332,12 @@ def test_parameters_without_effect_on_weights_are_marked(give):
     assert give("an_int", "1").recipe.model.decodes == {"decoding"}
 
 
-def test_a_key_that_is_no_number_where_numbers_are_wanted_is_named(give):
+def test_a_key_that_is_not_a_number_where_numbers_are_expected_is_named(give):
     (problem,) = give("by_number", "{one: 1.0}").problems
-    assert problem.key == "model.by_number.one" and "expected an int, found a string ('one')" in problem.message
+    assert problem.key == "model.by_number.one" and "expected an int, got a string ('one')" in problem.message
 
 
-def test_keys_are_what_the_annotation_says_and_are_stored_as_recipes_write_them(give, check, kitchen):
+def test_keys_have_the_annotated_type_and_are_stored_as_recipes_write_them(give, check, kitchen):
     first = give("by_number", '{"1": 2.5, "-3": 1}')
     assert first.recipe.model.params["by_number"] == {1: 2.5, -3: 1.0}
     again = check(first.recipe.to_yaml(), catalog=kitchen)
@@ -360,10 +356,10 @@ def test_the_numbers_of_fit_have_upper_bounds_that_messages_spell_out(key, most,
 
     assert problems(most) == []
     (problem,) = problems(most + 1)
-    assert problem.endswith(f"fit.{key}: must be <= {most}, found {most + 1}")
+    assert problem.endswith(f"fit.{key}: must be <= {most}, got {most + 1}")
 
 
-def test_the_name_of_a_file_in_place_of_a_component_brings_what_reads_files(kitchen, check):
+def test_a_file_name_in_place_of_a_component_is_refused_with_data_that_reads_files(kitchen, check):
     (problem,) = check(GOOD.replace("model: mlp", "model: sub/rows.csv"), catalog=kitchen).problems
     assert problem.message == "unknown model 'sub/rows.csv'"
     assert "as in '{name: kitchen, a_path: sub/rows.csv}' (files are read by kitchen)" in problem.hint

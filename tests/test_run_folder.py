@@ -1,4 +1,4 @@
-"""The run folder: who owns it, what `last` means, and what damaged or hostile folders do."""
+"""The run folder: its owner, the meaning of `last`, and damaged or hostile folders."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_process_does_not_train_the_same_run_twice_at_once(run):
 
 
 @pytest.mark.parametrize("owner, busy", [({"pid": 1}, True), ({"pid": 2**22 + 1}, False), (None, False)])
-def test_without_locks_the_process_that_is_named_in_the_run_is_asked_for(run, monkeypatch, owner, busy):
+def test_without_locks_the_process_named_in_the_run_is_looked_up(run, monkeypatch, owner, busy):
     def unsupported(*args):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -141,7 +141,7 @@ def test_deleting_removes_the_run_and_the_empty_folder_of_its_recipe(run):
     assert not run.path.parent.exists()
 
 
-def test_a_run_that_cannot_be_deleted_is_said_to_be_there(run, monkeypatch):
+def test_a_run_that_cannot_be_deleted_is_reported_to_remain(run, monkeypatch):
     def read_only(*args, **options):
         raise OSError(errno.EROFS, "Read-only file system", str(run.path))
 
@@ -178,7 +178,7 @@ def test_a_run_whose_files_are_links_is_not_trained(run, tmp_path, name):
     target.unlink(missing_ok=True) if target.is_file() else None
     target.symlink_to(tmp_path / "outside")
     with pytest.raises(UserError, match=f"{name} is a link"), run.owned():
-        pytest.fail("its files lie outside")
+        pytest.fail("its files are outside")
 
 
 def test_a_file_is_written_beside_under_a_name_that_no_link_waits_at(tmp_path):
@@ -189,7 +189,7 @@ def test_a_file_is_written_beside_under_a_name_that_no_link_waits_at(tmp_path):
     assert precious.read_text() == "mine" and (tmp_path / "report.html").read_text() == "page"
 
 
-def test_what_a_kill_left_half_written_is_removed_by_the_next_owner(run):
+def test_half_written_files_of_a_kill_are_removed_by_the_next_owner(run):
     left_over = [run.path / ".run.json.0a1b2c3d.tmp", run.checkpoints / ".index.json.0a1b2c3d.tmp"]
     for path in left_over:
         path.write_text("half")
@@ -206,7 +206,7 @@ def test_lines_written_after_a_checkpoint_are_dropped_by_size_even_of_the_same_s
 
 
 @pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
-def test_a_file_system_that_cannot_sync_folders_is_no_error(tmp_path, monkeypatch, code):
+def test_a_file_system_that_cannot_sync_folders_is_not_an_error(tmp_path, monkeypatch, code):
     def refuse(handle):
         raise OSError(code, os.strerror(code))
 

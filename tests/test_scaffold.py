@@ -119,19 +119,19 @@ def test_the_wheel_brings_the_recipes_and_the_licence_and_requires_this_host(bui
 def test_a_folder_that_is_there_is_not_touched(tmp_path):
     new_plugin("my-net", tmp_path)
     (tmp_path / "rk-my-net" / "README.md").write_text("mine")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         new_plugin("rk-my-net", tmp_path)
     assert (tmp_path / "rk-my-net" / "README.md").read_text() == "mine"
 
 
-def test_a_kind_that_is_none_is_refused_with_the_nearest(tmp_path):
+def test_an_unknown_kind_is_refused_with_the_nearest_name(tmp_path):
     with pytest.raises(UserError, match="there is no kind 'trianer'") as caught:
         new_plugin("my-net", tmp_path, ("model", "trianer"))
     assert "did you mean trainer?" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_says_what_to_do_next(rk, tmp_path):
+def test_the_command_prints_what_to_do_next(rk, tmp_path):
     done = rk("plugins", "new", "my-net", "--kind", "layer, metric")
     assert done.code == 0
     assert done.out.splitlines()[-3:] == [

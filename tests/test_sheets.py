@@ -35,7 +35,7 @@ def test_images_keep_their_shape(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sheet.PNG", "sheet.pdf", "run.v2"])
-def test_the_file_is_what_its_ending_says(tmp_path, name):
+def test_the_file_has_the_format_of_its_ending(tmp_path, name):
     file = draw_sheet(torch.zeros(1, 4, 4), ["?"], [None], tmp_path / name)
     assert file.name == (f"{name}.png" if name == "run.v2" else name) and file.is_file()
 

@@ -47,7 +47,7 @@ def test_the_schema_accepts_it(file, installed, schema):
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.name)
-def test_its_first_line_says_what_it_is_for_and_its_baselines_exist(file, installed):
+def test_its_first_line_describes_it_and_its_baselines_exist(file, installed):
     assert file.path.read_text(encoding="utf-8").startswith("# ")
     for claim in check_recipe(file, (), installed).recipe.expect:
         if claim.baseline is not None:

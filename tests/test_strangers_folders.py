@@ -50,7 +50,7 @@ def repository(tmp_path, monkeypatch) -> Path:
 
 
 @git_is_here
-def test_the_state_of_a_repository_is_told(repository):
+def test_the_state_of_a_repository_is_recorded(repository):
     found = describe(())["git"]
     assert len(found["commit"]) == 40 and found["dirty"] is False
     (repository / "a.txt").write_text("two\n")
@@ -96,7 +96,7 @@ def test_no_program_that_a_submodule_names_runs(repository, trap, tmp_path):
     assert not (trap.parent / "ran").exists()
 
 
-def test_outside_of_a_repository_nothing_is_told_of_git(tmp_path, monkeypatch):
+def test_outside_of_a_repository_nothing_is_recorded_of_git(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert describe(())["git"] is None
@@ -134,7 +134,7 @@ def test_processes_of_a_run_take_no_module_from_the_working_folder(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_was_set_before_is_set_again(monkeypatch):
+def test_earlier_settings_are_restored(monkeypatch):
     monkeypatch.setenv("PYTHONSAFEPATH", "yes")
     with safe_interpreters():
         assert os.environ["PYTHONSAFEPATH"] == "1"
@@ -160,7 +160,7 @@ def test_only_files_of_the_folder_itself_are_taken(tmp_path):
     assert lies_within(shortcut / "figures" / "test.png", shortcut), "the run itself may be reached by a link"
 
 
-def test_a_folder_of_figures_that_lies_elsewhere_is_not_taken(tmp_path):
+def test_a_folder_of_figures_outside_the_run_is_not_taken(tmp_path):
     run, other = tmp_path / "run", tmp_path / "other"
     run.mkdir()
     other.mkdir()

@@ -1,7 +1,7 @@
 """Pages with commands, the tutorial above all, are carried out as they stand, in an empty folder and a new environment.
 
 Blocks with a title are files; a block in `diff` changes one; the lines of a `console` block that begin with ``$`` are
-commands, and what stands below one must be in what it prints: in that order, whatever the spaces are, ``...`` standing
+commands, and the text below one must be in its output: in that order, whatever the spaces are, ``...`` standing
 for anything, and decimals within a tenth. Other blocks are for reading.
 """
 
@@ -40,7 +40,7 @@ class Step:
 
 
 def steps(page: str) -> list[Step]:
-    """Returns what the page says to do, in its order."""
+    """Returns the steps of the page, in their order."""
     found: list[Step] = []
     for block in _BLOCK.finditer(page):
         language, info, body = block.groups()
@@ -167,7 +167,7 @@ def says(line: str, wanted: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_a_page_does_what_it_says(page, tmp_path):
+def test_the_commands_of_a_page_print_what_it_shows(page, tmp_path):
     world = World(tmp_path)
     for step in steps(page.read_text(encoding="utf-8")):
         world.do(step)

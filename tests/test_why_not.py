@@ -1,11 +1,11 @@
-"""`rk list --fits`: why components cannot stand in one recipe."""
+"""`rk list --fits`: why components cannot be combined in one recipe."""
 
 from __future__ import annotations
 
 from rk.recipe.contract import why_not
 
 
-def test_what_cannot_stand_in_one_recipe_is_told_why(catalog):
+def test_the_reason_why_components_cannot_be_combined_is_shown(catalog):
     def ask(**names: str):
         return why_not({kind: catalog.resolve(kind, name) for kind, name in names.items()}, catalog)
 

@@ -1,4 +1,4 @@
-"""Components that hand on: whatever fits the component inside fits the wrapper, and nothing else does."""
+"""Components that pass on: whatever fits the component inside fits the wrapper, and nothing else does."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_facts_are_those_of_the_data_inside(check, wrapping):
     assert facts["model.base", "num_classes"] == "data"
 
 
-def test_what_the_component_inside_needs_is_asked_for(check, wrapping):
+def test_fields_that_the_base_needs_are_required(check, wrapping):
     messages = [p.message for p in check(recipe(loss="mse"), catalog=wrapping).problems]
     assert "loss doubled needs the field 'values', which nothing provides" in messages
 

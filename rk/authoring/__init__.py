@@ -1,4 +1,4 @@
-"""What analyses and recording callbacks have in common: answers over a split, names of runs, records over the steps.
+"""Helpers for analyses and recording callbacks: answers over a split, names of runs, records over the steps.
 
 Nothing here imports torch before it is called. Tables are written by `rk.writing.write_csv`, charts by `rk.charts`.
 """

@@ -1,4 +1,4 @@
-"""What a learner answers over a split: the answers that `rk eval` measures."""
+"""A learner's answers over a split: the same that `rk eval` measures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def evaluating(learner: nn.Module, seed: int) -> AbstractContextManager[None]:
-    """Puts every module into eval mode, without gradients, under generators of their own; restores all of it.
+    """Puts every module into eval mode, without gradients, under separate generators; restores all of it.
 
     Args:
-        learner: What answers.
+        learner: The learner.
         seed: Seeds what it draws.
     """
     from rk.fit.evaluate import evaluating as context
@@ -42,8 +42,8 @@ def answers(
 
     Args:
         run: A finished run, or what a callback is given of a running one.
-        split: Whose batches.
-        limit: Takes at most so many batches; None takes all.
+        split: The split of the batches.
+        limit: The most batches to take; None takes all.
         seed: Seeds what the learner draws; None takes the run's `fit.seed`.
         needs: Fields of the batch and the outputs that the caller reads.
         hint: What is made for these fields.

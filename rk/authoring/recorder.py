@@ -65,7 +65,7 @@ class Recorder(ABC):
         record: What was measured so far.
 
     Args:
-        split: Whose batches are measured.
+        split: The split that is measured.
     """
 
     name: str

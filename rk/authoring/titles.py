@@ -20,8 +20,8 @@ def titles(runs: Sequence[Run], roles: Sequence[str] = ()) -> list[str]:
 
     Args:
         runs: The runs.
-        roles: What each run is here, ``("run", "baseline")``: it stands behind a title that an earlier run has. Without
-            roles, the name of the run's folder does.
+        roles: The role of each run, ``("run", "baseline")``: appended to a title that an earlier run has. Without
+            roles, the name of the run's folder is appended.
     """
     found: list[str] = []
     for i, run in enumerate(runs):

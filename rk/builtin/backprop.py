@@ -89,7 +89,7 @@ class Backprop:
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         objective = self.objective(batch)
-        if not self.checked:  # whose mistake it is, where it is the loss's
+        if not self.checked:  # so that the error names the loss
             self._check(objective)
             self.checked = True
         try:

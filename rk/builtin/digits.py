@@ -98,7 +98,7 @@ def _read_csv(path: Path) -> torch.Tensor:
     digits: list[list[float]] = []
     for line, row in read_rows(path, CSV_HINT):
         if len(row) != 64:
-            raise UserError(f"{path}:{line}: expected 64 numbers, found {len(row)}", CSV_HINT)
+            raise UserError(f"{path}:{line}: expected 64 numbers, got {len(row)}", CSV_HINT)
         digits.append([_level(cell, column_place(path, line, i)) for i, cell in enumerate(row)])
     if not digits:
         raise UserError(f"{path}: the file is empty", CSV_HINT)

@@ -34,7 +34,7 @@ class TrainsItself(Model, Protocol):
 
 
 class LightningAnswers(TypedDict):
-    """What ``predict_step`` returned. What a bare tensor means is not said: metrics may take it for either."""
+    """The output of ``predict_step``. A bare tensor may be either: metrics read it under both names."""
 
     logits: Float[Tensor, "batch classes"]
     values: Float[Tensor, "batch targets"]
@@ -79,7 +79,7 @@ class LightningLearner(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LightningLearner:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
         if (first := next(self.module.parameters(), None)) is not None:
-            self.module.to(first.device)  # so that its own `device` is told
+            self.module.to(first.device)  # sets its own `device`
         return self
 
     def predict(self, batch: Batch) -> LightningAnswers:
@@ -107,7 +107,7 @@ class LightningLearner(nn.Module):
             self._means.setdefault(name, Mean()).add(number * self._rows, self._rows)
 
     def take_measured(self, runtime: Runtime, shared: bool) -> dict[str, float]:
-        """Returns what validation steps have logged since the last call, and starts anew.
+        """Returns what validation steps have logged since the last call, and clears it.
 
         Numbers are means over the rows. Metric objects are computed once over all of them, and reset; those of
         torchmetrics sum up over the processes by themselves.
@@ -151,7 +151,7 @@ def _scalar(value: Any) -> Tensor:
 
 
 def _without_split(name: str) -> str:
-    """Returns ``acc`` for ``val_acc``: which split it is of is said by rk."""
+    """Returns ``acc`` for ``val_acc``: rk adds the split."""
     return re.sub(r"^(val|valid|validation|test)[_/]", "", name)
 
 
@@ -163,7 +163,7 @@ class LightningTrainer:
 
     Runs, checkpoints, resuming, several devices, reports and exports are rk's. What ``training_step`` logs is averaged
     over ``fit.log_every`` steps, metric objects batch by batch. What ``validation_step`` logs is measured over each
-    split, as ``val/acc`` for ``val_acc``; metric objects are computed at its end and reset. What stays out: manual
+    split, as ``val/acc`` for ``val_acc``; metric objects are computed at its end and reset. Not supported: manual
     optimization, several optimizers at once, plateau schedulers, and all that a module asks of a Lightning `Trainer`.
 
     Args:
@@ -224,7 +224,7 @@ class LightningTrainer:
 
 
 class _Made:
-    """The factory of an optimizer that is there already; its scheduler is the module's own."""
+    """The factory of an existing optimizer; its scheduler is the module's own."""
 
     schedule: Schedule | None = None
 

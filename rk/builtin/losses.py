@@ -13,7 +13,7 @@ from rk.fit.classes import no_class
 from rk.protocols import Share
 
 _NO_CLASS = -(2**31)
-"""What torch is told to ignore when nothing is: padding that nobody declared then raises, rather than go unnoticed."""
+"""The `ignore_index` given to torch when nothing is ignored: undeclared padding then raises an error."""
 
 
 class CrossEntropy:
@@ -41,7 +41,7 @@ class CrossEntropy:
         """Returns the summed loss and the number of targets that count.
 
         Raises:
-            UserError: When a target is no class; a GPU only stops, and `rk.fit.targets` says why.
+            UserError: When a target is not a class. A GPU only stops; `rk.fit.targets` then reports why.
         """
         flat = (logits, targets) if logits.dim() == 2 else (logits.flatten(0, -2), targets.flatten())
         try:

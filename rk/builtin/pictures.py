@@ -1,4 +1,4 @@
-"""The old home of what `rk.images` and `rk.sheets` have: the names stay for plugins that import them from here."""
+"""The old place of `rk.images` and `rk.sheets`: the names remain for plugins that import them from here."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def _warm(warmup_steps: int, step: int) -> float:
 
 
 def _progress(step: int, total_steps: int | None, warmup_steps: int, name: str) -> float:
-    """How far the run is after its warm-up, from 0 at the first update to 1 at the last."""
+    """The progress of the run after its warm-up, from 0 at the first update to 1 at the last."""
     if total_steps is None:
         raise UserError(f"the schedule {name} needs to know how long the run is", "give fit.max_steps")
     return min(1.0, max(0, step - warmup_steps) / max(1, total_steps - warmup_steps - 1))

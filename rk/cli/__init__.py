@@ -62,17 +62,17 @@ OTHER_COMMANDS = {
     "test": "rk plugins test NAME checks a plugin, rk eval RUN measures a run",
     "version": "rk --version",
 }
-"""What users of other programs type -> what does it here."""
+"""Commands of other programs -> the command here."""
 
 GLOBAL_FLAGS = ("--no-plugins", "--quiet", "--verbose")
-"""Options of `rk` that may also stand behind the command."""
+"""Options of `rk` that may also follow the command."""
 
 
 class Formatter(click.HelpFormatter):
     """Breaks lines of help between words alone: names have hyphens, and are to be copied."""
 
     _HYPHEN = "\ue000"
-    """Stands for a hyphen while lines are broken: a character that no help has."""
+    """Replaces hyphens while lines are wrapped: a character that no help text has."""
 
     def write_text(self, text: str) -> None:
         super().write_text(text.replace("-", self._HYPHEN))
@@ -139,9 +139,9 @@ def _flags_first(args: list[str]) -> list[str]:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, "-V", "--version", prog_name="rk", message="%(prog)s %(version)s")
-@click.option("--no-plugins", is_flag=True, help="Load no plugin: the built-in components alone.")
-@click.option("-q", "--quiet", is_flag=True, help="Print results and errors alone.")
-@click.option("-v", "--verbose", is_flag=True, help="Print versions, plugins and times too.")
+@click.option("--no-plugins", is_flag=True, help="Load no plugins: only the built-in components.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Also print versions, plugins and times.")
 @click.pass_context
 def cli(ctx: click.Context, no_plugins: bool, quiet: bool, verbose: bool) -> None:
     """rk, the recursion kit: papers' methods as plugins, composed by recipes.
@@ -151,7 +151,7 @@ def cli(ctx: click.Context, no_plugins: bool, quiet: bool, verbose: bool) -> Non
     rk train pointer-net/convex-hull-quick        train it
     rk predict last my-points.csv                 use it
 
-    --quiet, --verbose and --no-plugins may also stand behind the command.
+    --quiet, --verbose and --no-plugins may also follow the command.
 
     Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a claim was not reached (rk reproduce), 129,
     130 and 143 interrupted.
@@ -257,7 +257,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _unexpected(error: BaseException) -> None:
-    """A bug, of rk or of a plugin: one line that says where, and how to see all of it."""
+    """A bug, of rk or of a plugin: one line with its place, and how to see the traceback."""
     import traceback
 
     from rk.blame import explain

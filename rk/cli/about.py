@@ -1,4 +1,4 @@
-"""What `rk --verbose` prints beside a command's own output, on standard error."""
+"""The lines that `rk --verbose` prints beside a command's own output, on standard error."""
 
 from __future__ import annotations
 

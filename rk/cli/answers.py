@@ -50,7 +50,7 @@ def _warn_of_gaps(answers: list[PlainDict]) -> None:
         number, key = gaps[0]
         count = len({i for i, _ in gaps})
         more = f", and {count - 1} more" if count > 1 else ""
-        click.echo(f"warning: {key} of answer {number}{more} is no finite number; JSON has null there", err=True)
+        click.echo(f"warning: {key} of answer {number}{more} is not finite; written as null in JSON", err=True)
 
 
 def _has_gap(value: Plain) -> bool:

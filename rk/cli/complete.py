@@ -1,6 +1,6 @@
-"""What the shell offers at TAB: names of recipes, components, plugins and runs, and the keys of a recipe.
+"""Completions at TAB: names of recipes, components, plugins and runs, and the keys of a recipe.
 
-Nothing here imports torch. A completion that fails offers nothing: what is wrong is told when the command runs.
+Nothing here imports torch. A completion that fails offers nothing; the command itself reports the mistake.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`rk completion`: the script that teaches a shell to complete `rk`'s commands, recipes, components and keys."""
+"""`rk completion`: the script with which a shell completes `rk`'s commands, recipes, components and keys."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Clean(ShellComplete):
 class Bash(_Clean, BashComplete):
     """Asks with the line itself: bash breaks words at ``=``, and the keys of recipes are written ``key=value``.
 
-    Bash inserts a word as it stands, so it is quoted here, as the word that is begun is.
+    Bash inserts a word unchanged, so it is quoted here in the same way as the word being typed.
     """
 
     name = "bash"
@@ -79,7 +79,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
         return [item for item in super().get_completions(args, incomplete) if can_stand_in(self.quote, item.value)]
 
     def format_completion(self, item: CompletionItem) -> str:
-        # what stands before the `=` is another word to bash, and is not replaced
+        # to bash, the part before the `=` is another word, which is not replaced
         return quoted(item.value[len(self.broken_off) + 1 :] if self.broken_off else item.value, self.quote)
 
 
@@ -137,13 +137,13 @@ def split(line: str) -> list[str]:
     words: list[str] = []
     try:
         words.extend(lexer)
-    except ValueError:  # an open quote: what stands in it is the word
+    except ValueError:  # an open quote: the word is what follows it
         words.append(lexer.token)
     return [*words, ""] if not line or line[-1].isspace() else words
 
 
 def open_quote(line: str) -> str:
-    """Returns the quotation mark that is open at the end of a line, ``'`` or ``"``; empty where none is."""
+    """Returns the quotation mark that is open at the end of a line, ``'`` or ``"``; empty if there is none."""
     quote, escaped = "", False
     for character in line:
         if escaped:
@@ -175,7 +175,7 @@ def quoted(word: str, quote: str = "") -> str:
 
 
 def answer(cli: click.Command) -> None:
-    """Prints the completions that a shell's script has asked for. Prints nothing where something is wrong."""
+    """Prints the completions that a shell's script requests. Prints nothing on an error."""
     shell = os.environ[COMPLETE_VARIABLE].removesuffix("_complete")
     text = ""
     with contextlib.suppress(Exception, KeyboardInterrupt), Diversion(silent=True):  # plugins may print, too

@@ -14,7 +14,7 @@ from rk.cli.options import json_option, runs_dir_option
 @click.argument("run", shell_complete=complete_run)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_decoding)
 @click.option("--split", "splits", multiple=True, help="A split to measure; may be repeated.  [default: val*, test*]")
-@click.option("--limit", type=click.IntRange(min=1), help="Take at most so many batches of each split.")
+@click.option("--limit", type=click.IntRange(min=1), help="The most batches to take of each split.")
 @json_option
 @runs_dir_option
 def evaluate(
@@ -28,7 +28,7 @@ def evaluate(
     """Measure a trained run, on other data or with other decoding.
 
     RUN is a run's folder, its name, or `last`. KEY=VALUE may change data.* and parameters for decoding: what has no
-    effect on weights. A run is measured in the precision that it was trained in, unless fit.precision says another.
+    effect on weights. A run is measured in the precision that it was trained in, unless fit.precision is given.
 
     \b
     rk eval last model.beam_size=3

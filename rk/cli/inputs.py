@@ -20,7 +20,7 @@ MAX_TYPED = 40
 
 @record
 class Input:
-    """One file that is to be answered.
+    """One input file.
 
     Attributes:
         path: Where it is.
@@ -36,7 +36,7 @@ class Input:
 
     @property
     def shown(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         if self.typed:
             return (
                 "--text"
@@ -55,7 +55,7 @@ def find_inputs(texts: list[str], literal: Sequence[str] = ()) -> Iterator[list[
         literal: Texts that are answered themselves: each is a file while they are used.
 
     Raises:
-        UserError: When nothing is named, or what is named is not there.
+        UserError: When no file is named, or a named file does not exist.
     """
     if not texts and not literal:
         raise UserError(
@@ -106,7 +106,7 @@ def _standard_input(stack: contextlib.ExitStack) -> Path:
     try:
         text = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError:
-        raise UserError("standard input is no text", "give the file's name") from None
+        raise UserError("standard input is not text", "give the file's name") from None
     if not text.strip():
         raise UserError("standard input is empty", "as in: rk predict RUN - < points.csv")
     return _as_file(stack, text, "standard-input")
@@ -123,7 +123,7 @@ def _as_file(stack: contextlib.ExitStack, text: str, stem: str) -> Path:
 
 
 def _ending(text: str) -> str:
-    """Returns the ending of a file with this text: data tell CSV from JSON and from prose by it."""
+    """Returns a file ending for this text, by which data distinguish CSV, JSON and prose."""
     import json
 
     try:
@@ -144,7 +144,7 @@ def _is_number(text: str) -> bool:
 
 
 def _with_stems(paths: dict[Path, str], typed: int) -> list[Input]:
-    """Gives each file a stem of its own: two of the same name in different folders are numbered.
+    """Gives each file its own stem: two of the same name in different folders are numbered.
 
     Args:
         paths: File -> what the answers call it.

@@ -1,4 +1,4 @@
-"""What listings share: `--limit`, `--plugin`, `--no-pager`, and what an empty one says."""
+"""Options and messages of all listings: `--limit`, `--plugin`, `--no-pager`, and the message of an empty one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ PAGER_VARIABLE = "RK_PAGER"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-limit_option: Decorator = click.option("--limit", metavar="N", type=click.IntRange(min=1), help="List at most so many.")
+limit_option: Decorator = click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), help="The most rows to list."
+)
 plugin_option: Decorator = click.option(
     "--plugin", metavar="NAME", shell_complete=complete_plugin, help="Only those of this plugin."
 )
@@ -44,7 +46,7 @@ def show_paged(text: str, no_pager: bool = False) -> None:
 
 
 def say_empty(what: str, there_are: str, choices: Iterable[str]) -> None:
-    """Says that a listing is empty, and what could be listed.
+    """Prints that a listing is empty, and what could be listed.
 
     Args:
         what: What was looked for: ``no recipe on the data 'tabular'``.

@@ -1,4 +1,4 @@
-"""What several commands begin with: a recipe found, read and checked."""
+"""Shared by several commands: a recipe is found, read and checked."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def resumed_run(resume: str, given: tuple[str, ...]) -> tuple[str, tuple[str, ..
     """Returns the run that `--resume` names and the overrides.
 
     Args:
-        resume: What stands behind the option: a run, or an override, which leaves `last`.
+        resume: The option's value: a run, or an override, which means the run `last`.
         given: The other words of the command.
 
     Raises:

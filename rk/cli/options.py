@@ -1,4 +1,4 @@
-"""Options of several commands. Nothing that reads a recipe is imported here: a listing does without."""
+"""Options of several commands. Nothing that reads a recipe is imported here: listings do not need it."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def echo(text: str, err: bool = False, nl: bool = True) -> None:
 
 
 def terminal_width() -> int | None:
-    """Returns the columns of the terminal, or None where standard output is none."""
+    """Returns the columns of the terminal, or None where standard output is not a terminal."""
     if not sys.stdout.isatty():
         return None
     import shutil  # with all that packs archives

@@ -9,9 +9,9 @@ from rk.errors import UserError
 
 
 def check_ending(path: Path, endings: Sequence[str], hint: str | None = None, verb: str = "write") -> None:
-    """Raises `UserError` where the ending of `path` is none of `endings`."""
+    """Raises `UserError` where the ending of `path` is not one of `endings`."""
     if path.suffix.lower() not in endings:
-        raise UserError(f"cannot {verb} {path}", hint or f"the ending says what: {', '.join(endings)}")
+        raise UserError(f"cannot {verb} {path}", hint or f"use one of the endings: {', '.join(endings)}")
 
 
 def make_parents(path: Path) -> None:

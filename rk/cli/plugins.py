@@ -70,7 +70,7 @@ def _counts(plugin: Plugin) -> str:
 def doctor(names: tuple[str, ...], traceback: bool, as_json: bool) -> int:
     """Examine plugins: what they cost, what is broken.
 
-    Without PLUGIN, all that are installed. Names that clash and what a component's users would miss are told too. Exit
+    Without PLUGIN, all that are installed. Also reports clashing names and missing documentation. Exit
     code 1 when a plugin is broken.
 
     \b
@@ -164,7 +164,7 @@ def new(name: str, kinds: str, into: Path) -> None:
         click.echo(f"wrote {path}")
     short = root.name.removeprefix("rk-")
     if "layer" in asked and "model" not in asked:
-        click.echo(f"\na layer stands in a model: the model {short}/{short} is written too")
+        click.echo(f"\na layer is used in a model, so the model {short}/{short} is written too")
     taken = next((offer for offer in installed() if short == offer.name), None)
     if taken is not None:
         note(f"warning: {taken.distribution} {taken.version} has this name: installing the new plugin replaces it")
@@ -183,7 +183,7 @@ def test(plugin: str, everything: bool, only: str | None, traceback: bool) -> in
     """Check an installed plugin against the contract.
 
     PLUGIN is its name or its distribution's. Components and recipes are read; every recipe takes two steps; one of each
-    kind is taught a batch, cut off and resumed, validated in between, loaded, answered with, and exported. Exit code 1
+    kind is trained on a batch, cut off and resumed, validated, loaded, evaluated, and exported. Exit code 1
     when a check fails.
 
     \b

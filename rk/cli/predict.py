@@ -36,18 +36,18 @@ _OVERRIDE = re.compile(r"~?[A-Za-z_][\w.-]*=.*", re.DOTALL)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the answers: .json, .csv, a figure (.svg, .png, .pdf), or what the data writes. May be repeated.",
 )
-@click.option("--text", "texts", multiple=True, metavar="TEXT", help="Answer this text, as if a file held it.")
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="Answer this text instead of a file.")
 @runs_dir_option
 def predict(
     run: str, inputs: tuple[str, ...], outputs: tuple[Path, ...], texts: tuple[str, ...], runs_dir: Path | None
 ) -> int:
     """Answer files of your own with a trained run.
 
-    RUN is a run's folder, its name, or `last`; what INPUT may be is the data's to say (`rk show data NAME`). INPUT is a
+    RUN is a run's folder, its name, or `last`; the data determine what INPUT may be (`rk show data NAME`). INPUT is a
     file, a folder, a pattern such as 'scans/*.png', or - for standard input, which is read as text. The answers to
     several files are one table with a column `file`, and each file has its own figure. Figures go into the run's
-    folder unless -o says otherwise. Nothing is written into a hub folder, or into a run that is read-only: figures go
-    into the working folder, as INPUT-answer.
+    folder unless -o names another place. Nothing is written into a hub folder, or into a run that is read-only: figures
+    go into the working folder, as INPUT-answer.
 
     \b
     rk predict last capitals.csv
@@ -127,7 +127,7 @@ def written_endings(folder: RunFolder) -> tuple[str, ...]:
     try:
         catalog = Catalog()
         return class_literal(catalog.info(catalog.resolve("data", str(name))), "writes")
-    except UserError:  # said when the run is loaded
+    except UserError:  # reported when the run is loaded
         return ()
 
 

@@ -189,7 +189,7 @@ def copy(recipe: str, target: Path | None) -> None:
         with open(path, "x", encoding="utf-8") as file:
             file.write(_qualified_parent(found))
     except FileExistsError:
-        raise UserError(f"{path} is there already", "give another name") from None
+        raise UserError(f"{path} exists already", "give another name") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
     echo(f"wrote {path}; train it with: rk train {path}")

@@ -56,7 +56,7 @@ def reproduce(
     Prints the ledger: claim, the paper's value, what was reached, verdict; exits 3 when a claim is not met. With
     several seeds, the mean is judged. Results are kept in results.json with the digest of each recipe, so that later
     changes to it show: beside your own recipes, and beside those of a plugin whose checkout you are in; else in the
-    folder of the runs. With --runs-dir or RK_RUNS, a plugin's results go there too, unless you say --store.
+    folder of the runs. With --runs-dir or RK_RUNS, a plugin's results go there too, unless --store is given.
 
     \b
     rk reproduce pointer-net/convex-hull-quick
@@ -80,7 +80,7 @@ def reproduce(
     items = plan(targets, catalog)
     files = [file for item in items for file in (item.file, *item.baselines.values())]
     for file in files:
-        store_in.path(file)  # where that is nowhere, it is said before anything is trained
+        store_in.path(file)  # a missing place is reported before anything is trained
     quiet = as_json or markdown
     code: int = ExitCode.OK
     if not stored:

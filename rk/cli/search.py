@@ -119,7 +119,9 @@ def _run(kind: str, name: str, options: dict[str, str], values: PlainDict, catal
     if values["resume"] is not None and kind == "analysis":
         resume, given = resumed_run(values["resume"], tuple(f"{key}={text}" for key, text in options.items()))
         if given or overrides:
-            raise UserError("an analysis is resumed as it began", f"write: rk analyze {name} --resume {resume}")
+            raise UserError(
+                "an analysis is resumed without other options", f"write: rk analyze {name} --resume {resume}"
+            )
         folder = RunFolder.find(resume, root, last="any")
         options = _stored_options(folder, name)
     elif values["resume"] is not None:
@@ -136,7 +138,7 @@ def _stored_options(folder: RunFolder, name: str) -> dict[str, str]:
     """Returns the options that an interrupted analysis was given, as texts."""
     info = folder.read()
     if info.get("name") != name.replace("/", "-") or "options" not in info:
-        raise UserError(f"{folder.label} is no analysis {name}", f"it is {info.get('name')}")
+        raise UserError(f"{folder.label} is not a result of the analysis {name}", f"it is of {info.get('name')}")
     if info.get("status") == "done":
         raise UserError(f"{folder.label} is complete: there is nothing to resume")
     folder.refuse_if_active()

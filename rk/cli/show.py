@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from rk.static import ClassInfo
 
 LISTS = ("facts", "splits", "metrics", "needs")
-"""What is printed in one line each."""
+"""Parts that are printed on one line each."""
 HEADS = {"recipe": "in a recipe", "command": "as a command", "python": "in Python"}
-"""What stands above each example."""
+"""The line above each example."""
 
 _MARKS = {"decode": " (decoding: may be changed on a trained run)", "training": " (only for training)"}
 

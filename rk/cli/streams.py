@@ -13,7 +13,7 @@ BRIEF = ("completion", "list", "recipes", "schema", "show", "validate")
 
 
 class LastingStream:
-    """A text stream that falls silent when it cannot be written any more, instead of ending the work."""
+    """A text stream that drops its output once it cannot be written, instead of ending the work."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

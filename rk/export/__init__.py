@@ -1,1 +1,1 @@
-"""What leaves a run: exporters, registered through the same hook as any plugin's."""
+"""Exporters, registered through the same hook as any plugin's."""

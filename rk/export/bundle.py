@@ -32,18 +32,18 @@ KEPT = (
     "higher_is_better",
     "versions",
 )
-"""Of `run.json`: nothing that tells of the machine or of whoever trained it."""
+"""The keys of `run.json` that are exported: none identifies the machine or the user."""
 MODEL = "model."
-"""Where a supervised learner keeps its model."""
+"""The prefix of the model's weights in a supervised learner."""
 
 
 @dataclass
 class Bundle:
-    """What was written.
+    """The written files.
 
     Attributes:
-        recipe: The recipe as it stands in the folder.
-        whole: Whether the learner is one model, whose own names the weights have.
+        recipe: The recipe as written into the folder.
+        whole: Whether the learner is one model; the weights then have its own names.
         weights: The file of weights.
         paths: All files.
     """
@@ -55,7 +55,7 @@ class Bundle:
 
 
 def write_bundle(run: LoadedRun, out: Path) -> Bundle:
-    """Writes a run and, below ``from/``, each run that its recipe names, but for those that only training needs.
+    """Writes a run and, below ``from/``, each run that its recipe names, except those that only training needs.
 
     Args:
         run: The run.

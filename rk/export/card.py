@@ -33,9 +33,9 @@ class Card:
     Args:
         run: The run.
         bundle: What was written of it.
-        config: What ``config.json`` says.
+        config: The content of ``config.json``.
         meaning: Names of the classes, and how a file becomes the inputs.
-        license: Of the weights; None says that none is stated.
+        license: Of the weights; None: the card states none.
     """
 
     def __init__(self, run: LoadedRun, bundle: Bundle, config: PlainDict, meaning: Legend, license: str | None) -> None:
@@ -87,7 +87,7 @@ class Card:
         if any(getattr(part, "lazy_buffers", ()) for part in self.run.learner.modules()):
             return "Some of its buffers take their size from the file: rk loads them."
         if any(isinstance(value, EnumRef) for value in spec.params.values()):
-            return "Some of its arguments are no plain values: rk builds them from the recipe."
+            return "Some of its arguments are not plain values: rk builds them from the recipe."
         if not self._class_takes_weights(spec):
             return "The file has other tensors, or other shapes, than the class makes: rk loads them."
         return None

@@ -50,7 +50,7 @@ def write_export(out: Path, format_: str, write: Callable[[Path], list[Path]], *
 
     Raises:
         UserError: When the folder cannot be written, or has a file of that name that is not an export's.
-        RkError: What `write` raises; nothing of it stays.
+        RkError: What `write` raises; no file remains.
     """
     made = _make_parents(out)
     beside = (out if out.is_dir() else out.parent) / f".rk-export-{secrets.token_hex(6)}"

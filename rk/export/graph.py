@@ -1,6 +1,6 @@
 """A learner's answer as one graph of tensors, traced by `torch.export`: what ONNX and pt2 files are made of.
 
-The graph's inputs are the batch fields that `predict` cannot do without. Which of their axes may change size is read
+The graph's inputs are the batch fields that `predict` needs. Which of their axes may change size is read
 from the field shapes of the data (``points: Float[Tensor, "batch points 2"]``); an axis that the computation turns out
 to depend on (a loop over the points) stays fixed, and is named.
 """
@@ -37,7 +37,7 @@ Fields = dict[str, Tensor]
 
 @dataclass
 class Example:
-    """What a learner is traced with.
+    """The example inputs of a trace.
 
     Attributes:
         fields: The inputs, of `TRACED_ROWS` examples.
@@ -113,11 +113,11 @@ class Graph:
 
 
 def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) -> Graph:
-    """Traces the run's `predict`. The graph tells nothing of this machine: torch's notes of source files are dropped.
+    """Traces the run's `predict`. Torch's notes of source files are dropped: they name paths of this machine.
 
     Args:
-        run: Whose learner.
-        split: Whose first batch gives the sizes; None takes a test split, else one for validation.
+        run: The run with the learner.
+        split: The split whose first batch gives the sizes; None takes a test split, else one for validation.
         dynamic: Axes that must be free; others are where the computation allows. None: the batch, where inputs have it.
 
     Raises:
@@ -282,7 +282,7 @@ def reason(error: BaseException) -> str:
 
 @dataclass
 class Agreement:
-    """How far another implementation's answers are from the learner's, over several random batches.
+    """The differences between another implementation's answers and the learner's, over several random batches.
 
     Attributes:
         batches: Sizes of the batches.
@@ -304,7 +304,7 @@ def compare(run: LoadedRun, graph: Graph, other: Callable[[Fields], Fields], fil
     """Compares another implementation with the learner on random inputs of several sizes.
 
     Args:
-        run: Whose learner.
+        run: The run with the learner.
         graph: What was traced.
         other: Answers fields.
         file: What `other` was read from.

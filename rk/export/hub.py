@@ -23,7 +23,7 @@ class Hub:
     """Weights, `config.json`, recipe and a model card with the results, ready for `hf upload`.
 
     `rk eval`, `rk predict` and `rk export` take the folder as a run. Where the learner is one model, the weights have
-    the model's own names, and `config.json` says which class takes them, with which arguments. Runs that the recipe
+    the model's own names, and `config.json` names their class and its arguments. Runs that the recipe
     names go with it, in the folder `from`.
 
     Args:

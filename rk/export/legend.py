@@ -1,4 +1,4 @@
-"""What the numbers of an exported model mean: the names of its classes, and how a file becomes its inputs."""
+"""The meaning of an exported model's numbers: the names of its classes, and how a file becomes its inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rk.values import Plain, PlainDict
 
 @dataclass(frozen=True)
 class Legend:
-    """What the data says of its numbers (docs/contract.md); None for what it does not say.
+    """What the data declares about its values (docs/contract.md); None for what it does not declare.
 
     Attributes:
         labels: The name of each class, in the order of the class numbers.
@@ -49,7 +49,7 @@ def legend(run: LoadedRun) -> Legend:
     """Asks the run's data. A run that stored no state of its data is prepared where the data cannot answer without.
 
     Raises:
-        RunFailed: When `labels` are no names, or `preprocessing()` is no plain JSON.
+        RunFailed: When `labels` are not names, or `preprocessing()` is not plain JSON.
     """
     data = run.data
     if data is None:

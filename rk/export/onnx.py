@@ -30,11 +30,11 @@ class ONNX:
     """The answer of a run as `model.onnx`: what `predict` computes, decoding included.
 
     Axes with a name in the data's field shapes are dynamic where the computation allows. The file is run in onnxruntime
-    on random inputs and must answer as the run does. Where the data says them, its metadata has the names of the
+    on random inputs and must answer as the run does. If the data declares them, its metadata has the names of the
     classes (`labels`, `id2label`) and how a file becomes the inputs (`preprocessing`), as JSON.
 
     Args:
-        dynamic: Axes that must be dynamic; an error says so when one cannot be. Null: the batch, where inputs have it.
+        dynamic: Axes that must be dynamic; one that cannot be is an error. Null: the batch, where inputs have it.
         split: The split whose first batch gives the sizes of the fixed axes; null takes a test split.
         opset: Version of the operator set; null takes torch's choice.
 
@@ -55,7 +55,7 @@ class ONNX:
     def export(self, run: LoadedRun, out: Path) -> list[Path]:
         try:
             import onnxruntime
-            import onnxscript  # noqa: F401  what torch's exporter stands on
+            import onnxscript  # noqa: F401  torch's exporter needs it
         except ImportError as error:
             raise UserError(f"onnx needs {error.name or error}", 'pip install "recursion-kit[onnx]"') from None
         graph = trace(run, self.split, self.dynamic)

@@ -1,4 +1,4 @@
-"""A recipe for other machines: files by their names alone, and nothing that tells of this machine or its user."""
+"""A recipe for other machines: files by their names alone, and nothing that identifies this machine or its user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
 
     Args:
         recipe: A checked recipe.
-        runs: Key of a `Run` parameter -> where its run lies, relative to the recipe. A run that is left out is named as
+        runs: Key of a `Run` parameter -> where its run is, relative to the recipe. A run that is left out is named as
             in the folder of all runs: ``recipe/time-id``.
     """
     known = runs or {}
@@ -50,7 +50,7 @@ def named_files(recipe: Recipe) -> dict[str, str]:
 
 
 def run_name(folder: Path) -> str:
-    """Returns how a run is called wherever it lies: ``recipe/time-id``; the folder's own name where it has another."""
+    """Returns the name of a run in any place: ``recipe/time-id``; the folder's own name where it has another."""
     own = folder.resolve()
     return f"{own.parent.name}/{own.name}" if re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]+", own.name) else own.name
 

@@ -13,7 +13,7 @@ from rk.fit.weights import save_weights
 class Safetensors:
     """Weights as `model.safetensors`, beside the complete `recipe.yaml`.
 
-    The head of the file has the recipe's name and, where the data says them, the names of the classes and how a file
+    The head of the file has the recipe's name and, if the data declares them, the names of the classes and how a file
     becomes the inputs.
 
     Examples:

@@ -18,11 +18,11 @@ class TorchExport:
     """The answer of a run as `model.pt2`: ``torch.export.load("model.pt2").module()({"inputs": x})``.
 
     Axes with a name in the data's field shapes are dynamic where the computation allows. The file is loaded again and
-    must answer as the run does. Where the data says them, the archive has the names of the classes (`labels.json`) and
+    must answer as the run does. If the data declares them, the archive has the names of the classes (`labels.json`) and
     how a file becomes the inputs (`preprocessing.json`): ``torch.export.load(path, extra_files={"labels.json": ""})``.
 
     Args:
-        dynamic: Axes that must be dynamic; an error says so when one cannot be. Null: the batch, where inputs have it.
+        dynamic: Axes that must be dynamic; one that cannot be is an error. Null: the batch, where inputs have it.
         split: The split whose first batch gives the sizes of the fixed axes; null takes a test split.
 
     Examples:

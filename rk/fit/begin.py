@@ -1,4 +1,4 @@
-"""How a run begins from others: they are found or trained, and kept in its folder."""
+"""Runs that a new run begins from: they are found or trained, and kept in its folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def begin(recipe: Recipe, root: Path, supply: Supply, at: Path | None = None) ->
         at: Where the run's folder is made; by default it has its recipe's name and the time, below `root`.
 
     Raises:
-        RkError: When a run that it begins from cannot be trained or kept; no folder stays.
+        RkError: When a run that it begins from cannot be trained or kept; no folder remains.
     """
     named = dict(named_runs(recipe))
     sources = {key: _source(run, supply) for key, run in named.items()}
@@ -108,7 +108,7 @@ class Supplier:
             self.say(f"{recipe.name}: {folder.label} is taken")
             return folder
         if torch.distributed.is_initialized():
-            raise UserError(f"no run of {wanted.name} is there yet", f"train it first: rk train {wanted.name}")
+            raise UserError(f"there is no run of {wanted.name} yet", f"train it first: rk train {wanted.name}")
         resume = folder is not None
         folder = folder or begin(recipe, self.root, self)
         self.say(f"{recipe.name} comes first -> {folder.label}")
@@ -124,7 +124,7 @@ def only_finished(root: Path) -> Supply:
     def supply(wanted: Trainable) -> RunFolder:
         folder = earlier_run(wanted.recipe, root)
         if folder is None or folder.read()["status"] != "done":
-            raise UserError(f"no run of {wanted.name} is there yet", f"train it first: rk train {wanted.name}")
+            raise UserError(f"there is no run of {wanted.name} yet", f"train it first: rk train {wanted.name}")
         return folder
 
     return supply

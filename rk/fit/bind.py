@@ -1,4 +1,4 @@
-"""The old home of `rk.binding.Bound`: the name stays for plugins that import it from here."""
+"""The old place of `rk.binding.Bound`: the name remains for plugins that import it from here."""
 
 from __future__ import annotations
 

@@ -213,7 +213,7 @@ def _fact(data: HasBatches, name: str, spec: Spec | None) -> Plain:
     try:
         json.dumps(value, allow_nan=False)
     except ValueError:
-        raise RunFailed(f"{owner}: its fact {name} is no finite number; facts are plain values") from None
+        raise RunFailed(f"{owner}: its fact {name} is not finite; facts are plain values") from None
     except TypeError:
         raise RunFailed(f"{owner}: its fact {name} is {type(value).__name__}; facts are plain values") from None
     return value

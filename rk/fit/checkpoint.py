@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run needs to resume as if it had never stopped."""
+"""Checkpoints: everything that a run needs to resume bit-equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callbacks see of a run."""
+"""The run as callbacks see it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FitContext:
         yield from self.runtime.batches(self.data, split, limit)
 
     def stop(self, reason: str) -> None:
-        """Ends the run after this step, as if it had reached its last one."""
+        """Ends the run after this step, which then counts as its last one."""
         self.stop_reason = reason
 
     def log(self, numbers: Scalars) -> None:

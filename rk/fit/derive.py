@@ -49,7 +49,7 @@ def derive(
     """Writes a run folder with other weights and the changes of the recipe that they need; see `LoadedRun.derive`."""
     folder = RunFolder(Path(out))
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        raise UserError(f"{folder.path} is there already: a derived run is written into a new folder")
+        raise UserError(f"{folder.path} exists already: a derived run is written into a new folder")
     recipe = _changed(run, changes)
     learner = _rebuilt(run, recipe, open_run)
     load_weights(learner, weights.state_dict() if isinstance(weights, nn.Module) else weights)

@@ -21,7 +21,7 @@ from rk.recipe.model import Recipe
 
 
 def dry_run(recipe: Recipe, catalog: Catalog, root: Path) -> Iterator[str]:
-    """Builds `recipe`, takes one step and answers one batch; yields what there is to say.
+    """Builds `recipe`, takes one step and answers one batch; yields lines for the user.
 
     Args:
         recipe: What would be run.

@@ -1,4 +1,4 @@
-"""Measuring a learner on a split, without leaving a trace in it."""
+"""Evaluating a learner on a split, without changing it."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def higher_is_better(metric: Part) -> bool:
 
 @contextlib.contextmanager
 def evaluating(learner: nn.Module, seed: int) -> Iterator[None]:
-    """Puts every module into eval mode, without gradients, under generators of their own; restores all of it."""
+    """Puts every module into eval mode, without gradients, under separate generators; restores all of it."""
     modes = [(module, module.training) for module in learner.modules()]
     learner.eval()
     try:
@@ -173,7 +173,7 @@ def evaluating(learner: nn.Module, seed: int) -> Iterator[None]:
 
 
 def has_objective(learner: nn.Module) -> bool:
-    """Whether the learner has a ``forward`` of its own."""
+    """Whether the learner defines ``forward`` itself."""
     return type(learner).forward is not nn.Module.forward
 
 
@@ -213,17 +213,17 @@ def evaluate(
     limit: int | None = None,
     each: Each | None = None,
 ) -> dict[str, float]:
-    """Measures `learner` on a split.
+    """Evaluates `learner` on a split.
 
     Args:
-        learner: What answers. One that measures by itself has ``take_measured(runtime, shared)``: it returns what it
-            has measured since the last call, over all processes where they `shared` the batches, and starts anew.
+        learner: The learner. One that measures by itself has ``take_measured(runtime, shared)``: it returns what it
+            has measured since the last call, over all processes where they `shared` the batches, and resets it.
         data: Where the batches come from.
-        split: Which of them.
+        split: The split.
         metrics: Metric name -> function, class or object.
         runtime: Where the learner lives; several processes share the batches, where all metrics can be merged.
         seed: Seeds what is random in each batch's answer, so that it repeats.
-        limit: Takes at most so many batches.
+        limit: The most batches to take.
         each: Called with the index, the batch and the outputs of each batch that this process takes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The runtime for several processes and for reduced precision, on Lightning Fabric; imported only when asked for.
+"""The runtime for several processes and for reduced precision, on Lightning Fabric; imported only when needed.
 
 Gradients are exact: what all processes together minimise is each term's sum over its global count, as if one process
 had seen all the micro-batches. A mean of means would weigh every process alike, however few examples it had.

@@ -1,4 +1,4 @@
-"""What went wrong, in the user's terms: no memory, a dead worker, a first batch that does not fit the components."""
+"""Failures in the user's terms: no memory, a dead worker, a first batch that does not fit the components."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rk.recipe.model import Recipe, Spec
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory", "Storage size calculation overflowed")
 _MISFITS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, NotImplementedError, AssertionError)
-"""What torch and components raise when values of the wrong shape or kind reach them."""
+"""Exceptions that torch and components raise for values of the wrong shape or kind."""
 _MAX_FIELDS = 12
 
 
@@ -26,7 +26,7 @@ class FirstBatchError(UserError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out, on the host or on a GPU."""
+    """Whether the error means that memory ran out, on the host or on a GPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
@@ -38,7 +38,7 @@ def out_of_memory(error: BaseException, begun: bool, kept: str | None) -> RkErro
     Args:
         error: What was raised.
         begun: Whether a step had been taken.
-        kept: What says which checkpoint is kept.
+        kept: The text that names the checkpoint that is kept.
     """
     reason = " ".join(str(error).split())[:200]
     hint = "a smaller data.batch_size, with a larger fit.accumulate for the same batch per update"
@@ -51,7 +51,7 @@ def first_batch_error(error: BaseException, recipe: Recipe, fields: Batch) -> Ba
 
     Args:
         error: What was raised.
-        recipe: Whose components were at work.
+        recipe: The recipe of the failed run.
         fields: The fields that had been seen by then.
     """
     if isinstance(error, RkError) or not isinstance(error, _MISFITS):
@@ -72,7 +72,7 @@ def _hint(text: str, recipe: Recipe) -> str:
             f"nothing that {trainer} trains takes part in this loss; "
             f"`rk list trainer --fits model={model}` lists the trainers for {model}"
         )
-    return "`rk validate RECIPE` shows who provides and who reads each field; RK_TRACEBACK=1 shows the traceback"
+    return "`rk validate RECIPE` shows what provides and what reads each field; RK_TRACEBACK=1 shows the traceback"
 
 
 def _shown(fields: Batch) -> Iterable[str]:
@@ -82,7 +82,7 @@ def _shown(fields: Batch) -> Iterable[str]:
 
 
 def _place(error: BaseException, recipe: Recipe) -> str:
-    """Returns the component in whose code the error arose, as far as the traceback tells, with file and line."""
+    """Returns the component whose code raised the error, by the traceback, with file and line."""
     found = blame(error)
     if found is not None:
         return f"{found.owner} ({Path(found.where).name})"

@@ -1,4 +1,4 @@
-"""Who draws a batch and its outputs: the data what was asked and answered, the learner how it came to the answer."""
+"""Figures of a batch and its outputs: the data draws inputs and answers, the learner draws how it came to them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from rk.runs import Bystander, RunFolder
 from rk.values import Plain, PlainDict
 
 KEY = "data_files"
-"""Where ``run.json`` has them."""
+"""Their key in ``run.json``."""
 MAX_HASHED = 1_000_000_000
 """Bytes of the largest file whose content is compared; of larger ones only the size is."""
 MAX_ENTRIES = 200_000
@@ -27,7 +27,7 @@ def fingerprints(recipe: Recipe) -> dict[str, PlainDict]:
     """Returns key -> name, size and SHA-256 of each file that the recipe's data names; of a folder, of its listing.
 
     Args:
-        recipe: A checked recipe. Files that cannot be read are left out: the data say so themselves.
+        recipe: A checked recipe. Files that cannot be read are left out: the data report them.
     """
     found = {}
     for key, path in _paths(recipe.data):

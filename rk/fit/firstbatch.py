@@ -66,7 +66,7 @@ def _check_shapes(fields: Batch, types: Mapping[str, Hint], owner: str) -> None:
                 continue
             if not isinstance(value, wanted):
                 found = f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
-                raise RunFailed(f"{owner}: {name} is declared {_shown(wanted)}, found {found}")
+                raise RunFailed(f"{owner}: {name} is declared {_shown(wanted)}, got {found}")
 
 
 def _shown(wanted: Hint) -> str:

@@ -15,21 +15,21 @@ from rk.runs import RunFolder
 from rk.values import Value
 
 MAX_SHOWN = 8
-"""Names of weights that begin anew which are shown one by one."""
+"""How many newly initialised weights are listed by name."""
 _AS_SAID = ", as the recipe says"
 _MODEL = "model."
-"""What some learners put before the names of their model's weights."""
+"""Prefix of the names of a model's weights in some learners."""
 
 
 def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
-    """Gives `learner` the weights of the run that `recipe` says in ``init_from``, by their names, where shapes agree.
+    """Gives `learner` the weights of the run that `recipe` names in ``init_from``, by their names, where shapes agree.
 
     Args:
         learner: All that is learned; its other weights stay.
         recipe: What is trained.
 
     Yields:
-        What was taken and what begins anew, in lines for the user.
+        What was taken and what is newly initialised, in lines for the user.
 
     Raises:
         RecipeError: When no weight fits, or a pattern matches nothing.
@@ -53,13 +53,13 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
                 taken[name] = found
                 continue
             has = f"the run has {tuple(found.shape)}" if isinstance(found, Tensor) else "the run has no such weight"
-            fresh.append(f"{name} {tuple(own[name].shape)} begins anew: {has}")
+            fresh.append(f"{name} {tuple(own[name].shape)} is newly initialised: {has}")
         else:
-            fresh.append(f"{name} {tuple(own[name].shape)} begins anew{_AS_SAID}")
+            fresh.append(f"{name} {tuple(own[name].shape)} is newly initialised{_AS_SAID}")
     if not taken:
         source = folder.info().get("name") or folder.label
         text = f"no weight of the run of {source} fits: it has {_some(theirs)}; here there are {_some(tensors)}"
-        hint = "init_from.rename says what a name is called in that run"
+        hint = "init_from.rename maps a name to its name in that run"
         if all(line.endswith(_AS_SAID) for line in fresh):
             text, hint = "only and skip leave no weight to be taken", f"there are: {_some(tensors)}"
         raise RecipeError([_problem(recipe, "init_from", text, hint)])
@@ -70,7 +70,7 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
     yield f"init_from: {len(taken)} of {counted(len(tensors), 'weight')} are those of {folder.label}"
     yield from (f"init_from: {line}" for line in fresh[:MAX_SHOWN])
     if len(fresh) > MAX_SHOWN:
-        yield f"init_from: {len(fresh) - MAX_SHOWN} more begin anew"
+        yield f"init_from: {len(fresh) - MAX_SHOWN} more are newly initialised"
 
 
 def _check_patterns(recipe: Recipe, init: InitFrom, own: list[str], theirs: list[str]) -> None:

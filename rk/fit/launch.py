@@ -1,6 +1,6 @@
 """Several processes for one run: started here, or found running under ``torchrun``.
 
-The process that the user started watches over them. It hands on Ctrl-C and SIGTERM, and ends them all when one fails:
+The process that the user started watches over them. It passes on Ctrl-C and SIGTERM, and ends them all when one fails:
 the others would wait for it.
 """
 
@@ -30,9 +30,9 @@ from rk.safepath import safe_interpreters
 T = TypeVar("T")
 
 START_METHOD = "spawn"
-"""How processes are started. Forked ones (tests) would share the threads and the devices of this one."""
+"""The start method of processes. Forked ones (tests) would share the threads and the devices of this one."""
 GRACE_SECONDS = 10
-"""How long the others may take to end when one process has failed; then they are killed."""
+"""Seconds that the other processes have to end when one has failed; then they are killed."""
 
 
 def device_count(fit: Fit) -> int:
@@ -84,7 +84,7 @@ def run_processes(fit: Fit, work: Callable[..., T], catalog: Catalog, folder: Pa
 
     Raises:
         RkError: As a process raised it.
-        RunFailed: When one ended without a word (killed, out of memory).
+        RunFailed: When one exited without an error message (killed, out of memory).
     """
     import torch.multiprocessing as mp
 
@@ -117,7 +117,8 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
             _listen(answers, said)
             if not said and not forwarding.caught:
                 code = error.signal_name or f"exit code {error.exit_code}"
-                raise RunFailed(f"process {error.error_index} of {count} ended without a word: {code}") from None
+                message = f"process {error.error_index} of {count} exited without an error message: {code}"
+                raise RunFailed(message) from None
     _listen(answers, said)
     if not said:
         raise KeyboardInterrupt

@@ -35,10 +35,10 @@ class LoadedRun:
     Attributes:
         folder: The run folder.
         catalog: The installed components.
-        recipe: The stored recipe, with the overrides that were asked for.
+        recipe: The stored recipe, with the given overrides.
         learner: The learner with the run's weights, in eval mode.
         data: The task; prepared on first use of its batches.
-        facts: What the data told the components.
+        facts: The data's facts.
         device: Where the learner lives.
     """
 
@@ -123,7 +123,7 @@ class LoadedRun:
         self._check_splits(split)
         total = check_batches(self.data, split)
         if total is None and limit is None:
-            raise UserError(f"the split {split} has no end", "say how many batches to take")
+            raise UserError(f"the split {split} has no end", "give the number of batches to take")
         for i in range(min(n for n in (total, limit) if n is not None)):
             yield to_device(self.data.batch(split, i), self.device)
 
@@ -178,7 +178,7 @@ class LoadedRun:
 
         Raises:
             UserError: When the file cannot be written.
-            RunFailed: When the data says that it wrote what is not there.
+            RunFailed: When the data returns a path of a file that is not there.
         """
         try:
             return check_paths(self.data, self.data.write(batch, outputs, out), "write")
@@ -202,7 +202,7 @@ class LoadedRun:
         Raises:
             RecipeError: When the changed recipe does not check.
             RunFailed: When the weights do not fit the learner that it builds.
-            UserError: When the folder is there already, or cannot be written.
+            UserError: When the folder exists already, or cannot be written.
         """
         from rk.fit.derive import derive
 

@@ -31,7 +31,7 @@ class RunningMeans:
         return {name: float(total) / self.counts[name] for name, total in self.sums.items()}
 
     def flush(self) -> dict[str, float]:
-        """Returns the means and starts anew."""
+        """Returns the means and resets them."""
         means = self.peek()
         self.sums, self.counts = {}, {}
         return means

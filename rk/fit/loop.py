@@ -67,14 +67,14 @@ _CALLBACK_METHODS = ("fit_start", "before_clip", "before_update", "after_step", 
 
 @dataclass
 class Outcome:
-    """How a run ended."""
+    """The result of a run."""
 
     folder: RunFolder
     metrics: dict[str, float]
     exit_code: ExitCode = ExitCode.OK
     steps: int = 0
     summary: str = ""
-    """What the algorithm says of the whole run."""
+    """The algorithm's results of the whole run."""
 
 
 class Loop:
@@ -269,7 +269,7 @@ class Loop:
             check_targets(self.seen, self.recipe, self.parts.facts)
 
     def begin(self) -> list[str]:
-        """Gives a new run its first weights and lets its components look at the data; returns what there is to say."""
+        """Gives a new run its first weights and lets its components look at the data; returns lines for the user."""
         parts = self.parts
         said = list(take_weights(parts.learner, self.recipe))
         offered = {"data": parts.data, "runtime": self.runtime}
@@ -539,7 +539,9 @@ class Loop:
                 "it is damaged, or of another version of rk or of the plugin",
             ) from error
         if self.total_steps is not None and self.total_steps < self.step:
-            raise UserError(f"the run has done {self.step} steps: it cannot end at {self.total_steps}", "give more")
+            raise UserError(
+                f"the run has done {self.step} steps: it cannot end at {self.total_steps}", "give a larger number"
+            )
         self.finished = self.finished and not extend
         if extend:
             self._warn(*jumping_rates(self.runtime, state.get("total_steps"), self.step))
@@ -575,7 +577,7 @@ class Loop:
         return Outcome(self.folder, self.context.metrics, code, self.step)
 
     def _interrupted_inside(self, stop: StoppedInside) -> Outcome:
-        """A signal came in the middle of a step: its last checkpoint stands, and the run within it has its own."""
+        """A signal came during a step: the last checkpoint remains, and the inner run has its own."""
         kept = self.folder.checkpoint_steps()
         self.folder.update(status="interrupted", step=kept[-1] if kept else 0, owner=None)
         self.progress.line(f"stopped within {stop.name}; resume with: rk train --resume {self.folder.label}")

@@ -1,4 +1,4 @@
-"""What a checkpoint may hold: tensors and plain values, which torch reads back without running code."""
+"""Checks the content of checkpoints: tensors and plain values, which torch reads back without running code."""
 
 from __future__ import annotations
 

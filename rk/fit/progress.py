@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # only for a terminal
 REFRESH_SECONDS = 0.1
 PLAIN_SECONDS = 10.0
 PEEK_SECONDS = 2.0
-"""How often a bar asks for new numbers: that waits for the device."""
+"""Seconds between new numbers of a bar: reading them waits for the device."""
 LOADING = "loading ..."
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -44,7 +44,7 @@ class _Loading:
 
 
 def start_loading() -> None:
-    """Says on a terminal that the command has begun; the next line that is printed takes its place."""
+    """Shows on a terminal that the command has begun; the next printed line replaces it."""
     if sys.stderr.isatty() and not is_quiet() and not _Loading.shown:
         sys.stderr.write(LOADING)
         sys.stderr.flush()
@@ -61,7 +61,7 @@ def end_loading() -> None:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Says on a terminal that something is being loaded, as long as it takes."""
+    """Shows on a terminal what is being loaded, as long as it takes."""
     start_loading()
     try:
         yield
@@ -77,7 +77,7 @@ class Progress:
 
     Args:
         title: The recipe's name.
-        total: Steps in all; None where nobody knows.
+        total: Steps in all; None where it is not known.
         peek: Returns the averages of what was logged since the last line of the log.
     """
 
@@ -106,7 +106,7 @@ class Progress:
         self._asked_at = time.perf_counter()
 
     def line(self, text: str) -> None:
-        """Prints a line that stays."""
+        """Prints a permanent line."""
         print(printable_lines(text), flush=True)
 
     def stop(self) -> None:
@@ -209,7 +209,7 @@ class RichProgress(Progress):
 
 
 class Silence(Progress):
-    """What the other processes of a run show: nothing."""
+    """The progress of the other processes of a run: nothing is shown."""
 
     def step(self, step: int) -> None:
         pass
@@ -219,7 +219,7 @@ class Silence(Progress):
 
 
 class Quiet(Silence):
-    """What `rk --quiet` shows: why a run has ended before its end, and how to resume it."""
+    """The progress of `rk --quiet`: why a run has ended before its end, and how to resume it."""
 
     def line(self, text: str) -> None:
         if text.startswith("stopped"):
@@ -233,7 +233,7 @@ def make_progress(
 
     Args:
         title: The recipe's name.
-        total: Steps in all; None where nobody knows.
+        total: Steps in all; None where it is not known.
         is_main: Whether this process is the one that prints.
         peek: Returns the averages since the last line of the log.
     """

@@ -1,4 +1,4 @@
-"""One batch of validation before the first step: what does not fit fails now, and not after an hour of training."""
+"""One batch of validation before the first step: a misfit fails now, not after an hour of training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rk.values import Fields, Part
 
 
 class Rehearsal:
-    """What an evaluation of a learner will measure.
+    """The metrics that an evaluation of a learner will have.
 
     Attributes:
         metrics: Names of what is measured on each split, variants included: ``accuracy``, ``loss``, ``accuracy@best``.

@@ -1,4 +1,4 @@
-"""What a user should know before a run is resumed: what is no longer as it was."""
+"""Warnings before a run is resumed: changed versions, jumping schedules."""
 
 from __future__ import annotations
 

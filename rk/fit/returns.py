@@ -1,7 +1,7 @@
-"""What components return, checked where the host first receives it: whose method returned what, and what it must be.
+"""Checks of what components return, where the host first receives it: which method returned what, and what it must be.
 
 Nothing here runs at every step. The first batch, the first step and the first batch of a split are
-looked at; what is wrong is the plugin's mistake, and its user is told which plugin's.
+looked at; what is wrong is the plugin's mistake, and the message names the plugin.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def check_paths(by: Part, paths: object, method: str) -> list[Path]:
         if not isinstance(path, str | Path):
             wrong(by, method, found, "the list of files that it wrote")
         if not Path(path).exists():
-            raise RunFailed(f"{who(by)}: {method}() says that it wrote {path}, which is not there")
+            raise RunFailed(f"{who(by)}: {method}() returned {path}, which does not exist")
     return [Path(path) for path in found]
 
 

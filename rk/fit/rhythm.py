@@ -1,4 +1,4 @@
-"""How often a run validates where its recipe does not say."""
+"""How often a run validates if its recipe does not give it."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class Runtime:
     def optimizer(
         self, factory: Optimizer, params: Iterable[Any], name: str | None = None, updates: int | None = None
     ) -> torch.optim.Optimizer | None:
-        """Makes an optimizer over `params`; None when nothing is trained.
+        """Builds an optimizer over `params`; None when nothing is trained.
 
         In a step, an optimizer must have a name: a resumed run makes it again, and its state is found by that name. A
         name that is used again replaces the earlier optimizer, from the start.
@@ -306,7 +306,7 @@ class Runtime:
         Args:
             data: The task.
             split: One of its splits.
-            limit: Yields at most so many; a split without an end needs it.
+            limit: The most batches to yield; required for a split without an end.
 
         Raises:
             UserError: When there is no such split, or the split has no end and there is no limit.
@@ -317,7 +317,7 @@ class Runtime:
             raise UserError(f"the data has no split {split!r}", suggest(split, data.splits, "splits"))
         total = data.batches(split)
         if total is None and limit is None:
-            raise UserError(f"the split {split} has no end", "say how many batches to take")
+            raise UserError(f"the split {split} has no end", "give the number of batches to take")
         for i in range(min(n for n in (total, limit) if n is not None)):
             yield to_device(data.batch(split, i), self.device)
 
@@ -325,7 +325,7 @@ class Runtime:
         """Returns the sum of `value` over all processes, on each of them: what a rule without gradients learns from."""
         return value
 
-    # -- what the loop calls: of one process, there is nothing to agree upon -------------------------------------------
+    # -- what the loop calls: with one process, there is nothing to agree on -------------------------------------------
 
     def agree(self, number: int) -> int:
         """Returns the largest `number` of all processes."""
@@ -389,7 +389,7 @@ class Runtime:
                 self._direct = name
                 self._differentiate([total], [_constant(1.0, total.dtype, total.device)])
                 return
-        # Terms with counts of their own: their gradients must stay apart until each can be divided.
+        # Terms with separate counts: their gradients must stay apart until each can be divided.
         params = [p for m in self._managed for p in m.params]
         for position, (name, (total, _)) in enumerate(terms.items()):
             found = self._gradients(total, params, retain_graph=position < len(terms) - 1)
@@ -449,7 +449,7 @@ class Runtime:
     def rates_for(self, total_steps: int | None, step: int) -> dict[str, float]:
         """Returns the rate of each optimizer at `step` of a run of `total_steps`, named as in `rates`.
 
-        Optimizers whose schedules have a length of their own are left out.
+        Optimizers whose schedules have their own length are left out.
         """
         many = len(self._managed) > 1
         return {
@@ -517,7 +517,7 @@ def _grouped(params: list[Any]) -> list[Any]:
 
 
 def _scale_of(parameter: Any) -> float:
-    """Returns a parameter's ``lr_scale``. Raises `RunFailed` where it is no factor of a learning rate."""
+    """Returns a parameter's ``lr_scale``. Raises `RunFailed` where it is not a factor of a learning rate."""
     scale = getattr(parameter, "lr_scale", 1.0)
     if not isinstance(scale, int | float) or not 0 <= scale < math.inf:
         raise RunFailed(

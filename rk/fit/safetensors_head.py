@@ -6,7 +6,7 @@ import json
 
 METADATA = "__metadata__"
 LENGTH = 8
-"""Bytes of the number that says how long the head is, little-endian."""
+"""Bytes of the number with the length of the head, little-endian."""
 
 
 def ordered(content: bytes) -> tuple[bytes, memoryview]:

@@ -97,7 +97,7 @@ class ShardedRuntime(FabricRuntime):
 
     def _gradients(self, total: Tensor, params: list[Tensor], retain_graph: bool) -> list[Tensor | None]:
         raise UserError(
-            "fit.strategy fsdp cannot accumulate several loss terms: they are divided by counts of their own",
+            "fit.strategy fsdp cannot accumulate several loss terms: they are divided by separate counts",
             "fit.accumulate=1, or fit.strategy=ddp",
         )
 

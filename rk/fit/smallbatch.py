@@ -1,4 +1,4 @@
-"""What torch says of a training batch that is too small, in the user's terms."""
+"""Torch's error for a training batch that is too small, in the user's terms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rk.errors import UserError
 from rk.recipe.model import Spec
 
 SAID = "Expected more than 1 value per channel when training"
-"""How torch's batch normalisation refuses a batch of one example: it has no variance."""
+"""The error of torch's batch normalisation for a batch of one example, which has no variance."""
 
 
 @contextmanager

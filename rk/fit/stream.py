@@ -24,7 +24,7 @@ class Stream:
     """Micro-batches of the split ``train``, by index, so that any place can be gone back to.
 
     Args:
-        data: Whose batches.
+        data: The data with the batches.
         start: Index of the first micro-batch.
         workers: Processes that make batches ahead; 0 makes them here.
         device: Where tensors go.
@@ -81,7 +81,7 @@ class Stream:
             ahead = iter(loader)
         if before is not None and signal.getsignal(signal.SIGCHLD) != before:
             # Torch's handler raises wherever the main thread happens to be, in the middle of an update too. Without it
-            # a dead worker is found when its next batch is asked for.
+            # a dead worker is found when its next batch is needed.
             signal.signal(signal.SIGCHLD, before)
         return ahead
 

@@ -1,4 +1,4 @@
-"""Targets that are no class: a GPU only stops at one, some steps later and for good, so they are looked for here."""
+"""Targets that are not a class. A GPU stops at one, some steps later and for good, so they are looked for here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rk.recipe.model import Recipe
 from rk.values import Plain
 
 _SIZES = ("num_classes", "num_outputs", "vocab_size")
-"""Parameters of a model, and facts, that say how many classes it tells apart."""
+"""Parameters of a model, and facts, that give its number of classes."""
 
 
 def check_targets(batch: Batch, recipe: Recipe, facts: Mapping[str, Plain]) -> None:
@@ -23,10 +23,10 @@ def check_targets(batch: Batch, recipe: Recipe, facts: Mapping[str, Plain]) -> N
     Args:
         batch: Its fields, before they are moved to a device.
         recipe: Only of rk's own cross-entropy is it known what a target may be.
-        facts: What the data told the components.
+        facts: The data's facts.
 
     Raises:
-        UserError: When a target is no class.
+        UserError: When a target is not a class.
     """
     targets, loss = batch.get("targets"), recipe.loss
     if loss is None or loss.component.qualified != "rk/cross-entropy" or not isinstance(targets, Tensor):
@@ -46,7 +46,7 @@ def is_gpu_assert(error: BaseException) -> bool:
 
 
 def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> RkError:
-    """Returns what to tell the user when a GPU has stopped.
+    """Returns the error for the user when a GPU has stopped.
 
     Args:
         parts: What was run.
@@ -63,8 +63,8 @@ def stopped_gpu(parts: Parts, micro_batches: Iterable[int], recipe: Recipe) -> R
     except UserError as found:
         return found
     return RunFailed(
-        "the GPU stopped at an index that is out of range: a target that is no class, or a token beyond the vocabulary",
-        "fit.accelerator=cpu says which one; CUDA_LAUNCH_BLOCKING=1 shows the line",
+        "the GPU stopped at an index out of range: a target that is not a class, or a token beyond the vocabulary",
+        "fit.accelerator=cpu names it; CUDA_LAUNCH_BLOCKING=1 shows the line",
     )
 
 

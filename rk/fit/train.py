@@ -49,7 +49,7 @@ def train(
     Raises:
         UserError: When the input turns out to be wrong (a claim on an unknown metric, a missing file).
         RunBusy: When another process trains this run.
-        RunFailed: When the run went wrong; the folder says so and keeps its last good checkpoint.
+        RunFailed: When the run went wrong; the folder records it and keeps its last good checkpoint.
     """
     text = recipe.to_yaml() if text is None else text
     if (recipe.fit.devices, recipe.fit.nodes) != (1, 1) and not torch.distributed.is_initialized():
@@ -94,7 +94,7 @@ def _one_of_several(
 
 
 def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
-    """Notes in the run how it ended and raises `error`; of a run that took no step, nothing stays."""
+    """Records in the run how it ended and raises `error`; a run that took no step is removed."""
     watched = torch.distributed.is_initialized() and "TORCHELASTIC_RUN_ID" not in os.environ
     if isinstance(error, UserError | KeyboardInterrupt) and not begun:
         if not watched:  # else the process that started this one sees to it
@@ -105,7 +105,7 @@ def _failed(folder: RunFolder, error: BaseException, begun: bool) -> NoReturn:
 
 
 def _note_failure(folder: RunFolder, error: BaseException) -> None:
-    """Writes into the run how it ended, as far as the disk allows: what went wrong is not to be hidden by it."""
+    """Writes into the run how it ended, as far as the disk allows: a failure to write must not hide the error."""
     with contextlib.suppress(RunFailed, OSError):
         if isinstance(error, KeyboardInterrupt):
             folder.update(status="interrupted", owner=None)

@@ -38,7 +38,7 @@ def save_weights(
         source: The module, or its tensors by name.
         path: The file.
         metadata: Notes in the file's head. ``prefix`` is what `load_weights` puts before every name.
-        share: Writes tensors that share their memory once; the metadata says which names are aliases. Files for others
+        share: Writes tensors that share their memory once; the metadata lists which names are aliases. Files for others
             repeat them.
     """
     tensors: dict[str, Tensor] = {}

@@ -22,7 +22,7 @@ class Answers:
         index: The index; without one, nothing is kept.
         name: The sort of answers.
         world: What all answers rest on that depend on what else is installed (`world_of`).
-        alive: The keys of all answers that may still be asked for; by default, whatever was kept.
+        alive: The keys of all answers that may still be needed; by default, whatever was kept.
         limit: Answers that are kept, the newest.
     """
 

@@ -22,7 +22,7 @@ class Index:
     """The index of one environment.
 
     Attributes:
-        folder: Where its files lie.
+        folder: The folder of its files.
         code: A digest of the host's own sources: another one reads sources and recipes differently.
         paths: A digest of what can be imported.
     """

@@ -1,7 +1,7 @@
 """A user's own text files: plain text, tables (CSV, TSV), JSON and JSON lines, each also inside a gzip file.
 
 Every reader of such files goes through this module. So limits, encodings, line ends and messages are the same
-everywhere: ``rows.csv:12: column 'x': expected a number, found 'abc'``. All functions raise `rk.UserError` for
+everywhere: ``rows.csv:12: column 'x': expected a number, got 'abc'``. All functions raise `rk.UserError` for
 whatever may be wrong with a file, and nothing else.
 
 Lines end at ``\\n``, ``\\r\\n`` or ``\\r``, and nowhere else: U+2028 and U+0085 are characters like any other.

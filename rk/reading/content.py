@@ -57,7 +57,7 @@ def size_limit() -> int:
     except ValueError:
         megabytes = math.nan
     if not 0 < megabytes < 1e9:
-        raise UserError(f"{LIMIT_VARIABLE}: expected a number of megabytes, found {text!r}", f"{LIMIT_VARIABLE}=1024")
+        raise UserError(f"{LIMIT_VARIABLE}: expected a number of megabytes, got {text!r}", f"{LIMIT_VARIABLE}=1024")
     return round(megabytes * MB)
 
 
@@ -91,7 +91,7 @@ def read_bytes(path: Path, accepted: str | None = None, *, share: int = 1) -> by
     if content.startswith(_GZIP):
         content = unpacked(content, name, limit, share)
     elif str(path).lower().endswith(".gz"):
-        raise UserError(f"{name} is not a gzip file, though its name says so", "remove .gz from its name")
+        raise UserError(f"{name} is not a gzip file, though its name ends in .gz", "remove .gz from its name")
     if len(content) > limit:
         raise too_large(name, limit, share, "larger")
     return content
@@ -177,7 +177,7 @@ def _not_decoded(
     name: str, content: bytes, encoding: str, error: UnicodeDecodeError, accepted: str | None
 ) -> UserError:
     if not encoding.startswith("utf-8"):
-        reason = f"it begins like {encoding.upper()}, and goes on otherwise"
+        reason = f"it begins like {encoding.upper()}, but the rest is not"
         return UserError(f"{name} is not a text file: {reason}", accepted)
     if re.search(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", content[:10_000]):
         return UserError(f"{name} is not a text file", accepted)

@@ -98,7 +98,7 @@ def parse_json(text: str, path: Path | str, line: int | None = None, accepted: s
     def constant(word: str) -> NoReturn:
         found = re.search(rf"(?<![\w\"]){re.escape(word)}(?![\w\"])", text)
         where = place(found.start() if found else 0)
-        raise UserError(f"{where}: not JSON: {word} is no number in JSON", "write null, or a number")
+        raise UserError(f"{where}: not JSON: {word} is not a JSON number", "write null, or a number")
 
     if len(text) > (limit := size_limit() // JSON_SHARE):
         raise too_large(place(0), limit, JSON_SHARE, "larger")

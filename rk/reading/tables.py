@@ -120,10 +120,10 @@ def not_a_number(cell: object, place: str, hint: str | None = None) -> UserError
     Args:
         cell: The text, or the value.
         place: Where it is.
-        hint: How to mend it, where the cell itself does not say.
+        hint: How to fix it, where the cell alone does not show it.
     """
     if isinstance(cell, str) and not cell.strip():
-        return UserError(f"{place}: expected a number, found an empty cell", hint or "fill it in, or leave the row out")
+        return UserError(f"{place}: expected a number, got an empty cell", hint or "fill it in, or leave the row out")
     try:
         infinite = not isinstance(cell, bool) and isinstance(cell, str | int | float) and not math.isfinite(float(cell))
     except OverflowError:
@@ -133,7 +133,7 @@ def not_a_number(cell: object, place: str, hint: str | None = None) -> UserError
     expected = "a finite number" if infinite else "a number"
     if isinstance(cell, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", cell):
         hint = f"write a decimal point: {cell.strip().replace(',', '.')}"
-    return UserError(f"{place}: expected {expected}, found {describe(cell)}", hint)
+    return UserError(f"{place}: expected {expected}, got {describe(cell)}", hint)
 
 
 def describe(value: object) -> str:

@@ -33,7 +33,7 @@ class Checked:
 
     Attributes:
         recipe: What is right of it.
-        binding: Who provides what its components read.
+        binding: Which component provides what the others read.
         problems: All mistakes; the recipe can be run where there is none.
         warnings: What may be a mistake.
     """
@@ -70,7 +70,7 @@ def check_recipe(
         above: The files that lead to this one, where a recipe names it as that of a run that it begins from.
 
     Raises:
-        RecipeError: When the file is no recipe at all, or has too many mistakes.
+        RecipeError: When the file is not a recipe, or has too many mistakes.
     """
     recipe, problems = read_recipe(file, overrides, catalog, run_finder=run_finder, stored=stored, above=above)
     return _with_contract(recipe, problems, catalog)
@@ -145,7 +145,7 @@ def check_search(
     catalog: Catalog,
     run_finder: RunFinder,
 ) -> Checked:
-    """Checks a search or an analysis given on the command line as if a recipe said it.
+    """Checks a search or an analysis given on the command line as if it were in a recipe.
 
     Args:
         kind: ``search`` or ``analysis``.

@@ -1,4 +1,4 @@
-"""What a recipe claims and monitors: the splits and metrics that it names."""
+"""Checks what a recipe claims and monitors: the splits and metrics that it names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Claims(Part):
             self.problems.append(Problem(self.recipe.marks[key], key, *problem))
 
     def _misclaim(self, metric: str, key: str, splits: tuple[str, ...] | None) -> tuple[str, str | None] | None:
-        """Returns what is wrong with the name of a metric, and a hint; None where nothing is, as far as is known."""
+        """Returns what is wrong with the name of a metric, and a hint; None if it is valid, as far as is known."""
         split, _, name = metric.partition("/")
         name = name.partition("@")[0]
         known = None
@@ -43,13 +43,13 @@ class Claims(Part):
             known = [*self.binding.metrics, "loss"]
         if not name:
             return (
-                f"{metric!r} names no split",
+                f"{metric!r} does not name a split",
                 f"as in val/{metric}" if key == "fit.monitor" else f"as in test/{metric}",
             )
         if split == "run" and key != "fit.monitor":
             return self._misclaimed_result(metric)
         if "*" in metric and (key == "fit.monitor" or not key.endswith(".metric") or split == "train"):
-            return f"{metric!r} stands for several metrics: one must be named", None
+            return f"{metric!r} matches several metrics: name one", None
         if splits is not None and not fnmatch.filter(splits, split):
             return f"unknown split {split!r}", suggest(split, splits, "splits")
         if key == "fit.monitor" and not split.startswith("val"):

@@ -41,7 +41,7 @@ class Components(Values):
         if isinstance(node, Scalar) and isinstance(node.value, str):
             node = Mapping({"name": node}, node.mark, {"name": node.mark})
         if not isinstance(node, Mapping):
-            return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", f"{key}: {{name: ...}}")
+            return self.report(node.mark, key, f"expected {type_}, got {describe(node)}", f"{key}: {{name: ...}}")
         name = node.items.get("name")
         if name is None:
             choices = [c.name for c in self.catalog.of_kind(kind)]
@@ -52,7 +52,7 @@ class Components(Values):
         if is_broken(name):
             return INVALID
         if not isinstance(name, Scalar) or not isinstance(name.value, str):
-            return self.report(name.mark, f"{key}.name", f"expected the name of {type_}, found {describe(name)}")
+            return self.report(name.mark, f"{key}.name", f"expected the name of {type_}, got {describe(name)}")
         try:
             component = self.catalog.resolve(kind, name.value, self.plugin)
             signature = self.catalog.signature(component)
@@ -88,7 +88,7 @@ class Components(Values):
         if protocol is None:
             return True
         if lacking := missing_members(info, protocol):
-            self.report(mark, key, f"{component.name} is no {protocol.node.name}: it has no {listed(lacking)}")
+            self.report(mark, key, f"{component.name} is not a {protocol.node.name}: it has no {listed(lacking)}")
             return False
         if refused := [n for n in supplied_parameters(type_) if n not in signature]:
             self.report(mark, key, f"{component.name} does not take {listed(refused)}, which its user supplies")
@@ -134,14 +134,14 @@ class Components(Values):
         return values
 
     def unknown_key(self, mark: Mark, key: str, name: str, message: str, accepted: list[str], noun: str) -> None:
-        """Reports an unknown key; where else it could stand is known when the whole recipe has been read."""
+        """Reports an unknown key; where it belongs is known when the whole recipe has been read."""
         self.report(mark, key, message, suggest(name, accepted, noun))
         self.unknown.append((self.problems[-1], name, accepted, noun))
 
     def _defaults(self, params: list[Param]) -> PlainDict:
         """Returns the defaults that a stored recipe spells out, so that a plugin's later version changes nothing.
 
-        A default that a recipe cannot say, or that does not fit its own annotation, is left to the constructor.
+        A default that a recipe cannot express, or that does not fit its own annotation, is left to the constructor.
         """
         outer, self.problems = self.problems, []
         try:
@@ -154,7 +154,7 @@ class Components(Values):
         """Checks the fields of a dataclass; those that are left out keep the defaults that stand in its source."""
         if not isinstance(node, Mapping):
             hint = f"{key}: {{{', '.join(f'{name}: ...' for name in type_.fields)}}}"
-            return self.report(node.mark, key, f"expected a mapping {type_}, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected a mapping {type_}, got {describe(node)}", hint)
         try:
             signature = constructor(load_class(type_.target))
         except UserError as error:

@@ -1,4 +1,4 @@
-"""The contract between a recipe's components: who needs which field, fact or capability, and who provides it.
+"""The contract between a recipe's components: which component needs and which provides each field, fact and capability.
 
 Checked from the source, before the first step and before torch is imported. What is already known to be broken takes no
 part: no problem is reported that follows from another one.
@@ -23,7 +23,7 @@ BEGIN_PARAMS = ("data", "runtime")
 SETUP_PARAMS = ("model", "loss", "data", "runtime")
 
 BOUND_KINDS = ("model", "loss", "metric")
-"""Kinds whose methods are asked for where their fields are bound: not every trainer calls them."""
+"""Kinds whose methods are required only where their fields are bound: not every trainer calls them."""
 
 WRAPPERS = ("ModelWrapper", "LossWrapper", "DataWrapper", "MetricWrapper")
 """Classes of `rk.wrappers`, whose objects have the attributes of what they wrap."""
@@ -148,7 +148,7 @@ class _Contract(Part):
 
 
 def why_not(components: dict[str, Component], catalog: Catalog) -> str | None:
-    """Returns the first reason why these components cannot stand in one recipe, or None: `rk list --fits`.
+    """Returns the first reason why these components cannot be combined in one recipe, or None: `rk list --fits`.
 
     Args:
         components: Kind -> component; what a recipe needs besides is left open.

@@ -1,4 +1,4 @@
-"""What a recipe is about, at a glance: its heading, its paper, its task and the components that it names."""
+"""A summary of a recipe: its heading, its paper, its task and the components that it names."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ DEEP = "components of "
 
 
 def _as_kept(file: RecipeFile, plugins: Plugins, catalog: Catalog | None) -> list[Any]:
-    """Returns a digest as the index keeps it, and whether it may: what is said of a mistake depends on the folder."""
+    """Returns a digest as the index keeps it, and whether it may: the message for a mistake depends on the folder."""
     found, is_whole = _read(file, plugins, catalog)
     return [found.about, found.paper, found.task, sorted(found.parts), is_whole]
 

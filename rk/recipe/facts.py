@@ -1,4 +1,4 @@
-"""Parameters that facts fill: who needs one, and who gives it."""
+"""Facts: which parameters need one, and which component provides it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Facts(Part):
             for param in spec.missing:
                 if param.name in available:
                     self._take_fact(spec, param, available[param.name], "fit" if param.name in HOST_FACTS else "data")
-                # Without data its facts cannot be told (a search takes that of its run); but they are plain values.
+                # Without data its facts are not known (a search takes the data of its run); but they are plain values.
                 elif data is not None or param.component() or isinstance(param.type, RunType):
                     self._missing(spec, param, available)
 

@@ -1,4 +1,4 @@
-"""Fields of batches and outputs: who gives each, and who reads it."""
+"""Fields of batches and outputs: which component provides and which reads each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Fields(Part):
             self._provide(recipe.learning, answers)
             self._readers_known = False  # the learner takes whole batches: it may read any field
         self._bind_step(batch)
-        if answers is not None:  # else there is a mistake already, or it cannot be told
+        if answers is not None:  # else there is a mistake already, or it is not known
             if "loss" in setup:
                 self._bind_loss({**batch, **(outputs or {})})
             if self.recipe.learning.key in self.misfits:  # what it answers on this data means nothing

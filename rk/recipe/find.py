@@ -1,4 +1,4 @@
-"""Where recipes are: packaged ones by name, a user's own by path."""
+"""Finds recipes: packaged ones by name, a user's own by path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rk.plugins import Plugin, Plugins, is_name
 from rk.reads import note
 
 ENDING = ".yaml"
-"""How the names of recipes end that plugins ship."""
+"""The ending of recipe files in plugins."""
 
 
 class RecipeFile:
@@ -59,7 +59,7 @@ class RecipeFile:
 
     @property
     def label(self) -> str:
-        """How marks call it: relative to the working folder where it lies below it, else the whole path."""
+        """Its label in marks: the path relative to the working folder if it is inside it, else the whole path."""
         try:
             return str(resolved(self.path).relative_to(Path.cwd()))
         except ValueError:
@@ -87,7 +87,7 @@ def resolved(path: Path) -> Path:
 
 
 def no_file(path: Path) -> str | None:
-    """Returns what stands at `path` in place of a file that can be read; None where there is a file.
+    """Returns what is at `path` if it is not a readable file; None for a file.
 
     Opening a FIFO or a device could wait for ever.
     """
@@ -105,12 +105,12 @@ def no_file(path: Path) -> str | None:
 
 
 def packaged(plugins: Iterable[Plugin]) -> list[RecipeFile]:
-    """Returns all recipes that the plugins ship, by name; `unreadable` has those that are no files."""
+    """Returns all recipes that the plugins ship, by name; `unreadable` has those that are not files."""
     return sorted_out(plugins)[0]
 
 
 def unreadable(plugins: Iterable[Plugin]) -> list[tuple[RecipeFile, str]]:
-    """Returns what is called a recipe by a plugin but is no file, and what it is."""
+    """Returns what a plugin lists as a recipe but is not a file, and what it is."""
     return sorted_out(plugins)[1]
 
 
@@ -210,13 +210,13 @@ def _is_path(name: str) -> bool:
 
 
 def _no_recipe_at(path: Path) -> tuple[str, str | None]:
-    """Returns what is said of a path that is no recipe file, and a hint."""
+    """Returns the message for a path that is not a recipe file, and a hint."""
     if os.path.isfile(path / "run.json"):
         return f"{path} is a run, not a recipe", f"rk train --resume {path}, or rk train {path / 'recipe.yaml'}"
     if os.path.isdir(path):
         return f"{path} is a folder, not a recipe file", _nearby(path)
     if os.path.isfile(path):
-        return f"{path} is no recipe file", "a recipe's name ends in .yaml"
+        return f"{path} is not a recipe file", "a recipe's name ends in .yaml"
     if os.path.lexists(path):
         return f"{path} is {no_file(path)}, not a recipe file", None
     if os.path.isfile(f"{path}.yaml"):

@@ -1,4 +1,4 @@
-"""What checking a recipe's components against each other finds out: the binding, problems and warnings."""
+"""The result of checking a recipe's components against each other: the binding, problems and warnings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rk.static.types import Type
 
 @record
 class BoundField:
-    """One field: who provides it and who reads it."""
+    """One field: which component provides it and which reads it."""
 
     name: str
     type: Type
@@ -32,7 +32,7 @@ class BoundFact:
 
 @record
 class Binding:
-    """What `rk validate` prints."""
+    """The binding, as `rk validate` prints it."""
 
     fields: list[BoundField] = made(default_factory=list)
     facts: list[BoundFact] = made(default_factory=list)
@@ -44,7 +44,7 @@ class Binding:
 
 @record
 class Findings:
-    """What the parts of the check share.
+    """The base of the parts of the check.
 
     Attributes:
         misfits: Keys of components at the top level that lack a field or a capability: what follows from that is not

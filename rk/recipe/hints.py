@@ -1,4 +1,4 @@
-"""What a user probably meant by a key or a value that a recipe does not know."""
+"""Hints for unknown keys and values: what the user probably meant."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OTHER_WORDS = {
     "training": "fit",
     "val_every": "validate_every",
 }
-"""What other programs call a key -> what rk calls it."""
+"""A key in other programs -> its name in rk."""
 
 DEVICE_HINT = "fit.accelerator is the device (auto, cpu or cuda), fit.devices is how many there are"
 DEVICE_WORDS = ("device", "gpu", "gpus", "cuda", "num_gpus", "n_gpus")
@@ -60,7 +60,7 @@ VALUE_WORDS = {
     "minimize": "min",
     "minimise": "min",
 }
-"""What other programs call a value -> what rk calls it."""
+"""A value in other programs -> its name in rk."""
 
 _TOP = ("model", "data", "loss", "trainer", "fit", "callbacks", "metrics", "expect", "search", "extends")
 RECIPE_KEYS = (*_TOP, *(key for key in ALL_KEYS if key not in _TOP))
@@ -68,7 +68,7 @@ RECIPE_KEYS = (*_TOP, *(key for key in ALL_KEYS if key not in _TOP))
 
 
 def missing(param: Param) -> str:
-    """Returns what is said of a required parameter that is not given: its name and its type."""
+    """Returns the message for a missing required parameter: its name and its type."""
     return f"missing: {param.name} ({param.type})"
 
 
@@ -80,7 +80,7 @@ def unknown_key_hint(name: str, own: list[str], noun: str, places: list[str], in
         own: The keys that are accepted there.
         noun: What introduces them.
         places: Where else in the recipe this key belongs (`places_of`).
-        in_fit: Whether it stands at the top of the recipe or in `fit`.
+        in_fit: Whether it is at the top of the recipe or in `fit`.
     """
     if in_fit and name.lower() in DEVICE_WORDS:
         return DEVICE_HINT
@@ -130,10 +130,10 @@ def sequence_hint(written: str | None, type_: ListType | TupleType, key: str, on
     """Returns how a list is written where a single value was given.
 
     Args:
-        written: The value, as the user wrote it; None where it is no plain value.
+        written: The value, as the user wrote it; None where it is not a plain value.
         type_: The type of the list.
         key: The whole key.
-        on_line: Whether the command line said it, not a file.
+        on_line: Whether it is from the command line, not from a file.
     """
     one = "..." if written is None else written
     several = len(type_.items) if isinstance(type_, TupleType) and not type_.variadic else 1

@@ -28,9 +28,9 @@ class Spec:
         component: What the catalog found.
         params: Name -> value, as given: plain values, `Spec`, `Struct`, lists and dicts of them, `Path`, `RunRef`.
         missing: Required parameters that the recipe leaves out: facts must fill them.
-        mark: Where the component stands.
+        mark: Where the component is written.
         key: Its key in the recipe, ``trainer.optimizer``.
-        defaults: Parameter -> default, as far as a recipe can say it: what a stored recipe spells out.
+        defaults: Parameter -> default, as far as a recipe can express it: a stored recipe spells it out.
         supplied: Parameters that the caller of a factory passes; None for a component that is built at once.
         decodes: Parameters without effect on weights.
         training: Parameters that are given only while the run trains.
@@ -141,7 +141,7 @@ class RunRef:
 
 @record
 class InitFrom:
-    """What a run's weights begin as: those of another run; fields as in `rk.recipe.sections.InitFrom`."""
+    """The initial weights of a run, from another run; fields as in `rk.recipe.sections.InitFrom`."""
 
     run: RunRef
     only: list[str]
@@ -220,7 +220,7 @@ class Recipe:
 
     @property
     def algorithm(self) -> Spec | None:
-        """The trainer, or the search that stands in its place."""
+        """The trainer, or the search in its place."""
         return self.trainer or self.search
 
     @property
@@ -231,7 +231,7 @@ class Recipe:
         return algorithm
 
     def top_level(self) -> Iterator[tuple[str, Spec]]:
-        """Yields (key, spec) of every component that stands at the top level."""
+        """Yields (key, spec) of every component at the top level."""
         for key in ("data", "model", "loss", "trainer", "search"):
             if (spec := getattr(self, key)) is not None:
                 yield key, spec
@@ -246,7 +246,7 @@ class Recipe:
             yield from spec.nested()
 
     def required(self) -> list[str]:
-        """Returns what `requires` says, and the other distributions whose components the recipe uses."""
+        """Returns the entries of `requires`, and the other distributions whose components the recipe uses."""
         from rk.compatibility import HOST, normalized, parse_requirement
 
         said = {normalized(parse_requirement(text).name): text for text in self.requires}

@@ -54,7 +54,7 @@ class NamedRuns(Components):
             return self._of_mapping(node, key)
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             hint = f"write {key}: RUN, or {key}: {{recipe: NAME}} for a run of that recipe"
-            return self.report(node.mark, key, f"expected a run folder, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected a run folder, got {describe(node)}", hint)
         try:
             return self._usable(node, key, RunRef(self._found(node.value)))
         except UserError as error:

@@ -1,4 +1,4 @@
-"""Whose data a claim is about: a recipe's claims say nothing of other data that it is given."""
+"""Which data a claim is about: a recipe's claims do not apply to other data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def on_own_data(
     plugins: Plugins,
     read_data: Callable[[Node], Any],
 ) -> list[Expect]:
-    """Marks claims as being about other data, where the data is not that of the file in which they stand.
+    """Marks claims as being about other data, where the data is not that of the claims' own file.
 
     Args:
         claims: The recipe's.

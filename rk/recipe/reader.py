@@ -59,7 +59,7 @@ class RecipeReader(NamedRuns):
         return result
 
     def _hint_at_places(self, recipe: Recipe) -> None:
-        """Says of each unknown key where it belongs; what is missing there is not missing, but at a wrong place."""
+        """Reports where each unknown key belongs; what is missing there is then not reported too."""
         said = {id(problem) for problem in self.problems}
         for problem, name, accepted, noun in self.unknown:
             if id(problem) not in said:  # of an option of a union that was not taken
@@ -95,7 +95,7 @@ class RecipeReader(NamedRuns):
 
     def _callbacks(self, node: Node, key: str) -> Value:
         if not isinstance(node, Sequence):
-            return self.report(node.mark, key, f"expected a list, found {describe(node)}", "callbacks: [NAME, ...]")
+            return self.report(node.mark, key, f"expected a list, got {describe(node)}", "callbacks: [NAME, ...]")
         kind = ComponentType(kind="callback")
         specs = [self.component(item, kind, f"{key}.{i}") for i, item in enumerate(node.items)]
         return [s for s in specs if s is not INVALID]
@@ -103,21 +103,21 @@ class RecipeReader(NamedRuns):
     def _metrics(self, node: Node, key: str) -> Value:
         if not isinstance(node, Mapping):
             hint = "metrics: {top5: {name: ...}}"
-            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected a mapping, got {describe(node)}", hint)
         kind = ComponentType(kind="metric")
         specs = {name: self.component(item, kind, join(key, name)) for name, item in node.items.items()}
         return {name: s for name, s in specs.items() if s is not INVALID}
 
     def _fit(self, node: Node, key: str) -> Value:
         if not isinstance(node, Mapping):
-            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", "fit: {max_steps: ...}")
+            return self.report(node.mark, key, f"expected a mapping, got {describe(node)}", "fit: {max_steps: ...}")
         self.marks |= {join(key, name): child.mark for name, child in node.items.items()}
         return Fit(**self._section_values(node, "rk.recipe.sections:Fit", key))
 
     def _init_from(self, node: Node, key: str) -> Value:
         if not isinstance(node, Mapping):
             hint = "init_from: {run: last}, or init_from: {run: {recipe: NAME}}"
-            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected a mapping, got {describe(node)}", hint)
         self.marks |= {join(key, name): child.mark for name, child in node.items.items()}
         values = self._section_values(node, "rk.recipe.sections:InitFrom", key)
         empty: PlainDict = {"only": [], "skip": [], "rename": {}}
@@ -131,7 +131,7 @@ class RecipeReader(NamedRuns):
         for i, item in enumerate(node.items):
             if not isinstance(item, Mapping):
                 if not is_broken(item):
-                    self.report(item.mark, f"{key}.{i}", f"expected a mapping, found {describe(item)}", hint)
+                    self.report(item.mark, f"{key}.{i}", f"expected a mapping, got {describe(item)}", hint)
                 continue
             values = self._section_values(item, "rk.recipe.sections:Expect", f"{key}.{i}")
             if "metric" in values:
@@ -158,5 +158,5 @@ def holds_broken(node: Node) -> bool:
 
 
 def _is_below(key: str, places: list[str]) -> bool:
-    """Whether one of `places` is `key` or a key of the component that stands there."""
+    """Whether one of `places` is `key` or a key of the component there."""
     return any(place == key or place.startswith(f"{key}.") for place in places)

@@ -107,7 +107,7 @@ class _SchemaBuilder:
         try:
             info, signature = self.catalog.info(component), self.catalog.signature(component)
         except UserError:
-            return []  # `rk plugins` and `rk show` say what is wrong with it
+            return []  # `rk plugins` and `rk show` report what is wrong with it
         names = [component.name, component.qualified]
         whole = self._object(info, signature, supplied)
         whole["properties"] = {"name": {"enum": names}, **whole["properties"]}

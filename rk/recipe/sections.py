@@ -23,7 +23,7 @@ MAX_WORKERS = 1024
 
 @dataclass(frozen=True)
 class Fit:
-    """How long and how a run trains. Counts are optimizer steps where nothing else is said.
+    """Length and settings of training. Counts are optimizer steps, unless stated otherwise.
 
     Args:
         max_steps: Ends after so many steps.
@@ -31,7 +31,7 @@ class Fit:
         seed: Seeds the weights, the data and everything else that is random.
         validate_every: Validates each time so many steps are done, and at the end. null: at the end, and where the run
             has a known length, finite validation splits and no monitor, up to 20 times before, at most once an epoch.
-        validate_batches: Takes at most so many batches of a validation split; null takes all.
+        validate_batches: The most batches of a validation split to take; null takes all.
         monitor: ``split/metric`` that decides which checkpoint is the best; null keeps the last.
         monitor_mode: Whether less or more is better; auto asks the metric (``loss``: less).
         log_every: Writes the averages of the logged numbers each time so many steps are done.
@@ -69,7 +69,7 @@ class Fit:
 
 
 OF_RUN = "run/"
-"""How the names of results begin: numbers about a whole run, which its components' ``results`` give."""
+"""Prefix of the names of results: numbers about a whole run, which its components' ``results`` give."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Multiple:
 
 @dataclass(frozen=True)
 class Expect:
-    """What a recipe must reach: one claim.
+    """One claim: a metric and the bounds that a recipe must reach.
 
     Args:
         metric: ``split/metric``, or ``run/name`` for a result of the whole run. ``*`` stands for any text without a
@@ -107,10 +107,10 @@ class Expect:
         paper: The paper's own value.
         note: Where in the paper, or under what conditions.
         baseline: The recipe of the method that this one is compared with.
-        times_baseline: The number must be so many times the baseline's; where less is better, at most so many times.
+        times_baseline: The number must be at least this multiple of the baseline's; where less is better, at most.
         better_by: The number must be better than the baseline's by so much: larger, or smaller where less is better.
-        other_data: The claim is about other data than this recipe's: it is shown and not judged. A stored recipe says
-            so where the command line, or a file that extends the claim's, changed the data.
+        other_data: The claim is about other data than this recipe's: it is shown and not judged. Set in a stored recipe
+            where the command line, or a file that extends the claim's, changed the data.
     """
 
     metric: str
@@ -175,7 +175,7 @@ class Expect:
         return " and ".join(p for p in parts if p)
 
     def comparison(self, baseline: str = "the baseline") -> str:
-        """Returns what is asked for beside the baseline as text; "" where nothing is."""
+        """Returns the comparison with the baseline as text; "" if there is none."""
         parts = [f"{self.times_baseline:g}x {baseline}" if self.times_baseline is not None else None]
         parts.append(f"{self.better_by:g} better than {baseline}" if self.better_by is not None else None)
         return " and ".join(p for p in parts if p)
@@ -187,7 +187,7 @@ def _numbers(bound: float | None, multiple: Multiple | None, metrics: Mapping[st
 
 @dataclass(frozen=True)
 class InitFrom:
-    """What the weights of a new run begin as: those of another run, by their names, where the shapes agree.
+    """The initial weights of a new run: those of another run, by their names, where the shapes agree.
 
     Args:
         run: A run, or ``{recipe: NAME}``: a finished run of that recipe, which is trained first where there is none.

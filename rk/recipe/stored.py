@@ -31,7 +31,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         overrides: ``key=value``: `Decode` parameters, the data's and `fit.accelerator` where a run is loaded; some keys
             of `fit`, and what the algorithm calls ``resumable``, where it is resumed.
         catalog: The installed components.
-        resuming: Whether the run goes on.
+        resuming: Whether the run is resumed.
 
     Raises:
         RecipeError: When the recipe no longer checks, or an override could change the weights.
@@ -45,7 +45,7 @@ def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog,
         resumable = [f"fit.{name}" for name in RESUMABLE] + _resumable(recipe, catalog) + _files(recipe, catalog)
         if not (key in resumable if resuming else is_harmless(key, recipe)):
             hint = f"only {', '.join(resumable)}" if resuming else f"only data.* and decoding{_decodes(recipe)}"
-            problems.append(Problem(Mark(f"command line: {override}"), key, "cannot be changed any more", hint))
+            problems.append(Problem(Mark(f"command line: {override}"), key, "can no longer be changed", hint))
     if problems:
         raise RecipeError(problems)
     recipe.name = folder.read().get("name", recipe.name)
@@ -59,7 +59,7 @@ def _run_beside(folder: RunFolder, text: str) -> Path:
 
 
 def _resumable(recipe: Recipe, catalog: Catalog) -> list[str]:
-    """Returns the algorithm's own keys that may change when a run goes on: a budget, say."""
+    """Returns the algorithm's own keys that may change when a run is resumed, such as a budget."""
     spec = recipe.algorithm
     if spec is None:
         return []
@@ -67,7 +67,7 @@ def _resumable(recipe: Recipe, catalog: Catalog) -> list[str]:
 
 
 def _files(recipe: Recipe, catalog: Catalog) -> list[str]:
-    """Returns the keys of the data that name files: on another machine they lie elsewhere."""
+    """Returns the keys of the data that name files: on another machine they are elsewhere."""
     spec = recipe.data
     if spec is None:
         return []
@@ -92,7 +92,7 @@ def stored_values(folder: RunFolder) -> PlainDict:
 def trained(values: Mapping[str, Plain]) -> PlainDict:
     """Returns the part of a recipe's plain values that decides what it trains: all but claims and words.
 
-    A run that is named by its recipe is left to that: where a copy of it is kept is no difference.
+    A run that is named by its recipe counts as that recipe: where its copy is kept makes no difference.
     """
     return {k: _without_folders(v) for k, v in values.items() if k not in _SAYS_NOTHING}
 

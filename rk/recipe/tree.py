@@ -53,7 +53,7 @@ class Sequence:
 
 @record
 class Mapping:
-    """A mapping from strings; `key_marks` says where each key stands."""
+    """A mapping from strings; `key_marks` has the place of each key."""
 
     items: dict[str, Node]
     mark: Mark
@@ -70,7 +70,7 @@ class Mapping:
 Node = Scalar | Sequence | Mapping
 
 _UNPRINTABLE = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-"""What YAML 1.1 allows in no file."""
+"""Characters that YAML 1.1 does not allow."""
 _LAYOUT = dict.fromkeys(map(ord, "\t\n\r"))
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _PADDED = re.compile(r"([-+]?)0[0-9_]+")
@@ -250,7 +250,7 @@ class _Builder:
             return lower == "true"
         if lower in _SWITCHES:
             hint = f'write {_SWITCHES[lower]}, or "{raw}" in quotes if you mean the word'
-            self._problem(mark, f"{raw} means different things to different YAML readers", hint)
+            self._problem(mark, f"{raw} has different meanings in different YAML readers", hint)
             return BROKEN
         if _INT.fullmatch(raw):
             return self._integer(raw, mark)

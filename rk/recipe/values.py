@@ -42,14 +42,14 @@ from rk.values import Value
 
 
 class _Invalid:
-    """What stands for a value that has been reported."""
+    """Replaces a value that has been reported."""
 
 
 INVALID: Value = _Invalid()
 
 MAX_PROBLEMS = 100
 INT_BOUNDS = ((">=", -(2**63)), ("<=", 2**63 - 1))
-"""What a whole number may be where its parameter has no bound of that side: torch counts in 64 bits."""
+"""The default bounds of a whole number: torch has 64-bit integers."""
 
 
 class Values(ABC):
@@ -131,7 +131,7 @@ class Values(ABC):
             message = f"takes {type_}, which a recipe cannot express"
             return self.report(node.mark, key, message, "leave it out: a fact fills it")
         if not isinstance(node, Scalar):
-            return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}")
+            return self.report(node.mark, key, f"expected {with_article(type_)}, got {describe(node)}")
         value = node.value
         if type_ is PATH and isinstance(value, str):
             return self._path(node, key)
@@ -141,7 +141,7 @@ class Values(ABC):
         if type(value) is python:
             return value
         hint = how_to_write(node, type_)
-        return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
+        return self.report(node.mark, key, f"expected {with_article(type_)}, got {describe(node)}", hint)
 
     def _as_float(self, node: Scalar, value: int, key: str) -> Value:
         try:
@@ -155,7 +155,7 @@ class Values(ABC):
         try:
             return (folder / Path(node.value).expanduser()).resolve()
         except (OSError, RuntimeError, ValueError) as error:  # no such user in ~user, a loop of links, a null character
-            return self.report(node.mark, key, f"{node.value!r} is no path: {error}")
+            return self.report(node.mark, key, f"{node.value!r} is not a path: {error}")
 
     def _bounded(self, node: Node, type_: BoundedType, key: str) -> Value:
         bounds = type_.bounds
@@ -171,7 +171,7 @@ class Values(ABC):
                 continue
             if not kept:
                 what = "must have a" if name.startswith("length") else "must be"
-                return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, found {shown(node)}")
+                return self.report(node.mark, key, f"{what} {name} {bound_text(bound)}, got {shown(node)}")
         return value
 
     def _union(self, node: Node, type_: UnionType, key: str) -> Value:
@@ -199,7 +199,7 @@ class Values(ABC):
                 return only[0][1]
         component = any(isinstance(_bare(option), ComponentType) for option in type_.options)
         hint = f"{key}: {{name: ...}}" if component else None
-        return self.report(node.mark, key, f"expected {type_}, found {describe(node)}", hint)
+        return self.report(node.mark, key, f"expected {type_}, got {describe(node)}", hint)
 
     def _literal(self, node: Node, type_: LiteralType, key: str) -> Value:
         value = node.value if isinstance(node, Scalar) else INVALID
@@ -210,7 +210,7 @@ class Values(ABC):
         hint = near(value, words)
         if isinstance(value, str) and value in words:
             hint = f"write {value} without quotes"
-        return self.report(node.mark, key, f"expected {one_of(words)}, found {describe(node)}", hint)
+        return self.report(node.mark, key, f"expected {one_of(words)}, got {describe(node)}", hint)
 
     def _enum(self, node: Node, type_: EnumType, key: str) -> Value:
         keys = [k for k, _ in type_.members]
@@ -218,15 +218,15 @@ class Values(ABC):
         for choice, member in type_.members:
             if value == choice:
                 return EnumRef(type_.target, member, choice)
-        return self.report(node.mark, key, f"expected {one_of(keys)}, found {describe(node)}", near(value, keys))
+        return self.report(node.mark, key, f"expected {one_of(keys)}, got {describe(node)}", near(value, keys))
 
     def _sequence(self, node: Node, type_: ListType | TupleType, key: str) -> Value:
         if not isinstance(node, Sequence):
             hint = sequence_hint(self._written(node, type_), type_, key, on_line=not node.mark.line)
-            return self.report(node.mark, key, f"expected {with_article(type_)}, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected {with_article(type_)}, got {describe(node)}", hint)
         if isinstance(type_, TupleType) and not type_.variadic:
             if len(node.items) != len(type_.items):
-                message = f"expected {len(type_.items)} values, {type_}, found {len(node.items)}"
+                message = f"expected {len(type_.items)} values, {type_}, got {len(node.items)}"
                 return self.report(node.mark, key, message)
             types = type_.items
         else:
@@ -248,7 +248,7 @@ class Values(ABC):
 
     def _mapping(self, node: Node, type_: DictType, key: str) -> Value:
         if not isinstance(node, Mapping):
-            return self.report(node.mark, key, f"expected a mapping, found {describe(node)}")
+            return self.report(node.mark, key, f"expected a mapping, got {describe(node)}")
         keys = {k: self._key(node, k, type_.key, key) for k in node.items}
         values = {keys[k]: self.value(v, type_.value, join(key, k)) for k, v in node.items.items()}
         return INVALID if INVALID in (*keys.values(), *values.values()) else values

@@ -57,8 +57,8 @@ def replaced(
 
     Args:
         recipe: A checked recipe, which stays as it is.
-        change: Takes the key and the value of a leaf (see `leaves`), or of a default; returns what stands in its place.
-        key_of: Takes a key of a mapping among the values; returns what stands in its place.
+        change: Takes the key and the value of a leaf (see `leaves`), or of a default; returns its replacement.
+        key_of: Takes a key of a mapping among the values; returns its replacement.
     """
 
     def value(found: Value, key: str) -> Value:

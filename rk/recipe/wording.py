@@ -1,4 +1,4 @@
-"""How messages about a recipe's values are worded."""
+"""The wording of messages about a recipe's values."""
 
 from __future__ import annotations
 

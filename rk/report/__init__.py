@@ -1,1 +1,1 @@
-"""What is said of finished runs: summaries, comparisons, curves and pages. Imports no torch."""
+"""Reports on finished runs: summaries, comparisons, curves and pages. Imports no torch."""

@@ -11,7 +11,7 @@ from rk.report.text import number
 REACHED, NOT_REACHED = "reached", "NOT REACHED"
 OTHER_DATA = "not applicable: other data"
 COMPARED = "rk reproduce compares"
-"""What one run alone cannot say: how it stands to its baseline."""
+"""The verdict of one run on a claim that compares it with its baseline."""
 UNMEASURED = "not measured"
 
 

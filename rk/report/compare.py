@@ -94,7 +94,7 @@ def best_runs(runs: list[RunSummary], metrics: list[dict[str, PlainDict]]) -> di
     """Returns the places of the runs that have the best value, for each row of a metric.
 
     The row with the metric's own name has the final values, or the last ones of a run without. Nothing is marked where
-    no run says whether more is better, where the runs do not agree upon it, and where all have the same.
+    no run records whether more is better, where the runs disagree about it, and where all are the same.
     """
     found: dict[str, set[int]] = {}
     for name in dict.fromkeys(name for one in metrics for name in one):
@@ -108,7 +108,7 @@ def best_runs(runs: list[RunSummary], metrics: list[dict[str, PlainDict]]) -> di
 
 
 def _places(values: list[float | None], more: bool | None) -> set[int]:
-    """Returns where the best of the values stand; nowhere while all are the same."""
+    """Returns the indices of the best values; none if all are the same."""
     numbers = [value for value in values if value is not None]
     if len(set(numbers)) < 2:
         return set()
@@ -150,7 +150,7 @@ def _marked(cell: str, best: bool) -> str:
 
 _TITLES = {"step": "steps", "seconds": "time"}
 MARK = "*"
-"""Stands after the best value of a row."""
+"""Marks the best value of a row."""
 
 
 def _status(run: PlainDict) -> str:

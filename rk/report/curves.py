@@ -23,7 +23,7 @@ MAX_POINTS = 600
 MAX_NAMED = 12
 """Curves of one panel that its legend names."""
 _INK = "#010203"
-"""Stands for the ink of the page until the SVG is written."""
+"""A placeholder for the page's text colour until the SVG is written."""
 
 
 def metric_names(runs: Iterable[RunSummary]) -> list[str]:

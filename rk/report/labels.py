@@ -1,4 +1,4 @@
-"""What to call each of several runs: by what differs between them."""
+"""Labels for several runs: by what differs between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rk.report.text import plain_text, without_plugin
 from rk.values import Plain
 
 MAX_LABEL = 40
-"""Characters of a label; what differs in more than fits is told by the run's id."""
+"""Characters of a label; where the differences do not fit, the run's id is added."""
 
 
 def run_labels(runs: list[RunSummary]) -> list[str]:

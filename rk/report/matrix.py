@@ -15,13 +15,13 @@ from rk.values import Plain, PlainDict
 
 @record
 class Matrix:
-    """What each pair of settings has reached.
+    """The result of each pair of settings.
 
     Attributes:
         rows: Labels of the one setting.
         columns: Labels of the other.
         metrics: The metric of each column.
-        cells: (row, column) -> the metric of each run there; None where it is no number.
+        cells: (row, column) -> the metric of each run there; None where it is not a number.
     """
 
     rows: list[str]
@@ -79,7 +79,7 @@ def matrix(runs: list[RunSummary], rows: str, columns: str, metrics: tuple[str, 
 def labels(runs: list[RunSummary], key: str) -> list[str]:
     """Returns for each run what its setting `key` is: a value, or a component's name.
 
-    Components of one name are told apart by the parameters in which they differ.
+    Components of one name are distinguished by the parameters in which they differ.
 
     Raises:
         UserError: When no run has that setting.

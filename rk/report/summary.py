@@ -1,4 +1,4 @@
-"""What a run folder says of its run, without loading what was trained."""
+"""A summary of a run from its folder, without loading the weights."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rk.runs import RunFolder
 from rk.values import PlainDict
 
 Series = list[tuple[int, float]]
-"""(step, value), in the order of the steps; what is no number is left out."""
+"""(step, value), in the order of the steps; values that are not numbers are left out."""
 
 
 LOGGED = "train/"
-"""How the names of what steps logged begin."""
+"""Prefix of the names of logged metrics."""
 
 
 class RunSummary:
-    """A run as its folder tells it.
+    """A run as described by its folder.
 
     Attributes:
         folder: The run folder.
@@ -76,15 +76,15 @@ class RunSummary:
 
     @property
     def expect(self) -> list[Expect]:
-        """What the recipe claims."""
+        """The recipe's claims."""
         return [Expect.from_plain(claim) for claim in self.recipe.get("expect", [])]
 
     def higher_is_better(self, metric: str) -> bool | None:
-        """Whether more of ``split/metric`` is better; None when the run does not say."""
+        """Whether more of ``split/metric`` is better; None when the run does not record it."""
         return (self.info.get("higher_is_better") or {}).get(metric.partition("/")[2].partition("@")[0])
 
     def best(self, metric: str) -> tuple[int, float] | None:
-        """Returns (step, value) of the best of a series; None when there is none, or no telling which."""
+        """Returns (step, value) of the best of a series; None when there is none, or the direction is not known."""
         values, more = self.series.get(metric), self.higher_is_better(metric)
         if not values or more is None:
             return None

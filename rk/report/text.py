@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 def number(value: float | None) -> str:
-    """Returns a metric's value as text; a number that is none is a failure, as papers print it."""
+    """Returns a metric's value as text; NaN is a failure, FAIL, as papers print it."""
     if value is None or math.isnan(value):
         return "FAIL"
     return f"{value:.4g}"

@@ -23,7 +23,7 @@ class Line:
 
     Attributes:
         recipe: Full name of the recipe.
-        claim: What it says.
+        claim: The claim as text.
         where: Where in the paper.
         paper: The paper's value.
         reached: The mean over the seeds, and its spread.
@@ -131,7 +131,7 @@ def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured],
 
 
 def _beats(value: float | None, others: list[float | None], claim: Expect, more: bool) -> bool:
-    """Whether `value` is as much better than the others' mean as is claimed; `more` tells what better is."""
+    """Whether `value` is as much better than the others' mean as is claimed; `more`: whether more is better."""
     numbers = [other for other in others if other is not None]
     if value is None or not numbers:  # a baseline that gave no number at all is beaten by any
         return value is not None

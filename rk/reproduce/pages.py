@@ -19,7 +19,7 @@ _ABOUT = (
 )
 
 _MARK = "`rk reproduce ... --stored` wrote this"
-"""What every page says of itself: only such files are replaced and removed."""
+"""The line that marks every written page: only such files are replaced and removed."""
 
 
 def markdown(items: list[Reproduction], lines: list[Line], results: Mapping[str, Measured]) -> str:
@@ -37,7 +37,7 @@ def write_pages(folder: Path, items: list[Reproduction], lines: list[Line], resu
         results: Recipe name -> what it reached.
 
     Raises:
-        UserError: When the folder cannot be written, or a page would replace a file that is none.
+        UserError: When the folder cannot be written, or a page would replace another file.
         RunFailed: When the disk is full.
     """
     groups: dict[str, list[Reproduction]] = {}
@@ -54,8 +54,8 @@ def write_pages(folder: Path, items: list[Reproduction], lines: list[Line], resu
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}", "choose another folder with --pages") from None
     if foreign := [name for name in pages if not there.get(name, True)]:
-        hint = "choose a folder of its own with --pages"
-        raise UserError(f"{folder / foreign[0]} is no page of rk reproduce, and would be replaced", hint)
+        hint = "choose another folder with --pages"
+        raise UserError(f"{folder / foreign[0]} was not written by rk reproduce, and would be replaced", hint)
     for name, text in pages.items():
         write_atomic(folder / name, text)
     for name, own in there.items():

@@ -1,4 +1,4 @@
-"""What is to be reproduced: recipes with claims, and the baselines that the claims name."""
+"""The plan of a reproduction: recipes with claims, and the baselines that the claims name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reproduction:
 
     Attributes:
         file: Where it is.
-        recipe: What it says.
+        recipe: The checked recipe.
         baselines: Name as written in ``expect`` -> the recipe that it means.
     """
 
@@ -91,5 +91,5 @@ def _reproduction(file: RecipeFile, catalog: Catalog) -> Reproduction:
 
 
 def logged_claims(items: list[Reproduction]) -> list[str]:
-    """Returns the metrics of claims on what steps log, ``train/...``: baselines are asked for them too."""
+    """Returns the metrics of claims on what steps log, ``train/...``: baselines need them too."""
     return list(dict.fromkeys(c.metric for item in items for c in _claims(item.recipe) if c.metric.startswith(LOGGED)))

@@ -57,7 +57,7 @@ def digest(settings: Mapping[str, Plain]) -> str:
 
 
 class Measured:
-    """What one recipe reached, with one or several seeds.
+    """The results of one recipe, with one or several seeds.
 
     Args:
         values: The entry in ``results.json``: the ``digest`` of the recipe's settings that differ from the defaults
@@ -99,8 +99,8 @@ class Measured:
     def is_of(self, recipe: Recipe) -> bool:
         """Whether this was measured with the recipe as it is now.
 
-        A parameter that a component has got since is no change while the recipe leaves it at its default: it was added
-        without changing what was there. A default that has changed is one.
+        A parameter that was added to a component since is not a change while the recipe leaves it at its default: it
+        was added without changing what was there. A default that has changed is one.
         """
         if "settings" in self.values:
             return self._is_of_settings(recipe)
@@ -180,14 +180,14 @@ def results_path(
 ) -> Path:
     """Returns where a recipe's results are kept: beside it, or in the folder of the runs.
 
-    Beside the user's own recipes. Beside those of a plugin whose checkout is, or lies in, the working folder, unless
+    Beside the user's own recipes. Beside those of a plugin whose checkout is, or is inside, the working folder, unless
     the user asked for another folder for runs. In the folder of the runs for all other plugins.
 
     Args:
         file: The recipe.
         runs: The folder of the runs.
         elsewhere: Whether the user asked for that folder (``--runs-dir``, ``RK_RUNS``).
-        beside: Whether results go beside the recipe all the same.
+        beside: Whether results go beside the recipe nevertheless.
         shipped: Folders of the plugins' recipes: a recipe there is a plugin's, even when it is named by its path.
 
     Raises:
@@ -254,7 +254,7 @@ def read_results(path: Path) -> dict[str, Measured]:
     """Returns recipe name -> what it reached; nothing where there is no file.
 
     Raises:
-        UserError: When the file is no results file.
+        UserError: When the file is not a results file.
     """
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))

@@ -32,7 +32,7 @@ class Runner:
         catalog: The installed components.
         root: Folder of the runs.
         seeds: Runs per recipe: its own seed and those after it.
-        reuse: Takes finished runs of the very same recipe and versions, and goes on with interrupted ones.
+        reuse: Takes finished runs of exactly the same recipe and versions, and resumes interrupted ones.
         say: Prints a line.
     """
 

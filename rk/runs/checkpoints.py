@@ -23,7 +23,7 @@ from rk.errors import RunFailed
 from rk.writing import remove_half_written, sync_folder, write_atomic
 
 FILES = ("model.safetensors", "state.pt")
-"""What a complete checkpoint holds. Each is put in place by a rename, so one that is there is whole."""
+"""The files of a complete checkpoint. Each is put in place by a rename, so an existing one is whole."""
 INDEX = "index.json"
 _NAME = re.compile(r"(?P<kind>|\.old-|\.tmp-)(?P<step>\d{8,})(-\d+)?")
 

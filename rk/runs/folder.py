@@ -37,7 +37,7 @@ RUNS_VARIABLE = "RK_RUNS"
 ACTIVE = ("starting", "running")
 """Stored states of a run that a process works on. When that process was killed, the state stays."""
 STOPPED = "stopped"
-"""What the state of such a run is then called."""
+"""The state of such a run."""
 MAX_NAME = 100
 """Characters of a recipe's name in the name of a folder."""
 _ENTRIES = ("recipe.yaml", "run.json", "metrics.jsonl", "checkpoints", "data.pt", "figures", "export", "traceback.txt")
@@ -196,7 +196,7 @@ class RunFolder:
 
         Raises:
             RunBusy: When another process trains it.
-            UserError: When the folder holds a link in place of a file: its target may lie outside of the run.
+            UserError: When the folder holds a link in place of a file: its target may be outside of the run.
         """
         self._refuse_links()
         file, handle = self.path / ".lock", None
@@ -242,7 +242,7 @@ class RunFolder:
         link = next((name for name in _ENTRIES if (self.path / name).is_symlink()), None)
         if link is not None:
             raise UserError(
-                f"{self.path / link} is a link; the files of a run must lie in its folder",
+                f"{self.path / link} is a link; the files of a run must be in its folder",
                 "replace it by what it names",
             )
 

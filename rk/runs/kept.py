@@ -55,7 +55,7 @@ def keep(source: RunFolder, run: RunFolder, key: str) -> Path:
 
 
 def why_not_taken(source: RunFolder) -> tuple[str, str | None] | None:
-    """Returns why no new run can begin from a run, and a hint; None where nothing speaks against it.
+    """Returns why no new run can begin from a run, and a hint; None if one can.
 
     It looks at what can be seen without loading weights: the rest is found when they are loaded.
     """
@@ -77,7 +77,7 @@ def why_not_taken(source: RunFolder) -> tuple[str, str | None] | None:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a safetensors file has the length that its head says it has."""
+    """Whether a safetensors file has the length that its head gives."""
     try:
         with open(file, "rb") as content:
             length = int.from_bytes(content.read(8), "little")

@@ -77,7 +77,7 @@ def is_locked(file: Path) -> bool:
     """Whether a living process holds the lock.
 
     Raises:
-        Unsupported: When the file system cannot tell.
+        Unsupported: When the file system has no locks.
     """
     if _HELD.get(os.path.realpath(file)) == os.getpid():
         return True

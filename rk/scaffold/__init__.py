@@ -1,7 +1,7 @@
 """`rk plugins new`: a distribution that installs, trains and passes its tests at once.
 
 The files under ``plugin/`` are Jinja templates; ``PACKAGE`` and ``NAME`` in their paths are filled in too. A file that
-is called after a kind is written when that kind is asked for.
+is called after a kind is written when that kind is requested.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
         The files.
 
     Raises:
-        UserError: For a name or a kind that is none, a name that an installed plugin has, or a folder that is there
+        UserError: For an invalid name or kind, a name that an installed plugin has, or a folder that is there
             already.
     """
     name = name.removeprefix("rk-")
     if not _NAME.fullmatch(name):
         proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         raise UserError(
-            f"{name!r} is no plugin name: lower-case words joined by hyphens", f"as in {proper or 'my-net'}"
+            f"{name!r} is not a plugin name: use lower-case words joined by hyphens", f"as in {proper or 'my-net'}"
         )
     for kind in kinds:
         if kind not in EXAMPLES:
@@ -55,7 +55,7 @@ def new_plugin(name: str, parent: Path, kinds: tuple[str, ...] = ("model",)) -> 
         )
     root = parent / f"rk-{name}"
     if root.exists():
-        raise UserError(f"{root} is there already", "give another name, or move it away")
+        raise UserError(f"{root} exists already", "give another name, or move it away")
     values = _values(name, kinds)
     written = []
     for template in sorted(TEMPLATES.rglob("*.j2")):
@@ -94,7 +94,7 @@ def taken(name: str) -> str | None:
 
 
 def _is_wanted(path: Path, kinds: list[str]) -> bool:
-    """Whether a file that is called after a kind is of one that was asked for; others always are."""
+    """Whether a file that is named after a kind is of a requested kind; other files always are."""
     kind = path.stem.removeprefix("test_NAME_")
     return kind not in EXAMPLES or kind in kinds
 

@@ -24,7 +24,7 @@ _MODULE_MEMBERS = {
 
 @record
 class ClassInfo:
-    """A class and the module that it stands in."""
+    """A class and its module."""
 
     module: Module
     node: ast.ClassDef
@@ -101,7 +101,7 @@ class ClassInfo:
         return False
 
     def members(self) -> set[str]:
-        """Returns the public names that instances have, as far as the source tells."""
+        """Returns the public names that instances have, as far as the source shows."""
         names: set[str] = set()
         for info in self.implementations():
             for statement in info.node.body:

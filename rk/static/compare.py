@@ -1,4 +1,4 @@
-"""Whether a value of one type may stand where another is asked for; what cannot be told passes."""
+"""Whether a value of one type is accepted where another is expected; unknown cases pass."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _kinds(dtype: str) -> set[str]:
 
 
 def mismatch(given: Type, wanted: Type) -> str | None:
-    """Returns why a field of type `given` cannot be read as `wanted`, or None when it can or it cannot be told."""
+    """Returns why a field of type `given` cannot be read as `wanted`, or None when it can or it is not known."""
     reasons = [_tensor_mismatch(one, other) for one in _tensors(given) for other in _tensors(wanted)]
     return None if None in reasons else next(iter(reasons), None)
 
@@ -65,7 +65,7 @@ _OF_VALUE = {bool: BOOL, int: INT, float: FLOAT, str: STR, type(None): NONE}
 
 
 def assignable(fact: Type, wanted: Type) -> bool:
-    """Whether a fact of type `fact` may fill a parameter of type `wanted`; what cannot be told passes."""
+    """Whether a fact of type `fact` may fill a parameter of type `wanted`; unknown cases pass."""
     fact, wanted = (t.base if isinstance(t, BoundedType) else t for t in (fact, wanted))
     if isinstance(wanted, UnionType):
         return any(assignable(fact, option) for option in wanted.options)

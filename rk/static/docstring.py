@@ -1,4 +1,4 @@
-"""What a docstring says of each parameter, for `rk show`, help and docs (griffe is loaded for these alone)."""
+"""A docstring's text for each parameter, for `rk show`, help and docs (griffe is loaded for these alone)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def examples(info: ClassInfo) -> tuple[str, str]:
 
 
 def arguments(info: ClassInfo) -> dict[str, str]:
-    """Returns what this very class says of each parameter, in the ``Args:`` of its docstring or its constructor's."""
+    """Returns this class's own text for each parameter, from the ``Args:`` of its docstring or its constructor's."""
     return {
         parameter.name: " ".join(parameter.description.split())
         for section in _sections(info)

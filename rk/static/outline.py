@@ -37,7 +37,9 @@ def _shortened(body: list[ast.stmt], *, in_class: bool) -> list[ast.stmt]:
 
 
 def _traces(function: ast.FunctionDef, *, in_class: bool) -> list[ast.stmt]:
-    """Returns what of a function's body is looked at: what it sets on ``self``, and how a constructor hands on."""
+    """Returns the parts of a function's body that are read: assignments to ``self``, and the call of the parent's
+    constructor.
+    """
     if not in_class:
         return []
     if function.args.kwarg is not None and function.name == "__init__":

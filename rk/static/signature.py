@@ -112,7 +112,7 @@ def constructor(info: ClassInfo) -> Signature:
     """Reads the parameters of a component's constructor.
 
     One that ends in ``**common`` and hands it on whole, ``super().__init__(length=length, **common)``, takes the
-    inherited constructor's parameters too, but for those that it has itself or gives in that call.
+    inherited constructor's parameters too, except those that it has itself or gives in that call.
 
     Raises:
         StaticError: For ``*args``, for ``**kwargs`` that are used in any other way, a positional-only parameter, one
@@ -184,7 +184,7 @@ def _dataclass(info: ClassInfo) -> Signature:
 
 
 def _dataclass_field(module: Module, name: str, statement: ast.AnnAssign) -> Param | None:
-    """Reads one field; None for what is no parameter: class variables, ``KW_ONLY``, ``field(init=False)``."""
+    """Reads one field; None for what is not a parameter: class variables, ``KW_ONLY``, ``field(init=False)``."""
     annotation, default = unquoted(statement.annotation), statement.value
     outer = dotted_name(annotation.value if isinstance(annotation, ast.Subscript) else annotation)
     if outer and module.resolve(outer).dotted in ("typing.ClassVar", "dataclasses.KW_ONLY"):
@@ -198,7 +198,7 @@ def _dataclass_field(module: Module, name: str, statement: ast.AnnAssign) -> Par
 
 
 def _made_by(factory: ast.expr | None) -> ast.expr | None:
-    """Returns what a ``default_factory`` makes, where its name tells."""
+    """Returns what a ``default_factory`` makes, where its name shows it."""
     empty = {"list": "[]", "dict": "{}", "tuple": "()"}.get(ast.unparse(factory)) if factory is not None else None
     return ast.parse(empty, mode="eval").body if empty else factory
 

@@ -205,7 +205,7 @@ def unmarked(type_: Type) -> tuple[Type, str]:
 
 @record
 class Unreadable:
-    """A default that is no literal; `text` is its source."""
+    """A default that is not a literal; `text` is its source."""
 
     text: str
 

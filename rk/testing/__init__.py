@@ -1,4 +1,4 @@
-"""What plugin authors test with: the contract kit, and comparisons of a fast operation with its naive twin.
+"""Tools for testing plugins: the contract kit, and comparisons of a fast operation with its naive twin.
 
 ``rk.testing`` comes with a pytest plugin (the fixture `rk`, the option ``--rk-plugin``); pytest finds it by itself.
 """

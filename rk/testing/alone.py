@@ -72,7 +72,7 @@ def _callback(component: Component, trial: Trial, whole: Callable[[], Ended], si
     known = ("seed", *(size.partition("=")[0] for size in sizes))
     needed = [p.name for p in trial.catalog.signature(component).params if p.required and p.name not in known]
     if needed:
-        raise NotApplicable(f"a recipe must say its {', '.join(needed)}")
+        raise NotApplicable(f"a recipe must give its {', '.join(needed)}")
     given = dict(size.split("=", 1) for size in sizes)
     setting = f"callbacks=[{{{', '.join(f'{k}: {v}' for k, v in ({'name': component.qualified} | given).items())}}}]"
     beside = Trial(trial.file, trial.catalog, trial.scratch, (*trial.overrides, setting))

@@ -1,10 +1,10 @@
-"""How a check of the kit ends when it does not pass."""
+"""The outcomes of a check that does not pass."""
 
 from __future__ import annotations
 
 
 class Broken(AssertionError):
-    """The plugin does not keep the contract; the message tells its author what, where and, often, why."""
+    """The plugin does not keep the contract; the message names what, where and, often, why."""
 
 
 class NotApplicable(Exception):

@@ -122,7 +122,7 @@ def _step(loop: Loop, i: int, batch: Batch | None = None) -> None:
 
 
 def batches_depend_on_their_index_alone(trial: Trial) -> None:
-    """The same batch comes whenever it is asked for, and from another object of the class: or no run could resume."""
+    """The same index gives the same batch, every time and from another object of the class: or no run could resume."""
     loop = trial.build()
     if loop.parts.data is None:
         raise NotApplicable("the recipe has no data")
@@ -130,7 +130,7 @@ def batches_depend_on_their_index_alone(trial: Trial) -> None:
     for split in loop.splits:
         first, second = data.batch(split, 0), data.batch(split, 1)
         for label, again in (
-            ("asked for twice", data.batch(split, 0)),
+            ("requested twice", data.batch(split, 0)),
             ("made by another object of the class", other.batch(split, 0)),
         ):
             _same(
@@ -154,7 +154,7 @@ def _same(found: Batch, expected: Batch, message: str) -> None:
 
 
 def loss_falls(trial: Trial) -> None:
-    """Taught one batch again and again, the learner's objective on it falls."""
+    """The learner's objective falls when it is trained on one batch again and again."""
     loop = trial.build(steps=10 * TEACHING)
     learner = loop.parts.learner
     if not has_objective(learner):
@@ -379,7 +379,7 @@ def exports(trial: Trial, whole: Ended) -> None:
 
 
 def exporter_writes(component: Component, trial: Trial, whole: Ended) -> None:
-    """An exporter writes what it says it writes, into the folder that it is given.
+    """An exporter writes the files that it returns, into the folder that it is given.
 
     Raises:
         NotApplicable: When it refuses this run, with a `UserError`: its format cannot hold every learner.
@@ -396,7 +396,7 @@ def exporter_writes(component: Component, trial: Trial, whole: Ended) -> None:
         except UserError as error:
             raise NotApplicable(error.message) from None
         if not paths or not all(Path(p).is_file() for p in paths):
-            raise Broken(f"the exporter {component.name} says that it wrote {[str(p) for p in paths]}")
+            raise Broken(f"the exporter {component.name} returned {[str(p) for p in paths]}")
         if outside := [str(p) for p in paths if Path(folder).resolve() not in Path(p).resolve().parents]:
             raise Broken(f"the exporter {component.name} wrote outside its folder: {', '.join(outside)}")
 

@@ -12,14 +12,14 @@ ODD_LENGTHS = (1, 2, 7, 63, 64, 65, 100)
 """Lengths on both sides of where blocks, chunks and powers of two end: where fast code goes wrong first."""
 
 RELATIVE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 2e-3}
-"""The difference that rounding explains, by dtype, where a test says nothing."""
+"""The difference that rounding explains, by dtype, the default tolerance."""
 
 
 def assert_close(found: object, expected: object, relative: float | None = None, name: str = "") -> None:
     """Asserts that tensors, or tuples, lists and dicts of them, agree.
 
     Floating-point tensors are compared by the root mean square of their difference, relative to that of `expected`: one
-    number that says how far off the whole is, and that entries near zero do not spoil. Others must be equal.
+    number for the error of the whole, which entries near zero do not distort. Others must be equal.
 
     Args:
         found: What the code under test gives.

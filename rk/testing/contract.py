@@ -35,7 +35,7 @@ from rk.testing.trial import Ended, Trial
 from rk.testing.writes import watched_writes
 
 NO_DATA = "cannot be downloaded"
-"""What `rk.files.fetch` says of data that are neither here nor in reach."""
+"""The error of `rk.files.fetch` for data that are not here and cannot be downloaded."""
 EXEMPT = "RK_EXEMPT"
 """A constant of a plugin's module: check -> why it does not hold there. ``check:recipe`` exempts one recipe."""
 TRIAL = "RK_TRIAL"
@@ -61,7 +61,7 @@ class Workbench:
         with contextlib.suppress(ImportError):
             import matplotlib
 
-            matplotlib.get_configdir()  # made when it is first asked for: no file of the plugin
+            matplotlib.get_configdir()  # created on first use: not a file of the plugin
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder, contextlib.chdir(folder):
             with watched_writes() as written:
                 ended = self.trial(recipe).run(checks.STEPS, checkpoint_every=2, draws=True)
@@ -101,7 +101,7 @@ class PluginContract:
     """Tests of one plugin against the contract (docs/testing.md).
 
     Attributes:
-        plugin: Its name; without one, what pytest's option ``--rk-plugin`` says.
+        plugin: Its name; without one, the value of pytest's option ``--rk-plugin``.
         samples: How many of its recipes, each with other components, are run through all checks; None takes all.
         exempt: Check -> why it does not hold here; adds to the plugin module's `RK_EXEMPT`.
     """
@@ -139,7 +139,7 @@ class PluginContract:
 
     @pytest.fixture(autouse=True)
     def _exemptions(self, request: pytest.FixtureRequest, rk_bench: Workbench) -> None:
-        """Skips what the plugin says does not hold for it."""
+        """Skips a check that the plugin exempts."""
         check = request.node.originalname.removeprefix("test_").replace("_", "-")
         given = request.node.callspec.params if hasattr(request.node, "callspec") else {}
         file, part = given.get("sample") or given.get("recipe"), given.get("alone")
@@ -154,7 +154,7 @@ class PluginContract:
         """Its module imports, its hooks answer, and it was made for this version of rk."""
         recipes = {file.path.stem for file in recipes_of(rk_bench.plugin, rk_bench.catalog)}
         unknown = [name for name in trial_sizes(rk_bench.plugin) if name not in recipes]
-        said = [f"{TRIAL} has sizes for {name!r}, which is no recipe of this plugin" for name in unknown]
+        said = [f"{TRIAL} has sizes for {name!r}, which is not a recipe of this plugin" for name in unknown]
         _told(lambda: _nothing([*rk_bench.plugin.errors, *said]))
 
     def test_hooks_import_nothing_heavy(self, rk_bench: Workbench) -> None:
@@ -172,7 +172,7 @@ class PluginContract:
     # -- components ------------------------------------------------------------------------------------------------
 
     def test_component_is_typed_and_documented(self, rk_bench: Workbench, component: Component) -> None:
-        """Its source can be read, has what its kind must have, and says what each parameter is."""
+        """Its source can be read, has what its kind must have, and documents each parameter."""
         _told(lambda: _nothing([*faults(component, rk_bench.catalog), *gaps(component, rk_bench.catalog)]))
 
     def test_component_is_what_its_source_says(self, rk_bench: Workbench, component: Component) -> None:
@@ -186,7 +186,7 @@ class PluginContract:
     # -- every recipe ----------------------------------------------------------------------------------------------
 
     def test_recipe_is_valid(self, rk_bench: Workbench, recipe: RecipeFile) -> None:
-        """It checks without a problem or a warning, its baselines exist, and its first line says what it is for."""
+        """It checks without a problem or a warning, its baselines exist, and its first line describes it."""
         _told(lambda: _nothing(_problems(recipe, rk_bench.catalog)))
 
     def test_recipe_takes_two_steps(
@@ -284,14 +284,14 @@ def _plugin_of(cls: type[PluginContract], config: pytest.Config) -> str:
 
 
 def exemptions(plugin: Plugin) -> dict[str, str]:
-    """Returns what the plugin's own module says of itself: check -> reason."""
+    """Returns the exemptions in the plugin's own module: check -> reason."""
     if plugin.state == "failed" or plugin.disabled:
         return {}
     return dict(getattr(importlib.import_module(plugin.offer.module), EXEMPT, {}))
 
 
 def trial_sizes(plugin: Plugin) -> dict[str, tuple[str, ...]]:
-    """Returns what the plugin's own module says of short runs: recipe -> overrides."""
+    """Returns the overrides for short runs in the plugin's own module: recipe -> overrides."""
     if plugin.state == "failed" or plugin.disabled:
         return {}
     sizes = getattr(importlib.import_module(plugin.offer.module), TRIAL, {})
@@ -309,7 +309,9 @@ def alone_of(plugin: Plugin, catalog: Catalog) -> list[Component]:
 
 
 def is_large(recipe: RecipeFile) -> bool:
-    """Whether a recipe is made for a larger machine: its name says ``paper``, the setting of the paper itself."""
+    """Whether a recipe is made for a larger machine: its name has the word ``paper``, the setting of the paper
+    itself.
+    """
     return "paper" in recipe.path.stem.split("-")
 
 
@@ -337,7 +339,7 @@ def _problems(file: RecipeFile, catalog: Catalog) -> Iterator[str]:
         yield error.message
         return
     if not file.path.read_text(encoding="utf-8").startswith("# "):
-        yield f"{file.label} does not begin with a comment that says what it is for: `rk recipes` shows that line"
+        yield f"{file.label} does not begin with a comment that describes it: `rk recipes` shows that line"
     for claim in checked.recipe.expect:
         if claim.baseline is not None:
             try:
@@ -352,7 +354,7 @@ def _nothing(said: Any) -> None:
 
 
 def _told(check: Callable[[], None]) -> None:
-    """Runs a check; what it finds is told without the traceback of the kit itself."""
+    """Runs a check; its findings are shown without the kit's own traceback."""
     message = None
     try:
         check()

@@ -1,6 +1,6 @@
 """A plugin's EQUATIONS.md against its sources: each function and test that it names exists. Read with `ast` alone.
 
-The file lies beside ``pyproject.toml``. Each of its tables with these four columns is checked::
+The file is beside ``pyproject.toml``. Each of its tables with these four columns is checked::
 
     | Paper | What it says | Code | Test |
     | --- | --- | --- | --- |
@@ -22,7 +22,7 @@ from rk.testing.broken import Broken, NotApplicable
 NAME = "EQUATIONS.md"
 HEAD = ("paper", "what it says", "code", "test")
 EQUATION = re.compile(r"\bEq\. [A-Z]?\d+(?:\.\d+)*")
-"""How an equation is cited, in the table and in docstrings: one spelling can be searched for."""
+"""The form of a citation of an equation, in the table and in docstrings: a single spelling can be searched for."""
 _MISSPELT = re.compile(r"\b(?:Eqs?|eqs?|[Ee]quations?)\b\.? *\(?[A-Z]?\d+")
 _CELL = re.compile(r"(?<!\\)\|")
 
@@ -142,7 +142,7 @@ def _of_tests(root: Path, cell: str) -> Iterator[str]:
     for text in named:
         file, separator, name = text.partition("::")
         if not separator or not name or not file.endswith(".py"):
-            yield f"`{text}` is no test; expected `tests/test_file.py::test_name`"
+            yield f"`{text}` is not a test; expected `tests/test_file.py::test_name`"
             continue
         known = _definitions(root / file)
         if isinstance(known, str):

@@ -1,4 +1,4 @@
-"""Runs in a folder of their own, in this process: starting Python and torch anew takes longer than a short run does."""
+"""Runs in a separate folder, in this process: starting Python and torch takes longer than a short run."""
 
 from __future__ import annotations
 

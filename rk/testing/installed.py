@@ -1,4 +1,4 @@
-"""What `rk plugins test` collects: the contract of the plugin that ``--rk-plugin`` names."""
+"""Collected by `rk plugins test`: the contract of the plugin that ``--rk-plugin`` names."""
 
 from rk.testing.contract import PluginContract
 

@@ -19,7 +19,9 @@ from typing import Any, Literal
 from rk.testing.zygote import fork_processes
 
 Place = Literal["file", "test"]
-"""Where a process kills itself: before a file is synced, renamed or removed, or after a batch of a final test."""
+"""The places where a process kills itself: before a file is synced, renamed or removed, or after a batch of a final
+test.
+"""
 RUN = "rk.testing.kills:run"
 """The job of a `rk.testing.zygote.Zygote`."""
 

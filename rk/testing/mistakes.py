@@ -24,7 +24,7 @@ def with_mistake(function: Callable[..., Any], right: str, wrong: str) -> Callab
     if source.count(right) != 1:
         raise ValueError(f"{function.__qualname__}: {right!r} must occur once, got {source.count(right)} times")
     if function.__closure__:
-        raise ValueError(f"{function.__qualname__}: a function with a closure cannot be compiled anew")
+        raise ValueError(f"{function.__qualname__}: a function with a closure cannot be recompiled")
     flags = function.__code__.co_flags & 0x1FE0000  # `from __future__ import annotations` of its module, above all
     code = compile(source.replace(right, wrong), f"<{function.__qualname__} with a mistake>", "exec", flags, True)
     names: dict[str, Any] = {}

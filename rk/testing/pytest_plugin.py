@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="class")
 def rk_bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What the tests of a `rk.testing.PluginContract` share: the plugin, the components, and short runs."""
+    """Fixtures that the tests of a `rk.testing.PluginContract` share: the plugin, the components, and short runs."""
     from rk.testing.contract import workbench
 
     return workbench(request, tmp_path_factory.mktemp("runs"))
@@ -69,7 +69,7 @@ def rk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs `rk` with the given arguments, in an empty folder that the test has as `tmp_path`.
 
     The call returns a `rk.testing.zygote.Done`: exit code, output and errors. The process is a fork of one that has
-    torch imported, but no plugin; each call is as if from a new terminal.
+    torch imported, but no plugin; each call behaves like one from a new terminal.
     """
     from rk.testing.zygote import shared_zygote
 

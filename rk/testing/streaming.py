@@ -41,7 +41,7 @@ def pieces_are_the_whole(component: Component, catalog: Catalog) -> None:
 def _built(component: Component, catalog: Catalog) -> Any:
     needed = [p.name for p in catalog.signature(component).params if p.required]
     if needed != ["d_model"]:
-        raise NotApplicable(f"a recipe must say {', '.join(n for n in needed if n != 'd_model') or 'its width'}")
+        raise NotApplicable(f"a recipe must give {', '.join(n for n in needed if n != 'd_model') or 'its width'}")
     torch.manual_seed(0)
     layer = catalog.load(component)(d_model=WIDTH).double().eval()
     if not supports(layer, SupportsInitialState):
@@ -58,11 +58,11 @@ def _compare(layer: Part, x: Tensor, mask: Tensor | None, what: str) -> None:
         kept = [tensor.clone() for tensor in tensors_of(state)]
         out, after = layer.scan(x[:, piece], state, None if mask is None else mask[:, piece])
         if any(not torch.equal(a, b) for a, b in zip(kept, tensors_of(state), strict=True)):
-            raise Broken("scan() changes the state that it is given: it may be asked to go on from there again")
+            raise Broken("scan() changes the state that it is given: a caller may continue from there again")
         outputs.append(out)
         state, start = after, start + steps
     whole, pieces = layer(x, mask), torch.cat(outputs, 1)
-    if mask is not None:  # what is said of steps that do not exist is nobody's business
+    if mask is not None:  # outputs at masked steps are unspecified
         whole, pieces = whole[mask], pieces[mask]
     try:
         assert_close(pieces, whole, relative=1e-6)

@@ -52,7 +52,7 @@ class Times:
             file.write(f"{what}\t{seconds:.3f}\n")
 
     def _cpu_seconds(self) -> float:
-        """Returns what this process and those that it has started have used, but for imports."""
+        """Returns what this process and those that it has started have used, except imports."""
         zygotes = _zygotes()
         return sum(os.times()[:4]) - self._clock.seconds + (0.0 if zygotes is None else zygotes.uncounted_seconds)
 

@@ -32,7 +32,7 @@ MEASURED = 2
 
 @dataclass
 class Ended:
-    """How a short run ended."""
+    """The result of a short run."""
 
     folder: RunFolder
     parts: Parts
@@ -112,8 +112,8 @@ class Trial:
             steps: Optimizer steps.
             validate_every: As in ``fit``.
             checkpoint_every: As in ``fit``.
-            cut_at: Ends the run after this step as a power cut would: nothing is saved any more.
-            resume: Goes on with this run from its last checkpoint.
+            cut_at: Ends the run after this step as a power cut would: nothing more is saved.
+            resume: Resumes this run from its last checkpoint.
             draws: Draws the figures of the end too.
         """
         recipe = self._shortened(steps, validate_every, checkpoint_every)
@@ -133,7 +133,7 @@ class Trial:
         return Ended(folder, loop.parts, metrics, list(folder.metrics()))
 
     def build(self, steps: int = 100) -> Loop:
-        """Builds everything and takes no step; `steps` is what schedules are told."""
+        """Builds everything and takes no step; `steps` is what schedules are given."""
         recipe = self._shortened(steps, None, None)
         folder = begin(recipe, self.scratch, self._supply)
         loop = _ShortLoop(taken_up(recipe, folder), self.catalog, folder, None, False)

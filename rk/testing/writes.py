@@ -19,7 +19,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 def watched_writes() -> Iterator[list[Path]]:
     """Collects the files and folders that this thread makes, changes or deletes, as absolute paths, while it lasts.
 
-    Python's audit events tell of them; code in C that opens files by itself is not seen.
+    They are seen by Python's audit events; files that C code opens by itself are not.
     """
     global _hooked
     if not _hooked:
@@ -51,7 +51,7 @@ def _written(event: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
             writes = any(c in mode for c in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITING)
             return (path,) if writes else ()
         case (("os.mkdir" | "os.remove" | "os.rmdir"), (path, *_, folder)):
-            return (path,) if folder == -1 else ()  # else relative to a folder whose own removal was told before
+            return (path,) if folder == -1 else ()  # else relative to a folder whose own removal was reported before
         case "os.rename" | "os.link", (_, target, _, folder):
             return (target,) if folder == -1 else ()
         case (("os.truncate" | "shutil.rmtree"), (path, *_)):

@@ -128,7 +128,7 @@ class Zygote:
             ChildFailed: When it raised.
             RkError: When it raised one; with its message.
         """
-        import torch  # not above: who starts programs alone collects tests without it
+        import torch  # not at the top: collecting tests that only start programs needs no torch
 
         libraries = [name for name in [*sys.modules] if _may_be_imported(name) and name not in self._told]
         self._told.update(libraries)
@@ -196,7 +196,7 @@ def serve() -> None:
     import torch
 
     torch.set_num_threads(1)
-    imports = mark = cpu_seconds()  # what every zygote costs is no test's
+    imports = mark = cpu_seconds()  # the cost of a zygote is not a test's
     wanted: list[str] = []
     with tempfile.TemporaryFile("w+") as notes:
         for line in sys.stdin:
@@ -221,7 +221,7 @@ def _import(names: Sequence[str]) -> None:
     for name in new:
         with (
             contextlib.suppress(*([Exception] if is_of_a_library(name) else [])),
-            contextlib.redirect_stdout(sys.stderr),  # what a library prints is no answer to an order
+            contextlib.redirect_stdout(sys.stderr),  # a library's output is not an answer
         ):
             importlib.import_module(name)
     if new:

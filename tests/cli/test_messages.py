@@ -132,7 +132,7 @@ def test_a_mistake_gets_the_advice_that_helps(refused, arguments, hint):
     assert "pip install rk-." not in message
 
 
-def test_the_parts_of_a_wrong_choice_are_said_once(refused):
+def test_the_parts_of_a_wrong_choice_are_reported_once(refused):
     """A trainer that asks for no optimizer by default: one problem, with what can be given."""
     message = refused("validate", "r.yaml", "~trainer.optimizer")
     assert message.endswith("error: 1 problem found; nothing was run")
@@ -168,7 +168,7 @@ def test_quiet_leaves_warnings_out(rk_folder, capsys, arguments):
     assert capsys.readouterr().err == ""
 
 
-def test_verbose_says_versions_plugins_and_the_time(rk_folder, capsys):
+def test_verbose_prints_versions_plugins_and_the_time(rk_folder, capsys):
     rk_folder.rk("list", "exporter", "--verbose")
     said = capsys.readouterr().err
     assert "Python 3." in said and "click " in said and "plugins:" in said and "took " in said

@@ -97,14 +97,14 @@ def test_folders_and_patterns_stand_for_their_files(rk, home, named, files):
         assert [row["file"] for row in rows] == files
 
 
-def test_each_file_has_a_figure_of_its_own(rk, home):
+def test_each_file_has_its_own_figure(rk, home):
     rk("predict", "last", "many/a", "many/b", "-o", "figures/hull.png")
     assert sorted(p.name for p in (home / "figures").iterdir()) == ["hull-x-2.png", "hull-x.png"]
     rk("predict", "last", "one.csv", "-o", "figures/one.png")
     assert (home / "figures/one.png").is_file()
 
 
-def test_a_file_that_cannot_be_read_costs_the_others_nothing(rk, home):
+def test_an_unreadable_file_does_not_affect_the_others(rk, home):
     rk("predict", "last", "one.csv", "bad.csv", "two.csv", "-o", "rest.csv", code=ExitCode.USER_ERROR)
     assert [row["file"] for row in written(home / "rest.csv")] == ["one.csv", "two.csv", "two.csv"]
 
@@ -129,12 +129,12 @@ def test_standard_input_is_read_as_text(home, monkeypatch):
     ],
     ids=str,
 )
-def test_what_is_no_input_is_refused(rk, inputs, message):
+def test_anything_but_an_input_is_refused(rk, inputs, message):
     with pytest.raises(UserError, match=message):
         rk("predict", "last", *inputs)
 
 
-def test_an_override_is_told_from_a_file(rk, home):
+def test_an_override_is_distinguished_from_a_file(rk, home):
     (home / "x=1.csv").write_text(f"{ROW}\n")
     rk("predict", "last", "x=1.csv", "one.csv", "-o", "eq.csv")
     assert [row["file"] for row in written(home / "eq.csv")] == ["x=1.csv", "one.csv"]
@@ -143,7 +143,7 @@ def test_an_override_is_told_from_a_file(rk, home):
 # -- compare, report, runs -----------------------------------------------------------------------------------------
 
 
-def test_compare_keeps_to_the_metric_and_refuses_one_that_is_none(rk, home):
+def test_compare_shows_only_the_given_metric_and_refuses_an_unknown_one(rk, home):
     runs = sorted(str(p) for p in (home / "runs/r").iterdir())
     out = rk("compare", *runs, "--metric", "accuracy")
     assert "val/accuracy, best (step)" in out and "loss" not in out
@@ -154,7 +154,7 @@ def test_compare_keeps_to_the_metric_and_refuses_one_that_is_none(rk, home):
         assert "accuracy" in error.value.hint
 
 
-def test_a_run_that_validates_where_its_recipe_does_not_say_has_a_curve(rk, home):
+def test_a_run_that_validates_by_default_has_a_curve(rk, home):
     run = next((home / "runs/r").iterdir())
     steps = [r["step"] for r in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "val/loss" in r]
     assert steps == [*range(6, 60, 6), 60]
@@ -166,7 +166,7 @@ def test_report_makes_folders(rk, home):
     assert (home / "pages/of/runs/x.html").is_file()
 
 
-def test_runs_show_says_how_a_run_ended(rk):
+def test_runs_show_prints_how_a_run_ended(rk):
     out = rk("runs", "show", "last")
     assert "status      done" in out and "command     " in out and "test/accuracy" in out
     assert json.loads(rk("runs", "show", "last", "--json"))["status"] == "done"

@@ -118,7 +118,7 @@ def test_recipes_have_one_line_each_below_their_plugin(terminal, width):
     assert lines == [recipe.name for recipe in packaged(Plugins())]
 
 
-def test_without_a_terminal_each_line_says_all_of_a_component(terminal):
+def test_without_a_terminal_each_line_has_all_of_a_component(terminal):
     line = next(line for line in terminal(None, "list").splitlines() if re.match(r"model +mlp ", line))
     assert line.endswith("A multilayer perceptron over flattened inputs.")
 
@@ -147,7 +147,7 @@ def test_show_fits_the_terminal(terminal, width, name):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_an_empty_listing_says_so_and_what_there_is(capsys, arguments, said, there_are):
+def test_an_empty_listing_prints_so_and_what_there_is(capsys, arguments, said, there_are):
     cli(list(arguments), standalone_mode=False)
     found = capsys.readouterr()
     assert found.out == "" and said in found.err
@@ -169,12 +169,12 @@ def paged(monkeypatch):
     return found
 
 
-def test_what_is_longer_than_the_terminal_goes_through_the_pager(paged):
+def test_output_longer_than_the_terminal_goes_through_the_pager(paged):
     listing.show_paged("line\n" * 19)
     assert len(paged) == 1
 
 
-def test_what_fits_the_terminal_does_not(paged, capsys):
+def test_output_that_fits_the_terminal_is_not_paged(paged, capsys):
     listing.show_paged("line\n" * 5)
     assert not paged
 
@@ -187,7 +187,7 @@ def test_no_pager_is_started_where_the_user_wants_none(paged, monkeypatch, varia
     assert not paged
 
 
-def test_rks_own_pager_goes_before_that_of_all_programs(paged, monkeypatch):
+def test_rk_pager_takes_precedence_over_pager(paged, monkeypatch):
     monkeypatch.setenv("PAGER", "more")
     monkeypatch.setenv("RK_PAGER", "most")
     listing.show_paged("line\n" * 19)

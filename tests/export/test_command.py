@@ -70,7 +70,7 @@ def test_a_library_that_is_missing_is_named_and_no_folder_stays(run, rk_folder, 
     assert not (run / "export").exists()
 
 
-def test_a_run_without_weights_is_told_and_no_folder_stays(run, rk_folder):
+def test_a_run_without_weights_is_reported_and_no_folder_stays(run, rk_folder):
     (run / "model.safetensors").unlink()
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(RkError, match="no checkpoint"):
@@ -115,7 +115,7 @@ def test_figures_go_into_the_run_or_the_working_folder_where_that_is_read_only(r
     assert (rk_folder.folder / "digit-answer.png").is_file()
 
 
-def test_a_figure_that_cannot_be_written_is_told(run, rk_folder, digit):
+def test_a_figure_that_cannot_be_written_is_reported(run, rk_folder, digit):
     shutil.rmtree(run / "figures")
     (run / "figures").write_text("no folder")
     with pytest.raises(UserError, match=r"cannot write a figure to .*figures") as caught:

@@ -45,7 +45,7 @@ def test_a_file_that_no_export_wrote_is_kept(tmp_path):
     assert (tmp_path / "README.md").read_text() == "card"
 
 
-def test_an_export_replaces_what_an_earlier_one_wrote_and_removes_what_it_no_longer_has(tmp_path):
+def test_an_export_replaces_files_of_an_earlier_one_and_removes_outdated_ones(tmp_path):
     write_export(tmp_path / "o", "x", writes(a="1", b="1"))
     write_export(tmp_path / "o", "y", writes(c="1"))
     write_export(tmp_path / "o", "x", writes(a="2"))
@@ -85,7 +85,7 @@ def test_messages_name_the_final_folder(tmp_path):
     assert caught.value.message.startswith(f"cannot write {tmp_path}/o/model.onnx")
 
 
-def test_a_place_that_is_no_folder_is_told(tmp_path):
+def test_a_target_that_is_not_a_folder_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write") as caught:
         write_export(tmp_path / "file" / "out", "x", writes(a="1"))

@@ -156,7 +156,7 @@ def test_an_operation_that_onnx_does_not_have_is_named(sums, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["fft", "double"])
-def test_what_onnx_cannot_hold_or_run_is_the_models_limit_and_no_bug(sums, tmp_path, way):
+def test_a_model_that_onnx_cannot_express_or_run_is_reported_and_not_as_a_bug(sums, tmp_path, way):
     pytest.importorskip("onnxruntime")
     run, tmp_path = sums(way), tmp_path / "out"
     tmp_path.mkdir()
@@ -170,7 +170,7 @@ def test_what_onnx_cannot_hold_or_run_is_the_models_limit_and_no_bug(sums, tmp_p
     assert TorchExport().export(run, tmp_path)
 
 
-def test_a_runtime_that_refuses_its_own_file_is_told(sums, tmp_path):
+def test_a_runtime_that_refuses_its_own_file_is_reported(sums, tmp_path):
     run, file = sums("plain"), tmp_path / "model.onnx"
     file.touch()
 
@@ -227,7 +227,7 @@ def flat(make_run, workshop):
     return make_run(TASK.replace("{name: net, way: WAY}", "net"), workshop.catalog(plugin))
 
 
-def test_flat_graphs_have_no_batch_and_need_none(flat):
+def test_flat_graphs_export_without_a_batch_axis(flat):
     assert trace(flat, None, None).describe() == "inputs: x (nodes, 3); outputs: total"
     with pytest.raises(UserError, match="no input has an axis 'batch'") as caught:
         trace(flat, None, ("batch",))
@@ -246,7 +246,7 @@ def test_an_answer_that_needs_plain_values_is_refused_by_name(flat, monkeypatch)
         trace(flat, None, None)
 
 
-def test_pt2_answers_as_the_run_does_without_rk(mlp, tmp_path, capsys):
+def test_a_pt2_file_answers_without_rk_as_the_run(mlp, tmp_path, capsys):
     (path,) = TorchExport().export(mlp, tmp_path)
     inputs = torch.rand(7, 8, 8)
     answer = torch.export.load(path).module()({"inputs": inputs})
@@ -254,7 +254,7 @@ def test_pt2_answers_as_the_run_does_without_rk(mlp, tmp_path, capsys):
     assert "logits differs by at most 0.0e+00 (random batches of 1, 3, 17)" in capsys.readouterr().out
 
 
-def test_without_onnx_it_says_what_to_install(mlp, tmp_path, monkeypatch):
+def test_without_onnx_the_error_names_what_to_install(mlp, tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

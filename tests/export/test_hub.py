@@ -1,4 +1,4 @@
-"""A hub folder is taken by rk as a run, and by safetensors and the class alone; it tells nothing of the machine."""
+"""A hub folder works as a run of rk, and with safetensors and the class alone; it does not identify the machine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_card_has_the_results_for_people_and_for_the_hub(hub):
     assert "reached: a note" in body and "rk/backprop" in body
 
 
-def test_nothing_tells_of_the_machine_or_of_its_user(hub):
+def test_no_file_identifies_the_machine_or_its_user(hub):
     assert not {"host", "command", "git", "started", "device"} & json.loads((hub / "run.json").read_text()).keys()
 
 

@@ -37,7 +37,7 @@ class Named(Digits):
         super().__init__(seed, batch_size)
         self.file = file
 
-class Taught(Backprop):
+class Distilled(Backprop):
     """Learns from data, with a teacher at hand.
 
     Args:
@@ -62,7 +62,7 @@ ADAM = "{name: adam, lr: 1e-3}"
 
 @pytest.fixture
 def catalog(workshop):
-    plugin = workshop.plugin("named", PARTS, data={"named": "Named"}, trainers={"taught": "Taught"})
+    plugin = workshop.plugin("named", PARTS, data={"named": "Named"}, trainers={"distilled": "Distilled"})
     return workshop.catalog(plugin)
 
 
@@ -110,7 +110,7 @@ def test_no_path_of_the_machine_is_in_any_format(make_run, catalog, tmp_path):
 
 def test_a_run_that_the_recipe_names_goes_with_it(make_run, catalog, tmp_path):
     teacher = make_run(text(tmp_path), catalog)
-    trainer = f"{{name: taught, optimizer: {ADAM}, teacher: {teacher.folder.path}}}"
+    trainer = f"{{name: distilled, optimizer: {ADAM}, teacher: {teacher.folder.path}}}"
     run = make_run(text(tmp_path, trainer=trainer), catalog)
     measured = run.evaluate(("test",))
     hub = tmp_path / "hub"
@@ -134,7 +134,7 @@ def test_a_run_that_the_recipe_names_goes_with_it(make_run, catalog, tmp_path):
 
 def test_weights_alone_name_a_run_as_the_folder_of_all_runs_does(make_run, catalog, tmp_path):
     teacher = make_run(text(tmp_path), catalog)
-    trainer = f"{{name: taught, optimizer: {ADAM}, teacher: {teacher.folder.path}}}"
+    trainer = f"{{name: distilled, optimizer: {ADAM}, teacher: {teacher.folder.path}}}"
     Safetensors().export(make_run(text(tmp_path, trainer=trainer), catalog), tmp_path)
     named = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["trainer"]["teacher"]
     assert named == run_name(teacher.folder.path) == f"a-recipe/{teacher.folder.path.name}"

@@ -1,4 +1,4 @@
-"""An ONNX file stands alone: by its metadata, with Pillow and numpy, a script answers as `rk predict` does."""
+"""An ONNX file needs nothing else: by its metadata, with Pillow and numpy, a script answers as `rk predict` does."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_pt2_archive_has_the_same_notes(mlp, tmp_path):
     assert json.loads(notes["preprocessing.json"]) == mlp.data.preprocessing()
 
 
-def test_data_that_says_nothing_gives_no_notes():
+def test_data_without_labels_gives_no_metadata():
     class Silent:
         splits = ("train",)
 

@@ -53,7 +53,7 @@ def fails(fit, catalog, folder, how):
 
 
 def agreed(fit, catalog, folder):
-    """Lets each process say something else; returns what they agree upon."""
+    """Lets each process send another value; returns what they agree upon."""
     from rk.fit.fabric import FabricRuntime
 
     runtime = FabricRuntime(fit)

@@ -24,7 +24,7 @@ def packed(source, target):
             new.writestr(part.filename, old.read(part))
 
 
-def test_what_was_saved_is_read(tmp_path):
+def test_saved_values_are_read_back(tmp_path):
     state = {"mean": torch.arange(3.0), "names": ("a", "b"), "view": torch.zeros(1).expand(1000, 1000)}
     torch.save(state, tmp_path / "data.pt")
     read = read_archive(tmp_path / "data.pt")

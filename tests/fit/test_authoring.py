@@ -77,7 +77,7 @@ def test_the_answers_of_a_run_are_those_that_were_measured(run, catalog):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_recorder_measures_what_validation_does_and_goes_on_after_a_resume(run, catalog):
+def test_a_recorder_measures_what_validation_does_and_continues_after_a_resume(run, catalog):
     whole = run(text=TEXT)
     cut = run("fit.max_steps=4", text=TEXT)
     longer = read_stored(cut.folder, ("fit.max_steps=8",), catalog, resuming=True)

@@ -147,7 +147,7 @@ def test_two_processes_reach_the_weights_of_one_with_twice_the_micro_batches(sev
         assert far(found, expected) < 2e-5
 
 
-def test_processes_agree_though_one_has_more_to_say(several, tmp_path, catalog):
+def test_processes_agree_though_one_has_more_batches(several, tmp_path, catalog):
     means, largest, buffers, total = run_processes(Fit(devices=2, accelerator="cpu"), several.agreed, catalog, tmp_path)
     assert means == {"loss": 1.5, "only-here": 5.0}
     assert (largest, buffers, total) == (1, [1.0, 1.0], 4.0)
@@ -221,7 +221,7 @@ fit: {max_steps: 300, seed: 5, devices: 2, accelerator: cpu, threads: 1, validat
 """
 
 
-def test_a_run_in_two_processes_stopped_by_ctrl_c_goes_on_bit_equal(zygote, tmp_path):
+def test_a_run_in_two_processes_stopped_by_ctrl_c_resumes_bit_equal(zygote, tmp_path):
     from safetensors.torch import load_file
 
     (tmp_path / "digits.yaml").write_text(MLP)
@@ -243,7 +243,7 @@ def test_a_run_in_two_processes_stopped_by_ctrl_c_goes_on_bit_equal(zygote, tmp_
     assert first.read()["metrics"] == stopped.read()["metrics"] and first.read()["processes"] == 2
 
 
-def test_a_sharded_run_goes_on_bit_equal_from_whole_tensors(zygote, tmp_path):
+def test_a_sharded_run_resumes_bit_equal_from_whole_tensors(zygote, tmp_path):
     from safetensors.torch import load_file
 
     (tmp_path / "digits.yaml").write_text(MLP.replace("max_steps: 300", "max_steps: 40, strategy: fsdp"))
@@ -295,10 +295,10 @@ def installed(folder, name, module):
     [
         ("bug", RunFailed, "process 1 of 2: ZeroDivisionError: the bug"),
         ("mistake", UserError, "a mistake"),
-        ("killed", RunFailed, "process 1 of 2 ended without a word: SIGKILL"),
+        ("killed", RunFailed, "process 1 of 2 exited without an error message: SIGKILL"),
     ],
 )
-def test_when_one_process_fails_all_end_and_the_reason_is_told(several, tmp_path, catalog, how, error, message):
+def test_when_one_process_fails_all_end_and_the_reason_is_shown(several, tmp_path, catalog, how, error, message):
     start = time.monotonic()
     with pytest.raises(error) as caught:
         run_processes(Fit(devices=2, accelerator="cpu"), several.fails, catalog, tmp_path, how)
@@ -313,9 +313,9 @@ def test_a_rule_that_shares_nothing_is_refused(tmp_path, strain_hebb):
     assert run.read()["status"] == "failed" and run.checkpoint_steps() == []
 
 
-def test_what_two_processes_do_with_rare_updates_sparse_embeddings_and_variants(several, tmp_path, catalog):
+def test_two_processes_handle_rare_updates_sparse_embeddings_and_variants(several, tmp_path, catalog):
     found = run_processes(Fit(devices=2, accelerator="cpu"), several.scenarios, catalog, tmp_path)
-    assert found["updates"] is True and found["never"] is False, "rare updates are no fault"
+    assert found["updates"] is True and found["never"] is False, "rare updates are allowed"
     for how in ("keeps", "finish"):
         assert "rare cannot learn on several devices" in found[how], "the processes have come to differ"
     for frozen in (True, "later", False):
@@ -341,7 +341,7 @@ def test_more_nodes_are_started_with_torchrun(run):
     assert "torchrun" in caught.value.hint
 
 
-def test_without_lightning_it_says_what_to_install(run, monkeypatch):
+def test_without_lightning_the_error_names_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightning.fabric", None)
     with pytest.raises(UserError) as caught:
         run("fit.precision=bf16-mixed")

@@ -46,7 +46,7 @@ class Plain:
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor that says it is on a GPU, until it is brought to the host."""
+    """A tensor that claims to be on a GPU, until it is brought to the host."""
 
     @property
     def device(self):
@@ -59,7 +59,7 @@ class Elsewhere(torch.Tensor):
 GPU = torch.device("cuda")
 
 
-def test_a_metric_object_that_can_be_moved_goes_to_the_learner_and_to_the_host_to_be_merged():
+def test_a_movable_metric_object_is_on_the_learners_device_and_is_merged_on_the_host():
     metric = Measured(Tracked, GPU)
     values = torch.ones(3).as_subclass(Elsewhere)
     metric.add({"values": values})
@@ -104,7 +104,7 @@ def test_answers_of_16_bits_are_measured_in_32():
     assert found["values"].dtype == torch.float32 and found["n"].dtype == torch.int64 and found["meta"] == "x"
 
 
-def test_variants_are_called_as_the_runtime_says():
+def test_variants_are_called_through_the_runtime():
     class Learner(nn.Module):
         def predict(self, batch):
             return {"values": batch["x"]}

@@ -61,7 +61,7 @@ def test_changed_data_are_named_where_a_run_is_resumed_and_what_it_began_with_is
     assert run.read()["data_files"] == began
 
 
-def test_other_data_that_are_asked_for_and_runs_of_older_versions_are_no_change(rk_folder, run, capsys):
+def test_requested_other_data_and_runs_of_older_versions_do_not_count_as_a_change(rk_folder, run, capsys):
     Path("other.txt").write_text("abc " * 400)
     assert rk_folder.rk("eval", run.path, "data.path=other.txt") == 0
     Path("own.txt").write_text("abd " * 300)

@@ -74,7 +74,7 @@ def test_an_error_after_the_first_step_is_a_bug_and_leaves_its_traceback(run, mo
     ids=["host", "torch"],
 )
 @pytest.mark.parametrize("at, kind", [(1, UserError), (9, RunFailed)], ids=["first step", "later"])
-def test_running_out_of_memory_says_what_helps_and_what_is_kept(run, monkeypatch, error, at, kind):
+def test_running_out_of_memory_is_reported_with_a_hint_and_what_is_kept(run, monkeypatch, error, at, kind):
     step, count = Backprop.step, [0]
 
     def out(self, batch):

@@ -30,7 +30,7 @@ def test_a_field_that_is_there_only_sometimes_may_be_missing():
     check_fields({"inputs": torch.zeros(2, 3)}, batch, SPEC, "the first batch")
 
 
-def test_it_is_checked_when_it_is_there():
+def test_an_optional_field_is_checked_when_present():
     with pytest.raises(RunFailed, match=r"lengths is declared Int\[batch\]"):
         check_fields({"inputs": torch.zeros(2, 3), "lengths": torch.zeros(3).int()}, batch, SPEC, "the first batch")
 

@@ -85,7 +85,7 @@ def test_killed_at_random_moments_it_ends_bit_equal(whole, zygote, recipe):
         if not zygote.running():
             break
         assert zygote.kill() == -signal.SIGKILL
-        assert run.state() == "stopped", "no process trains it any more"
+        assert run.state() == "stopped", "no process trains it"
         start(zygote, "train", "--resume", run.path)
     assert zygote.wait() == 0
     assert_equal_runs(whole, run)

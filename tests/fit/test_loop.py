@@ -53,12 +53,12 @@ def stop_at(monkeypatch):
 # -- length --------------------------------------------------------------------------------------------------------
 
 
-def test_it_takes_so_many_steps(run):
+def test_it_takes_the_given_number_of_steps(run):
     assert run("fit.max_steps=7").outcome.steps == 7
 
 
 def test_epochs_count_passes_over_the_training_split(run):
-    assert run("~fit.max_steps", "fit.max_epochs=2").outcome.steps == 2 * 19  # 1197 pictures in batches of 64
+    assert run("~fit.max_steps", "fit.max_epochs=2").outcome.steps == 2 * 19  # 1197 images in batches of 64
 
 
 def test_the_shorter_of_steps_and_epochs_ends_it(run):
@@ -84,7 +84,7 @@ def test_worker_processes_give_the_same_stream(run):
     assert same(weights(run()), weights(run("fit.workers=2")))
 
 
-def test_accumulation_takes_so_many_micro_batches_per_step(run, monkeypatch):
+def test_accumulation_takes_the_given_number_of_micro_batches_per_step(run, monkeypatch):
     asked = []
     original = Digits.batch
     monkeypatch.setattr(
@@ -110,7 +110,7 @@ def test_accumulation_takes_so_many_micro_batches_per_step(run, monkeypatch):
     ],
     ids=["plain", "accumulate", "workers", "momentum", "monitor", "clip"],
 )
-def test_a_run_stopped_by_ctrl_c_goes_on_bit_equal(run, stop_at, overrides):
+def test_a_run_stopped_by_ctrl_c_resumes_bit_equal(run, stop_at, overrides):
     whole = run(*overrides)
     release = stop_at(9)
     stopped = run(*overrides)
@@ -139,7 +139,7 @@ def test_a_checkpoint_cut_short_is_passed_over(run, stop_at, capsys):
     assert f"using the checkpoint of step {steps[0]}" in capsys.readouterr().err
 
 
-def test_a_run_that_failed_and_then_ended_well_tells_of_no_error(run, monkeypatch):
+def test_a_run_that_failed_and_then_ended_well_reports_no_error(run, monkeypatch):
     def fail(self, batch):
         raise ZeroDivisionError("the bug")
 
@@ -269,7 +269,7 @@ def test_metrics_that_cannot_be_written_end_the_run_and_name_its_checkpoint(run,
     assert caught.value.hint.startswith("the checkpoint of step 4 is kept: rk train --resume")
 
 
-def test_that_a_failure_cannot_be_noted_does_not_hide_it(run, monkeypatch):
+def test_a_failure_that_cannot_be_recorded_is_still_reported(run, monkeypatch):
     def step(self, batch):
         monkeypatch.setattr(RunFolder, "update", lambda self, **values: (_ for _ in ()).throw(RunFailed("disk")))
         raise ZeroDivisionError("the bug")

@@ -83,7 +83,7 @@ def test_fewer_steps_than_are_done_are_refused_and_the_recipe_stays_as_it_is(run
     assert folder.recipe.read_text() == before
 
 
-def test_a_schedule_that_jumps_is_said(run, resume, capsys):
+def test_a_schedule_that_jumps_is_reported(run, resume, capsys):
     folder = run().folder  # linear, to 0 at step 20
     resume(folder, "fit.max_steps=40")
     said = capsys.readouterr().err
@@ -96,7 +96,7 @@ def test_a_constant_rate_does_not_jump(run, resume, capsys):
     assert "schedule" not in capsys.readouterr().err
 
 
-def test_other_versions_are_said(run, resume, capsys):
+def test_other_versions_are_reported(run, resume, capsys):
     folder = run("trainer.optimizer={name: adam, lr: 1e-3}").folder
     folder.update(versions=folder.read()["versions"] | {"torch": "1.0"})
     resume(folder, "fit.max_steps=25")

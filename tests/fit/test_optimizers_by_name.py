@@ -45,7 +45,7 @@ def test_every_parameter_has_an_optimizer_and_every_optimizer_a_parameter(net, p
         Runtime().optimizers({pattern: SGD(lr=1.0) for pattern in patterns}, net)
 
 
-def test_what_is_frozen_needs_no_optimizer(net):
+def test_frozen_weights_need_no_optimizer(net):
     net.model["body"].requires_grad_(False)
     assert len(Runtime().optimizers({"head.*": SGD(lr=1.0)}, net)) == 1
 
@@ -90,7 +90,7 @@ def test_callbacks_see_gradients_by_name_before_they_are_clipped(net):
 
 
 @pytest.mark.parametrize("scale", ["x", -1.0, float("nan"), float("inf"), None])
-def test_a_scale_that_is_no_factor_of_a_rate_is_refused(net, scale):
+def test_a_scale_that_is_not_a_factor_of_a_rate_is_refused(net, scale):
     net.model["head"].weight.lr_scale = scale
     with pytest.raises(RunFailed, match=r"lr_scale of a parameter of shape \(1, 2\) must be a number >= 0, got"):
         Runtime().optimizer(SGD(lr=1.0), net.parameters())

@@ -63,7 +63,7 @@ def test_a_phase_has_a_schedule_of_its_own_length():
     runtime.step = 40
     optimizer = runtime.optimizer(factory, module.parameters(), name="layer-2", updates=3)
     rates = []
-    for _ in range(4):  # one more than was said: the rate stays at its end
+    for _ in range(4):  # one more than announced: the rate stays at its end
         runtime.backward(loss(module))
         runtime.update(optimizer)
         rates.append(rate(optimizer))
@@ -163,7 +163,7 @@ def phases(steps, start=0, state=None, weights=None):
 
 
 @pytest.mark.parametrize("stopped", [1, 4, 6])
-def test_an_optimizer_of_a_step_goes_on_where_it_was(stopped):
+def test_an_optimizer_of_a_step_resumes_where_it_was(stopped):
     whole, _ = phases(8)
     half, runtime = phases(stopped)
     state = {k: v.clone() for k, v in half.state_dict().items()}
@@ -200,7 +200,7 @@ def test_an_optimizer_of_a_step_without_a_name_is_refused():
     assert 'name="layer-2"' in caught.value.hint
 
 
-def test_a_name_that_is_used_again_begins_anew():
+def test_a_name_that_is_used_again_starts_fresh():
     module, runtime, factory = make(factory=Adam)
     for _ in range(2):
         optimizer = runtime.optimizer(factory, module.parameters(), name="inner")
@@ -244,7 +244,7 @@ def sparse(**settings):
         ({}, SGD(lr=0.1, weight_decay=0.1), "the optimizer SGD cannot take sparse gradients"),
     ],
 )
-def test_who_takes_no_sparse_gradient_is_named(settings, factory, said):
+def test_a_part_that_takes_no_sparse_gradient_is_named(settings, factory, said):
     module, runtime = sparse(**settings)
     optimizer = runtime.optimizer(factory, module.parameters())
     runtime.backward((module(torch.tensor([1, 2])).sum(), 2))

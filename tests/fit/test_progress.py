@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a loss from the first step, fresh numbers, labelled times, and a rate."""
+"""What is shown during a run: a loss from the first step, fresh numbers, labelled times, and a rate."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ def test_times_are_read_as_on_a_clock(seconds, text):
     assert clock(seconds) == text
 
 
-def test_quiet_says_only_why_a_run_has_stopped(capsys, monkeypatch):
+def test_quiet_prints_only_why_a_run_has_stopped(capsys, monkeypatch):
     monkeypatch.setenv("RK_VERBOSITY", "quiet")
     shown = make_progress("r", 10)
     assert isinstance(shown, Quiet)
     shown.start(0)
     shown.step(1)
     shown.line("step 5  val/loss 1")
-    shown.line("stopped after step 5; go on with: rk train --resume last")
-    assert capsys.readouterr().out == "stopped after step 5; go on with: rk train --resume last\n"
+    shown.line("stopped after step 5; resume with: rk train --resume last")
+    assert capsys.readouterr().out == "stopped after step 5; resume with: rk train --resume last\n"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_loading_is_said_at_once_on_a_terminal_and_cleared(monkeypatch, terminal):
+def test_loading_is_shown_at_once_on_a_terminal_and_cleared(monkeypatch, terminal):
     class Stream(io.StringIO):
         def isatty(self) -> bool:
             return terminal
@@ -84,7 +84,7 @@ def test_loading_is_said_at_once_on_a_terminal_and_cleared(monkeypatch, terminal
     assert stream.getvalue().endswith("\r\x1b[K") is terminal
 
 
-# -- how often a run validates where its recipe does not say -------------------------------------------------------
+# -- how often a run validates by default --------------------------------------------------------------------------
 
 
 class Task:

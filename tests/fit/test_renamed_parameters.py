@@ -1,4 +1,6 @@
-"""A component's parameter that has another name now: stored runs load as before, recipes are told the new name."""
+"""A component's parameter that has another name now: stored runs load as before, recipes get a hint with the new
+name.
+"""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_the_schedule_reaches_its_end_at_the_last_update():
     assert rates == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
 
 
-def test_a_schedule_of_unknown_length_says_what_to_give():
+def test_a_schedule_of_unknown_length_is_refused_with_what_to_give():
     with pytest.raises(UserError, match="how long the run is"):
         Linear()(1.0, 0, None)
 

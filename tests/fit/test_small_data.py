@@ -59,14 +59,14 @@ def test_batch_normalisation_on_one_example_is_the_users_mistake(run, few, norma
     assert "set data.batch_size to 2 or more" in caught.value.hint
 
 
-def test_a_dry_run_says_so_too(run, catalog, normalised, tmp_path):
+def test_a_dry_run_reports_it_too(run, catalog, normalised, tmp_path):
     recipe = run("fit.max_steps=1").recipe
     recipe.data.params["batch_size"] = 1
     with pytest.raises(UserError, match=r"data\.batch_size is 1"):
         list(dry_run(recipe, catalog, tmp_path / "runs"))
 
 
-def test_torch_says_what_is_looked_for_and_other_errors_pass():
+def test_torchs_message_is_recognised_and_other_errors_pass():
     with pytest.raises(ValueError, match=SAID):
         nn.BatchNorm1d(2)(nn.Linear(2, 2)(nn.Parameter(nn.Linear(2, 1).weight.detach())))
     with pytest.raises(ValueError, match="another"), small_batches_explained(None):

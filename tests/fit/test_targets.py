@@ -1,4 +1,4 @@
-"""A target that is no class is named, also where a GPU would only stop."""
+"""A target that is not a class is named, also where a GPU would only stop."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ASSERT = RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel err
 
 def test_the_first_batch_is_checked_before_it_reaches_a_device(run, monkeypatch):
     monkeypatch.setattr(Runtime, "backward", lambda self, objective: pytest.fail("a step was taken"))
-    with pytest.raises(UserError, match=r"a target is \d, and the model tells 5 classes apart"):
+    with pytest.raises(UserError, match=r"a target is \d, but the model has 5 classes"):
         run("model.num_classes=5")
 
 
-def test_what_stopped_a_gpu_is_looked_for_in_the_batches_since_the_last_log(run, monkeypatch):
+def test_the_target_that_stopped_a_gpu_is_looked_for_in_batches_since_the_last_log(run, monkeypatch):
     from rk.builtin.digits import Digits
 
     original = Digits.batch
@@ -39,11 +39,11 @@ def test_what_stopped_a_gpu_is_looked_for_in_the_batches_since_the_last_log(run,
     monkeypatch.setattr(Digits, "batch", batch)
     monkeypatch.setattr(Runtime, "backward", stopped)
     monkeypatch.setattr("rk.builtin.losses.functional.cross_entropy", lambda logits, *_, **__: logits.sum())
-    with pytest.raises(UserError, match="a target is 17, and the model tells 10 classes apart"):
+    with pytest.raises(UserError, match="a target is 17, but the model has 10 classes"):
         run()
 
 
-def test_where_no_target_is_wrong_the_hint_says_how_to_find_out(run):
+def test_where_no_target_is_wrong_the_hint_is_how_to_find_out(run):
     recipe = run("fit.max_steps=1").recipe
     data = SimpleNamespace(batch=lambda split, i, stage: {"targets": torch.tensor([0, 9])})
     parts = SimpleNamespace(data=data, trainer=None, runtime=Runtime(), facts={"num_classes": 10})

@@ -50,7 +50,7 @@ def test_the_gradient_is_that_of_the_weighted_sum_and_the_logs_are_of_the_terms(
     assert learner.w.item() == pytest.approx(2.0 - 0.1 * (2 * 2.0 - 0.25))
 
 
-def test_one_weighted_term_without_a_name_is_logged_as_what_is_minimised():
+def test_one_weighted_term_without_a_name_is_logged_with_its_weight():
     w = nn.Parameter(torch.tensor(2.0))
     logs = Runtime().backward((w**2 * 4, 4, 0.5))
     assert {name: float(value) for name, value in logs.items()} == {"loss": 2.0}
@@ -64,7 +64,7 @@ def test_a_split_is_measured_by_the_same_rule():
 
 
 @pytest.mark.parametrize("term", [(torch.tensor(1.0), 1, "x"), (torch.tensor(1.0), 1, 0.1, 2), (torch.tensor(1.0),)])
-def test_what_is_no_term_is_the_losss_mistake(term):
+def test_a_value_that_is_not_a_term_is_the_losss_mistake(term):
     from rk.errors import RunFailed
     from rk.fit.returns import check_objective
 
@@ -73,7 +73,7 @@ def test_what_is_no_term_is_the_losss_mistake(term):
 
 
 @pytest.mark.parametrize("objective", [{}, {3: (torch.tensor(1.0), 1)}], ids=["no term", "a number as a name"])
-def test_backprop_says_that_a_losss_terms_are_the_losss_mistake(objective):
+def test_backprop_reports_wrong_terms_as_the_losss_mistake(objective):
     from rk.builtin.backprop import Backprop
     from rk.errors import RunFailed
 

@@ -1,4 +1,4 @@
-"""Run folders written by hand: what is said of a run does not need the run."""
+"""Run folders written by hand: reports do not need real runs."""
 
 from __future__ import annotations
 

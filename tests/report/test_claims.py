@@ -30,7 +30,7 @@ def test_a_claim_that_was_not_measured_is_not_reached():
     ]
 
 
-def test_a_run_that_goes_on_has_not_missed_what_it_will_measure(written):
+def test_an_unfinished_run_has_not_missed_metrics_that_it_will_measure(written):
     recipe = written.recipe.replace("test/accuracy", "test-9/accuracy")
     assert [r.metric for r in written(recipe, status="running").judged] == ["val/accuracy", "test/accuracy"]
     assert written(recipe).judged[-1].verdict == "NOT REACHED"
@@ -87,7 +87,7 @@ def test_the_table_has_the_columns_that_have_content():
     assert (heads, rows) == (("metric", "value", "expected", "verdict"), [("test/loss", "2", "<= 1", "NOT REACHED")])
 
 
-def test_claims_that_look_alike_are_told_apart_by_their_notes():
+def test_claims_that_look_alike_are_distinguished_by_their_notes():
     claims = [Expect("test/loss", paper=0.5, note=f"Table {n}") for n in (1, 2)]
     heads, rows = results_table(judge({"test/loss": 2.0}, claims))
     assert heads == ("metric", "value", "paper", "note")
@@ -102,7 +102,7 @@ def test_a_claim_on_what_steps_log_is_judged_by_the_last_line(written):
     assert claimed_metrics({"test/loss": 1.0}, [], summary.folder) == {"test/loss": 1.0}
 
 
-def test_the_title_says_what_the_command_line_changed(written):
+def test_the_title_shows_what_the_command_line_changed(written):
     text = render_page([written(overrides=["data={name: x}", "fit.seed=2"])])
     assert "<h1>digits with data={name: x}, fit.seed=2</h1>" in text
     assert titled("a", []) == "a" and len(titled("a", ["x=" + "y" * 500])) == MAX_TITLE

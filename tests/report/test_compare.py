@@ -11,7 +11,7 @@ from rk.report.labels import run_labels, shortest_names
 from rk.report.text import duration, number
 
 
-def test_settings_are_dotted_keys_and_a_components_name_stands_at_its_own_key():
+def test_settings_are_dotted_keys_and_a_component_is_named_at_its_own_key():
     plain = {
         "model": {"name": "rk/mlp", "hidden_sizes": [1, 2]},
         "loss": "rk/mse",
@@ -45,7 +45,7 @@ def test_metrics_have_their_final_last_and_best_value(written):
     assert one["metrics"]["test/accuracy"] == {"final": 0.92}
 
 
-def test_the_best_is_not_guessed_where_the_run_does_not_say_which_is_better(written):
+def test_the_best_is_not_guessed_where_its_direction_is_unknown(written):
     assert written(higher_is_better=None).best("val/accuracy") is None
 
 
@@ -64,7 +64,7 @@ def test_a_run_that_has_not_ended_shows_its_last_validation(written):
     assert summary.step == 20
 
 
-def test_what_is_no_number_is_left_out_of_a_series(written):
+def test_values_that_are_not_numbers_are_left_out_of_a_series(written):
     lines = [{"step": 1, "val/area": float("nan")}, {"step": 2, "val/area": 0.5}]
     assert written(lines=lines).series == {"val/area": [(2, 0.5)]}
 
@@ -97,7 +97,7 @@ def test_durations_read_well(value, text):
     assert duration(value) == text
 
 
-def test_a_number_that_is_none_is_a_failure():
+def test_nan_is_shown_as_a_failure():
     assert (number(None), number(float("nan")), number(0.123456)) == ("FAIL", "FAIL", "0.1235")
 
 
@@ -118,12 +118,12 @@ def test_where_less_is_better_the_least_is_marked(written):
     assert rows["test/loss"] == ("0.3", "0.1 *", "0.1 *")
 
 
-def test_nothing_is_marked_where_no_run_says_what_is_better(written):
+def test_nothing_is_marked_where_no_run_records_what_is_better(written):
     runs = [written(metrics={"test/loss": loss}, higher_is_better=None, lines=[]) for loss in (0.3, 0.1)]
     assert {row[0]: row[1:] for row in table(runs)}["test/loss"] == ("0.3", "0.1")
 
 
-def test_a_run_that_was_stopped_says_why(written):
+def test_a_run_that_was_stopped_shows_why(written):
     runs = [written(), written(stop_reason="val/loss has not improved")]
     assert table(runs)[0] == ("status", "done", "done: val/loss has not improved")
 

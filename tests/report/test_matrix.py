@@ -39,7 +39,7 @@ def test_one_setting_goes_down_and_one_across(run):
     assert found.table() == [("gru", "0.1", "0.3"), ("delta", "0.2", "")]
 
 
-def test_components_of_one_name_are_told_apart_by_what_differs(run):
+def test_components_of_one_name_are_distinguished_by_what_differs(run):
     runs = [run(layer, "parity", {}) for layer in (GRU, ONE, TWO, TWO)]
     assert labels(runs, "model.layer") == ["gru", "delta n=1", "delta n=2", "delta n=2"]
 
@@ -49,7 +49,7 @@ def test_plain_settings_are_labels_too(run):
     assert labels(runs, "fit.seed") == ["1", "2"]
 
 
-def test_paths_that_end_alike_are_told_apart(run):
+def test_paths_with_equal_endings_are_distinguished(run):
     runs = [run("x/gru", f"books/{book}/input.txt", {}) for book in "ab"]
     assert labels(runs, "data.name") == ["sequence/books/a/input.txt", "sequence/books/b/input.txt"]
 
@@ -88,7 +88,7 @@ def test_a_column_shows_the_first_of_the_wanted_metrics_that_it_has(run):
     assert matrix(runs, "model.layer", "data", ("test/b", "test/a")).table() == [("gru", "0.2", "0.3")]
 
 
-def test_what_no_run_has_is_an_error(run):
+def test_a_setting_or_metric_that_no_run_has_is_an_error(run):
     runs = [run(GRU, "parity", {"test/loss": 0.1})]
     with pytest.raises(UserError, match=r"no run has a setting 'model\.layr'") as error:
         matrix(runs, "model.layr", "data")

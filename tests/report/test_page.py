@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def picture(written):
+def image(written):
     def add(summary, name):
         summary.folder.figures.mkdir(exist_ok=True)
         (summary.folder.figures / name).write_bytes(b"\x89PNG")
@@ -47,24 +47,24 @@ def picture(written):
     return add
 
 
-def test_a_page_needs_no_network_and_no_script(written, picture):
+def test_a_page_needs_no_network_and_no_script(written, image):
     summary = written()
-    picture(summary, "test.png")
+    image(summary, "test.png")
     page = Page(render_page([summary]))
     outside = [s for s in page.sources if not s.startswith(("data:image/png;base64,", "#"))]
     assert outside == ["https://arxiv.org/abs/1506.03134"]
 
 
-def test_a_page_shows_results_against_the_paper_figures_recipe_and_environment(written, picture):
+def test_a_page_shows_results_against_the_paper_figures_recipe_and_environment(written, image):
     summary = written(versions={"torch": "2.0"}, host={"cores": 2}, command=["rk", "train"])
-    picture(summary, "test.png")
+    image(summary, "test.png")
     text = render_page([summary])
     for part in ("&gt;= 0.9", "0.95", "reached", "test.png"[:4], "rk/backprop", "torch", "2.0", "rk train", "61.2 s"):
         assert part in text
     assert text.count("<svg") == 2
 
 
-def test_what_a_run_says_is_escaped(written):
+def test_text_of_a_run_is_escaped(written):
     text = render_page([written(error="<script>alert(1)</script>", status="failed")])
     assert "<script>" not in text and "&lt;script&gt;alert(1)" in text and "Table &lt;1&gt;" in text
 
@@ -92,7 +92,7 @@ def test_a_run_that_has_only_begun_has_a_page(written):
     assert "No metrics yet." in text and "<svg" not in text
 
 
-def test_without_matplotlib_it_says_what_to_install(written, monkeypatch):
+def test_without_matplotlib_the_error_names_what_to_install(written, monkeypatch):
     import sys
 
     from rk.errors import UserError
@@ -104,18 +104,18 @@ def test_without_matplotlib_it_says_what_to_install(written, monkeypatch):
 
 
 @pytest.mark.parametrize(("count", "columns"), [(5, 5), (6, 6), (7, 4)])
-def test_no_fact_stands_alone_in_its_row(written, monkeypatch, count, columns):
+def test_no_fact_is_alone_in_its_row(written, monkeypatch, count, columns):
     from rk.report import page
 
     monkeypatch.setattr(page, "_facts", lambda run: {f"fact {i}": "x" for i in range(count)})
     assert f'class="facts" style="--columns: {columns}"' in render_page([written()])
 
 
-def test_links_that_lead_out_of_a_run_are_not_shown(written, picture, tmp_path):
+def test_links_that_lead_out_of_a_run_are_not_shown(written, image, tmp_path):
     import base64
 
     summary = written()
-    picture(summary, "test.png")
+    image(summary, "test.png")
     (tmp_path / "secret").write_text("a secret")
     (summary.folder.figures / "val.png").symlink_to(tmp_path / "secret")
     summary.folder.recipe.unlink()
@@ -135,7 +135,7 @@ def test_a_dollar_in_a_name_is_shown_as_it_is(name, written, tmp_path):
     draw_file(runs, [name], tmp_path / "curves.png")
 
 
-def test_a_run_that_ended_early_says_how_far_it_came_and_why(written):
+def test_a_run_that_ended_early_shows_how_far_it_came_and_why(written):
     text = render_page([written(step=9, stop_reason="val/loss has not improved")])
     assert "9 of 20" in text and "<dt>stopped</dt><dd>val/loss has not improved</dd>" in text
     assert "of 20" not in render_page([written()])
@@ -156,6 +156,6 @@ def test_legends_are_above_the_axes_and_name_a_bounded_number_of_curves(written)
     assert legend.get_texts()[-1].get_text() == "and 4 more"
 
 
-def test_a_dollar_in_a_setting_is_no_formula(written):
+def test_a_dollar_in_a_setting_is_not_a_formula(written):
     runs = [written(written.recipe.replace("rk/mlp", name)) for name in ("x/a", '"$\\\\oops$"')]
     Page(render_page(runs))

@@ -111,9 +111,7 @@ def test_a_claim_holds_when_its_bound_and_its_ratio_do(lines, own, baseline, ver
         pytest.param("times_baseline: 0.5, better_by: 0.3", 0.2, 0.4, "NOT REACHED", id="one of both"),
     ],
 )
-def test_what_should_be_small_is_compared_with_what_the_baseline_lost(
-    claimed, own, baseline, verdict, recipes, catalog
-):
+def test_a_metric_where_less_is_better_is_compared_with_the_baseline(claimed, own, baseline, verdict, recipes, catalog):
     text = Path("net.yaml").read_text()
     claim = f"expect: [{{metric: test/loss, baseline: linear.yaml, {claimed}}}]"
     Path("net.yaml").write_text(text[: text.index("expect:")] + claim)
@@ -163,7 +161,7 @@ def test_two_recipes_of_one_name_are_not_confused(recipes, catalog):
         plan(("net.yaml", "other"), catalog)
 
 
-def test_a_line_says_claim_paper_reached_and_baseline(lines):
+def test_a_line_has_claim_paper_reached_and_baseline(lines):
     line, other = lines(measured([0.6, 0.8]), measured([0.1]))
     assert line.claim == "test/accuracy >= 0.5 and 1.5x the baseline"
     assert (line.where, line.paper, line.reached, line.seeds) == ("Table 1", "0.97", "0.7 ± 0.14", "2")
@@ -172,7 +170,7 @@ def test_a_line_says_claim_paper_reached_and_baseline(lines):
     assert other.claim == "test/loss <= 0.01" and other.baseline == ""
 
 
-def test_what_was_not_run_or_is_of_an_older_recipe_does_not_hold(lines):
+def test_claims_not_run_or_of_an_older_recipe_do_not_hold(lines):
     assert [x.verdict for x in lines(None)] == ["NOT RUN", "NOT RUN"]
     assert [x.verdict for x in lines(measured([0.9]))] == ["NOT RUN", "reached"]
     stale = lines(measured([0.9]), measured([0.1]), {"net": True, "linear": False})
@@ -197,7 +195,7 @@ def test_results_are_of_what_the_recipe_trains(recipes, catalog):
     assert not is_of("model.hidden_sizes=[16, 16]") and not is_of("~fit.threads")
 
 
-def test_a_parameter_that_came_later_is_no_change_but_another_default_is(recipes, catalog):
+def test_a_parameter_added_later_is_not_a_change_but_another_default_is(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
     entry = described(item.recipe)
     less = {**entry["defaults"], "model": entry["defaults"]["model"].replace(" dropout", "")}
@@ -257,7 +255,7 @@ def test_there_is_a_page_for_each_plugin_and_a_front_page_with_counts(recipes, c
 def test_pages_replace_no_file_of_others(recipes, catalog, lines, tmp_path):
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages/README.md").write_text("# My project")
-    with pytest.raises(UserError, match=r"README\.md is no page of rk reproduce, and would be replaced"):
+    with pytest.raises(UserError, match=r"README\.md was not written by rk reproduce, and would be replaced"):
         write_pages(tmp_path / "pages", plan(("net.yaml",), catalog), lines(measured([0.6])), {"net": measured([0.6])})
     assert [(p.name, p.read_text()) for p in (tmp_path / "pages").iterdir()] == [("README.md", "# My project")]
 
@@ -283,7 +281,7 @@ def test_results_are_added_beside_older_ones(tmp_path):
         read_results(path)
 
 
-def test_results_are_kept_beside_ones_own_recipes_and_never_in_an_installed_package(tmp_path):
+def test_results_are_stored_beside_user_recipes_and_never_in_an_installed_package(tmp_path):
     import sysconfig
 
     from rk.recipe.find import RecipeFile
@@ -310,7 +308,7 @@ def test_a_plugins_results_go_beside_its_recipes_only_in_its_checkout(tmp_path, 
     assert results_path(file, runs, beside=True) == beside
 
 
-def test_an_installed_package_is_not_written_to_even_when_asked(tmp_path):
+def test_an_installed_package_is_not_written_to_even_on_request(tmp_path):
     import sysconfig
 
     from rk.recipe.find import RecipeFile
@@ -371,7 +369,7 @@ def _store_ten(path, n):
         add_results(path, {f"r{n}-{i}": measured([0.1])})
 
 
-def test_what_was_not_measured_is_not_reached(lines):
+def test_unmeasured_claims_are_not_reached(lines):
     own = measured([0.9])
     del own.values["metrics"]["test/accuracy"]
     line = lines(own, measured([0.1]))[0]
@@ -383,7 +381,7 @@ def test_claims_about_other_data_are_neither_run_nor_judged(recipes, workshop):
     Path("mine.yaml").write_text("rk: 1\nextends: net.yaml\ndata: {batch_size: 3}\n")
     catalog = workshop.catalog(workshop.plugin("toy", OTHER, data={"other": "Other"}))
     (item,) = plan(("mine.yaml",), catalog)
-    assert all(claim.applies for claim in item.recipe.expect), "the size of a batch is no other data"
+    assert all(claim.applies for claim in item.recipe.expect), "another batch size is not other data"
     Path("mine.yaml").write_text("rk: 1\nextends: net.yaml\ndata: other\n")
     with pytest.raises(UserError, match="nothing is claimed"):
         plan(("mine.yaml",), catalog)
@@ -393,7 +391,7 @@ def test_claims_about_other_data_are_neither_run_nor_judged(recipes, workshop):
     assert (line.verdict, line.holds) == ("not applicable: other data", True)
 
 
-def test_claims_on_what_steps_log_are_asked_of_the_baseline_too(recipes, catalog):
+def test_claims_on_logged_metrics_apply_to_the_baseline_too(recipes, catalog):
     text = Path("net.yaml").read_text()
     claim = "{metric: train/loss, baseline: linear.yaml, better_by: 0.3}"
     Path("net.yaml").write_text(f"{text[: text.index('expect:')]}expect: [{claim}]")

@@ -46,7 +46,7 @@ def test_it_trains_recipe_and_baseline_with_each_seed_and_judges(call, recipes):
     assert "OLDER RECIPE" in call("net.yaml", "--stored", code=ExitCode.CLAIM_NOT_REACHED)
 
 
-def test_stopped_it_keeps_what_is_done_and_reuse_goes_on(call, recipes, monkeypatch):
+def test_stopped_it_keeps_finished_runs_and_reuse_continues(call, recipes, monkeypatch):
     Path("net.yaml").write_text(Path("net.yaml").read_text().replace("at_most: 0.01", "at_most: 9"))
     from rk.fit.loop import Loop
 
@@ -68,7 +68,7 @@ def test_stopped_it_keeps_what_is_done_and_reuse_goes_on(call, recipes, monkeypa
     assert len(list(RunFolder.all(Path("runs")))) == 4
 
 
-def test_what_it_prints_as_json_is_json_also_when_it_trains(call, recipes):
+def test_json_output_is_valid_json_also_when_it_trains(call, recipes):
     done = CliRunner().invoke(reproduce, ["net.yaml", "--json"], standalone_mode=False)
     assert [line["verdict"] for line in json.loads(done.stdout)] == ["reached", "NOT REACHED"]
     assert "net, seed 4 -> runs" in done.stderr
@@ -100,7 +100,7 @@ def test_stored_trains_nothing(call):
     assert not Path("runs").exists()
 
 
-def test_it_says_where_the_results_are_and_writes_a_plugins_only_when_asked(call, recipes, monkeypatch):
+def test_it_prints_where_the_results_are_and_writes_a_plugins_only_on_request(call, recipes, monkeypatch):
     from rk.reproduce import results
 
     shipped = results.results_path

@@ -1,4 +1,4 @@
-"""Classes to read: each stands in a module with the usual imports."""
+"""Classes to read: each is in a module with the usual imports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rk import Decode, Factory, Loss, Model, Schedule, SequenceLayer
 
 @pytest.fixture
 def read(workshop):
-    """Reads a class, ``C`` unless told, of a module that begins with `HEAD`."""
+    """Reads a class, ``C`` by default, of a module that begins with `HEAD`."""
 
     def call(source: str, name: str = "C", **modules: str) -> ClassInfo:
         package = workshop.package(HEAD + textwrap.dedent(source), **modules)

@@ -1,4 +1,4 @@
-"""Outlines of sources: whoever reads a class finds in its outline what the whole source says."""
+"""Outlines of sources: a class read from its outline is equal to one read from the whole source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCES = sorted([*ROOT.glob("rk/*.py"), *ROOT.glob("rk/builtin/*.py"), *ROOT.gl
 METHODS = ("forward", "predict", "batch", "setup", "step", "__call__", "update", "evaluate", "scan")
 
 
-def told(info: ClassInfo) -> dict[str, object]:
+def described(info: ClassInfo) -> dict[str, object]:
     """Returns what the readers find of a class itself; its bases are other modules' matter."""
     try:
         signature = constructor(info)
@@ -38,7 +38,7 @@ def told(info: ClassInfo) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_an_outline_says_the_same(source, tmp_path):
+def test_an_outline_describes_the_same_class(source, tmp_path):
     name = f"{source.parent.name}.{source.stem}"
     short = tmp_path / source.name
     short.write_text(outline(source.read_bytes()), encoding="utf-8")
@@ -46,10 +46,10 @@ def test_an_outline_says_the_same(source, tmp_path):
     assert (list(whole.names), whole.stars) == (list(outlined.names), outlined.stars)
     for key, node in whole.names.items():
         if isinstance(node, ast.ClassDef):
-            assert told(ClassInfo(whole, node)) == told(ClassInfo(outlined, outlined.names[key])), key
+            assert described(ClassInfo(whole, node)) == described(ClassInfo(outlined, outlined.names[key])), key
 
 
-def test_what_a_constructor_hands_on_and_sets_is_kept():
+def test_an_outline_keeps_what_a_constructor_passes_on_and_sets():
     source = b"""
 class A(B):
     'Text.'
@@ -70,5 +70,5 @@ class A(B):
 
 
 @pytest.mark.parametrize("content", [b"def (", b"x = 1\0", b"\xff", b"x = " + b"(" * 5000])
-def test_what_is_no_source_has_no_outline(content):
+def test_text_that_is_not_python_has_no_outline(content):
     assert outline(content) is None

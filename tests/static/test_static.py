@@ -21,7 +21,7 @@ from rk.static.types import ComponentType, EnumType, TensorType, TupleType, Unre
 
 
 def takes(info: ClassInfo) -> dict[str, str]:
-    """Returns parameter -> type, as a recipe's user is told."""
+    """Returns parameter -> type, as a recipe's user sees it."""
     return {p.name: str(p.type) for p in constructor(info).params}
 
 
@@ -71,7 +71,7 @@ Renamed = Alias
         pytest.param("Optional[int]", "int | null", id="Optional"),
         pytest.param("Union[int, str, None]", "int | str | null", id="Union"),
         pytest.param("int | None", "int | null", id="union with a bar"),
-        pytest.param("int | (str | int)", "int | str", id="nested union, said once"),
+        pytest.param("int | (str | int)", "int | str", id="nested union, flattened"),
         pytest.param("list[int]", "list of int", id="list"),
         pytest.param("List[int]", "list of int", id="List"),
         pytest.param("Sequence[float]", "list of float", id="Sequence"),
@@ -111,7 +111,7 @@ Renamed = Alias
         pytest.param("Float[Tensor, 'batch 3 *rest']", "Float[batch 3 *rest]", id="tensor"),
         pytest.param("Bool[Tensor, '...']", "Bool[...]", id="tensor of any shape"),
         pytest.param("Bool[Tensor]", "Bool[...]", id="tensor without a shape"),
-        pytest.param("Bool[Tensor, SHAPE]", "Bool[...]", id="tensor with a shape that is no literal"),
+        pytest.param("Bool[Tensor, SHAPE]", "Bool[...]", id="tensor with a shape that is not a literal"),
         pytest.param("Callable[[int], int]", "Callable[[int], int]", id="a callable cannot be expressed"),
         pytest.param("torch.dtype", "torch.dtype", id="torch's types cannot be expressed"),
         pytest.param("Json", "mapping to Json | list of Json | int", id="an alias of itself ends"),
@@ -127,7 +127,7 @@ def test_an_annotation_is_one_of_a_closed_set_of_types(annotation, said, read):
     assert takes(info) == {"p": said}
 
 
-def test_what_is_not_annotated_takes_anything(read):
+def test_parameters_without_annotation_accept_any_value(read):
     assert takes(read("class C:\n    def __init__(self, p, *, q=3): ...")) == {"p": "any value", "q": "any value"}
 
 
@@ -243,7 +243,7 @@ def test_a_parameter_without_default_is_required(read):
         pytest.param("@dataclasses.dataclass(frozen=True)\nclass C:\n    a: int", ["a"], id="dataclass by its module"),
         pytest.param("@dataclass\nclass B:\n    a: int\n@dataclass\nclass C(B):\n    b: int", ["a", "b"], id="of two"),
         pytest.param(
-            "@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int", ["a"], id="b is no field: not decorated"
+            "@dataclass\nclass B:\n    a: int\nclass C(B):\n    b: int", ["a"], id="b is not a field: not decorated"
         ),
         pytest.param("@dataclass\nclass C:\n    a: ClassVar[int] = 1\n    b: int = 2", ["b"], id="class variable"),
         pytest.param(
@@ -291,7 +291,7 @@ def test_kwargs_that_super_takes_whole_are_the_inherited_parameters(read):
         pytest.param("", "1, ", ["b", "c"], id="settled by its place"),
     ],
 )
-def test_what_a_constructor_names_or_gives_is_not_inherited(own, given, names, read):
+def test_parameters_that_a_constructor_names_or_gives_are_not_inherited(own, given, names, read):
     init = f"    def __init__(self, {own}**k):\n        super().__init__({given}**k)"
     assert constructor(read(f"{BASE}class C(B):\n{init}")).names == names
 
@@ -310,7 +310,7 @@ def test_the_help_of_inherited_parameters_comes_with_them(read):
     assert describe(info) == ("C.", {"a": "Of B.", "b": "Of C."})
 
 
-def test_a_signature_is_asked_by_name(read):
+def test_a_signature_is_looked_up_by_name(read):
     signature = constructor(read("class C:\n    def __init__(self, p: int): ..."))
     assert str(signature["p"].type) == "int"
     assert "p" in signature and "q" not in signature
@@ -419,7 +419,7 @@ def test_a_module_without_a_package_is_read_too(workshop):
 
 
 @pytest.mark.parametrize("module", ["math", "sys", "yaml._yaml", "nowhere_at_all", "nowhere_at_all.inner", ""])
-def test_a_module_without_python_source_says_so(module):
+def test_a_module_without_python_source_is_refused(module):
     with pytest.raises(StaticError, match=f"module {module} has no source file"):
         load_class(f"{module}:C")
 
@@ -438,7 +438,7 @@ def test_a_module_without_python_source_says_so(module):
         pytest.param("from .again import C", "", "defines no class C", id="modules in a circle"),
     ],
 )
-def test_a_target_that_leads_nowhere_says_so(source, target, said, workshop):
+def test_a_target_that_leads_nowhere_is_refused(source, target, said, workshop):
     package = workshop.package(source, again="from . import C")
     with pytest.raises(StaticError, match=re.escape(said)):
         load_class(f"{package}{target}:C")
@@ -449,7 +449,7 @@ def test_a_target_that_leads_nowhere_says_so(source, target, said, workshop):
 
 @pytest.fixture
 def type_of(read):
-    """Reads an annotation as it stands in a module that begins with `HEAD`."""
+    """Reads an annotation in a module that begins with `HEAD`."""
     module = read(ENUMS + "class C: ...").module
     return lambda text: parse_type(module, ast.parse(text, mode="eval").body)
 
@@ -471,7 +471,7 @@ def type_of(read):
         pytest.param(
             "Bool[Tensor, 'b']", "Float[Tensor, 'b'] | Int[Tensor, 'b']", "Bool is not Float", id="none of two"
         ),
-        pytest.param("Tensor", "Float[Tensor, 'b']", None, id="a tensor of which nothing is said"),
+        pytest.param("Tensor", "Float[Tensor, 'b']", None, id="a tensor without dtype and shape"),
     ],
 )
 def test_a_field_fits_where_dtype_and_shape_do(given, wanted, why, type_of):
@@ -503,7 +503,7 @@ def test_a_field_fits_where_dtype_and_shape_do(given, wanted, why, type_of):
         pytest.param("Color", "str", True, id="an enum is not looked into"),
     ],
 )
-def test_a_fact_fits_where_its_type_does_and_what_cannot_be_told_passes(fact, wanted, fits, type_of):
+def test_a_fact_fits_where_its_type_does_and_unknown_types_pass(fact, wanted, fits, type_of):
     assert assignable(type_of(fact), type_of(wanted)) is fits
 
 

@@ -1,4 +1,4 @@
-"""What classes have, as their source says it: members, facts, fields, and what docstrings say of them."""
+"""What classes have, by their source: members, facts, fields, and their docstrings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rk.static.fields import facts as facts_of
 # -- members, facts, fields --------------------------------------------------------------------------------------------
 
 
-def test_members_are_what_the_source_says_that_instances_have(read):
+def test_members_are_the_attributes_that_the_source_gives_instances(read):
     info = read(
         """
         class B:
@@ -36,7 +36,7 @@ def test_members_are_what_the_source_says_that_instances_have(read):
     assert info.members() == expected
 
 
-def test_what_every_module_has_counts_as_a_member_of_each(read):
+def test_members_of_nn_module_count_as_members_of_each_module(read):
     module = torch.nn.Module()
     assert all(hasattr(module, name) for name in _MODULE_MEMBERS)
     assert read("class C(nn.Module): ...").members() == _MODULE_MEMBERS
@@ -135,7 +135,7 @@ def test_a_static_method_has_no_self_to_drop(read):
 # -- docstrings --------------------------------------------------------------------------------------------------------
 
 
-def test_the_help_of_a_parameter_is_what_the_docstring_says_of_it(read):
+def test_the_help_of_a_parameter_is_its_text_in_the_docstring(read):
     info = read(
         '''
         class B:

@@ -1,4 +1,4 @@
-"""The strain-test plugins, installed as far as Python can tell: packages and dist-info on the path."""
+"""The strain-test plugins, installed in the eyes of Python: packages and dist-info on the path."""
 
 from __future__ import annotations
 

@@ -49,10 +49,10 @@ def test_a_student_that_was_killed_resumes_bit_equal_also_where_its_teacher_is_g
     assert equal(runs(tmp_path / "whole")["student"], student)
 
 
-def test_a_trained_student_answers_without_its_teacher_and_leaves_it_out_of_a_hub_folder(strain, tmp_path, capsys):
+def test_a_trained_student_answers_and_exports_without_its_teacher(strain, tmp_path, capsys):
     strain("train", "strain-student/student", "trainer.teacher.overrides=['fit.max_steps=5']", "fit.max_steps=5")
     student = runs(tmp_path / "runs")["student"]
-    assert "recipe: strain-student/teacher" in student.recipe.read_text(), "the recipe still says what it began from"
+    assert "recipe: strain-student/teacher" in student.recipe.read_text(), "the recipe still names what it began from"
     shutil.rmtree(tmp_path / "runs/teacher")
     shutil.rmtree(student.path / "from")
     strain("export", student.path, "--to", "hub", "-o", "hub")
@@ -64,7 +64,7 @@ def test_a_trained_student_answers_without_its_teacher_and_leaves_it_out_of_a_hu
     assert found["test/accuracy"] == pytest.approx(student.read()["metrics"]["test/accuracy"])
 
 
-def test_what_begin_found_is_learned_once(strain, tmp_path):
+def test_state_set_by_begin_is_computed_once(strain, tmp_path):
     strain("train", "strain-student/student", "trainer.teacher.overrides=['fit.max_steps=1']", "fit.max_steps=1")
     student = runs(tmp_path / "runs")["student"]
     mean = load_file(student.model)["mean"].clone()
@@ -85,7 +85,7 @@ def test_a_tuned_network_begins_with_the_weights_that_fit(strain, tmp_path, caps
     strain("train", "strain-student/tuned", "fit.max_steps=1", "trainer.optimizer.lr=1e-12")
     out = capsys.readouterr().out
     assert "init_from: 2 of 4 weights are those of" in out
-    assert "init_from: model.head.weight (10, 48) begins anew, as the recipe says" in out
+    assert "init_from: model.head.weight (10, 48) is newly initialised, as the recipe says" in out
     found = runs(tmp_path / "runs")
     teacher, tuned = load_file(found["teacher"].model), load_file(found["tuned"].model)
     torch.testing.assert_close(teacher["model.blocks.0.0.weight"], tuned["model.blocks.0.0.weight"])
@@ -95,13 +95,13 @@ def test_a_tuned_network_begins_with_the_weights_that_fit(strain, tmp_path, caps
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("{run: last, rename: {head: blocks.0.0}}", "head.weight (10, 48) begins anew: the run has (48, 64)"),
+        ("{run: last, rename: {head: blocks.0.0}}", "head.weight (10, 48) is newly initialised: the run has (48, 64)"),
         ("{run: last, only: ['*bias']}", "2 of 4 weights are those of"),
         ("{run: last}", "4 of 4 weights are those of"),
     ],
     ids=["renamed", "only", "all"],
 )
-def test_which_weights_a_run_begins_with_is_said_in_the_recipe(strain, tmp_path, capsys, setting, said):
+def test_the_recipe_determines_which_weights_a_run_begins_with(strain, tmp_path, capsys, setting, said):
     strain("train", "strain-student/teacher", "fit.max_steps=1")
     strain("train", "strain-student/teacher", "fit.max_steps=1", f"init_from={setting}")
     assert said in capsys.readouterr().out
@@ -129,7 +129,7 @@ def test_a_wrong_name_of_a_run_is_a_mistake_of_the_recipe(strain, override, said
     assert said in error.value.message
 
 
-def test_weights_of_which_none_fits_are_refused(strain, tmp_path):
+def test_weights_without_any_match_are_refused(strain, tmp_path):
     strain("train", "strain-student/teacher", "fit.max_steps=1")
     with pytest.raises(UserError, match=r"init_from: no weight of .* fits"):
         strain("train", "strain-student/teacher", "model.hidden_sizes=[3]", "init_from={run: last, only: ['b*weight']}")
@@ -146,14 +146,14 @@ def test_weights_that_are_not_finite_are_not_taken(strain, tmp_path):
 
 
 def test_a_dry_run_trains_nothing(strain, tmp_path):
-    with pytest.raises(UserError, match="no run of strain-student/teacher is there yet"):
+    with pytest.raises(UserError, match="there is no run of strain-student/teacher yet"):
         strain("train", "strain-student/student", "--dry-run")
     assert not (tmp_path / "runs").exists()
     strain("train", "strain-student/teacher")
     assert strain("train", "strain-student/student", "--dry-run") == ExitCode.OK
 
 
-def test_a_signal_while_the_teacher_is_trained_is_made_good_by_the_same_command(strain, tmp_path, monkeypatch):
+def test_a_signal_while_the_teacher_trains_is_recovered_by_the_same_command(strain, tmp_path, monkeypatch):
     teacher = "trainer.teacher.overrides=['callbacks=[{name: interrupt, at: 37}]']"
     monkeypatch.setenv("RK_TEST_INTERRUPT", "1")
     with pytest.raises(click.Abort) as error:

@@ -231,13 +231,13 @@ def test_a_switch_of_a_search_is_a_flag(strain, tmp_path, capsys):
     assert "in_order: false" in run.recipe.read_text()
 
 
-def test_a_search_that_ended_goes_on_with_a_larger_budget_and_nothing_else(strain, tmp_path, capsys):
+def test_a_finished_search_resumes_with_a_larger_budget_and_no_other_change(strain, tmp_path, capsys):
     run, _ = prune(strain, tmp_path, capsys, "--n-trials", "4", "--in-order")
     assert strain("search", "prune", "--resume", run.path, "--n-trials", "9") == ExitCode.OK
     assert "after 9 trials" in capsys.readouterr().out
     whole, _ = prune(strain, tmp_path, capsys, "--n-trials", "9", "--in-order")
     assert torch.equal(load_file(run.model)["kept"], load_file(whole.model)["kept"])
-    with pytest.raises(RecipeError, match=r"search.in_order: cannot be changed any more\n  hint: .*search.n_trials"):
+    with pytest.raises(RecipeError, match=r"search.in_order: can no longer be changed\n  hint: .*search.n_trials"):
         strain("search", "prune", "--resume", run.path, "--no-in-order")
 
 

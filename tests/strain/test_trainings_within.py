@@ -1,4 +1,4 @@
-"""Trainings within a search and an analysis: killed, resumed, and as if nothing had been."""
+"""Trainings within a search and an analysis: killed, resumed, and bit-equal."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_wrong_recipe_is_the_users_mistake_and_a_wrong_name_the_authors(strain
         train_inside("strain-students/student", name="../a", within=runtime)
 
 
-def test_a_mistake_of_an_inner_recipe_says_which_inner_run_has_it(strain, runtime):
+def test_a_mistake_of_an_inner_recipe_names_the_inner_run(strain, runtime):
     with pytest.raises(RecipeError) as error:
         train_inside("strain-students/student", ("fit.max_stps=1",), name="a", within=runtime)
     said = error.value.render()
@@ -193,7 +193,7 @@ def test_an_inner_run_that_fails_is_named(strain, runtime):
         ({"name": 3}, ValueError, "got 3"),
     ],
 )
-def test_a_wrong_call_is_said_at_once(strain, runtime, given, error, said):
+def test_a_wrong_call_is_reported_at_once(strain, runtime, given, error, said):
     with pytest.raises(error, match=said):
         train_inside("strain-students/student", **({"name": "a", "within": runtime} | given))
 

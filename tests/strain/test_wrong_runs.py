@@ -100,7 +100,7 @@ def test_a_mistake_of_the_inner_recipe_keeps_its_place_its_key_and_its_hint(stra
     assert "rk validate 'my own.yaml' shows all 2 problems" in problem.hint
 
 
-def test_a_recipe_that_the_command_line_names_lies_in_the_working_folder(strain, tmp_path):
+def test_a_recipe_named_on_the_command_line_is_looked_for_in_the_working_folder(strain, tmp_path):
     (tmp_path / "my own.yaml").write_text(f"rk: 1\nextends: {TEACHER}\n")
     assert strain("validate", STUDENT, "trainer.teacher.recipe=my own.yaml") == 0
 
@@ -158,7 +158,7 @@ def test_no_path_in_the_overrides_of_a_run_leaves_the_machine():
     assert found.init_from.run.plain() == {"recipe": "teacher.yaml", "overrides": ["data.path=book.txt", "fit.seed=1"]}
 
 
-def test_a_run_whose_kept_runs_are_gone_says_so(strain, tmp_path):
+def test_a_run_whose_kept_runs_are_gone_is_reported(strain, tmp_path):
     strain("train", STUDENT, "trainer.teacher.overrides=['fit.max_steps=1']", "fit.max_steps=1")
     student = next(run for run in RunFolder.all(tmp_path / "runs") if run.read()["name"] == STUDENT)
     shutil.rmtree(student.path / "from")

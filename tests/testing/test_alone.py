@@ -103,8 +103,8 @@ def test_an_analysis_gets_a_run_with_few_batches_and_must_return_numbers(bench):
         beside(bench(numbers="{}"), "numbers")
 
 
-def test_what_cannot_be_given_is_said(bench):
-    with pytest.raises(NotApplicable, match="a recipe must say its factor"):
+def test_parameters_that_the_kit_cannot_give_are_named(bench):
+    with pytest.raises(NotApplicable, match="a recipe must give its factor"):
         beside(bench(), "tuned")
     components, *_ = bench()
     with pytest.raises(NotApplicable, match="no recipe to run it with"):

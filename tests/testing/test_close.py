@@ -48,7 +48,7 @@ def test_twins_agree_in_outputs_and_gradients(length):
         pytest.param(lambda x, d: (at_once(x, d)[0][:, :-1], at_once(x, d)[1]), r"output\[0\]: shape", id="a shape"),
     ],
 )
-def test_twins_that_differ_are_told_apart(spoilt, said):
+def test_twins_that_differ_are_reported(spoilt, said):
     torch.manual_seed(0)
     x, decay = torch.randn(2, 7, 3, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
     with pytest.raises(AssertionError, match=said):
@@ -80,7 +80,7 @@ def test_rounding_is_forgiven_by_dtype_and_a_slip_is_not():
         pytest.param(torch.full((2,), 1e-3), torch.zeros(2), "relative difference 0.001", id="nothing expected"),
     ],
 )
-def test_what_differs_is_named(found, expected, said):
+def test_the_difference_is_named(found, expected, said):
     with pytest.raises(AssertionError, match=said):
         assert_close(found, expected)
 

@@ -17,6 +17,6 @@ def test_an_unknown_plugin_is_the_users_mistake(rk):
     assert done.code == ExitCode.USER_ERROR and "did you mean pointer-net?" in done.err
 
 
-def test_no_check_is_no_success(rk):
+def test_a_run_without_checks_is_not_a_success(rk):
     done = rk("plugins", "test", "pointer-net", "--only", "no-such-check")
     assert done.code == ExitCode.FAILED and "no check was run" in done.out

@@ -1,4 +1,4 @@
-"""EQUATIONS.md of a plugin: what it names exists, and each mistake is told with file and line."""
+"""EQUATIONS.md of a plugin: what it names exists, and each mistake is reported with file and line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TESTED = "`tests/test_loss.py::test_it_is_the_equation`"
 
 @pytest.fixture
 def said(tmp_path):
-    """Returns what the check says of a plugin whose table has the given rows."""
+    """Returns the check's findings for a plugin whose table has the given rows."""
     root = tmp_path / "rk-my-net"
     for name, text in {
         "pyproject.toml": "",
@@ -114,7 +114,7 @@ def test_what_exists_is_accepted(row, said):
         ),
         (
             f"| Eq. 4 | half a test | {CODE} | `test_it_is_the_equation` |",
-            "EQUATIONS.md:5: `test_it_is_the_equation` is no test; expected `tests/test_file.py::test_name`",
+            "EQUATIONS.md:5: `test_it_is_the_equation` is not a test; expected `tests/test_file.py::test_name`",
         ),
         (
             f"| Eq. 4 | |x| | {CODE} | {TESTED} |",
@@ -153,7 +153,7 @@ def test_what_exists_is_accepted(row, said):
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_line(row, message, said):
+def test_a_mistake_is_reported_with_its_line(row, message, said):
     assert message in said(row)
 
 
@@ -162,11 +162,11 @@ def test_every_row_is_looked_at(said):
     assert [line.partition(": ")[0] for line in said(*rows)] == [f"EQUATIONS.md:{i}" for i in (5, 6, 7)]
 
 
-def test_a_table_without_rows_is_no_map(said):
+def test_a_table_without_rows_is_not_a_map(said):
     assert said() == ["EQUATIONS.md: there is no row in a table with the columns Paper | What it says | Code | Test"]
 
 
-def test_a_file_that_does_not_parse_is_told(said, tmp_path):
+def test_a_file_that_does_not_parse_is_reported(said, tmp_path):
     (tmp_path / "rk-my-net/src/rk_my_net/loss.py").write_text("def broken(:\n")
     (line,) = said(f"| Eq. 4 | broken | {CODE} | {TESTED} |")
     assert line.startswith("EQUATIONS.md:5: src/rk_my_net/loss.py cannot be parsed: line 1")

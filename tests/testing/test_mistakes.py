@@ -22,7 +22,7 @@ class Loss:
         return x * x
 
 
-def test_the_mistake_is_made_and_the_function_stays():
+def test_the_mistake_is_planted_and_the_function_object_stays():
     wrong = with_mistake(scaled, "+ 1", "- 1")
     assert (wrong(3), scaled(3)) == (5, 7)
 
@@ -39,7 +39,7 @@ def test_methods_and_static_methods_are_replaced(plant):
     assert Loss()(3.0) == 3.0
 
 
-def test_nothing_of_it_is_left_in_the_next_test():
+def test_the_next_test_has_the_original_function():
     assert Loss()(3.0) == 4.5
 
 
@@ -67,7 +67,7 @@ def test_variables_of_the_user_do_not_reach_a_test(request, monkeypatch, tmp_pat
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_of_a_test_has_runs_of_its_own(monkeypatch, request, tmp_path):
+def test_each_test_folder_has_its_own_runs(monkeypatch, request, tmp_path):
     monkeypatch.setenv("RK_RUNS", str(tmp_path / "of-the-user"))
     request.getfixturevalue("rk_folder")
     from rk.runs import default_root

@@ -1,4 +1,4 @@
-"""The contract kit finds the mistakes that plugins make, each with a message that says what to mend.
+"""The contract kit finds the mistakes that plugins make, each with a message that names the fix.
 
 One plugin per mistake, written by `rk plugins new` and then spoilt; `rk plugins test` is run on all of them.
 """
@@ -20,14 +20,14 @@ HOST = "recursion-kit>=0"
 
 @dataclass
 class Mistake:
-    """What is spoilt, and what the kit must say of it.
+    """What is spoilt, and the message that the kit must give.
 
     Attributes:
         file: The file, in the package.
-        old: What stands there.
+        old: The text to replace.
         new: What the mistake makes of it.
         check: The check that must fail.
-        said: What its message must hold.
+        said: A part of the expected message.
         host: What the distribution requires of rk.
     """
 
@@ -170,7 +170,7 @@ MISTAKES = {
         "something that step() changes is neither in the learner's state nor in the trainer's",
     ),
     "empty-export": Mistake(
-        "exporter.py", "return [path]", 'return [out / "weights.npz"]', "exports: quick", "says that it wrote"
+        "exporter.py", "return [path]", 'return [out / "weights.npz"]', "exports: quick", "returned ["
     ),
     "refuses-everything": Mistake(
         "exporter.py",
@@ -191,7 +191,7 @@ MISTAKES = {
         "from rk import hookimpl",
         "from rk import hookimpl\nRK_TRIAL = {'quik': ()}",
         "plugin loads",
-        "RK_TRIAL has sizes for 'quik', which is no recipe of this plugin",
+        "RK_TRIAL has sizes for 'quik', which is not a recipe of this plugin",
     ),
     "broken-sizes": Mistake(
         "__init__.py",
@@ -242,7 +242,7 @@ def install(name: str, site: Path, edit: Mistake | None) -> str:
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory) -> dict[str, dict]:
-    """Returns what the kit says of each spoilt plugin, and of one that is not."""
+    """Returns the kit's messages for each spoilt plugin, and for one that is not."""
     site = tmp_path_factory.mktemp("site")
     sources = [install("sound", site, None), *(install(name, site, edit) for name, edit in MISTAKES.items())]
     checks = {"sound": None} | {name: edit.only for name, edit in MISTAKES.items()}
@@ -259,7 +259,7 @@ def test_a_sound_plugin_passes(said):
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_the_mistake_is_found_and_told(name, said):
+def test_the_mistake_is_found_and_reported(name, said):
     mistake, lines = MISTAKES[name], said[name]["lines"]
     assert said[name]["code"] == 1
     blocks = [block for block in lines.split("\nFAILED ") if mistake.check in block.splitlines()[0]]

@@ -1,4 +1,4 @@
-"""`layer-streams`: in pieces, a layer with a state gives what it gives for the whole; else the kit tells why not."""
+"""`layer-streams`: in pieces, a layer with a state gives what it gives for the whole; else the kit reports why."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_a_sound_layer_passes(workshop):
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_the_mistake_is_found_and_told(workshop, name):
+def test_the_mistake_is_found_and_reported(workshop, name):
     old, new, said = MISTAKES[name]
     assert old in SOUND
     with pytest.raises(Broken) as found:
@@ -81,7 +81,7 @@ def test_a_layer_without_a_state_is_not_looked_at(workshop):
     assert not streams(*layer_of(workshop, SOUND.replace("def scan", "def go_on")))
 
 
-def test_a_layer_that_needs_more_than_its_width_says_so(workshop):
+def test_a_layer_that_needs_more_than_its_width_is_not_applicable(workshop):
     source = SOUND.replace("d_model: int)", "d_model: int, order: int)").replace(
         "Width.", "Width.\n        order: Of it."
     )

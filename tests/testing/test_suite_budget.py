@@ -101,7 +101,7 @@ def test_first():
 """
 
 
-def test_what_a_large_library_costs_to_import_is_no_tests(pytester, tmp_path, monkeypatch):
+def test_the_cost_of_importing_a_large_library_is_not_counted_for_a_test(pytester, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "onnx"]:
         monkeypatch.delitem(sys.modules, name)
     pytester.makepyfile(test_import=SLEEPY_IMPORT)

@@ -29,13 +29,13 @@ def _rename(path: Path) -> None:
         pytest.param(_rename, id="renamed into place"),
     ],
 )
-def test_a_path_that_is_made_is_seen(write, tmp_path):
+def test_created_paths_are_seen(write, tmp_path):
     with watched_writes() as written:
         write(tmp_path / "new")
     assert tmp_path / "new" in written
 
 
-def test_what_is_deleted_is_seen(tmp_path):
+def test_deleted_paths_are_seen(tmp_path):
     (tmp_path / "old").write_text("")
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     with watched_writes() as written:
@@ -61,7 +61,7 @@ def test_other_threads_are_not_watched(tmp_path):
     assert written == []
 
 
-def test_the_run_the_data_the_caches_and_temporary_files_are_no_strangers(tmp_path, monkeypatch):
+def test_the_run_the_data_the_caches_and_temporary_files_are_allowed_places(tmp_path, monkeypatch):
     here, run, data = tmp_path / "here", tmp_path / "here" / "runs" / "one", tmp_path / "data"
     for folder in (here, run, data):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The controls: each against the thing itself."""
+"""The controls, each compared with the method itself."""
 
 import math
 import random

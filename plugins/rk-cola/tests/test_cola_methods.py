@@ -34,7 +34,7 @@ METHODS = ["mcts", "random", "exhaustive-1", "beam"]
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_full_path_comes_first_and_none_comes_twice(name):
+def test_the_full_path_is_first_and_no_path_is_repeated(name):
     paths = run(make(name), 100)
     assert paths[0] == tuple(range(12))
     assert len(set(paths)) == len(paths) == 100
@@ -136,7 +136,7 @@ def test_the_penalty_makes_paths_shorter():
 
 
 def test_reward_leads_the_tree():
-    """Only what does without layer 5 is right: with that told, more of what is tried does without it."""
+    """Only paths without layer 5 are right: with that as feedback, more of the tried paths leave it out."""
 
     def without(judge):
         paths = run(TreeSearch(Edits(LIMITS), 12, "0", length_penalty=0.0), 200, judge)

@@ -12,7 +12,7 @@ COLUMNS = ("accuracy", "accuracy@oracle", "accuracy@control", "accuracy@oracle-o
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_the_readme_says_what_was_measured(name):
+def test_the_readme_has_the_measured_numbers(name):
     lines = (PLUGIN / "README.md").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith(f"| `{name}` |")]
     seeds, *numbers = [cell.strip() for cell in line.strip("|").split("|")][1:]

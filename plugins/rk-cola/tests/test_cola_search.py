@@ -86,7 +86,7 @@ def lines(run: RunFolder, name: str) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def plain(world) -> RunFolder:
-    """A search with nothing but the defaults that has ended; nothing writes to it any more."""
+    """A search with nothing but the defaults that has ended; nothing more is written to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setattr("rk_cola.drawing.draw", lambda samples, depth, folder: [])
@@ -135,7 +135,7 @@ def test_controls_add_what_can_be_had_without_the_answer(world):
     assert metrics["test/accuracy@held-out"] == numbers["held_out_base"], "the same questions as the fixed path"
 
 
-def test_a_vote_of_one_is_said_to_be_one(world, capsys):
+def test_a_vote_of_one_is_reported(world, capsys):
     search(world, "--controls", "--n-candidates", "1", "--n-votes", "5", "--n-simulations", "1")
     out = capsys.readouterr().out
     assert "vote of 1 path " in out and "any of 1 path " in out and "1 paths" not in out
@@ -162,7 +162,7 @@ def test_every_method_spends_the_same_budget(world, method, space):
 
 
 def found(run: RunFolder) -> list[dict]:
-    """What a run says of each question, without the scores: they depend on the batches in their last digits."""
+    """What a run reports for each question, without the scores: they depend on the batches in their last digits."""
     samples = lines(run, "samples.jsonl")
     return [sample | {"paths": [path | {"score": None} for path in sample["paths"]]} for sample in samples]
 
@@ -192,7 +192,7 @@ def stop_after(monkeypatch, steps: int) -> None:
     monkeypatch.setattr(Cola, "step", counted)
 
 
-def test_ctrl_c_keeps_every_evaluation_and_the_search_goes_on_to_the_same_end(world, monkeypatch, capsys):
+def test_ctrl_c_keeps_every_evaluation_and_a_resumed_search_ends_the_same(world, monkeypatch, capsys):
     _, whole = search(world, "--controls", runs="a")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
@@ -237,9 +237,9 @@ def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
     assert found(short) == found(long)
 
 
-def test_what_a_search_looks_for_cannot_be_changed_any_more(world):
+def test_the_target_of_a_search_can_no_longer_be_changed(world):
     _, short = search(world, "--limit", "1")
-    with pytest.raises(RecipeError, match="cannot be changed any more"):
+    with pytest.raises(RecipeError, match="can no longer be changed"):
         cli(["search", "cola", "--resume", str(short.path), "--ops", "skip"], standalone_mode=False)
 
 
@@ -259,7 +259,7 @@ def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(plain, capsys
 
 @pytest.fixture(scope="module")
 def done(world) -> RunFolder:
-    """A search with controls that has ended; nothing writes to it any more."""
+    """A search with controls that has ended; nothing more is written to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         _, run = search(world, "--controls", "--n-candidates", "2", runs=str(world / "runs"))
@@ -267,7 +267,7 @@ def done(world) -> RunFolder:
 
 
 def evaluated(run: RunFolder, capsys, *overrides: str) -> tuple[dict[str, float], str]:
-    """Returns the metrics of `rk eval`, and what it says beside."""
+    """Returns the metrics of `rk eval`, and its other output."""
     capsys.readouterr()
     cli(["eval", str(run.path), "--json", *overrides], standalone_mode=False)
     said = capsys.readouterr()
@@ -285,7 +285,7 @@ def written(name: str, rows: list[dict]):
     return Path(name).resolve()
 
 
-def test_a_path_belongs_to_its_question_wherever_that_stands_in_the_file(done, world, capsys):
+def test_a_path_belongs_to_its_question_wherever_that_is_in_the_file(done, world, capsys):
     before = done.read()["metrics"]
     turned = written("turned.jsonl", rows_of(world)[::-1])
     metrics, said = evaluated(done, capsys, f"data.file={turned}")
@@ -293,7 +293,7 @@ def test_a_path_belongs_to_its_question_wherever_that_stands_in_the_file(done, w
     assert "have not been searched" not in said
 
 
-def test_questions_that_were_not_searched_are_answered_by_the_unmodified_model_and_said_to_be(done, world, capsys):
+def test_questions_without_a_search_are_answered_by_the_unmodified_model_with_a_warning(done, world, capsys):
     assert done.read()["metrics"]["test/accuracy@oracle"] > done.read()["metrics"]["test/accuracy"]
     others = written("others.jsonl", [row | {"prompt": f"{i}+{i}="} for i, row in enumerate(rows_of(world))])
     metrics, said = evaluated(done, capsys, f"data.file={others}")
@@ -368,7 +368,7 @@ def test_questions_without_an_answer_are_answered(done, world):
     assert all("correct" not in row and "expected" not in row for row in found)
 
 
-def test_an_answer_is_only_as_long_as_was_asked_for(done, world, tmp_path):
+def test_an_answer_has_at_most_the_requested_length(done, world, tmp_path):
     cli(
         ["predict", str(done.path), f"{world}/questions.jsonl", "search.max_new_tokens=2", "-o", "short.json"],
         standalone_mode=False,
@@ -393,14 +393,14 @@ def test_of_a_choice_the_option_is_predicted_without_knowing_the_answer(world):
 
 
 @pytest.mark.parametrize("format_", ["onnx", "torch-export"])
-def test_a_search_is_no_graph_and_says_so(done, format_):
+def test_exporting_a_search_as_a_graph_is_refused(done, format_):
     with pytest.raises(UserError, match="cannot be written as a graph: its answer needs questions_meta") as error:
         cli(["export", str(done.path), "--to", format_], standalone_mode=False)
     assert "safetensors" in error.value.hint
     assert not (done.path / "export" / format_).exists(), "no empty folder stays"
 
 
-def test_a_run_of_an_earlier_version_knows_no_question_again(plain, tmp_path, capsys):
+def test_a_run_of_an_earlier_version_recognises_no_question(plain, tmp_path, capsys):
     from safetensors.torch import save_file
 
     run = RunFolder(shutil.copytree(plain.path, tmp_path / "runs/cola/earlier"))
@@ -411,8 +411,8 @@ def test_a_run_of_an_earlier_version_knows_no_question_again(plain, tmp_path, ca
     assert "8 of 8 questions have not been searched" in said
 
 
-def test_in_a_chat_what_the_model_itself_says_counts_as_right(world, tmp_path):
-    """It says no space after the head of its turn, and ends the turn in place of the line."""
+def test_in_a_chat_the_models_own_wording_counts_as_right(world, tmp_path):
+    """It writes no space after the head of its turn, and ends the turn in place of the line."""
     import shutil
 
     shutil.copytree(world / "model", tmp_path / "chat")
@@ -467,7 +467,7 @@ def test_weights_that_have_changed_since_are_refused(world, tmp_path):
         cli(["search", "cola", "--resume", str(run.path), "--n-simulations", "20"], standalone_mode=False)
 
 
-def test_trees_have_seeds_of_their_own(world):
+def test_each_tree_has_its_own_seed(world):
     _, run = search(world, "--method", "random")
     tried: dict[int, list[str]] = {}
     for line in lines(run, "evaluations.jsonl")[1:]:
@@ -486,7 +486,7 @@ def test_a_search_may_end_early(world, stop, shorter):
             assert min(p["len"] for p in sample["paths"]) < 8
 
 
-def test_random_weights_are_searched_and_said_to_be_random(capsys):
+def test_random_weights_are_searched_and_reported_as_random(capsys):
     command = ["search", "cola", "--model", "gemma", "--random-init", "--limit", "3", "--n-simulations", "3", *SETTINGS]
     assert cli(command, standalone_mode=False) == ExitCode.OK
     said = capsys.readouterr()
@@ -505,7 +505,7 @@ def test_without_weights_one_message_and_no_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--protect-first", "8"), "leave none of 8 layers"),
+        (("--protect-first", "8"), "leave no layer of 8"),
         (("--n-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
         (("--data", "digits"), "data=digits"),
@@ -515,7 +515,7 @@ def test_without_weights_one_message_and_no_run(tmp_path, capsys):
     ],
     ids=["protected", "bound", "method", "data", "file", "tokens", "chat"],
 )
-def test_what_cannot_be_searched_is_refused_at_once(options, message):
+def test_a_space_that_cannot_be_searched_is_refused_at_once(options, message):
     with pytest.raises(UserError, match=message):
         cli(["search", "cola", "--model", "gemma", "--random-init", *options, *SETTINGS], standalone_mode=False)
 

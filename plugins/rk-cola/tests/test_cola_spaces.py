@@ -92,8 +92,8 @@ def test_both_actions_and_all_sizes_are_drawn_alike():
         assert lengths.count(-k) / 8000 == pytest.approx(1 / 8, abs=0.02)
 
 
-def test_bounds_that_leave_nothing_are_refused():
-    with pytest.raises(ValueError, match="leave none of 4 layers"):
+def test_bounds_that_leave_no_path_are_refused():
+    with pytest.raises(ValueError, match="leave no layer of 4"):
         Limits(depth=4, protect_first=3, protect_last=1)
     with pytest.raises(ValueError, match="max_len_ratio"):
         Limits(depth=4, max_length=3)
@@ -108,7 +108,7 @@ def test_a_path_is_written_in_runs_and_read_again(path, text):
     assert read_path(text) == path
 
 
-def test_the_front_is_what_nothing_beats():
+def test_the_front_has_the_paths_that_no_other_dominates():
     tried = [((0, 1, 2), True), ((0, 1), True), ((0,), False), ((1,), False), ((0, 2), True), ((0, 1, 2, 3), True)]
     assert pareto(tried) == [((0,), False), ((0, 1), True)]
     assert pareto([((0,), True), ((0, 1), False)]) == [((0,), True)]

@@ -103,7 +103,7 @@ def test_its_parameters_have_the_names_and_shapes_of_flash_linear_attention():
 
 
 @pytest.mark.parametrize("sizes", [[13], [1] * 13, [4, 1, 8], [2, 11]], ids=str)
-def test_it_may_stop_at_any_step_and_go_on(layer, sizes):
+def test_it_may_stop_at_any_step_and_continue(layer, sizes):
     x = torch.randn(3, 13, 8, dtype=torch.double)
     state, pieces = layer.initial_state(3), []
     for piece in x.split(sizes, 1):
@@ -122,7 +122,7 @@ def test_a_scan_leaves_the_state_that_it_was_given_alone(layer):
 
 
 @pytest.mark.parametrize("steps", [9, 1], ids=lambda t: f"t{t}")
-def test_steps_that_a_mask_leaves_out_are_as_good_as_absent(layer, steps):
+def test_masked_steps_do_not_affect_the_output(layer, steps):
     x = torch.randn(4, steps, 8, dtype=torch.double)
     mask = torch.rand(4, steps) < 0.6
     mask[0], mask[1] = True, False
@@ -137,7 +137,7 @@ def test_steps_that_a_mask_leaves_out_are_as_good_as_absent(layer, steps):
         assert_close({name: part[i : i + 1] for name, part in state.items()}, alone)
 
 
-def test_no_output_sees_a_later_step(layer):
+def test_no_output_depends_on_a_later_step(layer):
     x = torch.randn(2, 12, 8, dtype=torch.double)
     later = x.clone()
     later[:, 7:] += 1
@@ -170,9 +170,9 @@ def test_eigenvalues_are_where_they_are_allowed(allowed):
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="3 heads do not divide a width of 8"):
+    with pytest.raises(ValueError, match="n_heads must divide a width of 8, got 3"):
         DeltaProduct(d_model=8, n_heads=3)
-    with pytest.raises(ValueError, match="no whole number"):
+    with pytest.raises(ValueError, match="must be a whole number"):
         DeltaProduct(d_model=8, n_heads=2, expand_v=1.3)
 
 

@@ -92,7 +92,7 @@ def test_the_step_is_the_recurrence_of_one_token(gate):
     assert_twins(step, naive.delta_product, *inputs, state)
 
 
-def test_it_is_the_product_of_matrices_that_the_paper_writes():
+def test_it_is_the_papers_product_of_matrices():
     # Sec. 3: S_i = S_{i-1} A(x_i) + B(x_i) with S of (v, k), and the decay once per token
     q, k, v, beta, g, state = make_inputs(5, n=3, b=1, h=1, gate=True)
     outputs, last = delta_product(q, k, v, beta, g, state, scale=0.5)
@@ -106,7 +106,7 @@ def test_it_is_the_product_of_matrices_that_the_paper_writes():
     assert_close(last[0, 0], memory.T)
 
 
-def test_two_reflections_permute_three_things():
+def test_two_reflections_permute_three_elements():
     # the 3-cycle is two transpositions, each the reflection at (e_a - e_b) / sqrt 2: what one step of n_h = 1 cannot do
     swap = {pair: torch.zeros(3) for pair in ((0, 1), (1, 2))}
     for (a, b), key in swap.items():

@@ -56,7 +56,7 @@ def test_micro_batches_of_an_update_have_one_length():
     assert lengths == [2, 2, 4, 4, 6, 6]
 
 
-def test_it_goes_on_where_it_stopped():
+def test_it_resumes_where_it_stopped():
     trainer, again = make_trainer(Echo(), start=2, over=4), make_trainer(Echo(), start=2, over=4)
     for _ in range(2):
         trainer.step(make_batch(10))

@@ -26,7 +26,7 @@ def test_it_is_twenty_layers_of_fifty_units():
 
 
 @pytest.mark.parametrize("init", STD)
-def test_the_starting_weights_have_the_deviation_that_their_source_says(init):
+def test_initial_weights_have_the_standard_deviation_of_their_source(init):
     model = DeepMLP(num_features=300, num_classes=200, n_layers=3, hidden_size=150, init=init)
     for layer in model.layers():
         expected = STD[init](layer.in_features, layer.out_features)
@@ -45,7 +45,7 @@ def test_members_start_from_the_same_distribution_and_are_not_the_same(init):
         assert torch.equal(weight[0], weight[1]) == (init == "zero")
 
 
-def test_twenty_layers_carry_a_signal_from_good_weights_and_hardly_any_from_simple_ones():
+def test_twenty_layers_propagate_a_signal_with_he_weights_but_not_with_simple_ones():
     torch.manual_seed(0)
     inputs = torch.rand(500, 64)
     spread = {}

@@ -1,4 +1,4 @@
-"""The callback `gradient-noise` does what Eq. 1 says, and nothing else."""
+"""The callback `gradient-noise` follows Eq. 1, and does nothing else."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_any_optimizer_takes_it():
 def test_the_noise_is_a_function_of_seed_and_step_alone():
     first, again, other = Loop(wide(50)), Loop(wide(50)), Loop(wide(50), seed=8)
     one = [first.step()[0] for _ in range(3)]
-    assert not torch.equal(one[0], one[1] * math.sqrt(2**0.55)), "each step draws anew"
+    assert not torch.equal(one[0], one[1] * math.sqrt(2**0.55)), "each step draws new noise"
     assert not torch.equal(one[0], other.step()[0])
     again.fit.step = 2  # as after a resume
     assert torch.equal(again.step()[0], one[2])
@@ -201,7 +201,7 @@ def test_it_acts_from_start_step_until_stop_step():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_every_dtype_has_noise_of_its_own(dtype):
+def test_every_dtype_has_its_own_noise(dtype):
     learner = wide(100_000)
     learner.other = nn.Parameter(torch.zeros(100_000, dtype=dtype))
     noise, other = Loop(learner, eta=1.0).step()
@@ -284,12 +284,12 @@ def test_the_ratio_to_a_gradient_of_zero_is_a_number():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"parameters": "(head"}, "no regular expression"),
+        ({"parameters": "(head"}, "not a regular expression"),
         ({"start_step": 5, "stop_step": 5}, "no step with noise"),
     ],
     ids=["regex", "empty-span"],
 )
-def test_what_cannot_be_meant_is_the_recipes_mistake(settings, message):
+def test_impossible_settings_are_the_recipes_mistake(settings, message):
     with pytest.raises(ValueError, match=message):
         GradientNoise(seed=0, **settings)
 

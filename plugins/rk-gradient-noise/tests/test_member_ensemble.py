@@ -109,7 +109,7 @@ def spoil(model):
     [(lambda grads: clip_members(grads, CLIP), False), (lambda grads: by_one_norm(grads), True)],
     ids=["clip-members", "by-one-norm"],
 )
-def test_what_happens_to_one_member_is_nothing_to_the_others_unless_one_norm_clips_them(clip, others_change):
+def test_members_are_independent_unless_one_norm_clips_them(clip, others_change):
     whole, spoiled = make(), make()
     train(whole, noise=True, clip=clip)
     train(spoiled, noise=True, clip=clip, change=spoil)
@@ -124,7 +124,7 @@ def by_one_norm(gradients):
 
 
 @pytest.mark.parametrize("max_norm", [0.01, 1.0, 1e6])
-def test_clipping_all_members_at_once_is_clipping_one_after_the_other(max_norm):
+def test_clipping_all_members_at_once_equals_clipping_one_by_one(max_norm):
     random = torch.Generator().manual_seed(0)
     gradients = [torch.randn(4, *shape, generator=random) for shape in ((3, 5), (1, 5), (2,), ())]
     gradients[0][2] *= 100

@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
     return next(RunFolder.all(folder))
 
 
-def test_a_killed_run_goes_on_with_the_noise_that_it_would_have_had(rk_folder, whole):
+def test_a_killed_run_resumes_with_the_same_noise(rk_folder, whole):
     (rk_folder.folder / "recipe.yaml").write_text(whole.recipe.read_text())
     process = rk_folder.start("train", "recipe.yaml", "--runs-dir", rk_folder.folder)
     deadline = time.monotonic() + 60
@@ -141,11 +141,11 @@ def test_a_file_that_holds_no_curves_is_named(tmp_path):
         (["callbacks=[member-curves]", "fit.validate_every=2"], "gives no member_logits"),
         (["callbacks=[{name: member-curves, split: valid}]"], "no split 'valid'"),
         (["callbacks=[{name: clip-members, max_norm: 1}]"], "members as their first dimension"),
-        (["callbacks=[{name: gradient-noise, parameters: '['}]"], "no regular expression"),
+        (["callbacks=[{name: gradient-noise, parameters: '['}]"], "not a regular expression"),
     ],
     ids=["curves-of-one", "unknown-split", "clip-one", "regex"],
 )
-def test_what_does_not_fit_is_said_in_one_line(rk_folder, overrides, message):
+def test_a_misfit_is_reported_in_one_line(rk_folder, overrides, message):
     with pytest.raises(UserError, match=message):
         rk_folder.train(ONE, *overrides)
 

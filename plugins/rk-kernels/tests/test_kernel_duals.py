@@ -147,5 +147,5 @@ def test_shallow_logs_are_those_of_the_map():
     [(Erf(), (0.0, 0.91358, 1.22570)), (Sin(), (0.0, 0.85092, 1.31304)), (dual_of("tanh"), (0.0, 0.93047, 1.17781))],
     ids=["erf", "sin", "tanh"],
 )
-def test_what_decides_over_depth(dual, expected):
+def test_the_moments_that_decide_over_depth(dual, expected):
     assert moments(dual) == pytest.approx(expected, abs=1e-5)

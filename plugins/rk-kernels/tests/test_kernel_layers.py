@@ -75,7 +75,7 @@ def test_gradients_reach_what_a_kernel_learns(kernel):
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 @pytest.mark.parametrize("activation", get_args(Name))
-def test_what_a_kernel_learns_has_the_gradient_of_finite_differences(activation, kind):
+def test_gradients_of_kernel_parameters_agree_with_finite_differences(activation, kind):
     kernel = MLPKernel(depth=2, activation=activation, kind=kind)
     x = inputs(4)
     learned = [kernel.w_std.raw, kernel.b_std.raw]
@@ -119,7 +119,7 @@ def test_the_rbf_kernel_is_its_formula():
 
 
 def test_filters_that_do_not_divide_the_input_are_refused():
-    with pytest.raises(ValueError, match="do not divide"):
+    with pytest.raises(ValueError, match="must divide"):
         HierarchicalKernel((3,), 16)
 
 
@@ -253,7 +253,7 @@ def test_means_over_windows_count_zeros_beyond_the_edge():
     torch.testing.assert_close(box_mean(q, 3), expected)
 
 
-def test_learning_rates_of_their_own_make_another_tangent_kernel():
+def test_separate_learning_rates_change_the_tangent_kernel():
     x = inputs(4, 6).double()
     entered = inner_products(x / math.sqrt(6))
     whole = serial(Dense(1.4, 0.3), Activation(Relu()), Dense(1.2))(entered).matrix("ntk")
@@ -289,7 +289,7 @@ def test_a_gpu_gives_what_the_cpu_gives():
 @pytest.mark.parametrize(
     "make",
     [lambda: ConvKernel((32,)), lambda: ConvKernel(SHAPE, size=2), lambda: HierarchicalKernel((), 16)],
-    ids=["no picture", "even window", "no filter"],
+    ids=["not an image", "even window", "no filter"],
 )
 def test_sizes_that_make_no_sense_are_refused(make):
     with pytest.raises(ValueError):

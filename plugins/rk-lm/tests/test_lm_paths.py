@@ -125,7 +125,7 @@ def test_continuations_in_one_sequence_are_as_if_alone(layered):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_positions_go_on_after_the_prompt_in_every_continuation():
+def test_positions_continue_after_the_prompt_in_every_continuation():
     branches = torch.tensor([[0, 0, 0, 1, 1, 3, 3, 3, -1], [0, 0, 1, 2, 4, -1, -1, -1, -1]])
     assert positions_of(branches).tolist() == [[0, 1, 2, 3, 4, 3, 4, 5, 3], [0, 1, 2, 2, 2, 2, 3, 4, 5]]
 
@@ -146,13 +146,13 @@ def test_a_token_sees_the_prompt_and_its_own_continuation_within_the_window():
 
 
 @pytest.mark.parametrize("family", ["gemma3n_text", "gemma4_text"])
-def test_a_family_that_shares_keys_and_values_between_layers_is_refused_with_the_reason(family):
+def test_a_family_with_keys_and_values_shared_between_layers_is_refused(family):
     config = AutoConfig.for_model(family, num_hidden_layers=10, num_kv_shared_layers=4)
     with pytest.raises(UserError, match=f"{family}: its last 4 layers read keys and values that an earlier layer"):
         check_family(config)
 
 
-def test_a_family_that_nobody_has_tried_is_refused():
+def test_an_untested_family_is_refused():
     model = tiny_model("llama")
     model.config.model_type = "mamba"
     with pytest.raises(UserError, match="type mamba are not known") as error:

@@ -61,10 +61,10 @@ def test_questions_are_a_function_of_the_seed_and_more_of_them_begin_alike():
     assert first != prepared(ArithLevels(seed=5, n_questions=20))
 
 
-def test_a_level_that_has_too_few_questions_says_so():
-    with pytest.raises(ValueError, match="level 4 has 52 different questions, not 60"):
+def test_a_level_with_too_few_questions_is_refused():
+    with pytest.raises(ValueError, match="level 4 has only 52 different questions, got 60"):
         ArithLevels(seed=0, n_questions=300)
-    with pytest.raises(ValueError, match="name at least one"):
+    with pytest.raises(ValueError, match="levels must not be empty"):
         ArithLevels(seed=0, levels=[])
 
 
@@ -134,15 +134,21 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
     ("row", "message"),
     [
         ("{", "q.jsonl:2: "),
-        ("[1]", "q.jsonl:2: expected a JSON object, found a list"),
+        ("[1]", "q.jsonl:2: expected a JSON object, got a list"),
         ({"question": "Who?"}, "q.jsonl:2: has no answer"),
         ({"answer": "x"}, "q.jsonl:2: has neither a question nor a prompt"),
-        ({"question": "?", "options": ["a", "b"], "answer": "c"}, "q.jsonl:2: the answer 'c' is none of the options"),
-        ({"question": "?", "options": ["a", "b"], "answer": 2}, "q.jsonl:2: the answer 2 is the number of no option"),
+        (
+            {"question": "?", "options": ["a", "b"], "answer": "c"},
+            "q.jsonl:2: the answer 'c' is not one of the options",
+        ),
+        (
+            {"question": "?", "options": ["a", "b"], "answer": 2},
+            "q.jsonl:2: the answer 2 is not the number of an option",
+        ),
         ({"question": "?", "options": ["a", "a"], "answer": "a"}, "q.jsonl:2: two of the options are the same"),
-        ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options are a list of at least two"),
+        ({"question": "?", "options": ["a"], "answer": "a"}, "q.jsonl:2: options must be a list of at least two"),
         ({"question": "?", "answer": True}, "q.jsonl:2: has no answer"),
-        ({"prompt": ["?"], "answer": "x"}, "q.jsonl:2: the prompt: expected a text, found a list"),
+        ({"prompt": ["?"], "answer": "x"}, "q.jsonl:2: the prompt: expected a text, got a list"),
         ({"question": "?", "answer": "x", "level": [1]}, "q.jsonl:2: the level: expected a text or a number"),
         ({"question": "?", "choices": {"text": [*"xy"], "label": 3}, "answerKey": "A"}, "q.jsonl:2: the labels: exp"),
         ({"question": "?", "choices": {"text": [*"xy"], "label": ["A"]}, "answerKey": "A"}, "list of 2 letters"),
@@ -153,7 +159,7 @@ def test_options_that_look_like_labels_are_not_taken_for_them(tmp_path, row, rig
         ),
         (
             {"question": "?", "choices": ["x", "y"], "answerKey": "x"},
-            "q.jsonl:2: the key 'x' is the letter of no option",
+            "q.jsonl:2: the key 'x' is not the letter of an option",
         ),
         ({"prompt": "1+1=", "answer": ""}, "q.jsonl:2: the answer is empty"),
         ({"prompt": "", "answer": "2"}, "q.jsonl:2: the prompt is empty"),
@@ -173,13 +179,13 @@ def test_a_line_that_cannot_be_taken_is_named(tmp_path, row, message):
     [
         ({"question": "half \ud83d", "answer": "x"}, r"q.jsonl:2: \\ud83d is half of a character"),
         ('{"question": "?", "answer": ' + "9" * 400 + "}", "q.jsonl:2: a number of 400 digits"),
-        ('{"question": "?", "answer": 1e400}', "q.jsonl:2: the answer is a number beyond what a float holds"),
+        ('{"question": "?", "answer": 1e400}', "q.jsonl:2: the answer is too large for a float"),
         ('{"question": "?", "answer": NaN}', "q.jsonl:2: not JSON: NaN"),
         ('{"question": "?", "x": ' + "[" * 5000 + "]" * 5000 + "}", "q.jsonl:2: nested too deeply"),
     ],
     ids=["half a character", "digits", "infinite", "NaN", "deep"],
 )
-def test_what_json_allows_and_no_reader_can_use_is_refused(tmp_path, line, message):
+def test_valid_json_that_is_not_a_question_is_refused(tmp_path, line, message):
     file = write(tmp_path / "q.jsonl", {"question": "Who?", "answer": "me"}, line)
     with pytest.raises(UserError, match=message):
         read_questions(file)
@@ -197,10 +203,10 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path, character):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("question,answer\nWho?,me\n", r"q.jsonl:1: expected JSON lines, found what looks like a table \(CSV\)"),
-        ('[\n{"question": "Who?", "answer": "me"}\n]', "q.jsonl:1: expected JSON lines, found one JSON list"),
-        ('\n{\n"question": "Who?", "answer": "me"}', "q.jsonl:2: expected JSON lines, found JSON over several lines"),
-        ("<html>", "q.jsonl:1: expected JSON lines, found HTML or XML"),
+        ("question,answer\nWho?,me\n", r"q.jsonl:1: expected JSON lines, got what looks like a table \(CSV\)"),
+        ('[\n{"question": "Who?", "answer": "me"}\n]', "q.jsonl:1: expected JSON lines, got one JSON list"),
+        ('\n{\n"question": "Who?", "answer": "me"}', "q.jsonl:2: expected JSON lines, got JSON over several lines"),
+        ("<html>", "q.jsonl:1: expected JSON lines, got HTML or XML"),
     ],
     ids=["csv", "list", "pretty", "html"],
 )
@@ -211,7 +217,7 @@ def test_a_file_of_another_format_is_called_what_it_is(tmp_path, text, message):
         read_questions(file)
 
 
-def test_the_name_of_a_file_in_place_of_the_data_brings_the_data_that_reads_it():
+def test_a_file_name_in_place_of_the_data_is_refused_with_the_data_that_reads_it():
     with pytest.raises(UserError, match=r"unknown data 'mine.jsonl'") as error:
         Catalog().resolve("data", "mine.jsonl")
     assert "'{name: exact-jsonl, file: mine.jsonl}'" in error.value.hint
@@ -238,7 +244,7 @@ LINES = {
     ],
     ids=["exact-jsonl", "mc-jsonl", "arc"],
 )
-def test_a_user_file_is_put_as_the_data_puts_its_own(tmp_path, data, line, expected):
+def test_questions_of_a_user_file_are_phrased_like_the_datas_own(tmp_path, data, line, expected):
     assert data.read(write(tmp_path / "q.jsonl", LINES[line]))["questions_meta"] == [expected]
 
 
@@ -294,7 +300,7 @@ def test_a_user_file_is_put_behind_the_solved_problems_of_gsm8k(tmp_path):
     assert own.prompt == f"{solved}Question: How many legs has a spider?\nAnswer:"
 
 
-def test_a_file_that_is_another_one_is_refused(tmp_path, monkeypatch):
+def test_a_file_with_another_checksum_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     (tmp_path / "gsm8k").mkdir()
     (tmp_path / "gsm8k" / "train.jsonl").write_text("{}")
@@ -336,7 +342,7 @@ def test_a_user_file_needs_no_answers_but_data_that_is_measured_does(tmp_path):
     assert batch["questions_meta"][1].options == (" a", " b")
     said = {"correct": [0.0, 0.0, 1.0], "answers_meta": [{"answer": "2"}, {"answer": "a"}, {"answer": "1"}]}
     rows = data.answers(batch, said)
-    assert [row["correct"] for row in rows] == [None, None, True], "nothing is right or wrong that nobody knows"
+    assert [row["correct"] for row in rows] == [None, None, True], "without a known answer nothing is right or wrong"
     with pytest.raises(UserError, match=r"q\.jsonl:1: has no answer"):
         prepared(ExactJsonl(file))
 
@@ -369,7 +375,7 @@ def test_wrong_answers_of_the_control_are_right_elsewhere_in_the_level():
     assert wrong[:50] != shuffled_gold(questions, seed=1)[:50]
 
 
-def test_of_a_choice_the_control_takes_another_option_and_without_one_nothing():
+def test_the_control_of_a_choice_takes_another_option_if_there_is_one():
     choice = Question("?", " a", (" a", " b", " c"))
     lonely = Question("?", "7\n", level="of one")
     assert shuffled_gold([choice, lonely], 0)[0] in (" b", " c")
@@ -377,7 +383,7 @@ def test_of_a_choice_the_control_takes_another_option_and_without_one_nothing():
     assert shuffled_gold([lonely, Question("?", "8\n", level="another")], 0) == ["8\n", "7\n"], "of another level"
 
 
-def test_questions_are_told_apart_by_what_is_asked_and_by_their_answers():
+def test_questions_are_identified_by_prompt_and_options_and_by_their_answers():
     one, same = Question("1+1=", "2\n"), Question("1+1=", "2\n", level="easy", stop="\n")
     assert (one.asked_digest, one.answer_digest) == (same.asked_digest, same.answer_digest)
     others = [Question("1+2=", "2\n"), Question("1+1=", "2\n", ("2\n", "3\n"))]
@@ -414,7 +420,7 @@ def test_a_turn_ends_as_the_template_ends_it(template, special, end):
     assert end_of_turn(chatting(template, *special)) == end
 
 
-def test_in_a_chat_an_answer_is_what_the_model_would_say():
+def test_in_a_chat_an_answer_is_what_the_model_would_write():
     tokenizer = chatting(TURNS.replace("END", "<end>\n"), "<end>")
     item = encode(tokenizer, "hi", [" yes\n", " no\n"], chat=True, stop="\n")
     assert tokenizer.decode(item.prompt) == "user: hi<end>\nmodel: "
@@ -436,7 +442,7 @@ def test_items_beyond_the_context_are_counted_with_their_lengths():
     assert "made for 31" in warning
 
 
-def test_accuracy_counts_what_was_asked():
+def test_accuracy_counts_only_asked_questions():
     import torch
 
     total, count = accuracy(correct=torch.tensor([1.0, 0.0, 1.0]), asked=torch.tensor([1.0, 1.0, 0.0]))

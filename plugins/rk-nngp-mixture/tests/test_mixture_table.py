@@ -37,7 +37,7 @@ def test_a_spectrum_gives_what_a_factor_for_each_noise_gives():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_selected_answers_as_the_process_with_these_hyperparameters(method):
+def test_the_selected_process_answers_like_one_with_these_hyperparameters(method):
     x, y = table()
     mean, deviation = y[:20].mean(), y[:20].std(correction=0)
     chosen = select(x[:20].double(), (y[:20] - mean) / deviation, SMALL, [method])[method]
@@ -51,7 +51,7 @@ def test_what_is_selected_answers_as_the_process_with_these_hyperparameters(meth
     assert chosen.evidence == pytest.approx(evidence, abs=1e-6)
 
 
-def test_no_other_place_of_the_grid_has_more_evidence():
+def test_no_other_point_of_the_grid_has_more_evidence():
     x, y = table()
     y = (y - y.mean()) / y.std(correction=0)
     best = select(x.double(), y, SMALL)

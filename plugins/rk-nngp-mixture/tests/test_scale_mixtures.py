@@ -165,12 +165,12 @@ def test_the_mean_is_the_gaussian_processs(prior):
     torch.testing.assert_close(gauss["values"], mixture["values"])
 
 
-def test_many_observations_leave_nothing_of_the_prior(prior):
+def test_many_observations_make_the_prior_irrelevant(prior):
     scales = prior[0].posterior(torch.tensor(30_000.0, dtype=torch.float64), 10_000)
     assert (scales.log_weights.exp() * scales.variances).sum().item() == pytest.approx(3.0, rel=2e-3)
 
 
-def test_the_paper_s_weighted_draws_agree_with_quadrature_where_they_do_not_degenerate():
+def test_the_papers_importance_sampling_agrees_with_quadrature_where_it_is_stable():
     x, y = table(8)
     kernel, draws = RBFKernel(2.0), 400_000
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_the_limit_of_networks_with_a_random_last_scale_has_the_tails_of_student
 
 
 @pytest.mark.parametrize("a", [1.0, 2.0])
-def test_with_few_observations_the_mixture_knows_more_than_the_best_single_scale(a):
+def test_with_few_observations_the_mixture_beats_the_best_single_scale(a):
     kernel = MLPKernel(2, learned=False)
     data = ScaleProblems(kernel, seed=0, a=a, contexts=(5,), num_problems=300, batch_size=300)
     batch = data.batch("test-5", 0)
@@ -234,6 +234,6 @@ def test_intervals_of_the_mixture_are_wider_than_those_of_the_best_scale():
 
 
 @pytest.mark.parametrize("make", [lambda: InverseGamma(a=0.0), lambda: Burr(c=-1.0), lambda: HalfCauchy(0.0)])
-def test_a_prior_that_is_none_is_refused(make):
-    with pytest.raises(ValueError, match="not above 0"):
+def test_an_invalid_prior_is_refused(make):
+    with pytest.raises(ValueError, match="must be > 0"):
         make()

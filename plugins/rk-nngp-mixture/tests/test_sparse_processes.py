@@ -1,4 +1,4 @@
-"""Classes by a sparse process, and pictures that differ from those it was trained on."""
+"""Classification by a sparse process, and images that differ from those it was trained on."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_answers_are_the_mean_probabilities_of_the_classes(mixture):
             torch.testing.assert_close(row, draws.softmax(-1).mean(0), atol=6e-3, rtol=0)
 
 
-def test_a_draw_for_training_has_one_scale_per_example_and_one_for_answers_has_one_for_all():
+def test_training_draws_one_scale_per_example_and_answers_share_one_scale():
     made = process(draws=1, answer_draws=1)
     x = torch.zeros(400, 4)  # the same point 400 times
     with torch.no_grad():
@@ -227,7 +227,7 @@ def whole(data, split):
     return tuple(torch.cat([b[name] for b in batches]) for name in ("inputs", "targets"))
 
 
-def test_left_out_classes_are_nowhere_but_in_their_own_split(shifted):
+def test_left_out_classes_are_only_in_their_own_split(shifted):
     for split in shifted.splits:
         found = set(whole(shifted, split)[1].tolist())
         assert found == {2, 5} if split == "test-unseen" else not found & {2, 5}
@@ -242,7 +242,7 @@ def test_shifted_splits_are_the_test_rows(shifted):
     torch.testing.assert_close(turned_by[0], torch.rot90(inputs, 1, (1, 2)), atol=1e-5, rtol=0)
 
 
-def test_a_full_turn_changes_nothing():
+def test_a_rotation_by_360_degrees_changes_nothing():
     pictures = torch.rand(2, 3, 6, 6)
     torch.testing.assert_close(turned(pictures, 360.0), pictures, atol=1e-4, rtol=0)
 

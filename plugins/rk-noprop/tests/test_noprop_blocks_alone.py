@@ -61,14 +61,14 @@ def test_the_loss_of_a_block_reaches_no_other_block(name, embedding):
         assert others and all(p.grad is None for p in others)
 
 
-def test_the_baseline_on_the_other_hand_reaches_all_of_them():
+def test_the_loss_of_the_baseline_reaches_all_blocks():
     model = make().model
     F.cross_entropy(model(inputs=draw()["inputs"])["logits"], draw()["targets"]).backward()
     assert all(p.grad.abs().max() > 0 for block in model.label_blocks for p in [*block.parameters()][-1:])
 
 
 @pytest.mark.parametrize("name", ["mlp", "glimpse", "conv"])
-def test_what_becomes_of_other_blocks_changes_nothing_for_a_block(name):
+def test_a_block_does_not_depend_on_other_blocks_training(name):
     learner = make(name)
     block = learner.model.label_blocks[1]
 
@@ -86,7 +86,7 @@ def test_what_becomes_of_other_blocks_changes_nothing_for_a_block(name):
 
 @pytest.mark.parametrize("name", ["mlp", "glimpse", "conv"])
 @pytest.mark.parametrize("embedding", ["one-hot", "learned", "prototype"])
-def test_all_blocks_at_once_learn_what_equation_8_says_one_by_one(name, embedding):
+def test_all_blocks_at_once_learn_equation_8_as_one_by_one(name, embedding):
     learner = make(name, embedding=embedding)
     torch.manual_seed(3)
     fast = {key: total for key, (total, _) in learner(draw()).items()}
@@ -168,7 +168,7 @@ def test_the_micro_batches_of_a_step_are_the_same_blocks():
     assert found[::2] == [set()] * 4 and set().union(*found[1::2]) == {0, 1, 2, 3}
 
 
-def test_a_resumed_trainer_goes_on_with_the_next_block():
+def test_a_resumed_trainer_continues_with_the_next_block():
     whole, half = trainer("sampled"), trainer("sampled")
     moved(half, 6)
     again = trainer("sampled")
@@ -191,7 +191,7 @@ def test_prototypes_are_chosen_before_the_first_step_and_then_learned():
     moved(made)
     first = made.learner.model.embedding.weight.detach().clone()
     nearest = torch.cdist(first, seen).min(dim=1)
-    assert nearest.values.max() < 0.3  # one step away from a training picture of its class
+    assert nearest.values.max() < 0.3  # one step away from a training image of its class
     assert (nearest.indices % 3).tolist() == [0, 1, 2]
     moved(made)
     second = made.learner.model.embedding.weight

@@ -23,7 +23,7 @@ MLP = partial(MLPBlock, hidden_size=6)
 # -- embeddings and heads ----------------------------------------------------------------------------------------------
 
 
-def test_one_hot_embeddings_stay_what_they_are():
+def test_one_hot_embeddings_are_not_trained():
     embedding = ClassEmbedding("one-hot", 4, 20, (1, 6, 6))
     assert torch.equal(embedding(torch.tensor([2, 0])), torch.eye(4)[[2, 0]])
     assert not [*embedding.parameters()] and embedding.shape == (4,)
@@ -83,7 +83,7 @@ def test_an_aligned_head_begins_right_about_every_class(head, embedding):
 
 
 @pytest.mark.parametrize("head", ["linear", "radial"])
-def test_a_head_learns_to_tell_noised_labels_apart(head):
+def test_a_head_learns_to_classify_noised_labels(head):
     torch.manual_seed(0)
     model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=MLP, n_blocks=1, embedding="learned", head=head)
     optimizer = torch.optim.Adam(model.head.parameters(), lr=0.1)
@@ -146,7 +146,7 @@ CONV = partial(ConvBlock, channels=(3,), kernel_size=3, hidden_size=6, batch_nor
 
 
 @pytest.mark.parametrize("block", [MLP, CONV], ids=["mlp", "conv"])
-def test_the_adjoint_comes_to_the_gradient_of_the_ode(block):
+def test_the_adjoint_method_gives_the_gradient_of_the_ode(block):
     x, targets = torch.rand(4, 1, 6, 6, dtype=torch.double), torch.tensor([0, 1, 2, 0])
     errors = []
     for steps in (5, 40):

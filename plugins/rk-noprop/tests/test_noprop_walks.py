@@ -72,7 +72,7 @@ def answer(learner, batch=None):
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("embedding", ["one-hot", "learned", "prototype"])
 @pytest.mark.parametrize("variant", MAKERS)
-def test_a_walk_is_what_the_equations_say_step_by_step(variant, embedding, block):
+def test_a_walk_follows_the_equations_step_by_step(variant, embedding, block):
     make, slow = MAKERS[variant]
     learner = make(block, embedding=embedding)
     found = answer(learner)
@@ -83,7 +83,7 @@ def test_a_walk_is_what_the_equations_say_step_by_step(variant, embedding, block
 
 
 @pytest.mark.parametrize("make", [dt, ct])
-def test_a_walk_without_noise_is_the_other_rule(make):
+def test_a_walk_without_noise_follows_the_ode(make):
     learner = make(inference="ode")
     torch.manual_seed(2)
     with torch.no_grad():
@@ -166,7 +166,7 @@ def test_a_path_keeps_few_steps_and_the_last(n):
     assert kept == sorted(set(kept)) and len(kept) == min(n, KEPT) and kept[-1] == n - 1 and kept[0] >= 0
 
 
-def test_more_runs_are_other_noise():
+def test_further_runs_have_different_noise():
     found = answer(dt(runs=4))["run_logits"]
     assert found.shape == (5, 4, 3)
     assert all(not torch.allclose(found[:, 0], found[:, i]) for i in (1, 2, 3))
@@ -193,5 +193,5 @@ def test_guess_accuracy_is_of_one_step():
     guesses = torch.tensor([[[0.9, 0.1], [0.2, 0.8]], [[0.3, 0.7], [0.4, 0.6]]])
     targets = torch.tensor([0, 1])
     assert [int(GuessAccuracy(step=s)(guesses=guesses, targets=targets)[0]) for s in (1, 2, -1, -2)] == [2, 1, 1, 2]
-    with pytest.raises(ValueError, match="no step"):
+    with pytest.raises(ValueError, match="step must not be 0"):
         GuessAccuracy(step=0)

@@ -17,7 +17,7 @@ def make_model(**params) -> PointerNet:
 
 
 def allowed(rule, points, chosen, exists=None) -> list[list[int]]:
-    """What one set may go on with after each of some beginnings."""
+    """The choices that one set allows after each of some unfinished answers."""
     mask = rule(points[None], exists, torch.tensor(chosen, dtype=torch.long)[None])
     return [row.nonzero().flatten().tolist() for row in mask[0]]
 
@@ -38,7 +38,7 @@ def test_random_walks_see_what_trying_everything_allows(name, n):
             if not further:
                 break
             chosen.append(further[int(torch.randint(len(further), (), generator=random))])
-        assert found[:1] == [0]  # all walks can end where they cannot go on
+        assert found[:1] == [0]  # all walks can end where they cannot continue
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,7 +73,7 @@ def test_a_hull_turns_left_and_may_end_from_three_on():
     assert allowed(hull, line, [[1]]) == [[]]
 
 
-def test_triples_ascend_and_differ_and_are_no_more_than_a_triangulation_has():
+def test_triples_ascend_differ_and_do_not_exceed_the_size_of_a_triangulation():
     points = torch.rand(4, 2)
     assert allowed(triangulation, points, [[]]) == [[1, 2]]
     assert allowed(triangulation, points, [[1], [2]]) == [[2, 3], [3]]

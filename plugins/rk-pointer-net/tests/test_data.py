@@ -20,11 +20,11 @@ def test_splits_are_named_after_their_sizes():
     assert ConvexHull(seed=0, n_points=(5, 5), test_sizes=[5]).splits == ("train", "val", "test-5")
     assert ConvexHull(seed=0, test_sizes=[]).splits == ("train", "val")
     assert ConvexHull(seed=0, n_points=(4, 7)).max_points == 7
-    with pytest.raises(ValueError, match="no range"):
+    with pytest.raises(ValueError, match="not a range"):
         ConvexHull(seed=0, n_points=(7, 4))
 
 
-def test_training_is_endless_and_the_rest_has_as_many_sets_as_asked_for():
+def test_training_is_endless_and_other_splits_have_the_requested_size():
     data = ConvexHull(seed=0, batch_size=64, val_examples=100, test_examples=130)
     assert data.batches("train") is None
     sizes = {
@@ -148,7 +148,7 @@ def test_a_batch_is_drawn_as_a_grid(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "written"), [("v0.5", "v0.5.png"), ("h.svg", "h.svg")])
-def test_a_file_is_what_its_ending_says_and_else_a_png(tmp_path, name, written):
+def test_a_figure_has_the_format_of_its_ending_and_is_a_png_by_default(tmp_path, name, written):
     assert drawn_as_a_grid(tmp_path / name, 2) == [tmp_path / written]
     assert (tmp_path / written).read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
 

@@ -41,7 +41,7 @@ def test_greedy_is_a_beam_of_one(mode, monkeypatch):
     torch.testing.assert_close(single["log_probs"], other["log_probs"])
 
 
-def test_an_answer_is_as_probable_as_teacher_forcing_says():
+def test_an_answer_has_the_probability_of_teacher_forcing():
     model = make_model("ptr", beam_size=3)
     points = torch.rand(8, 6, 2, dtype=torch.double)
     answers = model.predict(points=points)

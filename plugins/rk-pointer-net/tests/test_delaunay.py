@@ -90,8 +90,8 @@ def test_the_targets_themselves_are_perfect(n):
     ],
     ids=str,
 )
-def test_any_order_counts_but_each_triangle_once_and_no_other(answer, exact, valid, found):
-    for batch in (fields(answer), fields(answer, target=TARGET[:13])):  # padding is no part of a target
+def test_triangles_count_in_any_order_but_once_each(answer, exact, valid, found):
+    for batch in (fields(answer), fields(answer, target=TARGET[:13])):  # padding is not part of a target
         assert triangle_accuracy(**batch) == (exact, 1)
         assert triangulation_rate(**batch) == (valid, 1)
         assert triangle_coverage(**batch) == (found, 4)

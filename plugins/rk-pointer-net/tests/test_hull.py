@@ -43,7 +43,7 @@ def test_sets_full_of_equal_and_collinear_points_have_strict_hulls(cells):
         assert hull == naive.convex_hull([tuple(point) for point in one])
 
 
-def test_what_has_no_area_gets_its_extreme_points():
+def test_points_on_a_line_get_their_extreme_points_as_hull():
     assert hull_of((0.3, 0.3), (0.3, 0.3), (0.3, 0.3)) == [1]
     assert hull_of((0.3, 0.3), (0.7, 0.1), (0.3, 0.3)) == [1, 2]
     assert hull_of((0.5, 0.5), (0.9, 0.9), (0.1, 0.1), (0.3, 0.3)) == [2, 3]
@@ -73,7 +73,7 @@ def test_sets_beyond_one_slice_come_out_alike():
         ((1, 2, 3, 4, 1), False),  # the first corner again
         ((1, 2, 3, 2), False),  # there and back
         ((1, 2, 2, 3), False),
-        ((1, 6, 2, 3), True),  # a straight angle is no harm
+        ((1, 6, 2, 3), True),  # a straight angle is allowed
         ((1, 2, 6, 3), False),  # turns back on its own edge
         ((1, 2, 3, 6, 4), False),  # touches an edge
         ((1, 2), False),
@@ -97,7 +97,7 @@ def test_equal_points_under_two_numbers_make_no_simple_polygon():
     assert not are_simple(points, polygon(1, 2, 5, 3, 4)).item()
 
 
-def test_every_hull_is_simple_and_random_tours_are_as_shapes_say():
+def test_every_hull_is_simple_and_random_tours_agree_with_the_naive_check():
     points = torch.rand(200, 6, 2)
     assert are_simple(points, convex_hulls(points)).all()
     tours = torch.stack([torch.randperm(6) + 1 for _ in range(200)])
@@ -108,7 +108,7 @@ def test_every_hull_is_simple_and_random_tours_are_as_shapes_say():
 
 
 def crosses_itself(corners: torch.Tensor) -> bool:
-    """Solves for the crossing of each pair of edges that are no neighbours."""
+    """Solves for the crossing of each pair of edges that are not neighbours."""
     k = len(corners)
     for i in range(k):
         for j in range(i + 2, k - (i == 0)):

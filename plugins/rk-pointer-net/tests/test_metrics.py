@@ -33,7 +33,7 @@ def test_the_hull_counts_from_any_start_and_in_either_direction():
     assert (int(total), count) == (3, 5)
 
 
-def test_an_answer_without_end_is_neither_right_nor_valid():
+def test_an_answer_that_does_not_end_is_neither_right_nor_valid():
     batch = fields([1, 2, 3, 4])
     assert hull_accuracy(**batch) == (0, 1)
     assert valid_rate(**batch) == (0, 1)
@@ -68,7 +68,7 @@ def test_area_averages_valid_answers_and_fails_when_more_than_one_percent_is_inv
     assert area(ValidArea, *[good] * 97, half, bad, bad) == pytest.approx((97 + 0.5) / 98)
 
 
-def test_area_without_any_valid_answer_is_no_nan():
+def test_area_without_any_valid_answer_is_not_nan():
     assert area(ValidArea, [0, 0]) == 0.0
     assert ValidArea().compute() == 0.0
 

@@ -86,7 +86,7 @@ def test_chunks_change_neither_outputs_nor_gradients(chunk_elements):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_padded_points_are_as_good_as_absent(mode):
+def test_padded_points_do_not_affect_the_answer(mode):
     model = make_model(mode=mode)
     lengths = torch.tensor([4, 7, 3, 9])
     sets = [make_batch(1, int(n), seed=i) for i, n in enumerate(lengths)]

@@ -115,7 +115,7 @@ def test_sets_full_of_equal_and_collinear_points_are_triangulated(cells):
     assert not found[~has_area].any()
 
 
-def test_what_has_no_area_has_no_triangle():
+def test_points_on_a_line_have_no_triangle():
     assert triangles_of((0.3, 0.3), (0.3, 0.3), (0.3, 0.3)) == []
     assert triangles_of((0.1, 0.1), (0.5, 0.5), (0.3, 0.3), (0.9, 0.9)) == []
     assert triangles_of((0.1, 0.3), (0.2, 0.6), (0.3, 0.9)) == []
@@ -166,7 +166,7 @@ def test_triangulations_cover_the_hull_once_and_use_every_point(numbers, valid):
     assert are_triangulations(torch.tensor([SQUARE, SQUARE]), longer).tolist() == [valid, True]
 
 
-def test_a_hole_inside_is_no_triangulation():
+def test_triangles_with_a_hole_are_not_a_triangulation():
     points = [[0.0, 0.0], [10.0, 0.0], [5.0, 9.0], [4.0, 2.0], [6.0, 2.0], [5.0, 4.0]]
     (whole,) = rows(triangulations(torch.tensor([points])))
     triples = [whole[i : i + 3] for i in range(0, len(whole), 3)]

@@ -63,18 +63,18 @@ def test_a_batch_is_a_function_of_seed_split_and_number():
     assert torch.equal(one.batch("test-10", 0)["points"][:50], other.batch("test-10", 0)["points"])
 
 
-def test_the_solver_says_what_is_learned_and_tests_have_the_best_there_is(count):
+def test_the_solver_makes_training_targets_and_tests_have_the_best_available(count):
     data = TSP(seed=0, n_points=(5, 20), solver="a1", batch_size=4, test_sizes=[6, 20], val_examples=4)
     for split in ("train", "val", "test-6", "test-20"):
         data.batch(split, 0)
     assert [solver for _, solver in count] == ["a1", "a1", "exact", "a3"]
 
 
-def test_what_cannot_be_solved_exactly_or_pooled_is_refused():
-    with pytest.raises(ValueError, match="exact takes at most 13 points, not 14"):
+def test_sizes_that_cannot_be_solved_or_pooled_are_refused():
+    with pytest.raises(ValueError, match="exact takes at most 13 points, got 14"):
         TSP(seed=0, n_points=(5, 14))
     assert TSP(seed=0, n_points=(5, 14), solver="a3").splits == ("train", "val", "test-5", "test-14")
-    with pytest.raises(ValueError, match="5 sets are less than one of each size"):
+    with pytest.raises(ValueError, match="at least one set of each size of n_points, got 5"):
         TSP(seed=0, n_points=(5, 10), pool=5)
 
 
@@ -100,7 +100,7 @@ def test_the_constructor_touches_no_file(cache):
     [{"seed": 2}, {"solver": "a1"}, {"pool": 52}, {"n_points": (4, 6)}, {}],
     ids=lambda p: next(iter(p), "same"),
 )
-def test_every_pool_has_a_file_of_its_own(cache, params):
+def test_every_pool_has_its_own_file(cache, params):
     prepared(n_points=(6, 6), pool=25)
     before = set(cache.iterdir())
     prepared(**{"n_points": (6, 6), "pool": 25} | params)
@@ -130,7 +130,7 @@ def test_a_cache_that_cannot_be_written_is_named_before_the_work(tmp_path, monke
     assert not count
 
 
-def test_an_epoch_of_a_pool_has_every_set_once_in_an_order_of_its_own(cache):
+def test_an_epoch_of_a_pool_has_every_set_once_in_a_new_order(cache):
     data = prepared()
     epochs = []
     for epoch in range(2):

@@ -41,7 +41,7 @@ def plainly(layer: LSTM, x: Tensor) -> list[float]:
     state, states = layer.initial_state(len(x)), []
     for t in range(x.shape[1]):
         y, state = naive.lstm(layer, x[:, t : t + 1], state)
-        state = tuple(s.clone() for s in state)  # as the next step sees it: h is not a function of s any more
+        state = tuple(s.clone() for s in state)  # as the next step sees it: h is no longer a function of s
         states.append(state)
     gradients = torch.autograd.grad(y.sum(), [s for state in states[:-1] for s in state])
     pairs = zip(gradients[::2], gradients[1::2], strict=True)
@@ -126,7 +126,7 @@ def test_the_halves_of_a_bidirectional_layer_are_not_followed():
     ],
     ids=["no-state", "no-such-layer", "no-loss"],
 )
-def test_what_cannot_be_followed_is_said(learner, layer, message):
+def test_a_learner_that_cannot_be_followed_is_refused(learner, layer, message):
     with pytest.raises(UserError, match=message):
         gradient_by_lag(learner, {"inputs": torch.randn(2, 3, D).double()}, layer)
 
@@ -149,7 +149,7 @@ def run(*args: object) -> None:
     assert not cli([str(a) for a in args], standalone_mode=False)
 
 
-def test_a_run_has_its_table_and_its_picture_and_two_runs_are_drawn_together(tmp_path, monkeypatch, capsys):
+def test_a_run_has_a_table_and_a_figure_and_two_runs_are_drawn_together(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("elman", "lstm"):
         (tmp_path / f"{name}.yaml").write_text(RECIPE.replace("NAME", name))
@@ -177,7 +177,7 @@ def test_a_split_that_is_not_there_is_named():
     assert "val" in error.value.hint
 
 
-def test_a_resumed_run_goes_on_with_its_curves():
+def test_a_resumed_run_continues_its_curves():
     callback, again = GradientFlow(), GradientFlow()
     callback.record = Record([0, 10], [[1.0, 0.5], [2.0, 1.5]])
     again.load_state_dict(callback.state_dict())

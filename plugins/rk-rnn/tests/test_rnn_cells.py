@@ -169,7 +169,7 @@ def test_a_state_has_the_batch_first_and_is_not_changed(cell):
 
 
 @every_cell
-def test_what_a_masked_step_holds_is_never_read(cell):
+def test_the_values_of_masked_steps_are_never_read(cell):
     layer, x, mask = make(cell), torch.randn(5, 9, D).double(), holes(5, 9)
     other = torch.where(mask.unsqueeze(-1), x, 1e6 * torch.randn_like(x))
     assert_close(layer.scan(other, layer.initial_state(5), mask), layer.scan(x, layer.initial_state(5), mask))

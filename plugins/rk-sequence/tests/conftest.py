@@ -19,7 +19,7 @@ def _one_thread():
 
 @pytest.fixture
 def make_model():
-    """Returns a function that makes a small model in 64 bits, of attention unless told otherwise."""
+    """Returns a function that makes a small model in 64 bits, of attention by default."""
 
     def two_heads(d_model):
         return Attention(d_model=d_model, n_heads=2)

@@ -60,7 +60,7 @@ def test_a_product_multiplies_part_by_part():
 
 
 @pytest.mark.parametrize("name", ["S", "B3", "S0", "S3x", "s3", "S3 x Z2"])
-def test_what_is_no_group_is_refused(name):
+def test_a_name_that_is_not_a_group_is_refused(name):
     with pytest.raises(ValueError, match="no group"):
         group(name)
 
@@ -145,7 +145,7 @@ def test_fillers_give_time_and_the_last_of_them_is_answered(filler):
     assert filled.vocab_size == (7 if filler == "special" else 6)
 
 
-def test_the_beginning_is_a_token_of_its_own_without_a_target():
+def test_the_beginning_is_a_separate_token_without_a_target():
     data = GroupWords(seed=1, length=4, batch_size=2, bos=True)
     (factors, products), (tokens, targets) = words(GroupWords(seed=1, length=4, batch_size=2)), words(data)
     assert torch.equal(tokens[:, 1:], factors)
@@ -155,7 +155,7 @@ def test_the_beginning_is_a_token_of_its_own_without_a_target():
     assert (data.vocab_size, data.num_outputs) == (7, 6)
 
 
-def test_longer_words_are_splits_of_their_own():
+def test_longer_words_are_separate_splits():
     data = GroupWords(seed=1, length=4, test_lengths=[8, 16], test_examples=10, batch_size=4)
     assert data.splits == ("train", "val", "test", "test-8", "test-16")
     assert [data.batches(split) for split in data.splits] == [None, 128, 3, 3, 3]
@@ -179,9 +179,9 @@ def test_no_split_begins_as_another():
     [
         ({"group": "Z5", "max_moved": 2}, "only permutations"),
         ({"group": "A5xZ2", "max_moved": 3}, "only permutations"),
-        ({"group": "A3", "max_moved": 2}, "A3 with max_moved 2 has no element but the identity"),
-        ({"group": "S1"}, "S1 has no element but the identity"),
-        ({"merged": 2, "tokens_per_element": 2}, "take one"),
+        ({"group": "A3", "max_moved": 2}, "A3 with max_moved 2 has only the identity"),
+        ({"group": "S1"}, "S1 has only the identity"),
+        ({"merged": 2, "tokens_per_element": 2}, "exclude each other"),
     ],
 )
 def test_variants_that_do_not_go_together_are_refused(settings, message):
@@ -204,7 +204,7 @@ def test_where_two_elements_do_not_reach_all_others_the_order_is_any():
     assert generated(group("S5").table, commonest(group="S5", max_moved=2)[:11]) == 120
 
 
-def test_what_elements_generate():
+def test_the_subgroup_that_elements_generate():
     table = group("S4").table
     cycle, swap = (next(i for i in range(24) if group("S4").moved[i] == n) for n in (3, 2))
     assert generated(table, torch.tensor([cycle])) == 3

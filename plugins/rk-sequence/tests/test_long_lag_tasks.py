@@ -37,7 +37,7 @@ def test_adding_marks_one_number_of_each_half(length):
     assert set(markers.unique().tolist()) <= {0.0, 1.0}
 
 
-def test_who_answers_one_has_a_squared_error_of_a_sixth():
+def test_the_constant_answer_one_has_a_squared_error_of_a_sixth():
     targets = Adding(seed=1, batch_size=20000).batch("train", 0)["targets"]
     assert abs(float((targets - 1).square().mean()) - 1 / 6) < 0.005
 
@@ -60,7 +60,7 @@ def test_copying_shows_symbols_and_asks_for_them_after_the_delimiter(length):
         assert targets == [0] * (length + 10) + symbols
 
 
-def test_who_knows_the_blanks_and_guesses_the_symbols_has_the_memoryless_loss():
+def test_predicting_blanks_and_guessing_symbols_has_the_memoryless_loss():
     data = Copying(seed=1, length=30, batch_size=200)
     batch = data.batch("train", 0)
     logits = torch.full((200, 50, data.num_outputs), -1e9)
@@ -90,7 +90,7 @@ def test_recall_asks_for_every_key_once_and_for_its_value():
 
 
 def test_more_pairs_than_keys_are_refused():
-    with pytest.raises(ValueError, match="4 keys are not enough for 6 pairs"):
+    with pytest.raises(ValueError, match="n_keys must be >= 6, the number of pairs, got 4"):
         AssociativeRecall(seed=1, n_pairs=3, test_pairs=[6], n_keys=4)
 
 
@@ -103,7 +103,7 @@ def test_two_sided_asks_for_the_neighbours():
         assert targets == [-100, *(int(x[t - 1] + x[t + 1] > 1) for t in range(1, 7)), -100]
 
 
-def test_who_looks_only_back_has_three_quarters():
+def test_a_model_that_looks_only_back_has_three_quarters_right():
     batch = TwoSided(seed=1, length=200, batch_size=200).batch("train", 0)
     guess = (batch["inputs"][:, :-2, 0] > 0.5).long()  # the better guess, given x[t-1]
     assert abs(float((guess == batch["targets"][:, 1:-1]).float().mean()) - 0.75) < 0.01

@@ -65,14 +65,14 @@ def test_embedded_strings_end_as_they_begin():
     assert {string[1] for string in made} == {"T", "P"}
 
 
-def test_what_may_come_is_what_the_automaton_says():
+def test_the_allowed_symbols_are_those_of_the_automaton():
     batch = Reber(seed=1, batch_size=50).batch("train", 0)
     for string, legal in zip(strings(batch), batch["legal"], strict=True):
         for t in range(len(string) - 1):
             assert {SYMBOLS[i] for i in legal[t].nonzero().flatten()} == follow(string[: t + 1])
 
 
-def test_what_may_come_in_an_embedded_string():
+def test_the_allowed_symbols_in_an_embedded_string():
     batch = Reber(seed=1, embedded=True, batch_size=50).batch("train", 0)
     for string, legal in zip(strings(batch), batch["legal"], strict=True):
         inner = [follow(string[2:t]) for t in range(3, len(string) - 2)]
@@ -150,7 +150,7 @@ def test_walks_of_a_length_are_as_frequent_as_among_all_walks():
     assert shares(asked) == pytest.approx(shares(given), abs=0.035)
 
 
-def test_long_strings_are_no_harder_to_draw():
+def test_long_strings_are_drawn_as_fast_as_short_ones():
     batch = Reber(seed=1, min_length=90, max_length=95, batch_size=50).batch("train", 0)
     assert all(is_reber(string) and 90 <= len(string) <= 95 for string in strings(batch))
 
@@ -178,7 +178,7 @@ def test_a_string_is_valid_when_the_automaton_accepts_it(settings):
     assert abs(sum(target for _, target in made) / 2000 - 0.5) < 0.04
 
 
-def test_alien_strings_have_letters_of_their_own():
+def test_alien_strings_have_letters_outside_of_the_grammar():
     foreign = [("?" in string) for string, target in judged() if not target]
     assert 0.4 < sum(foreign) / len(foreign) < 0.6
     assert not any("?" in string for string, target in judged() if target)
@@ -191,5 +191,5 @@ def test_mutated_strings_differ_in_a_symbol_or_two():
 
 
 def test_shares_beyond_all_are_refused():
-    with pytest.raises(ValueError, match="more than all"):
+    with pytest.raises(ValueError, match=r"alien \+ mutated must be <= 1"):
         ReberStrings(seed=1, alien=0.6, mutated=0.6)

@@ -27,7 +27,7 @@ class Reversed(nn.Module):
 
 
 class Counter(nn.Module):
-    """A layer that adds up its input: its output tells what it has seen."""
+    """A layer that adds up its input: its output shows what it has seen."""
 
     def __init__(self, *, d_model):
         super().__init__()
@@ -133,16 +133,16 @@ def test_a_tied_head_has_the_weights_of_the_embedding(make_model):
 
 
 def test_a_tied_head_needs_the_same_tokens(make_model):
-    with pytest.raises(ValueError, match="5 outputs are not the 7 tokens"):
+    with pytest.raises(ValueError, match="got 5 outputs and 7 tokens"):
         make_model(tie=True)
 
 
 def test_steps_are_tokens_or_numbers(make_model):
     with pytest.raises(ValueError, match=r"tokens .* or numbers"):
         make_model(num_features=2)
-    with pytest.raises(UserError, match="made for tokens"):
+    with pytest.raises(UserError, match="takes tokens"):
         make_model()(inputs=torch.rand(1, 2, 2))
-    with pytest.raises(UserError, match="made for numbers"):
+    with pytest.raises(UserError, match="takes numbers"):
         make_model(vocab_size=None, num_features=2)(tokens=torch.zeros(1, 2, dtype=torch.int64))
 
 
@@ -179,7 +179,7 @@ def plain_attention(layer, x, window=None):
 
 
 @pytest.mark.parametrize("window", [None, 1, 3])
-def test_attention_is_what_its_definition_says(window):
+def test_attention_agrees_with_its_definition(window):
     torch.manual_seed(0)
     layer, x = Attention(d_model=8, n_heads=2, window=window).double(), torch.randn(2, 6, 8).double()
     torch.testing.assert_close(layer(x), plain_attention(layer, x, window))
@@ -213,7 +213,7 @@ def test_the_cache_of_a_window_never_grows():
 
 @pytest.mark.parametrize(("d_model", "n_heads"), [(8, 3), (12, 4)])
 def test_heads_divide_the_width_into_even_parts(d_model, n_heads):
-    with pytest.raises(ValueError, match="do not divide"):
+    with pytest.raises(ValueError, match="must divide"):
         Attention(d_model=d_model, n_heads=n_heads)
 
 
@@ -232,7 +232,7 @@ def test_a_long_piece_is_mapped_block_by_block_with_the_same_answers(monkeypatch
         torch.testing.assert_close(one, other)
 
 
-def test_what_a_windowed_layer_holds_at_once_does_not_grow_with_the_square_of_the_length(monkeypatch):
+def test_the_memory_of_a_windowed_layer_does_not_grow_with_the_squared_length(monkeypatch):
     sizes = []
     allowed = Attention._allowed
 

@@ -1,4 +1,4 @@
-"""The task `sequential-mnist`, on pictures made here."""
+"""The task `sequential-mnist`, on generated images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_step_may_be_a_line(digits):
     assert (data.num_features, data.input_shape) == (28, (28, 28))
 
 
-def test_shrunken_pictures_are_means_of_squares(digits):
+def test_shrunken_images_are_means_of_squares(digits):
     inputs = digits(shrink=2).batch("test", 0)["inputs"]
     assert inputs.shape == (8, 196, 1)
     torch.testing.assert_close(inputs[0, 15, 0], PICTURES[0, 0, 2:4, 2:4].float().mean() / 255)
@@ -53,7 +53,7 @@ def test_permuted_pixels_are_the_same_in_another_order(digits):
 
 
 @pytest.mark.parametrize("settings", [{}, {"permuted": True}, {"pixels_per_step": 7, "shrink": 2}], ids=str)
-def test_series_become_pictures_again(digits, settings):
+def test_series_become_images_again(digits, settings):
     data = digits(**settings)
     pictures = data._pictures(data.batch("test", 0)["inputs"])
     expected = torch.nn.functional.avg_pool2d(PICTURES[:8] / 255, settings.get("shrink", 1))
@@ -61,9 +61,13 @@ def test_series_become_pictures_again(digits, settings):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"shrink": 3}, "shrink: 3"), ({"pixels_per_step": 5}, "5 does not")]
+    ("settings", "message"),
+    [
+        ({"shrink": 3}, "shrink must divide a side of 28 pixels, got 3"),
+        ({"pixels_per_step": 5}, "must divide 784 pixels, got 5"),
+    ],
 )
-def test_what_does_not_divide_a_picture_is_refused(settings, message):
+def test_a_size_that_does_not_divide_the_image_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SequentialMNIST(seed=1, **settings)
 

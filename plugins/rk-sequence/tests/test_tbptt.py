@@ -41,7 +41,7 @@ class Leaky(nn.Module):
 
 
 def stream(length, pieces, rows=2, vocab=5):
-    """Batches of one stream per row: each goes on where the one before has ended."""
+    """Batches of one stream per row: each continues where the previous one ended."""
     tokens = torch.randint(vocab, (rows, length * pieces + 1), generator=torch.Generator().manual_seed(0))
     for i in range(pieces):
         piece = tokens[:, i * length : (i + 1) * length + 1]
@@ -81,7 +81,7 @@ def test_states_are_mapped_tensor_by_tensor():
     assert [len(t) for t in tensors_of(state)] == [2, 2, 2]
 
 
-def test_rows_are_taken_from_another_state():
+def test_chosen_rows_are_taken_from_the_other_state():
     old, new = (torch.ones(3, 2), [torch.ones(3)]), (torch.zeros(3, 2), [torch.zeros(3)])
     matrix, (vector,) = with_rows_from(new, torch.tensor([True, False, True]), old)
     assert matrix.tolist() == [[0, 0], [1, 1], [0, 0]]
@@ -115,7 +115,7 @@ def test_the_state_is_carried_and_its_gradient_is_not():
 
 
 MISTAKES = {
-    "the state begins anew": ("step", "self.state = map_states(Tensor.detach, after)", "self.state = before"),
+    "the state is reset": ("step", "self.state = map_states(Tensor.detach, after)", "self.state = before"),
     "the state is not carried": ("_state_before", "if self.state is None:", "if True:"),
     "two updates for a piece": (
         "step",
@@ -145,7 +145,7 @@ def test_pieces_without_a_state_in_between_learn_something_else():
     assert not torch.equal(carried.blocks[0].layer.keep, cut.blocks[0].layer.keep)
 
 
-def test_a_row_that_begins_anew_has_the_initial_state():
+def test_a_row_that_starts_a_new_stream_has_the_initial_state():
     first, second = stream(4, 2)
     both = trained(TBPTT(SGD(lr=0.0)), [first])
     trainer = TBPTT(SGD(lr=0.0))
@@ -173,7 +173,7 @@ def last_state(model, batches):
     return state["layers"][0].detach()
 
 
-def test_it_goes_on_from_its_stored_state():
+def test_it_resumes_from_its_stored_state():
     first, second, third = stream(4, 3)
     whole = trained(TBPTT(SGD(lr=0.1)), [first, second, third])
     trainer = TBPTT(SGD(lr=0.1))
@@ -201,7 +201,7 @@ def test_several_processes_are_refused():
         TBPTT(SGD(lr=0.1)).setup(model=make(), data=None, loss=CrossEntropy(), runtime=runtime)
 
 
-def test_data_that_do_not_go_on_are_refused_before_the_first_step(rk_folder):
+def test_data_that_are_not_streams_are_refused_before_the_first_step(rk_folder):
     with pytest.raises(Exception, match="`streams`"):
         rk_folder.train(
             """\
@@ -216,7 +216,7 @@ def test_data_that_do_not_go_on_are_refused_before_the_first_step(rk_folder):
         )
 
 
-# -- going on with a text ----------------------------------------------------------------------------------------------
+# -- continuing a text -------------------------------------------------------------------------------------------------
 
 
 def continued(model, tokens, n, **settings):
@@ -293,11 +293,11 @@ def test_no_token_is_drawn_beyond_the_likeliest():
     assert set(drawn.tolist()) == set(model(tokens=tokens[:1])["logits"][0, -1].topk(2).indices.tolist())
 
 
-def test_a_trained_run_goes_on_with_a_file(rk_folder, capsys):
+def test_a_trained_run_continues_a_file(rk_folder, capsys):
     (rk_folder.folder / "own.txt").write_text("abc " * 300)
     rk_folder.train(
         """\
-        # a text of one's own
+        # a custom text
         rk: 1
         model: {name: language-model, layer: {name: attention, window: 4}, d_model: 16, max_new_tokens: 12}
         data: {name: text, path: own.txt, length: 8, batch_size: 4, eval_length: 16}

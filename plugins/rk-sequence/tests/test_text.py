@@ -42,7 +42,7 @@ def test_targets_are_the_next_tokens(text):
         assert torch.equal(batch["tokens"][:, 1:], batch["targets"][:, :-1])
 
 
-def test_a_row_goes_on_where_it_has_ended_until_the_epoch_ends(text):
+def test_a_row_continues_where_it_ended_until_the_end_of_the_epoch(text):
     data = text()
     pieces = data.batches("train")
     for i in range(2 * pieces - 1):
@@ -54,7 +54,7 @@ def test_a_row_goes_on_where_it_has_ended_until_the_epoch_ends(text):
     assert data.batch("train", 0)["starts_meta"].all()
 
 
-def test_an_epoch_goes_once_through_the_text_but_for_a_rest(text):
+def test_an_epoch_goes_once_through_the_text_except_for_a_remainder(text):
     data = text()
     streams = torch.cat([data.batch("train", i)["tokens"] for i in range(data.batches("train"))], 1)
     read = data._vocabulary.decode(streams.flatten().tolist())
@@ -126,7 +126,7 @@ def test_a_stored_vocabulary_reads_prompts_without_the_text(text, tmp_path):
     assert loaded._vocabulary.decode(batch["tokens"][0].tolist()) == "line 7"
 
 
-def test_a_line_that_has_not_ended_goes_on(text, tmp_path):
+def test_an_unfinished_line_is_continued(text, tmp_path):
     data, prompt = text(unit="word"), tmp_path / "prompt.txt"
     for written, expected in (("line of", ["line", "of"]), ("line of\n", ["line", "of", "<eos>"])):
         prompt.write_text(written, encoding="utf-8")
@@ -155,7 +155,7 @@ def test_a_text_that_is_too_short_is_refused(text, settings, message):
         text(**settings)
 
 
-def test_what_is_no_text_is_refused(text, tmp_path):
+def test_a_file_that_is_not_text_is_refused(text, tmp_path):
     picture, empty, data = tmp_path / "picture.png", tmp_path / "empty.txt", text()
     picture.write_bytes(b"\x89PNG\xff\xfe")
     empty.write_text("")
@@ -182,7 +182,7 @@ def test_a_published_text_is_taken_only_as_it_was_published(tmp_path, monkeypatc
         Text(seed=1).prepare()
 
 
-def test_a_corpus_with_a_held_out_text_of_its_own_is_not_cut(tmp_path, monkeypatch):
+def test_a_corpus_with_a_separate_held_out_text_is_not_split(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     sources = []
     for name, content in (("train.txt", "abcdefgh" * 10), ("valid.txt", "hgfedcba" * 8)):

@@ -54,7 +54,7 @@ def test_every_choice_of_a_grid_is_trained_and_the_best_one_becomes_a_recipe(rec
     assert "(best so far)" in capsys.readouterr().out
 
 
-def test_more_is_better_where_the_metric_says_so(recipe, tmp_path):
+def test_more_is_better_where_the_metric_declares_it(recipe, tmp_path):
     found = Sweep(recipe, {"trainer.optimizer.lr": [1e-9, 0.5]}, metric="val/accuracy", sampler="grid").analyze(
         tmp_path
     )

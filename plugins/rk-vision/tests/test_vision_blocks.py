@@ -92,7 +92,7 @@ def test_a_glimpse_sees_its_own_share_and_no_more():
     assert not torch.equal(block(z, x), block(z, changed.view_as(x)))
 
 
-def test_times_are_told_apart_and_one_serves_all():
+def test_times_are_distinguished_and_one_block_serves_all():
     embed = TimeEmbedding()
     codes = embed(torch.linspace(0, 1, 1001))
     assert codes.shape == (1001, 64)
@@ -102,7 +102,7 @@ def test_times_are_told_apart_and_one_serves_all():
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (3, 5, 7), (1, 1, 9)], ids=str)
-def test_pictures_of_any_shape_go_through_the_conv_nets(shape):
+def test_the_conv_nets_take_images_of_any_shape(shape):
     inputs = torch.rand(4, *shape)
     net = ConvNet(input_shape=shape, num_classes=3, channels=(4, 5, 6), hidden_sizes=(7,), dropout=0.1)
     assert net(inputs=inputs)["logits"].shape == (4, 3)
@@ -111,6 +111,6 @@ def test_pictures_of_any_shape_go_through_the_conv_nets(shape):
 
 
 @pytest.mark.parametrize("shape", [(64,), (2, 3, 8, 8)], ids=str)
-def test_inputs_that_are_no_images_are_refused(shape):
-    with pytest.raises(ValueError, match="are no images"):
+def test_inputs_that_are_not_images_are_refused(shape):
+    with pytest.raises(ValueError, match="expected images"):
         ConvNet(input_shape=shape, num_classes=3)

@@ -1,4 +1,4 @@
-"""Picture data: formats, checksums, downloads, splits, and a user's own files."""
+"""Image data: formats, checksums, downloads, splits, and a user's own files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_idx_file_is_read_in_row_order():
     [b"", b"\0\0\x08", b"\0\0\x0d\1" + bytes(8), idx(np.zeros(5, np.uint8))[:-1], idx(np.zeros(5, np.uint8)) + b"\0"],
     ids=["empty", "cut-header", "floats", "cut", "longer"],
 )
-def test_anything_else_is_no_idx_file(content):
+def test_anything_else_is_not_an_idx_file(content):
     with pytest.raises(ValueError, match="IDX"):
         parse_idx(content)
 
@@ -74,7 +74,7 @@ def test_a_cifar_record_is_its_class_and_three_planes(tmp_path):
 
 
 def test_a_cut_cifar_file_is_refused():
-    with pytest.raises(ValueError, match="no whole number"):
+    with pytest.raises(ValueError, match="not a whole number"):
         parse_records(bytes(RECORD + 1))
 
 
@@ -118,7 +118,7 @@ def test_a_download_with_another_checksum_is_refused_and_not_kept(published):
     assert not (data_folder() / "things" / "file.gz").exists()
 
 
-def test_a_copy_that_was_packed_anew_is_as_good(published):
+def test_a_repacked_copy_is_accepted(published):
     source, asked = published
     path = data_folder() / "things" / "file.gz"
     path.parent.mkdir(parents=True)
@@ -138,7 +138,7 @@ def test_a_damaged_file_is_one_clear_error(published, content):
         read_gzip(source)
 
 
-def test_without_network_the_error_says_where_the_file_belongs(tmp_path, monkeypatch):
+def test_without_network_the_error_names_where_the_file_belongs(tmp_path, monkeypatch):
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     with pytest.raises(UserError, match="cannot be downloaded") as error:
         Source("things", "http://127.0.0.1:9/file.gz", md5(CONTENT)).fetch()
@@ -150,7 +150,7 @@ def test_without_network_the_error_says_where_the_file_belongs(tmp_path, monkeyp
 
 @pytest.fixture
 def small_mnist(tmp_path, monkeypatch):
-    """MNIST's format and folder with 200 + 40 pictures, each filled with its own number."""
+    """MNIST's format and folder with 200 + 40 images, each filled with its own number."""
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     (tmp_path / "mnist").mkdir()
     made = []
@@ -176,7 +176,7 @@ def everything(data, split: str) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat([b["inputs"] for b in found]), torch.cat([b["targets"] for b in found])
 
 
-def test_every_picture_is_in_one_split_with_its_own_class(small_mnist):
+def test_every_image_is_in_one_split_with_its_own_class(small_mnist):
     data = small_mnist(val_fraction=0.1)
     numbers = {}
     for split in data.splits:
@@ -202,8 +202,8 @@ def test_limits_take_so_many(small_mnist):
     assert len(everything(data, "train")[1]) == 50 and len(everything(data, "test")[1]) == 7
 
 
-def test_a_split_without_training_pictures_is_the_recipes_mistake(small_mnist):
-    with pytest.raises(ValueError, match="leaves none of 200"):
+def test_a_split_without_training_images_is_the_recipes_mistake(small_mnist):
+    with pytest.raises(ValueError, match="leaves no training images of 200"):
         small_mnist(val_fraction=0.999)
 
 
@@ -282,16 +282,16 @@ def test_a_folder_that_will_not_do_is_one_clear_error(tmp_path, made, message):
         ImageFolder(folder=tmp_path, seed=0).prepare()
 
 
-def test_a_missing_folder_and_a_broken_picture_are_named(tmp_path):
+def test_a_missing_folder_and_a_broken_image_are_named(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         ImageFolder(folder=tmp_path / "gone", seed=0).prepare()
     fill(tmp_path, COLORS, 3)
-    (tmp_path / "red" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "red" / "1.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"1\.png"):
         ImageFolder(folder=tmp_path, seed=0).prepare()
 
 
-# -- a user's own pictures ---------------------------------------------------------------------------------------------
+# -- a user's own images -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dark", [True, False], ids=["dark-on-light", "light-on-dark"])
@@ -325,7 +325,7 @@ def test_colours_keep_their_planes_and_grey_becomes_ink(tmp_path):
     assert grey[0, 14, 14] == 1 and grey[0, 0, 0] == 0
 
 
-def test_a_file_that_is_no_picture_is_named(tmp_path):
+def test_a_file_that_is_not_an_image_is_named(tmp_path):
     (tmp_path / "note.txt").write_text("hello")
     with pytest.raises(UserError, match=r"note\.txt"):
         FashionMNIST(seed=0).read(tmp_path / "note.txt")

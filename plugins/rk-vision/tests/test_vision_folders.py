@@ -54,7 +54,7 @@ def test_a_folder_for_validation_is_validated(tmp_path, name):
     ],
     ids=["no test", "no val", "train alone", "classes alone"],
 )
-def test_what_has_no_folder_is_taken_from_the_training_images(tmp_path, parts, expected):
+def test_splits_without_a_folder_are_taken_from_the_training_images(tmp_path, parts, expected):
     for part, count in parts.items():
         fill(tmp_path / part, count, "cat", "dog")
     assert sizes(prepared(tmp_path)) == expected
@@ -74,7 +74,7 @@ def test_a_class_may_be_called_train(tmp_path):
         ([("train", "a", "b"), ("val", "a", "c")], "c: a class that has no training images"),
     ],
 )
-def test_a_layout_that_says_nothing_clear_is_refused(tmp_path, folders, message):
+def test_an_unclear_layout_is_refused(tmp_path, folders, message):
     for part, *classes in folders:
         fill(tmp_path / part, 3, *classes)
         (tmp_path / part).mkdir(exist_ok=True)
@@ -91,7 +91,7 @@ def test_a_split_without_images_is_refused(tmp_path):
         prepared(tmp_path)
 
 
-def test_all_that_is_ignored_is_said_in_one_line(tmp_path, capsys):
+def test_all_ignored_files_are_reported_in_one_line(tmp_path, capsys):
     fill(tmp_path / "train", 5, "cat", "dog")
     fill(tmp_path / "test", 2, "cat")
     (tmp_path / "notes.txt").write_text("mine")
@@ -115,7 +115,7 @@ def test_all_that_is_ignored_is_said_in_one_line(tmp_path, capsys):
         assert said in line
 
 
-def test_nothing_is_said_where_nothing_is_ignored(tmp_path, capsys):
+def test_nothing_is_printed_where_nothing_is_ignored(tmp_path, capsys):
     fill(tmp_path, 5, "cat", "dog")
     Image.new("L", (4, 4)).save(tmp_path / "cat" / "UPPER.PNG")
     assert sum(sizes(prepared(tmp_path))) == 11
@@ -168,7 +168,7 @@ def test_a_class_that_cannot_have_training_images_is_named(tmp_path):
         prepared(tmp_path)
 
 
-def test_a_limit_keeps_every_class_or_says_which_it_leaves_out(tmp_path, capsys):
+def test_a_limit_keeps_every_class_or_names_those_that_it_leaves_out(tmp_path, capsys):
     fill(tmp_path, 30, "a")
     fill(tmp_path, 2, "b", "c")
     assert set(prepared(tmp_path, train_limit=3)._splits["train"][1].tolist()) == {0, 1, 2}

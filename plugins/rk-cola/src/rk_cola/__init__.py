@@ -1,4 +1,4 @@
-"""Chain of layers: the layers of a frozen language model, skipped and repeated anew for every sample.
+"""Chain of layers: the layers of a frozen language model, skipped and repeated for each sample.
 
 Ziyue Li, Yang Li and Tianyi Zhou, "Skip a Layer or Loop it? Test-Time Depth Adaptation of Pretrained LLMs",
 arXiv:2507.07996, 2025:

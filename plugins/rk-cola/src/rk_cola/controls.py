@@ -1,4 +1,4 @@
-"""What an oracle's accuracy has to be seen beside: guessing as often, and what needs no answer."""
+"""Controls for an oracle's accuracy: guessing as often, and methods that need no answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Request = tuple[int, Path]
 
 @dataclass
 class Controls:
-    """What the controls on a held-out half have found.
+    """The results of the controls on a held-out half.
 
     Attributes:
         held_out: Whether each question belongs to the half that is only answered.

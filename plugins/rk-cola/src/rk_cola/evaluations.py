@@ -21,7 +21,7 @@ from rk_cola.paths import path_text, read_path
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a path makes of a question's continuations: whether greedy decoding gives each, and its log-probability."""
+    """A path's result for a question's continuations: whether greedy decoding gives each, and its log-probability."""
 
     greedy: tuple[bool, ...]
     log_probs: tuple[float, ...]
@@ -33,7 +33,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Target:
-    """What a search looks for in the continuations of a question: the answer, or the wrong one of the control.
+    """The target of a search among the continuations of a question: the answer, or the wrong one of the control.
 
     Attributes:
         number: Which continuation.

@@ -1,4 +1,4 @@
-"""What a search has found, as a learner: programs. The frozen model is referred to, not kept."""
+"""The result of a search as a learner: programs, and a reference to the frozen model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rk_cola.evaluations import Evaluation, Target, targets
 from rk_cola.paths import path_text
 
 PADDING = -1
-"""What rows of layer numbers, and of the bytes of texts, are padded with."""
+"""The padding of rows of layer numbers, and of bytes of texts."""
 
 
 class Programs(nn.Module):
@@ -40,7 +40,7 @@ class Programs(nn.Module):
     - ``held-out`` is the unmodified model on the questions by which the best fixed path was not chosen, and
       ``held-out-fixed`` that path, on the same questions.
 
-    A question that has not been searched is answered by the unmodified model in each of them; a warning says so.
+    A question that has not been searched is answered by the unmodified model in each of them; with a warning.
 
     Args:
         lm: The frozen model.
@@ -67,7 +67,7 @@ class Programs(nn.Module):
         max_new_tokens: int = 64,
     ) -> None:
         super().__init__()
-        self._lm = (lm,)  # in a tuple it is no submodule: its weights are not copied into every checkpoint
+        self._lm = (lm,)  # in a tuple it is not a submodule: its weights are not copied into every checkpoint
         self._questions = questions
         self._wrong = wrong
         self._n = n
@@ -158,7 +158,7 @@ class Programs(nn.Module):
     def _is_out(self, place: int | None) -> bool:
         """Whether the best fixed path was not chosen by this question: others chose it, or another data set."""
         if not len(self.fixed_path) or not len(self.asked):
-            return False  # nothing was chosen, or by questions that nobody knows
+            return False  # no path was chosen, or only by unknown questions
         return place is None or bool(self.held_out[place])
 
     def _verdicts(

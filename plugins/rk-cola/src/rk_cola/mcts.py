@@ -18,7 +18,7 @@ TRIES = 64
 
 @dataclass(frozen=True)
 class Finding:
-    """What is told of an evaluated path.
+    """The results of an evaluated path.
 
     Attributes:
         valid: Whether it answers right.

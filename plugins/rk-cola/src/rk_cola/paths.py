@@ -1,4 +1,4 @@
-"""Paths as text, and what can be said of one."""
+"""Paths as text, and properties of a path."""
 
 from __future__ import annotations
 

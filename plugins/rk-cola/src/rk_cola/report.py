@@ -1,4 +1,4 @@
-"""What a search has found, as tables: for people, as text; for programs, as JSON."""
+"""The results of a search as tables: for people, as text; for programs, as JSON."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Row = tuple[str, list[str]]
 
 def write(search: Searched, folder: FilePath) -> str:
     """Writes ``samples.jsonl``, ``summary.json``, ``summary.md`` and figures; returns the summary as text."""
-    from rk_cola.drawing import draw  # matplotlib: only for who has something to draw
+    from rk_cola.drawing import draw  # matplotlib: loaded only to draw
 
     samples = [s for s in search.samples if s.search.paths]
     lines = [to_json(sample_record(s)) for s in samples]
@@ -248,7 +248,7 @@ def _table(head: list[str], rows: list[Row]) -> str:
 
 
 def _sampled(samples: Sequence[Sample]) -> str:
-    """Returns what stands behind pass@N: draws of whole answers, or of one of the options."""
+    """Returns the note on pass@N: draws of whole answers, or of one of the options."""
     choices = sum(bool(s.question.options) for s in samples)
     draws = "draws by the options' softmax" if choices else "as many samples"
     return draws if choices in (0, len(samples)) else "as many samples, or draws of options"

@@ -1,4 +1,4 @@
-"""What the tree search is compared with, at the same budget."""
+"""Methods that the tree search is compared with, at the same budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One question with all that is looked for in it: the answer, and the control's wrong answer."""
+"""One question with its targets: the answer, and the control's wrong answer."""
 
 from __future__ import annotations
 

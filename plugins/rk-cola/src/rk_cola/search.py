@@ -50,7 +50,7 @@ class Cola:
     """Chain of layers: searches, for every question, a path through a frozen language model that answers it right.
 
     Layers are skipped and repeated; shorter paths are preferred. The right answer is the reward, so the accuracy found
-    is an oracle's: what could be had by who knew which path to take. Beside it stands what the same search finds for
+    is an oracle's: it knows which path to take. It is reported beside the result of the same search for
     a wrong answer.
 
     Args:
@@ -235,7 +235,7 @@ class Cola:
 
     @property
     def total_steps(self) -> int:
-        """Rounds of the search, and of the controls: at most so many, where trees use up their space or end early."""
+        """Rounds of the search, and of the controls: an upper bound, as trees may use up their space or end early."""
         rounds = -(-self.n_questions // self.in_flight) * (self.n_simulations + 1)
         if self.controls:
             half = -(-self.n_questions // 2)
@@ -388,7 +388,7 @@ class Cola:
         return self.early_stop == "first-valid" or len(hunt.paths[-1]) < self.lm.layered.depth
 
     def _numbers(self, rate: float | None) -> dict[str, Tensor]:
-        """What the progress shows: evaluations per second, and how many questions are right so far."""
+        """The numbers of the progress bar: evaluations per second, and how many questions are right so far."""
         done = [s for s in self.samples if s.search.paths]
         numbers = {
             **({} if rate is None else {"evaluations/s": rate}),

@@ -1,4 +1,4 @@
-"""What may be done to a path: the two spaces of programs, and drawing from them."""
+"""The actions on a path: the two spaces of programs, and sampling from them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Space(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """What bounds all programs.
+    """The bounds of all programs.
 
     Attributes:
         depth: Layers of the model, D.
@@ -59,9 +59,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.protect_first + self.protect_last >= self.depth:
-            raise ValueError(f"protect_first and protect_last leave none of {self.depth} layers to change")
+            raise ValueError(f"protect_first and protect_last leave no layer of {self.depth} to change")
         if self.max_length < self.depth:
-            raise ValueError("max_len_ratio: no path may be longer than that, so it cannot be below 1")
+            raise ValueError("max_len_ratio must be >= 1: no path may be longer")
 
     def op(self, random: random.Random) -> str:
         """Draws what is done."""

@@ -1,4 +1,4 @@
-"""DeltaProduct: a linear RNN whose transition is a product of Householder matrices, as many per step as are asked for.
+"""DeltaProduct: a linear RNN whose transition is a product of Householder matrices, with any number of them per step.
 
 Siems, Carstensen, Zela, Hutter, Pontil and Grazzi, "DeltaProduct: Improving State-Tracking in Linear RNNs via
 Householder Products", NeurIPS 2025, arXiv:2502.10297:

@@ -1,4 +1,4 @@
-"""How far sequences are answered without a mistake: the curve of the paper's state-tracking figures."""
+"""The share of sequences that are right up to each step: the curve of the paper's state-tracking figures."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class PrefixAccuracy:
 
     Args:
         runs: The runs, each a curve.
-        split: Whose examples; a split of long sequences shows how far the answers hold.
-        batches: Takes at most so many batches; null: all.
+        split: The split of the examples; a split of long sequences shows how far the answers hold.
+        batches: The most batches to take; null takes all.
         trained_length: Marked in the figure: the length of the sequences in training.
 
     Raises:
@@ -44,7 +44,7 @@ class PrefixAccuracy:
         trained_length: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         if not runs:
-            raise ValueError("runs: name one at least")
+            raise ValueError("runs must not be empty")
         self.runs = runs
         self.split = split
         self.limit = batches

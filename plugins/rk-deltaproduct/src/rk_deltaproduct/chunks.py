@@ -1,4 +1,4 @@
-"""What a chunk of the delta rule does to the state that it meets: an affine map, for all chunks at once."""
+"""The effect of a chunk of the delta rule on the incoming state: an affine map, for all chunks at once."""
 
 # c chunks, m lanes (batch and heads), l rows (Householder steps of a chunk), t tokens of a chunk,
 # k width of keys, v width of values, z = k + t: the rows of a state and the tokens of a chunk, one under the other

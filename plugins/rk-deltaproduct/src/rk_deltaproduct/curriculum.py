@@ -13,7 +13,7 @@ from rk.protocols import Batch, Optimizer
 
 
 class LengthCurriculum(Backprop):
-    """Gradient descent on the first steps of each sequence, more of them as training goes on.
+    """Gradient descent on the first steps of each sequence, more of them as training progresses.
 
     The first answers of a sequence can be learned before the others; until then, the rest is noise in the gradient. The
     authors' code has such a curriculum for group words. Steps beyond the current length are cut off, not only left out

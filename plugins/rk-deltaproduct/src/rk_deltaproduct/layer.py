@@ -18,7 +18,7 @@ from rk_deltaproduct.ops import delta_product, delta_product_step
 from rk_deltaproduct.short_conv import ShortConv
 
 XAVIER_GAIN = 2**-2.5
-"""Of every projection's starting weights, in the authors' code."""
+"""The gain of every projection's initial weights, in the authors' code."""
 DECAY_RATES = (0.0, 16.0)
 STEP_SIZES = (1e-3, 1e-1)
 """Ranges of the forget gate's starting values: uniform, and uniform in the logarithm (arXiv:2312.00752)."""
@@ -34,12 +34,12 @@ class DeltaProduct(nn.Module):
     """A matrix-valued memory that each step multiplies by a product of generalized Householder matrices.
 
     A step writes `num_householder` values at as many keys by the delta rule. Its transition is the identity minus a
-    matrix of at most that rank: n_h reflections permute n_h + 1 things, or turn space, in one step.
+    matrix of at most that rank: n_h reflections permute n_h + 1 elements, or rotate space, in one step.
 
     Args:
         d_model: Width of input and output.
         num_householder: Householder matrices in the product of a step, n_h; 1 is DeltaNet.
-        n_heads: Heads, each with a memory of its own.
+        n_heads: Heads, each with its own memory.
         head_dim: Width of a key; null: `d_model` / `n_heads`.
         expand_v: Width of a value, as a multiple of `head_dim`.
         allow_neg_eigval: Step sizes beta in [0, 2] in place of [0, 1], so that eigenvalues are in [-1, 1]: reflections.
@@ -79,11 +79,11 @@ class DeltaProduct(nn.Module):
         super().__init__()
         if head_dim is None:
             if d_model % n_heads:
-                raise ValueError(f"{n_heads} heads do not divide a width of {d_model}: give head_dim")
+                raise ValueError(f"n_heads must divide a width of {d_model}, got {n_heads}; or give head_dim")
             head_dim = d_model // n_heads
         value_dim = round(head_dim * expand_v)
         if not math.isclose(value_dim, head_dim * expand_v) or value_dim < 1:
-            raise ValueError(f"expand_v {expand_v} times head_dim {head_dim} is no whole number")
+            raise ValueError(f"expand_v * head_dim must be a whole number, got {expand_v} * {head_dim}")
         self.num_householder = num_householder
         self.n_heads = n_heads
         self.beta_range = 2.0 if allow_neg_eigval else 1.0

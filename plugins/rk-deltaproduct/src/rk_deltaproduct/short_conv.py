@@ -1,4 +1,4 @@
-"""A short causal convolution over time, for each channel alone, that can stop at any step and go on from there."""
+"""A short causal convolution over time, for each channel alone, that can stop at any step and continue from there."""
 
 # b batch, t time, c channels, w width
 

@@ -16,7 +16,7 @@ from rk_gradient_noise.noise import add_noise, variance
 _STREAM = 0x6E6F697365
 """Keeps the noise apart from all else that is drawn from `fit.seed`."""
 _ZERO = 1e-12
-"""What counts as the norm of a gradient of zero, so that the ratio to it is a number."""
+"""Counts as the norm of a zero gradient, so that the ratio to it is finite."""
 
 
 class GradientNoise:
@@ -24,8 +24,8 @@ class GradientNoise:
 
     The variance at step t = 0, 1, 2, ... of the run is eta / (1 + t)^gamma (Eq. 1 of arXiv:1511.06807), where t counts
     neither epochs nor the micro-batches of `fit.accumulate`. The noise is a function of the seed and the step alone, so
-    a resumed run goes on with the noise that it would have had, all processes draw the same, and no other random number
-    of the run changes. Parameters without a gradient stay without.
+    a resumed run continues with the same noise, all processes draw the same noise, and no other random number
+    of the run changes. Parameters without a gradient get none.
 
     Logs `noise-std`, and `noise-ratio`: the norm of the noise over that of the gradient, at the steps where the run
     logs. A gradient of zero counts as one of norm 1e-12.
@@ -52,11 +52,11 @@ class GradientNoise:
         parameters: str | None = None,
     ) -> None:
         if stop_step is not None and stop_step <= start_step:
-            raise ValueError(f"stop_step {stop_step} is not after start_step {start_step}: there is no step with noise")
+            raise ValueError(f"stop_step must be > start_step, got {stop_step} and {start_step}: no step with noise")
         try:
             self.pattern = None if parameters is None else re.compile(parameters)
         except re.error as error:
-            raise ValueError(f"parameters: {parameters!r} is no regular expression: {error}") from None
+            raise ValueError(f"parameters: {parameters!r} is not a regular expression: {error}") from None
         self.seed = seed
         self.eta = eta
         self.gamma = gamma

@@ -22,7 +22,7 @@ class MemberCurves(Recorder):
 
     Args:
         split: Where it is measured.
-        limit: Takes at most so many batches; null takes all.
+        limit: The most batches to take; null takes all.
 
     Examples:
         callbacks: [{name: member-curves, split: val}]

@@ -102,7 +102,7 @@ class DeepMLPEnsemble(nn.Module):
 
     @torch.no_grad()
     def member(self, k: int) -> DeepMLP:
-        """Returns a copy of member `k` (from 0) as a network of its own."""
+        """Returns a copy of member `k` (from 0) as a separate network."""
         first, last = self.weights[0], self.weights[-1]
         with torch.device("meta"):  # draws no starting weights
             network = DeepMLP(first.shape[1], last.shape[2], **self.settings)

@@ -10,7 +10,7 @@ from rk.protocols import Share
 
 
 class MemberCrossEntropy:
-    """Cross-entropy of every member of an ensemble: the sum over the members of each one's own mean.
+    """Cross-entropy of every member of an ensemble: the sum of the members' means.
 
     The gradient of a member's parameters is then what it would be if the member were trained alone.
 

@@ -1,4 +1,4 @@
-"""How well the members of an ensemble do: the best, the mean, the worst, and how many succeed."""
+"""Metrics of the members of an ensemble: the best, the mean, the worst, and how many succeed."""
 
 from __future__ import annotations
 

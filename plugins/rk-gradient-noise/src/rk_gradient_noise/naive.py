@@ -1,4 +1,4 @@
-"""The same things once more, slow and plain: what the tests and the benchmark compare with."""
+"""Slow and plain versions of the operations, which tests and the benchmark compare with."""
 
 from __future__ import annotations
 

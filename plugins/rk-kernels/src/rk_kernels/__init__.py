@@ -2,7 +2,7 @@
 
 Lee et al. 2018, "Deep Neural Networks as Gaussian Processes", arXiv:1711.00165; Jacot, Gabriel and Hongler 2018,
 "Neural Tangent Kernel", arXiv:1806.07572. A library for other plugins (`rk_kernels.layers`, `rk_kernels.linalg`, ...)
-and the components that stand on it alone.
+and the components that need only it.
 """
 
 from rk import hookimpl

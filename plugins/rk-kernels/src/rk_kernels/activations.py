@@ -18,7 +18,7 @@ Activation = Literal["relu", "leaky-relu", "erf", "gelu", "sin", "cos", "tanh", 
 _DUALS = {"relu": Relu, "erf": Erf, "gelu": Gelu, "sin": Sin, "cos": Cos, "linear": Linear}
 _NUMERICAL: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "silu": functional.silu}
 NODES = 64
-"""Of the quadrature: errors are below 1e-8 for tanh and silu at variances up to 1."""
+"""The nodes of the quadrature: errors are below 1e-8 for tanh and silu at variances up to 1."""
 
 
 def dual_of(activation: Activation) -> Dual:

@@ -1,4 +1,4 @@
-"""The trainer `as-is`: a model is measured, and nothing is learned."""
+"""The trainer `as-is`: a model is evaluated without training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel of infinitely wide convolutional networks over pictures."""
+"""The kernel of infinitely wide convolutional networks over images."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rk_kernels.tiles import MEMORY, TEMPORARIES, tiled
 
 
 class ConvKernel(nn.Module):
-    """NNGP or NTK of convolutions of stride 1 that keep the size of the picture, then all positions as one vector.
+    """NNGP or NTK of convolutions of stride 1 that keep the size of the image, then all positions as one vector.
 
-    Novak et al. 2019, arXiv:1810.05148. Its cost grows with the number of pixels: make pictures small.
+    Novak et al. 2019, arXiv:1810.05148. Its cost grows with the number of pixels: make images small.
 
     Args:
-        input_shape: Of a picture: (channels, height, width) or (height, width); a fact of the data.
+        input_shape: Of an image: (channels, height, width) or (height, width); a fact of the data.
         depth: Convolutions.
         size: Side of their windows, odd.
         activation: The nonlinearity after each.
@@ -52,9 +52,9 @@ class ConvKernel(nn.Module):
     ) -> None:
         super().__init__()
         if len(input_shape) not in (2, 3):
-            raise ValueError(f"inputs of shape {tuple(input_shape)} are no pictures")
+            raise ValueError(f"expected images, (channels, height, width) or (height, width), got {tuple(input_shape)}")
         if size % 2 == 0:
-            raise ValueError(f"a window of side {size} has no middle: give an odd size")
+            raise ValueError(f"size must be odd, got {size}")
         self.input_shape = tuple(input_shape)
         self.depth = depth
         self.size = size
@@ -66,7 +66,7 @@ class ConvKernel(nn.Module):
     def forward(
         self, x1: Float[Tensor, "n1 *shape"], x2: Float[Tensor, "n2 *shape"] | None = None
     ) -> Float[Tensor, "n1 n2"]:
-        """Returns the kernel matrix; in tiles where no gradient is asked for. Pictures may come flattened."""
+        """Returns the kernel matrix; in tiles where no gradient is needed. Images may be flattened."""
         x1, x2 = self._pixels(x1), None if x2 is None else self._pixels(x2)
         layers = self._layers()
 
@@ -79,7 +79,7 @@ class ConvKernel(nn.Module):
         return tiled(kernel, x1, x2, memory=MEMORY, per_entry=TEMPORARIES * x1.shape[1] * x1.shape[2])
 
     def diagonal(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n"]:
-        """Returns each picture's variance, without the matrix."""
+        """Returns each image's variance, without the matrix."""
         variance = self._pixels(x).square().sum(-1).movedim(0, 2)
         return self._layers()(variances(variance)).diagonal(self.kind)
 

@@ -1,4 +1,4 @@
-"""What passes through the layers of an infinitely wide network: covariances of pairs of inputs, and their variances."""
+"""The state between layers of an infinitely wide network: covariances of pairs of inputs, and their variances."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def inner_products(x1: Tensor, x2: Tensor | None = None, *, start: Literal["zero
     Args:
         x1: (..., n1, features). Scale it by 1 / sqrt(features) for the usual division by the fan-in.
         x2: (..., n2, features); None: `x1` again.
-        start: The tangent kernel before the first layer: zero, as if the inputs' own scale were no parameter; or equal
+        start: The tangent kernel before the first layer: zero if the scale of the inputs is not a parameter; or equal
             to the NNGP, as of a first linear layer that is trained.
     """
     d1 = x1.square().sum(-1)
@@ -98,6 +98,6 @@ def variances(variance: Tensor, *, start: Literal["zero", "nngp"] = "zero") -> C
         start: As in `inner_products`.
     """
     none = variance.new_zeros(*variance.shape[:-1], 0)
-    nobody = torch.zeros(0, dtype=torch.long, device=variance.device)
+    empty = torch.zeros(0, dtype=torch.long, device=variance.device)
     tangent = variance if start == "nngp" else torch.zeros_like(variance)
-    return Covariance(none, none, variance, variance, tangent, (nobody, nobody))
+    return Covariance(none, none, variance, variance, tangent, (empty, empty))

@@ -1,4 +1,4 @@
-"""One normalised dual, applied again and again: what depth does to the cosine of two inputs."""
+"""One normalised dual, applied repeatedly: the effect of depth on the cosine of two inputs."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def patch_variances(x: Tensor, filter_sizes: Sequence[int], normalise: bool) -> 
 def check_filters(filter_sizes: Sequence[int], size: int) -> None:
     """Raises `ValueError` when the product of the filters does not divide inputs of `size` numbers."""
     if not filter_sizes or min(filter_sizes) < 1 or size % math.prod(filter_sizes):
-        raise ValueError(f"filters of sizes {tuple(filter_sizes)} do not divide inputs of {size} numbers")
+        raise ValueError(f"filter_sizes must divide inputs of {size} features, got {tuple(filter_sizes)}")
 
 
 def _cut(x: Tensor, filter_sizes: Sequence[int], normalise: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a kernel is to the models that take one, and the positive numbers that kernels learn."""
+"""The protocol of kernels, and the positive parameters that kernels learn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Positive(nn.Module):
     def __init__(self, value: float, learned: bool = True) -> None:
         super().__init__()
         if not value > 0:
-            raise ValueError(f"{value} is not above 0")
+            raise ValueError(f"the value must be > 0, got {value}")
         # softplus^-1, in a form that neither overflows nor loses the small ones
         raw = value + math.log(-math.expm1(-value))
         self.raw = nn.Parameter(torch.tensor(raw, dtype=torch.float64), requires_grad=learned)

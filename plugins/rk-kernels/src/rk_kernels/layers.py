@@ -23,7 +23,7 @@ Layer = Callable[[Covariance], Covariance]
 class Dense:
     """A linear layer with biases.
 
-    The general form, with a learning rate of its own for each tensor (Roberts, Yaida and Hanin 2022, Eq. 8.63), is
+    The general form, with a separate learning rate for each tensor (Roberts, Yaida and Hanin 2022, Eq. 8.63), is
     ntk <- b_rate + w_rate * q + w_std^2 * ntk; by default, b_rate = b_std^2 and w_rate = w_std^2.
 
     Args:
@@ -115,7 +115,7 @@ class PatchMean:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of stride 1 over pictures, padded with zeros to keep their size.
+    """A convolution of stride 1 over images, padded with zeros to keep their size.
 
     Only covariances at equal positions are kept: exact for networks that end in `Flatten` (Novak et al. 2019,
     arXiv:1810.05148, sec. 3.2). The first two dimensions are rows and columns.
@@ -149,7 +149,7 @@ def box_mean(q: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Flatten:
-    """The picture as one vector: the mean over all positions."""
+    """The image as one vector: the mean over all positions."""
 
     def __call__(self, x: Covariance) -> Covariance:
         return x.mapped(lambda q: q.mean((0, 1)))

@@ -18,13 +18,13 @@ def cholesky(matrix: Tensor) -> Tensor:
     Jitter goes up tenfold from 1e-12 to 1e-4 of the mean diagonal, and only where the matrix needs it.
 
     Raises:
-        ValueError: When that is not enough: the matrix is no covariance, or holds numbers that are not finite.
+        ValueError: When that is not enough: the matrix is not a covariance, or has values that are not finite.
     """
     factor, info = torch.linalg.cholesky_ex(matrix)
     jitter = FIRST_JITTER
     while info.any():
         if jitter > LAST_JITTER * 1.5:
-            raise ValueError("a kernel matrix that is not positive definite, or not finite")
+            raise ValueError("the kernel matrix must be positive definite and finite")
         size = jitter * matrix.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None]
         eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
         needs = (info > 0)[..., None, None]

@@ -1,4 +1,4 @@
-"""How good predictive distributions are: by their density, their centre, and how often their intervals cover."""
+"""Metrics of predictive distributions: density, error of the centre, and coverage of intervals."""
 
 from __future__ import annotations
 

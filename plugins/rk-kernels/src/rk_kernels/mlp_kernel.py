@@ -28,7 +28,7 @@ class MLPKernel(nn.Module):
         kind: nngp or ntk.
         w_std: Standard deviation of the weights, times the root of the fan-in.
         b_std: Standard deviation of the biases; a 0 stays 0.
-        last_w_std: That of the last layer's weights; never learned, as a process has a scale of its own.
+        last_w_std: That of the last layer's weights; never learned, as a process has its own scale.
         residual: Adds each hidden layer but the first to what enters it.
         learned: Whether gradients change w_std and b_std.
 
@@ -62,7 +62,7 @@ class MLPKernel(nn.Module):
     def forward(
         self, x1: Float[Tensor, "*problems n1 features"], x2: Float[Tensor, "*problems n2 features"] | None = None
     ) -> Float[Tensor, "*problems n1 n2"]:
-        """Returns the kernel matrix; in tiles where no gradient is asked for."""
+        """Returns the kernel matrix; in tiles where no gradient is needed."""
         scale = x1.shape[-1] ** -0.5
         x1, x2 = x1.double() * scale, None if x2 is None else x2.double() * scale
         layers = self._layers()

@@ -16,7 +16,8 @@ HALVINGS = 60
 
 
 class PredictiveOutputs(TypedDict):
-    """What a process answers: with log-weight w_i, Student-t of `degrees`_i around `values` with `scales`_i.
+    """The predictive distribution of a process: with log-weight w_i, Student-t of `degrees`_i around `values` with
+    `scales`_i.
 
     Infinite degrees of freedom are a Gaussian. All targets of an example share the weights.
     """

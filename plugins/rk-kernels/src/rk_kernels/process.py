@@ -16,7 +16,7 @@ from rk_kernels.predictive import PredictiveOutputs
 from rk_kernels.scale import FixedScale, ScalePrior
 
 CONSTANT = 1e-12
-"""Targets that deviate by less of their mean are equal but for rounding."""
+"""Targets that deviate by less of their mean are equal up to rounding."""
 
 
 class Process(Model, Protocol):

@@ -1,4 +1,4 @@
-"""What all tables to regress on have in common: splits, standardised inputs, a user's own rows, intervals."""
+"""The base of all regression tables: splits, standardised inputs, rows of users, intervals."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class RegressionTable(ABC):
         """Returns the columns of the inputs, in the order of the training rows, and the target's where there is one.
 
         Raises:
-            rk.UserError: When columns are missing, or it cannot be told which is which.
+            rk.UserError: When columns are missing, or it is not clear which column is which.
         """
         width, found = len(self._mean), table.width
         if table.names is not None and self._names is not None:
@@ -164,7 +164,7 @@ class RegressionTable(ABC):
         return list(range(width)), width
 
     def _warn_of_range(self, table: Table, columns: list[int], inputs: Tensor) -> None:
-        """Says which cell has no finite place in float32 beside the training rows: its row has no answer."""
+        """Warns of cells that overflow float32 when scaled like the training rows: their rows have no answer."""
         beyond = (~inputs.isfinite()).nonzero()
         if len(beyond):
             row, i = beyond[0].tolist()

@@ -1,4 +1,4 @@
-"""What is believed of the scale of a process, sigma^2, and what observations make of that belief.
+"""Priors on the scale of a process, sigma^2, and their posteriors.
 
 f | sigma^2 ~ N(0, sigma^2 K). Observations touch the scale only through their number n and D = y' C^-1 y, with C the
 covariance at scale 1, noise included: one factorisation serves any prior.
@@ -19,7 +19,7 @@ from rk.protocols import Layer
 
 @dataclass(frozen=True)
 class Scales:
-    """What is known of sigma^2, as what it makes of an observation of variance v at scale 1.
+    """A distribution of sigma^2, as the predictive distribution of an observation of variance v at scale 1.
 
     With weight w_i, that is Student-t with `degrees`_i degrees of freedom and squared scale `variances`_i v.
 
@@ -35,7 +35,7 @@ class Scales:
 
 
 class ScalePrior(Layer, Protocol):
-    """A prior H over sigma^2, as a layer of a process; leading dimensions are problems of their own."""
+    """A prior H over sigma^2, as a layer of a process; leading dimensions are separate problems."""
 
     def forward(self, quadratic: Tensor, count: int) -> Tensor:
         """Returns log of the integral of H(s) (2 pi s)^(-n/2) exp(-D / 2s) ds: the evidence less its determinant.

@@ -107,7 +107,7 @@ class Numerical:
 
 
 def _slope(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Returns the derivative at `z`, itself differentiable where a gradient is asked for."""
+    """Returns the derivative at `z`, itself differentiable where a gradient is needed."""
     asked = torch.is_grad_enabled() and z.requires_grad
     with torch.enable_grad():
         z = z if asked else z.detach().requires_grad_()

@@ -23,14 +23,14 @@ ACCEPTED = "a CSV file of numbers: one row each, separated by commas, with a fir
 class Table:
     """The cells of a file as numbers, with the names of its columns where the file has them.
 
-    Columns that hold anything but finite numbers are no mistake until someone asks for their numbers.
+    Columns with values that are not finite numbers are an error only when their numbers are used.
 
     Attributes:
         path: The file.
-        cells: NaN where a cell is no finite number.
+        cells: NaN where a cell is not a finite number.
         lines: The line of each row, from 1.
         names: Of the columns.
-        faults: Column -> line and text of its first cell that is no finite number.
+        faults: Column -> line and text of its first cell that is not a finite number.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Table:
 
     @property
     def width(self) -> int:
-        """How many columns there are."""
+        """The number of columns."""
         return self.cells.shape[1]
 
     @property
@@ -117,9 +117,9 @@ def _add(
     faults: dict[int, tuple[int, str]],
     path: Path,
 ) -> None:
-    """Adds a row to `values` and `lines`, and to `faults` what is no finite number in it."""
+    """Adds a row to `values` and `lines`, and to `faults` its cells that are not finite numbers."""
     if len(row) != width:
-        raise UserError(f"{path}:{line}: expected {width} columns, found {len(row)}", ACCEPTED)
+        raise UserError(f"{path}:{line}: expected {width} columns, got {len(row)}", ACCEPTED)
     for column, cell in enumerate(row):
         value = as_number(cell)
         if math.isnan(value):

@@ -16,7 +16,7 @@ from rk_kernels.tables import Table, read_table
 
 
 class Tabular(RegressionTable):
-    """A CSV file of one's own: a row per line, numbers alone, with a first line of names or without.
+    """Your own CSV file: a row per line, numbers only, with or without a first line of names.
 
     A run answers further rows with `rk predict RUN rows.csv`, by the names of the columns where there are some.
 
@@ -45,7 +45,7 @@ class Tabular(RegressionTable):
     ) -> None:
         super().__init__(seed, batch_size, level)
         if val_fraction + test_fraction >= 1:
-            raise ValueError("val_fraction and test_fraction leave nothing to learn from")
+            raise ValueError("val_fraction and test_fraction leave no training rows")
         self.file = file
         self.target = target
         self.fractions = (val_fraction, test_fraction)
@@ -53,7 +53,7 @@ class Tabular(RegressionTable):
     def _load(self) -> tuple[dict[str, Rows], tuple[str, ...] | None, str | None]:
         table = read_table(self.file)
         if table.width < 2:
-            raise UserError(f"{self.file}: one column alone: there is nothing to predict it from")
+            raise UserError(f"{self.file}: expected at least two columns, got 1")
         place = table.width - 1 if self.target is None else table.column(self.target)
         _check_range(table)
         others = [c for c in range(table.width) if c != place]
@@ -109,7 +109,7 @@ def _check_range(table: Table) -> None:
         row, column = beyond[0].tolist()
         place = table.place(table.lines[row], column)
         value = float(table.cells[row, column])
-        raise UserError(f"{place}: {value:g} is beyond float32", "numbers lie between -3.4e38 and 3.4e38: scale them")
+        raise UserError(f"{place}: {value:g} is beyond float32", "scale the values to between -3.4e38 and 3.4e38")
 
 
 def parted(inputs: Tensor, targets: Tensor, fractions: tuple[float, float], seed: int) -> dict[str, Rows]:

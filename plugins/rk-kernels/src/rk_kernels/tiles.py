@@ -28,7 +28,7 @@ def tiled(
     """Returns ``function(x1, x2)`` as (n1, n2), computed in square tiles; of a symmetric one, only the upper half.
 
     Args:
-        function: The kernel. It is given None for the second input where a tile lies on the diagonal.
+        function: The kernel. It is given None for the second input where a tile is on the diagonal.
         x1: (n1, ...).
         x2: (n2, ...); None: `x1` again.
         memory: Bound in bytes on the temporaries of one tile; the result itself is not counted.

@@ -71,8 +71,8 @@ class UCI(RegressionTable):
     167 (servo) to 1599 rows (wine); housing is Boston's. A tenth is tested, and a tenth of the rest validated.
 
     The files hold features and target less their means (of yacht, the target's logarithm), as published there, without
-    telling the means: rows that a run is to answer must be centred as those are. A row in plain units is far from all
-    that was learned, and its answer means nothing. For rows of one's own there is `tabular`.
+    giving the means: rows that a run is to answer must be centred as those are. A row in plain units is far from all
+    that was learned, and its answer means nothing. For your own rows there is `tabular`.
 
     Args:
         dataset: Which one.

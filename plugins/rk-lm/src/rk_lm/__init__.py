@@ -1,7 +1,7 @@
-"""Pretrained causal language models: a library that other plugins build on, with question data of its own.
+"""Pretrained causal language models: a library that other plugins build on, with its own question data.
 
 `rk_lm.load.load` brings a model by alias, hub id or folder; `rk_lm.layered.Layered` takes it apart into layers that can
-be called in any order; `rk_lm.engine.Engine` runs many such orders at once; `rk_lm.questions` says what is asked.
+be called in any order; `rk_lm.engine.Engine` runs many such orders at once; `rk_lm.questions` has the questions.
 """
 
 from rk import hookimpl

@@ -14,7 +14,7 @@ hookimpl = pluggy.HookimplMarker("rk_lm")
 
 @dataclass(frozen=True)
 class Alias:
-    """What a short name stands for.
+    """The model behind a short name.
 
     Attributes:
         hub: Its id on the Hugging Face hub.
@@ -41,7 +41,7 @@ ALIASES = {
 
 
 class Hooks:
-    """What a plugin may implement, in a module that an entry point of the group ``rk_lm`` names."""
+    """The hooks that a plugin may implement, in a module that an entry point of the group ``rk_lm`` names."""
 
     @hookspec
     def rk_lm_aliases(self) -> dict[str, Alias]:

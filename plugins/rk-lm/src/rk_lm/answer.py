@@ -1,4 +1,4 @@
-"""What a model says to a question when it runs a path: greedy decoding, or the most probable option."""
+"""A model's answer to a question when it runs a path: greedy decoding, or the most probable option."""
 
 from __future__ import annotations
 

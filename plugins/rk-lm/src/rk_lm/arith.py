@@ -26,7 +26,7 @@ EXAMPLES = {
     4: ("3*4", "6*5", "2*9", "8*3"),
     5: ("2+3*4", "5+6*2", "7+2*8", "4+9*3"),
 }
-"""Level -> the problems that stand before the question, and are never asked."""
+"""Level -> the solved problems before the question, which are never asked."""
 
 
 class ArithLevels(QuestionData):
@@ -60,12 +60,12 @@ class ArithLevels(QuestionData):
         self.n_examples = n_examples
         self.options = options
         if not self.levels:
-            raise ValueError("levels: name at least one")
+            raise ValueError("levels must not be empty")
         for place, level in enumerate(self.levels):
             there = len(LEVELS[level]) - len(EXAMPLES[level])
             wanted = len(range(place, n_questions, len(self.levels)))
             if wanted > there:
-                raise ValueError(f"n_questions: level {level} has {there} different questions, not {wanted}")
+                raise ValueError(f"n_questions: level {level} has only {there} different questions, got {wanted}")
 
     def _load(self) -> list[Question]:
         streams = {level: iter(self._shuffled(level)) for level in self.levels}

@@ -19,7 +19,7 @@ from rk_lm.pretrained import Layered
 def installed(layered: Layered, path: Path) -> Iterator[Any]:
     """Makes the model run `path` in its own forward and `generate`, with a cache slot for every step of the path.
 
-    A step is a shallow copy of its layer: it shares the weights, but its attention writes to a slot of its own. Without
+    A step is a shallow copy of its layer: it shares the weights, but its attention writes to its own slot. Without
     that, a layer that runs twice would read its own first keys as if they were of earlier tokens. The type of attention
     stays that of the layer's own number. The model is as it was afterwards.
 
@@ -51,7 +51,7 @@ def _step(layer: nn.Module, place: int) -> nn.Module:
 
 
 def _shallow(module: nn.Module) -> nn.Module:
-    """Returns a copy that shares parameters and submodules, but has a list of submodules of its own."""
+    """Returns a copy that shares parameters and submodules, but has its own list of submodules."""
     twin = copy.copy(module)
     twin._modules = dict(module._modules)
     return twin
@@ -67,7 +67,7 @@ def generate(
         layered: The model.
         path: Layer numbers.
         prompts: Token numbers; they may differ in length.
-        pad: What stands in for missing tokens.
+        pad: The token for padding.
         settings: Of ``GenerationMixin.generate``: ``max_new_tokens``, ``do_sample``, ...
     """
     longest = max(map(len, prompts))

@@ -34,7 +34,7 @@ HEAD_BYTES = 128 * 2**20
 
 @dataclass
 class Counts:
-    """What an engine has done so far.
+    """Counters of an engine's work.
 
     Attributes:
         requests: Pairs of item and path.

@@ -1,4 +1,4 @@
-"""Data `gsm8k`: grade-school word problems, whose last number is asked for at once."""
+"""Data `gsm8k`: grade-school word problems, answered by their last number alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Questions as token numbers: a prompt with the continuations that are scored after it, in one sequence.
 
 All continuations of a prompt are run in one forward pass: each sees the prompt and itself, none sees another. The last
-token of a continuation is only predicted, never read, so it is no part of the sequence.
+token of a continuation is only predicted, never read, so it is not part of the sequence.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a path makes of an item's continuations.
+    """A path's scores of an item's continuations.
 
     Attributes:
         greedy: Whether greedy decoding would have produced the continuation.
@@ -79,7 +79,7 @@ def encode(tokenizer: Any, prompt: str, continuations: Sequence[str], chat: bool
         prompt: The text before.
         continuations: What may follow.
         chat: Puts the prompt as a user's turn into the model's chat template. A continuation is then what the model
-            itself would say: without the space that follows a plain prompt, and ended as the template ends a turn.
+            itself would write it: without the space that follows a plain prompt, and ended as the template ends a turn.
         stop: What ends a continuation; in a chat, the end of the turn takes its place.
 
     Raises:
@@ -116,7 +116,7 @@ def chat_prompt(tokenizer: Any, prompt: str) -> str:
 
 
 def in_chat(tokenizer: Any, continuations: Sequence[str], stop: str) -> list[str]:
-    """Returns what the model would say in a chat to give these continuations."""
+    """Returns what the model would write in a chat to give these continuations."""
     end = end_of_turn(tokenizer) or stop if stop else ""
     return [text.removesuffix(stop).strip() + end for text in continuations]
 
@@ -124,7 +124,7 @@ def in_chat(tokenizer: Any, continuations: Sequence[str], stop: str) -> list[str
 def end_of_turn(tokenizer: Any) -> str:
     """Returns the token with which the chat template ends the model's turn; "" where there is none.
 
-    That is the first special token after what the model has said; else the end of the text.
+    That is the first special token after the model's text; else the end of the text.
     """
     said = "\u2042said\u2042"
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]

@@ -58,7 +58,7 @@ class MultipleChoiceJsonl(QuestionData):
         self.style = style
         check_template(template)
         if style not in ("cloze", "letter"):
-            raise ValueError(f"style: {style!r} is neither cloze nor letter")
+            raise ValueError(f"style must be cloze or letter, got {style!r}")
 
     def _load(self) -> list[Question]:
         return read_questions(self.file, self.template, kind="options", style=self.style)

@@ -23,7 +23,7 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Context:
-    """What layers need besides hidden states, for every row of a batch.
+    """The inputs of layers besides hidden states, for every row of a batch.
 
     Attributes:
         positions: Position of each token in its own sequence, (batch, time).
@@ -50,7 +50,8 @@ def _rows(tensor: Tensor, index: Tensor) -> Tensor:
 
 
 class LayeredModel(Protocol):
-    """What the engine calls. Any model whose hidden states keep their shape from layer to layer can offer it.
+    """The interface that the engine calls. Any model whose hidden states keep their shape from layer to layer can offer
+    it.
 
     Attributes:
         depth: Number of layers.
@@ -96,7 +97,7 @@ def full_path(model: LayeredModel) -> Path:
 
 
 def positions_of(branches: Int[Tensor, "batch time"]) -> Int[Tensor, "batch time"]:
-    """Returns each token's position in its own sequence: every continuation goes on where the prompt ends."""
+    """Returns each token's position in its own sequence: every continuation starts where the prompt ends."""
     time = torch.arange(branches.shape[1], device=branches.device)
     prompt = (branches == 0).sum(1, keepdim=True)
     starts = torch.ones_like(branches, dtype=torch.bool)

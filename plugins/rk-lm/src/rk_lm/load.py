@@ -31,10 +31,10 @@ SAMPLES_PER_TENSOR = 256
 
 @dataclass(frozen=True)
 class Reference:
-    """Which frozen weights were used: what a run keeps in place of a copy.
+    """A reference to frozen weights, which a run keeps in place of a copy.
 
     Attributes:
-        asked: What the user has asked for.
+        asked: The name or path that the user gave.
         source: The hub id or the folder that it means.
         revision: The hub's commit, where it is known.
         digest: SHA-256 over the configuration's sizes and a sample of every weight tensor.
@@ -121,7 +121,7 @@ def load(name: str, *, random_init: bool = False, seed: int = 0, device: str | t
 def digest(model: torch.nn.Module) -> str:
     """Returns a SHA-256 over names, shapes and up to 256 evenly spaced values of every parameter.
 
-    A sample tells any two trainings apart, and takes no time where the whole would take as long as loading.
+    A sample distinguishes any two trainings, at once; a digest of everything would take as long as loading.
     """
     found = hashlib.sha256()
     for name, tensor in model.named_parameters():
@@ -301,9 +301,9 @@ def _said_by_hub(error: BaseException) -> str:
         kinds.add(type(cause).__name__)
         cause = cause.__cause__ or cause.__context__
     if "GatedRepoError" in kinds:
-        return "the hub gives them only to who has accepted their licence and is logged in"
+        return "the hub requires a login and an accepted licence for them"
     if "RepositoryNotFoundError" in kinds:
-        return "the hub has no such model, or only for who is logged in"
+        return "the hub has no such model, or requires a login for it"
     return f"the download failed: {_in_one_line(error)}"
 
 
@@ -312,7 +312,7 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def say(text: str) -> None:
-    """Prints a line that is no result."""
+    """Prints a line that is not a result."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What the engine does, as plainly as it can be written: one forward pass for every continuation of every path."""
+"""The engine's computation written plainly: one forward pass for every continuation of every path."""
 
 from __future__ import annotations
 

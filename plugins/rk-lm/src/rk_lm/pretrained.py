@@ -40,7 +40,7 @@ class Layered(nn.Module):
         model: A causal language model. It is put into eval mode.
 
     Raises:
-        rk.UserError: When its family is none that is known to work.
+        rk.UserError: When its family is not known to work.
     """
 
     def __init__(self, model: Any) -> None:
@@ -54,7 +54,7 @@ class Layered(nn.Module):
         self.depth = len(decoder.layers)
         self.layer_types = tuple(getattr(config, "layer_types", None) or [FULL] * self.depth)
         self._by_type = config.model_type in ROTARY_BY_TYPE
-        self._decoder = (decoder,)  # in a tuple, it is no second home of the same weights
+        self._decoder = (decoder,)  # in a tuple, it is not a second submodule with the same weights
 
     @property
     def d_model(self) -> int:
@@ -63,7 +63,7 @@ class Layered(nn.Module):
 
     @property
     def context_length(self) -> int | None:
-        """Tokens that the model was made for; None where its configuration does not say."""
+        """The model's context length in tokens; None where its configuration has none."""
         return getattr(self.config, "max_position_embeddings", None)
 
     @property
@@ -130,7 +130,7 @@ def check_family(config: Any) -> None:
         raise UserError(
             f"{config.model_type}: its last {shared} layers read keys and values that an earlier layer has computed; "
             "without that layer, or with it twice, they are not defined",
-            "choose a model whose layers have keys and values of their own, as gemma (Gemma 3) has",
+            "choose a model whose layers have their own keys and values, as gemma (Gemma 3) has",
         )
     if config.model_type not in FAMILIES:
         raise UserError(

@@ -28,7 +28,7 @@ class QuestionBatch(TypedDict):
 
 
 class VerdictOutputs(TypedDict):
-    """How the questions were answered.
+    """The results of the questions.
 
     ``correct`` is 1 for a right answer, 0 for a wrong one, and for an answer that is drawn, the probability that it is
     right. ``asked`` is 1 where there was an answer at all, else 0.
@@ -77,7 +77,7 @@ class QuestionData(ABC):
     def read(self, path: Path) -> Batch:
         """Reads a user's own questions, as JSON lines (`rk_lm.jsonl`); they need no answers.
 
-        The batch says with ``answers_wanted_meta`` that the learner is to put its answers into words.
+        In a batch, ``answers_wanted_meta`` asks the learner for its answers as text.
         """
         questions = self._questions_in(path)
         return {

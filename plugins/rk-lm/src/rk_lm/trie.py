@@ -90,7 +90,7 @@ class StateCache:
 
     @property
     def bytes(self) -> int:
-        """What the states that are kept take, pinned ones not counted."""
+        """The size of the kept states, without pinned ones."""
         return len(self._kept) * self._slabs.slot_bytes
 
     def _drop(self, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""How much probability a classifier gives, and how often it deserves it."""
+"""Metrics of a classifier's probabilities: likelihood and calibration."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class ScaleProblems:
         batch_size: Annotated[int, Ge(1)] = 100,
     ) -> None:
         if len(set(contexts)) < len(contexts) or not contexts:
-            raise ValueError("contexts must be different numbers, one at least")
+            raise ValueError("contexts must be different numbers, at least one")
         self.kernel = kernel.requires_grad_(False)
         self.seed = seed
         self.a = a

@@ -13,10 +13,11 @@ from rk_kernels.scale import ScalePrior
 class ScaleMixtureProcess(ExactProcess):
     """f | sigma^2 ~ GP(0, sigma^2 K), sigma^2 ~ H (Lee et al. 2022, arXiv:2107.01408), conditioned exactly.
 
-    The mean is that of the Gaussian process; what the mixture changes is how wide it says it may be wrong.
+    The mean is that of the Gaussian process; what the mixture changes is the width of its predictive intervals.
 
     Args:
-        kernel: The covariance K; its last layer has variance 1, as b and that variance would be told apart by nothing.
+        kernel: The covariance K; its last layer has variance 1, as b and that variance could not be identified
+            separately.
         scale: The prior H of sigma^2, in units of the standardised targets.
         noise: Variance of the noise where learning begins, relative to sigma^2.
         learn_noise: Whether gradients change it.

@@ -1,8 +1,8 @@
 """Priors without a closed form, integrated over log sigma^2 by the trapezoid rule.
 
-The paper weighs draws from the prior by importance; its weights degenerate where the data say much. In t = log s, the
-integrand is smooth and falls off on both sides, so that the trapezoid rule converges exponentially: 200 nodes leave
-1e-9, the same each time, and gradients flow through them.
+The paper weighs draws from the prior by importance; its weights degenerate where the data are informative. In t = log
+s, the integrand is smooth and falls off on both sides, so that the trapezoid rule converges exponentially: 200 nodes
+leave 1e-9, the same each time, and gradients flow through them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 DEPTH = 40.0
 """The integral ends where the integrand has fallen by exp(-40) of its largest value."""
 WIDE = torch.linspace(-60, 60, 481, dtype=torch.float64)
-"""Where a prior's mass is looked for, in log s."""
+"""The range in which a prior's mass is looked for, in log s."""
 NEAR = torch.linspace(-12, 12, 97, dtype=torch.float64)
-"""Where the likelihood's is: around log(D / n), in units of sqrt(2 / n), its width."""
+"""The same for the likelihood: around log(D / n), in units of sqrt(2 / n), its width."""
 
 
 class QuadraturePrior(nn.Module, ABC):

@@ -1,4 +1,4 @@
-"""Hyperparameters off a grid, by their evidence: as the paper does, but for one factorisation per kernel."""
+"""Hyperparameters off a grid, by their evidence: as in the paper, except for one factorisation per kernel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHAPES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the hyperparameters are looked for.
+    """The grid of hyperparameters.
 
     Attributes:
         w_stds: Of the kernel.

@@ -1,4 +1,4 @@
-"""Pictures as they are, and as nobody has taught them: noisy, turned, and of classes that were left out."""
+"""Images under distribution shift: unchanged, noisy, rotated, and of classes that were left out."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ FACT = "num_classes"
 
 
 class Shifted(DataWrapper):
-    """Any picture data, with few training rows and with test splits that differ from them.
+    """Any image data, with few training rows and with test splits that differ from them.
 
     `test` has the classes that were trained, as they are; `test-noise` the same with Gaussian noise, `test-turned` the
     same turned by an angle, `test-unseen` the classes that were left out: of their NLL, no example has shown the class.
 
     Args:
-        data: The pictures: inputs of (batch, height, width) or (batch, channels, height, width), targets by number.
+        data: The images: inputs of (batch, height, width) or (batch, channels, height, width), targets by number.
         seed: Chooses the training rows and orders their batches.
         train_limit: Training rows at most; null: all of the classes that are trained. Each of these has a row,
             where the limit allows it.
         unseen: Classes that are left out of everything but `test-unseen`.
-        noise: Standard deviation of the noise; pictures are from 0 to 1.
-        angle: By how many degrees pictures are turned.
+        noise: Standard deviation of the noise; images are from 0 to 1.
+        angle: By how many degrees images are rotated.
         batch_size: Rows per batch.
         test_limit: Rows of each test split at most; null: all.
 
@@ -123,7 +123,7 @@ class Shifted(DataWrapper):
 
 
 def turned(inputs: Tensor, angle: float) -> Tensor:
-    """Returns pictures (batch, height, width) or (batch, channels, height, width) turned by `angle` degrees."""
+    """Returns images (batch, height, width) or (batch, channels, height, width) rotated by `angle` degrees."""
     pictures = inputs.unsqueeze(1) if inputs.ndim == 3 else inputs
     radians = torch.deg2rad(torch.tensor(angle))
     cos, sin, zero = radians.cos(), radians.sin(), torch.tensor(0.0)

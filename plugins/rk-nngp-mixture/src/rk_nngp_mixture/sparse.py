@@ -37,7 +37,7 @@ class SparseProcess(nn.Module):
         kernel: The covariance; its own parameters are learned.
         num_classes: Classes; a fact of the data.
         num_features: Numbers per example; a fact of the data.
-        num_train: Training examples; a fact of data that tell it.
+        num_train: Training examples; a fact of the data.
         num_inducing: Inducing inputs. They begin at random; `inducing-rows` puts training rows there.
         mixture: Whether sigma^2 has a distribution.
         a: Shape of the prior of sigma^2, and of q, where learning begins.

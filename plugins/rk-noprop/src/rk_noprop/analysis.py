@@ -1,4 +1,4 @@
-"""How good the guess of each step is: whether a chain does more than its first block."""
+"""The accuracy of each step's guess, which shows whether a chain does more than its first block."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class BlockAccuracy:
     Args:
         run: A run of `noprop-dt`, `noprop-ct`, `noprop-fm`, or of a baseline over the same model.
         seed: Seeds the noise.
-        split: Whose examples.
-        batches: Takes at most so many batches; null: all.
+        split: The split of the examples.
+        batches: The most batches to take; null takes all.
 
     Examples:
         rk analyze block-accuracy --run last

@@ -17,14 +17,14 @@ from rk_noprop.noise import Cosine, Linear, MonotoneNet, NoiseSchedule, noised, 
 from rk_noprop.paths import PathOutputs, Walk
 
 MARGIN = 1 / 12
-"""Of the schedules that are not learned: that of ten blocks, where abar goes from 0.017 to 0.983."""
+"""The margin of the schedules that are not learned: that of ten blocks, where abar goes from 0.017 to 0.983."""
 
 
 class CTLearner(DenoisingLearner):
     """The block with its noise schedule.
 
     Args:
-        model: With one block that is told the time.
+        model: With one block that is given the time.
         eta: Weight of denoising in the loss.
         noise: The schedule; its parameters are learned with the rest.
         inference: Whether walks are random (``sde``) or only their beginning is (``ode``).
@@ -76,7 +76,7 @@ class CTLearner(DenoisingLearner):
 
 
 class NoPropCT(NoPropTrainer):
-    """NoProp in continuous time: one block, told the time, learns to guess the label from a label noised at that time.
+    """NoProp in continuous time: one block, given the time, learns to guess the label from a label noised at that time.
 
     A walk of many small steps from noise is the answer.
 

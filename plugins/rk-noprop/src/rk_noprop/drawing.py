@@ -26,9 +26,9 @@ def draw_paths(inputs: Tensor, outputs: Outputs, shape: Sequence[int], out: Path
     """Draws, for up to 3 examples, the input, the states z_0 ... z_T and what the blocks guessed on the way.
 
     Args:
-        inputs: (batch, *x_shape); those that are no pictures are left out.
+        inputs: (batch, *x_shape); inputs that are not images are left out.
         outputs: `path` and `guesses`.
-        shape: Shape of a label embedding: states that are pictures are drawn as such.
+        shape: Shape of a label embedding: states that are images are drawn as images.
         out: The data's figure; this one has ``-path`` behind its stem.
 
     Returns:
@@ -76,7 +76,7 @@ def _draw_states(panel: Axes, path: Tensor, shape: Sequence[int], first: bool, l
 
 
 def _film(path: Tensor, shape: Sequence[int]) -> np.ndarray:
-    """Returns states that are pictures side by side, six in a row."""
+    """Returns states that are images side by side, six in a row."""
     frames = path.view(len(path), *shape).movedim(1, -1).clamp(0, 1).numpy()
     columns = 6
     missing = -len(frames) % columns

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 Kind = Literal["one-hot", "learned", "prototype"]
 
 POOL = 1000
-"""Pictures per class among which its prototype is looked for: the distances between all of them are computed."""
+"""Images per class among which its prototype is looked for: the distances between all of them are computed."""
 
 
 class ClassEmbedding(nn.Module):
@@ -29,7 +29,7 @@ class ClassEmbedding(nn.Module):
 
     Attributes:
         weight: W_E.
-        shape: Shape of one row: (size,), or that of a picture for prototypes.
+        shape: Shape of one row: (size,), or that of an image for prototypes.
         is_learned: Whether W_E changes.
         wants_prototypes: Whether it waits for `set_prototypes`.
     """
@@ -61,7 +61,7 @@ class ClassEmbedding(nn.Module):
         return self.weight[targets]
 
     def mix(self, logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, "*batch size"]:
-        """Returns the convex combination of class embeddings that `logits` say: a block's guess at the label."""
+        """Returns the convex combination of class embeddings given by `logits`: a block's guess at the label."""
         return logits.softmax(-1) @ self.weight
 
     def distances(self, z: Float[Tensor, "batch size"]) -> Float[Tensor, "batch classes"]:

@@ -1,4 +1,4 @@
-"""One block that is told the time: what NoProp-CT and NoProp-FM train, and the paper's adjoint baseline."""
+"""One block that is given the time: what NoProp-CT and NoProp-FM train, and the paper's adjoint baseline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class HasTimedBlock(Model, Protocol):
 
 
 class NoPropFlow(NoPropModel):
-    """A block that is told the time, for all times.
+    """A block that is given the time, for all times.
 
     `noprop-ct` and `noprop-fm` train it at random times. Any trainer that goes through `forward`, `backprop` above all,
     trains it as a neural ODE, ``dz/dt = logits(z, x, t) W_E`` from noise at t = 0, with the adjoint method (Chen et
@@ -91,7 +91,7 @@ class NoPropFlow(NoPropModel):
 
 
 class _Dynamics(nn.Module):
-    """The right-hand side. What is known of the input is a second state, which stands still.
+    """The right-hand side. The features of the input are a second state with derivative zero.
 
     So the adjoint method gives its gradient too, and convolutions are computed once, not in every step.
     """

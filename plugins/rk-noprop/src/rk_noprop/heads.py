@@ -1,4 +1,4 @@
-"""What turns the last state of a chain into classes."""
+"""Read-outs: from the last state of a chain to classes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LinearHead(nn.Module):
 class RadialHead(nn.Module):
     """Classes by their distance from a mixture of class embeddings that the state stands for (Eq. 15 and Eq. 16).
 
-    The width sigma is learned, from 1: the paper does not say it.
+    The width sigma is learned, from 1: the paper does not state it.
 
     Args:
         size: Numbers of a label embedding.

@@ -1,4 +1,4 @@
-"""What the three variants have in common: a learner that answers by walks, and a trainer that steps."""
+"""The base of the three variants: a learner that answers by walks, and a trainer that steps."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class DenoisingLearner(nn.Module, ABC):
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws how the first examples of a batch went from noise to a class."""
-        from rk_noprop.drawing import draw_paths  # matplotlib: only for who draws
+        from rk_noprop.drawing import draw_paths  # matplotlib: loaded only to draw
 
         return [draw_paths(batch["inputs"], outputs, self.model.embedding.shape, out)]
 

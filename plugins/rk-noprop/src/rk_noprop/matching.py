@@ -20,7 +20,7 @@ class FMLearner(DenoisingLearner):
     """The block as a velocity.
 
     Args:
-        model: With one block that is told the time.
+        model: With one block that is given the time.
         sigma: Standard deviation of noise around the straight line.
         n_steps: Euler steps of a walk.
     """
@@ -69,7 +69,7 @@ class FMLearner(DenoisingLearner):
 
 
 class NoPropFM(NoPropTrainer):
-    """NoProp by flow matching: one block, told the time, learns the velocity that leads from noise to the label.
+    """NoProp by flow matching: one block, given the time, learns the velocity that leads from noise to the label.
 
     The class whose embedding is nearest to the end of a walk is the answer.
 

@@ -9,7 +9,7 @@ from rk.protocols import Share
 
 
 class RunAccuracy:
-    """Accuracy of a single walk, as a mean over several walks with noise of their own: what the paper reports.
+    """Accuracy of a single walk, as a mean over several walks, each with its own noise, as the paper reports.
 
     Examples:
         metrics: {run: run-accuracy}
@@ -33,7 +33,7 @@ class GuessAccuracy:
 
     def __init__(self, step: int = -1) -> None:
         if step == 0:
-            raise ValueError("step: 0 is no step; they count from 1, or from the last as -1")
+            raise ValueError("step must not be 0: steps count from 1, or from the last as -1")
         self.place = step - 1 if step > 0 else step
 
     def __call__(self, *, guesses: Float[Tensor, "batch steps classes"], targets: Int[Tensor, "batch"]) -> Share:

@@ -1,4 +1,4 @@
-"""What NoProp's models share: blocks between class embeddings and a read-out."""
+"""The base of NoProp's models: blocks between class embeddings and a read-out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NoPropModel(nn.Module, ABC):
         num_classes: Classes.
         block: The block; each has its own weights.
         n_blocks: The paper's T.
-        timed: Whether blocks are told the time.
+        timed: Whether blocks are given the time.
         embedding: Class embeddings: one-hot, learned, or a prototype of each class.
         embed_dim: Numbers per class of learned embeddings.
         head: What reads the last state: a linear layer, or distances from class embeddings (Eq. 15 and 16).

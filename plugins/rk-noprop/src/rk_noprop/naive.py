@@ -1,4 +1,4 @@
-"""The same things the slow way: one block, one example or one step at a time, nothing kept from one to the next.
+"""The same computations the slow way: one block, one example or one step at a time, nothing kept from one to the next.
 
 They draw the same random numbers in the same order as what they are compared with.
 """

@@ -41,7 +41,7 @@ class NoiseSchedule(nn.Module, ABC):
 class Cosine(NoiseSchedule):
     """``abar = sin^2(pi/2 (m + (1 - 2m) t))``, with a margin m that keeps both ends open.
 
-    The paper says "cosine", without a formula. With m = 0 the ratio would be infinite at the end, and so would the
+    The paper names "cosine", without a formula. With m = 0 the ratio would be infinite at the end, and so would the
     weight of the last block.
 
     Args:
@@ -88,7 +88,7 @@ class Linear(NoiseSchedule):
 class MonotoneNet(NoiseSchedule):
     """A learned schedule: -log SNR is a network with positive weights, so that noise never grows (App. B).
 
-    Both ends are learned too. They begin at +-5, which leaves 0.7% of the other side; the paper does not say where.
+    Both ends are learned too. They begin at +-5, which leaves 0.7% of the other side; the paper does not state it.
 
     Args:
         hidden_size: Hidden units.

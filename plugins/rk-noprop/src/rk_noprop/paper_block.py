@@ -16,15 +16,15 @@ from torch.nn import functional as F
 class NoPropBlock(nn.Module):
     """The paper's block: three convolutions for the input, linear layers for the label, and three that join them.
 
-    The block of a chain normalises batches and adds the label's first layer to its last. The block that is told a time
-    does neither. Label embeddings that are pictures go through convolutions of their own (Fig. 6). Padding is 1 and
-    the stride 1, which the paper does not say.
+    The block of a chain normalises batches and adds the label's first layer to its last. The block that is given a time
+    does neither. Label embeddings that are images go through separate convolutions (Fig. 6). Padding is 1 and
+    the stride 1, which the paper does not state.
 
     Args:
         x_shape: Shape of one input: (channels, height, width), or (height, width) of grey ones.
         z_shape: Shape of one label embedding.
         num_classes: Classes.
-        timed: Whether the block is told a time.
+        timed: Whether the block is given a time.
         channels: Channels of the three convolutions; the first and the last one halve height and width.
         hidden_size: Width of the linear layers; the last one before the classes has half.
         dropout: Share of each convolution's numbers that is set to zero in training.

@@ -14,11 +14,11 @@ KEPT = 10
 
 
 class PathOutputs(TypedDict):
-    """What walks answer. Everything but `run_logits` is the first run's: one walk, as in use."""
+    """The outputs of walks. All but `run_logits` are those of the first run."""
 
     logits: Float[Tensor, "batch classes"]
     run_logits: Float[Tensor, "batch runs classes"]
-    """Of each run: they differ in their noise."""
+    """The logits of each run: runs differ in their noise."""
     guesses: Float[Tensor, "batch steps classes"]
     """Probabilities of the classes, as each step has them; of long walks, of some steps."""
     path: Float[Tensor, "batch states z"]
@@ -30,7 +30,7 @@ class Walk:
 
     Args:
         n_steps: Steps of a walk.
-        runs: Walks per example, with noise of their own.
+        runs: Walks per example, each with its own noise.
         size: Numbers of a label embedding.
         like: Inputs of (batch, *x_shape): for the batch size, dtype and device.
     """
@@ -51,8 +51,8 @@ class Walk:
         """Walks.
 
         Args:
-            step: Number of the step, from 0, and states -> what the block says, and the next states.
-            guess: What a block says -> probabilities of the classes.
+            step: Number of the step, from 0, and states -> the block's output, and the next states.
+            guess: A block's output -> probabilities of the classes.
             read_out: Last states -> logits.
         """
         z = self.start

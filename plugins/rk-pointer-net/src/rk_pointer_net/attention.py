@@ -26,7 +26,7 @@ class AdditivePointer(nn.Module):
         query_size: Width of the decoder states.
         hidden_size: Width of the tanh layer.
         chunk_elements: Largest (b, m, n, h) tensor that is held at once. A bigger one is worked through in slices of
-            the batch and computed anew in the backward pass: less memory, and faster too, as slices stay in the cache.
+            the batch and recomputed in the backward pass: less memory, and faster too, as slices stay in the cache.
     """
 
     def __init__(self, key_size: int, query_size: int, hidden_size: int, chunk_elements: int = 2**21) -> None:

@@ -1,8 +1,8 @@
-"""What an answer may go on with: decoding that can only end in a valid tour, convex polygon or list of triangles.
+"""Which choices may come next: decoding that can only end in a valid tour, convex polygon or list of triangles.
 
-A rule looks at beginnings and says of every choice whether it is allowed: 0 is END, j is point j. It never leads into
-a dead end, so whatever the model thinks, its answer is valid: where a beginning could not be finished any more, the
-choice that led there was not allowed. What has ended may go on with anything; `rk_pointer_net.decode` sees to that.
+A rule looks at unfinished answers and returns for every choice whether it is allowed: 0 is END, j is point j. It never
+leads into a dead end, so whatever the model thinks, its answer is valid: where an answer could no longer be finished,
+the choice that led there was not allowed. After the end every choice is allowed; `rk_pointer_net.decode` handles that.
 """
 
 # b batch, k beams, t choices so far, n points, c = n + 1 choices
@@ -107,7 +107,7 @@ def _unvisited(
 
 
 def _place(points: Float[Tensor, "b n 2"], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b k 2"]:
-    rows = (numbers - 1).clamp(min=0).unsqueeze(-1)  # END is no place; what follows it is not asked
+    rows = (numbers - 1).clamp(min=0).unsqueeze(-1)  # END is not a point; choices after it are not used
     return points.gather(1, rows.expand(-1, -1, points.shape[-1]))
 
 

@@ -16,7 +16,7 @@ class ConvexHull(PointTask):
     """Finds the convex hull of points drawn uniformly from the unit square; sets are generated and never repeat.
 
     An answer lists the hull's points counter-clockwise, beginning with the lowest number. All sets of a batch have the
-    same size, so that nothing is padded: it is drawn anew for every training batch, and goes evenly through the range
+    same size, so that nothing is padded: it is drawn for every training batch, and goes evenly through the range
     in `val`.
 
     Examples:

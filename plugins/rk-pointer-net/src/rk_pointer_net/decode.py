@@ -71,7 +71,7 @@ def beam(step: Step, state: State, max_steps: int, size: int, allowed: Allowed |
         log_probs = _log_probs(logits, chosen, allowed)
         c = log_probs.shape[-1]
         stay = torch.full_like(log_probs[0, 0], -torch.inf)
-        stay[0] = 0.0  # an ended answer goes on with END, for nothing
+        stay[0] = 0.0  # an ended answer continues with END at no cost
         log_probs = torch.where(ended.unsqueeze(-1), stay, log_probs)
         candidates = (total.unsqueeze(-1) + log_probs).flatten(1)
         total, best = candidates.topk(min(size, candidates.shape[1]))  # sorted: beam 0 is the best
@@ -97,7 +97,7 @@ def _log_probs(
 
 
 def _padded(choices: Int[Tensor, "b m"], max_steps: int) -> Int[Tensor, "b steps"]:
-    """Fills up with END, so that the width of answers does not depend on what they say."""
+    """Fills up with END, so that the width of answers does not depend on their content."""
     return nn.functional.pad(choices, (0, max_steps - choices.shape[1]))
 
 

@@ -36,7 +36,7 @@ class PointerDecoder(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
         self.pointer = pointer
-        self.end = nn.Parameter(torch.zeros(hidden_size))  # e_0: END needs a key of its own to be pointed at
+        self.end = nn.Parameter(torch.zeros(hidden_size))  # e_0: END needs its own key to be pointed at
 
     def memory(self, encoded: Float[Tensor, "b n h"], exists: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b c h"]:
         """Returns the keys ``W_1 e_j``, END first."""
@@ -64,7 +64,7 @@ class AttentionDecoder(nn.Module):
     """
 
     class Memory(NamedTuple):
-        """What is attended to."""
+        """The keys and values of the attention."""
 
         keys: Float[Tensor, "b n h"]
         values: Float[Tensor, "b n h"]

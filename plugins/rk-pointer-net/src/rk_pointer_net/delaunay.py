@@ -26,7 +26,7 @@ class Delaunay(PointTask):
 
     An answer lists the triangles, three numbers each, which ascend inside a triangle. A triangulation of n points has
     up to 2n - 5 triangles: give the model a `max_answer` of 3 (2n - 5) + 1. All sets of a batch have the same size; it
-    is drawn anew for every training batch, and goes evenly through the range in `val`.
+    is drawn for every training batch, and goes evenly through the range in `val`.
 
     Args:
         n_points: Smallest and largest size of a set in training and validation.

@@ -154,7 +154,9 @@ def _write_labels(
         start, end = places[[j - 1 for j in edge]]
         taken.append(_boxes(np.linspace(start, end, max(2, int(np.hypot(*(end - start)) / 8))), 4))
     important = look.important(answer)
-    for j in sorted(range(1, len(places) + 1), key=lambda j: j not in important):  # who matters most chooses first
+    for j in sorted(
+        range(1, len(places) + 1), key=lambda j: j not in important
+    ):  # the most important points choose first
         if len(places) > MOST_LABELS and j not in important:
             break
         style: dict[str, Any] = {"color": INK, "fontweight": "bold"} if j in important else {"color": QUIET}

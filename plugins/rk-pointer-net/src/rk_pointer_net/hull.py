@@ -25,7 +25,8 @@ PAIRS = 2**16
 def convex_hulls(points: Float[Tensor, "b n 2"]) -> Int[Tensor, "b k"]:
     """Returns the hulls counter-clockwise from the vertex with the lowest number; every row ends with a 0.
 
-    Turns are strict: a point on an edge is no vertex, and of equal points only the first may be one. What has no area
+    Turns are strict: a point on an edge is not a vertex, and of equal points only the first may be one. What has no
+    area
     gets its extreme points: two of a line, one of a single place.
 
     Sorted by x, a point is on the lower hull when all slopes to its left are below all slopes to its right, and on the

@@ -1,4 +1,4 @@
-"""What each task has to show: how one of its answers, as `Data.answers` returns it, is drawn and put into words."""
+"""Drawing styles: how an answer of each task, as `Data.answers` returns it, is drawn and put into words."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Any
 
 Answer = dict[str, Any]
 Rings = list[list[int]]
-"""Closed lines through points, as point numbers from 1; none is empty."""
+"""Closed lines through points, as point numbers from 1; no line is empty."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the answers to one task are shown."""
+    """How answers of one task are drawn."""
 
     task: str
     truth_name: str
-    """What answers are when they are right."""
+    """The word for right answers."""
     kinds: tuple[str, str, str]
     """The legend: right answers, other answers, the truth."""
     is_right: Callable[[Answer], bool]
@@ -25,7 +25,7 @@ class Look:
     """The rings of an answer, and whether each is right."""
     truth: Callable[[Answer], Rings]
     important: Callable[[Answer], set[int]]
-    """Which points are ringed where an answer has them, and named first."""
+    """The points of an answer that are ringed, and labelled first."""
     is_area: bool
     """Whether rings are filled."""
 

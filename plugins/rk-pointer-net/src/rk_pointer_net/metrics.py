@@ -1,7 +1,7 @@
-"""How good answers to `convex-hull` are: the paper's two numbers, and what they hide.
+"""Metrics of `convex-hull`: the paper's two numbers, and what they hide.
 
 A *valid* answer ended by itself and is a simple polygon. The paper averages the covered area over valid answers alone
-and prints FAIL where more than 1% are invalid. An answer's corners are input points, so it lies inside the hull and no
+and prints FAIL where more than 1% are invalid. An answer's corners are input points, so it is inside the hull and no
 share can exceed 1.
 """
 
@@ -16,7 +16,7 @@ from rk_pointer_net.hull import are_simple, areas, same_polygons, vertex_counts
 
 
 class Verdict(NamedTuple):
-    """What is known of a batch of answers."""
+    """The properties of a batch of answers."""
 
     exact: Bool[Tensor, "batch"]
     """It is the hull, whatever the start and the direction."""

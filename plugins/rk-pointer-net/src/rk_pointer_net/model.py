@@ -37,7 +37,7 @@ class PointerAnswers(TypedDict):
 
 
 class Reading(NamedTuple):
-    """What the encoder leaves behind for the decoder."""
+    """The encoder's output for the decoder."""
 
     table: Float[Tensor, "b c w"]
     """The decoder's input after each choice: START in the place of END, which nothing follows, then the points."""
@@ -53,7 +53,7 @@ class PointerNet(nn.Module):
     """An LSTM reads points and a second one answers by pointing at them, until it points at END.
 
     The answer may be as long as it needs and the input may be longer than any seen in training. The two baselines of
-    the paper differ in one thing: they choose from a fixed dictionary of point numbers.
+    the paper differ in one point: they choose from a fixed dictionary of point numbers.
 
     Args:
         max_points: Most points of an example in training. The dictionary of the baselines; `ptr` needs none.

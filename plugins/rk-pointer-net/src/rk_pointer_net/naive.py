@@ -1,4 +1,4 @@
-"""The same things once more, slow and plain: what the tests and the benchmark compare with."""
+"""Slow and plain versions of the algorithms, which tests and the benchmark compare with."""
 
 # b batch, n points, m steps, h hidden
 
@@ -69,7 +69,7 @@ def beam_answer(
             if choices and choices[-1] == 0:
                 longer.append((choices, total))
                 continue
-            so_far = torch.tensor([[*choices, 0]])  # the last one is only asked for, never fed
+            so_far = torch.tensor([[*choices, 0]])  # the last one is only predicted, never fed
             next_ones = allowed(constraint, places, choices) or [0]
             log_probs = forced_logits(model, points[None], so_far)[0, -1, next_ones].log_softmax(-1)
             longer += [([*choices, c], total + p) for c, p in zip(next_ones, log_probs.tolist(), strict=True)]
@@ -80,7 +80,7 @@ def beam_answer(
 
 
 def allowed(constraint: Name, points: Points, chosen: list[int]) -> list[int]:
-    """Returns the choices after which the answer can still be finished: all beginnings that go on are tried out."""
+    """Returns the choices after which the answer can still be finished: all continuations are tried."""
     return [c for c in range(len(points) + 1) if _can_be_finished(constraint, points, [*chosen, c])]
 
 

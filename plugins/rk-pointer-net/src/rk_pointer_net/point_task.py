@@ -1,4 +1,4 @@
-"""What the tasks over points have in common: sets drawn from the unit square, splits, and reading a user's own."""
+"""The base of the tasks over points: sets drawn from the unit square, splits, and reading user files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ class PointBatch(TypedDict):
 class PointTask:
     """Points drawn uniformly from the unit square; sets are generated and never repeat.
 
-    All sets of a batch have the same size, so that nothing is padded: it is drawn anew for every training batch, and
+    All sets of a batch have the same size, so that nothing is padded: it is drawn for every training batch, and
     goes evenly through the range in `val`.
 
     Args:
@@ -47,7 +47,7 @@ class PointTask:
     _answer: Callable[[PointSet, Tensor], dict[str, Any]]
     """How one set's answer compares with the truth: a method of each task, which `answers` calls."""
     _needs = "this task needs at least 3"
-    """What a file with fewer points is told."""
+    """The error for a file with fewer points."""
     _keeps_shape = False
     """Whether a user's points are scaled alike along both axes: what depends on lengths asks for it."""
 
@@ -65,7 +65,7 @@ class PointTask:
         self.smallest, self.largest = n_points
         self.batch_size = batch_size
         if self.smallest > self.largest:
-            raise ValueError(f"n_points: [{self.smallest}, {self.largest}] is no range; the smaller size comes first")
+            raise ValueError(f"n_points: [{self.smallest}, {self.largest}] is not a range: put the smaller size first")
         if test_sizes is None and self.smallest == self.largest:
             self._tests = {"test": self.largest}
         else:
@@ -126,7 +126,7 @@ class PointTask:
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
         """Draws answers and the truth: a map with labels for a single set, else a grid of up to 12."""
-        from rk_pointer_net.drawing import draw  # matplotlib: only for who draws
+        from rk_pointer_net.drawing import draw  # matplotlib: loaded only to draw
 
         return draw(sets_of(batch), self.answers(batch, outputs), self._look, out)
 

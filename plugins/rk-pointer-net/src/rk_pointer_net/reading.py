@@ -49,7 +49,7 @@ def read_point_sets(path: Path, needs: str = "a convex hull needs at least 3") -
 
     Args:
         path: The file.
-        needs: What is said of a set with less than 3 points.
+        needs: The error for a set with less than 3 points.
 
     Raises:
         rk.UserError: When the file cannot be read as points, or a set has less than 3 points or far too many.
@@ -101,7 +101,7 @@ def _from_csv(path: Path, text: str) -> PointSet:
     coordinates = []
     for line, row in rows:
         if len(row) <= max(across, up):
-            raise UserError(f"{path}:{line}: expected {max(across, up) + 1} columns, found {len(row)}")
+            raise UserError(f"{path}:{line}: expected {max(across, up) + 1} columns, got {len(row)}")
         coordinates.append([_coordinate(row[c], column_place(path, line, c, names)) for c in (across, up)])
     named = [header.index(name) for name in LABELS if header and name in header]
     texts = named or [c for c in columns if c not in numeric and c not in (across, up)]
@@ -112,7 +112,7 @@ def _from_csv(path: Path, text: str) -> PointSet:
 def _from_json(path: Path, text: str) -> PointSet:
     value = parse_json(text, path, accepted=ACCEPTED)
     if not isinstance(value, list):
-        raise UserError(f"{path}: expected a list of points, found {describe(value)}", hint=ACCEPTED)
+        raise UserError(f"{path}: expected a list of points, got {describe(value)}", hint=ACCEPTED)
     if not value:
         raise UserError(f"{path}: the list is empty", hint=ACCEPTED)
     axes, label = None, None
@@ -141,12 +141,12 @@ def _label(value: object, place: str) -> str:
     if value is None:
         return ""
     if isinstance(value, list | dict | bool):
-        raise UserError(f"{place}: expected a text as its label, found {describe(value)}", hint=ACCEPTED)
+        raise UserError(f"{place}: expected a text as its label, got {describe(value)}", hint=ACCEPTED)
     return str(value)
 
 
 def _from_line(place: str, line: str) -> PointSet:
-    """Reads the authors' "x1 y1 x2 y2 ... output i1 i2 ..."; the hull behind ``output`` is computed anew."""
+    """Reads the authors' "x1 y1 x2 y2 ... output i1 i2 ..."; the hull behind ``output`` is recomputed."""
     cells = line.split()
     if "output" not in cells:
         raise UserError(f"{place}: no 'output' in this line", hint="x1 y1 x2 y2 ... output i1 i2 ...")
@@ -170,7 +170,7 @@ def _axes(names: Sequence[str]) -> tuple[str, str] | None:
 def _coordinate(cell: object, place: str) -> float:
     value = number(cell, place)
     if abs(value) > MOST:
-        hint = "coordinates lie between -3.4e38 and 3.4e38: scale them"
+        hint = "scale the coordinates to between -3.4e38 and 3.4e38"
         raise UserError(f"{place}: {value:g} is beyond float32", hint)
     return value
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 LEAST_GAIN = 1e-12
-"""What 2-opt takes for an improvement, as a share of the longest distance: more than rounding."""
+"""The smallest improvement of 2-opt, as a share of the longest distance: more than rounding."""
 
 Distances = Float[Tensor, "b n n"]
 Orders = Int[Tensor, "b n"]

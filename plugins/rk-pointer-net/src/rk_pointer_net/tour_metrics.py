@@ -1,4 +1,4 @@
-"""How good answers to `tsp` are: the paper's mean length, how far that is from the targets' tours, and how many count.
+"""Metrics of `tsp`: the paper's mean length, how far that is from the targets' tours, and how many count.
 
 A *valid* answer ended by itself after it had named every point once. The paper searches among valid tours alone, and so
 has no FAIL in its table of lengths; a search without `constraint: tour` can answer anything. Here lengths are means
@@ -16,14 +16,14 @@ from rk_pointer_net.tours import tour_lengths
 
 
 class Verdict(NamedTuple):
-    """What is known of a batch of answers."""
+    """The properties of a batch of answers."""
 
     valid: Bool[Tensor, "batch"]
     """It ended, and named every point once."""
     length: Float[Tensor, "batch"]
-    """How long the tour is; 0 where it is not valid."""
+    """The length of the tour; 0 if it is not valid."""
     target: Float[Tensor, "batch"]
-    """How long the tour of the targets is; 0 where the answer is not valid."""
+    """The length of the targets' tour; 0 if the answer is not valid."""
 
 
 @lru_cache(maxsize=1)  # the metrics of one batch ask one after the other; tensors are compared by identity

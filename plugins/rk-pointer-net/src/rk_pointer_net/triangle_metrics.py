@@ -1,6 +1,6 @@
-"""How good answers to `delaunay` are: the paper's two numbers, and whether the answer triangulates at all.
+"""Metrics of `delaunay`: the paper's two numbers, and whether the answer triangulates at all.
 
-An answer is read three numbers at a time up to END; one or two left over are no triangle. Triangles are compared as
+An answer is read three numbers at a time up to END; one or two left over do not count. Triangles are compared as
 sets of sets: neither their order nor that of the numbers inside counts.
 """
 
@@ -16,7 +16,7 @@ from rk_pointer_net.triangulations import are_triangulations
 
 
 class Verdict(NamedTuple):
-    """What is known of a batch of answers."""
+    """The properties of a batch of answers."""
 
     exact: Bool[Tensor, "batch"]
     """It has all triangles of the target, each once, and no other."""

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 DOUBT = 1e-12
-"""Angles (in radians) closer than this are not told apart: about a thousand times their rounding."""
+"""Angles (in radians) closer than this count as equal: about a thousand times their rounding."""
 
 ANGLES = 2**17
 """Most angles that are looked at at once: a MiB a number."""

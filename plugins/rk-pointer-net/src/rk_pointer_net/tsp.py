@@ -29,7 +29,7 @@ class TSP(PointTask):
     """Finds the shortest tour through points drawn uniformly from the unit square, and back to its start.
 
     An answer lists all points, beginning with point 1; of the two directions, targets have the one whose second number
-    is below its last. All sets of a batch have the same size: drawn anew for every training batch, or, from a pool, one
+    is below its last. All sets of a batch have the same size: drawn for every training batch, or, from a pool, one
     size after the other. Test sets have the shortest tours that can be had as their targets, whatever the solver.
 
     Args:
@@ -62,9 +62,9 @@ class TSP(PointTask):
         self.pool = pool
         self._pools: dict[int, Pool] = {}
         if solver == "exact" and self.largest > MOST_EXACT:
-            raise ValueError(f"solver: exact takes at most {MOST_EXACT} points, not {self.largest}; a3 comes close")
+            raise ValueError(f"solver exact takes at most {MOST_EXACT} points, got {self.largest}; take a3")
         if pool is not None and pool <= self.largest - self.smallest:
-            raise ValueError(f"pool: {pool} sets are less than one of each size of n_points")
+            raise ValueError(f"pool must have at least one set of each size of n_points, got {pool}")
 
     def prepare(self) -> None:
         """Reads the pool, or draws and solves it where it is not kept yet."""

@@ -18,7 +18,7 @@ class GradientFlowAnalysis:
     Args:
         run: A run whose model has layers with a state.
         baseline: Another one.
-        split: Whose first batch is looked at.
+        split: The split whose first batch is used.
         layer: Which of the model's layers with a state, from 0.
         seed: Seeds what a learner draws when it answers.
 

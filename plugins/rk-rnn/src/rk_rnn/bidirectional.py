@@ -38,7 +38,7 @@ class Bidirectional(nn.Module):
         self.out = nn.Linear(2 * d_model, d_model)
 
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
-        """Maps all steps; a step that `mask` leaves out is none in either direction."""
+        """Maps all steps; a step that `mask` leaves out is skipped in both directions."""
         # Turned around, padding comes first; it leaves a layer's state as it is, so the chain begins at the last step
         flipped = None if mask is None else mask.flip(1)
         both = torch.cat([self.ahead(x, mask), self.back(x.flip(1), flipped).flip(1)], -1)

@@ -26,7 +26,7 @@ class Elman(Recurrent):
     Args:
         activation: phi.
         truncated: Learns as in 1990: the context is a copy of h_t-1 that no gradient goes through, so that only what a
-            step itself has seen is taught. All steps then learn at once. false: backpropagation through time.
+            step itself has seen is trained. All steps then learn at once. false: backpropagation through time.
 
     Examples:
         model: {name: sequence, layer: {name: elman, truncated: true}, d_model: 64}

@@ -1,4 +1,4 @@
-"""How much of a loss's gradient is left so many steps back (arXiv:1506.00019, Sec. 3.3)."""
+"""The norm of a loss's gradient at every lag (arXiv:1506.00019, Sec. 3.3)."""
 
 # b batch, t time
 
@@ -24,7 +24,7 @@ def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[fl
     """Returns the mean norm over the batch of dL/dS_n-k, for lag k = 1, 2, ..., where L is the loss at the last step n
     that has a target.
 
-    S is the whole state of a layer, h and s of an LSTM, say. The layer is run step by step for it.
+    S is the whole state of a layer, for example h and s of an LSTM. The layer is run step by step for it.
 
     Args:
         learner: A learner with an objective.
@@ -32,7 +32,7 @@ def gradient_by_lag(learner: nn.Module, batch: Batch, layer: int = 0) -> list[fl
         layer: Which of the learner's layers with a state, from 0.
 
     Raises:
-        UserError: When the learner has no such layer, or no loss whose last step could be told from the others.
+        UserError: When the learner has no such layer, or no loss with a separate last step.
     """
     if not hasattr(learner, "forward") or type(learner).forward is nn.Module.forward:
         raise UserError("this learner has no loss, so there is no gradient to follow")
@@ -120,7 +120,7 @@ def _recorded(layer: nn.Module) -> Iterator[list[tuple[list[list[Tensor]], Tenso
 def _passed_on(state: Any, parts: list[Tensor]) -> Any:
     """Returns the state as the next step sees it, and adds its tensors to `parts`.
 
-    They are new ones: how a step made them from one another, h from s in an LSTM, is none of the next one's business.
+    They are new ones: how a step made them from one another, h from s in an LSTM, is not visible to the next step.
     """
     if isinstance(state, Tensor):
         if not state.requires_grad:

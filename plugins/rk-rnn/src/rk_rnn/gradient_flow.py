@@ -1,4 +1,4 @@
-"""The callback `gradient-flow`: how far back a loss teaches, from validation to validation."""
+"""The callback `gradient-flow`: how far back gradients of a loss reach, measured at each validation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class GradientFlow(Recorder):
     `gradient-flow.csv`, a column per measurement, and the figure `gradient-flow`.
 
     Args:
-        split: Whose first batch is looked at.
+        split: The split whose first batch is used.
         layer: Which of the model's layers with a state, from 0.
 
     Examples:

@@ -56,7 +56,7 @@ class LSTM(Recurrent):
         h = self.hidden_size
         if forget_bias is not None and forget != "none":
             rows, bias = (slice(h, 2 * h), forget_bias) if forget == "gate" else (slice(0, h), -forget_bias)
-            self.bias_ih.data[rows] = bias  # there are two biases: one of them says it, the other is out of the way
+            self.bias_ih.data[rows] = bias  # there are two biases: one is set, the other is zero
             self.bias_hh.data[rows] = 0
         # diagonal: a gate sees its own cell alone; rows i, f, o, as far as there are such gates
         self.peephole = nn.Parameter(torch.zeros(3 if forget == "gate" else 2, h)) if peepholes else None

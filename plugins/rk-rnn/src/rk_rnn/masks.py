@@ -17,7 +17,7 @@ def to_front(x: Float[Tensor, "b t w"], mask: Bool[Tensor, "b t"]) -> Float[Tens
     """Returns the steps that exist, in their order, and after them the others."""
     exist = mask.cumsum(1)
     behind = exist[:, -1:] + (~mask).cumsum(1)
-    place = torch.where(mask, exist, behind) - 1  # a sort says the same, but has no counterpart in ONNX
+    place = torch.where(mask, exist, behind) - 1  # a sort gives the same, but has no counterpart in ONNX
     return torch.empty_like(x).scatter(1, place.unsqueeze(-1).expand_as(x), x)
 
 

@@ -1,4 +1,4 @@
-"""What all cells share: weights with torch's names and shapes, the way in and out, masks."""
+"""The base of all cells: weights with torch's names and shapes, projections, masks."""
 
 # b batch, t time, d width of the model, h hidden, g gates
 
@@ -33,7 +33,7 @@ class Recurrent(nn.Module, ABC):
     """
 
     _feeds_back: Literal["hidden", "output"] = "hidden"
-    """What `weight_hh` maps."""
+    """The state that `weight_hh` maps."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Recurrent(nn.Module, ABC):
         return self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
 
     def initial_state(self, batch_size: int) -> Any:
-        """Returns h_0 = 0, (b, h); layers with another state say so."""
+        """Returns h_0 = 0, (b, h); layers with another state override it."""
         return self.weight_hh.new_zeros(batch_size, self.hidden_size)
 
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:

@@ -1,4 +1,4 @@
-"""Sequences: a model with a slot for any layer, tasks that tell layers apart, text, and truncated backpropagation."""
+"""Sequences: a model with a slot for any layer, tasks that distinguish layers, text, and truncated backpropagation."""
 
 from rk import hookimpl
 

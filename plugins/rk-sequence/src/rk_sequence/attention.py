@@ -18,7 +18,7 @@ BLOCK = 512
 AttentionState = tuple[
     Float[Tensor, "b s h c"], Float[Tensor, "b s h c"], Bool[Tensor, "b s"], Int[Tensor, "b"]
 ]  # keys (turned by their positions), values, which of them exist, and how many steps there have been
-"""What a piece needs of the steps before it."""
+"""The state that a piece needs from the steps before it."""
 
 
 class Attention(nn.Module):
@@ -54,7 +54,7 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         if d_model % (2 * n_heads):
-            raise ValueError(f"{n_heads} heads do not divide a width of {d_model} into parts of even width")
+            raise ValueError(f"n_heads must divide a width of {d_model} into even parts, got {n_heads}")
         self.n_heads = n_heads
         self.window = window
         self.rope_base = rope_base
@@ -125,7 +125,7 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "b t h c"]:
         """Turns pairs of numbers by angles that grow with the position: rotary positions (arXiv:2104.09864, Eq. 34)."""
         half = x.shape[-1] // 2
-        dtype = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot tell positions apart
+        dtype = torch.promote_types(x.dtype, torch.float32)  # 16 bits cannot distinguish positions
         rates = self.rope_base ** (-torch.arange(half, device=x.device, dtype=dtype) / half)
         angle = (position.unsqueeze(-1) * rates).unsqueeze(-2)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
@@ -133,7 +133,7 @@ class Attention(nn.Module):
         return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
     def _allowed(self, present: Bool[Tensor, "b s"], t: int) -> Bool[Tensor, "b t s"]:
-        """Which keys the last `t` steps see: those that exist, are not later, and lie in the window.
+        """Which keys the last `t` steps see: those that exist, are not later, and are in the window.
 
         Every step sees itself, also one that does not exist: its answer means nothing, but is a number.
         """

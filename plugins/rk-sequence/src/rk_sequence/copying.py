@@ -24,7 +24,7 @@ def recall(*, logits: Float[Tensor, "batch time classes"], targets: Int[Tensor, 
 
 
 def memoryless_loss(length: int, n_copied: int = 10, n_symbols: int = 8) -> float:
-    """Returns the loss of who knows the blanks and guesses the symbols (arXiv:1511.06464, Sec. 4.1)."""
+    """Returns the loss of a model that predicts the blanks and guesses the symbols (arXiv:1511.06464, Sec. 4.1)."""
     return n_copied * math.log(n_symbols) / (length + 2 * n_copied)
 
 

@@ -1,4 +1,4 @@
-"""Where published texts come from."""
+"""Sources of published texts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Source(NamedTuple):
     checksum: str
 
     def read(self) -> str:
-        """Returns the text, downloaded unless it is there. Raises `rk.UserError`."""
+        """Returns the text, downloaded if missing. Raises `rk.UserError`."""
         path = fetch(self.name, self.url, self.checksum)
         if not is_intact(path, self.checksum):
             raise damaged(path)

@@ -1,4 +1,4 @@
-"""Where in a sequence answers are right, as a chart."""
+"""A chart of accuracy by position in the sequence."""
 
 from __future__ import annotations
 

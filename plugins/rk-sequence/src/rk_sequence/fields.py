@@ -12,10 +12,10 @@ Readout = Literal["step", "last", "mean"]
 
 
 class StepsBatch(TypedDict):
-    """What all batches of sequences may have."""
+    """Fields that all batches of sequences may have."""
 
     mask: NotRequired[Bool[Tensor, "batch time"]]
-    """Which steps exist: only where lengths differ."""
+    """True where a step exists; present only where lengths differ."""
 
 
 class TokenBatch(StepsBatch):

@@ -20,7 +20,7 @@ from rk_sequence.task import TokenTask, integers
 class GroupWords(TokenTask):
     """The word problem of a finite group: the target of step t is the product ``x_1 x_2 ... x_t``.
 
-    Elements are drawn uniformly. Permutation groups tell apart what can track a state: S3 is the smallest that is not
+    Elements are drawn uniformly. Permutation groups show which layers can track a state: S3 is the smallest that is not
     abelian, A5 and S5 are not solvable (arXiv:2404.08819, arXiv:2502.10297).
 
     Args:
@@ -65,9 +65,9 @@ class GroupWords(TokenTask):
             raise ValueError(f"max_moved: only permutations move points, not the numbers of {group}")
         if len(self._drawn_elements) < 2:
             limit = "" if max_moved is None else f" with max_moved {max_moved}"
-            raise ValueError(f"{group}{limit} has no element but the identity")
+            raise ValueError(f"{group}{limit} has only the identity")
         if merged > 1 and tokens_per_element > 1:
-            raise ValueError("merged and tokens_per_element: take one of them")
+            raise ValueError("merged and tokens_per_element exclude each other: leave one out")
         self.merged = merged
         self.tokens_per_element = tokens_per_element
         self.filler = filler
@@ -135,8 +135,8 @@ class GroupWords(TokenTask):
 def _ranks(elements: Int[Tensor, "k"], table: Int[Tensor, "order order"]) -> Float[Tensor, "k"]:
     """Returns the rank of each of `elements`, from 1, in an order that is random but always the same.
 
-    Two elements that generate as much as all of them come first, where there are such: who knows what they do has all
-    that the others need to be learned, the group's elements as states.
+    Two elements that generate as much as all of them come first, where there are such: a model that knows these two has
+    all that the others need to be learned, the group's elements as states.
     """
     order = torch.randperm(len(elements), generator=torch.Generator().manual_seed(0)).argsort()
     whole = groups.generated(table, elements)

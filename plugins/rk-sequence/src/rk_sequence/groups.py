@@ -36,7 +36,7 @@ class Group(NamedTuple):
 
 @lru_cache(maxsize=8)
 def group(name: str) -> Group:
-    """Returns the group that `name` says: ``S5`` (all permutations), ``A5`` (even ones), ``Z60``, or ``A5xZ2``.
+    """Returns the group called `name`: ``S5`` (all permutations), ``A5`` (even ones), ``Z60``, or ``A5xZ2``.
 
     Raises:
         ValueError: When there is no such group, or it has more than `LARGEST` elements.

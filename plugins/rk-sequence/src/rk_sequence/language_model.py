@@ -1,4 +1,4 @@
-"""The model `language-model`: `sequence` over the tokens of a text, which also goes on with it."""
+"""The model `language-model`: `sequence` over the tokens of a text, which also continues it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PIECE = 512
 
 
 class LanguageOutputs(TypedDict):
-    """What comes next after each token, and how the text goes on."""
+    """The next token after each token, and the continuation of the text."""
 
     logits: Float[Tensor, "batch time outputs"]
     values: Float[Tensor, "batch time outputs"]
     continuation: NotRequired[Int[Tensor, "batch new"]]
-    """Only where it is asked for."""
+    """Present only if requested."""
 
 
 class LanguageModel(SequenceModel):

@@ -1,4 +1,4 @@
-"""How good answers at every step are; targets of -100 count for nothing."""
+"""Metrics of answers at every step; targets of -100 are ignored."""
 
 from __future__ import annotations
 

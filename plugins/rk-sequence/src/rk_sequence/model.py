@@ -21,7 +21,7 @@ from rk_sequence.mlp import GatedMLP
 class SequenceModel(nn.Module):
     """Embeds tokens or projects numbers, runs blocks of one kind of layer, and reads answers out.
 
-    A block adds ``layer(norm(x))`` to its input, then ``mlp(norm(x))`` where there is an MLP. Facts of the data say
+    A block adds ``layer(norm(x))`` to its input, then ``mlp(norm(x))`` where there is an MLP. Facts of the data give
     whether steps are tokens or numbers, how many outputs there are, and where answers are read.
 
     With layers that stream (`rk.protocols.StatefulSequenceLayer`) the whole model does: `initial_state` and `scan` take
@@ -44,7 +44,7 @@ class SequenceModel(nn.Module):
         tie: Uses the embedding as the weights of the head.
 
     Raises:
-        ValueError: When `tie` is asked for and inputs and outputs are not the same tokens, or when steps are both
+        ValueError: When `tie` is true and inputs and outputs are not the same tokens, or when steps are both
             tokens and numbers, or neither.
 
     Examples:
@@ -77,7 +77,9 @@ class SequenceModel(nn.Module):
         if (vocab_size is None) == (num_features is None):
             raise ValueError("steps are tokens (vocab_size) or numbers (num_features): give one, null for the other")
         if tie and vocab_size != num_outputs:
-            raise ValueError(f"tie: {num_outputs} outputs are not the {vocab_size or 0} tokens of the input")
+            raise ValueError(
+                f"tie needs as many outputs as tokens, got {num_outputs} outputs and {vocab_size or 0} tokens"
+            )
         self.readout = readout
         self.d_model = d_model
         if vocab_size is not None:
@@ -127,7 +129,7 @@ class SequenceModel(nn.Module):
         """Returns the state before the first step.
 
         Raises:
-            UserError: When a layer does not stream: one that looks ahead, say.
+            UserError: When a layer does not stream: for example, one that looks ahead.
         """
         state: dict[str, Any] = {"layers": tuple(block.streaming.initial_state(batch_size) for block in self._chain())}
         if self.readout != "step":
@@ -174,10 +176,10 @@ class SequenceModel(nn.Module):
         """Returns what the first block sees."""
         if hasattr(self, "embedding"):
             if tokens is None:
-                raise UserError("this model was made for tokens; the data has none")
+                raise UserError("this model takes tokens, but the data has none")
             return self.dropout(self.embedding(tokens))
         if inputs is None:
-            raise UserError("this model was made for numbers, the field inputs; the data has none")
+            raise UserError("this model takes numbers, the field inputs, but the data has none")
         return self.dropout(self.projection(inputs))
 
     def decode(self, hidden: Float[Tensor, "*shape d"]) -> Float[Tensor, "*shape o"]:

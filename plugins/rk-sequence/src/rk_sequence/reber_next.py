@@ -18,7 +18,7 @@ from rk_sequence.task import GeneratedTask, integers
 
 BEGIN, END = SYMBOLS.index("B"), SYMBOLS.index("E")
 WAYS = torch.tensor([SYMBOLS.index("T"), SYMBOLS.index("P")])
-"""What an embedded string has in front of the inner one, and again behind it."""
+"""The symbols before the inner string; the drawn one is repeated after it."""
 
 
 class ReberBatch(TypedDict):

@@ -19,7 +19,7 @@ LETTERS = 26
 INNER = slice(1, len(EDGES) - 1)
 """The edges whose labels are exchanged: every string keeps its B and its E."""
 ALPHABETS = 8
-"""How many ways of relabelling the edges with any letters there are."""
+"""The number of ways to relabel the edges with any letters."""
 
 
 class ReberStrings(TokenTask):
@@ -61,7 +61,7 @@ class ReberStrings(TokenTask):
         super().__init__(length=min_length, **common)
         check_lengths(self.test_lengths.values(), max_length)
         if alien + mutated > 1:
-            raise ValueError(f"alien and mutated: {alien} and {mutated} are more than all")
+            raise ValueError(f"alien + mutated must be <= 1, got {alien} + {mutated}")
         self.max_length = max_length
         self.alien = alien
         self.mutated = mutated

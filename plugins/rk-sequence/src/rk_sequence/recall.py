@@ -16,7 +16,7 @@ from rk_sequence.task import TokenTask, integers
 class AssociativeRecall(TokenTask):
     """Multi-query associative recall (arXiv:2312.04927): ``k1 v1 k2 v2 ... kn vn``, then all keys in another order.
 
-    The answer to each of the latter is the value that stood behind the key; no other step has a target. Keys of a
+    The answer to each of the latter is the value that followed the key; no other step has a target. Keys of a
     sequence differ, values may repeat. Train it with the loss ``{name: cross-entropy, ignore_index: -100}``.
 
     Args:
@@ -44,7 +44,7 @@ class AssociativeRecall(TokenTask):
         super().__init__(length=n_pairs, test_lengths=test_pairs, **common)
         most = max(self.test_lengths.values())
         if n_keys < most:
-            raise ValueError(f"{n_keys} keys are not enough for {most} pairs")
+            raise ValueError(f"n_keys must be >= {most}, the number of pairs, got {n_keys}")
         self.n_keys = n_keys
         self.n_values = n_values
 

@@ -25,10 +25,10 @@ class SequentialMNIST(MNIST):
     Args:
         pixels_per_step: Grey values that make up a step: 28 for line by line.
         shrink: Averages over squares of so many pixels a side: 2 for 14 x 14.
-        permuted: Puts the grey values in another order, the same for all pictures and seeds.
+        permuted: Puts the grey values in another order, the same for all images and seeds.
 
     Raises:
-        ValueError: When `shrink` does not divide the side, or `pixels_per_step` the picture.
+        ValueError: When `shrink` does not divide the side, or `pixels_per_step` the image.
 
     Examples:
         data: {name: sequential-mnist, pixels_per_step: 28, permuted: true}
@@ -49,10 +49,10 @@ class SequentialMNIST(MNIST):
     ) -> None:
         super().__init__(**pictures)
         if SIDE % shrink:
-            raise ValueError(f"shrink: {shrink} does not divide a side of {SIDE} pixels")
+            raise ValueError(f"shrink must divide a side of {SIDE} pixels, got {shrink}")
         self.side = SIDE // shrink
         if self.side**2 % pixels_per_step:
-            raise ValueError(f"pixels_per_step: {pixels_per_step} does not divide {self.side**2} pixels")
+            raise ValueError(f"pixels_per_step must divide {self.side**2} pixels, got {pixels_per_step}")
         self.shrink = shrink
         self.pixels_per_step = pixels_per_step
         order = torch.randperm(self.side**2, generator=torch.Generator().manual_seed(0))
@@ -73,7 +73,7 @@ class SequentialMNIST(MNIST):
         return {"inputs": self._series(batch["inputs"]), "targets": batch["targets"]}
 
     def read(self, path: Path) -> Batch:
-        """Reads a picture (PNG, JPEG and others): dark on light ground, or the reverse."""
+        """Reads an image (PNG, JPEG and others): dark on light ground, or the reverse."""
         return {"inputs": self._series(super().read(path)["inputs"])}
 
     def preprocessing(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class SequentialMNIST(MNIST):
         return {**super().preprocessing(), "series": series}
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws up to 16 pictures with the answered class, in green or red where the class is known."""
+        """Draws up to 16 images with the answered class, in green or red where the class is known."""
         return super().render({**batch, "inputs": self._pictures(batch["inputs"])}, outputs, out)
 
     def _series(self, pictures: Float[Tensor, "b 1 height width"]) -> Float[Tensor, "b t k"]:

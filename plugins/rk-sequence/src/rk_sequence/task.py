@@ -1,4 +1,4 @@
-"""What generated tasks have in common: splits, lengths, and batches that are a function of the seed and their index."""
+"""The base of generated tasks: splits, lengths, and batches that are a function of the seed and their index."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class GeneratedTask(ABC):
         test_examples: Annotated[int, Ge(1)] = 1024,
     ) -> None:
         if short := [n for n in (length, *(test_lengths or ())) if n < self._shortest]:
-            raise ValueError(f"a length of {short[0]} is too short: the least is {self._shortest}")
+            raise ValueError(f"lengths must be >= {self._shortest}, got {short[0]}")
         self.seed = seed
         self.length = length
         self.batch_size = batch_size
@@ -67,7 +67,7 @@ class GeneratedTask(ABC):
         """Returns `rows` sequences of `length` and their answers, as fields."""
 
     def draw_to_train(self, rows: int, length: int, random: torch.Generator) -> Batch:
-        """Returns the same for training, where a task may teach what is easy beside what is asked."""
+        """Returns the same for training, where a task may add easier targets."""
         return self.draw(rows, length, random)
 
     def _drawn(self, split: str, i: int) -> Any:
@@ -85,7 +85,7 @@ class GeneratedTask(ABC):
         """Draws where in the sequences answers are right, of tasks that ask at each step."""
         if self.readout != "step":
             return []
-        from rk_sequence.drawing import draw_positions  # matplotlib: only for who draws
+        from rk_sequence.drawing import draw_positions  # matplotlib: loaded only to draw
 
         right, asked = self._judged(batch, outputs)
         return [draw_positions(right.cpu(), asked.cpu(), out)]
@@ -96,7 +96,7 @@ class GeneratedTask(ABC):
 
 
 class TokenTask(GeneratedTask):
-    """A generated task of tokens; if nothing else is said, with an answer at each step."""
+    """A generated task of tokens; by default, with an answer at each step."""
 
     metrics = {"accuracy": token_accuracy, "sequence-accuracy": sequence_accuracy}
     num_features: None = None

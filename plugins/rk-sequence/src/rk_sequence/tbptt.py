@@ -29,9 +29,9 @@ class CarriesState(Model, Protocol):
 
 
 class ContiguousRows(Data, Protocol):
-    """Data whose training batches go on: row b of a batch begins where row b of the one before has ended.
+    """Data whose training batches are streams: row b of a batch begins where row b of the previous one ended.
 
-    A batch's ``starts_meta``, a Bool tensor of (batch,), is True for the rows that begin anew.
+    A batch's ``starts_meta``, a Bool tensor of (batch,), is True for the rows that start a new stream.
 
     Attributes:
         streams: Rows of a training batch.
@@ -41,7 +41,7 @@ class ContiguousRows(Data, Protocol):
 
 
 class StreamLearner(Supervised):
-    """A model and its loss, which also learns from a piece that goes on from a state.
+    """A model and its loss, which also learns from a piece that continues from a state.
 
     Args:
         model: Takes sequences whole and in pieces.
@@ -61,11 +61,11 @@ class StreamLearner(Supervised):
 
 
 class TBPTT:
-    """Gradient descent on sequences without end, piece by piece (Werbos, 1990; arXiv:1506.00019, Sec. 2.3).
+    """Gradient descent on endless sequences, piece by piece (Werbos, 1990; arXiv:1506.00019, Sec. 2.3).
 
     The state after a batch, cut off from its gradient, is the state before the next one. So memory does not grow with
     the length of the stream, and what a model remembers is not cut where a batch ends; only gradients are. Rows that
-    begin anew begin with the initial state. Validation and tests take each batch by itself.
+    start a new stream begin with the initial state. Validation and tests take each batch by itself.
 
     Args:
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
@@ -86,7 +86,7 @@ class TBPTT:
         """
         if runtime.world > 1:
             raise UserError("tbptt carries the state from one batch to the next: that is one process", "fit.devices=1")
-        model.initial_state(1)  # a layer that keeps none says so
+        model.initial_state(1)  # a layer without state raises
         learner = StreamLearner(model, loss)
         self.runtime = runtime
         self.model = model
@@ -100,7 +100,7 @@ class TBPTT:
         objective, after = self.objective({**batch, STATE: before})
         if any(a.shape != b.shape for a, b in zip(tensors_of(after), tensors_of(before), strict=True)):
             raise UserError(
-                "the model's state grows with every step: it cannot be carried without end",
+                "the model's state grows with every step: it cannot be carried forever",
                 "bound it; the layer attention takes a window",
             )
         logs = self.runtime.backward(objective)

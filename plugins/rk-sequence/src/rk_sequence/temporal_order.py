@@ -12,13 +12,13 @@ from rk_sequence.metrics import class_accuracy
 from rk_sequence.task import TokenTask, integers
 
 NOISE, X, BEGIN, END = 4, 4, 6, 7
-"""How many symbols of noise there are, from 0; then X and Y; the first token and the last."""
+"""The number of noise symbols, from 0; then X and Y; the first token and the last."""
 
 
 class TemporalOrder(TokenTask):
     """Temporal order with two symbols (Hochreiter and Schmidhuber, 1997, experiment 6a).
 
-    A sequence is four kinds of noise between two markers, but for an X or a Y at a random place in its second tenth,
+    A sequence is four kinds of noise between two markers, except for an X or a Y at a random place in its second tenth,
     and another at a random place in its sixth. The four classes are XX, XY, YX and YY.
 
     Args:

@@ -23,11 +23,13 @@ from rk_sequence.vocabulary import LINE, Vocabulary, split_text
 
 ACCEPTED = "name a text file in UTF-8"
 SHOWN = 5
-"""Most likely next tokens that are answered where a model does not go on by itself."""
+"""The number of likely next tokens in an answer where a model cannot generate."""
 
 
 class TextBatch(StepsBatch):
-    """Pieces of a text, and each token's next; ``starts_meta`` says which rows of a training batch begin anew."""
+    """Pieces of a text, and each token's next; ``starts_meta`` marks the rows of a training batch that start a new
+    stream.
+    """
 
     tokens: Int[Tensor, "batch time"]
     targets: Int[Tensor, "batch time"]
@@ -69,8 +71,8 @@ class Text:
     """A text to be continued, by characters or by words (what white space separates).
 
     The training text is cut into `batch_size` streams, and each batch has the next `length` tokens of each: row b of a
-    batch goes on where row b of the one before has ended, which the trainer `tbptt` makes use of. Where the streams
-    begin is drawn anew for each epoch. Held-out text is cut into windows that are read one by one.
+    batch continues where row b of the previous one ended, which the trainer `tbptt` uses. Where the streams
+    begin is drawn for each epoch. Held-out text is cut into windows that are read one by one.
 
     Of `wikitext-2` (CC BY-SA 3.0) the published test text is trained on, 245 000 words, and the validation text is
     halved into ``val`` and ``test``: the training text, ten times as long, is more than a small machine asks for.
@@ -214,13 +216,13 @@ class Text:
         text = read_text(path, ACCEPTED)
         tokens = self._vocabulary.encode(split_text(text, self.unit))
         if self.unit == "word" and not text.endswith("\n"):
-            tokens = tokens[:-1]  # the line goes on
+            tokens = tokens[:-1]  # the line continues
         if not len(tokens):
             raise UserError(f"{path}: the file is empty", "give the beginning of a text")
         return {"tokens": tokens.unsqueeze(0), "continue_meta": True}
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        """Returns for each text how it goes on, or where the model does not say, what may come next."""
+        """Returns the continuation of each text, or likely next tokens where the model cannot generate."""
         if "continuation" in outputs:
             return [{"continuation": self._vocabulary.decode(row)} for row in outputs["continuation"].tolist()]
         likely = outputs["logits"][:, -1].softmax(-1).topk(min(SHOWN, self.vocab_size))

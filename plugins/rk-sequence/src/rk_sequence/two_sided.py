@@ -18,8 +18,8 @@ from rk_sequence.task import GeneratedTask
 class TwoSided(GeneratedTask):
     """Uniform numbers; the class of step t is whether ``x[t-1] + x[t+1] > 1``. The first and the last step have none.
 
-    Who looks only back cannot have more than 0.75 of the steps right: given x[t-1] = p, the better guess is right with
-    probability max(p, 1 - p). Who looks both ways can have all. Train it with
+    A model that looks only back cannot have more than 0.75 of the steps right: given x[t-1] = p, the better guess is
+    right with probability max(p, 1 - p). A model that looks both ways can have all right. Train it with
     ``{name: cross-entropy, ignore_index: -100}``.
 
     Args:

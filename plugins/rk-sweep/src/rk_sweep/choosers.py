@@ -1,4 +1,4 @@
-"""Who chooses the values of the next trial: a grid, or one of Optuna's samplers."""
+"""Choosers of the next trial's values: a grid, or one of Optuna's samplers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep writes after each trial: a table, a figure, and the best recipe."""
+"""The files that a sweep writes after each trial: a table, a figure, and the best recipe."""
 
 from __future__ import annotations
 

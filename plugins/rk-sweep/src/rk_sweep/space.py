@@ -1,4 +1,4 @@
-"""What a sweep may choose for a key: one of some values, or a number from a range."""
+"""The values that a sweep may choose for a key: one of a list, or a number from a range."""
 
 from __future__ import annotations
 

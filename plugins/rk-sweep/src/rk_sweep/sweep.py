@@ -22,7 +22,7 @@ from rk_sweep.trial import Trial
 class Sweep:
     """Trains a recipe with other values of its keys, and reports which are best.
 
-    Any key that an override can name can be swept, of any plugin. Each training is a run of its own within the sweep's
+    Any key that an override can name can be swept, of any plugin. Each training is a separate run within the sweep's
     folder. A stopped sweep is resumed with ``rk analyze sweep --resume last``, and trains nothing twice. Where a
     training fails, because its loss is NaN for instance, the trial has failed and the sweep continues.
 

@@ -20,9 +20,9 @@ STREAM = 7
 
 
 class Augmented(DataWrapper):
-    """Any image data whose training images change from epoch to epoch. Validation and tests stay as they are.
+    """Any image data whose training images change from epoch to epoch. Validation and tests are unchanged.
 
-    Images move over a ground of zeros. Every image of a batch has changes of its own, which depend on the seed and the
+    Images move over a ground of zeros. Every image of a batch is changed separately, which depend on the seed and the
     number of the batch alone: a resumed run sees the same images.
 
     Args:

@@ -1,7 +1,7 @@
 """The shape of a block that learns by itself: it reads an input and a label, noised or guessed, and judges the classes.
 
 Methods that train block by block (`rk-noprop` is one) take any layer that fits `LabelBlock`. What else a block can do
-makes it faster, never different: `encode` and `decide` spare a chain the same picture over and over, and `together`
+makes it faster, never different: `encode` and `decide` compute the features of an image once per chain, and `together`
 computes several blocks in one go.
 """
 
@@ -21,9 +21,9 @@ class LabelBlock(Layer, Protocol):
 
     Args:
         x_shape: Shape of one input.
-        z_shape: Shape of one label embedding: (size,), or (channels, height, width) where it is a picture itself.
+        z_shape: Shape of one label embedding: (size,), or (channels, height, width) where it is an image itself.
         num_classes: Classes.
-        timed: Whether the block is told a time.
+        timed: Whether the block is given a time.
     """
 
     def __init__(

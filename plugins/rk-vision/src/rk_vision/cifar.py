@@ -81,7 +81,7 @@ def parse_records(content: bytes) -> Labelled:
         ValueError: When the content is cut short or has a class beyond the ten.
     """
     if not content or len(content) % RECORD:
-        raise ValueError(f"{len(content)} bytes are no whole number of images")
+        raise ValueError(f"{len(content)} bytes are not a whole number of images")
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, RECORD)
     if int(records[:, 0].max()) > 9:
         raise ValueError(f"a class is {int(records[:, 0].max())}: there are 0 to 9")

@@ -14,7 +14,7 @@ from rk_vision.shapes import as_picture, picture_shape
 
 
 class _Picture(nn.Module):
-    """Gives grey pictures their channel, and puts channels last in memory: convolutions on a CPU are then faster."""
+    """Gives grey images their channel, and puts channels last in memory: convolutions on a CPU are then faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         return as_picture(x).contiguous(memory_format=torch.channels_last)
@@ -29,7 +29,7 @@ class ConvBlock(Fusion):
         x_shape: Shape of one input: (channels, height, width), or (height, width) of grey ones.
         z_shape: Shape of one label embedding; it is flattened.
         num_classes: Classes.
-        timed: Whether the block is told a time.
+        timed: Whether the block is given a time.
         channels: Channels of each stage.
         kernel_size: Height and width of the convolutions; odd.
         hidden_size: Width of the linear layers.
@@ -57,7 +57,7 @@ class ConvBlock(Fusion):
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size: {kernel_size} has no middle; an odd one has")
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         before, height, width = picture_shape(x_shape)
         layers: list[nn.Module] = [_Picture()]
         for after in channels:

@@ -134,7 +134,7 @@ class ImageFolder(PictureData):
         if wrong:
             lines = [error.message for error in wrong[:LISTED]]
             lines += [f"and {len(wrong) - LISTED} more"] if len(wrong) > LISTED else []
-            raise UserError("\n  ".join([f"{len(wrong)} images cannot be read:", *lines]), "mend or remove them")
+            raise UserError("\n  ".join([f"{len(wrong)} images cannot be read:", *lines]), "fix or remove them")
         return torch.stack(images), torch.tensor([label for _, label in files])
 
     def _read_picture(self, path: Path) -> Tensor:

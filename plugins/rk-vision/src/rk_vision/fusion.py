@@ -1,4 +1,4 @@
-"""What the blocks have in common: paths for input, label and time that meet in one linear layer."""
+"""The base of the blocks: paths for input, label and time that meet in one linear layer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TimeEmbedding(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Concatenates what the paths say, then a linear layer, ReLU, and a linear layer to the classes.
+    """Concatenates the outputs of the paths, then a linear layer, ReLU, and a linear layer to the classes.
 
     The first layer is linear in each part, so that the input's share of it is computed once for a whole chain of label
     embeddings (`encode`), with the same result.

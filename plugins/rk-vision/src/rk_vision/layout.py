@@ -1,4 +1,4 @@
-"""How a folder of images is laid out: class folders, alone or inside folders for the splits; and what is ignored."""
+"""The layout of a folder of images: class folders, alone or inside folders for the splits; and what is ignored."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SPLIT_NAMES = {
 }
 """Names of folders for the splits, in any case."""
 SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")
-"""What operating systems leave in folders, besides hidden files."""
+"""Files that operating systems leave in folders, besides hidden files."""
 LISTED = 10
 """Most ignored entries that are named."""
 
 
 @dataclass
 class Layout:
-    """What was found in a folder.
+    """The content of a folder.
 
     Attributes:
         folder: The folder.

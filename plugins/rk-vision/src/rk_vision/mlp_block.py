@@ -42,7 +42,7 @@ class MLPBlock(Fusion):
         x_shape: Shape of one input; it is flattened.
         z_shape: Shape of one label embedding; it is flattened.
         num_classes: Classes.
-        timed: Whether the block is told a time.
+        timed: Whether the block is given a time.
         hidden_size: Width of all layers.
         visible: Share of the input's features that the block sees, drawn when it is made: less makes a block that is
             too weak alone, so that a chain of blocks has something to add.
@@ -89,7 +89,7 @@ class MLPBlock(Fusion):
         """Returns the logits of this block and of `others`: one matrix product per layer instead of one per block.
 
         Raises:
-            ValueError: For blocks that are told a time: they are single.
+            ValueError: For blocks that are given a time: they are single.
         """
         blocks = (self, *others)
         if any(block.time is not None for block in blocks):

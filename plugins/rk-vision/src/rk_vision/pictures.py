@@ -1,4 +1,4 @@
-"""What all image data have in common: splits, batches by indexing, a user's files, answers and sheets."""
+"""The base of all image data: splits, batches by indexing, user files, answers and sheets."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class PictureData(ABC):
         val = self._load_val()
         n_val = 0 if val is not None else max(1, round(self.val_fraction * len(targets)))
         if n_val >= len(targets):
-            raise ValueError(f"val_fraction {self.val_fraction} leaves none of {len(targets)} images to train on")
+            raise ValueError(f"val_fraction {self.val_fraction} leaves no training images of {len(targets)}")
         stop = None if self.train_limit is None else n_val + self.train_limit
         order = rows(len(targets), len(targets), 0, seed=0, shuffle=True)
         order = with_every_class(order, targets, n_val, stop)
@@ -99,7 +99,7 @@ class PictureData(ABC):
         }
 
     def _check_classes(self, targets: Tensor, trained: Tensor) -> None:
-        """Refuses a split that trains some class without any image; a limit that does so is only said."""
+        """Refuses a split that trains some class without any image; a limit that does so is only a warning."""
         missing = sorted(set(targets.tolist()) - set(trained.tolist()))
         if not missing:
             return

@@ -36,7 +36,7 @@ def read_digit(path: Path) -> Float[Tensor, "1 28 28"]:
     """Returns a digit as MNIST has them: cut out, scaled to fit 20 x 20, its centre of mass in the middle of 28 x 28.
 
     Raises:
-        rk.UserError: When the file is no image, or an empty one.
+        rk.UserError: When the file is not an image, or an empty one.
     """
     values = ink(read_image(path, 1, longest=LONGEST)[0])
     inked = values > FAINT

@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 def picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Returns (channels, height, width). Raises `ValueError` for what is no image."""
+    """Returns (channels, height, width). Raises `ValueError` for any other shape."""
     if len(shape) == 2:
         shape = (1, *shape)
     if len(shape) != 3:
-        raise ValueError(f"inputs of shape {tuple(shape)} are no images: (channels, height, width) or (height, width)")
+        raise ValueError(f"expected images, (channels, height, width) or (height, width), got {tuple(shape)}")
     return shape[0], shape[1], shape[2]
 
 

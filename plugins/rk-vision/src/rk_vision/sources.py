@@ -21,7 +21,7 @@ class Source:
         folder: Its folder inside the data folder.
         url: Where it is published; the last part is its name.
         md5: Checksum of the file as published.
-        content_md5: Checksum of what is inside a gzip file: a copy that was packed anew is as good. None: only the
+        content_md5: Checksum of the content of a gzip file: a repacked copy is accepted. None: only the
             published file will do.
     """
 
@@ -35,7 +35,7 @@ class Source:
         return self.url.rpartition("/")[2]
 
     def fetch(self) -> Path:
-        """Returns the path of the file, which is downloaded unless it is there. Raises `rk.UserError`."""
+        """Returns the path of the file, which is downloaded if missing. Raises `rk.UserError`."""
         return files.fetch(f"{self.folder}/{self.name}", self.url, f"md5:{self.md5}")
 
 

@@ -5,7 +5,7 @@ import signal
 
 
 class Interrupt:
-    """Presses Ctrl-C after a step, or kills the process, when the environment says so.
+    """Presses Ctrl-C after a step, or kills the process, when the environment variable is set.
 
     Args:
         at: The step.

@@ -47,7 +47,7 @@ class Program(nn.Module):
 
 
 class Climb:
-    """Changes the program at random and keeps what is no worse.
+    """Changes the program at random and keeps changes that are not worse.
 
     Args:
         n_trials: Steps, of 20 changes each.

@@ -1,4 +1,4 @@
-"""Strain test: a search over a trained run, for hidden units that it can do without; and an analysis of one."""
+"""Strain test: a search over a trained run, for hidden units that it does not need; and an analysis of one."""
 
 from rk import hookimpl
 

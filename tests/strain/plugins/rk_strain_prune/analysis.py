@@ -12,7 +12,7 @@ class UnitUse:
 
     Args:
         run: A run of an mlp.
-        split: Whose pictures.
+        split: The split of the images.
     """
 
     def __init__(self, run: Run, split: str = "val") -> None:

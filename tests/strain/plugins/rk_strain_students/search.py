@@ -46,7 +46,7 @@ class Students:
         num_features: A fact.
         num_classes: A fact.
         n_trials: Students to train.
-        interrupt_in: The student whose training presses Ctrl-C, when the environment says so.
+        interrupt_in: The student whose training presses Ctrl-C, when the environment variable is set.
     """
 
     def __init__(

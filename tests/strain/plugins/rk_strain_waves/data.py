@@ -60,7 +60,7 @@ class Tones:
             else:
                 found = numpy.load(path)["wave"]
         except (OSError, ValueError, KeyError, wave.Error, EOFError) as reason:
-            raise UserError(f"{path} is no wave: {reason}") from None
+            raise UserError(f"{path} is not a wave: {reason}") from None
         return {"inputs": torch.tensor(found, dtype=torch.float32)[None]}
 
     def write(self, batch: WaveBatch, outputs: dict[str, Tensor], out: Path) -> list[Path]:
