@@ -89,7 +89,7 @@ _GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime
 """The classes that components are given -> their module, which imports torch and is loaded on first use."""
 
 
-def __getattr__(name: str) -> object:  # the protocols pull in typing and collections.abc: only for who asks
+def __getattr__(name: str) -> object:  # the protocols pull in typing and collections.abc: only when they are used
     if name in _GIVEN:
         import importlib
 

@@ -175,7 +175,7 @@ class HasBlocks(Protocol):
 
 
 class SupportsInitialState(Protocol):
-    """A layer that can stop at any step and go on from there: `rk.protocols.StatefulSequenceLayer`."""
+    """A layer that can stop at any step and continue from there: `rk.protocols.StatefulSequenceLayer`."""
 
     @property
     def initial_state(self) -> Callable[[int], Any]: ...  # Any: the layer's own state
@@ -219,7 +219,7 @@ class SupportsCompute(Protocol):
 
 
 class SupportsReset(Protocol):
-    """Can start anew."""
+    """Can start again."""
 
     def reset(self) -> None: ...
 

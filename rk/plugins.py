@@ -392,7 +392,7 @@ def is_disabled(offer: Offer, disabled: set[str]) -> bool:
 
 
 def _made_for_another_host(offer: Offer) -> str | None:
-    """Returns what is said of a plugin whose distribution requires another version of rk, and what to do about it."""
+    """Returns the message and the hint for a plugin whose distribution requires another version of rk."""
     try:
         if offer.host is None or allows(offer.host, __version__):
             return None

@@ -12,10 +12,10 @@ PlainDict: TypeAlias = dict[str, Plain]
 """Plain values by name."""
 
 Facts: TypeAlias = dict[str, Plain]
-"""Name of a fact -> what the data said of it."""
+"""Name of a fact -> its value, from the data."""
 
 Value: TypeAlias = Any
-"""A parameter of a component, as a recipe gives it or as its constructor takes it: its type stands in the component's
+"""A parameter of a component, as a recipe gives it or as its constructor takes it: its type is in the component's
 own source, which is read and not imported."""
 
 Part: TypeAlias = Any

@@ -496,7 +496,7 @@ def test_a_file_that_was_just_written_is_not_trusted(tmp_path):
     assert Stamps({}, {}).take([str(path)], (), time.time_ns())
 
 
-def test_a_watch_hands_on_what_was_said_in_its_order(capfd, monkeypatch):
+def test_a_watch_passes_on_what_was_printed_in_its_order(capfd, monkeypatch):
     from rk.watch import Watch
 
     monkeypatch.setattr(sys, "stderr", os.fdopen(2, "w", closefd=False))

@@ -1,6 +1,6 @@
 """Imports go one way: no circle of files, and no module that imports one of a layer above its own.
 
-Read from the sources. Imports within functions count, and so do those for type checkers alone: whoever reads a file
+Read from the sources. Imports within functions count, and so do those for type checkers alone: a reader of a file
 reads what it names.
 """
 

@@ -42,7 +42,7 @@ def _completer(offers: Callable[[click.Context, str], Iterable[Offer]]) -> Compl
 
 @_completer
 def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
-    """Packaged recipes, and the recipe files and folders that lie where the word so far points."""
+    """Packaged recipes, and the recipe files and folders whose path begins with the word so far."""
     from rk.recipe.digest import kept_headings
     from rk.recipe.find import heading, packaged
     from rk.snapshot import listed

@@ -64,6 +64,6 @@ def open_missing() -> None:
 
 
 def make_lasting() -> None:
-    """Lets the work go on when nobody can read its output any more."""
+    """Lets the work continue when its output is no longer read."""
     for name in ("stdout", "stderr"):
         setattr(sys, name, LastingStream(getattr(sys, name)))

@@ -125,7 +125,7 @@ class Builder:
         trainer = self.build(recipe.learning)
         metrics = {name: self.build(spec) for name, spec in recipe.metrics.items()}
         callbacks = [self.build(spec) for spec in recipe.callbacks] if runtime.training else []
-        if data is None and self.runs:  # a search goes on with the data of its run
+        if data is None and self.runs:  # a search uses the data of its run
             data = self.runs[0].data
             if runtime.training:
                 self.runs[0].prepare()

@@ -86,7 +86,7 @@ def _read_state(path: Path) -> State:
 
 
 def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, State]:
-    """Loads the newest checkpoint that can be read; says so when one had to be passed over.
+    """Loads the newest checkpoint that can be read; prints a warning when one was skipped.
 
     Raises:
         RunFailed: When there is none.

@@ -1,4 +1,4 @@
-"""What is said of a target that is no class."""
+"""The error for a target that is not a class."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rk.fields import IGNORED
 
 
 def no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
-    """Returns the error that names the first target that is no class."""
+    """Returns the error that names the first target that is not a class."""
     strange = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)][0].item()
     if strange == IGNORED:
         hint = f"of this data, such targets count for nothing: loss={{name: cross-entropy, ignore_index: {IGNORED}}}"
     else:
         hint = "classes are counted from 0; the model has one output for each"
-    return UserError(f"cross-entropy: a target is {strange}, and the model tells {classes} classes apart", hint)
+    return UserError(f"cross-entropy: a target is {strange}, and the model distinguishes {classes} classes", hint)

@@ -155,7 +155,7 @@ def widened(outputs: Outputs) -> Outputs:
 
 
 def higher_is_better(metric: Part) -> bool:
-    """Returns what the metric says of itself; more is better where it says nothing."""
+    """Returns the direction that the metric declares; more is better by default."""
     return bool(getattr(metric, "higher_is_better", True))
 
 

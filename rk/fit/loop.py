@@ -117,7 +117,7 @@ class Loop:
         self.read_back = False
         self.logs = RunningMeans()
         self.seen: Fields = {}
-        """The fields of the first batch, for what is said when it does not fit."""
+        """The fields of the first batch, for the message when it does not fit."""
 
     # -- the whole -------------------------------------------------------------------------------------------------
 

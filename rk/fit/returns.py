@@ -121,7 +121,7 @@ def check_objective(by: Part, objective: Any, method: str = "forward") -> Mappin
 
 
 def check_share(by: Part, share: object, method: str = "__call__") -> Share:
-    """Returns what a metric says of one batch."""
+    """Returns what a metric measures of one batch."""
     if not _is_share(share):
         wrong(by, method, share, "(total, count): a scalar tensor and what it is a sum over")
     return share

@@ -50,7 +50,7 @@ def read_json_lines(path: Path, accepted: str | None = None) -> Iterator[tuple[i
     if other is not None:
         line = next(i for i, line in enumerate(lines_of(text), 1) if line.strip())
         kind, hint = other
-        raise UserError(f"{printable(str(path))}:{line}: expected JSON lines, found {kind}", hint or accepted)
+        raise UserError(f"{printable(str(path))}:{line}: expected JSON lines, got {kind}", hint or accepted)
     for number, content in enumerate(lines_of(text), 1):
         if content.strip():
             yield number, parse_json(content, path, number, accepted)
@@ -130,7 +130,7 @@ def _too_deep(place: str, accepted: str | None) -> UserError:
 
 
 def _depth(value: object) -> int:
-    """Returns how many lists and objects lie inside one another."""
+    """Returns how many levels of lists and objects there are."""
     depth, level = 0, [value]
     while level := [v for v in level if isinstance(v, list | dict)]:
         depth += 1

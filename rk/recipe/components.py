@@ -151,7 +151,7 @@ class Components(Values):
         return {name: value for name, value in found.items() if value is not None and _is_plain(value)}
 
     def struct(self, node: Node, type_: StructType, key: str) -> Value:
-        """Checks the fields of a dataclass; those that are left out keep the defaults that stand in its source."""
+        """Checks the fields of a dataclass; those that are left out keep the defaults of its source."""
         if not isinstance(node, Mapping):
             hint = f"{key}: {{{', '.join(f'{name}: ...' for name in type_.fields)}}}"
             return self.report(node.mark, key, f"expected a mapping {type_}, got {describe(node)}", hint)

@@ -67,7 +67,7 @@ class Fields(Part):
         return fields
 
     def _own_outputs(self, setup: Signature) -> dict[str, Field] | None:
-        """Returns the outputs of a learner that speaks for itself: one whose ``predict`` declares them."""
+        """Returns the outputs of a learner whose own ``predict`` declares them."""
         learner = class_of(setup.module.definition(dotted_name(unquoted(setup.annotation)) or ""))
         if learner is None:
             return None
@@ -203,7 +203,7 @@ class Fields(Part):
         for name in batch:
             if self._readers_known and not self._bound[name].readers and not name.endswith("_meta"):
                 self.binding.unread.append(name)
-                self.warn(data.mark, "data", f"the field {name!r} is read by nobody")
+                self.warn(data.mark, "data", f"the field {name!r} is not read by any component")
 
 
 def _declared_metrics(data: ClassInfo) -> dict[str, Signature | None] | None:

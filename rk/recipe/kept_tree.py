@@ -39,7 +39,7 @@ def tree_of(recipe: RecipeFile, index: Index | None) -> tuple[Mapping, list[Prob
         return found[0]
     tree = _unpacked(packed, label)
     if not isinstance(tree, Mapping):
-        raise TypeError(f"{label}: the index has a tree that is no mapping")
+        raise TypeError(f"{label}: the index has a tree that is not a mapping")
     return tree, []
 
 

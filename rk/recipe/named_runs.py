@@ -94,7 +94,7 @@ class NamedRuns(Components):
                 hint = (
                     "recipe: NAME, as in rk recipes, or a file that ends in .yaml" if name == "recipe" else "run: RUN"
                 )
-                return self.report(child.mark, f"{key}.{name}", f"expected a string, found {describe(child)}", hint)
+                return self.report(child.mark, f"{key}.{name}", f"expected a string, got {describe(child)}", hint)
             texts[name] = child
         if "recipe" not in texts:
             return (

@@ -126,7 +126,7 @@ class RecipeReader(NamedRuns):
     def _expect(self, node: Node, key: str) -> Value:
         hint = "expect: [{metric: test/accuracy, at_least: 0.5}]"
         if not isinstance(node, Sequence):
-            return self.report(node.mark, key, f"expected a list, found {describe(node)}", hint)
+            return self.report(node.mark, key, f"expected a list, got {describe(node)}", hint)
         claims: list[Expect] = []
         for i, item in enumerate(node.items):
             if not isinstance(item, Mapping):

@@ -13,7 +13,7 @@ _NOT_SETTINGS = ("rk", "about", "paper", "requires", "expect")
 
 
 def flatten(value: Plain, key: str = "") -> PlainDict:
-    """Returns dotted key -> plain value. A component's name stands at the component's own key."""
+    """Returns dotted key -> plain value. A component's name is the value of the component's own key."""
     if isinstance(value, dict):
         items = {key: value["name"]} if "name" in value else {}
         for name, inner in value.items():
@@ -41,7 +41,7 @@ def changed_values(settings: list[PlainDict]) -> dict[str, list[Plain]]:
 
 
 def measured(run: RunSummary) -> dict[str, PlainDict]:
-    """Returns metric -> its final value, and the last and the best of its series, for all that is no training log."""
+    """Returns metric -> its final value, and the last and the best of its series, for all but the training logs."""
     final = run.info.get("metrics") or {}
     names = dict.fromkeys([*final, *(n for n in run.series if not n.startswith("train/"))])
     result: dict[str, PlainDict] = {}

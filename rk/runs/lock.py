@@ -107,12 +107,12 @@ def _host() -> str:
 
 
 def this_process() -> PlainDict:
-    """Returns what `run.json` says of the process that trains a run."""
+    """Returns what `run.json` stores of the process that trains a run."""
     return {"host": _host(), "pid": os.getpid()}
 
 
 def seems_alive(owner: object) -> bool:
-    """Whether the process that `this_process` described is there, as far as can be told without locks.
+    """Whether the process that `this_process` described is there, as far as is known without locks.
 
     One of another host cannot be asked: it counts as alive.
     """

@@ -59,7 +59,7 @@ def parse_type(module: Module, node: ast.AST | None, seen: frozenset[str] = froz
     Args:
         module: Where the names in it are looked up.
         node: The annotation.
-        seen: Aliases that are being read: one that names itself is no type that a recipe can express.
+        seen: Aliases that are being read: one that names itself cannot be expressed in a recipe.
     """
     node = unquoted(node)
     match node:

@@ -18,7 +18,7 @@ from rk.record import record
 from rk.sources import find_source
 from rk.static.outline import outline
 
-if TYPE_CHECKING:  # a command that lists nothing does without
+if TYPE_CHECKING:  # a command that lists nothing does not need it
     from rk.index.answers import Answers
     from rk.index.kept import Index
 

@@ -203,7 +203,7 @@ def blocks_are_the_model(trial: Trial, ended: Ended) -> None:
     model = ended.parts.model
     is_layered = supports(model, HasBlocks)
     if model is None or not is_layered:
-        raise NotApplicable("the model is no chain of blocks (rk.Layered)")
+        raise NotApplicable("the model is not a chain of blocks (rk.Layered)")
     batch = _one_batch(ended)
     with evaluating(model, 0):
         whole, parts = Bound(model.forward)(batch), run_blocks(model, batch)

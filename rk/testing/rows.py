@@ -32,7 +32,7 @@ class Rows:
         }
 
     def size(self, batch: Batch) -> int:
-        """Returns the number of examples. Raises `NotApplicable` when it cannot be told."""
+        """Returns the number of examples. Raises `NotApplicable` when it is not known."""
         if GRAPH_SIZES in batch:
             return len(batch[GRAPH_SIZES])
         sizes = [len(v) for n, v in batch.items() if isinstance(v, Tensor) and v.ndim and self._is_stacked(n)]
@@ -71,7 +71,7 @@ class Rows:
         return self._first_axis.get(name, "batch") == "batch"
 
     def _graphs(self, batch: Batch, rows: slice) -> Fields:
-        """Takes whole graphs out of a flat batch: their nodes, and the edges between them, numbered anew."""
+        """Takes whole graphs out of a flat batch: their nodes, and the edges between them, numbered from 0."""
         ends = batch[GRAPH_SIZES].cumsum(0)
         start, stop, _ = rows.indices(len(ends))
         first = int(ends[start - 1]) if start else 0

@@ -18,7 +18,7 @@ from rk_cola.sample import Sample, best_of, by_level
 
 
 class Searched(Protocol):
-    """What tables say of a search: `rk_cola.search.Cola`."""
+    """What tables show of a search: `rk_cola.search.Cola`."""
 
     lm: LanguageModel
     n_simulations: int

@@ -40,12 +40,12 @@ class Question:
 
     @property
     def asked_digest(self) -> bytes:
-        """Eight bytes that tell what is asked from everything else that is asked: prompt and options."""
+        """Eight bytes that distinguish what is asked from everything else that is asked: prompt and options."""
         return _digest([self.prompt, list(self.options)])
 
     @property
     def answer_digest(self) -> bytes:
-        """Eight bytes that tell the answer from every other one."""
+        """Eight bytes that distinguish the answer from every other one."""
         return _digest(self.answer)
 
 

@@ -52,7 +52,7 @@ def read_questions(
 
 def _question(row: Any, template: str, stop: str, kind: str, style: str, need_answer: bool) -> Question:
     if not isinstance(row, dict):
-        raise ValueError(f"expected a JSON object, found {describe(row)}")
+        raise ValueError(f"expected a JSON object, got {describe(row)}")
     options, labels = _options_of(row)
     if kind == "exact" and options:
         raise ValueError("has options, where an exact answer is needed: read it with mc-jsonl")
@@ -73,7 +73,7 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str, need_an
             shown += "".join(f"\n{label}. {option}" for label, option in zip(labels, options, strict=True))
         prompt = template.replace("{question}", shown)
     if not isinstance(prompt, str):
-        raise ValueError(f"the prompt: expected a text, found {describe(prompt)}")
+        raise ValueError(f"the prompt: expected a text, got {describe(prompt)}")
     if prompt == "":
         raise ValueError("the prompt is empty")
     if answer == "":
@@ -81,7 +81,7 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str, need_an
     space = "" if "prompt" in row else " "
     level = row.get("level")
     if isinstance(level, list | dict):
-        raise ValueError(f"the level: expected a text or a number, found {describe(level)}")
+        raise ValueError(f"the level: expected a text or a number, got {describe(level)}")
     level = "" if level is None else str(level)
     if not options:
         return Question(prompt, None if answer is None else f"{space}{answer}{stop}", (), level, stop)
@@ -109,7 +109,7 @@ def _options_of(row: dict[str, Any]) -> tuple[list[str], list[str]]:
     if labels is None:
         return found, [chr(ord("A") + i) for i in range(len(found))]
     if not isinstance(labels, list) or len(labels) != len(found) or any(isinstance(x, list | dict) for x in labels):
-        raise ValueError(f"the labels: expected a list of {len(found)} letters, found {describe(labels)}")
+        raise ValueError(f"the labels: expected a list of {len(found)} letters, got {describe(labels)}")
     labels = [str(label) for label in labels]
     if len(set(labels)) < len(labels):
         raise ValueError(f"two of the labels are the same: {labels}")

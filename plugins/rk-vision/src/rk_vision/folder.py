@@ -57,17 +57,17 @@ class ImageFolder(PictureData):
         self.classes: list[str] = []
 
     @property
-    def num_classes(self) -> int:  # type: ignore[override]  # a fact: nobody sets it
+    def num_classes(self) -> int:  # type: ignore[override]  # a fact, which is not set
         """How many class folders there are."""
         return len(self.classes)
 
     @property
-    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # a fact: nobody sets it
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # a fact, which is not set
         """Channels, height and width."""
         return (self.channels, *self.size)
 
     @property
-    def num_features(self) -> int:  # type: ignore[override]  # a fact: nobody sets it
+    def num_features(self) -> int:  # type: ignore[override]  # a fact, which is not set
         """Values per image."""
         return self.channels * self.size[0] * self.size[1]
 
