@@ -33,7 +33,7 @@ Pair = tuple[int, Path]
 def main() -> None:
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     lm = load("smollm2")
-    data = ArithLevels(seed=0, n_questions=ITEMS, levels=[3])
+    data = ArithLevels(seed=0, num_questions=ITEMS, levels=[3])
     data.prepare()
     items = [encode(lm.tokenizer, q.prompt, q.continuations) for q in data.questions]
     rounds = searched(lm.layered, items)

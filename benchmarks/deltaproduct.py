@@ -158,7 +158,7 @@ def kept_for_backward(operation: Operation, t: int) -> int:
 
 def decoding(t: int = 256) -> None:
     """A layer asked for one step after another, against asking for everything again at each step."""
-    layer = DeltaProduct(d_model=128, head_dim=WIDTH, n_heads=HEADS)
+    layer = DeltaProduct(d_model=128, head_dim=WIDTH, num_heads=HEADS)
     x = torch.randn(BATCH, t, 128)
 
     @torch.no_grad()

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def dt(block: Callable[..., nn.Module], shape: tuple[int, ...], runs: int = 1) -> DTLearner:
-    model = NoPropChain(input_shape=shape, num_classes=10, block=block, n_blocks=N_BLOCKS, runs=runs)
+    model = NoPropChain(input_shape=shape, num_classes=10, block=block, num_blocks=N_BLOCKS, num_walks=runs)
     return DTLearner(model, eta=0.1, schedule="cosine", inference="sde")
 
 
@@ -80,7 +80,7 @@ def chains(runs: int) -> None:
 @torch.no_grad()
 def walks(variant: str, n_steps: int) -> None:
     """Answers of one timed conv block, in many steps."""
-    model = NoPropFlow(input_shape=MNIST, num_classes=10, block=ConvBlock, runs=1)
+    model = NoPropFlow(input_shape=MNIST, num_classes=10, block=ConvBlock, num_walks=1)
     learner = (
         CTLearner(model, 1.0, MonotoneNet(), "sde", n_steps) if variant == "ct" else FMLearner(model, 0.0, n_steps)
     )

@@ -39,7 +39,7 @@ def main() -> None:
 
 def teacher_forcing(n: int, hidden_size: int, rounds: int) -> None:
     """Forward and backward pass of a training batch, against LSTMCell and attention in every step."""
-    batch = ConvexHull(seed=0, n_points=(n, n), batch_size=128).batch("train", 0)
+    batch = ConvexHull(seed=0, num_points=(n, n), batch_size=128).batch("train", 0)
     points, targets = batch["points"], batch["targets"]
     model = PointerNet(max_points=n, hidden_size=hidden_size)
 

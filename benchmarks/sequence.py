@@ -70,7 +70,7 @@ def strings() -> None:
 def continuations() -> None:
     """64 characters behind 256, from state to state, against reading the whole text again for each."""
     model = LanguageModel(
-        layer=Attention, vocab_size=65, n_layers=2, mlp_ratio=4, temperature=0.0, max_new_tokens=64
+        layer=Attention, vocab_size=65, num_layers=2, mlp_ratio=4, temperature=0.0, max_new_tokens=64
     ).eval()
     prompt = torch.randint(65, (1, 256))
 

@@ -71,7 +71,7 @@ def loop_seconds() -> float:
         with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
             path = Path(scratch, "bench.yaml")
             path.write_text(RECIPE)
-            catalog = Catalog(Plugins(offers=[]))
+            catalog = Catalog(Plugins(entries=[]))
             recipe = check_recipe(RecipeFile(path), (), catalog).valid()
             folder = RunFolder.create(Path(scratch), "bench")
             folder.recipe.write_text(recipe.to_yaml())

@@ -110,7 +110,7 @@ def commands() -> Iterator[str]:
         "errors alone, `rk --verbose COMMAND` versions, plugins and times too; `rk --version` or `-V` the version."
     )
     root = click.Context(cli, info_name="rk", **{**cli.context_settings, "max_content_width": WIDTH})
-    root.obj = Catalog(Plugins(offers=[]))  # what `rk search` and `rk analyze` list
+    root.obj = Catalog(Plugins(entries=[]))  # what `rk search` and `rk analyze` list
     for name in COMMANDS:
         yield from _command(name, cli.get_command(root, name), root)
 
@@ -175,7 +175,7 @@ def hooks() -> Iterator[str]:
     yield "## Hooks"
     yield (
         "A plugin's entry point in the group `rk.plugins` names a module. Its functions of these names, marked with "
-        '`@rk.hookimpl`, return what the plugin offers: `{"name": "package.module:Class"}`.'
+        '`@rk.hookimpl`, return what the plugin entries: `{"name": "package.module:Class"}`.'
     )
     kind_of = {kind.hook: kind.name for kind in KINDS.values()}
     found = [name for name in vars(hookspecs) if name.startswith("rk_")]

@@ -81,7 +81,7 @@ def explain(error: BaseException, advice: str = f"{TRACEBACK_VARIABLE}=1 shows t
     """
     found = blame(error)
     if found is not None and isinstance(error, ImportError) and missing_module(error) is not None:
-        lack = lacking(found.owner, found.component.offer, error)
+        lack = lacking(found.owner, found.component.entry, error)
         if lack.hint is not None:
             return lack
     text = f"{type(error).__name__}: {printable(' '.join(str(error).split()))}".removesuffix(": ")
@@ -149,7 +149,7 @@ def _owner_of(filename: str) -> Component | None:
 
 def _roots(cls: type, component: Component) -> Iterator[str]:
     """Yields the files and folders that are the plugin's: the package with its hooks, the module with the class."""
-    for name in {component.offer.module, component.target.partition(":")[0], cls.__module__}:
+    for name in {component.entry.module, component.target.partition(":")[0], cls.__module__}:
         parts = name.split(".")
         if parts[0] in ("rk", "torch", "builtins"):
             continue

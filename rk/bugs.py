@@ -49,5 +49,5 @@ def _versions() -> list[str]:
     from rk.environment import versions
     from rk.plugins import installed
 
-    wanted = {"torch", "lightning", "numpy", "safetensors", *(offer.distribution for offer in installed())}
+    wanted = {"torch", "lightning", "numpy", "safetensors", *(entry.distribution for entry in installed())}
     return [f"{name} {version}" for name, version in versions(wanted).items()]

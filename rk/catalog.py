@@ -171,7 +171,7 @@ class Catalog:
         if isinstance(error, ImportError):
             from rk.lacking import lacking
 
-            raise lacking(owner, component.offer, error, f"import {component.target}") from error
+            raise lacking(owner, component.entry, error, f"import {component.target}") from error
         if error is not None:
             raise UserError(f"{owner}: import {component.target}: {said(error)}") from error
         if not isinstance(cls, type):

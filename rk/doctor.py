@@ -66,9 +66,9 @@ class Examination:
             "name": plugin.name,
             "distribution": plugin.distribution,
             "version": plugin.version,
-            "module": plugin.offer.module,
+            "module": plugin.entry.module,
             "verdict": self.verdict,
-            "requires_host": plugin.offer.host,
+            "requires_host": plugin.entry.host,
             "milliseconds": self.milliseconds,
             "heavy_imports": self.heavy,
             "hooks": self.hooks(),
@@ -94,7 +94,7 @@ def examine(catalog: Catalog, plugins: Sequence[Plugin] = ()) -> list[Examinatio
 
 
 def _probed(plugin: Plugin) -> PlainDict:
-    return {} if plugin.disabled or (plugin.errors and plugin.exception is None) else probe(plugin.offer.module)
+    return {} if plugin.disabled or (plugin.errors and plugin.exception is None) else probe(plugin.entry.module)
 
 
 def _examination(plugin: Plugin, cost: PlainDict, catalog: Catalog) -> Examination:
@@ -102,9 +102,9 @@ def _examination(plugin: Plugin, cost: PlainDict, catalog: Catalog) -> Examinati
     if plugin.disabled:
         return found
     if "error" in cost and not plugin.errors:
-        found.errors.append(f"import {plugin.offer.module} fails in a fresh interpreter: {cost['error']}")
+        found.errors.append(f"import {plugin.entry.module} fails in a fresh interpreter: {cost['error']}")
     if printed := cost.get("printed"):
-        found.warnings.append(f"import {plugin.offer.module} prints {printed!r}: every command would show it")
+        found.warnings.append(f"import {plugin.entry.module} prints {printed!r}: every command would show it")
     found.errors += [printable(f"{r.path} is {what}, not a recipe file") for r, what in unreadable([plugin])]
     for component in plugin.components:
         who = f"{component.kind} {component.name}"
@@ -114,12 +114,12 @@ def _examination(plugin: Plugin, cost: PlainDict, catalog: Catalog) -> Examinati
     found.warnings += _back_doors(plugin)
     if found.heavy:
         listed = ", ".join(found.heavy)
-        found.warnings.append(f"import {plugin.offer.module} brings {listed}: import them in the components' modules")
+        found.warnings.append(f"import {plugin.entry.module} brings {listed}: import them in the components' modules")
     elif (found.milliseconds or 0) > SLOW:
         found.warnings.append(
-            f"import {plugin.offer.module} takes {found.milliseconds:.0f} ms: every command waits for it"
+            f"import {plugin.entry.module} takes {found.milliseconds:.0f} ms: every command waits for it"
         )
-    if plugin.offer.host is None and plugin.offer.version != "0" and plugin.name != BUILTIN:
+    if plugin.entry.host is None and plugin.entry.version != "0" and plugin.name != BUILTIN:
         found.warnings.append(
             "its distribution does not require recursion-kit: give the range of versions it is made for"
         )
@@ -132,7 +132,7 @@ def _back_doors(plugin: Plugin) -> Iterator[str]:
     """Yields the imports of modules of rk that are not public: any version may change what they find there."""
     if plugin.name == BUILTIN:
         return
-    for path, name in _sources(plugin.offer.module.partition(".")[0]):
+    for path, name in _sources(plugin.entry.module.partition(".")[0]):
         try:
             source = path.read_text(encoding="utf-8")
             found = {module: line for line, module in private_imports(source)} if _IMPORTS_RK.search(source) else {}
@@ -158,7 +158,7 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
 
 
 def _clashes(plugin: Plugin, catalog: Catalog) -> Iterator[str]:
-    """Yields the names that another plugin offers too: recipes must then name the plugin."""
+    """Yields the names that another plugin entries too: recipes must then name the plugin."""
     for component in plugin.components:
         others = [c for c in catalog.of_kind(component.kind) if c.name == component.name and c.plugin != plugin.name]
         if others:

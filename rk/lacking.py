@@ -6,7 +6,7 @@ import re
 
 from rk.compatibility import normalized
 from rk.errors import UserError
-from rk.plugins import Offer
+from rk.plugins import PluginEntry
 
 _REQUIRES = re.compile(
     r"\s*(?P<name>[A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*\(?(?P<range>[^;)]*)\)?\s*(;(?P<marker>.*))?"
@@ -32,27 +32,27 @@ def missing_module(error: BaseException | None) -> str | None:
     return None
 
 
-def lacking(owner: str, offer: Offer, error: ImportError, doing: str = "") -> UserError:
+def lacking(owner: str, entry: PluginEntry, error: ImportError, doing: str = "") -> UserError:
     """Returns the error of a component that needs a module which is not installed.
 
     Args:
         owner: The component: "rk-odd: callback board".
-        offer: Its plugin.
+        entry: Its plugin.
         error: What its import raised.
         doing: What it did: "fit_start()".
     """
     module = missing_module(error)
     what = f"{owner}: {doing}: " if doing else f"{owner}: "
-    if module is None or module.partition(".")[0] == offer.module.partition(".")[0]:
+    if module is None or module.partition(".")[0] == entry.module.partition(".")[0]:
         return UserError(f"{what}{type(error).__name__}: {' '.join(str(error).split())}")
-    return UserError(f"{what}needs the module {module}, which is not installed", f"{_advice(module, offer)}")
+    return UserError(f"{what}needs the module {module}, which is not installed", f"{_advice(module, entry)}")
 
 
-def _advice(module: str, offer: Offer) -> str:
+def _advice(module: str, entry: PluginEntry) -> str:
     top = module.partition(".")[0]
     wanted = normalized(_DISTRIBUTION.get(top, top))
     extras: list[str] = []
-    for line in offer.requirements:
+    for line in entry.requirements:
         found = _REQUIRES.fullmatch(line)
         if found is None:
             continue
@@ -61,8 +61,8 @@ def _advice(module: str, offer: Offer) -> str:
             extras.append(extra[1])
         if normalized(found["name"]) == wanted:
             if extra is not None:
-                return f'pip install "{offer.distribution}[{extra[1]}]"'
+                return f'pip install "{entry.distribution}[{extra[1]}]"'
             return f'pip install "{found["name"]}{found["range"].strip()}"'
     known = list(dict.fromkeys(extras))
     install = f"install {_DISTRIBUTION[top]}" if top in _DISTRIBUTION else f"install what brings {top}"
-    return f"{install}; {offer.distribution} has the extras {', '.join(known)}" if known else install
+    return f"{install}; {entry.distribution} has the extras {', '.join(known)}" if known else install

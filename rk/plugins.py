@@ -50,7 +50,7 @@ MAX_ERRORS = 20
 """Mistakes of one plugin that are shown."""
 
 
-class Offer:
+class PluginEntry:
     """An installed entry point: what is known of a plugin before it is loaded.
 
     Args:
@@ -136,7 +136,7 @@ class Component:
     name: str
     plugin: str
     target: str
-    offer: Offer
+    entry: PluginEntry
 
     @property
     def qualified(self) -> str:
@@ -144,14 +144,14 @@ class Component:
 
     @property
     def distribution(self) -> str:
-        return self.offer.distribution
+        return self.entry.distribution
 
 
 @record
 class Plugin:
     """One plugin as it was found: its components, or what is wrong with it."""
 
-    offer: Offer
+    entry: PluginEntry
     components: list[Component] = made(default_factory=list)
     recipes: Path | None = None
     errors: list[str] = made(default_factory=list)
@@ -160,15 +160,15 @@ class Plugin:
 
     @property
     def name(self) -> str:
-        return self.offer.name
+        return self.entry.name
 
     @property
     def distribution(self) -> str:
-        return self.offer.distribution
+        return self.entry.distribution
 
     @property
     def version(self) -> str:
-        return self.offer.version
+        return self.entry.version
 
     @property
     def state(self) -> str:
@@ -178,29 +178,29 @@ class Plugin:
         return "partial" if self.components or self.recipes else "failed"
 
 
-def installed() -> list[Offer]:
+def installed() -> list[PluginEntry]:
     """Returns the plugins' entry points, by name; loads none of them."""
     from importlib.metadata import entry_points
 
     points: list[EntryPoint]
-    damaged: list[Offer]
+    damaged: list[PluginEntry]
     try:
         points, damaged = list(entry_points(group=GROUP)), []
     except Exception:  # of one distribution among them
         points, damaged = _entry_points_one_by_one()
-    offers: dict[tuple[str, str, object], Offer] = {}
+    entries: dict[tuple[str, str, object], PluginEntry] = {}
     for point in points:
         where = getattr(point.dist, "_path", None)  # the same one twice on the path is not a clash
-        offers.setdefault((point.name, point.value, where), Offer(point.name, point.value, metadata=point.dist))
-    return [offers[key] for key in sorted(offers, key=str)] + damaged
+        entries.setdefault((point.name, point.value, where), PluginEntry(point.name, point.value, metadata=point.dist))
+    return [entries[key] for key in sorted(entries, key=str)] + damaged
 
 
-def _entry_points_one_by_one() -> tuple[list[EntryPoint], list[Offer]]:
-    """Returns the entry points that can be read, and an offer for each distribution of a plugin whose cannot."""
+def _entry_points_one_by_one() -> tuple[list[EntryPoint], list[PluginEntry]]:
+    """Returns the entry points that can be read, and a damaged entry for each distribution of a plugin whose cannot."""
     from importlib.metadata import distributions
 
     points: list[EntryPoint] = []
-    damaged: list[Offer] = []
+    damaged: list[PluginEntry] = []
     seen: set[str] = set()
     for distribution in distributions():
         where = getattr(distribution, "_path", None)
@@ -214,7 +214,7 @@ def _entry_points_one_by_one() -> tuple[list[EntryPoint], list[Offer]]:
             name = normalized(stem).removeprefix("rk-")
             if name != normalized(stem) or _mentions_plugins(where):
                 why = f"its entry_points.txt cannot be read ({said(error)}); install it again"
-                damaged.append(Offer(name, "", stem, metadata=distribution, damage=why))
+                damaged.append(PluginEntry(name, "", stem, metadata=distribution, damage=why))
     return points, damaged
 
 
@@ -229,17 +229,17 @@ class Plugins:
     """The loaded plugins, the built-in components first.
 
     Args:
-        offers: What to load; by default, all that is installed.
+        entries: What to load; by default, all that is installed.
     """
 
     index: Index | None = None
     """What is kept between commands about these plugins; `rk.snapshot.listed` gives plugins that have one."""
 
-    def __init__(self, offers: Iterable[Offer] | None = None) -> None:
+    def __init__(self, entries: Iterable[PluginEntry] | None = None) -> None:
         self.plugins: list[Plugin] = []
         self._isolation: Isolation | None
         with self._guard() as self._isolation:
-            self._load_all(installed() if offers is None else offers)
+            self._load_all(installed() if entries is None else entries)
 
     @functools.cached_property
     def _manager(self) -> pluggy.PluginManager:
@@ -250,14 +250,14 @@ class Plugins:
     def _guard(self) -> contextlib.AbstractContextManager[Isolation | None]:
         return Isolation(ADVICE)
 
-    def _load_all(self, offers: Iterable[Offer]) -> None:
-        self._load(Offer(BUILTIN, "rk.builtin", HOST, __version__))
+    def _load_all(self, entries: Iterable[PluginEntry]) -> None:
+        self._load(PluginEntry(BUILTIN, "rk.builtin", HOST, __version__))
         disabled = disabled_names()
-        for offer in offers:
-            if is_disabled(offer, disabled):
-                self.plugins.append(Plugin(offer, disabled=True))
+        for entry in entries:
+            if is_disabled(entry, disabled):
+                self.plugins.append(Plugin(entry, disabled=True))
             else:
-                self._load(offer)
+                self._load(entry)
 
     def __iter__(self) -> Iterator[Plugin]:
         return iter(self.plugins)
@@ -290,33 +290,33 @@ class Plugins:
 
     def add(self, module: ModuleType, name: str, distribution: str) -> Plugin:
         """Registers a module that is not installed (tests, notebooks)."""
-        plugin = Plugin(Offer(name, module.__name__, distribution, "0"))
+        plugin = Plugin(PluginEntry(name, module.__name__, distribution, "0"))
         self.plugins.append(plugin)
         with Isolation() as self._isolation:
             self._ask(plugin, module)
         return plugin
 
-    def _load(self, offer: Offer) -> None:
-        plugin = Plugin(offer)
+    def _load(self, entry: PluginEntry) -> None:
+        plugin = Plugin(entry)
         self.plugins.append(plugin)
-        if (error := self._refusal(offer)) is not None:
+        if (error := self._refusal(entry)) is not None:
             plugin.errors.append(error)
             return
-        module = self._run(plugin, f"import {offer.module}", importlib.import_module, offer.module)
+        module = self._run(plugin, f"import {entry.module}", importlib.import_module, entry.module)
         if module is not None:
             self._ask(plugin, module)
 
-    def _refusal(self, offer: Offer) -> str | None:
+    def _refusal(self, entry: PluginEntry) -> str | None:
         """Returns why a plugin is not even imported."""
-        if offer.damage is not None:
-            return offer.damage
-        if not is_name(offer.name):
-            return f"entry point {printable(repr(offer.name))}: names are lower-case words joined by hyphens"
-        twin = next((p for p in self.plugins[:-1] if p.name == offer.name), None)
+        if entry.damage is not None:
+            return entry.damage
+        if not is_name(entry.name):
+            return f"entry point {printable(repr(entry.name))}: names are lower-case words joined by hyphens"
+        twin = next((p for p in self.plugins[:-1] if p.name == entry.name), None)
         if twin is not None:
             owner = f"{twin.distribution} {twin.version}"
-            return f"the name {offer.name!r} is taken by {owner}; uninstall one"
-        return _made_for_another_host(offer)
+            return f"the name {entry.name!r} is taken by {owner}; uninstall one"
+        return _made_for_another_host(entry)
 
     def _run(self, plugin: Plugin, what: str, function: Callable[..., Any], *args: object) -> Any:
         """Returns what a plugin's code returns; None where it raises, which is noted as the plugin's mistake."""
@@ -368,7 +368,7 @@ class Plugins:
             elif not isinstance(target, str) or not _TARGET.fullmatch(target):
                 plugin.errors.append(f"{hook}(): {name}: {_shown(target)} is not of the form 'package.module:Class'")
             else:
-                plugin.components.append(Component(kind, name, plugin.name, target, plugin.offer))
+                plugin.components.append(Component(kind, name, plugin.name, target, plugin.entry))
 
     def _recipes(self, plugin: Plugin, module: ModuleType, answer: object) -> Path | None:
         if answer is not None:
@@ -386,20 +386,20 @@ def disabled_names() -> set[str]:
     return {normalized(name.strip()) for name in os.environ.get(DISABLE_VARIABLE, "").split(",") if name.strip()}
 
 
-def is_disabled(offer: Offer, disabled: set[str]) -> bool:
+def is_disabled(entry: PluginEntry, disabled: set[str]) -> bool:
     """Whether `disabled` holds the plugin, by its own name or its distribution's, or all."""
-    return bool(disabled) and ("*" in disabled or bool({offer.name, normalized(offer.distribution)} & disabled))
+    return bool(disabled) and ("*" in disabled or bool({entry.name, normalized(entry.distribution)} & disabled))
 
 
-def _made_for_another_host(offer: Offer) -> str | None:
+def _made_for_another_host(entry: PluginEntry) -> str | None:
     """Returns the message and the hint for a plugin whose distribution requires another version of rk."""
     try:
-        if offer.host is None or allows(offer.host, __version__):
+        if entry.host is None or allows(entry.host, __version__):
             return None
     except ValueError:
-        return f"requires {HOST}{offer.host}, which is not a version range"
-    upgrade = offer.distribution if too_new(offer.host, __version__) else HOST
-    return f"made for {HOST}{offer.host}, and this is {__version__}; try: pip install --upgrade {upgrade}"
+        return f"requires {HOST}{entry.host}, which is not a version range"
+    upgrade = entry.distribution if too_new(entry.host, __version__) else HOST
+    return f"made for {HOST}{entry.host}, and this is {__version__}; try: pip install --upgrade {upgrade}"
 
 
 def is_name(name: str) -> bool:

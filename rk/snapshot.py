@@ -18,13 +18,13 @@ from pathlib import Path
 from rk.index.kept import Index, folder_of, read, write
 from rk.index.stamps import Stamps, digest
 from rk.isolation import Isolation
-from rk.plugins import ADVICE, BUILTIN, DISABLE_VARIABLE, Component, Offer, Plugin, Plugins, installed
+from rk.plugins import ADVICE, BUILTIN, DISABLE_VARIABLE, Component, Plugin, PluginEntry, Plugins, installed
 from rk.reads import Reads
 from rk.values import Plain, PlainDict
 from rk.version import __version__
 
 NAME = "plugins.json"
-FORMAT = 2
+FORMAT = 3
 """Changes when what is kept changes its form."""
 FORM_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 """Exceptions for an undamaged index file of another form."""
@@ -70,8 +70,8 @@ class KnownPlugins(Plugins):
     def _guard(self) -> contextlib.AbstractContextManager[Isolation | None]:
         return super()._guard() if any("unknown" in r for r in self._records) else contextlib.nullcontext()
 
-    def _load_all(self, offers: Iterable[Offer]) -> None:
-        found: list[Offer] | None = None
+    def _load_all(self, entries: Iterable[PluginEntry]) -> None:
+        found: list[PluginEntry] | None = None
         for number, record in enumerate(self._records):
             if "unknown" in record:
                 found = installed() if found is None else found
@@ -95,12 +95,12 @@ class WatchedPlugins(Plugins):
     def _guard(self) -> contextlib.AbstractContextManager[Isolation | None]:
         return self.watch
 
-    def _load_all(self, offers: Iterable[Offer]) -> None:
+    def _load_all(self, entries: Iterable[PluginEntry]) -> None:
         super()._load_all(installed())
 
-    def _load(self, offer: Offer) -> None:
-        self.was_loaded |= offer.module in sys.modules and offer.name != BUILTIN
-        super()._load(offer)
+    def _load(self, entry: PluginEntry) -> None:
+        self.was_loaded |= entry.module in sys.modules and entry.name != BUILTIN
+        super()._load(entry)
         if self.watch.spoke():
             self.spoke.append(self.plugins[-1])
 
@@ -110,10 +110,10 @@ class WatchedPlugins(Plugins):
 
 
 def _record(plugin: Plugin) -> PlainDict:
-    offer = plugin.offer
+    entry = plugin.entry
     return {
-        "offer": [offer.name, offer.module, offer.distribution, offer.version, offer.host],
-        "requirements": offer.requirements,
+        "entry": [entry.name, entry.module, entry.distribution, entry.version, entry.host],
+        "requirements": entry.requirements,
         "components": [[c.kind, c.name, c.target] for c in plugin.components],
         "recipes": None if plugin.recipes is None else os.path.abspath(plugin.recipes),
         "lacks": _default_recipes(plugin),
@@ -123,18 +123,18 @@ def _record(plugin: Plugin) -> PlainDict:
 
 def _default_recipes(plugin: Plugin) -> str | None:
     """Returns the folder whose recipes would be the plugin's, if it were there."""
-    origin = getattr(sys.modules.get(plugin.offer.module), "__file__", None)
+    origin = getattr(sys.modules.get(plugin.entry.module), "__file__", None)
     if plugin.recipes is not None or not isinstance(origin, str):
         return None
     return os.path.join(os.path.dirname(os.path.abspath(origin)), "recipes")
 
 
 def _plugin(record: PlainDict) -> Plugin:
-    name, module, distribution, version, host = record["offer"]
-    offer = Offer(name, module, distribution, version, host, requirements=record["requirements"])
-    components = [Component(kind, name, offer.name, target, offer) for kind, name, target in record["components"]]
+    name, module, distribution, version, host = record["entry"]
+    entry = PluginEntry(name, module, distribution, version, host, requirements=record["requirements"])
+    components = [Component(kind, name, entry.name, target, entry) for kind, name, target in record["components"]]
     recipes = None if record["recipes"] is None else Path(record["recipes"])
-    return Plugin(offer, components, recipes, disabled=record["disabled"])
+    return Plugin(entry, components, recipes, disabled=record["disabled"])
 
 
 def _has_its_recipes(record: PlainDict) -> bool:
@@ -268,4 +268,4 @@ def installed_names() -> list[str]:
             return [str(name) for name in kept["names"]]
     except FORM_ERRORS:
         pass
-    return [offer.name for offer in installed()]
+    return [entry.name for entry in installed()]

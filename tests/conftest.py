@@ -12,7 +12,7 @@ import pytest
 
 from rk.catalog import Catalog
 from rk.errors import Problem, RecipeError
-from rk.plugins import Offer, Plugins
+from rk.plugins import PluginEntry, Plugins
 from rk.recipe import Recipe, check_recipe
 from rk.recipe.contract import Binding
 from rk.recipe.find import find_recipe
@@ -23,7 +23,7 @@ _numbers = itertools.count()
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     """The built-in components alone, whatever is installed."""
-    return Catalog(Plugins(offers=[]))
+    return Catalog(Plugins(entries=[]))
 
 
 class Workshop:
@@ -46,21 +46,21 @@ class Workshop:
         importlib.invalidate_caches()
         return name
 
-    def offer(self, name: str, source: str, **modules: str) -> Offer:
+    def entry(self, name: str, source: str, **modules: str) -> PluginEntry:
         """Writes a plugin and returns its entry point; its distribution is called ``rk-NAME``."""
-        return Offer(name, self.package(source, **modules), f"rk-{name}", "1.0")
+        return PluginEntry(name, self.package(source, **modules), f"rk-{name}", "1.0")
 
-    def plugin(self, name: str, source: str, **components: dict[str, str]) -> Offer:
+    def plugin(self, name: str, source: str, **components: dict[str, str]) -> PluginEntry:
         """Writes a plugin whose hooks are generated: ``models={"toy": "Toy"}`` offers class ``Toy`` of `source`."""
         hooks = "from rk import hookimpl\n"
         for hook, classes in components.items():
             targets = {short: f"PACKAGE.parts:{cls}" for short, cls in classes.items()}
             hooks += f"@hookimpl\ndef rk_{hook}():\n    return {targets!r}\n"
-        return self.offer(name, hooks, parts=source)
+        return self.entry(name, hooks, parts=source)
 
     @staticmethod
-    def catalog(*offers: Offer) -> Catalog:
-        return Catalog(Plugins(offers=offers))
+    def catalog(*entries: PluginEntry) -> Catalog:
+        return Catalog(Plugins(entries=entries))
 
 
 @pytest.fixture

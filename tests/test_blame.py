@@ -110,8 +110,8 @@ def metadata(*lines: str):
     ],
 )
 def test_a_missing_optional_module_is_reported_with_what_to_install(requires, hint, net):
-    component_of(net).offer.__dict__["_metadata"] = metadata(*requires)
-    component_of(net).offer.__dict__.pop("_core", None)
+    component_of(net).entry.__dict__["_metadata"] = metadata(*requires)
+    component_of(net).entry.__dict__.pop("_core", None)
     error = explained(net.need)
     assert isinstance(error, UserError)
     assert error.message == "rk-odd: model net: need(): needs the module no_such_module_at_all, which is not installed"

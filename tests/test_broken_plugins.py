@@ -162,7 +162,7 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch, request) -> Site:
-    others = {offer.name for offer in installed()}
+    others = {entry.name for entry in installed()}
     monkeypatch.setenv("RK_DISABLE_PLUGINS", ",".join(others))
     folder = tmp_path / "site-packages"
     folder.mkdir()

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 import rk
 from rk.catalog import Catalog
 from rk.compatibility import allows, host_range, normalized, parse_requirement
-from rk.plugins import Offer, Plugins, installed
+from rk.plugins import PluginEntry, Plugins, installed
 
 TOY = "from rk import hookimpl\n@hookimpl\ndef rk_models():\n    return {'toy': 'PACKAGE.parts:Toy'}\n"
 NET = """
@@ -84,7 +84,7 @@ def test_names_of_distributions_are_compared_as_the_index_does():
 )
 def test_it_is_not_loaded_and_the_error_is_what_to_do(host, said, workshop, check):
     module = workshop.package("import sys; sys.exit('must not be imported')")
-    plugins = Plugins([Offer("odd", module, "rk-odd", "1.0", host)])
+    plugins = Plugins([PluginEntry("odd", module, "rk-odd", "1.0", host)])
     odd = list(plugins)[-1]
     assert odd.errors == [said.replace("HOST", rk.__version__)]
     assert (odd.state, module in sys.modules) == ("failed", False)
@@ -94,8 +94,8 @@ def test_it_is_not_loaded_and_the_error_is_what_to_do(host, said, workshop, chec
 
 def test_it_is_loaded_where_the_range_holds_this_host_or_there_is_none(workshop):
     for host in (None, "", f">={rk.__version__}", f"=={rk.__version__}"):
-        offer = Offer("odd", workshop.package(TOY, parts=NET), "rk-odd", "1.0", host)
-        assert list(Plugins([offer]))[-1].state == "ok"
+        entry = PluginEntry("odd", workshop.package(TOY, parts=NET), "rk-odd", "1.0", host)
+        assert list(Plugins([entry]))[-1].state == "ok"
 
 
 def test_the_range_of_an_installed_plugin_comes_from_its_metadata(tmp_path, monkeypatch):
@@ -106,8 +106,8 @@ def test_the_range_of_an_installed_plugin_comes_from_its_metadata(tmp_path, monk
     )
     (info / "entry_points.txt").write_text("[rk.plugins]\nlate = rk_late\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    (offer,) = (o for o in installed() if o.name == "late")
-    assert offer.host == ">=9"
+    (entry,) = (o for o in installed() if o.name == "late")
+    assert entry.host == ">=9"
 
 
 # -- disabled plugins --------------------------------------------------------------------------------------------------
@@ -115,12 +115,12 @@ def test_the_range_of_an_installed_plugin_comes_from_its_metadata(tmp_path, monk
 
 @pytest.mark.parametrize("named", ["one", "rk-one", "RK_One", " one , three", "*"])
 def test_a_disabled_plugin_is_listed_and_not_imported(named, workshop, monkeypatch, check):
-    offers = [workshop.offer(name, TOY, parts=NET) for name in ("one", "two")]
+    entries = [workshop.entry(name, TOY, parts=NET) for name in ("one", "two")]
     monkeypatch.setenv("RK_DISABLE_PLUGINS", named)
-    plugins = Plugins(offers)
+    plugins = Plugins(entries)
     states = {p.name: p.state for p in plugins}
     assert states == {"rk": "ok", "one": "disabled", "two": "disabled" if named == "*" else "ok"}
-    assert offers[0].module not in sys.modules
+    assert entries[0].module not in sys.modules
     checked = check(RECIPE.replace("toy", "one/toy"), catalog=Catalog(plugins))
     assert "hint: rk-one is disabled by RK_DISABLE_PLUGINS or --no-plugins" in checked.lines[0]
 
@@ -136,7 +136,7 @@ def test_no_plugins_leaves_the_built_in_components(rk):
 @pytest.fixture
 def toys(workshop):
     """A catalog with the plugin toys, of the distribution rk-toys 1.0."""
-    return workshop.catalog(workshop.offer("toys", TOY, parts=NET))
+    return workshop.catalog(workshop.entry("toys", TOY, parts=NET))
 
 
 @pytest.mark.parametrize("needed", ["[rk-toys]", "[RK_Toys]", "['rk-toys>=1,<2', recursion-kit]", "[]", "null"])
@@ -176,7 +176,7 @@ def test_it_is_reported_before_a_recipe_of_the_missing_plugin_is_looked_for(toys
 
 def test_a_broken_or_disabled_plugin_does_not_meet_a_requirement(workshop, check, monkeypatch):
     monkeypatch.setenv("RK_DISABLE_PLUGINS", "off")
-    catalog = workshop.catalog(workshop.offer("odd", "1 / 0"), workshop.offer("off", TOY, parts=NET))
+    catalog = workshop.catalog(workshop.entry("odd", "1 / 0"), workshop.entry("off", TOY, parts=NET))
     checked = check("rk: 1\nrequires: [rk-odd, rk-off]\n", catalog=catalog)
     assert [p.message.partition(":")[0] for p in checked.problems] == [
         "rk-odd is installed but not loaded",

@@ -9,7 +9,7 @@ import pytest
 
 from rk.catalog import Catalog
 from rk.doctor import Examination, examine
-from rk.plugins import Offer, Plugins
+from rk.plugins import PluginEntry, Plugins
 from rk.probe import probe
 
 HOOKS = "from rk import hookimpl\n@hookimpl\ndef rk_models():\n    return {'toy': 'PACKAGE.parts:Toy'}\n"
@@ -30,11 +30,11 @@ class Toy(nn.Module):
 
 @pytest.fixture
 def doctor(workshop, monkeypatch):
-    """Examines plugins of the given offers; their modules can be imported by other processes too."""
+    """Examines plugins by their entries; their modules can be imported by other processes too."""
     monkeypatch.setenv("PYTHONPATH", str(workshop.folder))
 
-    def call(*offers: Offer) -> list[Examination]:
-        return examine(Catalog(Plugins(offers)))
+    def call(*entries: PluginEntry) -> list[Examination]:
+        return examine(Catalog(Plugins(entries)))
 
     return call
 
@@ -42,7 +42,7 @@ def doctor(workshop, monkeypatch):
 @pytest.fixture
 def examined(doctor, workshop):
     def call(source: str = HOOKS, parts: str = TOY, host: str | None = ">=0") -> Examination:
-        (found,) = doctor(Offer("odd", workshop.package(source, parts=parts), "rk-odd", "1.0", host))
+        (found,) = doctor(PluginEntry("odd", workshop.package(source, parts=parts), "rk-odd", "1.0", host))
         return found
 
     return call
@@ -132,8 +132,8 @@ def test_an_undocumented_component_is_to_be_fixed(parts, said, examined):
 
 
 def test_a_heavy_import_is_seen_where_it_happens_and_not_in_the_plugin_after(doctor, workshop):
-    heavy = workshop.offer("heavy", "import numpy\n" + HOOKS, parts=TOY)
-    later = workshop.offer("later", HOOKS, parts=TOY)
+    heavy = workshop.entry("heavy", "import numpy\n" + HOOKS, parts=TOY)
+    later = workshop.entry("later", HOOKS, parts=TOY)
     first, second = doctor(heavy, later)
     assert first.heavy == ["numpy"] and "import them in the components' modules" in "".join(first.warnings)
     assert second.heavy == []
@@ -146,7 +146,7 @@ def test_the_probe_survives_any_module(source, workshop, monkeypatch):
 
 
 def test_a_name_that_two_plugins_offer_is_a_clash_that_recipes_can_settle(doctor, workshop):
-    one, two = doctor(*(workshop.offer(name, HOOKS, parts=TOY) for name in ("one", "two")))
+    one, two = doctor(*(workshop.entry(name, HOOKS, parts=TOY) for name in ("one", "two")))
     assert "model toy is offered by rk-two too: recipes must write one/toy" in one.warnings
     assert "model toy is offered by rk-one too: recipes must write two/toy" in two.warnings
 
@@ -162,7 +162,7 @@ def test_a_plugin_that_offers_nothing_is_reported(examined):
 
 def test_a_disabled_plugin_is_not_imported(doctor, workshop, monkeypatch):
     monkeypatch.setenv("RK_DISABLE_PLUGINS", "odd")
-    (found,) = doctor(workshop.offer("odd", "1 / 0"))
+    (found,) = doctor(workshop.entry("odd", "1 / 0"))
     assert (found.verdict, found.milliseconds, found.errors) == ("disabled", None, [])
 
 

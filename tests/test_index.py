@@ -125,7 +125,7 @@ class Site:
         return [(m["name"], m["distribution"], m["summary"]) for m in json.loads(out) if m["plugin"] != "rk"]
 
 
-OTHERS = ",".join(offer.name for offer in installed())
+OTHERS = ",".join(entry.name for entry in installed())
 """The plugins that are installed beside: each test is about its own."""
 
 

@@ -10,7 +10,7 @@ import pytest
 from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.hookspecs import HOOK_OF_KIND
-from rk.plugins import BUILTIN, Offer, Plugin, Plugins, installed
+from rk.plugins import BUILTIN, Plugin, PluginEntry, Plugins, installed
 
 HEALTHY = """
 from rk import hookimpl
@@ -30,9 +30,9 @@ def beside(workshop):
     """Loads a plugin called ``odd`` between two healthy ones; returns it, and asserts that these notice nothing."""
 
     def call(source: str, **modules: str) -> Plugin:
-        offers = [workshop.offer("before", HEALTHY, parts=TOY), workshop.offer("odd", source, **modules)]
-        offers.append(workshop.offer("later", HEALTHY, parts=TOY))
-        plugins = Plugins(offers)
+        entries = [workshop.entry("before", HEALTHY, parts=TOY), workshop.entry("odd", source, **modules)]
+        entries.append(workshop.entry("later", HEALTHY, parts=TOY))
+        plugins = Plugins(entries)
         builtin, before, odd, later = plugins
         assert [p.state for p in (builtin, before, later)] == ["ok"] * 3
         assert [c.qualified for c in [*before.components, *later.components]] == ["before/toy", "later/toy"]
@@ -142,15 +142,15 @@ def test_a_module_without_hooks_is_a_plugin_without_components(beside):
 @pytest.mark.parametrize("name", ["Upper", "under_score", "", "a/b", "a b", "-a", "a--b", "ä"])
 def test_an_entry_point_with_a_bad_name_is_not_loaded(name, workshop):
     module = workshop.package("x = 1")
-    (_, plugin) = Plugins([Offer(name, module, "rk-odd", "1.0")])
+    (_, plugin) = Plugins([PluginEntry(name, module, "rk-odd", "1.0")])
     assert plugin.errors == [f"entry point {name!r}: names are lower-case words joined by hyphens"]
     assert module not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["twin", BUILTIN])
 def test_a_second_plugin_of_the_same_name_is_not_loaded(name, workshop):
-    first, second = (workshop.offer(name, HEALTHY, parts=TOY) for _ in range(2))
-    second = Offer(second.name, second.module, "rk-second", "2.0")
+    first, second = (workshop.entry(name, HEALTHY, parts=TOY) for _ in range(2))
+    second = PluginEntry(second.name, second.module, "rk-second", "2.0")
     plugins = list(Plugins([first, second]))
     (error,) = plugins[-1].errors
     owner = "recursion-kit" if name == BUILTIN else f"rk-{name} 1.0"
@@ -160,14 +160,14 @@ def test_a_second_plugin_of_the_same_name_is_not_loaded(name, workshop):
 
 
 def test_one_module_under_two_names_is_loaded_once(workshop):
-    first = workshop.offer("one", HEALTHY, parts=TOY)
-    _, one, two = Plugins([first, Offer("two", first.module, "rk-two", "1.0")])
+    first = workshop.entry("one", HEALTHY, parts=TOY)
+    _, one, two = Plugins([first, PluginEntry("two", first.module, "rk-two", "1.0")])
     assert (one.state, two.state) == ("ok", "failed")
     assert "already registered" in two.errors[0]
 
 
 def test_two_plugins_may_offer_the_same_name_and_each_is_found_by_its_own(workshop):
-    catalog = workshop.catalog(*(workshop.offer(name, HEALTHY, parts=TOY) for name in ("one", "two")))
+    catalog = workshop.catalog(*(workshop.entry(name, HEALTHY, parts=TOY) for name in ("one", "two")))
     assert [p.state for p in catalog.plugins] == ["ok"] * 3
     assert {catalog.resolve("model", f"{name}/toy").distribution for name in ("one", "two")} == {"rk-one", "rk-two"}
 
@@ -176,14 +176,14 @@ def test_two_plugins_may_offer_the_same_name_and_each_is_found_by_its_own(worksh
 
 
 def test_asking_for_a_component_of_a_broken_plugin_shows_what_is_wrong_with_it(workshop, check):
-    catalog = workshop.catalog(workshop.offer("odd", "1 / 0"))
+    catalog = workshop.catalog(workshop.entry("odd", "1 / 0"))
     checked = check("rk: 1\nmodel: odd/net\ndata: digits\n", catalog=catalog)
     said = next(line for line in checked.lines if "odd/net" in line)
     assert "hint: rk-odd is installed but import throwaway_" in said and "division by zero" in said
 
 
 def test_asking_for_an_unknown_name_shows_which_plugins_were_not_loaded(workshop, check):
-    catalog = workshop.catalog(workshop.offer("odd", "1 / 0"))
+    catalog = workshop.catalog(workshop.entry("odd", "1 / 0"))
     checked = check("rk: 1\nmodel: net\ndata: digits\n", catalog=catalog)
     assert any("installed models: mlp; not loaded: rk-odd (see rk plugins doctor)" in line for line in checked.lines)
 
@@ -199,7 +199,7 @@ def test_asking_for_an_unknown_name_shows_which_plugins_were_not_loaded(workshop
     ],
 )
 def test_a_component_that_cannot_be_read_is_named_with_its_distribution(source, said, workshop, check):
-    catalog = workshop.catalog(workshop.offer("odd", HEALTHY, parts=source))
+    catalog = workshop.catalog(workshop.entry("odd", HEALTHY, parts=source))
     (component,) = (c for c in catalog.of_kind("model") if c.plugin == "odd")
     for read in (catalog.signature, lambda c: (catalog.info(c), catalog.signature(c))):
         with pytest.raises(UserError, match=r"^rk-odd: model toy: ") as caught:
@@ -217,37 +217,37 @@ def test_a_component_that_cannot_be_read_is_named_with_its_distribution(source, 
     ],
 )
 def test_a_component_that_cannot_be_imported_is_named_with_its_distribution(source, said, workshop):
-    catalog = workshop.catalog(workshop.offer("odd", HEALTHY, parts=source))
+    catalog = workshop.catalog(workshop.entry("odd", HEALTHY, parts=source))
     with pytest.raises(UserError, match=r"^rk-odd: model toy: import throwaway_\d+\.parts:Toy: ") as caught:
         catalog.load(catalog.resolve("model", "toy"))
     assert said in caught.value.message
 
 
 def test_a_component_is_imported_when_it_is_loaded_and_not_before(workshop):
-    offer = workshop.offer("plain", HEALTHY, parts=TOY)
-    catalog = workshop.catalog(offer)
+    entry = workshop.entry("plain", HEALTHY, parts=TOY)
+    catalog = workshop.catalog(entry)
     component = catalog.resolve("model", "toy")
     assert catalog.signature(component).names == ["width"]
-    assert f"{offer.module}.parts" not in sys.modules
+    assert f"{entry.module}.parts" not in sys.modules
     assert catalog.load(component).__name__ == "Toy"
-    assert f"{offer.module}.parts" in sys.modules
+    assert f"{entry.module}.parts" in sys.modules
 
 
 # -- recipes -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_recipes_of_a_plugin_are_beside_its_module(workshop):
-    offer = workshop.offer("shelf", "x = 1")
-    folder = workshop.folder / offer.module / "recipes"
+    entry = workshop.entry("shelf", "x = 1")
+    folder = workshop.folder / entry.module / "recipes"
     folder.mkdir()
-    assert list(Plugins([offer]))[-1].recipes == folder
+    assert list(Plugins([entry]))[-1].recipes == folder
 
 
 @pytest.mark.parametrize("kind", ["str", "Path"])
 def test_a_plugin_may_keep_its_recipes_elsewhere(kind, workshop, tmp_path):
     source = "from pathlib import Path\nfrom rk import hookimpl\n@hookimpl\ndef rk_recipes():\n"
     source += f"    return {kind}({str(tmp_path)!r})"
-    assert list(Plugins([workshop.offer("shelf", source)]))[-1].recipes == tmp_path
+    assert list(Plugins([workshop.entry("shelf", source)]))[-1].recipes == tmp_path
 
 
 @pytest.mark.parametrize("answer", ["'/no/such/folder'", "3", "['recipes']"])
@@ -304,12 +304,12 @@ def test_installed_plugins_are_listed_by_name_and_none_is_loaded(site):
 def test_leftovers_of_a_broken_uninstall_do_not_affect_other_plugins(site):
     site("rk-gone", "gone = rk_gone", metadata=None)
     site("rk-here", "here = rk_here")
-    offers = {offer.name: offer for offer in installed()}
-    assert offers["gone"].distribution == "rk-gone", "as its folder is called"
-    assert offers["here"].distribution == "rk-here"
+    entries = {entry.name: entry for entry in installed()}
+    assert entries["gone"].distribution == "rk-gone", "as its folder is called"
+    assert entries["here"].distribution == "rk-here"
     loaded = {p.name: p.distribution for p in Plugins()}
     assert {"rk": "recursion-kit", "gone": "rk-gone", "here": "rk-here"}.items() <= loaded.items()
-    failed = {p.name: p.errors for p in Plugins(offers[name] for name in ("gone", "here"))}
+    failed = {p.name: p.errors for p in Plugins(entries[name] for name in ("gone", "here"))}
     assert "No module named 'rk_gone'" in failed["gone"][0]
 
 
@@ -323,7 +323,7 @@ def test_a_module_that_is_not_installed_can_be_added():
 
 
 def test_two_sets_of_plugins_share_nothing(workshop):
-    offer = workshop.offer("only", HEALTHY, parts=TOY)
-    assert len(list(Plugins([offer]))) == 2
+    entry = workshop.entry("only", HEALTHY, parts=TOY)
+    assert len(list(Plugins([entry]))) == 2
     assert len(list(Plugins([]))) == 1
-    assert list(Plugins([offer]))[-1].state == "ok", "loaded again, not taken as registered already"
+    assert list(Plugins([entry]))[-1].state == "ok", "loaded again, not taken as registered already"

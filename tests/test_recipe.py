@@ -312,12 +312,12 @@ def shelf(workshop, tmp_path, monkeypatch):
     """A catalog with two plugins that ship recipes, and an empty working folder."""
 
     def ship(name: str, **recipes: str):
-        offer = workshop.offer(name, "")
-        folder = workshop.folder / offer.module / "recipes"
+        entry = workshop.entry(name, "")
+        folder = workshop.folder / entry.module / "recipes"
         folder.mkdir()
         for recipe, text in recipes.items():
             (folder / f"{recipe.replace('_', '-')}.yaml").write_text(text)
-        return offer
+        return entry
 
     monkeypatch.chdir(tmp_path)
     return workshop.catalog(

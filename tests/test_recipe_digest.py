@@ -28,7 +28,7 @@ def digested(tmp_path):
     def call(text: str, name: str = "mine") -> Digest:
         path = tmp_path / f"{name}.yaml"
         path.write_text(text)
-        return digest(RecipeFile(path), Plugins(offers=[]))
+        return digest(RecipeFile(path), Plugins(entries=[]))
 
     return call
 
@@ -86,7 +86,7 @@ def test_an_unknown_component_is_refused_with_the_nearest_name(option, rk):
 
 
 def test_a_bare_name_is_a_component_where_the_parameter_takes_one(tmp_path):
-    plugins = Plugins(offers=[])
+    plugins = Plugins(entries=[])
     path = tmp_path / "mine.yaml"
     path.write_text(
         "# For it.\nrk: 1\nmodel: {name: mlp, activation: tanh}\ndata: digits\nloss: cross-entropy\n"

@@ -14,7 +14,7 @@ from rk.catalog import Catalog
 from rk.errors import UserError
 from rk.hookspecs import HOOK_OF_KIND
 from rk.kinds import EXAMPLES
-from rk.plugins import Offer, Plugins
+from rk.plugins import PluginEntry, Plugins
 from rk.recipe import check_recipe
 from rk.recipe.find import packaged
 from rk.review import faults, gaps
@@ -57,7 +57,7 @@ def test_components_are_typed_and_documented_and_recipes_are_valid(kinds, tmp_pa
     new_plugin(name, tmp_path, kinds)
     monkeypatch.syspath_prepend(str(tmp_path / f"rk-{name}" / "src"))
     package = f"rk_{name.replace('-', '_')}"
-    catalog = Catalog(Plugins([Offer(name, package, f"rk-{name}", "0.1.0")]))
+    catalog = Catalog(Plugins([PluginEntry(name, package, f"rk-{name}", "0.1.0")]))
     plugin = catalog.plugins.find(name)
     assert plugin.state == "ok", plugin.errors
     offered = {c.kind for c in plugin.components}

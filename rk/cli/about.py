@@ -20,7 +20,7 @@ def print_about() -> None:
 
     show(f"rk {__version__}, Python {platform.python_version()}, {platform.platform()}")
     show(", ".join(f"{name} {version}" for name in LIBRARIES if (version := _version(name)) is not None))
-    plugins = [f"{offer.name} {offer.version}" for offer in installed()]
+    plugins = [f"{entry.name} {entry.version}" for entry in installed()]
     show(f"plugins: {', '.join(plugins) or 'none'}")
 
 

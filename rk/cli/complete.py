@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 Completer = Callable[[click.Context, click.Parameter | None, str], list[CompletionItem]]
 """What click asks. No completion of rk depends on the parameter."""
 
-Offer = str | tuple[str, str | None]
+Suggestion = str | tuple[str, str | None]
 """A word, or a word and its help."""
 
 
-def _completer(offers: Callable[[click.Context, str], Iterable[Offer]]) -> Completer:
+def _completer(suggest: Callable[[click.Context, str], Iterable[Suggestion]]) -> Completer:
     """Makes a function that yields words, or (word, help), into one that click can ask."""
 
-    @functools.wraps(offers)
+    @functools.wraps(suggest)
     def complete(ctx: click.Context, param: click.Parameter | None, incomplete: str) -> list[CompletionItem]:
         try:
-            found = [o if isinstance(o, tuple) else (o, None) for o in offers(ctx, incomplete)]
+            found = [o if isinstance(o, tuple) else (o, None) for o in suggest(ctx, incomplete)]
         except Exception:  # a broken plugin or recipe must not print into the user's prompt
             return []
         return [CompletionItem(word, help=help_) for word, help_ in found if word.startswith(incomplete)]
@@ -41,7 +41,7 @@ def _completer(offers: Callable[[click.Context, str], Iterable[Offer]]) -> Compl
 
 
 @_completer
-def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
+def complete_recipe(ctx: click.Context, incomplete: str) -> Iterator[Suggestion]:
     """Packaged recipes, and the recipe files and folders whose path begins with the word so far."""
     from rk.recipe.digest import kept_headings
     from rk.recipe.find import heading, packaged
@@ -223,14 +223,14 @@ def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
 
 
 @_completer
-def complete_target(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
+def complete_target(ctx: click.Context, incomplete: str) -> Iterator[Suggestion]:
     """What can be reproduced: recipes, plugins, folders, all."""
     yield from ("all", *(item.value for item in complete_plugin(ctx, None, incomplete)))
     yield from ((item.value, item.help) for item in complete_recipe(ctx, None, incomplete))
 
 
 @_completer
-def complete_run(ctx: click.Context, incomplete: str) -> Iterator[Offer]:
+def complete_run(ctx: click.Context, incomplete: str) -> Iterator[Suggestion]:
     """The runs, the newest first."""
     from rk.runs import RunFolder, default_root
 

@@ -94,7 +94,7 @@ def doctor(names: tuple[str, ...], traceback: bool, as_json: bool) -> int:
         (
             e.plugin.name,
             f"{e.plugin.distribution} {e.plugin.version}",
-            e.plugin.offer.host or "any",
+            e.plugin.entry.host or "any",
             "-" if e.milliseconds is None else f"{e.milliseconds:.1f}",
             _counts(e.plugin) or "-",
             e.verdict,
@@ -136,7 +136,7 @@ def _print_findings(found: Examination, with_traceback: bool) -> None:
     default="model",
     show_default=True,
     shell_complete=complete_kinds,
-    help=f"What it offers: {', '.join(EXAMPLES)}.",
+    help=f"What it entries: {', '.join(EXAMPLES)}.",
 )
 @click.option(
     "--into",
@@ -165,7 +165,7 @@ def new(name: str, kinds: str, into: Path) -> None:
     short = root.name.removeprefix("rk-")
     if "layer" in asked and "model" not in asked:
         click.echo(f"\na layer is used in a model, so the model {short}/{short} is written too")
-    taken = next((offer for offer in installed() if short == offer.name), None)
+    taken = next((entry for entry in installed() if short == entry.name), None)
     if taken is not None:
         note(f"warning: {taken.distribution} {taken.version} has this name: installing the new plugin replaces it")
     click.echo(f"\nnext:\n  pip install -e '{root}[test]'")

@@ -191,7 +191,7 @@ class Builder:
             raise RecipeError([problem]) from error
         except ImportError as error:
             c = spec.component
-            raise lacking(f"{c.distribution}: {c.kind} {c.name}", c.offer, error, what) from error
+            raise lacking(f"{c.distribution}: {c.kind} {c.name}", c.entry, error, what) from error
 
 
 def _imported(target: str) -> Value:

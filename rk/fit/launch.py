@@ -22,7 +22,7 @@ from rk.blame import explain
 from rk.catalog import Catalog
 from rk.errors import ExitCode, RkError, RunFailed, UserError
 from rk.fit.runtime import choose_device
-from rk.plugins import BUILTIN, Offer, Plugins
+from rk.plugins import BUILTIN, PluginEntry, Plugins
 from rk.recipe.model import Recipe
 from rk.recipe.sections import Fit
 from rk.safepath import safe_interpreters
@@ -96,14 +96,14 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
     count = fit.devices
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each process explains find_unused_parameters
     answers = mp.get_context(START_METHOD).SimpleQueue()
-    offers = [
+    entries = [
         (o.name, o.module, o.distribution, o.version, o.host)
-        for o in (p.offer for p in catalog.plugins)
+        for o in (p.entry for p in catalog.plugins)
         if o.name != BUILTIN
     ]
     context = mp.start_processes(
         _process,
-        (count, _free_port(), fit, work, offers, folder, args, answers),
+        (count, _free_port(), fit, work, entries, folder, args, answers),
         nprocs=count,
         join=False,
         start_method=START_METHOD,
@@ -138,7 +138,7 @@ def _listen(answers: Any, said: list[tuple[str, Any]]) -> None:
 
 
 def _process(
-    rank: int, count: int, port: int, fit: Fit, work: Any, offers: Any, folder: Path, args: Any, answers: Any
+    rank: int, count: int, port: int, fit: Fit, work: Any, entries: Any, folder: Path, args: Any, answers: Any
 ) -> None:
     """One of the processes. It takes no Ctrl-C from the terminal: the one that the user started hands it on."""
     os.setpgrp()
@@ -146,7 +146,7 @@ def _process(
     os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": str(port)}
     try:
         _join(fit)
-        result = work(fit, Catalog(Plugins(offers=[Offer(*offer) for offer in offers])), folder, *args)
+        result = work(fit, Catalog(Plugins(entries=[PluginEntry(*entry) for entry in entries])), folder, *args)
     except RkError as error:
         answers.put(("error", (error.message, error.hint, int(error.exit_code))))
         sys.exit(int(error.exit_code))

@@ -87,9 +87,9 @@ def taken(name: str) -> str | None:
     except PackageNotFoundError:
         pass
     package = f"rk_{name.replace('-', '_')}"
-    for offer in installed():
-        if offer.name == name or offer.module.partition(".")[0] == package:
-            return f"{offer.distribution} {offer.version}, which brings the plugin {offer.name},"
+    for entry in installed():
+        if entry.name == name or entry.module.partition(".")[0] == package:
+            return f"{entry.distribution} {entry.version}, which brings the plugin {entry.name},"
     return "rk itself" if name == BUILTIN else None
 
 
@@ -141,5 +141,7 @@ def _values(name: str, asked: tuple[str, ...]) -> PlainDict:
 
 def _model(name: str, own: dict[str, bool]) -> str:
     if own["layer"]:
-        return f"{{name: {name}, layer: {name}, d_model: 32, n_layers: 2}}"
-    return f"{{name: {name}, hidden_size: 64, n_layers: 2}}" if own["model"] else "{name: mlp, hidden_sizes: [64, 64]}"
+        return f"{{name: {name}, layer: {name}, d_model: 32, num_layers: 2}}"
+    return (
+        f"{{name: {name}, hidden_size: 64, num_layers: 2}}" if own["model"] else "{name: mlp, hidden_sizes: [64, 64]}"
+    )

@@ -159,11 +159,11 @@ class PluginContract:
 
     def test_hooks_import_nothing_heavy(self, rk_bench: Workbench) -> None:
         """Every command imports the module with the hooks: it may not bring torch, nor anything that takes as long."""
-        if rk_bench.plugin.offer.version == "0":
+        if rk_bench.plugin.entry.version == "0":
             pytest.skip("the plugin is not installed: no other interpreter finds it")
         (found,) = examine(rk_bench.catalog, [rk_bench.plugin])
         if found.heavy:
-            pytest.fail(f"importing {rk_bench.plugin.offer.module} imports {', '.join(found.heavy)}", pytrace=False)
+            pytest.fail(f"importing {rk_bench.plugin.entry.module} imports {', '.join(found.heavy)}", pytrace=False)
 
     def test_equations_are_in_the_code(self, rk_bench: Workbench) -> None:
         """Each function and test that its EQUATIONS.md names exists, and cites the equation."""
@@ -287,14 +287,14 @@ def exemptions(plugin: Plugin) -> dict[str, str]:
     """Returns the exemptions in the plugin's own module: check -> reason."""
     if plugin.state == "failed" or plugin.disabled:
         return {}
-    return dict(getattr(importlib.import_module(plugin.offer.module), EXEMPT, {}))
+    return dict(getattr(importlib.import_module(plugin.entry.module), EXEMPT, {}))
 
 
 def trial_sizes(plugin: Plugin) -> dict[str, tuple[str, ...]]:
     """Returns the overrides for short runs in the plugin's own module: recipe -> overrides."""
     if plugin.state == "failed" or plugin.disabled:
         return {}
-    sizes = getattr(importlib.import_module(plugin.offer.module), TRIAL, {})
+    sizes = getattr(importlib.import_module(plugin.entry.module), TRIAL, {})
     return {recipe: (given,) if isinstance(given, str) else tuple(given) for recipe, given in sizes.items()}
 
 

@@ -46,10 +46,10 @@ def check(plugin: Plugin) -> None:
 
 def checkout(plugin: Plugin) -> Path | None:
     """Returns the folder of the plugin's ``pyproject.toml``; None for a plugin whose sources are not checked out."""
-    source = find_source(plugin.offer.module)
+    source = find_source(plugin.entry.module)
     if source is None:
         return None
-    depth = plugin.offer.module.count(".") + (source.name == "__init__.py")
+    depth = plugin.entry.module.count(".") + (source.name == "__init__.py")
     above = [source.resolve().parents[depth], source.resolve().parents[depth].parent]  # of a flat layout, and of src/
     return next((folder for folder in above if (folder / "pyproject.toml").is_file()), None)
 

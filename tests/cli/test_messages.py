@@ -52,7 +52,7 @@ def test_colour_is_for_terminals_and_no_color_is_respected(monkeypatch, capsys, 
         ("hull-quick", ["convex-hull-quick", "tsp-quick"], "convex-hull-quick"),
         ("mpl", ["mlp", "sequence"], "mlp"),
         ("acc", ["loss", "accuracy"], "accuracy"),
-        ("n_point", ["n_points", "n_layers"], "n_points"),
+        ("n_point", ["num_points", "num_layers"], "num_points"),
         ("x" * 5000, ["xx"], None),
     ],
 )

@@ -28,7 +28,7 @@ def make_run(tmp_path_factory):
     """Trains a recipe's text and opens the run."""
 
     def call(text: str = MLP, catalog: Catalog | None = None, *overrides: str) -> LoadedRun:
-        catalog = catalog or Catalog(Plugins(offers=[]))
+        catalog = catalog or Catalog(Plugins(entries=[]))
         folder = tmp_path_factory.mktemp("export")
         path = folder / "a-recipe.yaml"
         path.write_text(text)

@@ -27,7 +27,7 @@ fit: {max_steps: 20, seed: 5, threads: 1, log_every: 4, accelerator: cpu}
 
 @pytest.fixture
 def catalog():
-    return Catalog(Plugins(offers=[]))
+    return Catalog(Plugins(entries=[]))
 
 
 @pytest.fixture

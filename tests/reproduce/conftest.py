@@ -32,7 +32,7 @@ expect: []
 
 @pytest.fixture
 def catalog():
-    return Catalog(Plugins(offers=[]))
+    return Catalog(Plugins(entries=[]))
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_a_recipe_comes_with_the_baselines_that_its_claims_name(recipes, catalog
 
 
 def test_a_plugin_stands_for_its_recipes_with_claims(workshop):
-    plugin = workshop.offer("toy", "")
+    plugin = workshop.entry("toy", "")
     folder = workshop.folder / plugin.module / "recipes"
     folder.mkdir()
     text = "rk: 1\nmodel: mlp\ndata: digits\nloss: cross-entropy\ntrainer: {name: backprop, optimizer: adam}\n"

@@ -511,7 +511,7 @@ def test_a_fact_fits_where_its_type_does_and_unknown_types_pass(fact, wanted, fi
 
 
 def builtin_components():
-    components = Catalog(Plugins(offers=[])).plugins.components
+    components = Catalog(Plugins(entries=[])).plugins.components
     return [pytest.param(c, id=f"{c.kind} {c.name}") for c in components]
 
 

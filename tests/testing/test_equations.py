@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rk.plugins import Offer, Plugins
+from rk.plugins import PluginEntry, Plugins
 from rk.testing import equations
 from rk.testing.broken import Broken, NotApplicable
 
@@ -192,7 +192,7 @@ def test_the_file_is_found_beside_pyproject(module, path, tmp_path, monkeypatch)
     (root / path).write_text("")
     (root / path).with_name("__init__.py").touch()
     monkeypatch.syspath_prepend(str(root / "src" if path.startswith("src") else root))
-    plugin = Plugins([Offer("my-net", module, "rk-my-net", "0.1.0")]).find("my-net")
+    plugin = Plugins([PluginEntry("my-net", module, "rk-my-net", "0.1.0")]).find("my-net")
     (root / "EQUATIONS.md").write_text(f"{HEAD}| Eq. 4 | gone | `x` in `x.py` | `y` |\n")
     with pytest.raises(NotApplicable, match=r"there is no EQUATIONS\.md"):  # as where a wheel is installed
         equations.check(plugin)

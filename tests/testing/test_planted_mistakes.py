@@ -62,10 +62,10 @@ MISTAKES = {
     ),
     "undocumented-parameter": Mistake(
         "model.py",
-        "        n_layers: Residual layers.\n",
+        "        num_layers: Residual layers.\n",
         "",
         "component is typed and documented: model",
-        "'n_layers' is not in the docstring's Args:",
+        "'num_layers' is not in the docstring's Args:",
     ),
     "fields-undeclared": Mistake(
         "model.py",

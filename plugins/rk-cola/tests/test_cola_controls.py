@@ -8,7 +8,7 @@ import torch
 from rk_cola.controls import candidates, halves, majority, pass_at, ranked
 from rk_cola.evaluations import Evaluation, Evaluations, Target
 from rk_cola.mcts import Finding
-from rk_cola.sample import Hunt, Sample
+from rk_cola.sample import PathSearch, Sample
 from rk_lm.items import Item, encode
 from rk_lm.layered import run_path
 from rk_lm.load import load
@@ -52,9 +52,9 @@ def test_pass_at_n_is_stable_at_its_ends(log_prob, expected):
 
 
 def sample(number: int, findings: dict, level: str = "") -> Sample:
-    hunt = Hunt(Target(0), method=None)
-    hunt.paths, hunt.findings = list(findings), [Finding(valid, 0.0) for valid in findings.values()]
-    return Sample(number, Question("?", "x", level=level), Item((1,), ((2,),)), hunt, None)
+    path_search = PathSearch(Target(0), method=None)
+    path_search.paths, path_search.findings = list(findings), [Finding(valid, 0.0) for valid in findings.values()]
+    return Sample(number, Question("?", "x", level=level), Item((1,), ((2,),)), path_search, None)
 
 
 def test_every_second_question_of_a_level_is_held_out():

@@ -71,7 +71,7 @@ def search(world, *options: str, data: str | None = None, runs: str = "runs") ->
         f"{world}/model",
         "--data",
         data,
-        "--n-simulations",
+        "--num-simulations",
         "12",
         "--runs-dir",
         runs,
@@ -126,7 +126,7 @@ def test_base_oracle_and_control_are_counted_and_measured_again(world, capsys, f
 
 
 def test_controls_add_what_can_be_had_without_the_answer(world):
-    _, run = search(world, "--controls", "--n-candidates", "4", "--n-votes", "3")
+    _, run = search(world, "--controls", "--num-candidates", "4", "--num-votes", "3")
     numbers = json.loads((run.path / "summary.json").read_text())["all"]
     assert 0 < numbers["pass_at_n"] <= 1 and numbers["held_out"] == 4
     assert {"fixed_path", "vote", "held_out_base"} <= numbers.keys()
@@ -136,7 +136,7 @@ def test_controls_add_what_can_be_had_without_the_answer(world):
 
 
 def test_a_vote_of_one_is_reported(world, capsys):
-    search(world, "--controls", "--n-candidates", "1", "--n-votes", "5", "--n-simulations", "1")
+    search(world, "--controls", "--num-candidates", "1", "--num-votes", "5", "--num-simulations", "1")
     out = capsys.readouterr().out
     assert "vote of 1 path " in out and "any of 1 path " in out and "1 paths" not in out
 
@@ -149,7 +149,7 @@ def test_of_a_choice_one_evaluation_serves_answer_and_control(world):
     assert (summary["paths_tried"], summary["evaluations"]) == (2 * 8 * 13, 8 * 13)
     assert "208 paths tried, 104 evaluated" in (run.path / "summary.md").read_text()
     assert all(len(line["log_probs"]) == 4 for line in lines(run, "evaluations.jsonl")[1:])
-    more = ["search", "cola", "--resume", str(run.path), "--controls", "--n-candidates", "2"]
+    more = ["search", "cola", "--resume", str(run.path), "--controls", "--num-candidates", "2"]
     assert cli(more, standalone_mode=False) == ExitCode.OK
     assert {"fixed_path", "vote"} <= json.loads((run.path / "summary.json").read_text())["all"].keys()
 
@@ -228,9 +228,9 @@ def valid(run: RunFolder) -> list[set[str]]:
 def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
     options = ("--method", method, "--beam-size", "2", "--limit", "2")
     _, short = search(world, *options, runs="a")
-    _, long = search(world, *options, "--n-simulations", "20", runs="b")
+    _, long = search(world, *options, "--num-simulations", "20", runs="b")
     before, earlier = (short.path / "evaluations.jsonl").read_text(), valid(short)
-    more = ["search", "cola", "--resume", str(short.path), "--n-simulations", "20"]
+    more = ["search", "cola", "--resume", str(short.path), "--num-simulations", "20"]
     assert cli(more, standalone_mode=False) == ExitCode.OK
     assert (short.path / "evaluations.jsonl").read_text().startswith(before)
     assert all(known <= now for known, now in zip(earlier, valid(short), strict=True)), "what was found stays"
@@ -262,7 +262,7 @@ def done(world) -> RunFolder:
     """A search with controls that has ended; nothing more is written to it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
-        _, run = search(world, "--controls", "--n-candidates", "2", runs=str(world / "runs"))
+        _, run = search(world, "--controls", "--num-candidates", "2", runs=str(world / "runs"))
     return run
 
 
@@ -435,7 +435,7 @@ def test_in_a_chat_the_models_own_wording_counts_as_right(world, tmp_path):
 def test_a_prompt_beyond_the_context_of_the_model_is_warned_of_with_numbers(world, capsys):
     long = written("long.jsonl", [{"prompt": "x" * 600, "answer": "y"}, {"prompt": "1+1=", "answer": "2"}])
     data = f"{{name: exact-jsonl, file: {long}, stop: ''}}"
-    _, run = search(world, "--n-simulations", "1", data=data)
+    _, run = search(world, "--num-simulations", "1", data=data)
     warning = "1 of 2 questions are longer than the context"
     said = capsys.readouterr().err
     assert warning in said and "602 tokens, the model was made for 512" in said
@@ -464,7 +464,7 @@ def test_weights_that_have_changed_since_are_refused(world, tmp_path):
     with pytest.raises(UserError, match="has other weights than those that were searched"):
         cli(["eval", str(run.path)], standalone_mode=False)
     with pytest.raises(UserError, match="evaluations were made with other model"):
-        cli(["search", "cola", "--resume", str(run.path), "--n-simulations", "20"], standalone_mode=False)
+        cli(["search", "cola", "--resume", str(run.path), "--num-simulations", "20"], standalone_mode=False)
 
 
 def test_each_tree_has_its_own_seed(world):
@@ -487,7 +487,18 @@ def test_a_search_may_end_early(world, stop, shorter):
 
 
 def test_random_weights_are_searched_and_reported_as_random(capsys):
-    command = ["search", "cola", "--model", "gemma", "--random-init", "--limit", "3", "--n-simulations", "3", *SETTINGS]
+    command = [
+        "search",
+        "cola",
+        "--model",
+        "gemma",
+        "--random-init",
+        "--limit",
+        "3",
+        "--num-simulations",
+        "3",
+        *SETTINGS,
+    ]
     assert cli(command, standalone_mode=False) == ExitCode.OK
     said = capsys.readouterr()
     assert "gemma: RANDOM weights" in said.err
@@ -506,7 +517,7 @@ def test_without_weights_one_message_and_no_run(tmp_path, capsys):
     ("options", "message"),
     [
         (("--protect-first", "8"), "leave no layer of 8"),
-        (("--n-simulations", "0"), "must be >= 1"),
+        (("--num-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
         (("--data", "digits"), "data=digits"),
         (("--data", "mine.jsonl"), r"\{name: exact-jsonl, file: mine.jsonl\}"),

@@ -20,7 +20,7 @@ VARIANTS = {
 @pytest.fixture(params=VARIANTS)
 def layer(request) -> DeltaProduct:
     torch.manual_seed(0)
-    layer = DeltaProduct(d_model=8, n_heads=2, **VARIANTS[request.param]).double()
+    layer = DeltaProduct(d_model=8, num_heads=2, **VARIANTS[request.param]).double()
     with torch.no_grad():
         for weight in layer.parameters():
             weight.add_(0.5 * torch.randn_like(weight))  # far enough from the small starting weights
@@ -32,7 +32,7 @@ def flash_linear_attention(layer: DeltaProduct, weights: dict[str, torch.Tensor]
 
     Written from a reading of its forward: "(n h d)" are the rows of k_proj and v_proj, "(n h)" those of b_proj.
     """
-    n, h = layer.num_householder, layer.n_heads
+    n, h = layer.num_householder, layer.num_heads
 
     def projected(name: str) -> torch.Tensor:
         y = x @ weights[f"{name}_proj.weight"].T
@@ -78,7 +78,7 @@ def test_its_parameters_have_the_names_and_shapes_of_flash_linear_attention():
     # GatedDeltaProduct(hidden_size=32, head_dim=8, num_heads=4, expand_v=2, num_householder=3) of fla 0.6
     layer = DeltaProduct(
         d_model=32,
-        n_heads=4,
+        num_heads=4,
         expand_v=2.0,
         num_householder=3,
         use_forget_gate=True,
@@ -146,7 +146,7 @@ def test_no_output_depends_on_a_later_step(layer):
 
 def test_it_starts_from_the_authors_weights():
     torch.manual_seed(0)
-    layer = DeltaProduct(d_model=64, use_forget_gate=True, n_heads=64, head_dim=1)
+    layer = DeltaProduct(d_model=64, use_forget_gate=True, num_heads=64, head_dim=1)
     bound = 2**-2.5 * (6 / 128) ** 0.5  # Xavier's, of a square matrix, times the gain
     assert 0.9 * bound < layer.q_proj.weight.abs().max() <= bound
     rates, steps = layer.A_log.exp(), F.softplus(layer.dt_bias)
@@ -157,7 +157,7 @@ def test_it_starts_from_the_authors_weights():
 @pytest.mark.parametrize("allowed", [False, True], ids=["in [0, 1]", "in [-1, 1]"])
 def test_eigenvalues_are_where_they_are_allowed(allowed):
     torch.manual_seed(0)
-    layer = DeltaProduct(d_model=4, n_heads=1, num_householder=1, allow_neg_eigval=allowed)
+    layer = DeltaProduct(d_model=4, num_heads=1, num_householder=1, allow_neg_eigval=allowed)
     with torch.no_grad():
         layer.v_proj.weight.zero_()  # nothing is written: the state shows the transition alone
         layer.b_proj.weight.mul_(1000)  # step sizes at the ends of their range
@@ -170,10 +170,10 @@ def test_eigenvalues_are_where_they_are_allowed(allowed):
 
 
 def test_sizes_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="n_heads must divide a width of 8, got 3"):
-        DeltaProduct(d_model=8, n_heads=3)
+    with pytest.raises(ValueError, match="num_heads must divide a width of 8, got 3"):
+        DeltaProduct(d_model=8, num_heads=3)
     with pytest.raises(ValueError, match="must be a whole number"):
-        DeltaProduct(d_model=8, n_heads=2, expand_v=1.3)
+        DeltaProduct(d_model=8, num_heads=2, expand_v=1.3)
 
 
 @pytest.mark.parametrize("layer", ["all"], indirect=True)

@@ -189,7 +189,7 @@ def test_transforms_of_torch_func_give_what_they_give_of_the_recurrence(gate):
 
 def test_a_model_with_the_layer_has_jacobians_of_its_parameters():
     torch.manual_seed(0)
-    layer = DeltaProduct(d_model=8, n_heads=2, chunk_size=2).double()
+    layer = DeltaProduct(d_model=8, num_heads=2, chunk_size=2).double()
     x = torch.randn(2, 5, 8, dtype=torch.float64)
     parameters = {name: p.detach() for name, p in layer.named_parameters()}
     found = jacrev(lambda p: functional_call(layer, p, (x,)).mean((1, 2)))(parameters)

@@ -63,6 +63,6 @@ def test_it_fits_other_tasks_and_draws_curves_only_for_answers_at_each_step(rk, 
 
 
 def test_heads_that_do_not_divide_the_width_are_shown_at_their_place(rk):
-    done = rk("train", "deltaproduct/s3-quick", *SMALL, "model.layer.head_dim=null", "model.layer.n_heads=5")
+    done = rk("train", "deltaproduct/s3-quick", *SMALL, "model.layer.head_dim=null", "model.layer.num_heads=5")
     assert done.code == 2
-    assert "n_heads must divide a width of 16, got 5" in done.err and "Traceback" not in done.err
+    assert "num_heads must divide a width of 16, got 5" in done.err and "Traceback" not in done.err

@@ -35,7 +35,7 @@ def make_batch(t: int) -> dict[str, torch.Tensor]:
 
 def test_sequences_grow_evenly_to_their_whole_length():
     model = Echo()
-    trainer = make_trainer(model, start=2, over=4)
+    trainer = make_trainer(model, initial_length=2, over=4)
     for _ in range(7):
         trainer.step(make_batch(10))
     assert model.seen == [(2, t, 2, t) for t in (2, 4, 6, 8, 10, 10, 10)]
@@ -43,13 +43,13 @@ def test_sequences_grow_evenly_to_their_whole_length():
 
 def test_short_sequences_are_taken_whole():
     model = Echo()
-    trainer = make_trainer(model, start=4, over=2)
+    trainer = make_trainer(model, initial_length=4, over=2)
     trainer.step(make_batch(3))
     assert model.seen == [(2, 3, 2, 3)]
 
 
 def test_micro_batches_of_an_update_have_one_length():
-    trainer = make_trainer(Echo(), accumulate=2, start=2, over=4)
+    trainer = make_trainer(Echo(), accumulate=2, initial_length=2, over=4)
     lengths = []
     for trainer.seen in range(6):
         lengths.append(trainer.length(10))
@@ -57,7 +57,7 @@ def test_micro_batches_of_an_update_have_one_length():
 
 
 def test_it_resumes_where_it_stopped():
-    trainer, again = make_trainer(Echo(), start=2, over=4), make_trainer(Echo(), start=2, over=4)
+    trainer, again = make_trainer(Echo(), initial_length=2, over=4), make_trainer(Echo(), initial_length=2, over=4)
     for _ in range(2):
         trainer.step(make_batch(10))
     again.load_state_dict(trainer.state_dict())

@@ -27,7 +27,7 @@ def test_it_is_twenty_layers_of_fifty_units():
 
 @pytest.mark.parametrize("init", STD)
 def test_initial_weights_have_the_standard_deviation_of_their_source(init):
-    model = DeepMLP(num_features=300, num_classes=200, n_layers=3, hidden_size=150, init=init)
+    model = DeepMLP(num_features=300, num_classes=200, num_layers=3, hidden_size=150, init=init)
     for layer in model.layers():
         expected = STD[init](layer.in_features, layer.out_features)
         assert float(layer.weight.detach().std()) == pytest.approx(expected, rel=0.03)
@@ -37,7 +37,7 @@ def test_initial_weights_have_the_standard_deviation_of_their_source(init):
 
 @pytest.mark.parametrize("init", STD)
 def test_members_start_from_the_same_distribution_and_are_not_the_same(init):
-    model = DeepMLPEnsemble(num_features=300, num_classes=200, n_members=2, n_layers=3, hidden_size=150, init=init)
+    model = DeepMLPEnsemble(num_features=300, num_classes=200, num_members=2, num_layers=3, hidden_size=150, init=init)
     for weight, bias in zip(model.weights, model.biases, strict=True):
         _, before, after = weight.shape
         assert float(weight.detach().std()) == pytest.approx(STD[init](before, after), rel=0.03)
@@ -64,7 +64,7 @@ def test_from_zero_weights_only_the_last_bias_has_a_gradient():
 
 
 def test_a_local_trainer_can_call_the_blocks_one_by_one():
-    model = DeepMLP(num_features=8, num_classes=3, n_layers=4, activation="tanh", init="xavier")
+    model = DeepMLP(num_features=8, num_classes=3, num_layers=4, activation="tanh", init="xavier")
     hidden = inputs = torch.rand(5, 8)
     for block in model.blocks:
         hidden = block(hidden)

@@ -23,7 +23,7 @@ MEMBERS, FEATURES, CLASSES, STEPS, LR, CLIP, STD = 3, 6, 4, 12, 0.2, 0.05, 0.03
 
 def make(**settings):
     torch.manual_seed(1)
-    settings = {"n_layers": 3, "hidden_size": 8, "init": "he", **settings}
+    settings = {"num_layers": 3, "hidden_size": 8, "init": "he", **settings}
     return DeepMLPEnsemble(FEATURES, CLASSES, MEMBERS, **settings).double()
 
 

@@ -20,7 +20,7 @@ from rk.runs import RunFolder
 
 ENSEMBLE = """
     rk: 1
-    model: {name: deep-mlp-ensemble, n_members: 3, n_layers: 4, hidden_size: 12, init: zero}
+    model: {name: deep-mlp-ensemble, num_members: 3, num_layers: 4, hidden_size: 12, init: zero}
     data: {name: digits, batch_size: 32}
     loss: member-cross-entropy
     trainer: {name: backprop, optimizer: {name: sgd, lr: 0.1, momentum: 0.5}}
@@ -33,7 +33,7 @@ ENSEMBLE = """
 """
 ONE = """
     rk: 1
-    model: {name: deep-mlp, n_layers: 2, hidden_size: 12, init: he}
+    model: {name: deep-mlp, num_layers: 2, hidden_size: 12, init: he}
     data: {name: digits, batch_size: 16}
     loss: cross-entropy
     trainer: {name: backprop, optimizer: {name: sgd, lr: 0.1}}

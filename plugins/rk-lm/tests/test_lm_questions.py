@@ -35,7 +35,7 @@ def prepared(data):
 
 
 def test_levels_take_turns_and_every_answer_is_right():
-    questions = prepared(ArithLevels(seed=1, n_questions=100))
+    questions = prepared(ArithLevels(seed=1, num_questions=100))
     assert [q.level for q in questions[:5]] == [f"level {i}" for i in range(1, 6)]
     assert set(Counter(q.level for q in questions).values()) == {20}
     for question in questions:
@@ -48,7 +48,7 @@ def test_levels_take_turns_and_every_answer_is_right():
 
 
 def test_no_question_is_asked_twice_or_shown_as_an_example():
-    questions = prepared(ArithLevels(seed=0, n_questions=250))
+    questions = prepared(ArithLevels(seed=0, num_questions=250))
     assert len({q.prompt for q in questions}) == 250
     asked = {q.prompt.split("\n")[-1].rstrip("=") for q in questions}
     assert not asked & {text for texts in EXAMPLES.values() for text in texts}
@@ -56,20 +56,20 @@ def test_no_question_is_asked_twice_or_shown_as_an_example():
 
 
 def test_questions_are_a_function_of_the_seed_and_more_of_them_begin_alike():
-    first = prepared(ArithLevels(seed=4, n_questions=20))
-    assert first == prepared(ArithLevels(seed=4, n_questions=40))[:20]
-    assert first != prepared(ArithLevels(seed=5, n_questions=20))
+    first = prepared(ArithLevels(seed=4, num_questions=20))
+    assert first == prepared(ArithLevels(seed=4, num_questions=40))[:20]
+    assert first != prepared(ArithLevels(seed=5, num_questions=20))
 
 
 def test_a_level_with_too_few_questions_is_refused():
     with pytest.raises(ValueError, match="level 4 has only 52 different questions, got 60"):
-        ArithLevels(seed=0, n_questions=300)
+        ArithLevels(seed=0, num_questions=300)
     with pytest.raises(ValueError, match="levels must not be empty"):
         ArithLevels(seed=0, levels=[])
 
 
 def test_options_are_four_and_one_of_them_is_right():
-    for question in prepared(ArithLevels(seed=0, n_questions=200, options=True)):
+    for question in prepared(ArithLevels(seed=0, num_questions=200, options=True)):
         assert len(set(question.options)) == 4
         assert question.answer in question.options
 
@@ -268,9 +268,9 @@ def test_arc_has_500_random_questions_with_their_options():
     questions = prepared(Arc(seed=0))
     assert len(questions) == 500
     assert all(q.answer in q.options and len(q.options) >= 3 for q in questions)
-    assert questions[:50] == prepared(Arc(seed=0, n_questions=50))
-    assert len(prepared(Arc(seed=0, subset="challenge", part="validation", n_questions=None))) == 299
-    (letter,) = prepared(Arc(seed=0, n_questions=1, style="letter"))
+    assert questions[:50] == prepared(Arc(seed=0, num_questions=50))
+    assert len(prepared(Arc(seed=0, subset="challenge", part="validation", num_questions=None))) == 299
+    (letter,) = prepared(Arc(seed=0, num_questions=1, style="letter"))
     assert letter.answer in (" A", " B", " C", " D") and f"\nA. {questions[0].options[0].strip()}\n" in letter.prompt
 
 
@@ -279,13 +279,13 @@ def test_arc_takes_the_option_that_the_key_names():
     """One question of the test set has the option C under the letter A, and the key C."""
     rows = [json.loads(line) for line in (Path(os.environ["RK_DATA"]) / "arc/ARC-Challenge-test.jsonl").open()]
     golds = [dict(zip(r["choices"]["label"], r["choices"]["text"], strict=True))[r["answerKey"]] for r in rows]
-    questions = prepared(Arc(seed=0, subset="challenge", n_questions=None))
+    questions = prepared(Arc(seed=0, subset="challenge", num_questions=None))
     assert [q.answer for q in questions] == [f" {gold}" for gold in golds]
 
 
 @NEEDS_GSM8K
 def test_gsm8k_asks_for_the_last_number():
-    questions = prepared(Gsm8k(seed=0, n_questions=None))
+    questions = prepared(Gsm8k(seed=0, num_questions=None))
     assert len(questions) == 1319
     assert questions[0].answer == " 18\n"
     assert questions[0].prompt.count("Question:") == 3
@@ -296,7 +296,7 @@ def test_gsm8k_asks_for_the_last_number():
 def test_a_user_file_is_put_behind_the_solved_problems_of_gsm8k(tmp_path):
     file = write(tmp_path / "q.jsonl", {"question": "How many legs has a spider?", "answer": 8})
     (own,) = Gsm8k(seed=0).read(file)["questions_meta"]
-    solved = prepared(Gsm8k(seed=0, n_questions=1))[0].prompt.rpartition("Question:")[0]
+    solved = prepared(Gsm8k(seed=0, num_questions=1))[0].prompt.rpartition("Question:")[0]
     assert own.prompt == f"{solved}Question: How many legs has a spider?\nAnswer:"
 
 
@@ -312,7 +312,7 @@ def test_a_file_with_another_checksum_is_refused(tmp_path, monkeypatch):
 
 
 def test_batches_go_through_all_questions_in_order():
-    data = ArithLevels(seed=0, n_questions=70)
+    data = ArithLevels(seed=0, num_questions=70)
     data.prepare()
     batches = [data.batch("test", i) for i in range(data.batches("test"))]
     assert [n for b in batches for n in b["question"].tolist()] == [*range(70)]
@@ -367,7 +367,7 @@ def test_half_a_character_is_refused_with_its_line(tmp_path, key, half):
 
 
 def test_wrong_answers_of_the_control_are_right_elsewhere_in_the_level():
-    questions = prepared(ArithLevels(seed=0, n_questions=100))
+    questions = prepared(ArithLevels(seed=0, num_questions=100))
     wrong = shuffled_gold(questions, seed=0)
     for question, other in zip(questions, wrong, strict=True):
         assert other != question.answer

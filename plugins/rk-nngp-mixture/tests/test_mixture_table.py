@@ -64,7 +64,7 @@ def test_no_other_point_of_the_grid_has_more_evidence():
 def test_the_table_has_a_line_for_each_set_and_differences_are_paired(rk_folder, published):
     published(UCI("servo", seed=0))
     assert rk_folder.rk(
-        "analyze", "mixture-table", "--datasets", "[servo]", "--n-splits", "2", "--train-limit", "40",
+        "analyze", "mixture-table", "--datasets", "[servo]", "--num-splits", "2", "--train-limit", "40",
         "--runs-dir", "looks",
     ) == 0  # fmt: skip
     look = next(RunFolder.all(rk_folder.folder / "looks"))

@@ -29,10 +29,10 @@ BLOCKS = {
 }
 
 
-def make(block: str = "mlp", n_blocks: int = 4, **params) -> DTLearner:
+def make(block: str = "mlp", num_blocks: int = 4, **params) -> DTLearner:
     torch.manual_seed(0)
-    given = {"input_shape": (1, 6, 6), "num_classes": 3, "embed_dim": 5, "runs": 2} | params
-    model = NoPropChain(block=BLOCKS[block], n_blocks=n_blocks, **given).double()
+    given = {"input_shape": (1, 6, 6), "num_classes": 3, "embed_dim": 5, "num_walks": 2} | params
+    model = NoPropChain(block=BLOCKS[block], num_blocks=num_blocks, **given).double()
     learner = DTLearner(model, eta=0.1, schedule="cosine", inference="sde")
     learner.abar = learner.abar.double()
     return learner
@@ -128,7 +128,7 @@ class Pictures:
 def trainer(order: str, data=None, accumulate: int = 1, **params) -> NoPropDT:
     made = NoPropDT(AdamW(lr=1e-2, weight_decay=0.1), seed=0, order=order)
     torch.manual_seed(0)
-    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=BLOCKS["mlp"], n_blocks=4, **params)
+    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=BLOCKS["mlp"], num_blocks=4, **params)
     made.setup(model=model, data=data or Pictures(), runtime=Runtime(accumulate=accumulate))
     return made
 
@@ -216,9 +216,9 @@ class Plain(nn.Module):
 @pytest.mark.parametrize("make", [NoPropDT, NoPropCT, NoPropFM], ids=["dt", "ct", "fm"])
 def test_any_block_learns_and_answers(make):
     torch.manual_seed(0)
-    given = {"input_shape": (1, 6, 6), "num_classes": 3, "block": Plain, "runs": 2}
+    given = {"input_shape": (1, 6, 6), "num_classes": 3, "block": Plain, "num_walks": 2}
     discrete = make is NoPropDT
-    model = NoPropChain(n_blocks=4, **given) if discrete else NoPropFlow(**given)
+    model = NoPropChain(num_blocks=4, **given) if discrete else NoPropFlow(**given)
     trainer = make(AdamW(lr=0.05), **({"seed": 0} if discrete else {"inference_steps": 20}))
     learner = trainer.setup(model=model, data=Pictures(), runtime=Runtime())
     targets = torch.arange(90) % 3

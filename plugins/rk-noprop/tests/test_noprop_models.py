@@ -85,7 +85,7 @@ def test_an_aligned_head_begins_right_about_every_class(head, embedding):
 @pytest.mark.parametrize("head", ["linear", "radial"])
 def test_a_head_learns_to_classify_noised_labels(head):
     torch.manual_seed(0)
-    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=MLP, n_blocks=1, embedding="learned", head=head)
+    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=MLP, num_blocks=1, embedding="learned", head=head)
     optimizer = torch.optim.Adam(model.head.parameters(), lr=0.1)
     targets = torch.arange(3).repeat(40)
     z = model.embedding(targets).detach() + 0.1 * torch.randn(120, 20)
@@ -133,7 +133,13 @@ def test_the_papers_paths_meet_in_a_concatenation(timed):
 def flow(block, steps: int) -> NoPropFlow:
     torch.manual_seed(0)
     return NoPropFlow(
-        input_shape=(1, 6, 6), num_classes=3, block=block, embedding="learned", embed_dim=5, ode_steps=steps, runs=2
+        input_shape=(1, 6, 6),
+        num_classes=3,
+        block=block,
+        embedding="learned",
+        embed_dim=5,
+        ode_steps=steps,
+        num_walks=2,
     ).double()
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 MLP = partial(MLPBlock, hidden_size=6)
-GIVEN = {"input_shape": (1, 6, 6), "num_classes": 3, "embed_dim": 5, "runs": 2, "block": MLP}
+GIVEN = {"input_shape": (1, 6, 6), "num_classes": 3, "embed_dim": 5, "num_walks": 2, "block": MLP}
 NOISES = {"cosine": lambda: Cosine(1 / 12), "linear": lambda: Linear(0.1), "learned": lambda: MonotoneNet(8, end=2.0)}
 
 
@@ -39,7 +39,7 @@ def draw(n: int = 7) -> dict[str, torch.Tensor]:
 
 
 def dt(embedding: str = "learned") -> DTLearner:
-    model = NoPropChain(n_blocks=4, embedding=embedding, **GIVEN)
+    model = NoPropChain(num_blocks=4, embedding=embedding, **GIVEN)
     return loud(DTLearner(model, eta=0.1, schedule="cosine", inference="sde"))
 
 
@@ -92,7 +92,7 @@ def test_the_objective_of_flow_matching_is_equation_13(embedding, sigma):
 
 @pytest.mark.parametrize("embedding", ["one-hot", "learned"])
 def test_the_chain_from_end_to_end_is_equations_17_to_19(embedding):
-    model, batch = loud(NoPropChain(n_blocks=3, embedding=embedding, **GIVEN)), draw()
+    model, batch = loud(NoPropChain(num_blocks=3, embedding=embedding, **GIVEN)), draw()
     logits = []
     for answer in (lambda x: model(inputs=x)["logits"], lambda x: naive.chain_logits(model, x)):
         torch.manual_seed(7)

@@ -18,7 +18,7 @@ from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.runs import RunFolder
 
-CHAIN = "{name: noprop-chain, n_blocks: 3, block: {name: mlp-block, hidden_size: 8}}"
+CHAIN = "{name: noprop-chain, num_blocks: 3, block: {name: mlp-block, hidden_size: 8}}"
 FLOW = "{name: noprop-flow, ode_steps: 5, block: {name: mlp-block, hidden_size: 8}}"
 ADAM = "optimizer: {name: adam, lr: 1e-2}"
 RECIPE = """
@@ -61,7 +61,7 @@ def rk(*args: object) -> None:
 def test_noprop_over_a_pointer_network_is_refused_with_what_it_lacks(recipe):
     found = complaints(recipe("noprop-dt", "{name: pointer-net, hidden_size: 8, max_points: 5}"))
     (reason,) = [text for text in found if "noprop-dt needs" in text]
-    assert "noprop-dt needs a model with `head` and `label_blocks` and `runs`; pointer-net has none" in reason
+    assert "noprop-dt needs a model with `head` and `label_blocks` and `num_walks`; pointer-net has none" in reason
     assert "models that have: noprop-chain" in reason
 
 
@@ -94,7 +94,11 @@ def test_a_loss_is_refused_as_the_variants_have_their_own(recipe):
 
 LEARNERS = {
     "dt": ("noprop-dt", CHAIN, ""),
-    "dt-prototype": ("noprop-dt", CHAIN.replace("n_blocks: 3", "n_blocks: 3, embedding: prototype, head: radial"), ""),
+    "dt-prototype": (
+        "noprop-dt",
+        CHAIN.replace("num_blocks: 3", "num_blocks: 3, embedding: prototype, head: radial"),
+        "",
+    ),
     "ct": ("noprop-ct", FLOW, ", inference_steps: 12"),
     "fm-learned": ("noprop-fm", FLOW.replace("ode_steps: 5", "embedding: learned"), ", inference_steps: 12"),
     "backprop": ("backprop", CHAIN, ""),
@@ -127,7 +131,7 @@ def test_it_trains_predicts_an_image_and_draws_its_path(recipe, which, tmp_path,
 
 def test_eval_can_request_other_walks_of_the_same_run(recipe):
     folder = trained(recipe, "ct")
-    rk("eval", folder.path, "trainer.inference=ode", "trainer.inference_steps=3", "model.runs=2")
+    rk("eval", folder.path, "trainer.inference=ode", "trainer.inference_steps=3", "model.num_walks=2")
 
 
 def test_the_file_of_weights_has_every_block_by_its_number(recipe):

@@ -25,7 +25,7 @@ BLOCKS = {
     "conv": partial(ConvBlock, channels=(3,), kernel_size=3, hidden_size=6),
     "paper": partial(NoPropBlock, channels=(2, 3, 4), hidden_size=6),
 }
-GIVEN = {"input_shape": (1, 6, 6), "num_classes": 3, "embed_dim": 5, "runs": 3}
+GIVEN = {"input_shape": (1, 6, 6), "num_classes": 3, "embed_dim": 5, "num_walks": 3}
 
 
 def loud(learner: nn.Module) -> nn.Module:
@@ -37,9 +37,9 @@ def loud(learner: nn.Module) -> nn.Module:
     return learner.double().eval()
 
 
-def dt(block: str = "mlp", inference: str = "sde", n_blocks: int = 4, **params) -> DTLearner:
+def dt(block: str = "mlp", inference: str = "sde", num_blocks: int = 4, **params) -> DTLearner:
     torch.manual_seed(0)
-    model = NoPropChain(block=BLOCKS[block], n_blocks=n_blocks, **GIVEN | params)
+    model = NoPropChain(block=BLOCKS[block], num_blocks=num_blocks, **GIVEN | params)
     return loud(DTLearner(model, eta=0.1, schedule="cosine", inference=inference))
 
 
@@ -129,7 +129,7 @@ def test_a_perfect_block_leads_to_the_noised_label():
         def forward(self, z, x):
             return torch.tensor([0.0, 90.0, 0.0]).expand(len(z), 3)
 
-    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=Oracle, n_blocks=6, runs=1)
+    model = NoPropChain(input_shape=(1, 6, 6), num_classes=3, block=Oracle, num_blocks=6, num_walks=1)
     for inference in ("sde", "ode"):
         learner = DTLearner(model, eta=0.1, schedule="cosine", inference=inference)
         torch.manual_seed(0)
@@ -167,7 +167,7 @@ def test_a_path_keeps_few_steps_and_the_last(n):
 
 
 def test_further_runs_have_different_noise():
-    found = answer(dt(runs=4))["run_logits"]
+    found = answer(dt(num_walks=4))["run_logits"]
     assert found.shape == (5, 4, 3)
     assert all(not torch.allclose(found[:, 0], found[:, i]) for i in (1, 2, 3))
 

@@ -14,14 +14,14 @@ CAPITALS = Path(rk_pointer_net.__file__).parent / "examples" / "capitals.csv"
 
 
 def test_splits_are_named_after_their_sizes():
-    assert ConvexHull(seed=0, n_points=(5, 5)).splits == ("train", "val", "test")
+    assert ConvexHull(seed=0, num_points=(5, 5)).splits == ("train", "val", "test")
     assert ConvexHull(seed=0).splits == ("train", "val", "test-5", "test-10")
     assert ConvexHull(seed=0, test_sizes=[5, 20]).splits == ("train", "val", "test-5", "test-20")
-    assert ConvexHull(seed=0, n_points=(5, 5), test_sizes=[5]).splits == ("train", "val", "test-5")
+    assert ConvexHull(seed=0, num_points=(5, 5), test_sizes=[5]).splits == ("train", "val", "test-5")
     assert ConvexHull(seed=0, test_sizes=[]).splits == ("train", "val")
-    assert ConvexHull(seed=0, n_points=(4, 7)).max_points == 7
+    assert ConvexHull(seed=0, num_points=(4, 7)).max_points == 7
     with pytest.raises(ValueError, match="not a range"):
-        ConvexHull(seed=0, n_points=(7, 4))
+        ConvexHull(seed=0, num_points=(7, 4))
 
 
 def test_training_is_endless_and_other_splits_have_the_requested_size():
@@ -46,7 +46,7 @@ def test_no_set_is_in_two_batches_or_splits():
     sets = set()
     n_sets = 0
     for seed in (0, 1):
-        data = ConvexHull(seed=seed, n_points=(5, 6), val_examples=256, test_examples=256)
+        data = ConvexHull(seed=seed, num_points=(5, 6), val_examples=256, test_examples=256)
         for split, batches in [("train", 20), ("val", 2), ("test-5", 2), ("test-6", 2)]:
             for i in range(batches):
                 points = data.batch(split, i)["points"]
@@ -56,7 +56,7 @@ def test_no_set_is_in_two_batches_or_splits():
 
 
 def test_training_sizes_are_drawn_and_validation_goes_through_all_of_them():
-    data = ConvexHull(seed=0, n_points=(5, 8), batch_size=16)
+    data = ConvexHull(seed=0, num_points=(5, 8), batch_size=16)
     drawn = {data.batch("train", i)["points"].shape[1] for i in range(40)}
     assert drawn == {5, 6, 7, 8}
     seen = [data.batch("val", i)["points"].shape[1] for i in range(data.batches("val"))]

@@ -33,8 +33,8 @@ def fields(*answers: list[int], target: list[int] = TARGET) -> dict[str, torch.T
 
 def test_a_batch_is_a_function_of_seed_split_and_number():
     for order in ("incenter", "random"):
-        one = Delaunay(seed=3, n_points=(5, 7), order=order)
-        other = Delaunay(seed=3, n_points=(5, 7), order=order, test_sizes=[7], test_examples=50)
+        one = Delaunay(seed=3, num_points=(5, 7), order=order)
+        other = Delaunay(seed=3, num_points=(5, 7), order=order, test_sizes=[7], test_examples=50)
         for split, i in [("train", 0), ("train", 10**9), ("val", 2)]:
             assert torch.equal(one.batch(split, i)["points"], other.batch(split, i)["points"])
             assert torch.equal(one.batch(split, i)["targets"], other.batch(split, i)["targets"])
@@ -66,7 +66,7 @@ def test_random_order_has_the_same_triangles_in_another_order():
 
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_the_targets_themselves_are_perfect(n):
-    batch = Delaunay(seed=0, n_points=(n, n)).batch("test", 0)
+    batch = Delaunay(seed=0, num_points=(n, n)).batch("test", 0)
     verdict = judge(batch["points"], batch["targets"], batch["targets"].clamp(min=0))
     assert verdict.exact.all()
     assert verdict.valid.all()

@@ -20,7 +20,7 @@ def make_model(**params) -> PointerNet:
 
 
 def make_batch(b: int, n: int, seed: int = 0):
-    batch = ConvexHull(seed=seed, n_points=(n, n), batch_size=b).batch("train", 0)
+    batch = ConvexHull(seed=seed, num_points=(n, n), batch_size=b).batch("train", 0)
     return batch["points"].double(), batch["targets"]
 
 
@@ -182,7 +182,7 @@ def test_every_weight_starts_within_the_range():
 @pytest.mark.parametrize("mode", MODES)
 def test_the_loss_falls(mode):
     torch.manual_seed(0)
-    data = ConvexHull(seed=0, n_points=(5, 5), batch_size=32)
+    data = ConvexHull(seed=0, num_points=(5, 5), batch_size=32)
     model = PointerNet(max_points=5, hidden_size=32, embedding_size=16, mode=mode, init_range=None)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     losses = []

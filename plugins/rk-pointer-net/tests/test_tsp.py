@@ -39,7 +39,7 @@ def count(monkeypatch):
 
 
 def prepared(**params) -> TSP:
-    data = TSP(**{"seed": 1, "n_points": (5, 6), "batch_size": 8, "pool": 50} | params)
+    data = TSP(**{"seed": 1, "num_points": (5, 6), "batch_size": 8, "pool": 50} | params)
     data.prepare()
     return data
 
@@ -50,7 +50,7 @@ def assert_same(first, second) -> None:
 
 
 def test_targets_are_shortest_tours_and_end():
-    batch = TSP(seed=0, n_points=(6, 6), batch_size=16).batch("train", 3)
+    batch = TSP(seed=0, num_points=(6, 6), batch_size=16).batch("train", 3)
     assert batch["targets"].shape == (16, 7)
     assert torch.equal(batch["targets"][:, :6], solve(batch["points"], "exact"))
     assert not batch["targets"][:, 6].any()
@@ -64,7 +64,7 @@ def test_a_batch_is_a_function_of_seed_split_and_number():
 
 
 def test_the_solver_makes_training_targets_and_tests_have_the_best_available(count):
-    data = TSP(seed=0, n_points=(5, 20), solver="a1", batch_size=4, test_sizes=[6, 20], val_examples=4)
+    data = TSP(seed=0, num_points=(5, 20), solver="a1", batch_size=4, test_sizes=[6, 20], val_examples=4)
     for split in ("train", "val", "test-6", "test-20"):
         data.batch(split, 0)
     assert [solver for _, solver in count] == ["a1", "a1", "exact", "a3"]
@@ -72,10 +72,10 @@ def test_the_solver_makes_training_targets_and_tests_have_the_best_available(cou
 
 def test_sizes_that_cannot_be_solved_or_pooled_are_refused():
     with pytest.raises(ValueError, match="exact takes at most 13 points, got 14"):
-        TSP(seed=0, n_points=(5, 14))
-    assert TSP(seed=0, n_points=(5, 14), solver="a3").splits == ("train", "val", "test-5", "test-14")
-    with pytest.raises(ValueError, match="at least one set of each size of n_points, got 5"):
-        TSP(seed=0, n_points=(5, 10), pool=5)
+        TSP(seed=0, num_points=(5, 14))
+    assert TSP(seed=0, num_points=(5, 14), solver="a3").splits == ("train", "val", "test-5", "test-14")
+    with pytest.raises(ValueError, match="at least one set of each size of num_points, got 5"):
+        TSP(seed=0, num_points=(5, 10), pool=5)
 
 
 def test_a_pool_is_solved_once_and_read_again(cache, count):
@@ -97,26 +97,26 @@ def test_the_constructor_touches_no_file(cache):
 
 @pytest.mark.parametrize(
     "params",
-    [{"seed": 2}, {"solver": "a1"}, {"pool": 52}, {"n_points": (4, 6)}, {}],
+    [{"seed": 2}, {"solver": "a1"}, {"pool": 52}, {"num_points": (4, 6)}, {}],
     ids=lambda p: next(iter(p), "same"),
 )
 def test_every_pool_has_its_own_file(cache, params):
-    prepared(n_points=(6, 6), pool=25)
+    prepared(num_points=(6, 6), pool=25)
     before = set(cache.iterdir())
-    prepared(**{"n_points": (6, 6), "pool": 25} | params)
+    prepared(**{"num_points": (6, 6), "pool": 25} | params)
     assert (set(cache.iterdir()) == before) == (params == {})
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "text", "empty"])
 def test_a_damaged_pool_is_made_again(cache, count, damage):
-    whole = prepared(n_points=(5, 5)).batch("train", 0)
+    whole = prepared(num_points=(5, 5)).batch("train", 0)
     (path,) = cache.iterdir()
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes({"cut": content[:-40], "flipped": content, "text": b"no pool", "empty": b""}[damage])
-    assert_same(prepared(n_points=(5, 5)).batch("train", 0), whole)
+    assert_same(prepared(num_points=(5, 5)).batch("train", 0), whole)
     assert len(count) == 2
-    prepared(n_points=(5, 5))
+    prepared(num_points=(5, 5))
     assert len(count) == 2
     assert list(cache.iterdir()) == [path]
 
@@ -145,7 +145,7 @@ def test_an_epoch_of_a_pool_has_every_set_once_in_a_new_order(cache):
 
 
 def test_validation_and_tests_do_not_come_from_the_pool(cache):
-    pooled, fresh = prepared(), TSP(seed=1, n_points=(5, 6), batch_size=8)
+    pooled, fresh = prepared(), TSP(seed=1, num_points=(5, 6), batch_size=8)
     for split in ("val", "test-5", "test-6"):
         assert_same(pooled.batch(split, 0), fresh.batch(split, 0))
     assert pooled.batches("train") is None
@@ -263,7 +263,7 @@ def test_beyond_what_is_exact_an_answer_is_compared_with_a_teacher():
 
 
 def test_batches_and_single_sets_are_drawn(tmp_path):
-    data = TSP(seed=0, n_points=(5, 5), batch_size=14)
+    data = TSP(seed=0, num_points=(5, 5), batch_size=14)
     batch = data.batch("val", 0)
     pointers = batch["targets"].clone()
     pointers[0] = 0  # an empty answer

@@ -207,7 +207,7 @@ def test_the_forget_gate_begins_open(forget, rows, bias):
 
 
 def test_orthogonal_weights_are_so_gate_by_gate():
-    layer = LSTM(d_model=D, hidden_size=9, start="orthogonal", forget_bias=None)
+    layer = LSTM(d_model=D, hidden_size=9, init="orthogonal", forget_bias=None)
     for block in layer.weight_hh.chunk(4):
         assert_close(block @ block.T, torch.eye(9), relative=1e-5)
     assert not layer.bias_hh.any() and not layer.bias_ih.any()

@@ -22,7 +22,7 @@ def make_model():
     """Returns a function that makes a small model in 64 bits, of attention by default."""
 
     def two_heads(d_model):
-        return Attention(d_model=d_model, n_heads=2)
+        return Attention(d_model=d_model, num_heads=2)
 
     def make(layer=two_heads, **changes) -> SequenceModel:
         torch.manual_seed(0)

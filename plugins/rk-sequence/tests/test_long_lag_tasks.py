@@ -77,7 +77,7 @@ def test_predicting_blanks_and_guessing_symbols_has_the_memoryless_loss():
 
 
 def test_recall_asks_for_every_key_once_and_for_its_value():
-    data = AssociativeRecall(seed=1, n_pairs=5, test_pairs=[7], n_keys=9, n_values=4, batch_size=50)
+    data = AssociativeRecall(seed=1, num_pairs=5, test_pairs=[7], num_keys=9, num_values=4, batch_size=50)
     for split, n in (("train", 5), ("test-7", 7)):
         batch = data.batch(split, 0)
         for tokens, targets in zip(batch["tokens"].tolist(), batch["targets"].tolist(), strict=True):
@@ -90,8 +90,8 @@ def test_recall_asks_for_every_key_once_and_for_its_value():
 
 
 def test_more_pairs_than_keys_are_refused():
-    with pytest.raises(ValueError, match="n_keys must be >= 6, the number of pairs, got 4"):
-        AssociativeRecall(seed=1, n_pairs=3, test_pairs=[6], n_keys=4)
+    with pytest.raises(ValueError, match="num_keys must be >= 6, the number of pairs, got 4"):
+        AssociativeRecall(seed=1, num_pairs=3, test_pairs=[6], num_keys=4)
 
 
 # -- two-sided ---------------------------------------------------------------------------------------------------------

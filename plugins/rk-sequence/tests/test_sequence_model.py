@@ -61,7 +61,9 @@ def in_pieces(model, sizes, tokens, mask=None):
 @pytest.mark.parametrize("sizes", PIECES, ids=str)
 @pytest.mark.parametrize("readout", READOUTS)
 def test_pieces_give_what_the_whole_gives(make_model, tokens, readout, sizes, window):
-    model = make_model(functools.partial(Attention, n_heads=2, window=window), readout=readout, n_layers=2, mlp_ratio=2)
+    model = make_model(
+        functools.partial(Attention, num_heads=2, window=window), readout=readout, num_layers=2, mlp_ratio=2
+    )
     expected = model(tokens=tokens)["logits"]
     torch.testing.assert_close(in_pieces(model, sizes, tokens), expected)
 
@@ -70,7 +72,7 @@ def test_pieces_give_what_the_whole_gives(make_model, tokens, readout, sizes, wi
 @pytest.mark.parametrize("sizes", PIECES, ids=str)
 @pytest.mark.parametrize("readout", READOUTS)
 def test_pieces_of_a_masked_sequence_give_what_the_whole_gives(make_model, tokens, mask, readout, sizes, window):
-    model = make_model(functools.partial(Attention, n_heads=2, window=window), readout=readout, n_layers=2)
+    model = make_model(functools.partial(Attention, num_heads=2, window=window), readout=readout, num_layers=2)
     expected, found = model(tokens=tokens, mask=mask)["logits"], in_pieces(model, sizes, tokens, mask)
     if readout == "step":  # what is answered where nothing is means nothing
         expected, found = expected[mask], found[mask]
@@ -80,7 +82,7 @@ def test_pieces_of_a_masked_sequence_give_what_the_whole_gives(make_model, token
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("readout", READOUTS)
 def test_a_masked_sequence_is_answered_as_the_same_without_what_is_masked(make_model, tokens, mask, readout, window):
-    model = make_model(functools.partial(Attention, n_heads=2, window=window), readout=readout, n_layers=2)
+    model = make_model(functools.partial(Attention, num_heads=2, window=window), readout=readout, num_layers=2)
     answers = model(tokens=tokens, mask=mask)["logits"]
     for row, exists in enumerate(mask):
         alone = model(tokens=tokens[row : row + 1, exists])["logits"][0]
@@ -97,7 +99,7 @@ def test_a_state_is_not_changed_by_a_scan(make_model, tokens):
 
 
 def test_every_tensor_of_a_state_has_the_batch_first(make_model):
-    state = make_model(readout="mean", n_layers=2).initial_state(3)
+    state = make_model(readout="mean", num_layers=2).initial_state(3)
     leaves, _ = torch.utils._pytree.tree_flatten(state)
     assert leaves and all(len(leaf) == 3 for leaf in leaves)
 
@@ -114,7 +116,7 @@ def test_a_block_adds_layer_and_mlp_behind_norms(make_model, tokens):
 
 
 def test_without_residual_and_norm_it_is_the_plain_stack(make_model, tokens):
-    model = make_model(Counter, residual=False, norm="none", n_layers=2)
+    model = make_model(Counter, residual=False, norm="none", num_layers=2)
     expected = model.head(model.embedding(tokens).cumsum(1).cumsum(1))
     torch.testing.assert_close(model(tokens=tokens)["logits"], expected)
 
@@ -159,7 +161,7 @@ def test_a_layer_that_looks_ahead_is_used_but_has_no_state(make_model, tokens):
 def plain_attention(layer, x, window=None):
     """Attention with rotary positions, one query and one head at a time, by complex numbers."""
     b, t, d = x.shape
-    heads, width = layer.n_heads, d // layer.n_heads
+    heads, width = layer.num_heads, d // layer.num_heads
     query, key, value = (part.view(b, t, heads, width) for part in layer.in_proj(x).split(d, -1))
     rates = layer.rope_base ** (-torch.arange(width // 2).double() / (width // 2))
 
@@ -181,13 +183,13 @@ def plain_attention(layer, x, window=None):
 @pytest.mark.parametrize("window", [None, 1, 3])
 def test_attention_agrees_with_its_definition(window):
     torch.manual_seed(0)
-    layer, x = Attention(d_model=8, n_heads=2, window=window).double(), torch.randn(2, 6, 8).double()
+    layer, x = Attention(d_model=8, num_heads=2, window=window).double(), torch.randn(2, 6, 8).double()
     torch.testing.assert_close(layer(x), plain_attention(layer, x, window))
 
 
 def test_gradients_do_not_depend_on_the_pieces():
     torch.manual_seed(0)
-    layer, x = Attention(d_model=8, n_heads=2).double(), torch.randn(2, 6, 8).double()
+    layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(2, 6, 8).double()
     mask = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 1]]).bool()
 
     def gradients(sizes):
@@ -203,7 +205,7 @@ def test_gradients_do_not_depend_on_the_pieces():
 
 
 def test_the_cache_of_a_window_never_grows():
-    layer = Attention(d_model=8, n_heads=2, window=4)
+    layer = Attention(d_model=8, num_heads=2, window=4)
     state = layer.initial_state(2)
     shapes = [part.shape for part in state]
     for _ in range(3):
@@ -211,17 +213,17 @@ def test_the_cache_of_a_window_never_grows():
     assert [part.shape for part in state] == shapes
 
 
-@pytest.mark.parametrize(("d_model", "n_heads"), [(8, 3), (12, 4)])
-def test_heads_divide_the_width_into_even_parts(d_model, n_heads):
+@pytest.mark.parametrize(("d_model", "num_heads"), [(8, 3), (12, 4)])
+def test_heads_divide_the_width_into_even_parts(d_model, num_heads):
     with pytest.raises(ValueError, match="must divide"):
-        Attention(d_model=d_model, n_heads=n_heads)
+        Attention(d_model=d_model, num_heads=num_heads)
 
 
 @pytest.mark.parametrize("window", [None, 1, 3, 5])
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_long_piece_is_mapped_block_by_block_with_the_same_answers(monkeypatch, window, masked):
     torch.manual_seed(0)
-    layer, x = Attention(d_model=8, n_heads=2, window=window).double(), torch.randn(2, 23, 8).double()
+    layer, x = Attention(d_model=8, num_heads=2, window=window).double(), torch.randn(2, 23, 8).double()
     mask = torch.rand(2, 23) < 0.7 if masked else None
     whole, state = layer.scan(x, layer.initial_state(2), mask)
     monkeypatch.setattr(attention, "BLOCK", 4)
@@ -242,7 +244,7 @@ def test_the_memory_of_a_windowed_layer_does_not_grow_with_the_squared_length(mo
         return found
 
     monkeypatch.setattr(Attention, "_allowed", measured)
-    layer = Attention(d_model=8, n_heads=2, window=64)
+    layer = Attention(d_model=8, num_heads=2, window=64)
     with torch.no_grad():
         assert layer(torch.randn(1, 20_000, 8)).shape == (1, 20_000, 8)
     assert max(sizes) == attention.BLOCK * (attention.BLOCK + 63)

@@ -186,11 +186,11 @@ def test_it_resumes_from_its_stored_state():
 def test_a_state_that_grows_is_refused():
     batches = stream(4, 2)
     with pytest.raises(UserError, match="grows with every step"):
-        trained(TBPTT(SGD(lr=0.1)), batches, make(functools.partial(Attention, n_heads=1)))
+        trained(TBPTT(SGD(lr=0.1)), batches, make(functools.partial(Attention, num_heads=1)))
 
 
 def test_a_window_bounds_the_state_of_attention():
-    layer = functools.partial(Attention, n_heads=1, window=3)
+    layer = functools.partial(Attention, num_heads=1, window=3)
     trained(TBPTT(SGD(lr=0.1)), stream(4, 3), make(layer))
 
 
@@ -227,7 +227,7 @@ def continued(model, tokens, n, **settings):
         return model.predict(tokens=tokens, continue_meta=True)["continuation"]
 
 
-@pytest.mark.parametrize("layer", [Leaky, functools.partial(Attention, n_heads=1)], ids=["leaky", "attention"])
+@pytest.mark.parametrize("layer", [Leaky, functools.partial(Attention, num_heads=1)], ids=["leaky", "attention"])
 def test_without_temperature_the_likeliest_token_is_taken_each_time(layer):
     model, tokens = make(layer).eval(), torch.tensor([[0, 3], [1, 1]])
     found, expected = continued(model, tokens, 6, temperature=0.0), tokens
@@ -248,7 +248,7 @@ def test_a_padded_text_is_continued_from_its_own_last_token():
 
 
 def test_a_long_prompt_is_read_in_pieces_with_the_same_continuation(monkeypatch):
-    model = make(functools.partial(Attention, n_heads=1, window=3)).eval()
+    model = make(functools.partial(Attention, num_heads=1, window=3)).eval()
     tokens = torch.randint(5, (2, 11), generator=torch.Generator().manual_seed(0))
     mask = torch.arange(11) < torch.tensor([[11], [3]])
     model.temperature, model.max_new_tokens = 0.0, 5
@@ -261,7 +261,7 @@ def test_a_long_prompt_is_read_in_pieces_with_the_same_continuation(monkeypatch)
 
 
 def test_a_prompt_of_any_length_is_read_with_bounded_memory(monkeypatch):
-    model = make(functools.partial(Attention, n_heads=1, window=64)).eval()
+    model = make(functools.partial(Attention, num_heads=1, window=64)).eval()
     pieces, states, scan = [], [], model.scan
 
     def measured(*, state, tokens, mask=None):

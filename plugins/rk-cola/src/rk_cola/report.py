@@ -21,7 +21,7 @@ class Searched(Protocol):
     """What tables show of a search: `rk_cola.search.Cola`."""
 
     lm: LanguageModel
-    n_simulations: int
+    num_simulations: int
     samples: list[Sample]
     found: Controls | None
     seconds: float
@@ -65,14 +65,14 @@ def write(search: Searched, folder: FilePath) -> str:
 
 def sample_record(sample: Sample) -> dict[str, Any]:
     """Returns one question's line of ``samples.jsonl``; every path that was tried is in ``evaluations.jsonl``."""
-    hunt = sample.search
-    tried = list(zip(hunt.paths, hunt.findings, strict=True))
+    path_search = sample.search
+    tried = list(zip(path_search.paths, path_search.findings, strict=True))
     return {
         "id": sample.number,
         "level": sample.question.level,
         "prompt": sample.question.prompt,
         "answer": sample.question.answer,
-        "base_correct": hunt.base,
+        "base_correct": path_search.base,
         "n_evals": len(tried),
         "paths": [
             {"path": path_text(p), "len": len(p), "unique": len(set(p)), "valid": True, "score": f.score}
@@ -93,7 +93,7 @@ def summary_record(search: Searched, samples: Sequence[Sample]) -> dict[str, Any
         "model": search.lm.reference.plain(),
         "depth": depth,
         "method": search.method,
-        "n_simulations": search.n_simulations,
+        "num_simulations": search.num_simulations,
         "questions": len(samples),
         "paths_tried": _tried(samples),
         "evaluations": search.evaluated,
@@ -182,13 +182,13 @@ def summary_text(search: Searched, samples: Sequence[Sample]) -> str:
     rows: list[Row] = [
         ("questions", cells(lambda v: str(v["questions"]))),
         ("base: the unmodified model", cells(lambda v: _percent(v["base"]))),
-        (f"oracle: any of {_paths(search.n_simulations)}", cells(lambda v: _percent(v["oracle"]))),
+        (f"oracle: any of {_paths(search.num_simulations)}", cells(lambda v: _percent(v["oracle"]))),
         ("control: the same, to a wrong answer", cells(lambda v: _percent(v["control"]))),
         ("right before, shorter now", cells(lambda v: _of(v["right_shorter"], v["right"]))),
         ("wrong before, right now", cells(lambda v: _of(v["wrong_fixed"], v["wrong"]))),
         ("... by a shorter path", cells(lambda v: _of(v["wrong_fixed_shorter"], v["wrong"]))),
         ("... control: to a wrong answer", cells(lambda v: _percent(v["control_of_wrong"]))),
-        (f"pass@{search.n_simulations}: {_sampled(samples)}", cells(lambda v: _percent(v["pass_at_n"]))),
+        (f"pass@{search.num_simulations}: {_sampled(samples)}", cells(lambda v: _percent(v["pass_at_n"]))),
         ("... control: of the wrong answer", cells(lambda v: _percent(v["pass_at_n_control"]))),
     ]
     if search.found is not None:
@@ -260,7 +260,7 @@ def _paths(n: int) -> str:
 
 def _tried(samples: Sequence[Sample]) -> int:
     """Returns how many paths all searches have tried, those of the control too."""
-    return sum(len(hunt.paths) for sample in samples for hunt in sample.hunts)
+    return sum(len(path_search.paths) for sample in samples for path_search in sample.searches)
 
 
 def _share(flags: Sequence[bool]) -> float:

@@ -17,7 +17,7 @@ NO_LEVEL = "no level"
 
 
 @dataclass(eq=False)
-class Hunt:
+class PathSearch:
     """One search for one target.
 
     Attributes:
@@ -55,9 +55,9 @@ class Hunt:
         return min(self.valid, key=len, default=None)
 
 
-def best_of(hunts: Iterable[Hunt]) -> list[Path]:
+def best_of(searches: Iterable[PathSearch]) -> list[Path]:
     """Returns the shortest path of each of these searches that has reached its target."""
-    return [best for hunt in hunts if (best := hunt.best) is not None]
+    return [best for path_search in searches if (best := path_search.best) is not None]
 
 
 @dataclass(eq=False)
@@ -75,11 +75,11 @@ class Sample:
     number: int
     question: Question
     item: Item
-    search: Hunt
-    control: Hunt | None
+    search: PathSearch
+    control: PathSearch | None
 
     @property
-    def hunts(self) -> list[Hunt]:
+    def searches(self) -> list[PathSearch]:
         return [self.search] if self.control is None else [self.search, self.control]
 
     def judge(self, evaluation: Evaluation) -> bool:

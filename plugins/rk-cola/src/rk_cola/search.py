@@ -26,7 +26,7 @@ from rk_cola.evaluations import Evaluation, Evaluations, targets
 from rk_cola.learner import Programs
 from rk_cola.mcts import Method, TreeSearch
 from rk_cola.rivals import Beam, RandomPaths, SingleEdits
-from rk_cola.sample import Hunt, Sample
+from rk_cola.sample import PathSearch, Sample
 from rk_cola.spaces import Edits, Limits, Segments, Space
 
 EVALUATIONS = "evaluations.jsonl"
@@ -57,7 +57,7 @@ class Cola:
         model: An alias (gemma, llama, qwen, smollm2, ...), an id on the Hugging Face hub, or a folder.
         seed: Of the trees, each of which has its own, and of the control's answers.
         limit: Takes the first so many questions; null takes all.
-        n_simulations: Paths that are evaluated per question, besides the full one.
+        num_simulations: Paths that are evaluated per question, besides the full one.
         method: Tree search, or one of its rivals: random programs, single edits, a beam.
         space: Edits of the sequence, or segments of layers, each skipped, kept or run twice.
         ops: What may be done to a block.
@@ -79,8 +79,8 @@ class Cola:
         early_stop: Ends a question's search at its first right path, or at the first that is shorter than the model.
         chat: Puts prompts into the model's chat template.
         controls: Also measures the best fixed path and a vote, on a held-out half of the questions.
-        n_candidates: Paths among which the best fixed one is chosen.
-        n_votes: Paths that vote.
+        num_candidates: Paths among which the best fixed one is chosen.
+        num_votes: Paths that vote.
         max_new_tokens: Most tokens of an answer that `rk predict` writes.
         random_init: Takes a tiny random model of the family: the mechanics only.
         in_flight: Questions that are searched at the same time.
@@ -88,18 +88,20 @@ class Cola:
         cache_mb: Megabytes for the states of prefixes.
 
     Examples:
-        data: {name: arith-levels, n_questions: 20}
-        search: {name: cola, model: smollm2, n_simulations: 50, ops: skip}
+        data: {name: arith-levels, num_questions: 20}
+        search: {name: cola, model: smollm2, num_simulations: 50, ops: skip}
     """
+
+    renamed = {"n_candidates": "num_candidates", "n_simulations": "num_simulations", "n_votes": "num_votes"}
 
     defaults = ("data=arith-levels", "fit.log_every=1", "fit.checkpoint_every=10")
     resumable = (
-        "n_simulations",
+        "num_simulations",
         "limit",
         "early_stop",
         "controls",
-        "n_candidates",
-        "n_votes",
+        "num_candidates",
+        "num_votes",
         "in_flight",
         "batch_tokens",
         "cache_mb",
@@ -110,7 +112,7 @@ class Cola:
         model: str,
         seed: int,
         limit: Annotated[int, Ge(1)] | None = None,
-        n_simulations: Annotated[int, Ge(1)] = 200,
+        num_simulations: Annotated[int, Ge(1)] = 200,
         method: Literal["mcts", "random", "exhaustive-1", "beam"] = "mcts",
         space: Literal["edits", "segments"] = "edits",
         ops: Literal["skip", "repeat", "both"] = "both",
@@ -131,8 +133,8 @@ class Cola:
         early_stop: Literal["none", "first-valid", "shorter-valid"] = "none",
         chat: bool = False,
         controls: bool = False,
-        n_candidates: Annotated[int, Ge(1)] = 32,
-        n_votes: Annotated[int, Ge(1)] = 5,
+        num_candidates: Annotated[int, Ge(1)] = 32,
+        num_votes: Annotated[int, Ge(1)] = 5,
         max_new_tokens: Decode[int] = 64,
         random_init: bool = False,
         in_flight: Annotated[int, Ge(1)] = 128,
@@ -142,7 +144,7 @@ class Cola:
         self.model = model
         self.seed = seed
         self.limit = limit
-        self.n_simulations = n_simulations
+        self.num_simulations = num_simulations
         self.method = method
         self.space = space
         self.ops = ops
@@ -165,8 +167,8 @@ class Cola:
         self.early_stop = early_stop
         self.chat = chat
         self.controls = controls
-        self.n_candidates = n_candidates
-        self.n_votes = n_votes
+        self.num_candidates = num_candidates
+        self.num_votes = num_votes
         self.max_new_tokens = max_new_tokens
         self.random_init = random_init
         self.in_flight = in_flight
@@ -210,7 +212,7 @@ class Cola:
             self.lm,
             lambda: self.data.questions_of("test"),
             self._wrong_answer,
-            self.n_simulations,
+            self.num_simulations,
             self.chat,
             self.limit,
             self.controls,
@@ -218,7 +220,7 @@ class Cola:
         )
         if runtime.training:
             size = f"{self.lm.reference.parameters / 1e6:.3g} million parameters in {depth} layers"
-            budget = f"questions: {self.n_questions}, paths for each: {self.n_simulations}"
+            budget = f"questions: {self.num_questions}, paths for each: {self.num_simulations}"
             print(f"{self.model}: {size}; {budget}", file=sys.stderr, flush=True)
         return self.learner
 
@@ -228,7 +230,7 @@ class Cola:
         return len(self.evaluations)
 
     @property
-    def n_questions(self) -> int:
+    def num_questions(self) -> int:
         """Questions that are searched."""
         there = len(self.data.questions_of("test"))
         return min(there, self.limit or there)
@@ -236,11 +238,11 @@ class Cola:
     @property
     def total_steps(self) -> int:
         """Rounds of the search, and of the controls: an upper bound, as trees may use up their space or end early."""
-        rounds = -(-self.n_questions // self.in_flight) * (self.n_simulations + 1)
+        rounds = -(-self.num_questions // self.in_flight) * (self.num_simulations + 1)
         if self.controls:
-            half = -(-self.n_questions // 2)
-            chunks = (-(-half * paths // CONTROL_CHUNK) for paths in (self.n_candidates, self.n_votes))
-            rounds += sum(chunks) + self.n_votes
+            half = -(-self.num_questions // 2)
+            chunks = (-(-half * paths // CONTROL_CHUNK) for paths in (self.num_candidates, self.num_votes))
+            rounds += sum(chunks) + self.num_votes
         return rounds
 
     def step(self) -> dict[str, Tensor] | None:
@@ -304,8 +306,8 @@ class Cola:
         self.evaluations = Evaluations(None if folder is None else folder / EVALUATIONS, head)
         for number, (question, item) in enumerate(zip(questions, items, strict=True)):
             right, other = targets(question, wrong[number], tuple(map(len, item.continuations)))
-            search = Hunt(right, self._method(number))
-            control = None if other is None else Hunt(other, self._method(number))
+            search = PathSearch(right, self._method(number))
+            control = None if other is None else PathSearch(other, self._method(number))
             self.samples.append(Sample(number, question, item, search, control))
 
     def _items(self, questions: list[Any], wrong: list[str | None]) -> list[Item]:
@@ -345,7 +347,10 @@ class Cola:
         known = self.evaluations.of
         while True:
             proposed = [
-                (s, hunt, path) for s in samples for hunt in s.hunts if (path := self._propose(hunt)) is not None
+                (s, path_search, path)
+                for s in samples
+                for path_search in s.searches
+                if (path := self._propose(path_search)) is not None
             ]
             if not proposed:
                 return
@@ -354,9 +359,9 @@ class Cola:
             self._asked.update(unasked)
             new = [(number, path) for number, path in unasked if path not in known[number]]
             rate = self._evaluated(engine, place, new) if new else None
-            for sample, hunt, path in proposed:
-                hunt.observe(path, hunt.target.judge(known[sample.number][path]))
-                hunt.over = self._is_over(hunt)
+            for sample, path_search, path in proposed:
+                path_search.observe(path, path_search.target.judge(known[sample.number][path]))
+                path_search.over = self._is_over(path_search)
             self.rounds += bool(unasked)
             if new or (unasked and self.rounds > self._restored_rounds):
                 yield self._numbers(rate)
@@ -375,17 +380,17 @@ class Cola:
         engine.pin(full_path(self.lm.layered))
         return engine
 
-    def _propose(self, hunt: Hunt) -> Path | None:
-        if hunt.over or len(hunt.paths) > self.n_simulations:  # the full path is beyond the budget
+    def _propose(self, path_search: PathSearch) -> Path | None:
+        if path_search.over or len(path_search.paths) > self.num_simulations:  # the full path is beyond the budget
             return None
-        path = hunt.method.propose()
-        hunt.over = path is None
+        path = path_search.method.propose()
+        path_search.over = path is None
         return path
 
-    def _is_over(self, hunt: Hunt) -> bool:
-        if self.early_stop == "none" or not hunt.findings[-1].valid:
+    def _is_over(self, path_search: PathSearch) -> bool:
+        if self.early_stop == "none" or not path_search.findings[-1].valid:
             return False
-        return self.early_stop == "first-valid" or len(hunt.paths[-1]) < self.lm.layered.depth
+        return self.early_stop == "first-valid" or len(path_search.paths[-1]) < self.lm.layered.depth
 
     def _numbers(self, rate: float | None) -> dict[str, Tensor]:
         """The numbers of the progress bar: evaluations per second, and how many questions are right so far."""
@@ -407,9 +412,9 @@ class Cola:
         held_out = checks.halves(samples)
         train = [s for s, out in zip(samples, held_out, strict=True) if not out]
         test = [s for s, out in zip(samples, held_out, strict=True) if out]
-        paths = checks.candidates(samples, held_out, self.n_candidates)
+        paths = checks.candidates(samples, held_out, self.num_candidates)
         yield from self._evaluate(paths, train)
-        best = checks.ranked(paths, train, known)[: self.n_votes]
+        best = checks.ranked(paths, train, known)[: self.num_votes]
         yield from self._evaluate(best, test)
         vote: dict[int, bool] = {}
         for answered in checks.majority(best, test, known, self.lm):
@@ -427,14 +432,14 @@ class Cola:
 
     def pass_at(self, samples: list[Sample]) -> list[float]:
         """Returns for each sample the probability that one of as many draws from the unmodified model is right."""
-        base, n = self._base(samples), self.n_simulations
+        base, n = self._base(samples), self.num_simulations
         return [checks.pass_at(n, s.search.target, e) for s, e in zip(samples, base, strict=True)]
 
     def wrong_pass_at(self, samples: list[Sample]) -> list[float]:
         """Returns the same for the control's wrong answers; NaN where there is none."""
-        hunts = [s.control for s in samples]
-        found = zip(hunts, self._base(samples), strict=True)
-        return [math.nan if h is None else checks.pass_at(self.n_simulations, h.target, e) for h, e in found]
+        searches = [s.control for s in samples]
+        found = zip(searches, self._base(samples), strict=True)
+        return [math.nan if h is None else checks.pass_at(self.num_simulations, h.target, e) for h, e in found]
 
     def _base(self, samples: list[Sample]) -> list[Evaluation]:
         full = full_path(self.lm.layered)

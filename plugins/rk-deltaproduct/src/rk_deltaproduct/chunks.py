@@ -48,7 +48,7 @@ class ChunkScan(torch.autograd.Function):
             base: What becomes of the state without any writing; below it, the queries that read it.
             state: The state before the first chunk.
         """
-        n_keys = state.shape[-2]
+        num_keys = state.shape[-2]
         eye = torch.eye(common.shape[-1], dtype=common.dtype, device=common.device).expand_as(common)
         inverse = torch.linalg.solve_triangular(common, eye, upper=False, unitriangular=True)
         w, u = inverse @ keys, inverse @ values
@@ -57,7 +57,7 @@ class ChunkScan(torch.autograd.Function):
         before = state
         for f, rows in zip(maps, out, strict=True):
             rows.baddbmm_(f, before)
-            before = rows[:, :n_keys]
+            before = rows[:, :num_keys]
         ctx.save_for_backward(inverse, w, u, left, maps, out, state)
         return out
 
@@ -65,12 +65,12 @@ class ChunkScan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Float[Tensor, "c m z v"]) -> tuple[Tensor, ...]:
         inverse, w, u, left, maps, out, state = ctx.saved_tensors
-        n_keys = state.shape[-2]
+        num_keys = state.shape[-2]
         grad = grad.clone(memory_format=torch.contiguous_format)
         for c in range(len(grad) - 1, 0, -1):  # what later chunks made of the state after chunk c - 1
-            grad[c - 1, :, :n_keys] += maps[c].mT @ grad[c]
+            grad[c - 1, :, :num_keys] += maps[c].mT @ grad[c]
         d_state = maps[0].mT @ grad[0]
-        before = torch.cat([state.unsqueeze(0), out[:-1, :, :n_keys]])
+        before = torch.cat([state.unsqueeze(0), out[:-1, :, :num_keys]])
         d_base = grad @ before.mT
         d_left = _add(grad @ u.mT, d_base, w.mT, -1)
         d_values = inverse.mT @ (left.mT @ grad)
@@ -91,14 +91,14 @@ def scan_chunks(
 
     Autograd keeps what it needs of each step: more memory than `ChunkScan` takes.
     """
-    n_keys = state.shape[-2]
+    num_keys = state.shape[-2]
     eye = torch.eye(common.shape[-1], dtype=common.dtype, device=common.device).expand_as(common)
     inverse = torch.linalg.solve_triangular(common, eye, upper=False, unitriangular=True)
     maps, added = base - left @ (inverse @ keys), left @ (inverse @ values)
     chunks = []
     for f, e in zip(maps.unbind(), added.unbind(), strict=True):
         chunks.append(e + f @ state)
-        state = chunks[-1][:, :n_keys]
+        state = chunks[-1][:, :num_keys]
     return torch.stack(chunks)
 
 

@@ -23,21 +23,23 @@ class LengthCurriculum(Backprop):
 
     Args:
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
-        start: Length in the first update.
+        initial_length: Length in the first update.
         over: Updates until the whole length is reached; it grows evenly.
 
     Examples:
-        trainer: {name: length-curriculum, optimizer: adam, start: 4, over: 1000}
+        trainer: {name: length-curriculum, optimizer: adam, initial_length: 4, over: 1000}
     """
+
+    renamed = {"start": "initial_length"}
 
     def __init__(
         self,
         optimizer: Optimizer | dict[str, Optimizer],
-        start: Annotated[int, Ge(1)] = 4,
+        initial_length: Annotated[int, Ge(1)] = 4,
         over: Annotated[int, Ge(1)] = 200,
     ) -> None:
         super().__init__(optimizer)
-        self.start = start
+        self.initial_length = initial_length
         self.over = over
         self.seen = 0
 
@@ -59,7 +61,7 @@ class LengthCurriculum(Backprop):
     def length(self, whole: int) -> int:
         """Returns how many steps of a sequence of `whole` are learned from in this update."""
         updates = self.seen // self.runtime.accumulate
-        return min(whole, self.start + updates * max(0, whole - self.start) // self.over)
+        return min(whole, self.initial_length + updates * max(0, whole - self.initial_length) // self.over)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen}

@@ -39,8 +39,8 @@ class DeltaProduct(nn.Module):
     Args:
         d_model: Width of input and output.
         num_householder: Householder matrices in the product of a step, n_h; 1 is DeltaNet.
-        n_heads: Heads, each with its own memory.
-        head_dim: Width of a key; null: `d_model` / `n_heads`.
+        num_heads: Heads, each with its own memory.
+        head_dim: Width of a key; null: `d_model` / `num_heads`.
         expand_v: Width of a value, as a multiple of `head_dim`.
         allow_neg_eigval: Step sizes beta in [0, 2] in place of [0, 1], so that eigenvalues are in [-1, 1]: reflections.
         use_forget_gate: Lets the memory decay, by a factor per head and step.
@@ -54,18 +54,20 @@ class DeltaProduct(nn.Module):
         ValueError: When heads do not divide the width, or a value would have no whole number of entries.
 
     Examples:
-        model: {name: sequence, layer: {name: deltaproduct, num_householder: 2, n_heads: 4}}
+        model: {name: sequence, layer: {name: deltaproduct, num_householder: 2, num_heads: 4}}
 
         >>> DeltaProduct(d_model=16)(torch.randn(2, 9, 16)).shape
         torch.Size([2, 9, 16])
     """
+
+    renamed = {"n_heads": "num_heads"}
 
     def __init__(
         self,
         *,
         d_model: int,
         num_householder: Annotated[int, Ge(1)] = 2,
-        n_heads: Annotated[int, Ge(1)] = 4,
+        num_heads: Annotated[int, Ge(1)] = 4,
         head_dim: Annotated[int, Ge(1)] | None = None,
         expand_v: Annotated[float, Gt(0)] = 1.0,
         allow_neg_eigval: bool = True,
@@ -78,32 +80,32 @@ class DeltaProduct(nn.Module):
     ) -> None:
         super().__init__()
         if head_dim is None:
-            if d_model % n_heads:
-                raise ValueError(f"n_heads must divide a width of {d_model}, got {n_heads}; or give head_dim")
-            head_dim = d_model // n_heads
+            if d_model % num_heads:
+                raise ValueError(f"num_heads must divide a width of {d_model}, got {num_heads}; or give head_dim")
+            head_dim = d_model // num_heads
         value_dim = round(head_dim * expand_v)
         if not math.isclose(value_dim, head_dim * expand_v) or value_dim < 1:
             raise ValueError(f"expand_v * head_dim must be a whole number, got {expand_v} * {head_dim}")
         self.num_householder = num_householder
-        self.n_heads = n_heads
+        self.num_heads = num_heads
         self.beta_range = 2.0 if allow_neg_eigval else 1.0
         self.chunk_size = chunk_size
-        keys, values = n_heads * head_dim, n_heads * value_dim
+        keys, values = num_heads * head_dim, num_heads * value_dim
         # rows of k, v and b in the order (n, h, .), as in flash-linear-attention
         self.q_proj = nn.Linear(d_model, keys, bias=False)
         self.k_proj = nn.Linear(d_model, num_householder * keys, bias=False)
         self.v_proj = nn.Linear(d_model, num_householder * values, bias=False)
-        self.b_proj = nn.Linear(d_model, num_householder * n_heads, bias=False)
+        self.b_proj = nn.Linear(d_model, num_householder * num_heads, bias=False)
         self.o_norm = nn.RMSNorm(value_dim, eps=norm_eps)
         self.o_proj = nn.Linear(values, d_model, bias=False)
-        self.a_proj = nn.Linear(d_model, n_heads, bias=False) if use_forget_gate else None
+        self.a_proj = nn.Linear(d_model, num_heads, bias=False) if use_forget_gate else None
         self.g_proj = nn.Linear(d_model, values, bias=False) if use_output_gate else None
         self.q_conv1d = ShortConv(keys, conv_size) if use_short_conv else None
         self.k_conv1d = ShortConv(num_householder * keys, conv_size) if use_short_conv else None
         self.v_conv1d = ShortConv(num_householder * values, conv_size) if use_short_conv else None
         if use_forget_gate:
-            self.A_log = nn.Parameter(torch.empty(n_heads))
-            self.dt_bias = nn.Parameter(torch.empty(n_heads))
+            self.A_log = nn.Parameter(torch.empty(num_heads))
+            self.dt_bias = nn.Parameter(torch.empty(num_heads))
             for parameter in (self.A_log, self.dt_bias):
                 setattr(parameter, NO_WEIGHT_DECAY, True)
         self.reset_parameters()
@@ -126,9 +128,9 @@ class DeltaProduct(nn.Module):
     def initial_state(self, batch_size: int) -> DeltaProductState:
         """Returns an empty memory, of 32 bits at least, and zeros for what convolutions see before the first step."""
         weight = self.q_proj.weight
-        head_dim, (value_dim,) = len(weight) // self.n_heads, self.o_norm.normalized_shape
+        head_dim, (value_dim,) = len(weight) // self.num_heads, self.o_norm.normalized_shape
         dtype = torch.promote_types(weight.dtype, torch.float32)
-        state = {"memory": weight.new_zeros(batch_size, self.n_heads, head_dim, value_dim, dtype=dtype)}
+        state = {"memory": weight.new_zeros(batch_size, self.num_heads, head_dim, value_dim, dtype=dtype)}
         return state | {name: conv.initial_state(batch_size) for name, conv in self._convs().items()}
 
     def scan(
@@ -141,7 +143,7 @@ class DeltaProduct(nn.Module):
             q, after["q"] = convs["q"](q, state["q"], mask)
             k, after["k"] = convs["k"](k, state["k"], mask)
             v, after["v"] = convs["v"](v, state["v"], mask)
-        n, h = self.num_householder, self.n_heads
+        n, h = self.num_householder, self.num_heads
         q = _unit(F.silu(q).unflatten(-1, (h, -1)))
         k = _unit(F.silu(k).unflatten(-1, (n, h, -1)))
         v = F.silu(v).unflatten(-1, (n, h, -1))

@@ -44,27 +44,29 @@ class DeepMLPEnsemble(nn.Module):
     Args:
         num_features: Numbers per example, all input dimensions together.
         num_classes: Classes.
-        n_members: Networks.
-        n_layers: Hidden layers of each.
+        num_members: Networks.
+        num_layers: Hidden layers of each.
         hidden_size: Width of each hidden layer.
         activation: The nonlinearity after each hidden layer.
         init: Starting weights, as for `deep-mlp`; every member draws its own.
         init_std: Deviation of `simple`.
 
     Examples:
-        model: {name: deep-mlp-ensemble, n_members: 8, init: simple}
+        model: {name: deep-mlp-ensemble, num_members: 8, init: simple}
 
-        >>> ensemble = DeepMLPEnsemble(num_features=64, num_classes=10, n_members=3)
+        >>> ensemble = DeepMLPEnsemble(num_features=64, num_classes=10, num_members=3)
         >>> ensemble(inputs=torch.rand(2, 8, 8))["member_logits"].shape
         torch.Size([2, 3, 10])
     """
+
+    renamed = {"n_layers": "num_layers", "n_members": "num_members"}
 
     def __init__(
         self,
         num_features: Annotated[int, Ge(1)],
         num_classes: Annotated[int, Ge(1)],
-        n_members: Annotated[int, Ge(1)] = 10,
-        n_layers: Annotated[int, Ge(1)] = 20,
+        num_members: Annotated[int, Ge(1)] = 10,
+        num_layers: Annotated[int, Ge(1)] = 20,
         hidden_size: Annotated[int, Ge(1)] = 50,
         activation: Literal["relu", "tanh", "sigmoid", "gelu"] = "relu",
         init: Literal["simple", "sussillo", "he", "xavier", "zero"] = "simple",
@@ -72,22 +74,22 @@ class DeepMLPEnsemble(nn.Module):
     ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {  # Any: as the parameters of `DeepMLP`
-            "n_layers": n_layers,
+            "num_layers": num_layers,
             "hidden_size": hidden_size,
             "activation": activation,
         }
-        self.n_members = n_members
-        widths = [num_features] + [hidden_size] * n_layers + [num_classes]
+        self.num_members = num_members
+        widths = [num_features] + [hidden_size] * num_layers + [num_classes]
         self.weights = nn.ParameterList(
-            torch.randn(n_members, before, after) * weight_std(init, before, after, init_std)
+            torch.randn(num_members, before, after) * weight_std(init, before, after, init_std)
             for before, after in pairwise(widths)
         )
-        self.biases = nn.ParameterList(torch.zeros(n_members, 1, after) for after in widths[1:])
+        self.biases = nn.ParameterList(torch.zeros(num_members, 1, after) for after in widths[1:])
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> MemberOutputs:
         """Returns the logits of every member, (batch, members, classes)."""
-        hidden: Float[Tensor, "s b i"] = inputs.flatten(1).expand(self.n_members, -1, -1)
+        hidden: Float[Tensor, "s b i"] = inputs.flatten(1).expand(self.num_members, -1, -1)
         *hidden_layers, last = zip(self.weights, self.biases, strict=True)
         for weight, bias in hidden_layers:
             hidden = self.activation(torch.baddbmm(bias, hidden, weight))
@@ -97,7 +99,7 @@ class DeepMLPEnsemble(nn.Module):
     def predict(self, *, inputs: Float[Tensor, "batch *shape"]) -> EnsembleAnswers:
         """Returns the logits of every member, and the logarithm of the mean of their probabilities."""
         logits = self(inputs=inputs)["member_logits"]
-        mean = logits.log_softmax(-1).logsumexp(1) - math.log(self.n_members)
+        mean = logits.log_softmax(-1).logsumexp(1) - math.log(self.num_members)
         return {"member_logits": logits, "logits": mean}
 
     @torch.no_grad()

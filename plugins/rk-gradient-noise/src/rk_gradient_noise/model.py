@@ -22,7 +22,7 @@ class DeepMLP(nn.Module):
     Args:
         num_features: Numbers per example, all input dimensions together.
         num_classes: Classes.
-        n_layers: Hidden layers.
+        num_layers: Hidden layers.
         hidden_size: Width of each.
         activation: The nonlinearity after each hidden layer.
         init: Starting weights, normal with mean 0: `simple` has the deviation `init_std`; `sussillo` is the random-walk
@@ -35,24 +35,26 @@ class DeepMLP(nn.Module):
         head: The last, linear layer.
 
     Examples:
-        model: {name: deep-mlp, n_layers: 20, hidden_size: 50, init: zero}
+        model: {name: deep-mlp, num_layers: 20, hidden_size: 50, init: zero}
 
         >>> DeepMLP(num_features=64, num_classes=10)(inputs=torch.rand(2, 8, 8))["logits"].shape
         torch.Size([2, 10])
     """
 
+    renamed = {"n_layers": "num_layers"}
+
     def __init__(
         self,
         num_features: Annotated[int, Ge(1)],
         num_classes: Annotated[int, Ge(1)],
-        n_layers: Annotated[int, Ge(1)] = 20,
+        num_layers: Annotated[int, Ge(1)] = 20,
         hidden_size: Annotated[int, Ge(1)] = 50,
         activation: Literal["relu", "tanh", "sigmoid", "gelu"] = "relu",
         init: Literal["simple", "sussillo", "he", "xavier", "zero"] = "simple",
         init_std: Annotated[float, Ge(0)] = 0.1,
     ) -> None:
         super().__init__()
-        widths = [num_features] + [hidden_size] * n_layers
+        widths = [num_features] + [hidden_size] * num_layers
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Linear(before, hidden_size), ACTIVATIONS[activation]()) for before in widths[:-1]
         )

@@ -34,31 +34,33 @@ class Arc(QuestionData):
         seed: Chooses the questions.
         subset: Easy questions, or those that retrieval and co-occurrence get wrong.
         part: Which part of the data set.
-        n_questions: How many; null takes all, in the order of the file.
+        num_questions: How many; null takes all, in the order of the file.
         style: Scores the options themselves, or shows them with letters and scores the letters.
 
     Examples:
-        data: {name: arc, subset: challenge, n_questions: 50}
+        data: {name: arc, subset: challenge, num_questions: 50}
     """
+
+    renamed = {"n_questions": "num_questions"}
 
     def __init__(
         self,
         seed: int,
         subset: Literal["easy", "challenge"] = "easy",
         part: Literal["train", "validation", "test"] = "test",
-        n_questions: Annotated[int, Ge(1)] | None = 500,
+        num_questions: Annotated[int, Ge(1)] | None = 500,
         style: Literal["cloze", "letter"] = "cloze",
     ) -> None:
         self.seed = seed
         self.subset = subset
         self.part = part
-        self.n_questions = n_questions
+        self.num_questions = num_questions
         self.style = style
 
     def _load(self) -> list[Question]:
         name = f"ARC-{self.subset.capitalize()}-{self.part}"
         path = fetch(f"arc/{name}.jsonl", f"{HOME}/{name}.jsonl", f"sha256:{SHA256[name]}", verify=True)
-        return sample(read_questions(path, style=self.style), self.n_questions, self.seed)
+        return sample(read_questions(path, style=self.style), self.num_questions, self.seed)
 
     def _questions_in(self, path: Path) -> list[Question]:
         return read_questions(path, style=self.style, need_answer=False)

@@ -37,39 +37,41 @@ class ArithLevels(QuestionData):
 
     Args:
         seed: Chooses the questions.
-        n_questions: Questions of all levels together.
+        num_questions: Questions of all levels together.
         levels: Which levels.
-        n_examples: Solved problems before each question.
+        num_examples: Solved problems before each question.
         options: Asks for one of four numbers instead: the right one, one beside it, one ten off, its digits reversed.
 
     Examples:
-        data: {name: arith-levels, n_questions: 40, levels: [1, 2], options: true}
+        data: {name: arith-levels, num_questions: 40, levels: [1, 2], options: true}
     """
+
+    renamed = {"n_examples": "num_examples", "n_questions": "num_questions"}
 
     def __init__(
         self,
         seed: int,
-        n_questions: Annotated[int, Ge(1)] = 100,
+        num_questions: Annotated[int, Ge(1)] = 100,
         levels: list[Annotated[int, Ge(1), Le(5)]] | None = None,
-        n_examples: Annotated[int, Ge(0), Le(4)] = 2,
+        num_examples: Annotated[int, Ge(0), Le(4)] = 2,
         options: bool = False,
     ) -> None:
         self.seed = seed
-        self.n_questions = n_questions
+        self.num_questions = num_questions
         self.levels = sorted(set(levels)) if levels is not None else [*LEVELS]
-        self.n_examples = n_examples
+        self.num_examples = num_examples
         self.options = options
         if not self.levels:
             raise ValueError("levels must not be empty")
         for place, level in enumerate(self.levels):
             there = len(LEVELS[level]) - len(EXAMPLES[level])
-            wanted = len(range(place, n_questions, len(self.levels)))
+            wanted = len(range(place, num_questions, len(self.levels)))
             if wanted > there:
-                raise ValueError(f"n_questions: level {level} has only {there} different questions, got {wanted}")
+                raise ValueError(f"num_questions: level {level} has only {there} different questions, got {wanted}")
 
     def _load(self) -> list[Question]:
         streams = {level: iter(self._shuffled(level)) for level in self.levels}
-        order = [self.levels[i % len(self.levels)] for i in range(self.n_questions)]
+        order = [self.levels[i % len(self.levels)] for i in range(self.num_questions)]
         return [self._question(level, *next(streams[level])) for level in order]
 
     def _shuffled(self, level: int) -> list[tuple[str, int]]:
@@ -79,7 +81,7 @@ class ArithLevels(QuestionData):
 
     def _question(self, level: int, text: str, result: int) -> Question:
         results = dict(LEVELS[level])
-        shown = "".join(f"{example}={results[example]}\n" for example in EXAMPLES[level][: self.n_examples])
+        shown = "".join(f"{example}={results[example]}\n" for example in EXAMPLES[level][: self.num_examples])
         options = tuple(f"{option}\n" for option in _options(self.seed, text, result)) if self.options else ()
         return Question(f"{shown}{text}=", f"{result}\n", options, f"level {level}", "\n")
 

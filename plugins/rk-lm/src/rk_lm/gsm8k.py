@@ -32,37 +32,39 @@ class Gsm8k(QuestionData):
     Args:
         seed: Chooses the questions.
         part: Which part of the data set.
-        n_questions: How many; null takes all, in the order of the file.
-        n_examples: Solved problems before each question, from the training part.
+        num_questions: How many; null takes all, in the order of the file.
+        num_examples: Solved problems before each question, from the training part.
 
     Examples:
-        data: {name: gsm8k, n_questions: 50, n_examples: 2}
+        data: {name: gsm8k, num_questions: 50, num_examples: 2}
     """
+
+    renamed = {"n_examples": "num_examples", "n_questions": "num_questions"}
 
     def __init__(
         self,
         seed: int,
         part: Literal["train", "test"] = "test",
-        n_questions: Annotated[int, Ge(1)] | None = 500,
-        n_examples: Annotated[int, Ge(0)] = 2,
+        num_questions: Annotated[int, Ge(1)] | None = 500,
+        num_examples: Annotated[int, Ge(0)] = 2,
     ) -> None:
         self.seed = seed
         self.part = part
-        self.n_questions = n_questions
-        self.n_examples = n_examples
+        self.num_questions = num_questions
+        self.num_examples = num_examples
 
     def _load(self) -> list[Question]:
         shown = self._shown()
         before = _solved(shown)
         asked = [(q, a) for q, a in _read(self.part) if (q, a) not in shown]
         questions = [Question(before + _prompt(q), f" {a}\n", stop="\n") for q, a in asked]
-        return sample(questions, self.n_questions, self.seed)
+        return sample(questions, self.num_questions, self.seed)
 
     def _questions_in(self, path: Path) -> list[Question]:
         return read_questions(path, _solved(self._shown()) + EXACT_TEMPLATE, need_answer=False)
 
     def _shown(self) -> list[tuple[str, str]]:
-        return _read("train")[: self.n_examples] if self.n_examples else []
+        return _read("train")[: self.num_examples] if self.num_examples else []
 
 
 def _solved(shown: list[tuple[str, str]]) -> str:

@@ -37,26 +37,28 @@ class MixtureTable:
 
     Args:
         datasets: Which sets.
-        n_splits: How many of the ten splits.
+        num_splits: How many of the ten splits.
         train_limit: Learns from so many rows at most, where mixtures have more to say; null: from all.
 
     Examples:
-        rk analyze mixture-table --datasets [yacht,servo] --n-splits 5
+        rk analyze mixture-table --datasets [yacht,servo] --num-splits 5
     """
+
+    renamed = {"n_splits": "num_splits"}
 
     def __init__(
         self,
         datasets: tuple[Name, ...] = ("servo", "yacht", "autompg", "housing", "stock", "energy"),
-        n_splits: Annotated[int, Ge(2), Le(10)] = 5,
+        num_splits: Annotated[int, Ge(2), Le(10)] = 5,
         train_limit: Annotated[int, Ge(4)] | None = None,
     ) -> None:
         self.datasets = datasets
-        self.n_splits = n_splits
+        self.num_splits = num_splits
         self.train_limit = train_limit
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Writes `splits.csv`, `table.md` and `calibration.png`; returns each set's NLL less the NNGP's."""
-        found = [(name, split, self._split(name, split)) for name in self.datasets for split in range(self.n_splits)]
+        found = [(name, split, self._split(name, split)) for name in self.datasets for split in range(self.num_splits)]
         rows = [
             {"dataset": name, "split": split, "method": method, **numbers(*judged)}
             for name, split, methods in found

@@ -15,7 +15,7 @@ from rk import hookimpl
 
 RK_TRIAL = {
     "mnist-dt": (
-        *("data.batch_size=16", "data.train_limit=1000", "model.n_blocks=4"),
+        *("data.batch_size=16", "data.train_limit=1000", "model.num_blocks=4"),
         *("model.block.channels=[4, 8]", "model.block.hidden_size=16"),
     )
 }

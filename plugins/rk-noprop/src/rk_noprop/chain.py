@@ -15,7 +15,7 @@ from rk.fields import LogitsOutputs
 from rk.protocols import Model
 from rk_noprop.embedding import ClassEmbedding
 from rk_noprop.model import NoPropModel
-from rk_noprop.paths import PathOutputs, Walk
+from rk_noprop.paths import DenoisingWalks, PathOutputs
 
 
 class HasLabelBlocks(Model, Protocol):
@@ -24,7 +24,7 @@ class HasLabelBlocks(Model, Protocol):
     label_blocks: nn.ModuleList
     embedding: ClassEmbedding
     head: nn.Module
-    runs: int
+    num_walks: int
 
 
 class NoPropChain(NoPropModel):
@@ -35,7 +35,7 @@ class NoPropChain(NoPropModel):
 
     Args:
         block: The block; each of the chain has its own weights.
-        n_blocks: The paper's T.
+        num_blocks: The paper's T.
         gate: Where the residual weights w_t begin: `tanh(gate)` of a state is the block's. Only for `forward`. At 0 no
             block would have a gradient at first.
 
@@ -43,30 +43,32 @@ class NoPropChain(NoPropModel):
         label_blocks: The blocks.
 
     Examples:
-        model: {name: noprop-chain, block: {name: mlp-block, hidden_size: 64}, n_blocks: 10}
+        model: {name: noprop-chain, block: {name: mlp-block, hidden_size: 64}, num_blocks: 10}
 
         >>> from rk_vision.mlp_block import MLPBlock
-        >>> chain = NoPropChain(block=MLPBlock, input_shape=(8, 8), num_classes=10, n_blocks=3)
+        >>> chain = NoPropChain(block=MLPBlock, input_shape=(8, 8), num_classes=10, num_blocks=3)
         >>> chain(inputs=torch.rand(2, 8, 8))["logits"].shape
         torch.Size([2, 10])
     """
 
-    def __init__(self, *, n_blocks: Annotated[int, Ge(1)] = 10, gate: float = 0.5, **common: Any) -> None:
-        super().__init__(n_blocks=n_blocks, timed=False, **common)
-        self.gates = nn.Parameter(torch.full((n_blocks,), gate))
+    renamed = {"n_blocks": "num_blocks", "runs": "num_walks"}
+
+    def __init__(self, *, num_blocks: Annotated[int, Ge(1)] = 10, gate: float = 0.5, **common: Any) -> None:
+        super().__init__(num_blocks=num_blocks, timed=False, **common)
+        self.gates = nn.Parameter(torch.full((num_blocks,), gate))
 
     def _hold(self, blocks: Sequence[LabelBlock]) -> None:
         self.label_blocks = nn.ModuleList(block for block in blocks if isinstance(block, nn.Module))
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
         """Returns logits of (batch, classes): from noise, through all blocks."""
-        return {"logits": self._walk(inputs, runs=1)["logits"]}
+        return {"logits": self._walk(inputs, num_walks=1)["logits"]}
 
     def predict(self, *, inputs: Float[Tensor, "batch *shape"]) -> PathOutputs:
         """Returns the answers of several walks, and the path of the first."""
-        return self._walk(inputs, self.runs)
+        return self._walk(inputs, self.num_walks)
 
-    def _walk(self, inputs: Tensor, runs: int) -> PathOutputs:
+    def _walk(self, inputs: Tensor, num_walks: int) -> PathOutputs:
         settled = [Settled(block, inputs) for block in self.label_blocks]
         keep = self.gates.tanh()
 
@@ -77,5 +79,5 @@ class NoPropChain(NoPropModel):
         def read_out(z: Tensor) -> Tensor:
             return self.head(z, self.embedding)  # Eq. 19
 
-        walk = Walk(len(settled), runs, self.embedding.size, inputs)  # from noise, Eq. 17
+        walk = DenoisingWalks(len(settled), num_walks, self.embedding.size, inputs)  # from noise, Eq. 17
         return walk(step, lambda logits: logits.softmax(-1), read_out)

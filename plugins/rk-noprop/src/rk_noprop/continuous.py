@@ -14,7 +14,7 @@ from rk.protocols import Data, Decode, Objective, Optimizer, Term
 from rk_noprop.flow import HasTimedBlock
 from rk_noprop.learner import DenoisingLearner, NoPropTrainer
 from rk_noprop.noise import Cosine, Linear, MonotoneNet, NoiseSchedule, noised, ode_step, sde_step
-from rk_noprop.paths import PathOutputs, Walk
+from rk_noprop.paths import DenoisingWalks, PathOutputs
 
 MARGIN = 1 / 12
 """The margin of the schedules that are not learned: that of ten blocks, where abar goes from 0.017 to 0.983."""
@@ -70,7 +70,7 @@ class CTLearner(DenoisingLearner):
             logits = settled(z, times[i])
             return logits, a[i] * embedding.mix(logits) + b[i] * z + c[i].sqrt() * torch.randn_like(z)
 
-        return Walk(self.n_steps, self.model.runs, embedding.size, x)(
+        return DenoisingWalks(self.n_steps, self.model.num_walks, embedding.size, x)(
             step, lambda logits: logits.softmax(-1), self.read_out
         )
 

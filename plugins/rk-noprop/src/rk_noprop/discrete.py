@@ -19,7 +19,7 @@ from rk.sampling import generator
 from rk_noprop.chain import HasLabelBlocks
 from rk_noprop.learner import DenoisingLearner, NoPropTrainer
 from rk_noprop.noise import Cosine, Linear, noised, ode_step, sde_step
-from rk_noprop.paths import PathOutputs, Walk
+from rk_noprop.paths import DenoisingWalks, PathOutputs
 
 SCHEDULES = {"cosine": Cosine, "linear": Linear}
 
@@ -112,7 +112,7 @@ class DTLearner(DenoisingLearner):
             moved = steps.a[i] * embedding.mix(logits) + steps.b[i] * z  # Eq. 3
             return logits, moved + steps.c[i].sqrt() * torch.randn_like(z)
 
-        return Walk(self.n_steps, self.model.runs, embedding.size, x)(
+        return DenoisingWalks(self.n_steps, self.model.num_walks, embedding.size, x)(
             step, lambda logits: logits.softmax(-1), self.read_out
         )
 
@@ -163,12 +163,12 @@ class NoPropDT(NoPropTrainer):
 
     def block_of(self, update: int) -> int | None:
         """Returns the block that learns at an update, the same in all processes; None for all."""
-        n_blocks = self.learner.n_steps
+        num_blocks = self.learner.n_steps
         match self.order:
             case "parallel":
                 return None
             case "sampled":
-                round_, place = divmod(update, n_blocks)
-                return int(torch.randperm(n_blocks, generator=generator(self.seed, 3, round_))[place])
+                round_, place = divmod(update, num_blocks)
+                return int(torch.randperm(num_blocks, generator=generator(self.seed, 3, round_))[place])
             case _:
-                return update // self.batches_per_epoch("sequential blocks change with a pass") % n_blocks
+                return update // self.batches_per_epoch("sequential blocks change with a pass") % num_blocks

@@ -24,7 +24,7 @@ class HasTimedBlock(Model, Protocol):
     timed_block: nn.Module
     embedding: ClassEmbedding
     head: nn.Module
-    runs: int
+    num_walks: int
 
 
 class NoPropFlow(NoPropModel):
@@ -50,8 +50,10 @@ class NoPropFlow(NoPropModel):
         torch.Size([2, 10])
     """
 
+    renamed = {"runs": "num_walks"}
+
     def __init__(self, *, ode_steps: Annotated[int, Ge(1)] = 1000, **common: Any) -> None:
-        super().__init__(n_blocks=1, timed=True, **common)
+        super().__init__(num_blocks=1, timed=True, **common)
         self.ode_steps = ode_steps
 
     timed_block: nn.Module
@@ -61,13 +63,13 @@ class NoPropFlow(NoPropModel):
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> LogitsOutputs:
         """Returns logits of (batch, classes): the ODE's solution at t = 1, read out."""
-        states = self._solve(inputs, runs=1, times=torch.tensor([0.0, 1.0]))
+        states = self._solve(inputs, num_walks=1, times=torch.tensor([0.0, 1.0]))
         return {"logits": self.head(states[-1], self.embedding)}
 
     def predict(self, *, inputs: Float[Tensor, "batch *shape"]) -> PathOutputs:
         """Returns the answers of several walks, and the path of the first: its guesses are read out of its states."""
-        states = self._solve(inputs, self.runs, torch.linspace(0, 1, min(self.ode_steps, KEPT) + 1))
-        logits = self.head(states[-1], self.embedding).view(self.runs, len(inputs), -1)
+        states = self._solve(inputs, self.num_walks, torch.linspace(0, 1, min(self.ode_steps, KEPT) + 1))
+        logits = self.head(states[-1], self.embedding).view(self.num_walks, len(inputs), -1)
         path = states[:, : len(inputs)].transpose(0, 1)
         guesses = self.head(path[:, 1:].flatten(0, 1), self.embedding).softmax(-1)
         return {
@@ -77,14 +79,14 @@ class NoPropFlow(NoPropModel):
             "path": path,
         }
 
-    def _solve(self, inputs: Tensor, runs: int, times: Tensor) -> Float[Tensor, "times runs*batch z"]:
+    def _solve(self, inputs: Tensor, num_walks: int, times: Tensor) -> Float[Tensor, "times runs*batch z"]:
         """Returns the states at some times, from noise at the first one."""
         from torchdiffeq import odeint_adjoint
 
         dynamics = _Dynamics(self.timed_block, self.embedding)
         encoded = inputs if dynamics.stages is None else dynamics.stages.encode(inputs)
-        start = torch.randn(runs * len(inputs), self.embedding.size, dtype=inputs.dtype, device=inputs.device)
-        begin = (start, encoded.repeat(runs, *[1] * (encoded.ndim - 1)))
+        start = torch.randn(num_walks * len(inputs), self.embedding.size, dtype=inputs.dtype, device=inputs.device)
+        begin = (start, encoded.repeat(num_walks, *[1] * (encoded.ndim - 1)))
         options = {"step_size": 1 / self.ode_steps}
         states, _ = odeint_adjoint(dynamics, begin, times.to(start), method="euler", options=options)
         return states

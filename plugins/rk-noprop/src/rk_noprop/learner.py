@@ -23,7 +23,7 @@ class DenoisingModel(Model, Protocol):
 
     embedding: ClassEmbedding
     head: nn.Module
-    runs: int
+    num_walks: int
 
 
 class DenoisingLearner(nn.Module, ABC):

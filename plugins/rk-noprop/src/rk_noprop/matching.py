@@ -13,7 +13,7 @@ from rk import Runtime
 from rk.protocols import Data, Decode, Objective, Optimizer, Term
 from rk_noprop.flow import HasTimedBlock
 from rk_noprop.learner import DenoisingLearner, NoPropTrainer
-from rk_noprop.paths import PathOutputs, Walk
+from rk_noprop.paths import DenoisingWalks, PathOutputs
 
 
 class FMLearner(DenoisingLearner):
@@ -65,7 +65,7 @@ class FMLearner(DenoisingLearner):
         def nearest(z: Tensor) -> Tensor:
             return embedding.distances(z) / -2
 
-        return Walk(self.n_steps, self.model.runs, embedding.size, x)(step, guess, nearest)
+        return DenoisingWalks(self.n_steps, self.model.num_walks, embedding.size, x)(step, guess, nearest)
 
 
 class NoPropFM(NoPropTrainer):

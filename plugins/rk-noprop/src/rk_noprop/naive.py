@@ -103,7 +103,7 @@ def chain_logits(model: NoPropChain, x: Tensor) -> Tensor:
 def dt_walk(learner: DTLearner, x: Tensor) -> Tensor:
     """Returns run_logits of (batch, runs, classes); every block sees the whole input in every run."""
     model, abar = learner.model, learner.abar
-    inputs = x.repeat(model.runs, *[1] * (x.ndim - 1))
+    inputs = x.repeat(model.num_walks, *[1] * (x.ndim - 1))
     z = torch.randn(len(inputs), model.embedding.size, dtype=x.dtype)
     for t in range(1, learner.n_steps + 1):
         guess = model.embedding.mix(model.label_blocks[t - 1](z, inputs))
@@ -114,7 +114,7 @@ def dt_walk(learner: DTLearner, x: Tensor) -> Tensor:
 def ct_walk(learner: CTLearner, x: Tensor) -> Tensor:
     """Returns run_logits of (batch, runs, classes); the block sees the whole input in every step."""
     model = learner.model
-    inputs = x.repeat(model.runs, *[1] * (x.ndim - 1))
+    inputs = x.repeat(model.num_walks, *[1] * (x.ndim - 1))
     z = torch.randn(len(inputs), model.embedding.size, dtype=x.dtype)
     for i in range(learner.n_steps):
         before, after = torch.tensor([i, i + 1], dtype=x.dtype) / learner.n_steps
@@ -127,7 +127,7 @@ def ct_walk(learner: CTLearner, x: Tensor) -> Tensor:
 def fm_walk(learner: FMLearner, x: Tensor) -> Tensor:
     """Returns run_logits of (batch, runs, classes); the block sees the whole input in every step."""
     model = learner.model
-    inputs = x.repeat(model.runs, *[1] * (x.ndim - 1))
+    inputs = x.repeat(model.num_walks, *[1] * (x.ndim - 1))
     z = torch.randn(len(inputs), model.embedding.size, dtype=x.dtype)
     for i in range(learner.n_steps):
         times = torch.full((len(inputs),), i / learner.n_steps, dtype=x.dtype)
@@ -149,4 +149,4 @@ def _moved(learner: DTLearner | CTLearner, z: Tensor, guess: Tensor, before: Ten
 
 
 def _by_run(learner: DTLearner | CTLearner | FMLearner, logits: Tensor, batch: int) -> Tensor:
-    return logits.view(learner.model.runs, batch, -1).transpose(0, 1)
+    return logits.view(learner.model.num_walks, batch, -1).transpose(0, 1)

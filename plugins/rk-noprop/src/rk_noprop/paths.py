@@ -25,21 +25,21 @@ class PathOutputs(TypedDict):
     """z_0 ... z_T, the states before, between and after those steps."""
 
 
-class Walk:
-    """`runs` walks for each example of a batch, all at once.
+class DenoisingWalks:
+    """`num_walks` walks for each example of a batch, all at once.
 
     Args:
         n_steps: Steps of a walk.
-        runs: Walks per example, each with its own noise.
+        num_walks: Walks per example, each with its own noise.
         size: Numbers of a label embedding.
         like: Inputs of (batch, *x_shape): for the batch size, dtype and device.
     """
 
-    def __init__(self, n_steps: int, runs: int, size: int, like: Tensor) -> None:
+    def __init__(self, n_steps: int, num_walks: int, size: int, like: Tensor) -> None:
         self.n_steps = n_steps
-        self.runs = runs
+        self.num_walks = num_walks
         self.batch = like.shape[0]  # not len(): exporters follow it
-        self.start = torch.randn(runs * self.batch, size, dtype=like.dtype, device=like.device)
+        self.start = torch.randn(num_walks * self.batch, size, dtype=like.dtype, device=like.device)
         self._kept = kept_steps(n_steps)
 
     def __call__(
@@ -62,7 +62,7 @@ class Walk:
             if i in self._kept:
                 guesses.append(guess(said[: self.batch]))
                 path.append(z[: self.batch])
-        logits = read_out(z).view(self.runs, self.batch, -1)
+        logits = read_out(z).view(self.num_walks, self.batch, -1)
         return {
             "logits": logits[0],
             "run_logits": logits.transpose(0, 1),

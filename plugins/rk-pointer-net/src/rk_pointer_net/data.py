@@ -6,10 +6,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from rk_pointer_net.hull import convex_hulls, vertex_counts
-from rk_pointer_net.looks import HULLS
 from rk_pointer_net.metrics import AreaCoverage, ValidArea, hull_accuracy, judge, valid_rate
 from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end
 from rk_pointer_net.reading import PointSet
+from rk_pointer_net.styles import HULLS
 
 
 class ConvexHull(PointTask):
@@ -20,7 +20,7 @@ class ConvexHull(PointTask):
     in `val`.
 
     Examples:
-        data: {name: convex-hull, n_points: [5, 10], test_sizes: [5, 10, 20]}
+        data: {name: convex-hull, num_points: [5, 10], test_sizes: [5, 10, 20]}
     """
 
     metrics = {
@@ -29,7 +29,7 @@ class ConvexHull(PointTask):
         "area-valid": ValidArea,
         "valid": valid_rate,
     }
-    _look = HULLS
+    _style = HULLS
     _needs = "a convex hull needs at least 3"
 
     def batch(self, split: str, i: int, stage: int = 0) -> PointBatch:

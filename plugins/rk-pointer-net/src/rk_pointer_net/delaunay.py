@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rk.sampling import generator
-from rk_pointer_net.looks import TRIANGULATIONS
 from rk_pointer_net.point_task import PointBatch, PointTask, pad_after_end
 from rk_pointer_net.reading import PointSet
+from rk_pointer_net.styles import TRIANGULATIONS
 from rk_pointer_net.triangle_metrics import (
     judge,
     triangle_accuracy,
@@ -29,12 +29,12 @@ class Delaunay(PointTask):
     is drawn for every training batch, and goes evenly through the range in `val`.
 
     Args:
-        n_points: Smallest and largest size of a set in training and validation.
+        num_points: Smallest and largest size of a set in training and validation.
         order: How the triangles of a target are ordered: by `incenter` as in the paper, or at `random`, their numbers
             too, to see what the order is worth.
 
     Examples:
-        data: {name: delaunay, n_points: [5, 5], order: incenter}
+        data: {name: delaunay, num_points: [5, 5], order: incenter}
     """
 
     metrics = {
@@ -42,18 +42,18 @@ class Delaunay(PointTask):
         "coverage": triangle_coverage,
         "valid": triangulation_rate,
     }
-    _look = TRIANGULATIONS
+    _style = TRIANGULATIONS
     _needs = "a triangulation needs at least 3"
     _keeps_shape = True  # circles must stay circles
 
     def __init__(
         self,
         *,
-        n_points: tuple[Annotated[int, Ge(3)], Annotated[int, Ge(3)]] = (5, 5),
+        num_points: tuple[Annotated[int, Ge(3)], Annotated[int, Ge(3)]] = (5, 5),
         order: Literal["incenter", "random"] = "incenter",
         **common: Any,
     ) -> None:
-        super().__init__(n_points=n_points, **common)
+        super().__init__(num_points=num_points, **common)
         self.order = order
 
     def batch(self, split: str, i: int, stage: int = 0) -> PointBatch:

@@ -18,8 +18,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
-from rk_pointer_net.looks import Look
 from rk_pointer_net.reading import PointSet
+from rk_pointer_net.styles import DrawingStyle
 
 INK, QUIET, GOOD, BAD = "#1f2933", "#7b8794", "#0b7a75", "#c2410c"
 TRUTH: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
@@ -28,15 +28,15 @@ MOST_LABELS = 60
 """With more points than this, only those that matter are named."""
 
 
-def draw(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], look: Look, out: Path) -> list[Path]:
+def draw(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], style: DrawingStyle, out: Path) -> list[Path]:
     """Draws a map with labels for a single set, else a grid of up to 12, into a file beginning with `out`."""
-    figure = draw_map(sets[0], answers[0], look) if len(sets) == 1 else draw_grid(sets, answers, look)
+    figure = draw_map(sets[0], answers[0], style) if len(sets) == 1 else draw_grid(sets, answers, style)
     out = image_path(out)
     figure.savefig(out, dpi=160)
     return [out]
 
 
-def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], look: Look) -> Figure:
+def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], style: DrawingStyle) -> Figure:
     """Draws up to 12 sets, four in a row."""
     shown = list(zip(sets, answers, strict=True))[:MOST_SETS]
     columns = min(4, len(shown))
@@ -44,33 +44,33 @@ def draw_grid(sets: Sequence[PointSet], answers: Sequence[dict[str, Any]], look:
     figure = _figure(2.4 * columns + 0.4, 2.6 * rows + 1.0)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel, (points, answer) in zip(panels, shown, strict=False):
-        _draw(panel, points, answer, look, dot=4)
-        panel.set_title(look.verdict(answer), fontsize=9, color=GOOD if look.is_right(answer) else BAD, pad=4)
+        _draw(panel, points, answer, style, dot=4)
+        panel.set_title(style.verdict(answer), fontsize=9, color=GOOD if style.is_right(answer) else BAD, pad=4)
         panel.set_xticks([])
         panel.set_yticks([])
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
-    title = f"{sum(map(look.is_right, answers))} of {len(answers)} answers are {look.truth_name}"
+    title = f"{sum(map(style.is_right, answers))} of {len(answers)} answers are {style.truth_name}"
     if len(shown) < len(answers):
         title += f"; the first {len(shown)}"
-    _frame(figure, title, answers[:MOST_SETS], look)
+    _frame(figure, title, answers[:MOST_SETS], style)
     return figure
 
 
-def draw_map(points: PointSet, answer: dict[str, Any], look: Look) -> Figure:
+def draw_map(points: PointSet, answer: dict[str, Any], style: DrawingStyle) -> Figure:
     """Draws one set, with its labels and axes."""
     wide, high = (points.coordinates.amax(0) - points.coordinates.amin(0)).tolist()
     longest = max(wide, high) or 1.0
     figure = _figure(10 * max(wide / longest, 0.35) + 0.6, 10 * max(high / longest, 0.35) + 1.2)
     panel = figure.subplots()
-    _draw(panel, points, answer, look, dot=5)
+    _draw(panel, points, answer, style, dot=5)
     panel.set_xlabel(points.axes[0], color=QUIET, fontsize=9)
     panel.set_ylabel(points.axes[1], color=QUIET, fontsize=9)
     panel.tick_params(colors=QUIET, labelsize=8, length=3)
     n = len(points.coordinates)
-    _frame(figure, f"{look.task} of {n} points: {look.verdict(answer)}", [answer], look)
+    _frame(figure, f"{style.task} of {n} points: {style.verdict(answer)}", [answer], style)
     if points.labels:
-        _write_labels(figure, panel, points, points.labels, answer, look)
+        _write_labels(figure, panel, points, points.labels, answer, style)
     return figure
 
 
@@ -80,13 +80,13 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], look: Look) -> None:
+def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], style: DrawingStyle) -> None:
     """Adds the title and a legend of what there is to see, and gives the panels what room is left."""
-    rights = {right for answer in answers for _, right in look.answered(answer)}
-    right, wrong, truth = look.kinds
+    rights = {right for answer in answers for _, right in style.answered(answer)}
+    right, wrong, truth = style.kinds
     entries = [
         *(
-            _sample(c, text, look)
+            _sample(c, text, style)
             for c, text, is_right in ((GOOD, right, True), (BAD, wrong, False))
             if is_right in rights
         ),
@@ -98,25 +98,25 @@ def _frame(figure: Figure, title: str, answers: Sequence[dict[str, Any]], look: 
     figure.tight_layout(rect=(0, 0.35 / height, 1, 1 - 0.1 / height), pad=0.7)
 
 
-def _sample(colour: str, text: str, look: Look) -> Artist:
-    if look.is_area:
+def _sample(colour: str, text: str, style: DrawingStyle) -> Artist:
+    if style.is_area:
         return Patch(facecolor=colour, alpha=0.25, edgecolor=colour, label=text)
     return Line2D([], [], color=colour, linewidth=1.8, label=text)
 
 
-def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], look: Look, dot: float) -> None:
+def _draw(panel: Axes, points: PointSet, answer: dict[str, Any], style: DrawingStyle, dot: float) -> None:
     """Draws the points, the truth dashed, and the answer, filled if it is an area, with rings where it matters."""
     xy = points.coordinates
-    important = look.important(answer)
-    for outline, right in sorted(look.answered(answer), key=lambda part: part[1]):  # what is right is on top
+    important = style.important(answer)
+    for outline, right in sorted(style.answered(answer), key=lambda part: part[1]):  # what is right is on top
         colour = GOOD if right else BAD
         x, y = xy[[j - 1 for j in outline]].T
-        if look.is_area:
+        if style.is_area:
             panel.fill(x, y, facecolor=colour, alpha=0.16, zorder=1)
         panel.plot([*x, x[0]], [*y, y[0]], color=colour, linewidth=1.8, solid_joinstyle="round", zorder=3)
         x, y = xy[[j - 1 for j in outline if j in important]].T
         panel.plot(x, y, "o", color="white", markeredgecolor=colour, markersize=dot + 3, markeredgewidth=1.5, zorder=4)
-    edges = [xy[[a - 1, b - 1]].numpy() for a, b in _edges(look.truth(answer))]
+    edges = [xy[[a - 1, b - 1]].numpy() for a, b in _edges(style.truth(answer))]
     panel.add_collection(LineCollection(edges, **TRUTH, zorder=3.5))
     panel.plot(xy[:, 0], xy[:, 1], "o", color=INK, markersize=dot, markeredgewidth=0, zorder=5)
     panel.set_aspect("equal", adjustable="box" if len(points.labels or ()) else "datalim")
@@ -139,7 +139,7 @@ SPOTS = [
 
 
 def _write_labels(
-    figure: Figure, panel: Axes, points: PointSet, labels: Sequence[str], answer: dict[str, Any], look: Look
+    figure: Figure, panel: Axes, points: PointSet, labels: Sequence[str], answer: dict[str, Any], style: DrawingStyle
 ) -> None:
     """Writes each label at the spot inside where it covers least of the points, the outlines and earlier labels."""
     canvas = figure.canvas
@@ -149,22 +149,22 @@ def _write_labels(
     frame = np.asarray(panel.get_window_extent(renderer).extents)
     places = panel.transData.transform(points.coordinates.numpy())
     taken = [_boxes(places, 7)]
-    outlines = [*(outline for outline, _ in look.answered(answer)), *look.truth(answer)]
+    outlines = [*(outline for outline, _ in style.answered(answer)), *style.truth(answer)]
     for edge in _edges(outlines):
         start, end = places[[j - 1 for j in edge]]
         taken.append(_boxes(np.linspace(start, end, max(2, int(np.hypot(*(end - start)) / 8))), 4))
-    important = look.important(answer)
+    important = style.important(answer)
     for j in sorted(
         range(1, len(places) + 1), key=lambda j: j not in important
     ):  # the most important points choose first
         if len(places) > MOST_LABELS and j not in important:
             break
-        style: dict[str, Any] = {"color": INK, "fontweight": "bold"} if j in important else {"color": QUIET}
+        ink: dict[str, Any] = {"color": INK, "fontweight": "bold"} if j in important else {"color": QUIET}
         halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
         x, y = points.coordinates[j - 1].tolist()
         label = panel.annotate(
             labels[j - 1], (x, y), xytext=(0, 0), textcoords="offset points",
-            fontsize=8.5, zorder=6, path_effects=halo, **style,
+            fontsize=8.5, zorder=6, path_effects=halo, **ink,
         )  # fmt: skip
         others = np.concatenate(taken)
         boxes = [_box_at(label, spot, renderer) for spot in SPOTS]

@@ -13,8 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from rk.fields import IGNORED
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator
-from rk_pointer_net.looks import Look
 from rk_pointer_net.reading import PointSet, read_point_sets
+from rk_pointer_net.styles import DrawingStyle
 
 
 class PointBatch(TypedDict):
@@ -33,16 +33,18 @@ class PointTask:
     goes evenly through the range in `val`.
 
     Args:
-        n_points: Smallest and largest size of a set in training and validation.
+        num_points: Smallest and largest size of a set in training and validation.
         batch_size: Sets per batch.
-        test_sizes: A test split `test-N` for each of these sizes; null tests both ends of `n_points`, or has one split
-            `test` where they are equal.
+        test_sizes: A test split `test-N` for each of these sizes; null tests both ends of `num_points`, or has one
+            split `test` where they are equal.
         test_examples: Sets per test split.
         val_examples: Sets in `val`.
         seed: Every set is a function of it.
     """
 
-    _look: Look
+    renamed = {"n_points": "num_points"}
+
+    _style: DrawingStyle
     """How answers are drawn."""
     _answer: Callable[[PointSet, Tensor], dict[str, Any]]
     """How one set's answer compares with the truth: a method of each task, which `answers` calls."""
@@ -55,21 +57,23 @@ class PointTask:
         self,
         *,
         seed: int,
-        n_points: tuple[Annotated[int, Ge(3)], Annotated[int, Ge(3)]] = (5, 10),
+        num_points: tuple[Annotated[int, Ge(3)], Annotated[int, Ge(3)]] = (5, 10),
         batch_size: Annotated[int, Ge(1)] = 128,
         test_sizes: list[Annotated[int, Ge(3)]] | None = None,
         test_examples: Annotated[int, Ge(1)] = 1000,
         val_examples: Annotated[int, Ge(1)] = 1000,
     ) -> None:
         self.seed = seed
-        self.smallest, self.largest = n_points
+        self.smallest, self.largest = num_points
         self.batch_size = batch_size
         if self.smallest > self.largest:
-            raise ValueError(f"n_points: [{self.smallest}, {self.largest}] is not a range: put the smaller size first")
+            raise ValueError(
+                f"num_points: [{self.smallest}, {self.largest}] is not a range: put the smaller size first"
+            )
         if test_sizes is None and self.smallest == self.largest:
             self._tests = {"test": self.largest}
         else:
-            self._tests = {f"test-{n}": n for n in (n_points if test_sizes is None else test_sizes)}
+            self._tests = {f"test-{n}": n for n in (num_points if test_sizes is None else test_sizes)}
         self._examples = {"val": val_examples} | dict.fromkeys(self._tests, test_examples)
 
     @property
@@ -128,7 +132,7 @@ class PointTask:
         """Draws answers and the truth: a map with labels for a single set, else a grid of up to 12."""
         from rk_pointer_net.drawing import draw  # matplotlib: loaded only to draw
 
-        return draw(sets_of(batch), self.answers(batch, outputs), self._look, out)
+        return draw(sets_of(batch), self.answers(batch, outputs), self._style, out)
 
 
 def pad_after_end(answers: Int[Tensor, "b k"], lengths: Int[Tensor, "b"]) -> Int[Tensor, "b k"]:

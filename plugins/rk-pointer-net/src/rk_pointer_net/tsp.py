@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from rk.protocols import Batch, Outputs
 from rk.sampling import generator, rows
 from rk_pointer_net.hull import vertex_counts
-from rk_pointer_net.looks import TOURS
 from rk_pointer_net.point_task import PointBatch, PointTask, sets_of
 from rk_pointer_net.pool import Pool, kept
 from rk_pointer_net.reading import PointSet
+from rk_pointer_net.styles import TOURS
 from rk_pointer_net.tour_metrics import TourGap, TourLength, are_tours, valid_rate
 from rk_pointer_net.tours import MOST_EXACT, VERSION, best_solver, solve, tour_lengths
 
@@ -38,7 +38,7 @@ class TSP(PointTask):
             again and again; null draws and solves new ones for every batch.
 
     Examples:
-        data: {name: tsp, n_points: [5, 10], solver: exact, pool: 100000}
+        data: {name: tsp, num_points: [5, 10], solver: exact, pool: 100000}
     """
 
     metrics = {
@@ -46,7 +46,7 @@ class TSP(PointTask):
         "gap": TourGap,
         "valid": valid_rate,
     }
-    _look = TOURS
+    _style = TOURS
     _needs = "a tour needs at least 3"
     _keeps_shape = True
 
@@ -64,7 +64,7 @@ class TSP(PointTask):
         if solver == "exact" and self.largest > MOST_EXACT:
             raise ValueError(f"solver exact takes at most {MOST_EXACT} points, got {self.largest}; take a3")
         if pool is not None and pool <= self.largest - self.smallest:
-            raise ValueError(f"pool must have at least one set of each size of n_points, got {pool}")
+            raise ValueError(f"pool must have at least one set of each size of num_points, got {pool}")
 
     def prepare(self) -> None:
         """Reads the pool, or draws and solves it where it is not kept yet."""

@@ -33,7 +33,7 @@ class IRNN(Elman):
         input_std: Annotated[float, Gt(0)] = 0.001,
         **sizes: Any,
     ) -> None:
-        super().__init__(activation="relu", start="uniform", truncated=False, **sizes)
+        super().__init__(activation="relu", init="uniform", truncated=False, **sizes)
         nn.init.normal_(self.weight_ih, std=input_std)
         nn.init.eye_(self.weight_hh)
         self.weight_hh.data.mul_(scale)

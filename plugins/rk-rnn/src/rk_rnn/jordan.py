@@ -24,7 +24,7 @@ class Jordan(Recurrent):
 
     Args:
         d_model: Width of input and output, and so of the context.
-        start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or W_hs `orthogonal` with biases 0.
+        init: How weights begin: `uniform` in +-1/sqrt(hidden_size), or W_hs `orthogonal` with biases 0.
         self_connection: a, the share of its last value that a context unit keeps.
 
     Examples:

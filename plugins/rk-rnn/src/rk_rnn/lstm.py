@@ -34,7 +34,7 @@ class LSTM(Recurrent):
             much as it takes in, f = 1 - i.
         peepholes: Whether gates see the cell: i and f see s_t-1, o sees s_t (Gers and Schmidhuber 2000).
         forget_bias: Where the bias of the forget gate begins: at 1, nothing is forgotten fast. null leaves that to
-            `start`.
+            `init`.
 
     Examples:
         model: {name: sequence, layer: {name: lstm, peepholes: true}, d_model: 64}

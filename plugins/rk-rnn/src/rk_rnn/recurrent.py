@@ -29,8 +29,10 @@ class Recurrent(nn.Module, ABC):
         d_model: Width of input and output.
         gates: Blocks of rows in the weights.
         hidden_size: Width of the hidden vector h; null: `d_model`.
-        start: How weights begin: `uniform` in +-1/sqrt(hidden_size), or `orthogonal` from state to state with biases 0.
+        init: How weights begin: `uniform` in +-1/sqrt(hidden_size), or `orthogonal` from state to state with biases 0.
     """
+
+    renamed = {"start": "init"}
 
     _feeds_back: Literal["hidden", "output"] = "hidden"
     """The state that `weight_hh` maps."""
@@ -41,7 +43,7 @@ class Recurrent(nn.Module, ABC):
         d_model: Annotated[int, Ge(1)],
         gates: int,
         hidden_size: Annotated[int, Ge(1)] | None = None,
-        start: Literal["uniform", "orthogonal"] = "uniform",
+        init: Literal["uniform", "orthogonal"] = "uniform",
     ) -> None:
         super().__init__()
         self.hidden_size = h = hidden_size or d_model
@@ -52,7 +54,7 @@ class Recurrent(nn.Module, ABC):
         self.out = nn.Identity() if h == d_model else nn.Linear(h, d_model)
         bound = 1 / math.sqrt(h)
         nn.init.uniform_(self.weight_ih, -bound, bound)
-        if start == "uniform":
+        if init == "uniform":
             for parameter in (self.weight_hh, self.bias_ih, self.bias_hh):
                 nn.init.uniform_(parameter, -bound, bound)
         else:

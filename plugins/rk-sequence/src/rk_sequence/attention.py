@@ -30,7 +30,7 @@ class Attention(nn.Module):
 
     Args:
         d_model: Width of the input and of the output.
-        n_heads: Heads; they divide `d_model` into even parts.
+        num_heads: Heads; they divide `d_model` into even parts.
         window: How many steps a step sees, itself included; null: all before it.
         rope_base: Longest wavelength of the rotary positions, in steps over 2 pi.
 
@@ -38,24 +38,26 @@ class Attention(nn.Module):
         ValueError: When the heads do not divide `d_model` into parts of even width.
 
     Examples:
-        model: {name: sequence, layer: {name: attention, n_heads: 4, window: 64}}
+        model: {name: sequence, layer: {name: attention, num_heads: 4, window: 64}}
 
         >>> Attention(d_model=16)(torch.randn(2, 9, 16)).shape
         torch.Size([2, 9, 16])
     """
 
+    renamed = {"n_heads": "num_heads"}
+
     def __init__(
         self,
         *,
         d_model: int,
-        n_heads: Annotated[int, Ge(1)] = 4,
+        num_heads: Annotated[int, Ge(1)] = 4,
         window: Annotated[int, Ge(1)] | None = None,
         rope_base: Annotated[float, Gt(1)] = 10000.0,
     ) -> None:
         super().__init__()
-        if d_model % (2 * n_heads):
-            raise ValueError(f"n_heads must divide a width of {d_model} into even parts, got {n_heads}")
-        self.n_heads = n_heads
+        if d_model % (2 * num_heads):
+            raise ValueError(f"num_heads must divide a width of {d_model} into even parts, got {num_heads}")
+        self.num_heads = num_heads
         self.window = window
         self.rope_base = rope_base
         self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
@@ -76,7 +78,7 @@ class Attention(nn.Module):
         """Returns an empty cache; with a window, one of its full size in which nothing exists."""
         weight = self.in_proj.weight
         size = 0 if self.window is None else self.window - 1
-        empty = weight.new_zeros(batch_size, size, self.n_heads, weight.shape[1] // self.n_heads)
+        empty = weight.new_zeros(batch_size, size, self.num_heads, weight.shape[1] // self.num_heads)
         present = torch.zeros(batch_size, size, dtype=torch.bool, device=weight.device)
         return empty, empty, present, torch.zeros(batch_size, dtype=torch.int64, device=weight.device)
 
@@ -118,7 +120,7 @@ class Attention(nn.Module):
         return y, (*self._kept(keys, values, present, mask), seen + count[:, -1])
 
     def _heads(self, x: Float[Tensor, "b t d"]) -> tuple[Float[Tensor, "b t h c"], ...]:
-        return tuple(part.unflatten(-1, (self.n_heads, -1)) for part in self.in_proj(x).chunk(3, -1))
+        return tuple(part.unflatten(-1, (self.num_heads, -1)) for part in self.in_proj(x).chunk(3, -1))
 
     def _turned(
         self, x: Float[Tensor, "b t h c"], position: Int[Tensor, "b t"] | Int[Tensor, "t"]

@@ -38,13 +38,15 @@ class LanguageModel(SequenceModel):
         top_k: Draws among so many of the likeliest tokens; null: among all.
 
     Examples:
-        model: {name: language-model, layer: attention, n_layers: 2, mlp_ratio: 4}
+        model: {name: language-model, layer: attention, num_layers: 2, mlp_ratio: 4}
 
         >>> from rk_sequence.attention import Attention
         >>> model = LanguageModel(vocab_size=5, layer=Attention)
         >>> model(tokens=torch.tensor([[0, 1, 2, 3]]))["logits"].shape
         torch.Size([1, 4, 5])
     """
+
+    renamed = {"n_layers": "num_layers"}
 
     def __init__(
         self,

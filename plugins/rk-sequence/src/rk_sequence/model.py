@@ -36,7 +36,7 @@ class SequenceModel(nn.Module):
         num_outputs: Classes, or numbers to predict.
         readout: Answers at each `step`, at the `last` one, or from the `mean` over all steps.
         d_model: Width of the residual stream.
-        n_layers: Blocks.
+        num_layers: Blocks.
         mlp_ratio: Width of the MLP behind each layer, as a multiple of `d_model`; 0 for none.
         norm: Before each layer and MLP, and before the head: `rms`, `layer`, or `none`.
         residual: Whether blocks add to their input; without, they replace it, as in the classical stack of RNNs.
@@ -48,13 +48,15 @@ class SequenceModel(nn.Module):
             tokens and numbers, or neither.
 
     Examples:
-        model: {name: sequence, layer: {name: attention, n_heads: 4}, d_model: 64, n_layers: 2}
+        model: {name: sequence, layer: {name: attention, num_heads: 4}, d_model: 64, num_layers: 2}
 
         >>> from rk_sequence.attention import Attention
         >>> model = SequenceModel(layer=Attention, vocab_size=5, num_features=None, num_outputs=3, readout="last")
         >>> model(tokens=torch.tensor([[0, 1, 2, 3]]))["logits"].shape
         torch.Size([1, 3])
     """
+
+    renamed = {"n_layers": "num_layers"}
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class SequenceModel(nn.Module):
         num_outputs: int,
         readout: Literal["step", "last", "mean"],
         d_model: Annotated[int, Ge(1)] = 64,
-        n_layers: Annotated[int, Ge(1)] = 1,
+        num_layers: Annotated[int, Ge(1)] = 1,
         mlp_ratio: Annotated[float, Ge(0)] = 0.0,
         norm: Literal["rms", "layer", "none"] = "rms",
         residual: bool = True,
@@ -88,7 +90,7 @@ class SequenceModel(nn.Module):
         elif num_features is not None:
             self.projection = nn.Linear(num_features, d_model)
         self.blocks = nn.ModuleList(
-            Block(layer(d_model=d_model), d_model, mlp_ratio, norm, residual, dropout) for _ in range(n_layers)
+            Block(layer(d_model=d_model), d_model, mlp_ratio, norm, residual, dropout) for _ in range(num_layers)
         )
         self.norm = make_norm(norm, d_model)
         self.head = nn.Linear(d_model, num_outputs, bias=not tie)

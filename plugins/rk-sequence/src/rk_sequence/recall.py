@@ -20,49 +20,51 @@ class AssociativeRecall(TokenTask):
     sequence differ, values may repeat. Train it with the loss ``{name: cross-entropy, ignore_index: -100}``.
 
     Args:
-        n_pairs: Pairs of a sequence in ``train``, ``val`` and ``test``.
+        num_pairs: Pairs of a sequence in ``train``, ``val`` and ``test``.
         test_pairs: A further split ``test-N`` for each of these numbers of pairs; null for none.
-        n_keys: Different keys.
-        n_values: Different values.
+        num_keys: Different keys.
+        num_values: Different values.
 
     Raises:
         ValueError: When there are fewer keys than pairs.
 
     Examples:
-        data: {name: associative-recall, n_pairs: 8, test_pairs: [8, 16]}
+        data: {name: associative-recall, num_pairs: 8, test_pairs: [8, 16]}
     """
+
+    renamed = {"n_keys": "num_keys", "n_pairs": "num_pairs", "n_values": "num_values"}
 
     def __init__(
         self,
         *,
-        n_pairs: Annotated[int, Ge(1)] = 8,
+        num_pairs: Annotated[int, Ge(1)] = 8,
         test_pairs: list[Annotated[int, Ge(1)]] | None = None,
-        n_keys: Annotated[int, Ge(1)] = 32,
-        n_values: Annotated[int, Ge(2)] = 32,
+        num_keys: Annotated[int, Ge(1)] = 32,
+        num_values: Annotated[int, Ge(2)] = 32,
         **common: Any,
     ) -> None:
-        super().__init__(length=n_pairs, test_lengths=test_pairs, **common)
+        super().__init__(length=num_pairs, test_lengths=test_pairs, **common)
         most = max(self.test_lengths.values())
-        if n_keys < most:
-            raise ValueError(f"n_keys must be >= {most}, the number of pairs, got {n_keys}")
-        self.n_keys = n_keys
-        self.n_values = n_values
+        if num_keys < most:
+            raise ValueError(f"num_keys must be >= {most}, the number of pairs, got {num_keys}")
+        self.num_keys = num_keys
+        self.num_values = num_values
 
     @property
     def vocab_size(self) -> int:
         """The keys, then the values."""
-        return self.n_keys + self.n_values
+        return self.num_keys + self.num_values
 
     @property
     def num_outputs(self) -> int:
         """The values."""
-        return self.n_values
+        return self.num_values
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> Batch:
-        keys = torch.rand(rows, self.n_keys, generator=random).argsort(1)[:, :length]
-        values = integers(self.n_values, (rows, length), random)
+        keys = torch.rand(rows, self.num_keys, generator=random).argsort(1)[:, :length]
+        values = integers(self.num_values, (rows, length), random)
         order = torch.rand(rows, length, generator=random).argsort(1)
-        pairs = torch.stack([keys, self.n_keys + values], -1).flatten(1)
+        pairs = torch.stack([keys, self.num_keys + values], -1).flatten(1)
         return {
             "tokens": torch.cat([pairs, keys.gather(1, order)], 1),
             "targets": F.pad(values.gather(1, order), (2 * length, 0), value=IGNORED),

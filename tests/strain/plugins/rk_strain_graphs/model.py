@@ -41,13 +41,13 @@ class GraphNet(nn.Module):
         num_classes: A fact.
         layer: What is stacked.
         d_model: Width of a node.
-        n_layers: How many layers.
+        num_layers: How many layers.
     """
 
-    def __init__(self, num_classes: int, layer: Factory[NodeLayer], d_model: int = 8, n_layers: int = 2) -> None:
+    def __init__(self, num_classes: int, layer: Factory[NodeLayer], d_model: int = 8, num_layers: int = 2) -> None:
         super().__init__()
         self.into = nn.Linear(1, d_model)
-        self.blocks = nn.ModuleList(layer(d_model=d_model) for _ in range(n_layers))
+        self.blocks = nn.ModuleList(layer(d_model=d_model) for _ in range(num_layers))
         self.head = nn.Linear(d_model, num_classes)
 
     def forward(

@@ -10,7 +10,7 @@ Rings = list[list[int]]
 
 
 @dataclass(frozen=True)
-class Look:
+class DrawingStyle:
     """How answers of one task are drawn."""
 
     task: str
@@ -66,7 +66,7 @@ def _triangulation_verdict(answer: Answer) -> str:
     return share if answer["ended"] else f"{share}, never ends"
 
 
-HULLS = Look(
+HULLS = DrawingStyle(
     task="Convex hull",
     truth_name="the convex hull",
     kinds=("answer: the hull", "answer: not the hull", "true hull"),
@@ -78,7 +78,7 @@ HULLS = Look(
     is_area=True,
 )
 
-TOURS = Look(
+TOURS = DrawingStyle(
     task="Tour",
     truth_name="as short as the best tour",
     kinds=("answer: as short as the best", "answer: another tour", "best tour"),
@@ -90,7 +90,7 @@ TOURS = Look(
     is_area=False,
 )
 
-TRIANGULATIONS = Look(
+TRIANGULATIONS = DrawingStyle(
     task="Delaunay triangulation",
     truth_name="the triangulation",
     kinds=("answer: a true triangle", "answer: another triangle", "true triangulation"),
