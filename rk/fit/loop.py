@@ -30,9 +30,10 @@ from rk.errors import ExitCode, RunFailed, UserError, suggest
 from rk.fit.build import Builder, prepare, save_data_state
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint, write_checkpoint
 from rk.fit.context import FitContext
+from rk.fit.counters import Counters
 from rk.fit.evaluate import Each, evaluate, has_objective, higher_is_better, refuse_empty_splits
 from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
-from rk.fit.figures import artists, draw
+from rk.fit.final_tests import FinalTests, TestsStopped
 from rk.fit.fingerprint import began_with
 from rk.fit.firstbatch import check_fields, method_of
 from rk.fit.initial import take_weights
@@ -52,7 +53,7 @@ from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
 from rk.fit.targets import check_targets, is_gpu_assert, stopped_gpu
 from rk.fit.weights import save_weights
-from rk.protocols import Batch, Outputs, State
+from rk.protocols import State
 from rk.recipe.model import Recipe, Spec
 from rk.recipe.sections import OF_RUN
 from rk.runs import RunFolder, json_number
@@ -88,11 +89,14 @@ class Loop:
         inner: Whether it is trained within another run, which is the one that is shown.
 
     Attributes:
+        at: How far it has come.
         progress: What the user sees; nothing until everything is built.
         began: Whether a step has been taken: from then on, there is something to keep.
     """
 
     began = False
+    draws = True
+    """Whether the final tests draw figures."""
 
     def __init__(
         self, recipe: Recipe, catalog: Catalog, folder: RunFolder, text: str | None = None, *, inner: bool = False
@@ -105,15 +109,7 @@ class Loop:
         self.fit = recipe.fit
         self.catalog = catalog
         self.folder = folder
-        self.step = 0
-        self.micro_batches = 0
-        self.finished = False
-        self.best_step: int | None = None
-        self.best_value: float | None = None
-        self.validated_at: int | None = None
-        self.checkpoint_at: tuple[int, bool] | None = None
-        self.logged_at = 0
-        self.seconds_before = 0.0
+        self.at = Counters()
         self.read_back = False
         self.logs = RunningMeans()
         self.seen: Fields = {}
@@ -132,7 +128,7 @@ class Loop:
         self.build()
         self._start(resume, extend)
         signal.waits = True
-        if not self.finished:
+        if not self.at.finished:
             if not self.inner:
                 gc.freeze()  # what importing and building made lives on: the collector need not walk it at every turn
             try:
@@ -149,7 +145,7 @@ class Loop:
             return self._interrupted(ExitCode(self.runtime.agree(signal.caught or 0)))
         trainer = self.parts.trainer
         summary = trainer.summary() if supports(trainer, SupportsSummary) else ""
-        return Outcome(self.folder, metrics, steps=self.step, summary=summary)
+        return Outcome(self.folder, metrics, steps=self.at.step, summary=summary)
 
     def _start(self, resume: bool, extend: bool) -> None:
         """Begins the run, or takes it up where it stopped; then it is shown and its callbacks are called."""
@@ -167,7 +163,7 @@ class Loop:
         total = self.total_steps if self.total_steps is not None else getattr(self.parts.trainer, "total_steps", None)
         shown = self.runtime.is_main and not self.inner
         self.progress = make_progress(self.recipe.name, total, shown, self.logs.peek)
-        self.progress.start(self.step)
+        self.progress.start(self.at.step)
         for line in said:
             self.progress.line(line)
         names = self.parts.learner.state_dict().keys()
@@ -184,8 +180,8 @@ class Loop:
             text = f"the checkpoint of step {kept[-1]} is kept: rk train --resume {self.folder.label}" if kept else None
             explained: BaseException = out_of_memory(error, self.began or resume, text)
         elif is_gpu_assert(error):
-            since = self.logged_at * self.fit.accumulate if self.takes_batch else self.micro_batches + 1
-            explained = stopped_gpu(self.parts, range(since, self.micro_batches + 1), self.recipe)
+            since = self.at.logged_at * self.fit.accumulate if self.takes_batch else self.at.micro_batches + 1
+            explained = stopped_gpu(self.parts, range(since, self.at.micro_batches + 1), self.recipe)
         elif not self.began and not resume:
             explained = first_batch_error(error, self.recipe, self.seen)
         else:
@@ -197,7 +193,7 @@ class Loop:
     # -- building --------------------------------------------------------------------------------------------------
 
     def build(self) -> None:
-        self.started = time.perf_counter()
+        self.at.started = time.perf_counter()
         self.runtime = runtime = self._make_runtime()
         runtime.catalog, runtime.signal = self.catalog, self.signal
         torch.set_num_threads(
@@ -347,7 +343,7 @@ class Loop:
         trainer, take = parts.trainer, parts.trainer.step
         stream = None
         if self.takes_batch:
-            first = self.micro_batches * runtime.world + runtime.rank
+            first = self.at.micro_batches * runtime.world + runtime.rank
             stream = Stream(parts.task, first, fit.workers, runtime.device, runtime.world)
         after_step, log = self.hooks["after_step"], self.logs
         watched = (
@@ -358,8 +354,8 @@ class Loop:
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
         total = self.total_steps if self.total_steps is not None else math.inf
         accumulate, log_every, several, fresh = fit.accumulate, fit.log_every, runtime.world > 1, True
-        while self.step < total:
-            runtime.step = self.step
+        while self.at.step < total:
+            runtime.step = self.at.step
             for runtime.micro_batch in range(accumulate):
                 try:
                     batch = stream.next(getattr(trainer, "stage", 0)) if stream is not None else None
@@ -371,22 +367,22 @@ class Loop:
                 ended = runtime.agree(scalars is None) if several else scalars is None
                 if ended or scalars is None:
                     return
-                self.micro_batches += 1
+                self.at.micro_batches += 1
                 if fresh:
                     fresh = check_step(trainer, scalars)
                 log.add(scalars)
-            self.step += 1
+            self.at.step += 1
             self.began = True
             if after_step:
                 self.context.batch, self.context.scalars = batch, scalars or {}
                 self._after_step(after_step)
-            if self.step % log_every == 0:
+            if self.at.step % log_every == 0:
                 self._log()
-            if validate_every and self.step % validate_every == 0:
+            if validate_every and self.at.step % validate_every == 0:
                 self._validate()
-            if (checkpoint_every and self.step % checkpoint_every == 0) or runtime.trained_inside:
+            if (checkpoint_every and self.at.step % checkpoint_every == 0) or runtime.trained_inside:
                 self._checkpoint()  # a step that trains another run takes long: it is not repeated
-            self.progress.step(self.step)
+            self.progress.step(self.at.step)
             stopping: int = signal.caught is not None or self.context.stop_reason is not None
             if several:  # all of them after the same step
                 runtime.check_step(self.recipe.learning.component.name)
@@ -401,7 +397,7 @@ class Loop:
         return signal.caught is not None
 
     def _after_step(self, callbacks: list[Callable[..., None]]) -> None:
-        self.context.step = self.step
+        self.context.step = self.at.step
         for callback in callbacks:
             callback(self.context)
         if self.context.logged:
@@ -413,12 +409,11 @@ class Loop:
         rates = self.runtime.rates()
         self._check_finite(self.logs.peek())
         means = self.runtime.mean_of(self.logs.flush())
-        self.logged_at = self.step
+        self.at.logged_at = self.at.step
         if means:
-            seconds = self.seconds_before + time.perf_counter() - self.started
             record = {f"train/{k}": v for k, v in means.items()}
-            self.folder.append_metrics({"step": self.step, **record, **rates, "seconds": round(seconds, 3)})
-            self.progress.numbers(self.step, means)
+            self.folder.append_metrics({"step": self.at.step, **record, **rates, "seconds": round(self.at.seconds, 3)})
+            self.progress.numbers(self.at.step, means)
 
     def _check_finite(self, means: dict[str, float]) -> None:
         name = not_finite(means)
@@ -428,14 +423,14 @@ class Loop:
         hint = "a lower learning rate or fit.gradient_clip often helps"
         if kept:
             hint += f"; the last good checkpoint, of step {kept[-1]}, is kept in {self.folder.label}"
-        raise RunFailed(f"{name} became {means[name]} between steps {self.logged_at} and {self.step}", hint)
+        raise RunFailed(f"{name} became {means[name]} between steps {self.at.logged_at} and {self.at.step}", hint)
 
     # -- validation and checkpoints --------------------------------------------------------------------------------
 
     def _validate(self) -> None:
-        if self.validated_at == self.step:
+        if self.at.validated_at == self.at.step:
             return
-        self.validated_at = self.step
+        self.at.validated_at = self.at.step
         found: dict[str, float] = {}
         self.runtime.share_buffers(self.parts.learner)
         for split in self.splits:
@@ -445,17 +440,19 @@ class Loop:
         if not found:
             return
         self.context.metrics = found
-        self.context.step = self.step
-        self.folder.append_metrics({"step": self.step, **found})
-        self.progress.line(f"step {self.step}  {show(found)}")
+        self.context.step = self.at.step
+        self.folder.append_metrics({"step": self.at.step, **found})
+        self.progress.line(f"step {self.at.step}  {show(found)}")
         trainer = self.parts.trainer
         if implements(trainer, SupportsValidated):
             trainer.validated(found)
         for callback in self.hooks["validated"]:
             callback(self.context, found)
-        if self.fit.monitor is not None and self._is_best(self._monitored(self.fit.monitor, found)):
-            self.best_step = self.step
-            self._checkpoint()
+        if self.fit.monitor is not None:
+            value = self._monitored(self.fit.monitor, found)
+            if self.at.is_best(value, monitor_maximises(self.recipe, self.metrics)):
+                self.at.best_step = self.at.step
+                self._checkpoint()
 
     def _evaluate(self, split: str, limit: int | None, each: Each | None = None) -> dict[str, float]:
         parts = self.parts
@@ -476,45 +473,30 @@ class Loop:
         except KeyError:
             raise UserError(f"fit.monitor: there is no {monitor!r}", suggest(monitor, found, "there are")) from None
 
-    def _is_best(self, value: float) -> bool:
-        if math.isnan(value):
-            return False
-        more = monitor_maximises(self.recipe, self.metrics)
-        if self.best_value is None or (value > self.best_value if more else value < self.best_value):
-            self.best_value = value
-            return True
-        return False
-
     def _checkpoint(self) -> None:
-        if self.checkpoint_at == (self.step, self.finished):
+        if self.at.checkpoint_at == (self.at.step, self.at.finished):
             return
         self._check_finite(self.logs.peek())
         if not all_finite(self.parts.learner):
-            raise RunFailed(
-                f"a weight is not finite at step {self.step}", "a lower learning rate or fit.gradient_clip often helps"
-            )
+            hint = "a lower learning rate or fit.gradient_clip often helps"
+            raise RunFailed(f"a weight is not finite at step {self.at.step}", hint)
         self.runtime.check_equal(self.parts.learner)
         self.runtime.share_buffers(self.parts.learner)
         weights, state = self.runtime.weights(self.parts.learner), self._state()
-        self.checkpoint_at = (self.step, self.finished)
-        self.context.step = self.step
+        self.at.checkpoint_at = (self.at.step, self.at.finished)
+        self.context.step = self.at.step
         if self.runtime.is_main:
             first, self.read_back = not self.read_back, True
-            path = write_checkpoint(self.folder, self.step, weights, state, self.best_step, read_back=first)
+            path = write_checkpoint(self.folder, self.at.step, weights, state, self.at.best_step, read_back=first)
             for callback in self.hooks["checkpoint"]:
                 callback(self.context, path)
         self.runtime.barrier()
 
     def _state(self) -> State:
         return {
-            "step": self.step,
+            **self.at.state(self.runtime.world),
             "total_steps": self.total_steps,
             "metrics_size": self.folder.metrics_size() if self.runtime.is_main else 0,
-            "micro_batches": self.micro_batches * self.runtime.world,
-            "finished": self.finished,
-            "best": (self.best_step, self.best_value),
-            "validated_at": self.validated_at,
-            "seconds": self.seconds_before + time.perf_counter() - self.started,
             "logs": self.logs.state_dict(),
             "runtime": self.runtime.state_dict(),
             "trainer": _state_of(self.parts.trainer, self.recipe.learning),
@@ -530,22 +512,22 @@ class Loop:
         return False
 
     def _restore(self, extend: bool) -> None:
-        self.step, state = read_last_checkpoint(self.folder, self.parts.learner)
+        self.at.step, state = read_last_checkpoint(self.folder, self.parts.learner)
         try:
             self._take(state)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise RunFailed(
-                f"the checkpoint of step {self.step} cannot be used: {type(error).__name__}: {error}",
+                f"the checkpoint of step {self.at.step} cannot be used: {type(error).__name__}: {error}",
                 "it is damaged, or of another version of rk or of the plugin",
             ) from error
-        if self.total_steps is not None and self.total_steps < self.step:
+        if self.total_steps is not None and self.total_steps < self.at.step:
             raise UserError(
-                f"the run has done {self.step} steps: it cannot end at {self.total_steps}", "give a larger number"
+                f"the run has done {self.at.step} steps: it cannot end at {self.total_steps}", "give a larger number"
             )
-        self.finished = self.finished and not extend
+        self.at.finished = self.at.finished and not extend
         if extend:
-            self._warn(*jumping_rates(self.runtime, state.get("total_steps"), self.step))
-        self.context.step = self.step
+            self._warn(*jumping_rates(self.runtime, state.get("total_steps"), self.at.step))
+        self.context.step = self.at.step
         set_state(state["rng"][self.runtime.rank])
 
     def _take(self, state: State) -> None:
@@ -554,57 +536,51 @@ class Loop:
                 f"the run used {len(state['rng'])} processes, not {self.runtime.world}",
                 "resume with the same number: fit.devices",
             )
-        self.micro_batches = state["micro_batches"] // self.runtime.world
-        self.finished = state["finished"]
-        self.best_step, self.best_value = state["best"]
-        self.validated_at = state["validated_at"]
-        self.seconds_before = state["seconds"]
-        self.checkpoint_at = (self.step, self.finished)
+        self.at.take(state, self.runtime.world, self.fit.log_every)
         self.logs.load_state_dict(state["logs"])
         self.runtime.load_state_dict(state["runtime"])
         _load_state(self.parts.trainer, state["trainer"])
         for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
             _load_state(callback, stored)
-        self.folder.cut_metrics(state.get("metrics_size"), self.step)
-        self.logged_at = self.step - self.step % self.fit.log_every
+        self.folder.cut_metrics(state.get("metrics_size"), self.at.step)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _interrupted(self, code: ExitCode) -> Outcome:
         self._checkpoint()
-        self.folder.update(status="interrupted", step=self.step, owner=None)
-        self.progress.line(f"stopped after step {self.step}; resume with: rk train --resume {self.folder.label}")
-        return Outcome(self.folder, self.context.metrics, code, self.step)
+        self.folder.update(status="interrupted", step=self.at.step, owner=None)
+        self.progress.line(f"stopped after step {self.at.step}; resume with: rk train --resume {self.folder.label}")
+        return Outcome(self.folder, self.context.metrics, code, self.at.step)
 
     def _interrupted_inside(self, stop: StoppedInside) -> Outcome:
         """A signal came during a step: the last checkpoint remains, and the inner run has its own."""
         kept = self.folder.checkpoint_steps()
         self.folder.update(status="interrupted", step=kept[-1] if kept else 0, owner=None)
         self.progress.line(f"stopped within {stop.name}; resume with: rk train --resume {self.folder.label}")
-        return Outcome(self.folder, {}, stop.exit_code, self.step)
+        return Outcome(self.folder, {}, stop.exit_code, self.at.step)
 
     def _finish(self) -> None:
-        if self.finished:
+        if self.at.finished:
             return
-        if self.step % self.fit.log_every:
+        if self.at.step % self.fit.log_every:
             self._log()
         trainer = self.parts.trainer
         if implements(trainer, SupportsFinish):
             trainer.finish()
-            self.validated_at = None  # whatever was measured before has changed
-        self.finished = True
+            self.at.validated_at = None  # whatever was measured before has changed
+        self.at.finished = True
         self._validate()
         self._checkpoint()
         if self.context.stop_reason is not None:
-            self.progress.line(f"stopped at step {self.step}: {self.context.stop_reason}")
+            self.progress.line(f"stopped at step {self.at.step}: {self.context.stop_reason}")
 
     def _conclude(self, signal: StopSignal) -> dict[str, float] | None:
         """Tests the best checkpoint, saves the result, draws the figures; None when a signal stops the tests."""
-        if self.best_step is not None and self.best_step != self.step:
-            read_checkpoint(self.folder, self.best_step, self.parts.learner)
+        if self.at.best_step is not None and self.at.best_step != self.at.step:
+            read_checkpoint(self.folder, self.at.best_step, self.parts.learner)
         try:
             metrics = self._final_metrics(signal)
-        except _TestsStopped:
+        except TestsStopped:
             return None
         weights = self.runtime.weights(self.parts.learner)
         if self.runtime.is_main:
@@ -619,9 +595,9 @@ class Loop:
             status="done",
             owner=None,
             stop_reason=self.context.stop_reason,
-            step=self.step,
-            best_step=self.best_step,
-            seconds=round(self.seconds_before + time.perf_counter() - self.started, 3),
+            step=self.at.step,
+            best_step=self.at.best_step,
+            seconds=round(self.at.seconds, 3),
             metrics={k: json_number(v) for k, v in metrics.items()},
         )
         return metrics
@@ -629,49 +605,19 @@ class Loop:
     def _results_of(self, component: Part, metrics: Mapping[str, float]) -> dict[str, float]:
         found = results_of(component, metrics)
         if found:
-            self.folder.append_metrics({"step": self.step, **found})
+            self.folder.append_metrics({"step": self.at.step, **found})
         return found
 
     def _final_metrics(self, signal: StopSignal) -> dict[str, float]:
-        source = self.best_step if self.best_step is not None else self.step
-        metrics: dict[str, float] = {}
-        for record in self.folder.metrics():  # the validation of the step that is kept
-            if record["step"] == source:
-                metrics |= {k: math.nan if v is None else v for k, v in record.items() if k.startswith("val")}
-        for split in self.splits:
-            if split.startswith("test"):
-                if self.runtime.agree(signal.caught or 0):
-                    raise _TestsStopped
-                metrics |= self._evaluate(split, None, each=self._each(split, signal))
-        self.folder.append_metrics({"step": source, **{k: v for k, v in metrics.items() if k.startswith("test")}})
-        return metrics
-
-    def _each(self, split: str, signal: StopSignal) -> Each:
-        """Returns what is called after each batch of a final test."""
-        draw_first = self._draw(split)
-
-        def after_batch(i: int, batch: Batch, outputs: Outputs) -> None:
-            if draw_first is not None:
-                draw_first(i, batch, outputs)
-            if signal.caught is not None and self.runtime.world == 1:  # several processes stop between splits
-                raise _TestsStopped
-
-        return after_batch
-
-    def _draw(self, split: str) -> Each | None:
-        def first_batch(i: int, batch: Batch, outputs: Outputs) -> None:
-            if i == 0 and self.runtime.is_main and artists(self.parts.data, self.parts.learner):
-                self.folder.figures.mkdir(exist_ok=True)
-                try:
-                    draw(self.parts.data, self.parts.learner, batch, outputs, self.folder.figures / split)
-                except Exception as error:  # a figure is never worth the run
-                    self.progress.line(f"warning: the figure of {split} could not be drawn: {error}")
-
-        return first_batch
-
-
-class _TestsStopped(Exception):
-    """A signal came during the final tests: they are done again when the run is resumed."""
+        tests = FinalTests(
+            self.parts,
+            self.splits,
+            self.folder,
+            lambda split, each: self._evaluate(split, None, each),
+            self.progress.line,
+            self.draws,
+        )
+        return tests.run(self.at.best_step if self.at.best_step is not None else self.at.step, signal)
 
 
 def monitor_maximises(recipe: Recipe, metrics: Mapping[str, Part]) -> bool:

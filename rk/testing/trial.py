@@ -16,7 +16,6 @@ from torch import nn
 from rk.catalog import Catalog
 from rk.fit.begin import begin, taken_up
 from rk.fit.build import Parts
-from rk.fit.evaluate import Each
 from rk.fit.loop import Loop
 from rk.fit.rng import forked
 from rk.fit.signals import StopSignal
@@ -197,11 +196,8 @@ class _ShortLoop(Loop):
             self.hooks["after_step"] = [*self.hooks["after_step"], self._cut]
 
     def _cut(self, fit: object) -> None:
-        if self.cut_at is not None and self.step >= self.cut_at:
+        if self.cut_at is not None and self.at.step >= self.cut_at:
             raise _Cut
-
-    def _draw(self, split: str) -> Each | None:
-        return super()._draw(split) if self.draws else None
 
 
 def _few_batches(batches: Any, split: str) -> int | None:
