@@ -89,7 +89,7 @@ _GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime
 """The classes that components are given -> their module, which imports torch and is loaded on first use."""
 
 
-def __getattr__(name: str) -> object:  # the protocols pull in typing and collections.abc: only when they are used
+def __getattr__(name: str) -> object:  # the protocols pull in typing and collections.abc: loaded on first use
     if name in _GIVEN:
         import importlib
 

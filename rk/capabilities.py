@@ -219,7 +219,7 @@ class SupportsCompute(Protocol):
 
 
 class SupportsReset(Protocol):
-    """Can start again."""
+    """Can be reset."""
 
     def reset(self) -> None: ...
 

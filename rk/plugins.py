@@ -233,7 +233,7 @@ class Plugins:
     """
 
     index: Index | None = None
-    """What is kept between commands about these plugins; `rk.snapshot.listed` gives plugins that have one."""
+    """The cache about these plugins between commands; `rk.snapshot.listed` gives plugins that have one."""
 
     def __init__(self, entries: Iterable[PluginEntry] | None = None) -> None:
         self.plugins: list[Plugin] = []

@@ -559,7 +559,7 @@ class Runtime(Protocol):
     def optimizer(
         self, factory: Optimizer, params: Iterable[Any], name: str | None = None, updates: int | None = None
     ) -> torch.optim.Optimizer | None:
-        """Makes an optimizer over `params`; None when nothing is trained."""
+        """Builds an optimizer over `params`; None when nothing is trained."""
         ...
 
     def optimizers(self, factories: Mapping[str, Optimizer], module: nn.Module) -> list[torch.optim.Optimizer]:

@@ -22,7 +22,7 @@ def find_source(name: str) -> Path | None:
 def _searched(name: str) -> tuple[Path | None, tuple[Path, ...]]:
     """Returns the source file of a module, and the folders whose names decide which it is."""
     top, *rest = name.split(".")
-    try:  # find_spec of a submodule would import its parents: only the top package is asked for
+    try:  # find_spec of a submodule would import its parents: only the top package is looked up
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None, ()

@@ -12,7 +12,7 @@ PlainDict: TypeAlias = dict[str, Plain]
 """Plain values by name."""
 
 Facts: TypeAlias = dict[str, Plain]
-"""Name of a fact -> its value, from the data."""
+"""Name of a fact -> its value."""
 
 Value: TypeAlias = Any
 """A parameter of a component, as a recipe gives it or as its constructor takes it: its type is in the component's

@@ -87,7 +87,7 @@ class Watch(Isolation):
         super().leave(code)
 
     def saw(self, event: str, path: object) -> None:
-        """Notes what an audit event reports of a file or a folder."""
+        """Records the file or folder of an audit event."""
         if not isinstance(path, str | bytes | os.PathLike):
             return
         whole = os.path.abspath(os.fsdecode(path))

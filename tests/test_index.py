@@ -496,7 +496,7 @@ def test_a_file_that_was_just_written_is_not_trusted(tmp_path):
     assert Stamps({}, {}).take([str(path)], (), time.time_ns())
 
 
-def test_a_watch_passes_on_what_was_printed_in_its_order(capfd, monkeypatch):
+def test_a_watch_passes_on_output_in_its_order(capfd, monkeypatch):
     from rk.watch import Watch
 
     monkeypatch.setattr(sys, "stderr", os.fdopen(2, "w", closefd=False))
@@ -509,7 +509,7 @@ def test_a_watch_passes_on_what_was_printed_in_its_order(capfd, monkeypatch):
     assert "SOME_VARIABLE" in watch.variables
 
 
-def test_nothing_is_kept_where_what_plugins_say_could_not_be_seen(monkeypatch, tmp_path):
+def test_nothing_is_kept_where_the_output_of_plugins_cannot_be_captured(monkeypatch, tmp_path):
     from rk.snapshot import listed
 
     monkeypatch.setenv("RK_CACHE", str(tmp_path))

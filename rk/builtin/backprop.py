@@ -65,7 +65,7 @@ class Backprop:
     """
 
     loss: object = None
-    """What messages about the objective name; a class that extends this one need not set it."""
+    """The component that messages about the objective name; a class that extends this one need not set it."""
     checked = False
 
     def __init__(self, optimizer: Optimizer | dict[str, Optimizer]) -> None:
@@ -101,5 +101,5 @@ class Backprop:
         return logs
 
     def _check(self, objective: object) -> None:
-        """Raises `RunFailed` for an objective that is none, and names the loss."""
+        """Raises `RunFailed` for an invalid objective, and names the loss."""
         check_objective(self if self.loss is None else self.loss, objective, "__call__")

@@ -181,7 +181,7 @@ class LightningTrainer:
         if not isinstance(model, nn.Module):
             raise RunFailed(f"{type(model).__name__} must be an nn.Module")
         if not getattr(model, "automatic_optimization", True):
-            raise UserError(f"{type(model).__name__} optimizes by hand, which lightning-module cannot run")
+            raise UserError(f"{type(model).__name__} uses manual optimization, which lightning-module cannot run")
         self.module: nn.Module = model
         self.learner = LightningLearner(model, self.fields)
         self.runtime = runtime

@@ -14,7 +14,7 @@ from rk.values import Plain, PlainDict
 
 
 def print_answers(answers: list[PlainDict]) -> None:
-    """Prints one answer as a list of its parts, several as a table; warns of numbers that are not finite."""
+    """Prints one answer as a list of its parts, several as a table; warns of values that are not finite."""
     columns = _columns(answers)
     if len(answers) == 1:
         width = max(map(len, columns), default=0)

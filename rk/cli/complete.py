@@ -224,7 +224,7 @@ def complete_plugin(ctx: click.Context, incomplete: str) -> Iterator[str]:
 
 @_completer
 def complete_target(ctx: click.Context, incomplete: str) -> Iterator[Suggestion]:
-    """What can be reproduced: recipes, plugins, folders, all."""
+    """The targets of `rk reproduce`: recipes, plugins, folders, all."""
     yield from ("all", *(item.value for item in complete_plugin(ctx, None, incomplete)))
     yield from ((item.value, item.help) for item in complete_recipe(ctx, None, incomplete))
 

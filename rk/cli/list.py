@@ -85,7 +85,7 @@ def list_components(
 def _rows(
     kind: str | None, plugin: str | None, fixed: Mapping[str, Component], catalog: Catalog
 ) -> list[tuple[Component, str]]:
-    """Returns (component, summary) of what is asked for, by kind, then by plugin."""
+    """Returns (component, summary) of the requested components, by kind, then by plugin."""
     asked = [
         c
         for c in catalog.plugins.components

@@ -137,7 +137,7 @@ def _of_input(output: Path, item: Input, several: bool) -> Path:
 
 
 def _draw(loaded: LoadedRun, drawn: list[tuple[Input, Batch, Outputs]], outputs: tuple[Path, ...]) -> None:
-    """Draws a figure of each input, into `outputs` or by default into the run."""
+    """Draws a figure of each input: into `outputs`, or into the run if none is given."""
     several = len(drawn) > 1
     for output in (o for o in outputs if o.suffix.lower() in FIGURES):
         make_parents(output)

@@ -125,7 +125,7 @@ def _owner(digest: Digest) -> str:
 def _say_none(
     every: list[Digest], paper: str | None, task: str | None, uses: tuple[str, ...], plugin: str | None
 ) -> None:
-    """Says what no recipe is, and what the recipes are."""
+    """Prints what no recipe matches, and which recipes there are."""
     asked = [f"of the paper {paper!r}"] if paper is not None else []
     asked += [f"on the data {task}"] if task is not None else []
     asked += [f"with {' and '.join(uses)}"] if uses else []

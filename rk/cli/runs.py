@@ -83,7 +83,7 @@ def runs(
 
 
 def _say_none(every: list[tuple[RunFolder, PlainDict]], recipe: str | None, status: str | None, root: Path) -> None:
-    """Says which runs there are none of, and which there are."""
+    """Prints which runs were not found, and which there are."""
     if not every:
         say_empty(f"there are no runs in {root} yet", "begin with", ["rk train RECIPE (rk recipes lists them)"])
     elif status is not None and all(facts.get("status") != status for _, facts in every):

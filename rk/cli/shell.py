@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 COMPLETE_VARIABLE = "_RK_COMPLETE"
-"""Set by a shell that asks what is possible at the cursor."""
+"""Set by a shell that asks for completions at the cursor."""

@@ -122,7 +122,7 @@ def _default(param: PlainDict) -> str:
 
 
 def describe_component(catalog: Catalog, component: Component) -> PlainDict:
-    """Returns all that the source declares of a component, as plain values."""
+    """Returns what the source declares of a component, as plain values."""
     from rk.static.docstring import describe, examples
 
     info, signature = catalog.info(component), catalog.signature(component)

@@ -64,6 +64,6 @@ def open_missing() -> None:
 
 
 def make_lasting() -> None:
-    """Lets the work continue when its output is no longer read."""
+    """Lets the work continue when its output can no longer be read."""
     for name in ("stdout", "stderr"):
         setattr(sys, name, LastingStream(getattr(sys, name)))

@@ -66,7 +66,9 @@ def binding_as_json(recipe: Recipe, binding: Binding) -> PlainDict:
 
 
 def print_binding(recipe: Recipe, binding: Binding) -> None:
-    """Prints who provides which field and fact, and who reads it; without rich, which costs more than the check."""
+    """Prints which component provides and which reads each field and fact; without rich, which costs more than the
+    check.
+    """
     parts = [(key, spec.component.qualified, spec.component.distribution) for key, spec in recipe.top_level()]
     _columns(("component", "is", "from"), parts)
     if binding.fields:

@@ -192,7 +192,7 @@ def _example(run: LoadedRun, split: str | None) -> Example:
 
 
 def _check_answers(run: LoadedRun, fields: Fields, batch: Batch) -> None:
-    """Raises `UserError` when the answer is not made of tensors, or needs a value that is not a tensor."""
+    """Raises `UserError` when the answer has no tensors, or needs plain values: a graph holds only tensors."""
     with evaluating(run.learner, run.recipe.fit.seed):
         outputs = predicted(run.learner, batch)
         if not any(isinstance(value, Tensor) for value in outputs.values()):
@@ -274,7 +274,7 @@ def _size(example: Example, axis: str) -> int:
 
 
 def reason(error: BaseException) -> str:
-    """Returns the first line of torch's explanation, which has several pages."""
+    """Returns the first line of torch's explanation, which is pages long."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without the colours of a terminal
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300]

@@ -27,7 +27,7 @@ class Hub:
     names go with it, in the folder `from`.
 
     Args:
-        license: Of the weights, as the hub calls it: ``apache-2.0``; null: the card says that none is stated.
+        license: Of the weights, as the hub calls it: ``apache-2.0``; null: the card states none.
 
     Examples:
         rk export last --to hub exporter.license=mit -o my-hub-model

@@ -106,11 +106,11 @@ class Builder:
         self.runs: list[OpenedRun] = []
 
     def data(self) -> HasBatches | None:
-        """Makes the data, unprepared; None when the recipe has none."""
+        """Builds the data, unprepared; None when the recipe has none."""
         return None if self.recipe.data is None else self.build(self.recipe.data)
 
     def learn_facts(self, data: HasBatches) -> None:
-        """Reads the facts that the recipe's components ask for from the prepared data."""
+        """Reads the facts that the recipe's components need from the prepared data."""
         for spec in self.recipe.specs():
             for param in spec.missing:
                 if param.name not in self.facts and spec is not self.recipe.data:
@@ -141,7 +141,7 @@ class Builder:
         return check_learner(trainer, learner)
 
     def build(self, spec: Spec) -> Part:
-        """Makes a component, or a factory of it, with its parameters and facts."""
+        """Builds a component, or a factory of it, with its parameters and facts."""
         cls: Part = self.catalog.load(spec.component)
         unused = frozenset() if self.training else spec.training
         values = {k: None if k in unused else self._value(v) for k, v in spec.params.items()}
@@ -176,7 +176,7 @@ class Builder:
         return value
 
     def _guard(self, spec: Spec, make: Callable[[], Part], what: str) -> Part:
-        """A ValueError of a component says that its parameters do not go together: that is the recipe's mistake.
+        """A ValueError of a component means that its parameters do not fit each other: the recipe's mistake.
 
         So is a `UserError` of ``setup``, which sees the parameters beside the model: a pattern that matches no weight.
         """

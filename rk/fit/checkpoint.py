@@ -86,7 +86,7 @@ def _read_state(path: Path) -> State:
 
 
 def read_last_checkpoint(folder: RunFolder, learner: nn.Module) -> tuple[int, State]:
-    """Loads the newest checkpoint that can be read; prints a warning when one was skipped.
+    """Loads the newest checkpoint that can be read; prints a line for each that had to be passed over.
 
     Raises:
         RunFailed: When there is none.

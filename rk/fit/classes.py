@@ -12,7 +12,7 @@ def no_class(targets: Tensor, classes: int, ignored: int | None) -> UserError:
     """Returns the error that names the first target that is not a class."""
     strange = targets[((targets < 0) | (targets >= classes)) & (targets != ignored)][0].item()
     if strange == IGNORED:
-        hint = f"of this data, such targets count for nothing: loss={{name: cross-entropy, ignore_index: {IGNORED}}}"
+        hint = f"this data marks ignored targets so: give loss={{name: cross-entropy, ignore_index: {IGNORED}}}"
     else:
         hint = "classes are counted from 0; the model has one output for each"
-    return UserError(f"cross-entropy: a target is {strange}, and the model distinguishes {classes} classes", hint)
+    return UserError(f"cross-entropy: a target is {strange}, but the model has {classes} classes", hint)

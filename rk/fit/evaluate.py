@@ -108,7 +108,7 @@ class Measured:
 
     @property
     def state(self) -> MetricState:
-        """What other processes need of it, on the host."""
+        """The state that other processes need, on the host."""
         if self.object is None:
             return self.mean.state
         return (self.object.to("cpu") or self.object) if supports(self.object, SupportsTo) else self.object
@@ -155,7 +155,7 @@ def widened(outputs: Outputs) -> Outputs:
 
 
 def higher_is_better(metric: Part) -> bool:
-    """Returns the direction that the metric declares; more is better by default."""
+    """Returns the metric's `higher_is_better`; True where it has none."""
     return bool(getattr(metric, "higher_is_better", True))
 
 

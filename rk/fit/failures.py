@@ -47,7 +47,7 @@ def out_of_memory(error: BaseException, begun: bool, kept: str | None) -> RkErro
 
 
 def first_batch_error(error: BaseException, recipe: Recipe, fields: Batch) -> BaseException:
-    """Returns the message for an error that came before the first step was done; `error` itself, if it is not a misfit.
+    """Returns the error for a failure before the end of the first step; `error` itself, if it is not a misfit.
 
     Args:
         error: What was raised.

@@ -140,7 +140,7 @@ def _listen(answers: Any, said: list[tuple[str, Any]]) -> None:
 def _process(
     rank: int, count: int, port: int, fit: Fit, work: Any, entries: Any, folder: Path, args: Any, answers: Any
 ) -> None:
-    """One of the processes. It takes no Ctrl-C from the terminal: the one that the user started hands it on."""
+    """One of the processes. It takes no Ctrl-C from the terminal: the one that the user started passes it on."""
     os.setpgrp()
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
     os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": str(port)}

@@ -219,6 +219,6 @@ class LoadedRun:
 
 
 def _rows(outputs: Outputs) -> list[PlainDict]:
-    """Returns the outputs as they are, one dict per example, for data that does not say how to put them."""
+    """Returns the outputs as they are, one dict per example, for data without `answers`."""
     plain = {name: value.tolist() for name, value in outputs.items() if isinstance(value, torch.Tensor) and value.ndim}
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

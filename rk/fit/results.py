@@ -14,7 +14,8 @@ from rk.values import Part
 
 
 def results_of(component: Part, taken: Mapping[str, float]) -> dict[str, float]:
-    """Returns what ``results()`` of a trainer, search or callback gives, named ``run/NAME``; nothing without it.
+    """Returns what ``results()`` of a trainer, search or callback gives, named ``run/NAME``; {} if it has no such
+    method.
 
     Args:
         component: The component.

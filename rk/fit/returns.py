@@ -27,7 +27,7 @@ _SHOWN = 80
 
 
 def wrong(by: Part, method: str, value: object, expected: str) -> NoReturn:
-    """Raises `RunFailed`: `method` of the component `by` returned `value`, which must be what `expected` says."""
+    """Raises `RunFailed`: `method` of the component `by` returned `value`, which must be `expected`."""
     raise RunFailed(f"{who(by)}: {method}() returned {described(value)}; it must return {expected}")
 
 
@@ -121,7 +121,7 @@ def check_objective(by: Part, objective: Any, method: str = "forward") -> Mappin
 
 
 def check_share(by: Part, share: object, method: str = "__call__") -> Share:
-    """Returns what a metric measures of one batch."""
+    """Returns a metric's value for one batch."""
     if not _is_share(share):
         wrong(by, method, share, "(total, count): a scalar tensor and what it is a sum over")
     return share

@@ -29,7 +29,7 @@ from rk.protocols import Batch, Objective, Optimizer, Outputs, Schedule, State
 from rk.recipe.sections import Fit
 
 Count = Tensor | int | float
-"""What sums are over: a number of the host, or one on a device, which is not waited for."""
+"""The count of a sum: a number on the host, or one on a device, which is not waited for."""
 NO_WEIGHT_DECAY = "no_weight_decay"
 """The attribute of a parameter that says, where it is True, that the parameter must not decay."""
 

@@ -58,7 +58,7 @@ class ShardedRuntime(FabricRuntime):
         return module
 
     def answering(self, learner: nn.Module, function: Callable[[Batch], Outputs]) -> Callable[[Batch], Outputs]:
-        """Returns `function` as if it were a method of `learner`: its weights are put together for the call."""
+        """Returns `function` to be called like a method of `learner`: its weights are gathered for the call."""
 
         def _answer(self: nn.Module, batch: Batch) -> Outputs:
             return function(batch)

@@ -33,7 +33,7 @@ class Index:
 
 
 def folder_of(key: list[Plain]) -> Path | None:
-    """Returns the folder of an environment's index; None where none is wanted or there is no place for it."""
+    """Returns the folder of an environment's index; None if it is turned off or there is no place for it."""
     if os.environ.get(NO_INDEX_VARIABLE):
         return None
     try:

@@ -130,7 +130,7 @@ def _too_deep(place: str, accepted: str | None) -> UserError:
 
 
 def _depth(value: object) -> int:
-    """Returns how many levels of lists and objects there are."""
+    """Returns how deep lists and objects are nested."""
     depth, level = 0, [value]
     while level := [v for v in level if isinstance(v, list | dict)]:
         depth += 1

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "Spec", "check_recipe", "check_search"]
 
 
-def __getattr__(name: str) -> object:  # a listing of recipes does not need what checks them
+def __getattr__(name: str) -> object:  # a listing of recipes does not need the modules that check them
     if name in ("Recipe", "Spec"):
         import rk.recipe.model
 

@@ -151,7 +151,7 @@ class Components(Values):
         return {name: value for name, value in found.items() if value is not None and _is_plain(value)}
 
     def struct(self, node: Node, type_: StructType, key: str) -> Value:
-        """Checks the fields of a dataclass; those that are left out keep the defaults of its source."""
+        """Checks the fields of a dataclass; those that are left out keep the defaults in its source."""
         if not isinstance(node, Mapping):
             hint = f"{key}: {{{', '.join(f'{name}: ...' for name in type_.fields)}}}"
             return self.report(node.mark, key, f"expected a mapping {type_}, got {describe(node)}", hint)
@@ -218,7 +218,7 @@ def is_spelt_right(node: Mapping, signature: Signature) -> bool:
 
 
 def _as_node(value: Value) -> Node:
-    """Returns a plain value as a node without a place; one that no recipe can say as a broken one."""
+    """Returns a plain value as a node without a place; one that no recipe can express as a broken one."""
     here = Mark("")
     if isinstance(value, list | tuple):
         return Sequence([_as_node(v) for v in value], here)

@@ -67,7 +67,7 @@ class Fields(Part):
         return fields
 
     def _own_outputs(self, setup: Signature) -> dict[str, Field] | None:
-        """Returns the outputs of a learner whose own ``predict`` declares them."""
+        """Returns the outputs that a learner's ``predict`` declares itself."""
         learner = class_of(setup.module.definition(dotted_name(unquoted(setup.annotation)) or ""))
         if learner is None:
             return None
@@ -107,7 +107,7 @@ class Fields(Part):
                 self.binding.fields.append(self._bound[name])
 
     def _bind_step(self, batch: dict[str, Field]) -> None:
-        """A trainer that annotates ``step``'s batch with a TypedDict says what it reads."""
+        """A trainer that annotates ``step``'s batch with a TypedDict declares what it reads."""
         spec = self.recipe.learning
         step = method(self.info(spec), "step")
         if step is None or step.function is None or "batch" not in step:
@@ -203,7 +203,7 @@ class Fields(Part):
         for name in batch:
             if self._readers_known and not self._bound[name].readers and not name.endswith("_meta"):
                 self.binding.unread.append(name)
-                self.warn(data.mark, "data", f"the field {name!r} is not read by any component")
+                self.warn(data.mark, "data", f"nothing reads the field {name!r}")
 
 
 def _declared_metrics(data: ClassInfo) -> dict[str, Signature | None] | None:

@@ -62,7 +62,7 @@ class Spec:
         return found[0] if len(found) == 1 and found[0].supplied is None else None
 
     def plain(self) -> PlainDict | str:
-        """Returns what a recipe would say, names qualified and defaults written out."""
+        """Returns the recipe's value, names qualified and defaults written out."""
         values = {k: plain_parameter(v) for k, v in (self.defaults | self.params).items()}
         return {"name": self.component.qualified, **values} if values else self.component.qualified
 
@@ -99,7 +99,7 @@ class Trainable(Wanted):
 
     Attributes:
         file: Where the recipe is.
-        recipe: What it says, checked.
+        recipe: Its checked content.
     """
 
     file: RecipeFile
@@ -114,7 +114,7 @@ class RunRef:
     Attributes:
         folder: Its folder; None where a recipe names it and it is yet to be found or trained, or is gone.
         wanted: The recipe that trains it, where one names it; `Trainable` where it is yet to be found or trained.
-        said: How a stored recipe calls the folder, where that is not its path.
+        said: The name of the folder in a stored recipe, where that is not its path.
     """
 
     folder: Path | None
@@ -130,7 +130,7 @@ class RunRef:
         )
 
     def plain(self) -> str | PlainDict:
-        """Returns what a recipe would say."""
+        """Returns the value as a recipe writes it."""
         folder = self.said or (None if self.folder is None else str(self.folder))
         if self.wanted is None:
             return str(folder)
@@ -171,7 +171,7 @@ class EnumRef:
 
 
 def plain_parameter(value: Value) -> Value:
-    """Returns a checked parameter as a recipe would say it."""
+    """Returns a checked parameter as a recipe writes it."""
     match value:
         case Spec():
             return value.plain()

@@ -277,7 +277,7 @@ class _Builder:
 
 
 def _yaml_hint(error: yaml.MarkedYAMLError, text: str) -> str | None:
-    """Says what the words of the YAML reader leave out."""
+    """Returns a hint that adds to the message of the YAML reader."""
     at = error.problem_mark
     lines = text.splitlines()
     rest = lines[at.line][at.column :] if at is not None and at.line < len(lines) else ""
@@ -296,7 +296,7 @@ def _yaml_hint(error: yaml.MarkedYAMLError, text: str) -> str | None:
 
 
 def plain_value(node: Node) -> Plain:
-    """Returns what a node says, without its places."""
+    """Returns the plain value of a node, without its places."""
     if isinstance(node, Mapping):
         return {k: plain_value(v) for k, v in node.items.items()}
     if isinstance(node, Sequence):

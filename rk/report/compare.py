@@ -41,7 +41,7 @@ def changed_values(settings: list[PlainDict]) -> dict[str, list[Plain]]:
 
 
 def measured(run: RunSummary) -> dict[str, PlainDict]:
-    """Returns metric -> its final value, and the last and the best of its series, for all but the training logs."""
+    """Returns metric -> its final value, and the last and the best of its series, for all but training logs."""
     final = run.info.get("metrics") or {}
     names = dict.fromkeys([*final, *(n for n in run.series if not n.startswith("train/"))])
     result: dict[str, PlainDict] = {}

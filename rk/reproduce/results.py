@@ -144,7 +144,7 @@ class Measured:
 
 
 def described(recipe: Recipe) -> PlainDict:
-    """Returns what an entry stores of the recipe: what differs from the defaults, and which defaults there were."""
+    """Returns an entry's settings of the recipe: what differs from the defaults, and those defaults."""
     differing, default = differences(recipe)
     return {
         "digest": digest(differing),

@@ -292,7 +292,7 @@ class RunFolder:
             return {"status": "unreadable"}
 
     def state(self, info: PlainDict | None = None) -> str:
-        """Returns the status; `STOPPED` where it says that the run is active but no process trains it."""
+        """Returns the status; `STOPPED` where the run is recorded as active but no process trains it."""
         status = (self.info() if info is None else info).get("status")
         return STOPPED if status in ACTIVE and not self.is_active() else str(status or "")
 

@@ -18,7 +18,7 @@ from rk.values import PlainDict
 
 try:
     import fcntl
-except ImportError:  # Windows: the process named in run.json is asked for instead
+except ImportError:  # Windows: the process named in run.json is looked up instead
     fcntl = None  # type: ignore[assignment]  # the checker looks at this file on a system that has it
 
 _HELD: dict[str, int] = {}
@@ -107,12 +107,12 @@ def _host() -> str:
 
 
 def this_process() -> PlainDict:
-    """Returns what `run.json` stores of the process that trains a run."""
+    """Returns what `run.json` records of the process that trains a run."""
     return {"host": _host(), "pid": os.getpid()}
 
 
 def seems_alive(owner: object) -> bool:
-    """Whether the process that `this_process` described is there, as far as is known without locks.
+    """Whether the process that `this_process` described is running, as far as can be known without locks.
 
     One of another host cannot be asked: it counts as alive.
     """

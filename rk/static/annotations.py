@@ -59,7 +59,7 @@ def parse_type(module: Module, node: ast.AST | None, seen: frozenset[str] = froz
     Args:
         module: Where the names in it are looked up.
         node: The annotation.
-        seen: Aliases that are being read: one that names itself cannot be expressed in a recipe.
+        seen: Aliases that are being read: one that names itself is not a type that a recipe can express.
     """
     node = unquoted(node)
     match node:

@@ -167,7 +167,7 @@ def _handing_on(node: ast.FunctionDef) -> ast.Call | None:
 
 
 def _extended(own: Signature, call: ast.Call, inherited: Signature) -> Signature:
-    """Returns `own` with those inherited parameters that it neither names nor gives in the `call`."""
+    """Returns `own` with those inherited parameters that it neither names nor gives in the `call` of the parent."""
     settled = {*own.names, *inherited.names[: len(call.args)], *(k.arg for k in call.keywords)}
     return Signature((*own.params, *(p for p in inherited.params if p.name not in settled)), own.module, own.node)
 

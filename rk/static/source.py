@@ -38,7 +38,7 @@ class StaticError(UserError):
 
 @record
 class Ref:
-    """Where a name leads: its canonical dotted path. A `Definition` where the source was followed."""
+    """The target of a name: its canonical dotted path. A `Definition` where the source was followed."""
 
     dotted: str
 

@@ -25,7 +25,7 @@ __all__ = ["ODD_LENGTHS", "PluginContract", "Trial", "assert_close", "assert_twi
 
 def __getattr__(
     name: str,
-) -> object:  # pytest loads the plugin of this package in every project: torch only when it is used
+) -> object:  # pytest loads the plugin of this package in every project: torch loaded on first use
     if name in _HOME:
         import importlib
 

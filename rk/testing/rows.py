@@ -71,7 +71,7 @@ class Rows:
         return self._first_axis.get(name, "batch") == "batch"
 
     def _graphs(self, batch: Batch, rows: slice) -> Fields:
-        """Takes whole graphs out of a flat batch: their nodes, and the edges between them, numbered from 0."""
+        """Takes whole graphs out of a flat batch: their nodes, and the edges between them, renumbered."""
         ends = batch[GRAPH_SIZES].cumsum(0)
         start, stop, _ = rows.indices(len(ends))
         first = int(ends[start - 1]) if start else 0

@@ -82,7 +82,7 @@ class Trial:
 
     @property
     def place(self) -> PlainDict:
-        """What `at` makes the same trial of, in another process; JSON-able."""
+        """The arguments with which `at` builds the same trial in another process; JSON-able."""
         file = (str(self.file.path), self.file.plugin, self.file.distribution)
         return {"file": file, "scratch": str(self.scratch), "overrides": self.overrides}
 

@@ -18,7 +18,7 @@ from rk_cola.sample import Sample, best_of, by_level
 
 
 class Searched(Protocol):
-    """What tables show of a search: `rk_cola.search.Cola`."""
+    """The members of a search that tables report: `rk_cola.search.Cola`."""
 
     lm: LanguageModel
     num_simulations: int

@@ -51,7 +51,7 @@ class DeltaProduct(nn.Module):
         chunk_size: Tokens that training works on at once, a matter of speed alone; null chooses.
 
     Raises:
-        ValueError: When heads do not divide the width, or a value would have no whole number of entries.
+        ValueError: When heads do not divide the width, or a value would not have a whole number of entries.
 
     Examples:
         model: {name: sequence, layer: {name: deltaproduct, num_householder: 2, num_heads: 4}}

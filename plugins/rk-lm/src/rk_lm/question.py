@@ -29,23 +29,23 @@ class Question:
 
     def __post_init__(self) -> None:
         if self.options and self.answer is not None and self.answer not in self.options:
-            raise ValueError(f"the answer {self.answer!r} is none of the options")
+            raise ValueError(f"the answer {self.answer!r} is not one of the options")
         if len(set(self.options)) != len(self.options):
             raise ValueError(f"two of the options are the same: {list(self.options)}")
 
     @property
     def continuations(self) -> tuple[str, ...]:
-        """What is scored: the options, or the answer; nothing where there is neither."""
+        """The texts that are scored: the options, or the answer; nothing where there is neither."""
         return self.options or (() if self.answer is None else (self.answer,))
 
     @property
     def asked_digest(self) -> bytes:
-        """Eight bytes that distinguish what is asked from everything else that is asked: prompt and options."""
+        """Eight bytes that identify the question: prompt and options."""
         return _digest([self.prompt, list(self.options)])
 
     @property
     def answer_digest(self) -> bytes:
-        """Eight bytes that distinguish the answer from every other one."""
+        """Eight bytes that identify the answer."""
         return _digest(self.answer)
 
 

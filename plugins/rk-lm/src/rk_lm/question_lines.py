@@ -63,7 +63,7 @@ def _question(row: Any, template: str, stop: str, kind: str, style: str, need_an
     if isinstance(answer, bool | list | dict) or (answer is None and need_answer):
         raise ValueError("has no answer")
     if isinstance(answer, float) and not math.isfinite(answer):
-        raise ValueError("the answer is a number beyond what a float holds; write it as a text")
+        raise ValueError("the answer is too large for a float; write it as a text")
     prompt = row.get("prompt")
     if prompt is None:
         if not isinstance(row.get("question"), str):
@@ -101,9 +101,9 @@ def _options_of(row: dict[str, Any]) -> tuple[list[str], list[str]]:
     if isinstance(found, dict):
         found, labels = found.get("text"), found.get("label")
     if not isinstance(found, list) or len(found) < 2 or not all(isinstance(o, str) for o in found):
-        raise ValueError("options are a list of at least two texts")
+        raise ValueError("options must be a list of at least two texts")
     if len(found) > MOST_OPTIONS:
-        raise ValueError(f"more than {MOST_OPTIONS} options are too many")
+        raise ValueError(f"there must be at most {MOST_OPTIONS} options")
     if "" in found:
         raise ValueError("an option is empty")
     if labels is None:
@@ -119,7 +119,7 @@ def _options_of(row: dict[str, Any]) -> tuple[list[str], list[str]]:
 def _number_of_key(key: str, labels: list[str]) -> int:
     """Returns the option of an ``answerKey``: it is a label, whatever the options' texts are."""
     if key not in labels:
-        raise ValueError(f"the key {key!r} is the letter of no option")
+        raise ValueError(f"the key {key!r} is not the letter of an option")
     return labels.index(key)
 
 
@@ -127,11 +127,11 @@ def _number_of_answer(answer: Any, options: list[str], labels: list[str]) -> int
     """Returns the option that ``answer`` means: a number, a text, or a letter."""
     if isinstance(answer, int):
         if not 0 <= answer < len(options):
-            raise ValueError(f"the answer {answer} is the number of no option; they count from 0")
+            raise ValueError(f"the answer {answer} is not the number of an option; they count from 0")
         return answer
     meant = {known.index(answer) for known in (options, labels) if answer in known}
     if not meant:
-        raise ValueError(f"the answer {answer!r} is none of the options")
+        raise ValueError(f"the answer {answer!r} is not one of the options")
     if len(meant) > 1:
         raise ValueError(f"the answer {answer!r} is one option and the letter of another; give its number, from 0")
     return meant.pop()

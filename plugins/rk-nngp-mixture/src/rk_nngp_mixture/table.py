@@ -38,7 +38,7 @@ class MixtureTable:
     Args:
         datasets: Which sets.
         num_splits: How many of the ten splits.
-        train_limit: Learns from so many rows at most, where mixtures have more to say; null: from all.
+        train_limit: The most training rows; mixtures differ more with few rows. null takes all.
 
     Examples:
         rk analyze mixture-table --datasets [yacht,servo] --num-splits 5

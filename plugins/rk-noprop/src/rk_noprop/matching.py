@@ -44,7 +44,7 @@ class FMLearner(DenoisingLearner):
         z = t * label + (1 - t) * noise  # Eq. 11
         if self.sigma:
             z = z + self.sigma * torch.randn_like(z)
-        velocity = settled(z, t.squeeze(1)) @ embedding.weight  # no softmax: any velocity can be said
+        velocity = settled(z, t.squeeze(1)) @ embedding.weight  # no softmax: any velocity can be expressed
         terms: dict[str, Term] = {"flow": ((velocity - (label - noise)).square().sum(), len(label))}
         if embedding.is_learned:
             terms["read_out"] = self.read_out_loss(z + (1 - t) * velocity, targets)
@@ -75,7 +75,7 @@ class NoPropFM(NoPropTrainer):
 
     Args:
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
-        sigma: Standard deviation of noise around the straight line from noise to label; the paper does not say it.
+        sigma: Standard deviation of noise around the straight line from noise to label; the paper does not state it.
         inference_steps: Euler steps of a walk; the paper has 1000.
 
     Examples:

@@ -220,7 +220,7 @@ class Block(nn.Module):
         """The layer, as one that takes pieces. Raises `UserError` where it does not: one that looks ahead, say."""
         if not hasattr(self.layer, "scan"):
             name = type(self.layer).__name__
-            raise UserError(f"the layer {name} keeps no state: it takes whole sequences alone", "use another layer")
+            raise UserError(f"the layer {name} keeps no state: it takes only whole sequences", "use another layer")
         streaming: Any = self.layer  # Any: which layer it is, the recipe says
         return streaming
 

@@ -59,12 +59,12 @@ class SequentialMNIST(MNIST):
         self._order = order if permuted else torch.arange(self.side**2)
 
     @property
-    def num_features(self) -> int:  # type: ignore[override]  # a fact, which is not set
+    def num_features(self) -> int:  # type: ignore[override]  # a fact: never set
         """Grey values of a step."""
         return self.pixels_per_step
 
     @property
-    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # a fact, which is not set
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # a fact: never set
         """Steps, and grey values of a step."""
         return (self.side**2 // self.pixels_per_step, self.pixels_per_step)
 

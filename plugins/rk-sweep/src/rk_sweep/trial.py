@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of values, and what it came to.
+    """One choice of values, and its result.
 
     Attributes:
         number: From 0.

@@ -57,17 +57,17 @@ class ImageFolder(PictureData):
         self.classes: list[str] = []
 
     @property
-    def num_classes(self) -> int:  # type: ignore[override]  # a fact, which is not set
-        """How many class folders there are."""
+    def num_classes(self) -> int:  # type: ignore[override]  # a fact: never set
+        """The number of class folders."""
         return len(self.classes)
 
     @property
-    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # a fact, which is not set
+    def input_shape(self) -> tuple[int, ...]:  # type: ignore[override]  # a fact: never set
         """Channels, height and width."""
         return (self.channels, *self.size)
 
     @property
-    def num_features(self) -> int:  # type: ignore[override]  # a fact, which is not set
+    def num_features(self) -> int:  # type: ignore[override]  # a fact: never set
         """Values per image."""
         return self.channels * self.size[0] * self.size[1]
 

@@ -93,7 +93,7 @@ class MLPBlock(Fusion):
         """
         blocks = (self, *others)
         if any(block.time is not None for block in blocks):
-            raise ValueError("blocks that take a time are not computed together")
+            raise ValueError("blocks that are given a time cannot be computed together")
         linear = [block.linear for block in blocks]
         glimpses = [block.glimpse for block in blocks]
         if all(g.whole for g in glimpses):  # one product for all blocks: they read the same
