@@ -191,7 +191,7 @@ def shared_zygote() -> Zygote:
 
 def serve() -> None:
     """The zygote itself: forks a child for each line of standard input."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would a child
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
     _end_with_the_parent()
     _import(sys.argv[1:])
     import torch
