@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
 from rk.testing.pytest_plugin import OF_THE_USER
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job: many tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is imported, which is later
 if sys.dont_write_bytecode:
     sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parent / "__pycache__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -32,7 +33,8 @@ def targets() -> set[str]:
 
 
 def test_make_alone_lists_every_target_and_runs_none():
-    printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    printed = subprocess.run(["make"], cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout
     listed = [line.split()[1] for line in printed.splitlines()]
     assert sorted(listed) == sorted(targets()) and all(len(line.split()) > 3 for line in printed.splitlines())
 
