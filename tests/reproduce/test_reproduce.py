@@ -53,7 +53,7 @@ def test_stopped_it_keeps_finished_runs_and_reuse_continues(call, recipes, monke
     log = Loop._log
 
     def stop_once(self):
-        if self.recipe.name == "net" and self.recipe.fit.seed == 5 and self.step == 50:
+        if self.recipe.name == "net" and self.recipe.fit.seed == 5 and self.at.step == 50:
             monkeypatch.setattr(Loop, "_log", log)
             signal.raise_signal(signal.SIGINT)
         log(self)
