@@ -148,7 +148,7 @@ def test_the_model_answers_a_file_of_sets_of_several_sizes(tmp_path):
 
 
 def test_batches_and_single_sets_are_drawn(tmp_path):
-    data = Delaunay(seed=0)
+    data = Delaunay(seed=0, batch_size=4)
     batch = data.batch("test", 0)
     pointers = batch["targets"].clamp(min=0)
     pointers[0] = 0  # an empty answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ def _sources(folder: str, home: str, md5: tuple[str, ...], content_md5: tuple[st
     )
 
 
+@functools.lru_cache(maxsize=4)  # a sweep reads the four files of one data set again and again
+def _parsed(source: Source, changed: int) -> Tensor:
+    """Returns the content of a file, which is never written to; `changed` is the time of its last change."""
+    try:
+        return parse_idx(read_gzip(source))
+    except ValueError as error:
+        raise damaged(source.fetch(), str(error)) from None
+
+
 class _IDXPictures(PictureData):
     """Four IDX files of grey images, 28 x 28, in ten classes."""
 
@@ -37,10 +47,7 @@ class _IDXPictures(PictureData):
         return (images.unsqueeze(1), targets.long()), (test_images.unsqueeze(1), test_targets.long())
 
     def _parse(self, source: Source) -> Tensor:
-        try:
-            return parse_idx(read_gzip(source))
-        except ValueError as error:
-            raise damaged(source.fetch(), str(error)) from None
+        return _parsed(source, source.fetch().stat().st_mtime_ns)
 
 
 class MNIST(_IDXPictures):
