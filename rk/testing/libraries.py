@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from importlib.machinery import SourceFileLoader
 from types import ModuleType
@@ -17,6 +19,20 @@ LIBRARIES = (
 def is_of_a_library(name: str) -> bool:
     """Whether a module belongs to one of `LIBRARIES`."""
     return name.partition(".")[0] in LIBRARIES
+
+
+def use_first() -> None:
+    """Traces a graph and draws a figure, which are slow the first time in a process."""
+    import torch
+
+    points = (torch.zeros(2, 1),)
+    torch.export.export(torch.nn.Linear(1, 1), points, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    with contextlib.suppress(ImportError):
+        from matplotlib.figure import Figure
+
+        figure = Figure()
+        figure.subplots().set_xlabel("a label")
+        figure.savefig(io.BytesIO(), format="png")
 
 
 def cpu_seconds() -> float:

@@ -1,7 +1,7 @@
 """What tests cost: the CPU seconds of each test, with its fixtures and processes, as ``pytest --rk-times`` writes them.
 
-Importing a large library is paid once, by whichever test comes first. So it is counted by itself, as ``imports``, and
-so are the zygotes, which import what their children need.
+Importing a large library is paid once, by whichever test comes first, and so are the first graph and the first figure
+of a process. They are counted by themselves, as ``imports``, and so are the zygotes, which import for their children.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rk.testing.libraries import ImportClock
+from rk.testing.libraries import ImportClock, use_first
 
 
 class Times:
@@ -26,6 +26,7 @@ class Times:
     def __init__(self, config: pytest.Config) -> None:
         worker = getattr(config, "workerinput", {}).get("workerid", "main")
         self._file = Path(config.getoption("--rk-times"), f"{worker}.tsv")
+        self._first_uses = 0.0
         self._clock = ImportClock()
         self._clock.start()
 
@@ -39,10 +40,12 @@ class Times:
 
     def pytest_collection_finish(self) -> None:
         """Measures all that comes before the first test."""
-        self._note("collection", self._cpu_seconds())
+        self._note("collection", before := self._cpu_seconds())
+        use_first()
+        self._first_uses = self._cpu_seconds() - before
 
     def pytest_unconfigure(self) -> None:
-        """Notes what all imports of large libraries have cost."""
+        """Notes what all imports and first uses of large libraries have cost."""
         self._clock.stop()
         self._note("imports", self._imports())
 
@@ -58,7 +61,7 @@ class Times:
 
     def _imports(self) -> float:
         zygotes = _zygotes()
-        return self._clock.seconds + (0.0 if zygotes is None else zygotes.import_seconds)
+        return self._clock.seconds + self._first_uses + (0.0 if zygotes is None else zygotes.import_seconds)
 
 
 def _zygotes() -> Any:

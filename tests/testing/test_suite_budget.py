@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rk.testing.libraries import use_first
+
 pytest_plugins = ("pytester",)
 ROOT = Path(__file__).parent.parent.parent
 LIGHT = ("cli", "report", "static/test_static.py", "test_c*.py", "test_f*.py", "test_p*.py", "test_r*.py", "test_s*.py")
@@ -19,6 +21,12 @@ sys.modules["torch"] = None  # any import of it fails from here on
 import pytest
 sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "--assert=plain", *sys.argv[1:]]))
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_first_uses(monkeypatch):
+    """A pytest within this process forgets the modules that it has imported, and torch cannot be imported twice."""
+    monkeypatch.setattr("rk.testing.times.use_first", lambda: None)
 
 
 def test_collecting_the_light_tests_of_the_host_imports_no_torch():
@@ -115,3 +123,10 @@ def test_imports_are_the_hosts(suite, tmp_path, monkeypatch, capsys):
     (tmp_path / "gw2.tsv").write_text("imports\t8.0\n")
     _, lines = measured(suite, tmp_path, monkeypatch, capsys)
     assert "host: imports" in lines[0] and lines[0].endswith(" 8.0")
+
+
+def test_first_uses_trace_a_graph_and_draw_a_figure(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, *args, **options: drawn.append(self))
+    use_first()
+    assert len(drawn) == 1 and "torch.export" in sys.modules
