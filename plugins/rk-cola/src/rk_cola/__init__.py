@@ -18,7 +18,7 @@ _WEIGHTS = "it searches SmolLM2, whose weights not every machine has; tiny-quick
 _SEARCH_SMOLLM2 = ("", "-random", "-skip", "-repeat", "-beam", "-exhaustive")
 
 RK_EXEMPT = {f"recipe-takes-two-steps:arith-quick{rival}": _WEIGHTS for rival in _SEARCH_SMOLLM2}
-RK_TRIAL = {"tiny-quick": ("data.num_questions=6", "search.num_simulations=10")}
+RK_TRIAL = {"tiny-quick": ("data.num_questions=3", "search.num_simulations=5")}
 
 
 @hookimpl
