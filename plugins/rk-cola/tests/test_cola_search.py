@@ -154,8 +154,9 @@ def test_of_a_choice_one_evaluation_serves_answer_and_control(world):
     assert {"fixed_path", "vote"} <= json.loads((run.path / "summary.json").read_text())["all"].keys()
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("space", ["edits", "segments"])
+@pytest.mark.parametrize(
+    ("method", "space"), [*((method, "segments") for method in METHODS), ("mcts", "edits"), ("exhaustive-1", "edits")]
+)
 def test_every_method_spends_the_same_budget(world, method, space):
     _, run = search(world, "--method", method, "--space", space, "--limit", "2")
     assert [s["n_evals"] for s in lines(run, "samples.jsonl")] == [13, 13]
@@ -224,9 +225,9 @@ def valid(run: RunFolder) -> list[set[str]]:
     return [{path["path"] for path in sample["paths"]} for sample in lines(run, "samples.jsonl")]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["mcts", "beam"])  # no method knows the budget: one that remembers, one that ranks
 def test_a_larger_budget_extends_a_search_that_has_ended(world, method):
-    options = ("--method", method, "--beam-size", "2", "--limit", "2")
+    options = ("--method", method, "--beam-size", "2", "--limit", "1")
     _, short = search(world, *options, runs="a")
     _, long = search(world, *options, "--num-simulations", "20", runs="b")
     before, earlier = (short.path / "evaluations.jsonl").read_text(), valid(short)
@@ -346,7 +347,7 @@ def own_answer(lm, prompt: str, path: tuple[int, ...], n: int = 64) -> str:
 def test_predict_gives_the_models_own_answers_along_the_path_of_each_question(done, world):
     lm, samples = load(f"{world}/model"), lines(done, "samples.jsonl")
     fixed = read_path(json.loads((done.path / "summary.json").read_text())["fixed_path"])
-    full, n = tuple(range(8)), 12  # decoding without a cache takes a while; the default length is another test's
+    full, n = tuple(range(8)), 6  # decoding without a cache takes a while; the default length is another test's
     found = predicted(done, world / "questions.jsonl", f"search.max_new_tokens={n}")
     for row, sample in zip(found, samples, strict=True):
         best = min((read_path(p["path"]) for p in sample["paths"]), key=lambda p: (len(p), p), default=full)
@@ -360,11 +361,12 @@ def test_predict_gives_the_models_own_answers_along_the_path_of_each_question(do
 
 def test_questions_without_an_answer_are_answered(done, world):
     known, best = rows_of(world)[0]["prompt"], lines(done, "samples.jsonl")[0]["paths"][0]["path"]
-    found = predicted(done, written("asked.jsonl", [{"prompt": known}, {"question": "Why?"}]))
+    asked = written("asked.jsonl", [{"prompt": known}, {"question": "Why?"}])
+    found = predicted(done, asked, "search.max_new_tokens=8")
     lm = load(f"{world}/model")
     assert [row["searched"] for row in found] == [True, False]
     assert (found[0]["path"], found[1]["path"]) == (best, "0-7")
-    assert found[1]["answer"] == own_answer(lm, "Question: Why?\nAnswer:", tuple(range(8)))
+    assert found[1]["answer"] == own_answer(lm, "Question: Why?\nAnswer:", tuple(range(8)), 8)
     assert all("correct" not in row and "expected" not in row for row in found)
 
 
@@ -448,7 +450,7 @@ def test_questions_without_a_level_are_kept_beside_those_that_have_one(world):
     mixed = written(
         "mixed.jsonl", [row if i else {k: row[k] for k in ("prompt", "answer")} for i, row in enumerate(rows)]
     )
-    _, run = search(world, data=f"{{name: exact-jsonl, file: {mixed}, stop: ''}}")
+    _, run = search(world, "--num-simulations", "2", data=f"{{name: exact-jsonl, file: {mixed}, stop: ''}}")
     levels = json.loads((run.path / "summary.json").read_text())["levels"]
     assert sum(level["questions"] for level in levels.values()) == 8 and levels["no level"]["questions"] == 1
     assert "no level" in (run.path / "summary.md").read_text()
@@ -459,7 +461,7 @@ def test_weights_that_have_changed_since_are_refused(world, tmp_path):
 
     shutil.copytree(world, tmp_path / "other")
     other = tmp_path / "other"
-    _, run = search(other)
+    _, run = search(other, "--limit", "1")
     tiny_model("llama", seed=3).save_pretrained(other / "model")
     with pytest.raises(UserError, match="has other weights than those that were searched"):
         cli(["eval", str(run.path)], standalone_mode=False)
