@@ -81,6 +81,7 @@ _TABLE = (
         methods=(("batches",), ("batch",)),
         must="`splits`, `batches(split)`, `batch(split, i, stage=0) -> TypedDict`",
         may="`prepare`, facts, `metrics`, `read`, `answers`, `render`, `state_dict`, `labels`, `preprocessing`, "
+        "`drafts` and `draft`, "
         "`writes` and `write`",
         key="data",
         fields=(("batch", None, "batch"),),

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim.optimizer import ParamsT
 
+    from rk.drafting import Draft
+
 T = TypeVar("T")
 
 Batch = Mapping[str, Any]
@@ -156,6 +158,18 @@ class Data(Protocol):
 
     def read(self, path: Path) -> Batch:
         """Reads a user's own file for `rk predict`. Raises `rk.UserError` for a file that it cannot take."""
+        ...
+
+    drafts: tuple[str, ...]
+    """Optional: endings of the files that `draft` takes, ``(".csv", ".tsv")``, a literal in the class body; ``"/"``
+    stands for folders."""
+
+    @classmethod
+    def draft(cls, path: Path, target: str | None) -> Draft | None:
+        """Returns the recipe that fits a user's file, None where other data should read it: `rk recipes init`.
+
+        Optional. Raises `rk.UserError` for a file of its kind that is damaged, or has no column `target`.
+        """
         ...
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ MODULES = {
     "rk.builtin.backprop": "the trainer `backprop` and its learner, for those that extend it",
     "rk.builtin.metrics": "the metric `accuracy`, for data that measure it",
     "rk.charts": "the style of charts",
+    "rk.drafting": "the draft of a recipe for a user's file",
     "rk.errors": "errors, and hints with the nearest spelling",
     "rk.fields": "fields that several plugins share",
     "rk.files": "where data and caches are kept, and downloads",

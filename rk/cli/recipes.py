@@ -1,4 +1,4 @@
-"""`rk recipes`, `rk recipes show`, `rk recipes copy`."""
+"""`rk recipes`, `rk recipes show`, `rk recipes copy`, `rk recipes init`."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ def recipes(
     no_pager: bool,
     as_json: bool,
 ) -> None:
-    """List, show and copy the installed recipes.
+    """List, show and copy the installed recipes; write one for a file of your own.
 
     \b
     rk recipes --paper 1506.03134
     rk recipes --task digits --uses mlp
     rk recipes --plugin vision
+    rk recipes init my.csv
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -182,17 +183,64 @@ def copy(recipe: str, target: Path | None) -> None:
     found = find_recipe(recipe, listed())
     path = target or Path(found.path.name)
     path = path / found.path.name if path.is_dir() else path
+    _write_new(path, _qualified_parent(found))
+    echo(f"wrote {path}; train it with: rk train {path}")
+
+
+@recipes.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--target", metavar="COLUMN", help="What is to be predicted; by default, the data guesses and says so.")
+@click.option("--model", metavar="NAME", help="One of the choices that the data proposes, or any installed model.")
+@click.option(
+    "--data", metavar="NAME", shell_complete=complete_data, help="The data that reads FILE; by default, the surest."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The recipe; by default FILE's name with .yaml.")
+def init(file: Path, target: str | None, model: str | None, data: str | None, output: Path | None) -> None:
+    """Write a recipe for a file of your own.
+
+    FILE is a table (CSV, TSV, Parquet, JSON lines), a folder of images, or whatever else installed data takes. The
+    recipe has a comment for each guess, and nothing is trained yet.
+
+    \b
+    rk recipes init my.csv
+    rk recipes init my.csv --target price --model boosted-trees -o prices.yaml
+    rk recipes init photos/
+    """
+    from rk.catalog import Catalog
+    from rk.errors import RecipeError
+    from rk.scaffold.recipe import propose
+
+    catalog = Catalog()
+    path = output or Path(f"{file.resolve().name.removesuffix('.gz').partition('.')[0]}.yaml")
+    proposal = propose(file, catalog, target=target, data=data, model=model)
+    if problems := proposal.problems(catalog, path):
+        choices = ", ".join(proposal.draft.choices)
+        raise UserError(
+            f"{proposal.choice} does not fit {file}: {RecipeError(problems).problems[0].message}",
+            f"--model takes {choices}, or a model for such data",
+        )
+    _write_new(path, proposal.text(path))
+    draft = proposal.draft
+    echo(f"{draft.about}, by {proposal.choice}")
+    for line in (*(f"{key}: {text}" for key, text in draft.comments.items()), *draft.notes):
+        echo(f"  {line}")
+    if proposal.others:
+        echo(f"  read as {proposal.data.name}; --data also takes {', '.join(proposal.others)}")
+    echo(f"wrote {path}; train it with: rk train {path}")
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Writes a recipe that does not exist yet. Raises `UserError`."""
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"{path}: a recipe's name ends in .yaml")
     make_parents(path)
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(_qualified_parent(found))
+            file.write(text)
     except FileExistsError:
         raise UserError(f"{path} exists already", "give another name") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
-    echo(f"wrote {path}; train it with: rk train {path}")
 
 
 def text_of(found: RecipeFile) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,9 @@ from rk.recipe.sections import Expect, Fit, plain
 from rk.record import made, record
 from rk.static.signature import Param
 from rk.static.types import word
-from rk.values import Plain, PlainDict, Value
+from rk.values import PlainDict, Value
 
 if TYPE_CHECKING:
-    import yaml
-
     from rk.recipe.find import RecipeFile
 
 
@@ -275,53 +273,6 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """Returns the complete recipe as text; marks, comments and inheritance are gone."""
-        import yaml
+        from rk.recipe.dump import dump
 
-        return yaml.dump(self.plain(), Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=110)
-
-
-def _dumper() -> type[yaml.SafeDumper]:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Writes lists of plain values in one line, and quotes what rk's own reader would take for something else."""
-
-        def represent_sequence(
-            self, tag: str, sequence: Iterable[Plain], flow_style: bool | None = None
-        ) -> yaml.SequenceNode:
-            flat = all(not isinstance(x, list | dict) for x in sequence)
-            return super().represent_sequence(tag, sequence, flow_style=flat)
-
-        def ignore_aliases(self, data: Plain) -> bool:
-            return True
-
-    def text(dumper: Dumper, value: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if _reads_back(value) else '"')
-
-    def number(dumper: Dumper, value: float) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:float", _float_text(value))
-
-    Dumper.add_representer(str, text)
-    Dumper.add_representer(float, number)
-    return Dumper
-
-
-def _reads_back(value: str) -> bool:
-    """Whether `value`, written without quotes, is the same text to rk's own reader."""
-    from rk.errors import RecipeError
-    from rk.recipe.tree import Scalar, parse_value
-
-    try:
-        node, problems = parse_value(value, "")
-    except RecipeError:
-        return False
-    return not problems and isinstance(node, Scalar) and node.value == value
-
-
-def _float_text(value: float) -> str:
-    if value != value:
-        return ".nan"
-    if value in (float("inf"), float("-inf")):
-        return ".inf" if value > 0 else "-.inf"
-    text = repr(value)
-    return text.replace("e", ".0e") if "e" in text and "." not in text else text  # YAML 1.1 asks for the point
+        return dump(self.plain())
