@@ -121,7 +121,7 @@ def test_a_file_that_no_data_takes_is_refused_with_the_endings_that_are(catalog,
     assert propose(tmp_path / "folder", catalog).data.name == "unsure", "the first one leaves folders to others"
 
 
-def test_comments_stand_above_their_keys_and_nothing_else_changes(tmp_path):
+def test_comments_are_written_above_their_keys_and_nothing_else_changes(tmp_path):
     values = {"a": {"b": [1, 2], "c": {"b": 1e-5, "d": "no"}}, "b": "x: y", "e": [{"b": 1}]}
     text = dump(values, {"a.b": "first", "a.c.b": "second " * 30, "b": "third"})
     assert [line for line in text.splitlines() if not line.lstrip().startswith("#")] == dump(values).splitlines()

@@ -189,7 +189,7 @@ def copy(recipe: str, target: Path | None) -> None:
 
 @recipes.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--target", metavar="COLUMN", help="What is to be predicted; by default, the data guesses and says so.")
+@click.option("--target", metavar="COLUMN", help="What is to be predicted; by default, the data guesses it.")
 @click.option("--model", metavar="NAME", help="One of the choices that the data proposes, or any installed model.")
 @click.option(
     "--data", metavar="NAME", shell_complete=complete_data, help="The data that reads FILE; by default, the surest."
