@@ -21,8 +21,8 @@ class Draft:
         data: The parameters of the data component, without its name.
         choices: Name -> the other sections of the recipe (``model``, ``loss``, ``trainer``, ``fit``, ...) as plain
             values. The first is the default; ``rk recipes init --model NAME`` takes another one.
-        comments: Key of the recipe (``data.target``) -> what was guessed and why. The comments are written above their keys,
-            and are printed.
+        comments: Key of the recipe (``data.target``) -> what was guessed and why. The comments are written above their
+            keys, and are printed.
         notes: What else the user should know, one line each: columns that are left out, rows without a target.
         confidence: From 0 to 1: how sure it is that the file is meant for this data. The highest draft is taken.
 

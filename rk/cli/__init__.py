@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("rk.cli.runs:runs", "List the runs, oldest first; show or delete some."),
     "search": ("rk.cli.search:search", "Search for a structure, a path or a program."),
     "analyze": ("rk.cli.search:analyze", "Compute tables and figures."),
-    "recipes": ("rk.cli.recipes:recipes", "List, show and copy the installed recipes."),
+    "recipes": ("rk.cli.recipes:recipes", "List, show and copy the installed recipes; write one for your own file."),
     "list": ("rk.cli.list:list_components", "List the installed components."),
     "show": ("rk.cli.show:show", "Show a component: its parameters, and the fields and facts that it needs and gives."),
     "validate": ("rk.cli.validate:validate", "Check a recipe and print how its parts fit."),

@@ -45,7 +45,7 @@ def recipes(
     no_pager: bool,
     as_json: bool,
 ) -> None:
-    """List, show and copy the installed recipes; write one for a file of your own.
+    """List, show and copy the installed recipes; write one for your own file.
 
     \b
     rk recipes --paper 1506.03134
