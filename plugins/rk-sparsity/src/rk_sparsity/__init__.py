@@ -1,0 +1,31 @@
+"""Sparse networks: masks over any learner's weights, and what can be done with them."""
+
+from rk import hookimpl
+
+RK_TRIAL = {
+    "digits-rigl": ("callbacks.0.update_every=1", "callbacks.0.end=0.9"),
+    "digits-set": ("callbacks.0.update_every=1", "callbacks.0.end=0.9"),
+    "digits-gradual": ("callbacks.0.update_every=1",),
+    "digits-synflow": ("callbacks.0.rounds=3",),
+}
+
+
+@hookimpl
+def rk_callbacks() -> dict[str, str]:
+    return {
+        "prune": "rk_sparsity.prune:Prune",
+        "gradual-pruning": "rk_sparsity.gradual:GradualPruning",
+        "dynamic-sparsity": "rk_sparsity.dynamic:DynamicSparsity",
+        "n-of-m": "rk_sparsity.n_of_m:NOfM",
+        "given-masks": "rk_sparsity.given:GivenMasks",
+    }
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"lottery-ticket": "rk_sparsity.lottery:LotteryTicket", "sparsity-curve": "rk_sparsity.curve:SparsityCurve"}
+
+
+@hookimpl
+def rk_exporters() -> dict[str, str]:
+    return {"sparse-safetensors": "rk_sparsity.export:SparseSafetensors"}

@@ -1,0 +1,123 @@
+"""The callback `prune`: weights are removed once, before or during training, by a score."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from rk import FitContext, UserError
+from rk_sparsity import scores
+from rk_sparsity.densities import Distribution
+from rk_sparsity.engine import Sparsifier, rescale
+from rk_sparsity.masks import Kept
+from rk_sparsity.topk import keep
+
+_STREAM = 0x7072756E65
+"""Keeps random scores apart from all else that is drawn from `fit.seed`."""
+
+Method = Literal["magnitude", "random", "snip", "grasp", "synflow"]
+
+
+class Prune(Sparsifier):
+    """Removes weights once and trains the others: before training, or after some steps.
+
+    To prune a run that is trained already, begin with its weights (``init_from``) and leave `at_step` at 0.
+
+    Args:
+        seed: Seeds random scores.
+        density: Share of the weights that is kept.
+        method: The score: the magnitude, random numbers, or the saliency of SNIP, GraSP or SynFlow.
+        distribution: Which layers keep how many: `global` compares scores over all layers, `uniform` keeps the same
+            share of each, `erk` more of small layers.
+        at_step: Steps done when weights are removed. 0: before training.
+        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions,
+            without embeddings.
+        exclude: Regular expressions of the names of weights that stay dense.
+        probe_batches: Batches of the training split that SNIP and GraSP score with.
+        temperature: What GraSP divides logits by.
+        rounds: Rounds of SynFlow, each of which removes a part.
+        keep_least: How many weights each layer keeps at least, where scores are compared over all layers.
+        init_rescale: Whether the weights that are left are divided by the square root of their layer's density, so that
+            the signal keeps its size.
+
+    Examples:
+        callbacks: [{name: prune, method: synflow, density: 0.02}]
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        density: Annotated[float, Gt(0), Le(1)] = 0.1,
+        method: Method = "magnitude",
+        distribution: Distribution = "global",
+        at_step: Annotated[int, Ge(0)] = 0,
+        include: tuple[str, ...] = (),
+        exclude: tuple[str, ...] = (),
+        probe_batches: Annotated[int, Ge(1)] = 1,
+        temperature: Annotated[float, Gt(0)] = 200.0,
+        rounds: Annotated[int, Ge(1)] = 100,
+        keep_least: Annotated[int, Ge(0)] = 1,
+        init_rescale: bool = False,
+    ) -> None:
+        super().__init__(include, exclude)
+        self.seed = seed
+        self.density = density
+        self.method = method
+        self.distribution = distribution
+        self.at_step = at_step
+        self.probe_batches = probe_batches
+        self.temperature = temperature
+        self.rounds = rounds
+        self.keep_least = keep_least
+        self.init_rescale = init_rescale
+
+    def fit_start(self, fit: FitContext) -> None:
+        total = fit.runtime.total_steps
+        if total is not None and self.at_step >= total > 0:
+            raise UserError(f"prune: at_step is {self.at_step}, but the run has {total} steps")
+        new = self._kept_state is None
+        super().fit_start(fit)
+        if new and self.init_rescale and self.at_step == 0:
+            rescale(self.known)
+
+    def first(self, fit: FitContext) -> Kept | None:
+        return self._chosen(fit) if self.at_step == 0 else None
+
+    def after_step(self, fit: FitContext) -> None:
+        if fit.step == self.at_step:
+            self.change(self._chosen(fit))
+        super().after_step(fit)
+
+    def _chosen(self, fit: FitContext) -> Kept:
+        weights = self.known.weights
+        if self.method == "synflow":
+            return self._by_synflow(fit)
+        if self.method == "magnitude":
+            score = scores.magnitude(weights)
+        elif self.method == "random":
+            score = scores.random(weights, self.seed, _STREAM)
+        else:
+            batches = [*fit.batches("train", self.probe_batches)]
+            if self.method == "snip":
+                score = scores.snip(fit.learner, weights, batches)
+            else:
+                score = scores.grasp(fit.learner, weights, batches, self.temperature)
+        return keep(score, self.density, self.distribution, self.keep_least)
+
+    def _by_synflow(self, fit: FitContext) -> Kept:
+        """Removes a part in each round: the density falls exponentially, and scores are those of what is left."""
+        batch = next(fit.batches("train", 1))
+        before = {name: w.detach().clone() for name, w in self.known.weights.items()}
+        kept = self.known.kept
+        try:
+            for round_ in range(1, self.rounds + 1):
+                for name, w in self.known.weights.items():
+                    w.data.mul_(kept[name])
+                score = scores.synflow(fit.learner, self.known.weights, batch)
+                score = {name: s.masked_fill(~kept[name], -1.0) for name, s in score.items()}
+                kept = keep(score, self.density ** (round_ / self.rounds), self.distribution, self.keep_least)
+        finally:
+            for name, w in self.known.weights.items():
+                w.data.copy_(before[name])
+        return kept

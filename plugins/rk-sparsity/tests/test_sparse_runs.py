@@ -1,0 +1,201 @@
+"""Sparse training in whole runs: the density holds, a cut run resumes bit-equal, other plugins' learners take part."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from rk_sparsity.export import read_sparse, write_sparse
+from safetensors.torch import load_file
+
+from rk import UserError
+from rk.catalog import Catalog
+from rk.cli import cli
+from rk.recipe.find import RecipeFile
+from rk.runs import RunFolder
+from rk.testing import Trial
+
+BASE = """
+rk: 1
+model: {name: mlp, hidden_sizes: [32]}
+data: {name: digits, batch_size: 16}
+loss: cross-entropy
+trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2, weight_decay: 0.1}}
+fit: {max_steps: 12, seed: 1, threads: 1}
+"""
+CALLBACKS = {
+    "rigl": "{name: dynamic-sparsity, method: rigl, density: 0.1, update_every: 3, init_rescale: true}",
+    "set": "{name: dynamic-sparsity, method: set, density: 0.1, update_every: 3}",
+    "snfs": "{name: dynamic-sparsity, method: snfs, density: 0.1, update_every: 3}",
+    "gradual": "{name: gradual-pruning, density: 0.1, update_every: 2}",
+    "late": "{name: prune, density: 0.1, at_step: 6}",
+    "snip": "{name: prune, density: 0.1, method: snip}",
+    "n-of-m": "{name: n-of-m, at_step: 4}",
+}
+LSTM = """
+rk: 1
+model: {name: sequence, layer: lstm, d_model: 8}
+data: {name: adding, length: 8, batch_size: 8}
+loss: mse
+trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2}}
+fit: {max_steps: 8, seed: 1, threads: 1, accumulate: 2, gradient_clip: 0.5, precision: bf16-mixed}
+"""
+
+
+def trial(tmp_path, callback, text=BASE, *overrides):
+    path = tmp_path / "sparse.yaml"
+    path.write_text(f"{text}callbacks: [{callback}]\n")
+    return Trial(RecipeFile(path), Catalog(), tmp_path / "runs", overrides)
+
+
+def weights_of(learner):
+    return {n: p.detach().clone() for n, p in learner.named_parameters()}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_a_run_that_is_cut_while_masks_change_resumes_bit_equal(tmp_path, name):
+    one = trial(tmp_path, CALLBACKS[name])
+    whole = one.run(12, checkpoint_every=4)
+    cut = one.run(12, checkpoint_every=4, cut_at=9)
+    resumed = one.run(12, checkpoint_every=4, resume=cut.folder)
+    expected, found = weights_of(whole.learner), weights_of(resumed.learner)
+    assert all(torch.equal(found[n], w) for n, w in expected.items())
+    assert [m.get("train/density") for m in whole.logged] == [m.get("train/density") for m in resumed.logged]
+    last = [m["train/density"] for m in whole.logged if "train/density" in m][-1]
+    assert last == pytest.approx(0.5 if name == "n-of-m" else 0.1, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["rigl", "set", "snfs"])
+def test_a_dynamic_mask_moves_and_its_density_does_not(tmp_path, name):
+    ended = trial(tmp_path, CALLBACKS[name]).run(12)
+    densities = [m["train/density"] for m in ended.logged if "train/density" in m]
+    assert densities == [densities[0]] * len(densities)
+    callback = ended.parts.callbacks[0]
+    assert 0.1 < callback.masks.explored < 0.2
+    for weight, kept in zip(callback.masks.weights.values(), callback.masks.kept.values(), strict=True):
+        assert not weight[~kept].any()
+
+
+def test_a_step_that_changes_the_mask_makes_no_update(tmp_path):
+    seen = []
+    one = trial(tmp_path, CALLBACKS["rigl"])
+    for steps in (3, 4):  # the fourth step is the first that is due
+        callback = (ended := one.run(12, cut_at=steps)).parts.callbacks[0]
+        seen.append((weights_of(ended.learner), {n: k.clone() for n, k in callback.masks.kept.items()}))
+    (before, kept), (after, moved) = seen
+    assert any(not torch.equal(kept[n], moved[n]) for n in kept)
+    for name in kept:
+        stays = kept[name] & moved[name]
+        assert torch.equal(before[name][stays], after[name][stays])
+        assert not after[name][moved[name] & ~kept[name]].any(), "new weights begin at zero"
+
+
+def test_gradual_pruning_never_brings_a_weight_back(tmp_path):
+    one = trial(tmp_path, CALLBACKS["gradual"])
+    sets = [one.run(steps).parts.callbacks[0].masks for steps in (12,)]
+    densities = [m["train/density"] for m in one.run(12).logged if "train/density" in m]
+    assert densities == sorted(densities, reverse=True) and len({*densities}) > 3
+    assert sets[0].explored == 1
+
+
+@pytest.mark.parametrize(
+    "callback", ["{name: dynamic-sparsity, density: 0.3, update_every: 2}", "{name: prune, density: 0.3, at_step: 2}"]
+)
+def test_lstm_weights_with_accumulation_clipping_and_bf16(tmp_path, callback):
+    ended = trial(tmp_path, callback, LSTM).run(6)
+    masks = ended.parts.callbacks[0].masks
+    assert any("weight_hh" in name or "recurrent" in name or "hidden" in name for name in masks.weights), [
+        *masks.weights
+    ]
+    assert masks.density == pytest.approx(0.3, abs=0.01)
+    for weight, kept in zip(masks.weights.values(), masks.kept.values(), strict=True):
+        assert not weight[~kept].any()
+
+
+def test_a_learner_without_back_propagation_through_blocks_is_pruned_too(tmp_path):
+    from rk.recipe.find import find_recipe
+
+    catalog = Catalog()
+    file = find_recipe("noprop/digits-dt", catalog.plugins)
+    one = Trial(
+        file, catalog, tmp_path / "runs", ("callbacks=[{name: dynamic-sparsity, density: 0.2, update_every: 2}]",)
+    )
+    callback = one.run(5).parts.callbacks[0]
+    assert callback.masks.density == pytest.approx(0.2, abs=0.01) and callback.masks.explored > 0.2
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        ("{name: prune, at_step: 12}", "prune: at_step is 12, but the run has 12 steps"),
+        ("{name: prune, include: ['nothing']}", "include: 'nothing' matches no weight"),
+        ("{name: prune, include: ['(']}", "is not a regular expression"),
+        ("{name: n-of-m, n: 4, m: 4}", "n must be < m, got 4 and 4"),
+        ("{name: n-of-m, n: 2, m: 5}", "inputs, which 5 does not divide"),
+        ("{name: gradual-pruning, begin: 0.5, end: 0.5}", "end must be > begin"),
+        ("{name: prune, density: 0.0005, keep_least: 0}", "is kept: the layer would answer with a constant"),
+        ("{name: given-masks, file: none.safetensors}", "none.safetensors"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_first_step(tmp_path, callback, message):
+    with pytest.raises(UserError) as error:
+        trial(tmp_path, callback).run(12)
+    assert message in error.value.render()
+
+
+# -- files and analyses ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", ["bitmask", "csr"])
+def test_sparse_files_come_back_exactly_and_are_small(tmp_path, layout):
+    torch.manual_seed(0)
+    sparse = torch.randn(64, 48) * (torch.rand(64, 48) < 0.05)
+    conv = torch.randn(8, 4, 3, 3).bfloat16() * (torch.rand(8, 4, 3, 3) < 0.2)
+    weights = {"a": sparse, "conv": conv, "dense": torch.randn(8, 8), "bias": torch.zeros(5), "n": torch.tensor(3)}
+    write_sparse(weights, tmp_path / "s.safetensors", layout)
+    found = read_sparse(tmp_path / "s.safetensors")
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[n], w) and found[n].dtype == w.dtype for n, w in weights.items())
+    stored = load_file(tmp_path / "s.safetensors")
+    bits = stored["a.bitmask"].numel() if layout == "bitmask" else 4 * (stored["a.columns"].numel() + 65)
+    assert stored["a.values"].numel() * 4 + bits < sparse.numel() * 4 / 4
+
+
+def test_the_lottery_has_tickets_controls_a_table_and_is_exported(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dense.yaml").write_text(BASE)
+    command = ["analyze", "lottery-ticket", "--recipe", "dense.yaml", "--rounds", "2", "--prune-fraction", "0.5"]
+    assert not cli([*command, "--runs-dir", "runs"], standalone_mode=False)
+    out = next((tmp_path / "runs").rglob("tickets.csv")).parent
+    rows = [*csv.DictReader((out / "tickets.csv").open())]
+    assert [row["training"] for row in rows] == ["round 0", "round 1", "round 2", "reinit", "shuffle"]
+    assert [float(row["density"]) for row in rows] == pytest.approx([1, 0.5, 0.25, 0.25, 0.25], abs=0.01)
+    ticket = load_file(next(out.rglob("ticket-2.safetensors")))
+    run = next(path for path in out.rglob("round-2") if path.is_dir())
+    weights = load_file(run / "model.safetensors")
+    assert all(torch.equal(weights[name] != 0, mask) for name, mask in ticket.items())
+    shuffled = load_file(next(p for p in out.rglob("shuffle") if p.is_dir()) / "model.safetensors")
+    assert all(
+        (shuffled[n] != 0).sum() == mask.sum() and not torch.equal(shuffled[n] != 0, mask) for n, mask in ticket.items()
+    )
+    assert not cli(["export", str(run), "--to", "sparse-safetensors", "-o", "small"], standalone_mode=False)
+    found = read_sparse(tmp_path / "small/model.sparse.safetensors")
+    assert all(torch.equal(found[name], w) for name, w in weights.items())
+
+
+def test_the_curve_has_a_row_for_each_method_and_density(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dense.yaml").write_text(BASE)
+    command = ["analyze", "sparsity-curve", "--recipe", "dense.yaml", "--methods", "[rigl, one-shot]", "--seeds", "2"]
+    assert not cli(
+        [*command, "--densities", "[0.2]", "--update-every", "2", "--runs-dir", "runs"], standalone_mode=False
+    )
+    table = next((tmp_path / "runs").rglob("curve.csv"))
+    rows = {row["method"]: row for row in csv.DictReader(table.open())}
+    assert [*rows] == ["dense", "rigl", "one-shot"]
+    assert float(rows["rigl"]["cost"]) == pytest.approx(0.2, abs=0.01)
+    assert float(rows["one-shot"]["cost"]) == pytest.approx((9 + 3 * 0.2) / 12, abs=0.1)
+    assert json.loads(rows["dense"]["cost"]) == 1 and int(rows["rigl"]["seeds"]) == 2
+    assert next(RunFolder.all(tmp_path / "runs"), None) is not None
