@@ -199,3 +199,19 @@ def test_the_curve_has_a_row_for_each_method_and_density(tmp_path, monkeypatch):
     assert float(rows["one-shot"]["cost"]) == pytest.approx((9 + 3 * 0.2) / 12, abs=0.1)
     assert json.loads(rows["dense"]["cost"]) == 1 and int(rows["rigl"]["seeds"]) == 2
     assert next(RunFolder.all(tmp_path / "runs"), None) is not None
+
+
+def test_rescaled_weights_keep_the_variance_of_what_a_layer_gives(tmp_path):
+    wide = ("model.hidden_sizes=[4000]", "callbacks.0.include=[blocks]", "fit.seed=3")
+    plain, rescaled, dense = (
+        trial(tmp_path, callback, BASE, *wide).build().parts.learner.model.blocks[0][0].weight.detach()
+        for callback in (
+            "{name: dynamic-sparsity, density: 0.25, method: static}",
+            "{name: dynamic-sparsity, density: 0.25, method: static, init_rescale: true}",
+            "{name: dynamic-sparsity, density: 1.0, method: static}",
+        )
+    )
+    inputs = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    spread = [(inputs @ weight.T).std() for weight in (plain, rescaled, dense)]
+    assert spread[1] == pytest.approx(float(spread[2]), rel=0.03)
+    assert spread[0] == pytest.approx(float(spread[2]) / 2, rel=0.03)

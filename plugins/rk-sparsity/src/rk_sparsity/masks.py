@@ -45,7 +45,7 @@ class Masks:
         self._update()
 
     def _update(self) -> None:
-        self._list = [*self.weights.values()]
+        self._list: list[Tensor] = [*self.weights.values()]
         self._numbers = [self.kept[n].to(w.dtype) for n, w in self.weights.items()]
         self.density = sum(int(kept.sum()) for kept in self.kept.values()) / self.size
         self._by_weight = {id(w): number for w, number in zip(self._list, self._numbers, strict=True)}
@@ -53,7 +53,7 @@ class Masks:
     @torch.no_grad()
     def apply(self) -> None:
         """Sets every weight that is not kept to zero."""
-        torch._foreach_mul_(self._list, self._numbers)
+        torch._foreach_mul_(self._list, self._numbers)  # type: ignore[arg-type]  # the stub lacks lists of tensors
 
     @torch.no_grad()
     def mask_gradients(self, params: Iterable[Tensor]) -> None:

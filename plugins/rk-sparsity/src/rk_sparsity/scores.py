@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rk import Batch, UserError
+from rk import Batch, Outputs, UserError
 from rk.sampling import generator
 
 Weights = Mapping[str, nn.Parameter]
@@ -52,7 +52,8 @@ def grasp(learner: nn.Module, weights: Weights, batches: Sequence[Batch], temper
             gradients = torch.autograd.grad(
                 mean_loss(learner(batch)), [*weights.values()], create_graph=True, allow_unused=True
             )
-            flow = sum((g * first[n]).sum() for n, g in zip(names, gradients, strict=True) if g is not None)
+            parts = [(g * first[n]).sum() for n, g in zip(names, gradients, strict=True) if g is not None]
+            flow = torch.stack(parts).sum()
             again = torch.autograd.grad(flow, [*weights.values()], allow_unused=True)
             found = [torch.zeros_like(w) if h is None else h for h, w in zip(again, weights.values(), strict=True)]
             product = found if product is None else [a + b for a, b in zip(product, found, strict=True)]
@@ -73,6 +74,7 @@ def synflow(learner: nn.Module, weights: Weights, batch: Batch) -> Scores:
         batch: One batch, for its fields and shapes; one row is taken of each tensor.
     """
     parameters = dict(learner.named_parameters())
+    answer: Callable[[Batch], Outputs] = learner.predict  # type: ignore[assignment]  # of a learner
     before = {name: p.detach().clone() for name, p in parameters.items()}
     ones = {k: _one_row_of_ones(v) for k, v in batch.items()}
     try:
@@ -80,7 +82,7 @@ def synflow(learner: nn.Module, weights: Weights, batch: Batch) -> Scores:
             learner.double()
             for p in parameters.values():
                 p.data.abs_()
-            answers = [v for v in learner.predict(ones).values() if isinstance(v, Tensor) and v.is_floating_point()]
+            answers = [v for v in answer(ones).values() if isinstance(v, Tensor) and v.is_floating_point()]
             total = sum((a.sum() for a in answers), torch.zeros((), dtype=torch.double))
             if not total.requires_grad:
                 raise UserError("the model's answer has no gradient, which SynFlow needs", "choose another method")
