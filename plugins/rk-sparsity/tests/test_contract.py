@@ -5,4 +5,4 @@ from rk.testing import PluginContract
 
 class TestContract(PluginContract):
     plugin = "sparsity"
-    samples = 1  # the callbacks' own resumes are in test_sparse_runs.py
+    samples = 1  # one recipe takes all checks; `rk plugins test NAME` takes one for each set of components

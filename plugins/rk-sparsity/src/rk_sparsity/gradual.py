@@ -14,7 +14,7 @@ from rk_sparsity.topk import keep
 
 
 class GradualPruning(Sparsifier):
-    """Gradual magnitude pruning (arXiv:1710.01878, Eq. 1): density falls along a cubic curve while the network is trained.
+    """Gradual magnitude pruning (arXiv:1710.01878, Eq. 1): density falls along a cubic curve.
 
     A weight that is removed stays removed.
 

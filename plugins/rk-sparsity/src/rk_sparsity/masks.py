@@ -53,7 +53,7 @@ class Masks:
     @torch.no_grad()
     def apply(self) -> None:
         """Sets every weight that is not kept to zero."""
-        torch._foreach_mul_(self._list, self._numbers)  # type: ignore[arg-type]  # the stub lacks lists of tensors
+        torch._foreach_mul_(self._list, self._numbers)
 
     @torch.no_grad()
     def mask_gradients(self, params: Iterable[Tensor]) -> None:

@@ -106,7 +106,7 @@ class Prune(Sparsifier):
         return keep(score, self.density, self.distribution, self.keep_least)
 
     def _by_synflow(self, fit: FitContext) -> Kept:
-        """Removes a part in each round: the density falls exponentially, and scores are those of what is left (Alg. 1)."""
+        """Removes a part in each round: the density falls exponentially, and what is left is scored (Alg. 1)."""
         batch = next(fit.batches("train", 1))
         before = {name: w.detach().clone() for name, w in self.known.weights.items()}
         kept = self.known.kept
