@@ -83,7 +83,7 @@ def test_over_all_layers_each_keeps_its_least():
     assert torch.equal(kept["b"].flatten(), highest(score["b"].flatten(), 2))
 
 
-def test_scores_that_are_no_numbers_are_refused():
+def test_nan_scores_are_refused():
     with pytest.raises(UserError, match="the scores of a are not finite"):
         keep({"a": torch.tensor([[1.0, math.nan]])}, 0.5, "global")
 

@@ -30,7 +30,7 @@ def changed(step: int, end: int, share: float, decay: Literal["cosine", "linear"
 
     Args:
         step: Steps done.
-        end: The step from which nothing changes any more.
+        end: The step from which nothing changes.
         share: The share at step 0.
         decay: How it falls to 0 at `end`.
     """
