@@ -30,9 +30,9 @@ CALLBACKS = {
     "set": "{name: dynamic-sparsity, method: set, density: 0.1, update_every: 3}",
     "snfs": "{name: dynamic-sparsity, method: snfs, density: 0.1, update_every: 3}",
     "gradual": "{name: gradual-pruning, density: 0.1, update_every: 2}",
-    "late": "{name: prune, density: 0.1, at_step: 6}",
+    "late": "{name: prune, density: 0.1, at: 0.5}",
     "snip": "{name: prune, density: 0.1, method: snip}",
-    "n-of-m": "{name: n-of-m, at_step: 4}",
+    "n-of-m": "{name: n-of-m, at: 0.3}",
 }
 LSTM = """
 rk: 1
@@ -101,7 +101,7 @@ def test_gradual_pruning_never_brings_a_weight_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "callback", ["{name: dynamic-sparsity, density: 0.3, update_every: 2}", "{name: prune, density: 0.3, at_step: 2}"]
+    "callback", ["{name: dynamic-sparsity, density: 0.3, update_every: 2}", "{name: prune, density: 0.3, at: 0.4}"]
 )
 def test_lstm_weights_with_accumulation_clipping_and_bf16(tmp_path, callback):
     ended = trial(tmp_path, callback, LSTM).run(6)
@@ -129,7 +129,7 @@ def test_a_learner_without_back_propagation_through_blocks_is_pruned_too(tmp_pat
 @pytest.mark.parametrize(
     ("callback", "message"),
     [
-        ("{name: prune, at_step: 12}", "prune: at_step is 12, but the run has 12 steps"),
+        ("{name: prune, at: 1.0}", "must be < 1"),
         ("{name: prune, include: ['nothing']}", "include: 'nothing' matches no weight"),
         ("{name: prune, include: ['(']}", "is not a regular expression"),
         ("{name: n-of-m, n: 4, m: 4}", "n must be < m, got 4 and 4"),

@@ -6,7 +6,6 @@ RK_TRIAL = {
     "digits-rigl": ("callbacks.0.update_every=1", "callbacks.0.end=0.9"),
     "digits-set": ("callbacks.0.update_every=1", "callbacks.0.end=0.9"),
     "digits-snfs": ("callbacks.0.update_every=1", "callbacks.0.end=0.9"),
-    "digits-one-shot": ("callbacks.0.at_step=2",),
     "digits-gradual": ("callbacks.0.update_every=1",),
     "digits-synflow": ("callbacks.0.rounds=3",),
 }

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from rk import UserError
 from rk.charts import chart, plain, save
 from rk.writing import write_csv
 from rk_sparsity.trainings import Trainings
@@ -70,7 +69,7 @@ class SparsityCurve:
         found: dict[str, float] = {}
         plan = [("dense", 1.0), *((m, d) for m in self.methods for d in self.densities)]
         for method, density in plan:
-            extra = [] if method == "dense" else [self._callback(method, density, trainings)]
+            extra = [] if method == "dense" else [self._callback(method, density)]
             for seed in range(self.seeds):
                 run = trainings.train(f"{method}-{density:g}-seed-{seed}", seed, *extra)
                 kept = {k: run.metrics.get(f"run/{k}") for k in ("density", "explored", "mean-density")}
@@ -82,7 +81,7 @@ class SparsityCurve:
             _write(rows, trainings.metric or "score", out)
         return found
 
-    def _callback(self, method: Method | str, density: float, trainings: Trainings) -> Mapping[str, object]:
+    def _callback(self, method: Method | str, density: float) -> Mapping[str, object]:
         if method == "gradual":
             return {"name": "gradual-pruning", "density": density, "update_every": self.update_every}
         if method in ("static", "set", "rigl", "snfs"):
@@ -94,10 +93,7 @@ class SparsityCurve:
                 "init_rescale": self.init_rescale,
             }
         if method == "one-shot":
-            steps = trainings.fit.get("max_steps")
-            if steps is None:
-                raise UserError("one-shot needs the length of the run", "set fit.max_steps, or leave it out of methods")
-            return {"name": "prune", "density": density, "method": "magnitude", "at_step": round(0.75 * steps)}
+            return {"name": "prune", "density": density, "method": "magnitude", "at": 0.75}
         return {"name": "prune", "density": density, "method": method}
 
 

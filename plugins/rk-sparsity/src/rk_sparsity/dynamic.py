@@ -79,7 +79,7 @@ class DynamicSparsity(Sparsifier):
         if self.method != "static" and not fit.runtime.rates():
             raise UserError(f"dynamic-sparsity: {type(fit.trainer).__name__} has no optimizer, so nothing grows again")
         if self.method != "static" and fit.runtime.total_steps is None:
-            raise UserError("dynamic-sparsity needs the length of the run", "set fit.max_steps or fit.epochs")
+            raise UserError("dynamic-sparsity needs the length of the run", "set fit.max_steps or fit.max_epochs")
         new = self._kept_state is None
         super().fit_start(fit)
         if new and self.init_rescale:

@@ -102,6 +102,20 @@ class Sparsifier:
             self.masks.load_state_dict(self._kept_state)
 
 
+def step_at(share: float, fit: FitContext, name: str) -> int:
+    """Returns the step at a share of the run, at least 1 where the share is above 0.
+
+    Raises:
+        rk.UserError: When the run has no known length.
+    """
+    if share == 0:
+        return 0
+    total = fit.runtime.total_steps
+    if total is None:
+        raise UserError(f"{name} needs the length of the run", "set fit.max_steps or fit.max_epochs")
+    return max(1, round(share * total))
+
+
 def rescale(masks: Masks) -> None:
     """Divides the weights of each layer by the square root of its density.
 

@@ -56,7 +56,7 @@ class GradualPruning(Sparsifier):
 
     def fit_start(self, fit: FitContext) -> None:
         if fit.runtime.total_steps is None:
-            raise UserError("gradual-pruning needs the length of the run", "set fit.max_steps or fit.epochs")
+            raise UserError("gradual-pruning needs the length of the run", "set fit.max_steps or fit.max_epochs")
         super().fit_start(fit)
 
     def after_step(self, fit: FitContext) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
-from rk import FitContext, UserError
+from rk import FitContext
 from rk_sparsity import scores
 from rk_sparsity.densities import Distribution
-from rk_sparsity.engine import Sparsifier, rescale
+from rk_sparsity.engine import Sparsifier, rescale, step_at
 from rk_sparsity.masks import Kept
 from rk_sparsity.topk import keep
 
@@ -22,7 +22,7 @@ Method = Literal["magnitude", "random", "snip", "grasp", "synflow"]
 class Prune(Sparsifier):
     """Removes weights once and trains the others: before training, or after some steps.
 
-    To prune a run that is trained already, begin with its weights (``init_from``) and leave `at_step` at 0.
+    To prune a run that is trained already, begin with its weights (``init_from``) and leave `at` at 0.
 
     Args:
         seed: Seeds random scores.
@@ -30,7 +30,7 @@ class Prune(Sparsifier):
         method: The score: the magnitude, random numbers, or the saliency of SNIP, GraSP or SynFlow.
         distribution: Which layers keep how many: `global` compares scores over all layers, `uniform` keeps the same
             share of each, `erk` more of small layers.
-        at_step: Steps done when weights are removed. 0: before training.
+        at: Share of the run's steps after which weights are removed. 0: before training.
         include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions,
             without embeddings.
         exclude: Regular expressions of the names of weights that stay dense.
@@ -51,7 +51,7 @@ class Prune(Sparsifier):
         density: Annotated[float, Gt(0), Le(1)] = 0.1,
         method: Method = "magnitude",
         distribution: Distribution = "global",
-        at_step: Annotated[int, Ge(0)] = 0,
+        at: Annotated[float, Ge(0), Lt(1)] = 0.0,
         include: tuple[str, ...] = (),
         exclude: tuple[str, ...] = (),
         probe_batches: Annotated[int, Ge(1)] = 1,
@@ -65,7 +65,7 @@ class Prune(Sparsifier):
         self.density = density
         self.method = method
         self.distribution = distribution
-        self.at_step = at_step
+        self.at = at
         self.probe_batches = probe_batches
         self.temperature = temperature
         self.rounds = rounds
@@ -73,19 +73,17 @@ class Prune(Sparsifier):
         self.init_rescale = init_rescale
 
     def fit_start(self, fit: FitContext) -> None:
-        total = fit.runtime.total_steps
-        if total is not None and self.at_step >= total > 0:
-            raise UserError(f"prune: at_step is {self.at_step}, but the run has {total} steps")
+        self.step = step_at(self.at, fit, "prune")
         new = self._kept_state is None
         super().fit_start(fit)
-        if new and self.init_rescale and self.at_step == 0:
+        if new and self.init_rescale and self.at == 0:
             rescale(self.known)
 
     def first(self, fit: FitContext) -> Kept | None:
-        return self._chosen(fit) if self.at_step == 0 else None
+        return self._chosen(fit) if self.at == 0 else None
 
     def after_step(self, fit: FitContext) -> None:
-        if fit.step == self.at_step:
+        if fit.step == self.step:
             self.change(self._chosen(fit))
         super().after_step(fit)
 

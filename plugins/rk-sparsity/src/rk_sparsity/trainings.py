@@ -6,10 +6,10 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rk import UserError
 from rk.training import InnerRun, settings, train_inside
-from rk.values import PlainDict
 
 
 class Trainings:
@@ -28,7 +28,7 @@ class Trainings:
         self.metric = metric
         self.out = out
         self.callbacks = [*plain.get("callbacks", [])]
-        self.fit: PlainDict = plain["fit"]
+        self.fit: dict[str, Any] = plain["fit"]
 
     def train(self, name: str, seed: int, *callbacks: Mapping[str, object]) -> InnerRun:
         """Trains with the recipe's callbacks and further ones; what was trained already is taken as it is.
