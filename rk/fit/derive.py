@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -42,7 +42,7 @@ class Origin(Protocol):
 def derive(
     run: Origin,
     changes: Mapping[str, Plain],
-    weights: nn.Module | Mapping[str, Tensor],
+    weights: nn.Module | Mapping[str, Tensor] | Callable[[nn.Module], Mapping[str, Tensor]],
     out: Path,
     open_run: OpenRun,
 ) -> RunFolder:
@@ -52,7 +52,11 @@ def derive(
         raise UserError(f"{folder.path} exists already: a derived run is written into a new folder")
     recipe = _changed(run, changes)
     learner = _rebuilt(run, recipe, open_run)
-    load_weights(learner, weights.state_dict() if isinstance(weights, nn.Module) else weights)
+    if isinstance(weights, nn.Module):
+        weights = weights.state_dict()
+    elif callable(weights):
+        weights = weights(learner)
+    load_weights(learner, weights)
     if not all_finite(learner):
         raise RunFailed(f"the weights for {folder.path} are not finite: its answers would be NaN")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,12 @@ class LoadedRun:
         except OSError as error:
             raise UserError(f"cannot write {out}: {error.strerror or error}") from None
 
-    def derive(self, changes: Mapping[str, Any], weights: nn.Module | Mapping[str, Tensor], out: Path) -> RunFolder:
+    def derive(
+        self,
+        changes: Mapping[str, Any],
+        weights: nn.Module | Mapping[str, Tensor] | Callable[[nn.Module], Mapping[str, Tensor]],
+        out: Path,
+    ) -> RunFolder:
         """Writes a run folder with other weights: what was extracted, merged or baked, or the best of many.
 
         It is checked as it is written: the changed recipe, and that the weights are exactly those that it builds. Then
@@ -193,7 +198,8 @@ class LoadedRun:
 
         Args:
             changes: Key of the recipe -> its new value: ``{"model.hidden_sizes": [16, 16]}``.
-            weights: The learner of the changed recipe, or its tensors by name.
+            weights: The learner of the changed recipe, or its tensors by name, or a function that returns them for the
+                learner that the changed recipe builds.
             out: A new folder.
 
         Returns:

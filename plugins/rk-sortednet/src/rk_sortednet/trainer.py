@@ -1,0 +1,135 @@
+"""The trainer `sorted`: a sub-network, drawn at random, learns from each micro-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le
+from torch import Tensor
+from torch.nn import functional
+
+from rk import Batch, Loss, Model, Objective, Optimizer, Runtime
+from rk.sampling import generator
+from rk_sortednet.nested import Nested
+from rk_sortednet.subnets import Subnet, grid
+
+_STREAM = 0x736F72746564
+"""Keeps the choice of sub-networks apart from all else that is drawn from `fit.seed`."""
+
+
+class Sorted:
+    """Trains a network so that its first units and blocks are networks by themselves (SortedNet, arXiv:2309.00255).
+
+    Each micro-batch trains one sub-network, drawn from the grid of widths and depths; with ``fit.accumulate`` several
+    of them make one update, as in the paper. The choice is a function of the seed, the step and the micro-batch, the
+    same in all processes. The metrics of a sub-network have its name: ``test/accuracy@w0.25-d2``.
+
+    Args:
+        seed: Seeds the choice.
+        optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
+        widths: Shares of the units that the layers give; the last must be 1.
+        depths: Numbers of blocks, for a model that has some; the last must be all of them. none: always all.
+        layers: Patterns of the names of the linear layers and convolutions that are narrowed. The others take what they
+            get: leave out the last layer, and those whose outputs are reshaped (such as attention's).
+        sampling: `uniform`: each with the same probability. `weighted`: half of all draws are the whole network.
+            `sandwich`: the largest, the smallest and one between, all on the same micro-batch. `all`: each of them on
+            the same micro-batch. `whole`: only the whole network, the control.
+        distill: With `sandwich` and `all`: sub-networks learn the answers of the whole network in place of the targets.
+        measured: `all` sub-networks are measured, or only the `corners` of the grid.
+
+    Examples:
+        trainer: {name: sorted, optimizer: adam, widths: [0.25, 0.5, 1.0], layers: ["blocks.*", "stem"], depths: [1, 2,
+        3]}
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        optimizer: Optimizer | dict[str, Optimizer],
+        layers: tuple[str, ...] = (),
+        widths: tuple[Annotated[float, Gt(0), Le(1)], ...] = (1.0,),
+        depths: tuple[Annotated[int, Ge(1)], ...] = (),
+        sampling: Literal["uniform", "weighted", "sandwich", "all", "whole"] = "uniform",
+        distill: bool = False,
+        measured: Literal["all", "corners"] = "all",
+    ) -> None:
+        if not widths or max(widths) != 1:
+            raise ValueError("widths must contain 1.0, the whole network")
+        if len(widths) > 1 and not layers:
+            raise ValueError("layers must name the layers that are narrowed")
+        if distill and sampling not in ("sandwich", "all"):
+            raise ValueError(f"distill needs sampling sandwich or all, got {sampling}")
+        self.seed = seed
+        self.factory = optimizer
+        self.layers = layers
+        self.subnets = grid(widths, depths or (None,))
+        self.sampling = sampling
+        self.distill = distill
+        corners = [s for s in self.subnets if _is_end(s.width, widths) and (not depths or _is_end(s.depth, depths))]
+        self.measured: Sequence[Subnet] = self.subnets if measured == "all" else corners
+
+    def setup(self, *, model: Model, loss: Loss, runtime: Runtime) -> Nested:
+        self.runtime = runtime
+        self.learner = Nested(model, loss, self.subnets, self.layers, self.measured)
+        self.objective = runtime.setup(self.learner)
+        self.optimizers = runtime.optimizers(self.factory, self.learner)
+        return self.learner
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        drawn = self.drawn(self.runtime.step or 0, self.runtime.micro_batch)
+        objectives = []
+        teacher: Tensor | None = None
+        for subnet in drawn:
+            with self.learner.at(subnet):
+                if teacher is not None:
+                    objectives.append(_towards(teacher, self.learner.predict(batch)["logits"]))
+                else:
+                    objectives.append(self.objective(batch))
+            if self.distill and teacher is None:  # the first one is the whole network
+                with torch.no_grad():
+                    teacher = self.learner.predict(batch)["logits"].log_softmax(-1)
+        logs = self.runtime.backward(_joined(objectives))
+        self.runtime.update(*self.optimizers)
+        return logs
+
+    def drawn(self, step: int, micro_batch: int) -> list[Subnet]:
+        """Returns the sub-networks that learn from a micro-batch, the whole one first where it is among them."""
+        subnets = self.subnets
+        if self.sampling == "whole" or len(subnets) == 1:
+            return [subnets[-1]]
+        if self.sampling == "all":
+            return subnets[::-1]
+        random = generator(self.seed, _STREAM, step, micro_batch)
+        if self.sampling == "sandwich":
+            between = subnets[1:-1]
+            chosen = [between[int(torch.randint(len(between), (), generator=random))]] if between else []
+            return [subnets[-1], *chosen, subnets[0]]
+        if self.sampling == "weighted" and float(torch.rand((), generator=random)) < 0.5:
+            return [subnets[-1]]
+        return [subnets[int(torch.randint(len(subnets), (), generator=random))]]
+
+
+def _is_end(value: object, values: Sequence[object]) -> bool:
+    return value in (min(values), max(values))  # type: ignore[type-var]
+
+
+def _towards(teacher: Tensor, logits: Tensor) -> Objective:
+    """Returns the Kullback-Leibler divergence of the answers from those of the whole network."""
+    divergence = functional.kl_div(logits.log_softmax(-1), teacher, reduction="sum", log_target=True)
+    return divergence, logits.numel() // logits.shape[-1]
+
+
+def _joined(objectives: Sequence[Objective]) -> Objective:
+    """Returns the sum of all terms over all sub-networks: their mean is that over sub-networks and examples."""
+    if len(objectives) == 1:
+        return objectives[0]
+    if not any(isinstance(one, dict) for one in objectives):
+        totals, counts = zip(*objectives, strict=True)
+        return sum(totals[1:], totals[0]), sum(counts[1:], counts[0])
+    return {
+        (name if i == 0 else f"{name}-{i}"): term
+        for i, one in enumerate(objectives)
+        for name, term in (one.items() if isinstance(one, dict) else [("distill", one)])
+    }
