@@ -40,7 +40,7 @@ from rk.fit.initial import take_weights
 from rk.fit.loaded import LoadedRun
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.plain_state import check_state
-from rk.fit.progress import Progress, Silence, make_progress, show
+from rk.fit.progress import Progress, Silence, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.results import directions, results_of
 from rk.fit.resuming import changed_versions, jumping_rates
@@ -48,6 +48,7 @@ from rk.fit.returns import check_batch, check_batches, check_splits, check_step
 from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, Settings, choose_device, processes_here
+from rk.fit.shown import make_progress
 from rk.fit.signals import StoppedInside, StopSignal
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
