@@ -47,7 +47,7 @@ class StoredRun:
     """A run in its folder. `rk.train` and `rk.load` return it; a notebook shows its table of results.
 
     Args:
-        path: The folder. Raises `UserError` when it is no run.
+        path: The folder. Raises `UserError` when it holds no `run.json`.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -109,7 +109,7 @@ def test_a_recipe_that_holds_itself_is_refused(recipe, folder):
 
 
 @pytest.mark.parametrize("wrong", [3, None, ["digits"]])
-def test_what_is_no_recipe_is_refused(folder, wrong):
+def test_a_value_of_another_type_is_refused(folder, wrong):
     with pytest.raises(UserError, match="a recipe is a name, a path or a dict"):
         kit.train(wrong)
 
