@@ -85,7 +85,7 @@ def repeat(folder: RunFolder, say: Say) -> Repeated:
     """
     info = folder.read()
     if info.get("status") != "done" or not folder.recipe.is_file() or not folder.model.is_file():
-        raise UserError(f"{folder.label} is no finished training: there is nothing to compare with")
+        raise UserError(f"{folder.label} is not a finished training: there is nothing to compare with")
     lock = lock_text(folder)
     _refuse_changed_files(folder, info)
     python = environment(lock, str(info["environment"]["python"]), say)
