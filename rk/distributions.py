@@ -6,18 +6,13 @@ Read from the names of folders, since reading the metadata of all distributions 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
-
-from packaging.requirements import InvalidRequirement, Requirement
 
 from rk.values import PlainDict
 
@@ -87,6 +82,10 @@ def _origin(place: Path) -> PlainDict | None:
 
 def _with_requirements(names: Iterable[str], among: PlainDict) -> Iterator[str]:
     """Yields those of the distributions `among` which `names` are, or require."""
+    from importlib.metadata import Distribution
+
+    from packaging.requirements import InvalidRequirement, Requirement  # it takes long to import
+
     seen: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -112,6 +111,8 @@ def digest(folder: Path) -> str | None:
     Returns:
         The digest; None where there are no such packages.
     """
+    import hashlib  # it loads OpenSSL
+
     packages = [
         place
         for package in sorted(_packages(folder))
@@ -133,6 +134,8 @@ def digest(folder: Path) -> str | None:
 
 def _packages(folder: Path) -> set[str]:
     """Returns the packages that the entry points in a ``pyproject.toml`` name; else the one of the project's name."""
+    import tomllib
+
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         tables = [project.get("scripts", {}), project.get("gui-scripts", {}), *project.get("entry-points", {}).values()]

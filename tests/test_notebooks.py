@@ -57,3 +57,51 @@ def test_a_mistake_is_one_message(executed):
     outputs = next(outputs for text, outputs in executed.items() if text.startswith("try:"))
     assert [output.output_type for output in outputs] == ["stream"]
     assert "model.hiden_sizes: unknown parameter" in outputs[0].text
+
+
+# -- signals -----------------------------------------------------------------------------------------------------------
+
+LONG = """
+import rk
+recipe = {
+    "rk": 1, "data": "digits", "model": "mlp", "loss": "cross-entropy",
+    "trainer": {"name": "backprop", "optimizer": "adam"}, "fit": {"max_steps": 1_000_000, "threads": 1},
+}
+rk.train(recipe)
+"""
+
+
+RESUMED = """
+run = rk.load("last", runs_dir="runs")
+step = run.info["step"]
+run.resume(fit={"max_steps": step + 2})
+run.status, run.info["step"] - step
+"""
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    """A kernel that runs in the test's folder."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_interrupting_the_kernel_stops_after_the_step_and_the_run_can_be_resumed(kernel):
+    manager, client = kernel
+    sent = []
+
+    def interrupt_at_the_first_bar(message):
+        if message["msg_type"] == "update_display_data" and not sent:
+            sent.append(message)
+            manager.interrupt_kernel()
+
+    said = client.execute_interactive(LONG, timeout=100, output_hook=interrupt_at_the_first_bar)["content"]
+    assert said["ename"] == "Interrupted" and "resume with run.resume()" in said["evalue"]
+    shown = []
+    done = client.execute_interactive(RESUMED, timeout=100, output_hook=shown.append)["content"]
+    results = [message["content"]["data"]["text/plain"] for message in shown if message["msg_type"] == "execute_result"]
+    assert done["status"] == "ok" and results == ["('done', 2)"]

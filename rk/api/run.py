@@ -320,5 +320,19 @@ def evaluate(
     runs_dir: str | Path | None = None,
     **overrides: Any,
 ) -> dict[str, float]:
-    """Measures a run again: `load`, then `StoredRun.evaluate`."""
+    """Measures a run again: `load`, then `StoredRun.evaluate`.
+
+    Args:
+        run: As for `load`.
+        splits: The splits; by default all that are validated or tested.
+        limit: The most batches to take of each split.
+        runs_dir: The folder of all runs.
+        overrides: ``data`` and parameters for decoding.
+
+    Returns:
+        ``split/metric`` -> number.
+
+    Raises:
+        UserError: When there is no such run or split, or an override would change the weights.
+    """
     return load(run, runs_dir=runs_dir).evaluate(splits, limit=limit, **overrides)

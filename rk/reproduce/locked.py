@@ -205,7 +205,7 @@ def find_uv() -> str:
     beside = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
     found = shutil.which("uv") or (str(beside) if beside.is_file() else None)
     if found is None:
-        raise UserError("--locked needs uv, which builds the environment", "pip install uv")
+        raise UserError("--locked needs uv, which builds the environment", 'pip install "recursion-kit[locked]"')
     return found
 
 

@@ -137,6 +137,7 @@ def test_a_value_of_numpy_is_a_plain_one(recipe, folder):
 
 
 def state_of_the_process():
+    """Returns what a training must not change."""
     return (
         random.getstate(),
         np.random.get_state()[1].tolist(),
@@ -151,6 +152,8 @@ def state_of_the_process():
 
 def test_generators_threads_and_signals_are_left_as_they_were(recipe, folder):
     torch.set_num_threads(2)
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(91)
     try:
         before = state_of_the_process()
         run = kit.train(recipe, fit={"threads": 1, "max_steps": 3}, progress=False)
@@ -168,18 +171,24 @@ def test_they_are_left_so_by_a_mistake_too(recipe, folder):
     assert state_of_the_process() == before
 
 
-def test_training_within_an_event_loop_and_in_a_thread_gives_the_same_weights(recipe, run, folder):
+def test_training_while_an_event_loop_runs_gives_the_same_weights(recipe, run, folder):
     async def main():
         return kit.train(recipe, progress=False)
 
     assert same(weights(asyncio.run(main())), weights(run))
+
+
+def test_threads_that_train_do_not_draw_from_the_generators_of_each_other(recipe, folder):
+    recipe["model"]["dropout"] = 0.5
+    recipe["fit"]["max_steps"] = 60
+    expected = weights(kit.train(recipe, progress=False))
     found = []
-    threads = [threading.Thread(target=lambda: found.append(kit.train(recipe, progress=False))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: found.append(kit.train(recipe, progress=False))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 2 and all(same(weights(one), weights(run)) for one in found)
+    assert len(found) == 3 and all(same(weights(one), expected) for one in found)
 
 
 def test_progress_is_shown_unless_it_is_not_wanted(recipe, folder, capsys):

@@ -135,7 +135,7 @@ def test_without_uv_a_message_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="--locked needs uv") as raised:
         locked.find_uv()
-    assert raised.value.hint == "pip install uv"
+    assert raised.value.hint == 'pip install "recursion-kit[locked]"'
 
 
 # -- the repetition ------------------------------------------------------------------------------------------------
