@@ -76,7 +76,8 @@ def page() -> str:
         "Written by `docs/generate.py` from the code (`make docs`); change the docstrings, not this page.",
         "- [Commands](#commands)\n- [Exit codes](#exit-codes)\n- [Environment variables](#environment-variables)\n"
         "- [Recipes](#recipes)\n- [Hooks](#hooks)\n- [Protocols](#protocols)\n- [What components are given]"
-        "(#what-components-are-given)\n- [Sampling](#sampling)\n- [Files](#files)\n- [Reading](#reading)\n"
+        "(#what-components-are-given)\n- [From Python](#from-python)\n- [Sampling](#sampling)\n- [Files](#files)\n"
+        "- [Reading](#reading)\n"
         "- [Writing](#writing)\n- [Images](#images)\n- [Charts](#charts)\n- [Authoring](#authoring)\n"
         "- [States](#states)\n- [Binding](#binding)\n- [Fields](#fields)",
         *commands(),
@@ -86,6 +87,7 @@ def page() -> str:
         *hooks(),
         *protocols(),
         *given(),
+        *functions("From Python", "rk as a library; `rk` has the same names.", "rk.api", "rk/reproduce/rows.py"),
         *functions("Sampling", "What batches are made of.", "rk.sampling"),
         *functions("Files", "Where data and caches are kept, and how files get there.", "rk.files"),
         *functions("Reading", "Users' text files: all raise `UserError`, and nothing else.", "rk.reading"),
@@ -233,8 +235,18 @@ def given() -> Iterator[str]:
     yield from _described(_class(ROOT / "rk/fit/loaded.py", "LoadedRun"))
 
 
-def functions(title: str, about: str, module: str) -> Iterator[str]:
-    found = sorted(_members(module), key=lambda node: isinstance(node, ast.ClassDef))  # functions come first
+def functions(title: str, about: str, module: str, *elsewhere: str) -> Iterator[str]:
+    """Yields the section of a public module.
+
+    Args:
+        title: Of the section.
+        about: What the module is for.
+        module: Its name.
+        elsewhere: Further files, for names that the module has from outside of its folder.
+    """
+    found = sorted(
+        _members(module, *elsewhere), key=lambda node: isinstance(node, ast.ClassDef)
+    )  # functions come first
     yield f"## {title}"
     yield f"{about} `from {module} import {', '.join(node.name for node in found)}`"
     for node in found:
@@ -245,12 +257,12 @@ def functions(title: str, about: str, module: str) -> Iterator[str]:
         yield prose(ast.get_docstring(node) or "")
 
 
-def _members(module: str) -> Iterator[ast.FunctionDef | ast.ClassDef]:
+def _members(module: str, *elsewhere: str) -> Iterator[ast.FunctionDef | ast.ClassDef]:
     """Yields the functions and classes in the ``__all__`` of a module or a package, in the order of the source."""
     path = ROOT / module.replace(".", "/")
     files = sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
     public = public_names(path / "__init__.py" if path.is_dir() else files[0])
-    for file in files:
+    for file in (*files, *(ROOT / name for name in elsewhere)):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in public:
                 yield node

@@ -1,6 +1,6 @@
 """rk ("recursion kit"): papers' methods as plugins, composed by recipes.
 
-What plugin authors import. Nothing here imports torch.
+What plugin authors and programs import. Importing it imports no torch.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from rk.hookspecs import hookimpl
 from rk.version import __version__
 
 if TYPE_CHECKING:
+    from rk.api import Answers, Interrupted, StoredRun, evaluate, load, reproduce, train
     from rk.fit.context import FitContext
     from rk.fit.loaded import LoadedRun
     from rk.fit.runtime import Runtime
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Aggregator",
     "Analysis",
+    "Answers",
     "Batch",
     "Callback",
     "Data",
@@ -57,6 +59,7 @@ __all__ = [
     "FitContext",
     "GraphLayer",
     "ImageLayer",
+    "Interrupted",
     "Layer",
     "Layered",
     "Learner",
@@ -76,20 +79,31 @@ __all__ = [
     "SequenceLayer",
     "Share",
     "StatefulSequenceLayer",
+    "StoredRun",
     "Term",
     "Trainer",
     "Training",
     "UserError",
     "__version__",
+    "evaluate",
     "hookimpl",
+    "load",
+    "reproduce",
+    "train",
 ]
 
 
+_CALLED = ("Answers", "Interrupted", "StoredRun", "evaluate", "load", "reproduce", "train")
+"""What programs call and get back: in `rk.api`, which is loaded on first use."""
 _GIVEN = {"FitContext": "rk.fit.context", "LoadedRun": "rk.fit.loaded", "Runtime": "rk.fit.runtime"}
 """The classes that components are given -> their module, which imports torch and is loaded on first use."""
 
 
 def __getattr__(name: str) -> object:  # the protocols pull in typing and collections.abc: loaded on first use
+    if name in _CALLED:
+        import rk.api
+
+        return getattr(rk.api, name)
     if name in _GIVEN:
         import importlib
 

@@ -1,4 +1,4 @@
-"""The environment of a run: versions, the state of the code, the machine."""
+"""The environment of a run: every distribution, the state of the code, the machine."""
 
 from __future__ import annotations
 
@@ -9,17 +9,50 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
+from rk.distributions import all_versions, origins
 from rk.values import PlainDict
+
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG")
+"""Variables that change what torch computes, in the last bits."""
 
 
 def describe(distributions: Iterable[str]) -> PlainDict:
-    """Returns versions of the host, torch and `distributions`, the git state of the working folder, and the host."""
+    """Returns the keys of ``run.json`` that say where a run took place.
+
+    ``versions`` of the host, torch and `distributions`; ``environment``: all that is installed; ``git``: the state of
+    the working folder; ``host``; ``command``.
+
+    Args:
+        distributions: Those whose components take part.
+    """
+    used = {"recursion-kit", *distributions}
     return {
-        "versions": versions(distributions),
+        "versions": versions(used),
+        "environment": {
+            "implementation": platform.python_implementation(),
+            "python": platform.python_version(),
+            "distributions": all_versions(),
+            "origins": origins(used),
+            "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        },
         "git": _git(),
-        "host": {"system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()},
+        "host": {
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+        },
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
     }
+
+
+def _processor() -> str:
+    """Returns the processor's model; empty where the system does not say."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            return next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "")
+    except OSError:
+        return platform.processor()
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rk.record import record
 
-__all__ = ["ExitCode", "RkError", "RunFailed", "UserError", "nearest", "suggest"]
+__all__ = ["ExitCode", "RecipeError", "RkError", "RunFailed", "UserError", "nearest", "suggest"]
 
 
 class ExitCode(enum.IntEnum):
@@ -52,6 +53,18 @@ class UserError(RkError):
 
 class RunFailed(RkError):
     """The run itself went wrong (NaN, no checkpoint to resume from)."""
+
+
+@contextlib.contextmanager
+def with_hints() -> Iterator[None]:
+    """Adds the hint of an error to what Python shows of it, below its message: for calls from a program."""
+    try:
+        yield
+    except RkError as error:
+        hint = None if error.hint is None else f"hint: {error.hint}"
+        if hint is not None and hint not in getattr(error, "__notes__", ()):
+            error.add_note(hint)
+        raise
 
 
 MAX_TEXT = 2000

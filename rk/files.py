@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from rk.errors import UserError
@@ -11,6 +14,20 @@ __all__ = ["cache_folder", "content", "damaged", "data_folder", "fetch", "is_int
 
 CACHE_VARIABLE = "RK_CACHE"
 DATA_VARIABLE = "RK_DATA"
+
+
+_noted: ContextVar[dict[str, Path] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[dict[str, Path]]:
+    """Yields a dict that gets each file which `fetch` returns within the block, by its name."""
+    found: dict[str, Path] = {}
+    token = _noted.set(found)
+    try:
+        yield found
+    finally:
+        _noted.reset(token)
 
 
 def cache_folder() -> Path:
@@ -40,6 +57,8 @@ def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
             what to do.
     """
     path = data_folder() / name
+    if (noted := _noted.get()) is not None:
+        noted[name] = path
     if path.is_file():
         if verify and not is_intact(path, checksum):
             raise damaged(path)

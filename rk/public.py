@@ -11,7 +11,8 @@ from collections.abc import Iterator
 __all__ = ["MODULES", "private_imports"]
 
 MODULES = {
-    "rk": "errors, `hookimpl`, the protocols, and what components are given",
+    "rk": "errors, `hookimpl`, the protocols, what components are given, and all of `rk.api`",
+    "rk.api": "rk from Python: training, loading, measuring, reproducing",
     "rk.authoring": "answers over a split, titles of runs, recording callbacks",
     "rk.binding": "calling by field name",
     "rk.builtin.backprop": "the trainer `backprop` and its learner, for those that extend it",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 VARIABLE = "RK_VERBOSITY"
 """``quiet``: results and errors alone; ``verbose``: versions, plugins and times too."""
@@ -15,3 +17,16 @@ def is_quiet() -> bool:
 
 def is_verbose() -> bool:
     return os.environ.get(VARIABLE) == VERBOSE
+
+
+@contextlib.contextmanager
+def quieted(wanted: bool = True) -> Iterator[None]:
+    """Prints results and errors alone for the block, where that is wanted; one thread at a time."""
+    before = os.environ.get(VARIABLE)
+    if wanted:
+        os.environ[VARIABLE] = QUIET
+    try:
+        yield
+    finally:
+        if wanted:
+            os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before})

@@ -44,8 +44,8 @@ def export(
     """
     from rk.catalog import Catalog
     from rk.cli.output import echo
-    from rk.export.folder import default_folder, write_export
-    from rk.recipe.check import read_component
+    from rk.export.of_run import export_run
+    from rk.fit.progress import loading
     from rk.runs import RunFolder
 
     catalog = Catalog()
@@ -53,24 +53,5 @@ def export(
         formats = ", ".join(sorted(c.name for c in catalog.of_kind("exporter")))
         raise UserError("which format?", f"give --to with one of: {formats}")
     folder = RunFolder.find(run, runs_dir)
-    mine = tuple(o for o in overrides if o.lstrip("~").startswith("exporter."))
-    spec = read_component("exporter", format_, mine, catalog)
-    out = output or default_folder(folder, spec.component.name)
-    if out.resolve() == folder.path.resolve():
-        raise UserError(f"{out} is the run itself", "choose another folder with -o")
-    from rk.fit.progress import loading
-
-    with loading():
-        from rk.fit.build import Builder
-        from rk.fit.loaded import LoadedRun
-        from rk.fit.returns import check_paths
-
-        loaded = LoadedRun.open(folder.path, catalog, tuple(o for o in overrides if o not in mine))
-    exporter = Builder(loaded.recipe, catalog, LoadedRun.open, loaded.facts).build(spec)
-
-    def write(beside: Path) -> list[Path]:
-        return check_paths(exporter, exporter.export(loaded, beside), "export")
-
-    written = write_export(out, spec.component.name, write, force=force)
-    for path in written:
+    for path in export_run(folder, format_, overrides, catalog, out=output, force=force, loading=loading):
         echo(f"wrote {path} ({path.stat().st_size:,} bytes)")

@@ -16,8 +16,8 @@ from rk.errors import ExitCode, RkError, UserError
 from rk.values import PlainDict
 
 if TYPE_CHECKING:
-    from rk.cli.inputs import Input
     from rk.fit.loaded import LoadedRun
+    from rk.inputs import Input
     from rk.protocols import Batch, Outputs
     from rk.runs import RunFolder
 
@@ -56,7 +56,7 @@ def predict(
     rk predict last --text "jump twice"
     """
     from rk.catalog import Catalog
-    from rk.cli.inputs import find_inputs
+    from rk.inputs import find_inputs
     from rk.runs import RunFolder
 
     overrides = tuple(text for text in inputs if _OVERRIDE.fullmatch(text) and not Path(text).exists())

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Runs per recipe.")
 @click.option("--reuse", is_flag=True, help="Take finished runs of the same recipe and versions; resume stopped ones.")
 @click.option("--stored", is_flag=True, help="Train nothing: judge the results that are stored.")
+@click.option("--locked", is_flag=True, help="Repeat finished runs in their environments; compare the weights.")
 @click.option("--store", is_flag=True, help="Keep the results beside the recipes, wherever the runs are.")
 @click.option("--markdown", is_flag=True, help="Print the ledger as a Markdown page.")
 @click.option(
@@ -45,6 +46,7 @@ def reproduce(
     seeds: int,
     reuse: bool,
     stored: bool,
+    locked: bool,
     store: bool,
     markdown: bool,
     pages: Path | None,
@@ -58,16 +60,24 @@ def reproduce(
     changes to it show: beside your own recipes, and beside those of a plugin whose checkout you are in; else in the
     folder of the runs. With --runs-dir or RK_RUNS, a plugin's results go there too, unless --store is given.
 
+    With --locked, runs are named, not recipes. uv builds the environment that each has recorded, the run's recipe is
+    trained there, and its weights and metrics are compared, bit for bit; exits 3 when they differ.
+
     \b
     rk reproduce pointer-net/convex-hull-quick
     rk reproduce pointer-net --seeds 3 --runs-dir claims
     rk reproduce all --stored
+    rk reproduce last --locked
     """
     from rk.catalog import Catalog
     from rk.reproduce.plan import plan
     from rk.reproduce.results import Store
     from rk.runs import RUNS_VARIABLE, default_root
 
+    if locked:
+        if stored or reuse or store or markdown or pages or seeds > 1:
+            raise UserError("--locked repeats runs as they were", "only --json and --runs-dir go with it")
+        return _repeat(targets, runs_dir, as_json)
     if stored and (reuse or seeds > 1):
         raise UserError("--stored trains nothing", "leave out --seeds and --reuse, or --stored")
     root, catalog = runs_dir or default_root(), Catalog()
@@ -95,6 +105,22 @@ def reproduce(
         show(f"stopped; resume with: {shlex.join(again)}")
         return code
     return _print(items, store_in.read(files), catalog, as_json, markdown, pages)
+
+
+def _repeat(runs: tuple[str, ...], root: Path | None, as_json: bool) -> int:
+    """Repeats each run in its own environment; prints whether it came out equal."""
+    from rk.cli.output import echo, print_json
+    from rk.reproduce.locked import repeat
+    from rk.runs import RunFolder
+
+    found = []
+    for folder in RunFolder.find_all(runs, root):
+        found.append(repeat(folder, show))
+        for line in () if as_json else found[-1].lines():
+            echo(line)
+    if as_json:
+        print_json([one.plain() for one in found])
+    return ExitCode.OK if all(one.equal for one in found) else ExitCode.CLAIM_NOT_REACHED
 
 
 def _train(items: list[Reproduction], runner: Runner, store: Store) -> int:

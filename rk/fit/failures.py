@@ -65,6 +65,18 @@ def first_batch_error(error: BaseException, recipe: Recipe, fields: Batch) -> Ba
     return made
 
 
+def misfit(error: Exception, fields: Batch) -> BaseException:
+    """Returns the error for fields that a program gave and a learner cannot answer; `error` itself for another one."""
+    if isinstance(error, RkError) or not isinstance(error, _MISFITS):
+        return error
+    text = " ".join(str(error).split())[:500]
+    shown = ", ".join(_shown(fields)) or "no tensor"
+    return UserError(
+        f"the run cannot answer these fields: {type(error).__name__}: {text}",
+        f"given: {shown}; `rk show data NAME` lists the fields of the run's data",
+    )
+
+
 def _hint(text: str, recipe: Recipe) -> str:
     if "does not require grad" in text and recipe.model is not None:
         model, trainer = recipe.model.component.name, recipe.learning.component.name

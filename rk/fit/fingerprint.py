@@ -5,10 +5,12 @@ It works for every data component without its help: the host knows which of its 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rk.recipe.model import Recipe, Spec
@@ -29,12 +31,15 @@ def fingerprints(recipe: Recipe) -> dict[str, PlainDict]:
     Args:
         recipe: A checked recipe. Files that cannot be read are left out: the data report them.
     """
+    return of_files(dict(_paths(recipe.data)))
+
+
+def of_files(files: Mapping[str, Path]) -> dict[str, PlainDict]:
+    """Returns the fingerprint of each file or folder, under the same key; those that cannot be read are left out."""
     found = {}
-    for key, path in _paths(recipe.data):
-        try:
+    for key, path in files.items():
+        with contextlib.suppress(OSError):
             found[key] = _of_folder(path) if path.is_dir() else _of_file(path)
-        except OSError:
-            continue
     return found
 
 
@@ -92,12 +97,18 @@ def _paths(value: Plain, key: str = "data") -> Iterator[tuple[str, Path]]:
 
 
 def _of_file(path: Path) -> PlainDict:
-    size = path.stat().st_size
+    status = path.stat()
     digest = None
-    if path.is_file() and size <= MAX_HASHED:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file": path.name, "size": size, "sha256": digest}
+    if path.is_file() and status.st_size <= MAX_HASHED:
+        digest = _sha256(path, status.st_size, status.st_mtime_ns)
+    return {"file": path.name, "size": status.st_size, "sha256": digest}
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Returns the checksum of a file, which is read once in a process unless it changes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _of_folder(path: Path) -> PlainDict:

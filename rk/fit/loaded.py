@@ -155,7 +155,15 @@ class LoadedRun:
         if not supports(self.data, SupportsRead):
             name = self.recipe.data.component.name if self.recipe.data else "this run's data"
             raise UserError(f"data {name} cannot read files (it has no `read` method)")
-        batch = to_device(check_batch(self.data, self.data.read(path), "read"), self.device)
+        return self.answer(check_batch(self.data, self.data.read(path), "read"))
+
+    def answer(self, batch: Batch) -> tuple[Batch, Outputs, list[dict[str, Any]]]:  # Any: plain values
+        """Answers a batch; it returns what `predict` does.
+
+        Args:
+            batch: The fields that the learner reads, on any device.
+        """
+        batch = to_device(batch, self.device)
         with evaluating(self.learner, self.recipe.fit.seed), self.parts.runtime.autocast():
             outputs = widened(check_outputs(self.learner, predicted(self.learner, batch)))
         if not supports(self.data, SupportsAnswers):

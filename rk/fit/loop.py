@@ -27,6 +27,7 @@ from rk.capabilities import (
 from rk.catalog import Catalog
 from rk.environment import describe, versions
 from rk.errors import ExitCode, RunFailed, UserError, suggest
+from rk.files import noting
 from rk.fit.build import Builder, prepare, save_data_state
 from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint, write_checkpoint
 from rk.fit.context import FitContext
@@ -34,13 +35,14 @@ from rk.fit.counters import Counters
 from rk.fit.evaluate import Each, evaluate, has_objective, higher_is_better, refuse_empty_splits
 from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
 from rk.fit.final_tests import FinalTests, TestsStopped
-from rk.fit.fingerprint import began_with
+from rk.fit.fingerprint import began_with, of_files
 from rk.fit.firstbatch import check_fields, method_of
 from rk.fit.initial import take_weights
 from rk.fit.loaded import LoadedRun
 from rk.fit.logs import RunningMeans, not_finite
+from rk.fit.machine import torch_build
 from rk.fit.plain_state import check_state
-from rk.fit.progress import Progress, Silence, make_progress, show
+from rk.fit.progress import Progress, Silence, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.results import directions, results_of
 from rk.fit.resuming import changed_versions, jumping_rates
@@ -48,6 +50,7 @@ from rk.fit.returns import check_batch, check_batches, check_splits, check_step
 from rk.fit.rhythm import usual_interval
 from rk.fit.rng import get_state, seed_all, set_state
 from rk.fit.runtime import Runtime, Settings, choose_device, processes_here
+from rk.fit.shown import make_progress
 from rk.fit.signals import StoppedInside, StopSignal
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
@@ -193,6 +196,11 @@ class Loop:
     # -- building --------------------------------------------------------------------------------------------------
 
     def build(self) -> None:
+        """Builds everything; the files that its components fetch are noted."""
+        with noting() as self.fetched:
+            self._build()
+
+    def _build(self) -> None:
         self.at.started = time.perf_counter()
         self.runtime = runtime = self._make_runtime()
         runtime.catalog, runtime.signal = self.catalog, self.signal
@@ -324,11 +332,13 @@ class Loop:
             metrics=None,
             step=None,
             data_files=began_with(self.folder, self.recipe),
+            fetched_files=of_files(self.fetched) if self.runtime.is_main else {},
             facts={k: v for k, v in self.parts.facts.items() if k != "seed"},
             parameters=parameters,
             higher_is_better=directions(self.metrics, (self.parts.trainer, *self.parts.callbacks)),
             device=str(self.runtime.device),
             processes=self.runtime.world,
+            torch=torch_build(self.runtime.device),
             **describe(distributions),
         )
 

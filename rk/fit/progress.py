@@ -224,25 +224,3 @@ class Quiet(Silence):
     def line(self, text: str) -> None:
         if text.startswith("stopped"):
             print(printable_lines(text), flush=True)
-
-
-def make_progress(
-    title: str, total: int | None, is_main: bool = True, peek: Callable[[], Numbers] | None = None
-) -> Progress:
-    """Returns a bar when standard output is a terminal, else plain lines; nothing in any process but the main one.
-
-    Args:
-        title: The recipe's name.
-        total: Steps in all; None where it is not known.
-        is_main: Whether this process is the one that prints.
-        peek: Returns the averages since the last line of the log.
-    """
-    if not is_main:
-        return Silence(title, total)
-    if is_quiet():
-        return Quiet(title, total)
-    if sys.stdout.isatty():
-        from rich.console import Console
-
-        return RichProgress(title, total, Console(), peek)
-    return Progress(title, total, peek)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rk.errors import Mark, Problem
 from rk.index.answers import Answers
 from rk.recipe.find import RecipeFile
+from rk.recipe.given import GivenRecipe
 from rk.recipe.tree import Mapping, Node, Scalar, Sequence, read_tree
 from rk.values import Plain
 
@@ -23,6 +24,8 @@ def tree_of(recipe: RecipeFile, index: Index | None) -> tuple[Mapping, list[Prob
 
     A tree with a mistake is never kept. Raises what `read_tree` raises.
     """
+    if isinstance(recipe, GivenRecipe):
+        return recipe.tree(), []
     label = recipe.label
     if index is None:
         return read_tree(recipe.path, label)

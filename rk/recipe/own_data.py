@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rk.errors import RecipeError
 from rk.recipe.compose import compose
 from rk.recipe.find import RecipeFile, find_recipe
+from rk.recipe.kept_tree import tree_of
 from rk.recipe.model import Spec, plain_parameter
 from rk.recipe.sections import Expect
-from rk.recipe.tree import Mapping, Node, Scalar, read_tree
+from rk.recipe.tree import Mapping, Node, Scalar
 from rk.values import PlainDict, Value
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _data_of(recipe: RecipeFile, source: str, plugins: Plugins) -> Node | None:
     """Returns the data of the file `source`, which is `recipe` or one that it extends."""
     try:
         while recipe.label != source:
-            parent = read_tree(recipe.path, recipe.label)[0].items.get("extends")
+            parent = tree_of(recipe, None)[0].items.get("extends")
             if not isinstance(parent, Scalar):
                 return None
             recipe = find_recipe(parent.value, plugins, beside=recipe)

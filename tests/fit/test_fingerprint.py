@@ -96,3 +96,27 @@ def test_only_the_size_of_a_very_large_file_is_compared(tmp_path, monkeypatch):
     recipe = Recipe("x")
     recipe.data = tmp_path / "large.csv"
     assert fingerprint.fingerprints(recipe) == {"data": {"file": "large.csv", "size": 3, "sha256": None}}
+
+
+def test_files_that_a_component_fetches_are_kept_with_their_checksum(rk_folder, monkeypatch):
+    from rk.files import data_folder, fetch, noting
+
+    monkeypatch.setenv("RK_DATA", str(rk_folder.folder))
+    (rk_folder.folder / "set").mkdir()
+    (rk_folder.folder / "set" / "x.gz").write_bytes(b"abc")
+    with noting() as found:
+        fetch("set/x.gz", "https://example.org", "md5:0")
+    fetch("set/x.gz", "https://example.org", "md5:0")
+    assert found == {"set/x.gz": data_folder() / "set" / "x.gz"}
+    checksum = hashlib.sha256(b"abc").hexdigest()
+    assert fingerprint.of_files(found) == {"set/x.gz": {"file": "x.gz", "size": 3, "sha256": checksum}}
+
+
+def test_a_run_on_published_images_keeps_their_files(rk_folder, monkeypatch):
+    from rk.files import data_folder
+
+    if not (data_folder() / "mnist" / "train-images-idx3-ubyte.gz").is_file():
+        pytest.skip("MNIST is not here")
+    run = rk_folder.train("noprop/mnist-dt", "fit.max_steps=1", "data.test_limit=10")
+    found = run.read()["fetched_files"]
+    assert len(found) == 4 and all(name.startswith("mnist/") and len(f["sha256"]) == 64 for name, f in found.items())

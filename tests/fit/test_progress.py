@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 
 import pytest
 from rich.console import Console
 
-from rk.fit import progress
-from rk.fit.progress import Progress, Quiet, RichProgress, clock, make_progress
+from rk.fit import notebook, progress
+from rk.fit.progress import Progress, Quiet, RichProgress, clock
 from rk.fit.rhythm import usual_interval
+from rk.fit.shown import make_progress
 from rk.recipe.sections import Fit
 
 
@@ -122,3 +124,59 @@ def test_a_run_validates_often_enough_for_a_curve_and_seldom_enough_to_cost_litt
 
 def test_data_without_a_validation_split_is_not_validated():
     assert usual_interval(Fit(max_steps=1000), Task(5), ("train", "test"), 1000, 1) == 0
+
+
+class Kernel:
+    """IPython in a notebook, as far as progress needs it: it keeps what is displayed."""
+
+    kernel = object()
+
+    def __init__(self):
+        self.shown = []
+        self.display = self.Display(self.shown)
+
+    def get_ipython(self):
+        return self
+
+    class Display:
+        HTML = str
+
+        def __init__(self, shown):
+            self.update = shown.append
+
+        def display(self, shown, display_id):
+            self.update(shown)
+            return self
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    made = Kernel()
+    monkeypatch.setitem(sys.modules, "IPython", made)
+    monkeypatch.setattr(notebook, "REFRESH_SECONDS", 0.0)
+    return made
+
+
+def test_in_a_notebook_one_bar_is_redrawn_and_ends_with_the_last_step(kernel, capsys):
+    shown = make_progress("<b>mine</b>", 3, peek=lambda: {"loss": 0.5})
+    shown.start(0)
+    for step in (1, 2, 3):
+        shown.step(step)
+    shown.line("step 3  val/loss 0.5")
+    shown.stop()
+    first, *_, last = kernel.shown
+    assert "value='0' max='3'" in first and "&lt;b&gt;mine&lt;/b&gt;" in first
+    assert "value='3' max='3'" in last and "loss 0.5" in last and "elapsed" in last
+    assert capsys.readouterr().out == "step 3  val/loss 0.5\n"
+
+
+def test_without_a_known_end_the_bar_of_a_notebook_has_no_value(kernel):
+    shown = make_progress("mine", None)
+    shown.start(0)
+    shown.stop()
+    assert "<progress  style" in kernel.shown[-1] and "step 0<" in kernel.shown[-1].replace("  ", "<")
+
+
+def test_ipython_on_a_terminal_gets_plain_lines(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", type("IPython", (), {"get_ipython": staticmethod(lambda: None)}))
+    assert type(make_progress("mine", 3)) is Progress

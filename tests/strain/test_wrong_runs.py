@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from rk.cli.inputs import find_inputs
 from rk.errors import Mark, RecipeError, UserError
 from rk.export.portable import portable
 from rk.fit.initial import take_weights
+from rk.inputs import find_inputs
 from rk.recipe.model import InitFrom, Recipe, RunRef, Wanted
 from rk.runs import RunFolder
 
