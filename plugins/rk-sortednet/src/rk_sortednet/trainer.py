@@ -111,8 +111,8 @@ class Sorted:
         return [subnets[int(torch.randint(len(subnets), (), generator=random))]]
 
 
-def _is_end(value: object, values: Sequence[object]) -> bool:
-    return value in (min(values), max(values))  # type: ignore[type-var]
+def _is_end(value: float | None, values: Sequence[float]) -> bool:
+    return value in (min(values), max(values))
 
 
 def _towards(teacher: Tensor, logits: Tensor) -> Objective:
