@@ -121,7 +121,7 @@ def refused(rk_folder, capsys):
         ("show loss", "installed: cross-entropy"),
         ("show digitss", "did you mean digits?"),
         ("list modle", "did you mean model?"),
-        ("export last", "hub, onnx, safetensors, torch-export"),
+        ("export last", "give --to with one of: "),
         ("report last -o x.pdf", "choose a name that ends in .html"),
         ("runs show nothing", "no such run: nothing"),
     ],
