@@ -39,9 +39,11 @@ class Group:
 
 
 def groups(runs: Sequence[RunSummary]) -> list[Group]:
-    """Returns the runs by their settings without the seed, in the order of the first of each."""
+    """Returns the finished runs by their settings without the seed, in the order of the first of each."""
     found: list[tuple[PlainDict, dict[int, RunSummary]]] = []
     for run in runs:
+        if run.info.get("status") != "done":
+            continue
         settings = run_settings(run)
         settings.pop("fit.seed", None)
         known = next((own for other, own in found if not changed_values([settings, other])), None)

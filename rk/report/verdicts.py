@@ -60,7 +60,9 @@ class Sample:
         return None if numbers is None else fmean(numbers)
 
     def more(self, metric: str) -> bool:
-        return self.higher_is_better.get(metric.partition("/")[2].partition("@")[0], True)
+        """Returns whether more of a metric is better: so it is where nothing is known, but for the loss."""
+        name = metric.partition("/")[2].partition("@")[0]
+        return self.higher_is_better.get(name, name != "loss")
 
 
 @record
