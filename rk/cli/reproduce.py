@@ -191,7 +191,7 @@ def _print(
     from rk.cli.output import print_json, print_table
     from rk.recipe import check_recipe
     from rk.reproduce.ledger import ledger
-    from rk.reproduce.pages import markdown, notes, summary, write_pages
+    from rk.reproduce.pages import causes, markdown, notes, summary, write_pages
 
     files = {file.name: file for item in items for file in (item.file, *item.baselines.values())}
     recipes = {name: check_recipe(f, (), catalog).valid() for name, f in files.items() if name in results}
@@ -208,9 +208,8 @@ def _print(
         print_table(columns, [_row(line) for line in lines])
         for note in notes(lines):
             click.echo(note)
-        for line in lines:
-            if line.why:
-                click.echo(f"{line.recipe}, {line.claim}: {line.verdict}: {line.why}")
+        for cause in causes(lines):
+            click.echo(cause)
         if any(line.is_published for line in lines):
             click.echo(summary(lines))
         failed = sum(not line.holds for line in lines)

@@ -32,7 +32,8 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return "no spread" if self.low == self.high else f"{self.low:.4g} to {self.high:.4g}"
+        low, high = f"{self.low:.4g}", f"{self.high:.4g}"
+        return "no spread" if low == high else f"{low} to {high}"
 
 
 @record

@@ -21,12 +21,12 @@ UNCLAIMED = ""
 """The verdict on a claim that has neither a bar nor the paper's number nor a baseline."""
 
 MEANINGS = {
-    PAPER: "the paper's number: at least as good, or within the interval",
-    ORDER: "the method beats its baseline, seed by seed; the paper's number is another",
-    OWN_BAR: "the recipe's own bar, and no more",
-    REFUTED: "the numbers contradict the claim",
-    UNTESTABLE: "not run, for what it takes",
-    NOT_SHOWN: "neither the paper's number nor the order, and there is no bar",
+    PAPER: "the mean is as good as the paper's number, or its interval holds it",
+    ORDER: "the method beats its baseline in a paired test over seeds, but has not reached the paper's number, if any",
+    OWN_BAR: "the mean keeps the recipe's own bar, and nothing more is shown",
+    REFUTED: "the numbers contradict the claim; the cause is given",
+    UNTESTABLE: "it was not run; the cost is given",
+    NOT_SHOWN: "neither the paper's number nor the order is shown, and there is no bar",
     NOT_REACHED: "the recipe's own bar is missed",
 }
 """Verdict -> what it means, from the best to the worst."""

@@ -90,16 +90,27 @@ def _front(groups: Mapping[str, list[Reproduction]], lines: list[Line]) -> str:
     text += ["", "[How they are decided](../runs.md#verdicts).", "", "## Published numbers", ""]
     text += _counts(groups, published, [*_COLUMNS])
     text += ["", "## Other claims", ""]
-    text += ["The paper has no number for these, or one of other data. The order is that of the claim.", ""]
+    text += ["The paper has no number for these, or one of other data. The order is that of the claim's baseline.", ""]
     text += _counts(groups, others, [name for name in _COLUMNS if name != "paper reached"])
     for title, chosen in (
         ("Refuted", [line for line in judged if line.verdict == REFUTED]),
-        ("Not testable", [line for line in judged if line.verdict == UNTESTABLE]),
         ("Single seeds", [line for line in judged if line.is_single]),
         ("Failing", [line for line in judged if not line.holds]),
     ):
         text += ["", f"## {title}", "", *([_item(line) for line in chosen] or ["None."])]
+    untestable = [line for line in judged if line.verdict == UNTESTABLE]
+    text += ["", "## Not testable", "", *([f"- {cause}" for cause in causes(untestable)] or ["None."])]
     return "\n".join(text) + "\n"
+
+
+def causes(lines: list[Line]) -> list[str]:
+    """Returns why claims have their verdicts: one text for all the claims of a recipe that share it."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for line in lines:
+        if line.why:
+            claim = f"{line.claim} (paper: {line.paper})" if line.paper else line.claim
+            found.setdefault((line.recipe, line.verdict, line.why), []).append(claim)
+    return [f"{recipe}: {', '.join(claims)}: {verdict}: {why}" for (recipe, verdict, why), claims in found.items()]
 
 
 def summary(lines: list[Line]) -> str:
@@ -110,7 +121,7 @@ def summary(lines: list[Line]) -> str:
         return sum(line.verdict in _COLUMNS[head] for line in published)
 
     return (
-        f"Of {counted(len(published), 'published number')} {count('paper reached')} "
+        f"Of {counted(len(published), 'claim')} of a published number {count('paper reached')} "
         f"{'is' if count('paper reached') == 1 else 'are'} reached, {count('in order')} in order, "
         f"{count('own bar only')} on the recipe's own bar only, {count('refuted')} refuted, "
         f"{count('not testable')} not testable here, {count('not shown')} not shown."
@@ -136,8 +147,7 @@ def _row(name: str, lines: list[Line], heads: list[str]) -> list[str]:
 def _item(line: Line) -> str:
     """Returns a claim as an item of a list: the recipe, what was claimed, what became of it, and why."""
     paper = f" (paper: {line.paper})" if line.paper else ""
-    parts = [line.why or line.shown] if line.verdict == UNTESTABLE else [line.shown, line.difference, line.why]
-    said = "; ".join(part for part in parts if part)
+    said = "; ".join(part for part in (line.shown, line.difference, line.why) if part)
     return f"- {line.recipe}: `{line.claim}`{paper}: {line.verdict.lower()}" + (f"; {said}" if said else "")
 
 

@@ -83,7 +83,12 @@ def test_a_claim_on_several_metrics_is_one_line_for_each():
 
 @pytest.mark.parametrize(
     ("small", "large", "said"),
-    [(0.1, 0.4, "own bar only"), (0.1, 0.41, "NOT REACHED"), (None, 0.1, "NOT REACHED"), (math.nan, 0.1, "NOT REACHED")],
+    [
+        (0.1, 0.4, "own bar only"),
+        (0.1, 0.41, "NOT REACHED"),
+        (None, 0.1, "NOT REACHED"),
+        (math.nan, 0.1, "NOT REACHED"),
+    ],
 )
 def test_a_bound_may_be_a_multiple_of_another_metric(small, large, said):
     claim = Expect("test-64/error", at_most_times=Multiple("test-32/error", 4))

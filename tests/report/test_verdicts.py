@@ -62,7 +62,11 @@ def test_without_a_bar_the_mean_itself_must_reach_the_paper():
 
 @pytest.mark.parametrize(
     ("values", "expected"),
-    [([2.12, 2.125, 2.13], "paper reached"), ([2.14, 2.141, 2.142], "own bar only"), ([2.18, 2.18, 2.2], "NOT REACHED")],
+    [
+        ([2.12, 2.125, 2.13], "paper reached"),
+        ([2.14, 2.141, 2.142], "own bar only"),
+        ([2.18, 2.18, 2.2], "NOT REACHED"),
+    ],
 )
 def test_less_may_be_better(values, expected):
     own = sample(*values, name="test/error")
@@ -170,4 +174,4 @@ def test_what_claims_nothing_gets_no_verdict():
 
 def test_every_verdict_has_a_meaning_and_a_rank():
     own = {verdict(Expect("test/accuracy", at_least=0.5), "test/accuracy", OWN).text}
-    assert own <= MEANINGS.keys() and list(MEANINGS)[0] == "paper reached" and list(MEANINGS)[-1] == "NOT REACHED"
+    assert own <= MEANINGS.keys() and next(iter(MEANINGS)) == "paper reached" and list(MEANINGS)[-1] == "NOT REACHED"
