@@ -14,8 +14,8 @@ from rk.report.text import number
 from rk.values import PlainDict
 
 NOISE, BEST = "~", "*"
-"""Marks a mean that cannot be told from the best one; marks the best mean."""
-SINGLE = "single seeds cannot tell a difference from noise: train with other seeds too (rk train ... fit.seed=1)"
+"""Marks a mean that cannot be distinguished from the best one; marks the best mean."""
+SINGLE = "single seeds cannot distinguish a difference from noise: train each with more seeds"
 
 
 @record
@@ -62,7 +62,7 @@ class Compared:
     Attributes:
         metric: ``split/metric``.
         best: The place of the group with the best mean.
-        differences: How much worse each group is than the best, as far as seeds can tell; None where they cannot.
+        differences: How much worse each group is than the best; None where there are too few seeds.
     """
 
     metric: str
@@ -70,7 +70,7 @@ class Compared:
     differences: list[Difference | None]
 
     def is_noise(self, place: int) -> bool:
-        """Whether that group cannot be told from the best: the interval of the difference includes 0."""
+        """Whether that group cannot be distinguished from the best: the interval of the difference includes 0."""
         found = self.differences[place]
         return found is not None and found.is_noise
 
@@ -107,7 +107,7 @@ def _difference(best: Group, other: Group, metric: str, more: bool) -> Differenc
 
 
 def noise_in(runs: Sequence[RunSummary], metrics: Sequence[str] = ()) -> list[list[str]]:
-    """Returns, for each run, the metrics in which its settings cannot be told from the best ones."""
+    """Returns, for each run, the metrics in which its settings cannot be distinguished from the best ones."""
     found = groups(runs)
     rows = compared(found, metrics)
     settings = [{id(run) for run in group.runs.values()} for group in found]

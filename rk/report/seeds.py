@@ -143,7 +143,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     `MAX_EXACT` pairs; beyond, `DRAWS` random ones and the one that was found.
     """
     sizes, found = [abs(d) for d in differences], math.fsum(differences)
-    least = found - 1e-9 * math.fsum(sizes)  # sums that are the same but for rounding count as the same
+    least = found - 1e-9 * math.fsum(sizes)  # sums that differ by rounding alone count as the same
     if len(sizes) <= MAX_EXACT:
         signs = itertools.product((1, -1), repeat=len(sizes))
         sums = [math.fsum(s * size for s, size in zip(one, sizes, strict=True)) for one in signs]

@@ -60,7 +60,7 @@ class Sample:
         return None if numbers is None else fmean(numbers)
 
     def more(self, metric: str) -> bool:
-        """Returns whether more of a metric is better: so it is where nothing is known, but for the loss."""
+        """Returns whether more of a metric is better: so it is where nothing is known, except for the loss."""
         name = metric.partition("/")[2].partition("@")[0]
         return self.higher_is_better.get(name, name != "loss")
 
@@ -142,10 +142,10 @@ def _keeps_bar(claim: Expect, metric: str, own: Sample, baseline: Sample | None)
 
 
 def _reaches_paper(claim: Expect, metric: str, own: Sample, interval: Interval | None) -> bool:
-    """Whether the mean is as good as the paper's number, as far as its interval can tell.
+    """Whether the mean is as good as the paper's number, as far as its interval shows.
 
-    The interval must not lie on the wrong side of the paper's number, and must not include the recipe's own bar: one
-    that holds both cannot tell whether the number was reached. Without a bar, or with a single seed, the mean itself
+    The interval must not be on the wrong side of the paper's number, and must not include the recipe's own bar: one
+    that holds both does not show whether the number was reached. Without a bar, or with a single seed, the mean itself
     must be as good.
     """
     mean = own.mean(metric)

@@ -1,4 +1,4 @@
-"""Which differences between settings are noise, as far as their seeds tell."""
+"""Which differences between settings are noise, as far as their seeds show."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_seed_without_a_number_does_not_count(trained):
 
 @pytest.mark.parametrize(
     ("values", "said"),
-    [(((0.7,), (0.8,)), "single seeds cannot tell"), (((0.7, 0.8), (0.7, 0.9)), "* the best mean; ~ noise")],
+    [(((0.7,), (0.8,)), "single seeds cannot distinguish"), (((0.7, 0.8), (0.7, 0.9)), "* the best mean; ~ noise")],
 )
 def test_the_command_says_what_is_noise(values, said, trained):
     paths = [str(run.folder.path) for lr, own in zip((0.1, 0.2), values, strict=True) for run in trained(lr, *own)]

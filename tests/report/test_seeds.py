@@ -124,7 +124,7 @@ def test_a_difference_is_shown_when_interval_and_test_agree(differences, shown, 
     assert (found.shown, found.reversed, found.is_noise) == (shown, reversed_, noise)
 
 
-def test_it_is_said_what_three_seeds_cannot_show():
+def test_what_three_seeds_cannot_show_is_printed():
     assert too_few(3) == "3 seeds cannot show p < 0.05: the least p of a sign-flip test over them is 0.125"
     assert too_few(5) == ""
 

@@ -159,8 +159,8 @@ def test_a_claim_of_an_order_alone_is_shown_refuted_or_not_shown():
     [
         pytest.param(sample(0.95, 0.96, 0.95), None, "paper reached", id="it is reached"),
         pytest.param(OWN, sample(0.5, 0.5, 0.52), "in order", id="the order holds"),
-        pytest.param(sample(0.90, 0.87, 0.93), None, "own bar only", id="the interval cannot tell"),
-        pytest.param(sample(0.90), None, "own bar only", id="a single seed cannot tell"),
+        pytest.param(sample(0.90, 0.87, 0.93), None, "own bar only", id="the interval does not show it"),
+        pytest.param(sample(0.90), None, "own bar only", id="a single seed does not show it"),
     ],
 )
 def test_a_cause_makes_no_verdict(own, baseline, expected):

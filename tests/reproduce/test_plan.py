@@ -440,7 +440,7 @@ def test_a_claim_that_is_costly_to_test_says_what_it_takes(claiming):
     assert claiming(expect.replace(", cost: 3 days on a GPU", ""))[0].verdict == "NOT RUN"
 
 
-def test_a_refuted_claim_holds_its_cause_and_is_no_failure(claiming):
+def test_a_refuted_claim_holds_its_cause_and_does_not_fail(claiming):
     expect = "{metric: test/accuracy, at_least: 0.8, refuted: the width is too small}"
     (line,) = claiming(expect, net=measured([0.5, 0.6]))
     assert (line.verdict, line.why, line.holds) == ("refuted here", "the width is too small", True)
