@@ -21,7 +21,8 @@ import torch.multiprocessing as mp
 from rk.blame import explain
 from rk.catalog import Catalog
 from rk.errors import ExitCode, RkError, RunFailed, UserError
-from rk.fit.launch import START_METHOD, Forwarding, Packed, packed, unpacked
+from rk.fit import launch
+from rk.fit.launch import Forwarding, Packed, packed, unpacked
 from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.recipe.model import Trainable
@@ -58,7 +59,7 @@ class Worker:
     def __init__(self, entries: Packed, root: Path, reuse: bool) -> None:
         self.task: Task | None = None
         self.supplying = False
-        context: Any = mp.get_context(START_METHOD)  # its stub has no Process
+        context: Any = mp.get_context(launch.START_METHOD)  # its stub has no Process
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, entries, root, reuse))
         self.process.start()
@@ -69,6 +70,13 @@ class Worker:
         self.task, self.supplying = task, task.supplies
         with contextlib.suppress(OSError):  # a worker that has died is found when its answer is awaited
             self.connection.send((task.file, task.seed))
+
+    def end(self) -> None:
+        """Lets it end, once it has nothing to train, and waits for that."""
+        with contextlib.suppress(OSError):
+            self.connection.send(None)
+        self.process.join()
+        self.connection.close()
 
     def answer(self) -> tuple[str, Any]:
         """Returns the next message; its kind is ``died`` where the process is gone."""
@@ -118,9 +126,7 @@ class Workers:
                 self._serve(workers, tasks, done, forwarding)
             finally:
                 for worker in workers:
-                    worker.connection.close()  # a worker that waits for a task ends
-                for worker in workers:
-                    worker.process.join()
+                    worker.end()
 
     def _serve(self, workers: list[Worker], tasks: deque[Task], done: Done, forwarding: Forwarding) -> None:
         error: RkError | None = None
@@ -222,7 +228,10 @@ def _signals_wait() -> Iterator[None]:
 
 
 def _work(connection: Connection, entries: Packed, root: Path, reuse: bool) -> None:
-    """Trains what it is given until the connection closes. Ctrl-C from the terminal does not reach it by itself."""
+    """Trains what it is given, until that is None or the connection closes.
+
+    Ctrl-C from the terminal does not reach it by itself: it is handed on.
+    """
     os.setpgrp()
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  for as long as the process lasts
     try:
@@ -236,9 +245,8 @@ def _work(connection: Connection, entries: Packed, root: Path, reuse: bool) -> N
             say=lambda text: connection.send(("said", text)),
             began=lambda: connection.send(("began", None)),
         )
-        while True:
-            file, seed = connection.recv()
-            connection.send(_trained(runner, file, seed))
+        while (task := connection.recv()) is not None:
+            connection.send(_trained(runner, *task))
     except KeyboardInterrupt:  # while it waited
         with contextlib.suppress(OSError):
             connection.send(("stopped", int(ExitCode.INTERRUPTED)))

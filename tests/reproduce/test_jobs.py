@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from rk.errors import ExitCode, RunFailed
+from rk.fit import launch
 from rk.plugins import DISABLE_VARIABLE
 from rk.reproduce.plan import plan
 from rk.reproduce.runner import Runner
 from rk.reproduce.workers import Workers
 from rk.runs import RunFolder
 
-RK = [sys.executable, "-m", "rk", "reproduce", "net.yaml", "--seeds", "2", "--jobs", "2"]
+RK = [sys.executable, "-m", "rk", "reproduce", "short.yaml", "net.yaml", "--seeds", "2", "--jobs", "2"]
 
 
 @pytest.fixture
@@ -32,16 +33,32 @@ def runs():
     return [folder.read() for folder in RunFolder.all(Path("runs"))]
 
 
-def test_it_reaches_what_one_after_the_other_reaches(recipes, catalog, environment):
-    done = subprocess.run(RK, capture_output=True, text=True, env=environment)
-    assert done.returncode == ExitCode.CLAIM_NOT_REACHED, done.stderr
-    assert "net, seed 5: done" in done.stdout and "(4 of 4)" in done.stdout
-    at_once = json.loads(Path("results.json").read_text())["results"]
+@pytest.fixture
+def forked(monkeypatch):
+    """Workers begin as forks: they need not import torch again."""
+    monkeypatch.setattr(launch, "START_METHOD", "fork")
+
+
+def test_it_reaches_what_one_after_the_other_reaches(recipes, catalog, forked):
     (item,) = plan(("net.yaml",), catalog)
+    said, found = [], []
+    runner = Runner(catalog, Path("runs"), 2, False, said.append)
+    Workers(runner, 3).run(item.files, lambda file, seed, folder: found.append((file.name, seed, folder)))
+    assert sorted(one[:2] for one in found) == [("linear", 4), ("linear", 5), ("net", 4), ("net", 5)]
+    assert len([text for text in said if "->" in text]) == 4
     for file in item.files:
         alone = Runner(catalog, Path("alone"), 2, False, lambda text: None).measure(file)
-        assert at_once[file.name]["metrics"] == alone.values["metrics"]
-        assert at_once[file.name]["seeds"] == [4, 5]
+        folders = {seed: folder for name, seed, folder in sorted(found, key=lambda one: one[1]) if name == file.name}
+        assert runner.measured(file, folders).values["metrics"] == alone.values["metrics"]
+
+
+def test_finished_runs_are_taken(recipes, catalog, forked):
+    (item,) = plan(("net.yaml",), catalog)
+    for _ in range(2):
+        said = []
+        Workers(Runner(catalog, Path("runs"), 2, True, said.append), 2).run([item.file], lambda *found: None)
+    assert sorted(text.partition(" from")[0] for text in said) == ["net, seed 4: taken", "net, seed 5: taken"]
+    assert len(runs()) == 2
 
 
 def test_ctrl_c_ends_all_and_what_is_done_is_kept(recipes, environment):
@@ -51,8 +68,7 @@ def test_ctrl_c_ends_all_and_what_is_done_is_kept(recipes, environment):
         Path("net.yaml").read_text().replace("expect:\n", "expect:\n  - {metric: test/loss, baseline: short.yaml}\n", 1)
     )
     Path("short.yaml").write_text(Path("short.yaml").read_text().replace("expect: []", "expect: [{metric: test/loss}]"))
-    command = [RK[0], *RK[1:4], "short.yaml", *RK[4:]]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(RK, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 120
     while sum(1 for info in runs() if info["name"] == "net" and info.get("status") == "running") < 2:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
@@ -70,7 +86,7 @@ def test_ctrl_c_ends_all_and_what_is_done_is_kept(recipes, environment):
     assert owners == [None] * len(owners), "no process is left"
 
 
-def test_a_run_that_fails_stops_the_others_and_is_named(recipes, catalog, environment):
+def test_a_run_that_fails_stops_the_others_and_is_named(recipes, catalog, forked):
     text = Path("net.yaml").read_text().replace("lr: 1e-2", "lr: 1e38")
     Path("net.yaml").write_text(text.replace("name: adam", "name: sgd"))
     (item,) = plan(("net.yaml",), catalog)
@@ -79,7 +95,7 @@ def test_a_run_that_fails_stops_the_others_and_is_named(recipes, catalog, enviro
     assert "done" not in {info["status"] for info in runs()}
 
 
-def test_a_process_that_is_killed_is_reported(recipes, catalog, environment):
+def test_a_process_that_is_killed_is_reported(recipes, catalog, forked):
     Path("net.yaml").write_text(Path("net.yaml").read_text().replace("max_steps: 60", "max_steps: 1000000"))
     (item,) = plan(("net.yaml",), catalog)
     killed = []
