@@ -106,6 +106,8 @@ def test_seeds_of_ones_own_are_compared_by_welchs_interval():
     assert found.mean / error == pytest.approx(wanted.statistic) and found.p is None
     assert found.shown and not unpaired([0.5, 0.7], [0.5, 0.65], more=True).shown
     assert unpaired([0.5, 0.5], [0.4, 0.4], more=True).shown, "no spread at all"
+    assert unpaired(a, b, more=False).mean == pytest.approx(-found.mean)
+    assert unpaired(a, b, more=False).reversed
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,7 @@ def test_seeds_of_ones_own_are_compared_by_welchs_interval():
         pytest.param([-0.30, -0.31, -0.32], False, True, False, id="the wrong sign"),
         pytest.param([0.30, 0.01, 0.60], False, False, True, id="three that agree, and spread too far"),
         pytest.param([0.5, 0.6, -0.01, 0.6, 0.5, 0.6], True, False, False, id="one of six against it"),
+        pytest.param([1.0, 1.0, 1.0, 1.0, -0.1], False, False, False, id="one of five against it: p is 2/32"),
         pytest.param([0.1, 0.1, 0.1], True, False, False, id="no spread"),
         pytest.param([0.0, 0.0, 0.0], False, False, True, id="no difference"),
     ],

@@ -137,6 +137,17 @@ def test_a_bar_on_the_baseline_counts_with_the_bound():
     assert said(OWN, worse, times_baseline=2.0, refuted="the baseline learns it too") == "refuted here"
 
 
+def test_the_bound_and_the_bar_on_the_baseline_must_both_be_kept():
+    worse = sample(0.50, 0.52, 0.51)
+    assert said(OWN, worse, at_least=0.95, better_by=0.3) == "NOT REACHED"
+    assert said(OWN, worse, at_least=0.85, better_by=0.5) == "NOT REACHED"
+
+
+def test_a_bar_of_many_times_the_baseline_is_not_what_the_difference_is_taken_from():
+    claim = Expect("test/accuracy", baseline="plain", times_baseline=1.7)
+    assert verdict(claim, "test/accuracy", OWN, sample(0.50, 0.51, 0.52)).difference.mean == pytest.approx(0.4)
+
+
 def test_no_worse_than_a_part_of_the_baseline_is_an_order_too():
     better = sample(0.91, 0.92, 0.93)  # by 0.01: OWN has 0.989 of it
     assert said(OWN, better, times_baseline=0.98) == "in order"
