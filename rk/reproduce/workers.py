@@ -133,7 +133,7 @@ class Workers:
         stopped: int | None = None
         while True:
             if error is None and not forwarding.caught:
-                _hand_out(tasks, workers)
+                hand_out(tasks, workers)
             busy = [worker for worker in workers if worker.task is not None]
             if not busy:
                 break
@@ -161,7 +161,7 @@ class Workers:
             raise Stopped(stopped)
 
 
-def _hand_out(tasks: deque[Task], workers: list[Worker]) -> None:
+def hand_out(tasks: deque[Task], workers: list[Worker]) -> None:
     """Gives each free worker the next task; of those that may train a run for others, one at a time begins."""
     for worker in [worker for worker in workers if worker.task is None and worker.process.is_alive()]:
         supplying = any(one.supplying for one in workers)

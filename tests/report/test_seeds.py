@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 
 import pytest
-from scipy import stats
 
 from rk.report.seeds import DRAWS, MAX_EXACT, mean_interval, paired, sign_flip_p, t_quantile, too_few, unpaired
 
 
+@pytest.fixture(scope="module")
+def stats():
+    """scipy's; imported here, as every pytest imports the test files."""
+    from scipy import stats
+
+    return stats
+
+
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 6, 9, 10, 29, 200])
-def test_the_quantile_is_students(freedom):
+def test_the_quantile_is_students(freedom, stats):
     assert t_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-10)
 
 
-def test_the_interval_of_a_mean_is_students():
+def test_the_interval_of_a_mean_is_students(stats):
     found = mean_interval([0.90, 0.92, 0.94])  # 0.92 ± 4.303 x 0.02 / sqrt(3)
     assert (found.low, found.high) == (pytest.approx(0.8703, abs=1e-4), pytest.approx(0.9697, abs=1e-4))
     values = [0.3, 0.7, 0.2, 0.9, 0.5]
@@ -50,7 +57,7 @@ def test_the_p_value_is_the_share_of_signs_with_as_large_a_sum(differences, p):
 
 
 @pytest.mark.parametrize("count", [3, 6, 10])
-def test_the_p_value_is_that_of_scipys_permutation_test(count):
+def test_the_p_value_is_that_of_scipys_permutation_test(count, stats):
     differences = [math.sin(i * i) + 0.3 for i in range(count)]
     wanted = stats.permutation_test(
         (differences,),
@@ -63,7 +70,7 @@ def test_the_p_value_is_that_of_scipys_permutation_test(count):
     assert sign_flip_p(differences) == pytest.approx(wanted.pvalue, abs=1e-12)
 
 
-def test_many_pairs_are_tested_with_random_signs():
+def test_many_pairs_are_tested_with_random_signs(stats):
     differences = [math.sin(i * i) + 0.3 for i in range(MAX_EXACT + 4)]
     exact = stats.permutation_test(
         (differences,),
@@ -97,7 +104,7 @@ def test_single_seeds_and_other_seeds_cannot_be_compared():
     assert unpaired([0.9], [0.1, 0.2], more=True) is None
 
 
-def test_seeds_of_ones_own_are_compared_by_welchs_interval():
+def test_seeds_of_ones_own_are_compared_by_welchs_interval(stats):
     a, b = [0.9, 0.8, 0.7, 0.95], [0.5, 0.3, 0.45]
     found = unpaired(a, b, more=True)
     wanted = stats.ttest_ind(a, b, equal_var=False)

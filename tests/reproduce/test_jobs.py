@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +19,7 @@ from rk.fit import launch
 from rk.plugins import DISABLE_VARIABLE
 from rk.reproduce.plan import plan
 from rk.reproduce.runner import Runner
-from rk.reproduce.workers import Workers
+from rk.reproduce.workers import Task, Workers, hand_out
 from rk.runs import RunFolder
 
 RK = [sys.executable, "-m", "rk", "reproduce", "short.yaml", "net.yaml", "--seeds", "2", "--jobs", "2"]
@@ -109,3 +111,19 @@ def test_a_process_that_is_killed_is_reported(recipes, catalog, forked):
     with pytest.raises(RunFailed, match="the process exited without an error message: SIGKILL"):
         Workers(Runner(catalog, Path("runs"), 2, False, kill), 2).run([item.file], lambda *found: None)
     assert len(killed) == 1
+
+
+def test_of_runs_that_may_train_another_first_one_begins_at_a_time(recipes, catalog):
+    (item,) = plan(("net.yaml",), catalog)
+    workers = [
+        SimpleNamespace(task=None, supplying=False, process=SimpleNamespace(is_alive=lambda: True)) for _ in "abc"
+    ]
+    for worker in workers:
+        worker.give = lambda task, own=worker: vars(own).update(task=task, supplying=task.supplies)
+    first, second, other = (Task(item.file, seed, supplies) for seed, supplies in ((1, True), (2, True), (3, False)))
+    tasks = deque([first, second, other])
+    hand_out(tasks, workers)
+    assert [worker.task for worker in workers] == [first, other, None] and list(tasks) == [second]
+    workers[0].supplying = False  # what it begins from is trained
+    hand_out(tasks, workers)
+    assert workers[2].task == second and not tasks
