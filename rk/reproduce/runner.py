@@ -19,8 +19,8 @@ from rk.runs import RunFolder
 class Stopped(Exception):
     """The user stopped one run or several; they have their checkpoints."""
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(f"exit code {exit_code}")
+    def __init__(self, exit_code: int, where: str) -> None:
+        super().__init__(where)
         self.exit_code = exit_code
 
 
@@ -93,5 +93,5 @@ class Runner:
         self.began()
         outcome = train(taken_up(recipe, folder), self.catalog, folder, resume=resume)
         if outcome.exit_code != ExitCode.OK:
-            raise Stopped(outcome.exit_code)
+            raise Stopped(outcome.exit_code, outcome.folder.label)
         return folder

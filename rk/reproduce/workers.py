@@ -35,6 +35,7 @@ from rk.verbosity import QUIET
 from rk.verbosity import VARIABLE as VERBOSITY
 
 THREADS = "OMP_NUM_THREADS"
+_SEVERAL = "several runs"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Done = Callable[[RecipeFile, int, RunFolder], None]
@@ -154,11 +155,11 @@ class Workers:
                         error = _error(kind, value, task)
                         _interrupt(workers)
         if forwarding.caught:
-            raise Stopped(stopped if stopped is not None else ExitCode.INTERRUPTED)
+            raise Stopped(stopped if stopped is not None else ExitCode.INTERRUPTED, _SEVERAL)
         if error is not None:
             raise error
         if stopped is not None:  # a worker alone was sent a signal
-            raise Stopped(stopped)
+            raise Stopped(stopped, _SEVERAL)
 
 
 def hand_out(tasks: deque[Task], workers: list[Worker]) -> None:
