@@ -68,7 +68,11 @@ def trained(program, folder):
 
 def test_train_ends_with_metric_value_expectation_and_verdict(trained):
     rows = {line.split()[0]: line for line in trained.splitlines() if "/" in line[:20]}
-    assert "reached" in rows["test/accuracy"] and ">= 0.8" in rows["test/accuracy"] and "0.9" in rows["test/accuracy"]
+    assert (
+        "paper reached" in rows["test/accuracy"]
+        and ">= 0.8" in rows["test/accuracy"]
+        and "0.9" in rows["test/accuracy"]
+    )
     assert "NOT REACHED" in rows["val/accuracy"]
     assert "the run is in runs/digits/" in trained
 

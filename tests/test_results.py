@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from rk.catalog import Catalog
 from rk.recipe import check_recipe
 from rk.recipe.find import find_recipe, packaged
-from rk.reproduce.ledger import ledger
+from rk.report.verdicts import PAPER, UNTESTABLE
+from rk.reproduce.ledger import NO_CAUSE, STALE_CAUSE, ledger
 from rk.reproduce.pages import write_pages
-from rk.reproduce.plan import plan
+from rk.reproduce.plan import Reproduction, plan
 from rk.reproduce.results import FILE, read_results
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +55,31 @@ def test_there_are_claims(items):
 def test_every_claim_was_run_with_the_recipe_as_it_is_and_holds(items, results, current):
     lines = [line for item in items for line in ledger(item, results, current)]
     assert [(x.recipe, x.claim, x.reached, x.verdict) for x in lines if not x.holds] == [], "run rk reproduce RECIPE"
+
+
+def test_what_the_numbers_refute_has_its_cause_and_nothing_else_has_one(items, results, current):
+    lines = [line for item in items for line in ledger(item, results, current)]
+    assert [(x.recipe, x.claim, x.verdict) for x in lines if x.why in (NO_CAUSE, STALE_CAUSE)] == []
+    costly = {(item.file.name, claim.metric) for item in items for claim in item.recipe.expect if claim.cost}
+    assert costly == {(x.recipe, x.metric) for x in lines if x.verdict == UNTESTABLE}, "remove the cost of what was run"
+
+
+def test_no_number_that_is_further_from_the_papers_than_its_interval_is_called_reached(items, results):
+    for item in items:
+        for claim in item.recipe.expect:
+            if claim.paper is None or item.file.name not in results:
+                continue
+            own = results[item.file.name]
+            (line,) = ledger(replace_claims(item, claim), results, dict.fromkeys(results, True))
+            numbers = own.numbers(line.metric)
+            far = abs(own.mean(line.metric) - claim.paper) > 0.03 * abs(claim.paper)
+            worse = (own.mean(line.metric) < claim.paper) == claim.wants_more(own.higher_is_better(line.metric))
+            if far and worse:
+                assert line.verdict != PAPER, (item.file.name, line.claim, numbers)
+
+
+def replace_claims(item, claim):
+    return Reproduction(item.file, SimpleNamespace(expect=[claim]), item.baselines)
 
 
 def test_the_pages_of_results_are_what_reproduce_writes(items, results, current, tmp_path):

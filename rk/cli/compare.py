@@ -47,6 +47,8 @@ def compare(
 ) -> None:
     """Compare runs: changed settings, metrics, time, curves.
 
+    Runs that differ in fit.seed alone count as one method: differences between methods that are noise are marked.
+
     \b
     rk compare runs/my-recipe/*
     rk compare 4f0a 77c1 -o curves.svg --metric accuracy
@@ -57,6 +59,7 @@ def compare(
     from rk.report.compare import MARK, comparison, table
     from rk.report.curves import draw_file, metric_names
     from rk.report.matrix import matrix
+    from rk.report.noise import noise_in
     from rk.report.summary import RunSummary
     from rk.runs import RunFolder
 
@@ -77,7 +80,8 @@ def compare(
         return
     _check_metrics(metrics, runs)
     if as_json:
-        print_json(comparison(runs, metrics))
+        noise = noise_in(runs, metrics)
+        print_json([one | {"noise_in": own} for one, own in zip(comparison(runs, metrics), noise, strict=True)])
     else:
         columns, rows = ("", *(run.folder.label for run in runs)), table(runs, metrics)
         if len(columns) > len(rows):  # many runs: one to a line
@@ -85,6 +89,7 @@ def compare(
         print_table(columns, rows)
         if any(cell.endswith(f" {MARK}") for row in rows for cell in row):
             click.echo(f"{MARK} the best of its metric")
+        _print_noise(runs, metrics)
     if output is not None:
         known = metric_names(runs)
         if not known:
@@ -96,6 +101,24 @@ def compare(
         make_parents(output)
         draw_file(runs, asked or known, output)
         echo(f"drew {output}", err=as_json)
+
+
+def _print_noise(runs: list[RunSummary], metrics: tuple[str, ...]) -> None:
+    """Prints the means over the seeds of the same settings, and which differences are noise."""
+    from rk.cli.output import print_table
+    from rk.report.noise import SINGLE, compared, groups, noise_table
+    from rk.report.seeds import LEVEL
+
+    found = groups(runs)
+    if len(found) < 2:
+        return
+    rows = compared(found, metrics)
+    if not any(difference for row in rows for difference in row.differences):
+        click.echo(SINGLE)
+        return
+    heads = ["mean over seeds", *(f"{group.label} ({len(group.runs)})" for group in found)]
+    print_table([*heads, *(["better by"] if len(found) == 2 else [])], noise_table(found, rows))
+    click.echo(f"* the best mean; ~ noise: the {LEVEL:.0%} interval of the difference to the best includes 0")
 
 
 def _check_metrics(metrics: tuple[str, ...], runs: list[RunSummary]) -> None:

@@ -183,7 +183,7 @@ def _dry_run(recipe: Recipe, binding: Binding, catalog: Catalog, root: Path) -> 
 
 
 def _report(outcome: Outcome, recipe: Recipe) -> int:
-    """Prints the table that a run ends with: metric, value, expectation, verdict."""
+    """Prints the table that a run ends with: metric, value, the paper's number, bar, verdict."""
     from rk.cli.output import print_table
     from rk.report.claims import judge, results_table
     from rk.report.summary import claimed_metrics
@@ -192,7 +192,8 @@ def _report(outcome: Outcome, recipe: Recipe) -> int:
         return outcome.exit_code
     if outcome.summary:
         echo(f"\n{outcome.summary.rstrip()}\n")
-    if judged := judge(claimed_metrics(outcome.metrics, recipe.expect, outcome.folder), recipe.expect):
+    metrics = claimed_metrics(outcome.metrics, recipe.expect, outcome.folder)
+    if judged := judge(metrics, recipe.expect, outcome.folder.read().get("higher_is_better")):
         print_table(*results_table(judged))
     if is_quiet():
         return ExitCode.OK

@@ -62,7 +62,7 @@ class Card:
             about=self._about(),
             paper=recipe.paper,
             facts=", ".join(self._facts()),
-            judged=judge(summary.metrics, self._claims()),
+            judged=judge(summary.metrics, self._claims(), summary.info.get("higher_is_better")),
             figures=figures,
             requirements=[_pin(n, versions) for n in sorted(self._distributions())],
             plain=None if reason else _snippet(self.config),

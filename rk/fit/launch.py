@@ -96,11 +96,7 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
     count = fit.devices
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each process explains find_unused_parameters
     answers = mp.get_context(START_METHOD).SimpleQueue()
-    entries = [
-        (o.name, o.module, o.distribution, o.version, o.host)
-        for o in (p.entry for p in catalog.plugins)
-        if o.name != BUILTIN
-    ]
+    entries = packed(catalog)
     context = mp.start_processes(
         _process,
         (count, _free_port(), fit, work, entries, folder, args, answers),
@@ -109,7 +105,7 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
         start_method=START_METHOD,
     )
     said: list[tuple[str, Any]] = []  # read while they run: a long answer does not fit into a pipe
-    with _Forwarding(context.pids()) as forwarding:
+    with Forwarding(context.pids()) as forwarding:
         try:
             while not context.join(timeout=0.2, grace_period=GRACE_SECONDS):
                 _listen(answers, said)
@@ -132,6 +128,21 @@ def _run_processes(mp: Any, fit: Fit, work: Callable[..., T], catalog: Catalog, 
     return result
 
 
+Packed = list[tuple[str, str, str | None, str | None, str | None]]
+"""The plugins of a catalog, as another process takes them."""
+
+
+def packed(catalog: Catalog) -> Packed:
+    """Returns the plugins of a catalog, which another process unpacks."""
+    entries = (plugin.entry for plugin in catalog.plugins)
+    return [(o.name, o.module, o.distribution, o.version, o.host) for o in entries if o.name != BUILTIN]
+
+
+def unpacked(entries: Packed) -> Catalog:
+    """Returns the catalog with these plugins."""
+    return Catalog(Plugins(entries=[PluginEntry(*entry) for entry in entries]))
+
+
 def _listen(answers: Any, said: list[tuple[str, Any]]) -> None:
     while not answers.empty():
         said.append(answers.get())
@@ -146,7 +157,7 @@ def _process(
     os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_PORT": str(port)}
     try:
         _join(fit)
-        result = work(fit, Catalog(Plugins(entries=[PluginEntry(*entry) for entry in entries])), folder, *args)
+        result = work(fit, unpacked(entries), folder, *args)
     except RkError as error:
         answers.put(("error", (error.message, error.hint, int(error.exit_code))))
         sys.exit(int(error.exit_code))
@@ -171,14 +182,14 @@ def _free_port() -> int:
         return port
 
 
-class _Forwarding:
+class Forwarding:
     """Hands SIGINT and SIGTERM on to the processes; a second one ends them at once, whatever they wait for."""
 
     def __init__(self, pids: list[int]) -> None:
         self.pids = pids
         self.caught = 0
 
-    def __enter__(self) -> _Forwarding:
+    def __enter__(self) -> Forwarding:
         self.before = {n: signal.signal(n, self._hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
         return self
 

@@ -105,10 +105,15 @@ class Expect:
         at_least_times: The number must not be smaller than a multiple of another metric of the run.
         at_most_times: The number must not be larger than a multiple of another metric of the run.
         paper: The paper's own value.
+        differs: What the paper measured otherwise, as other data: its number is then shown, and cannot be reached.
         note: Where in the paper, or under what conditions.
         baseline: The recipe of the method that this one is compared with.
         times_baseline: The number must be at least this multiple of the baseline's; where less is better, at most.
         better_by: The number must be better than the baseline's by so much: larger, or smaller where less is better.
+        refuted: Why the paper's claim does not hold here: the cause that is shown with the verdict "refuted here". The
+            numbers decide whether it is refuted.
+        cost: What a test of the claim takes, where it has not been run. `rk reproduce` trains a recipe whose claims all
+            have a cost only where it is named itself.
         other_data: The claim is about other data than this recipe's: it is shown and not judged. Set in a stored recipe
             where the command line, or a file that extends the claim's, changed the data.
     """
@@ -119,10 +124,13 @@ class Expect:
     at_least_times: Multiple | None = None
     at_most_times: Multiple | None = None
     paper: float | None = None
+    differs: str | None = None
     note: str | None = None
     baseline: str | None = None
     times_baseline: Annotated[float, Gt(0)] | None = None
     better_by: Annotated[float, Gt(0)] | None = None
+    refuted: str | None = None
+    cost: str | None = None
     other_data: bool | None = None
 
     @property
@@ -134,6 +142,19 @@ class Expect:
     def compares(self) -> bool:
         """Whether the claim asks for more than the baseline reached."""
         return self.times_baseline is not None or self.better_by is not None
+
+    def margin(self, higher_is_better: bool) -> float:
+        """Returns the part of the baseline that is enough, as in ``times_baseline: 0.98``; 1 for all other claims."""
+        times = self.times_baseline
+        if times is None or self.better_by is not None:
+            return 1.0
+        return min(1.0, times) if higher_is_better else max(1.0, times)
+
+    def wants_more(self, higher_is_better: bool) -> bool:
+        """Returns whether larger numbers are nearer to the claim: its one-sided bound decides, else the metric."""
+        low = self.at_least is not None or self.at_least_times is not None
+        high = self.at_most is not None or self.at_most_times is not None
+        return low if low != high else higher_is_better
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Plain]) -> Expect:

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from rk.recipe.sections import Expect
 from rk.record import record
 from rk.report.text import number
+from rk.report.verdicts import NOT_REACHED, ORDER, OWN_BAR, PAPER, REFUTED, UNTESTABLE, Sample, verdict
 
-REACHED, NOT_REACHED = "reached", "NOT REACHED"
 OTHER_DATA = "not applicable: other data"
 COMPARED = "rk reproduce compares"
 """The verdict of one run on a claim that compares it with its baseline."""
 UNMEASURED = "not measured"
+OF_ONE_SEED = "verdict (single seed)"
+"""The head of the column of verdicts on one run."""
 
 
 @record
@@ -21,7 +23,7 @@ class Judged:
 
     metric: str
     value: float | None
-    expected: str = ""
+    bar: str = ""
     paper: str = ""
     verdict: str = ""
     note: str = ""
@@ -34,19 +36,24 @@ class Judged:
     @property
     def tone(self) -> str:
         """Returns whether the verdict is ``good``, ``bad`` or neither."""
-        return {REACHED: "good", NOT_REACHED: "bad"}.get(self.verdict, "")
+        return {PAPER: "good", ORDER: "good", OWN_BAR: "good", NOT_REACHED: "bad", REFUTED: "bad"}.get(self.verdict, "")
 
 
-def verdict(met: bool | None) -> str:
-    return "" if met is None else REACHED if met else NOT_REACHED
-
-
-def judge(metrics: Mapping[str, float | None], expect: Iterable[Expect]) -> list[Judged]:
+def judge(
+    metrics: Mapping[str, float | None], expect: Iterable[Expect], higher_is_better: Mapping[str, bool] | None = None
+) -> list[Judged]:
     """Returns a line per metric, in their order, with one more for each further claim on it; then unmeasured claims.
 
     A claim on a bound and on a baseline has a line for each: one run alone keeps a bound, and only that. A claim on
     several metrics (``test-*/accuracy``) has a line for each of them.
+
+    Args:
+        metrics: What one run reached.
+        expect: The claims.
+        higher_is_better: Metric without its split -> whether more is better. It matters only for claims that have the
+            paper's number and no bar.
     """
+    own = Sample({name: {0: value} for name, value in metrics.items()}, higher_is_better or {})
     claims: dict[str, list[Expect]] = {}
     unmeasured = []
     for claim in expect:
@@ -56,14 +63,16 @@ def judge(metrics: Mapping[str, float | None], expect: Iterable[Expect]) -> list
         unmeasured += [] if names else [_unmeasured(claim)]
     rows: list[Judged] = []
     for metric in metrics:
-        rows += [row for claim in claims.get(metric, []) for row in _lines(metric, claim, metrics)]
+        rows += [row for claim in claims.get(metric, []) for row in _lines(metric, claim, own)]
         rows += [] if metric in claims else [Judged(metric, metrics[metric])]
     return rows + unmeasured
 
 
-def _lines(metric: str, claim: Expect, metrics: Mapping[str, float | None]) -> list[Judged]:
-    value, paper = metrics.get(metric), number(claim.paper) if claim.paper is not None else ""
-    said = verdict(claim.met(value, metrics)) if claim.applies else OTHER_DATA
+def _lines(metric: str, claim: Expect, own: Sample) -> list[Judged]:
+    value, paper = own.metrics.get(metric, {}).get(0), number(claim.paper) if claim.paper is not None else ""
+    said = verdict(claim, metric, own).text if claim.applies else OTHER_DATA
+    if claim.applies and claim.baseline and not claim.bound() and claim.paper is None:
+        said = COMPARED
     rows = [Judged(metric, value, claim.bound(), paper, said, claim.note or "")]
     if claim.compares:
         other = COMPARED if claim.applies else OTHER_DATA
@@ -73,13 +82,13 @@ def _lines(metric: str, claim: Expect, metrics: Mapping[str, float | None]) -> l
 
 
 def _with_note(row: Judged, claim: Expect) -> Judged:
-    return Judged(row.metric, row.value, row.expected, row.paper, row.verdict, claim.note or "")
+    return Judged(row.metric, row.value, row.bar, row.paper, row.verdict, claim.note or "")
 
 
 def _unmeasured(claim: Expect) -> Judged:
-    (row, *_) = _lines(claim.metric, claim, {})
-    said = NOT_REACHED if claim.applies else OTHER_DATA
-    return Judged(row.metric, None, row.expected, row.paper, said, row.note, measured=False)
+    (row, *_) = _lines(claim.metric, claim, Sample({}))
+    said = OTHER_DATA if not claim.applies else UNTESTABLE if claim.cost else NOT_REACHED
+    return Judged(row.metric, None, row.bar, row.paper, said, row.note, measured=False)
 
 
 def results_table(judged: Sequence[Judged]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -87,8 +96,8 @@ def results_table(judged: Sequence[Judged]) -> tuple[tuple[str, ...], list[tuple
 
     Notes are shown where two claims would look alike without them.
     """
-    rows: list[tuple[str, ...]] = [(row.metric, row.shown, row.expected, row.paper, row.verdict) for row in judged]
-    heads: tuple[str, ...] = ("metric", "value", "expected", "paper", "verdict")
+    rows: list[tuple[str, ...]] = [(row.metric, row.shown, row.paper, row.bar, row.verdict) for row in judged]
+    heads: tuple[str, ...] = ("metric", "value", "paper", "bar", OF_ONE_SEED)
     if len({row[:4] for row in rows}) < len(rows):
         heads, rows = (*heads, "note"), [(*row, one.note) for row, one in zip(rows, judged, strict=True)]
     kept = [i for i in range(len(heads)) if i < 2 or any(row[i] for row in rows)]

@@ -30,7 +30,18 @@ def flatten(value: Plain, key: str = "") -> PlainDict:
 
 def changed_settings(runs: list[RunSummary]) -> dict[str, list[Plain]]:
     """Returns key -> one value per run (`ABSENT` where a run has none), for the keys whose values differ."""
-    return changed_values([flatten({k: v for k, v in r.recipe.items() if k not in _NOT_SETTINGS}) for r in runs])
+    return changed_values([run_settings(run) for run in runs])
+
+
+def run_settings(run: RunSummary) -> PlainDict:
+    """Returns what decided the run, as dotted keys."""
+    return flatten({k: v for k, v in run.recipe.items() if k not in _NOT_SETTINGS})
+
+
+def seed_of(run: RunSummary) -> int:
+    """Returns the run's ``fit.seed``."""
+    seed: int = run_settings(run).get("fit.seed", 0)
+    return seed
 
 
 def changed_values(settings: list[PlainDict]) -> dict[str, list[Plain]]:

@@ -59,7 +59,7 @@ class RunSummary:
     @property
     def judged(self) -> list[Judged]:
         """The final metrics beside the claims; what is not measured counts only once the run is done."""
-        rows = judge(self.metrics, self.expect)
+        rows = judge(self.metrics, self.expect, self.info.get("higher_is_better"))
         return rows if self.info.get("status") == "done" else [row for row in rows if row.measured]
 
     @property

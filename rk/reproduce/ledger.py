@@ -1,20 +1,25 @@
-"""The ledger: every claim, what the paper has, what was reached, and whether the claim holds."""
+"""The ledger: every claim, what the paper has, what was reached, and the verdict."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from statistics import fmean
 
 from rk.recipe.sections import Expect
 from rk.record import record
-from rk.report.claims import NOT_REACHED, OTHER_DATA, REACHED, UNMEASURED
+from rk.report.claims import OTHER_DATA, UNMEASURED
 from rk.report.text import number
+from rk.report.verdicts import NOT_REACHED, RANKS, REFUTED, UNTESTABLE, Verdict, verdict
 from rk.reproduce.plan import Reproduction
 from rk.reproduce.results import Measured
 from rk.values import PlainDict
 
 MISSING, OLD = "NOT RUN", "OLDER RECIPE"
+FAILING = (NOT_REACHED, MISSING, OLD)
+"""Verdicts with which `rk reproduce` exits with 3."""
+NO_CAUSE = "no cause is written: give the claim `refuted`"
+
+STALE_CAUSE = "the claim has a cause under `refuted`, and the numbers do not refute it"
 
 
 @record
@@ -26,10 +31,17 @@ class Line:
         claim: The claim as text.
         where: Where in the paper.
         paper: The paper's value.
-        reached: The mean over the seeds, and its spread.
+        reached: The mean over the seeds, and their standard deviation.
         seeds: How many.
         baseline: The baseline's name and value.
-        verdict: Reached or not, not run, or run with an older recipe.
+        verdict: One of `rk.report.verdicts.MEANINGS`; or not run, run with an older recipe, about other data.
+        metric: The metric; of several, the one that is shown.
+        bar: The recipe's own bar.
+        interval: The interval of the mean.
+        difference: How much better than the baseline, with its interval and the p value.
+        why: The cause of a refutation, or the cost of a test.
+        differs: What the paper measured otherwise.
+        pairs: How many seeds of the recipe and its baseline were compared.
     """
 
     recipe: str
@@ -40,10 +52,33 @@ class Line:
     seeds: str
     baseline: str
     verdict: str
+    metric: str = ""
+    bar: str = ""
+    interval: str = ""
+    difference: str = ""
+    why: str = ""
+    differs: str = ""
+    pairs: int = 0
 
     @property
     def holds(self) -> bool:
-        return self.verdict in ("", REACHED, OTHER_DATA)
+        return self.verdict not in FAILING
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the paper has a number that can be compared with."""
+        return bool(self.paper) and not self.differs
+
+    @property
+    def is_single(self) -> bool:
+        return self.seeds == "1"
+
+    @property
+    def shown(self) -> str:
+        """What was reached, with the number of seeds."""
+        if not self.seeds or self.reached == UNMEASURED:
+            return self.reached
+        return f"{self.reached} ({'single seed' if self.is_single else f'{self.seeds} seeds'})"
 
     def plain(self) -> PlainDict:
         return {"name": self.recipe, **{k: v for k, v in vars(self).items() if k != "recipe"}}
@@ -64,40 +99,85 @@ def _line(item: Reproduction, claim: Expect, results: Mapping[str, Measured], cu
     own, name = results.get(item.file.name), item.baseline_of(claim)
     other = results.get(name) if name else None
     own_plugin = f"{item.file.name.rpartition('/')[0]}/"
-    metric = _worst(own, claim) if own else claim.metric
+    metric, found = _judged(item, claim, results, current)
     shown = f"{number(other.mean(metric))} ({name.removeprefix(own_plugin)})" if other and name else name or ""
     return Line(
         item.file.name,
-        _claim(claim),
+        " ".join(part for part in (claim.metric, _bar(claim)) if part),
         claim.note or "",
         "" if claim.paper is None else number(claim.paper),
         _value(own, metric) + (f" ({metric.partition('/')[0]})" if metric != claim.metric else "") if own else "",
         str(len(own.seeds)) if own else "",
         shown,
-        _verdict(item, claim, results, current),
+        found.text,
+        metric,
+        _bar(claim),
+        str(found.interval or ""),
+        _difference(claim, metric, found, other),
+        _why(claim, found.text),
+        claim.differs or "",
+        found.difference.seeds if found.difference else 0,
     )
 
 
-def _claim(claim: Expect) -> str:
-    parts = (claim.bound(), claim.comparison())
-    return " ".join([claim.metric, " and ".join(part for part in parts if part)]).strip()
+def _difference(claim: Expect, metric: str, found: Verdict, other: Measured | None) -> str:
+    """Returns the difference as text, or why there is none."""
+    if found.difference is None:
+        known = found.text in RANKS and other is not None and other.has(metric)
+        return "fewer than two seeds in common" if known else ""
+    margin = claim.margin(other.higher_is_better(metric)) if other else 1
+    return f"{found.difference}" + ("" if margin == 1 else f", to {margin:g}x")
 
 
-def _worst(measured: Measured, claim: Expect) -> str:
-    """Returns the one of the metrics that a claim is about whose mean is the furthest from it."""
-    means = {name: measured.mean(name) for name in claim.among(measured.values["metrics"])}
-    if not means:
+def _bar(claim: Expect) -> str:
+    return " and ".join(part for part in (claim.bound(), claim.comparison()) if part)
+
+
+def _why(claim: Expect, verdict: str) -> str:
+    """Returns the cause or the cost that goes with the verdict."""
+    if verdict == REFUTED:
+        return claim.refuted or NO_CAUSE
+    if verdict == UNTESTABLE:
+        return claim.cost or ""
+    return STALE_CAUSE if claim.refuted and verdict in RANKS and verdict != NOT_REACHED else ""
+
+
+def _judged(
+    item: Reproduction, claim: Expect, results: Mapping[str, Measured], current: Mapping[str, bool]
+) -> tuple[str, Verdict]:
+    """Returns the metric that is shown, and its verdict: of several metrics the one with the worst."""
+    own, name = results.get(item.file.name), item.baseline_of(claim)
+    other = results.get(name) if name else None
+    shown = _worst(own, claim, claim.among(own.values["metrics"])) if own else claim.metric
+    if not claim.applies:
+        return shown, Verdict(OTHER_DATA)
+    if own is None or (name and other is None):
+        return shown, Verdict(UNTESTABLE if claim.cost else MISSING)
+    if not all(current[wanted] for wanted in (item.file.name, name) if wanted):
+        return shown, Verdict(OLD)
+    found = {
+        metric: verdict(claim, metric, own.sample, other.sample if other else None)
+        for metric in claim.among(own.values["metrics"])
+    }
+    if not found:
+        return claim.metric, Verdict(UNTESTABLE if claim.cost else NOT_REACHED)
+    worst = max(one.rank for one in found.values())
+    metric = _worst(own, claim, [name for name, one in found.items() if one.rank == worst])
+    return metric, found[metric]
+
+
+def _worst(measured: Measured, claim: Expect, metrics: list[str]) -> str:
+    """Returns the one of the metrics whose mean is the furthest from the claim."""
+    if not metrics:
         return claim.metric
-    low = claim.at_least is not None or claim.at_least_times is not None
-    bounded = low or claim.at_most is not None or claim.at_most_times is not None
-    wants_more = low if bounded else measured.higher_is_better(next(iter(means)))
-    worst = -math.inf if wants_more else math.inf
+    more = claim.wants_more(measured.higher_is_better(metrics[0]))
+    worst = -math.inf if more else math.inf
 
     def value(name: str) -> float:
-        mean = means[name]
+        mean = measured.mean(name)
         return worst if mean is None else mean
 
-    return (min if wants_more else max)(means, key=value)
+    return (min if more else max)(metrics, key=value)
 
 
 def _value(measured: Measured, metric: str) -> str:
@@ -105,40 +185,3 @@ def _value(measured: Measured, metric: str) -> str:
         return UNMEASURED
     spread = measured.spread(metric)
     return number(measured.mean(metric)) + (f" ± {spread:.2g}" if spread is not None else "")
-
-
-def _verdict(item: Reproduction, claim: Expect, results: Mapping[str, Measured], current: Mapping[str, bool]) -> str:
-    if not claim.applies:
-        return OTHER_DATA
-    name = item.baseline_of(claim)
-    for wanted in (item.file.name, name):
-        if wanted is not None and wanted not in results:
-            return MISSING
-        if wanted is not None and not current[wanted]:
-            return OLD
-    own = results[item.file.name]
-    means = {metric: own.mean(metric) for metric in own.values["metrics"]}
-    metrics = claim.among(means)
-    if not metrics:
-        return NOT_REACHED
-    met = [claim.met(means[metric], means) for metric in metrics]
-    if name is not None and claim.compares:
-        for metric in metrics:
-            others = results[name].values["metrics"].get(metric)
-            met.append(others is not None and _beats(means[metric], others, claim, own.higher_is_better(metric)))
-    known = [m for m in met if m is not None]
-    return "" if not known else REACHED if all(known) else NOT_REACHED
-
-
-def _beats(value: float | None, others: list[float | None], claim: Expect, more: bool) -> bool:
-    """Whether `value` is as much better than the others' mean as is claimed; `more`: whether more is better."""
-    numbers = [other for other in others if other is not None]
-    if value is None or not numbers:  # a baseline that gave no number at all is beaten by any
-        return value is not None
-    other = fmean(numbers)
-    wanted = []
-    if claim.times_baseline is not None:
-        wanted.append(claim.times_baseline * other)
-    if claim.better_by is not None:
-        wanted.append(other + claim.better_by if more else other - claim.better_by)
-    return all(value >= bound if more else value <= bound for bound in wanted)

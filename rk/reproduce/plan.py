@@ -22,11 +22,23 @@ class Reproduction:
         file: Where it is.
         recipe: The checked recipe.
         baselines: Name as written in ``expect`` -> the recipe that it means.
+        is_named: Whether the user named this recipe itself, not only its plugin or folder.
     """
 
     file: RecipeFile
     recipe: Recipe
     baselines: dict[str, RecipeFile]
+    is_named: bool = True
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether all its claims have a cost: it is trained only when it is named."""
+        return all(claim.cost for claim in _claims(self.recipe))
+
+    @property
+    def files(self) -> list[RecipeFile]:
+        """The recipe and its baselines."""
+        return [self.file, *self.baselines.values()]
 
     def baseline_of(self, claim: Expect) -> str | None:
         """Returns the full name of the claim's baseline."""
@@ -44,16 +56,17 @@ def plan(targets: tuple[str, ...], catalog: Catalog) -> list[Reproduction]:
         UserError: When a target is unknown, or nothing is claimed.
     """
     files: dict[str, RecipeFile] = {}
+    named: set[str] = set()
     for target in targets:
-        claiming = [
-            file for file in _files(target, catalog.plugins) if _claims(check_recipe(file, (), catalog).valid())
-        ]
+        found, is_named = _files(target, catalog.plugins)
+        claiming = [file for file in found if _claims(check_recipe(file, (), catalog).valid())]
         files |= {str(file.path.resolve()): file for file in claiming}
+        named |= {str(file.path.resolve()) for file in claiming if is_named}
     if not files:
         raise UserError(f"{', '.join(targets)}: nothing is claimed", "a recipe's claims are under its key expect")
-    items = [_reproduction(file, catalog) for file in files.values()]
+    items = [_reproduction(file, catalog, path in named) for path, file in files.items()]
     known: dict[str, str] = {}
-    for file in (file for item in items for file in (item.file, *item.baselines.values())):
+    for file in (file for item in items for file in item.files):
         if known.setdefault(file.name, str(file.path.resolve())) != str(file.path.resolve()):
             raise UserError(
                 f"two recipes are called {file.name}: {known[file.name]} and {file.path.resolve()}",
@@ -67,16 +80,17 @@ def _claims(recipe: Recipe) -> list[Expect]:
     return [claim for claim in recipe.expect if claim.applies]
 
 
-def _files(target: str, plugins: Plugins) -> list[RecipeFile]:
+def _files(target: str, plugins: Plugins) -> tuple[list[RecipeFile], bool]:
+    """Returns the recipes that a target means, and whether it names one recipe."""
     recipes = packaged(plugins)
     if target == "all":
-        return recipes
+        return recipes, False
     if own := [r for r in recipes if r.plugin == target]:
-        return own
+        return own, False
     if Path(target).is_dir():
-        return [find_recipe(str(path), plugins) for path in sorted(Path(target).glob("*.yaml"))]
+        return [find_recipe(str(path), plugins) for path in sorted(Path(target).glob("*.yaml"))], False
     try:
-        return [find_recipe(target, plugins)]
+        return [find_recipe(target, plugins)], True
     except UserError as error:
         if "/" in target or target.endswith((".yaml", ".yml")):
             raise
@@ -84,10 +98,18 @@ def _files(target: str, plugins: Plugins) -> list[RecipeFile]:
         raise UserError(error.message.replace("recipe", "recipe or plugin", 1), suggest(target, names)) from None
 
 
-def _reproduction(file: RecipeFile, catalog: Catalog) -> Reproduction:
+def _reproduction(file: RecipeFile, catalog: Catalog, is_named: bool) -> Reproduction:
     recipe = check_recipe(file, (), catalog).valid()
     names = dict.fromkeys(claim.baseline for claim in _claims(recipe) if claim.baseline)
-    return Reproduction(file, recipe, {name: find_recipe(name, catalog.plugins, beside=file) for name in names})
+    return Reproduction(
+        file, recipe, {name: find_recipe(name, catalog.plugins, beside=file) for name in names}, is_named
+    )
+
+
+def to_train(items: list[Reproduction]) -> tuple[list[RecipeFile], list[str]]:
+    """Returns the recipes that are trained, each once, and the names of those that are left out for their cost."""
+    files = {file.name: file for item in items if item.is_named or not item.is_costly for file in item.files}
+    return [*files.values()], [item.file.name for item in items if item.file.name not in files]
 
 
 def logged_claims(items: list[Reproduction]) -> list[str]:

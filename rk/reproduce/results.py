@@ -20,6 +20,7 @@ from rk.recipe.sections import Fit, plain
 from rk.recipe.stored import trained
 from rk.recipe.walk import named_runs
 from rk.report.compare import flatten
+from rk.report.verdicts import Sample
 from rk.values import Plain, PlainDict
 from rk.writing import write_atomic
 
@@ -120,6 +121,12 @@ class Measured:
         said |= {f"{spec.key}.{name}" for spec in recipe.specs() for name in spec.params}
         added = [key for key in now if key not in then and (key in said or key.startswith("fit."))]
         return not added and all(key in now and now[key] == value for key, value in then.items())
+
+    @property
+    def sample(self) -> Sample:
+        """The numbers by metric and seed, as verdicts take them."""
+        metrics = {name: dict(zip(self.seeds, values, strict=True)) for name, values in self.values["metrics"].items()}
+        return Sample(metrics, self.values["higher_is_better"])
 
     def has(self, metric: str) -> bool:
         """Whether the metric was measured at all, be it without a number."""

@@ -12,7 +12,7 @@ from rk.errors import printable_lines, with_hints
 from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.reproduce.ledger import ledger
-from rk.reproduce.plan import logged_claims, plan
+from rk.reproduce.plan import logged_claims, plan, to_train
 from rk.reproduce.results import Store
 from rk.runs import RUNS_VARIABLE, default_root
 from rk.values import PlainDict
@@ -64,7 +64,7 @@ def reproduce(
         if not stored:
             from rk.reproduce.runner import Runner
 
-            _train(files.values(), logged_claims(items), store, Runner(catalog, root, seeds, reuse, _say), progress)
+            _train(to_train(items)[0], logged_claims(items), store, Runner(catalog, root, seeds, reuse, _say), progress)
         results = store.read(files.values())
         current = {
             name: results[name].is_of(check_recipe(file, (), catalog).valid())

@@ -193,5 +193,5 @@ def test_resume_alone_means_the_last_run(rk):
 
 def test_quiet_prints_the_table_alone(rk, home):
     out = rk("train", "r.yaml", "--quiet", "--runs-dir", "quiet")
-    assert out.splitlines()[0].split() == ["metric", "value", "expected", "verdict"]
+    assert out.splitlines()[0].split() == ["metric", "value", "bar", "verdict", "(single", "seed)"]
     assert all("/" in line.split()[0] for line in out.splitlines()[1:])

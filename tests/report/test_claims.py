@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rk.recipe.sections import Expect, Multiple, plain
-from rk.report.claims import judge, results_table
+from rk.report.claims import OF_ONE_SEED, judge, results_table
 from rk.report.page import render_page
 from rk.report.summary import claimed_metrics
 from rk.report.text import MAX_TITLE, titled
@@ -15,7 +15,7 @@ from rk.report.text import MAX_TITLE, titled
 
 def test_claims_about_other_data_are_shown_and_not_judged():
     (row,) = judge({"test/accuracy": 0.1}, [Expect("test/accuracy", at_least=0.9, other_data=True)])
-    assert (row.shown, row.expected, row.verdict, row.tone) == ("0.1", ">= 0.9", "not applicable: other data", "")
+    assert (row.shown, row.bar, row.verdict, row.tone) == ("0.1", ">= 0.9", "not applicable: other data", "")
     (row,) = judge({}, [Expect("test-9/accuracy", at_least=0.9, other_data=True)])
     assert (row.shown, row.verdict) == ("not measured", "not applicable: other data")
 
@@ -30,6 +30,30 @@ def test_a_claim_that_was_not_measured_is_not_reached():
     ]
 
 
+@pytest.mark.parametrize(
+    ("claim", "value", "said"),
+    [
+        (Expect("test/accuracy", at_least=0.07, paper=0.81), 0.11, "own bar only"),
+        (Expect("test/accuracy", at_least=0.07, paper=0.81), 0.81, "paper reached"),
+        (Expect("test/accuracy", at_least=0.07, paper=0.81, differs="other data"), 0.9, "own bar only"),
+        (Expect("test/accuracy", at_least=0.07, paper=0.81, refuted="too small"), 0.06, "refuted here"),
+        (Expect("test/accuracy", at_least=0.07, paper=0.81), 0.06, "NOT REACHED"),
+        (Expect("test/loss", paper=0.2), 0.1, "paper reached"),
+        (Expect("test/loss", paper=0.2), 0.3, "not shown"),
+        (Expect("test/error", paper=0.2), 0.1, "paper reached"),
+        (Expect("test/accuracy", baseline="plain"), 0.9, "rk reproduce compares"),
+    ],
+)
+def test_one_run_gets_the_verdicts_that_one_run_can_give(claim, value, said):
+    (row,) = judge({claim.metric: value}, [claim], {"error": False})
+    assert row.verdict == said
+
+
+def test_a_claim_that_was_not_run_for_its_cost_is_not_testable():
+    (row,) = judge({}, [Expect("test/accuracy", paper=0.9, cost="40 hours on a GPU")])
+    assert (row.shown, row.verdict) == ("not measured", "not testable here")
+
+
 def test_an_unfinished_run_has_not_missed_metrics_that_it_will_measure(written):
     recipe = written.recipe.replace("test/accuracy", "test-9/accuracy")
     assert [r.metric for r in written(recipe, status="running").judged] == ["val/accuracy", "test/accuracy"]
@@ -39,19 +63,19 @@ def test_an_unfinished_run_has_not_missed_metrics_that_it_will_measure(written):
 def test_a_bound_and_a_baseline_are_two_lines_and_only_one_is_judged():
     claim = Expect("test/loss", at_most=1, baseline="plain", better_by=0.3, note="Table 2")
     rows = judge({"test/loss": 0.5}, [claim])
-    assert [(r.expected, r.verdict, r.note) for r in rows] == [
-        ("<= 1", "reached", "Table 2"),
+    assert [(r.bar, r.verdict, r.note) for r in rows] == [
+        ("<= 1", "own bar only", "Table 2"),
         ("0.3 better than plain", "rk reproduce compares", ""),
     ]
     (row,) = judge({"test/loss": 0.5}, [Expect("test/loss", baseline="plain", times_baseline=2, note="x")])
-    assert (row.expected, row.verdict, row.note) == ("2x plain", "rk reproduce compares", "x")
+    assert (row.bar, row.verdict, row.note) == ("2x plain", "rk reproduce compares", "x")
 
 
 def test_a_claim_on_several_metrics_is_one_line_for_each():
     claim = Expect("test-*/accuracy", at_least=0.9)
     rows = judge({"test-5/accuracy": 0.95, "test-9/accuracy": 0.8, "test-9/loss": 1.0, "test-9/accuracy@w": 0}, [claim])
     assert [(r.metric, r.verdict) for r in rows if r.verdict] == [
-        ("test-5/accuracy", "reached"),
+        ("test-5/accuracy", "own bar only"),
         ("test-9/accuracy", "NOT REACHED"),
     ]
     assert [(r.metric, r.verdict) for r in judge({}, [claim])] == [("test-*/accuracy", "NOT REACHED")]
@@ -59,12 +83,17 @@ def test_a_claim_on_several_metrics_is_one_line_for_each():
 
 @pytest.mark.parametrize(
     ("small", "large", "said"),
-    [(0.1, 0.4, "reached"), (0.1, 0.41, "NOT REACHED"), (None, 0.1, "NOT REACHED"), (math.nan, 0.1, "NOT REACHED")],
+    [
+        (0.1, 0.4, "own bar only"),
+        (0.1, 0.41, "NOT REACHED"),
+        (None, 0.1, "NOT REACHED"),
+        (math.nan, 0.1, "NOT REACHED"),
+    ],
 )
 def test_a_bound_may_be_a_multiple_of_another_metric(small, large, said):
     claim = Expect("test-64/error", at_most_times=Multiple("test-32/error", 4))
     row = next(r for r in judge({"test-32/error": small, "test-64/error": large}, [claim]) if r.verdict)
-    assert (row.metric, row.expected, row.verdict) == ("test-64/error", "<= 4x test-32/error", said)
+    assert (row.metric, row.bar, row.verdict) == ("test-64/error", "<= 4x test-32/error", said)
 
 
 def test_a_bound_of_another_metric_that_was_not_measured_is_not_reached():
@@ -84,20 +113,20 @@ def test_the_table_has_the_columns_that_have_content():
     heads, rows = results_table(judge({"val/loss": 1.0, "test/loss": 2.0}, []))
     assert (heads, rows) == (("metric", "value"), [("val/loss", "1"), ("test/loss", "2")])
     heads, rows = results_table(judge({"test/loss": 2.0}, [Expect("test/loss", at_most=1)]))
-    assert (heads, rows) == (("metric", "value", "expected", "verdict"), [("test/loss", "2", "<= 1", "NOT REACHED")])
+    assert (heads, rows) == (("metric", "value", "bar", OF_ONE_SEED), [("test/loss", "2", "<= 1", "NOT REACHED")])
 
 
 def test_claims_that_look_alike_are_distinguished_by_their_notes():
     claims = [Expect("test/loss", paper=0.5, note=f"Table {n}") for n in (1, 2)]
     heads, rows = results_table(judge({"test/loss": 2.0}, claims))
-    assert heads == ("metric", "value", "paper", "note")
-    assert rows == [("test/loss", "2", "0.5", "Table 1"), ("test/loss", "2", "0.5", "Table 2")]
+    assert heads == ("metric", "value", "paper", OF_ONE_SEED, "note")
+    assert rows == [("test/loss", "2", "0.5", "not shown", f"Table {n}") for n in (1, 2)]
 
 
 def test_a_claim_on_what_steps_log_is_judged_by_the_last_line(written):
     summary = written(written.recipe.replace("test/accuracy, at_least: 0.9", "train/loss, at_most: 0.6"))
     row = next(r for r in summary.judged if r.metric == "train/loss")
-    assert (row.value, row.verdict) == (0.5, "reached")
+    assert (row.value, row.verdict) == (0.5, "paper reached")
     assert claimed_metrics({"test/loss": 1.0}, summary.expect, summary.folder) == {"test/loss": 1.0, "train/loss": 0.5}
     assert claimed_metrics({"test/loss": 1.0}, [], summary.folder) == {"test/loss": 1.0}
 

@@ -9,8 +9,8 @@ import pytest
 from rk.errors import RecipeError, UserError
 from rk.recipe import check_recipe
 from rk.reproduce.ledger import ledger
-from rk.reproduce.pages import markdown, write_pages
-from rk.reproduce.plan import logged_claims, plan
+from rk.reproduce.pages import markdown, notes, summary, write_pages
+from rk.reproduce.plan import logged_claims, plan, to_train
 from rk.reproduce.results import (
     Measured,
     Store,
@@ -31,7 +31,7 @@ def measured(accuracy, loss=(0.005,), **more):
         "defaults": {},
         "defaults_digest": "",
         "seeds": list(range(len(accuracy))),
-        "metrics": {"test/accuracy": list(accuracy), "test/loss": list(loss)},
+        "metrics": {"test/accuracy": list(accuracy), "test/loss": list(loss) * (len(accuracy) // len(loss))},
         "higher_is_better": {"accuracy": True, "loss": False},
         "steps": 60,
         "parameters": 10,
@@ -87,13 +87,13 @@ def test_a_broken_recipe_is_found_before_anything_is_trained(recipes, catalog):
 @pytest.mark.parametrize(
     ("own", "baseline", "verdict"),
     [
-        pytest.param([0.9], [0.5], "reached", id="both"),
+        pytest.param([0.9], [0.5], "own bar only", id="both"),
         pytest.param([0.9], [0.7], "NOT REACHED", id="too good a baseline"),
         pytest.param([0.4], [0.1], "NOT REACHED", id="below the bound"),
-        pytest.param([0.9], [0.0], "reached", id="a baseline of nothing"),
-        pytest.param([0.9], [None], "reached", id="a baseline without a number"),
+        pytest.param([0.9], [0.0], "own bar only", id="a baseline of nothing"),
+        pytest.param([0.9], [None], "own bar only", id="a baseline without a number"),
         pytest.param([None], [0.1], "NOT REACHED", id="no number"),
-        pytest.param([0.6, 0.4, 0.8], [0.1], "reached", id="the mean counts"),
+        pytest.param([0.6, 0.4, 0.8], [0.1], "own bar only", id="the mean counts"),
     ],
 )
 def test_a_claim_holds_when_its_bound_and_its_ratio_do(lines, own, baseline, verdict):
@@ -103,11 +103,11 @@ def test_a_claim_holds_when_its_bound_and_its_ratio_do(lines, own, baseline, ver
 @pytest.mark.parametrize(
     ("claimed", "own", "baseline", "verdict"),
     [
-        pytest.param("times_baseline: 0.5", 0.4, 1.0, "reached", id="of what should be small, a part"),
+        pytest.param("times_baseline: 0.5", 0.4, 1.0, "own bar only", id="of what should be small, a part"),
         pytest.param("times_baseline: 0.5", 0.6, 1.0, "NOT REACHED", id="not small enough a part"),
-        pytest.param("better_by: 0.3", -0.6, -0.2, "reached", id="a difference, where numbers are below 0"),
+        pytest.param("better_by: 0.3", -0.6, -0.2, "own bar only", id="a difference, where numbers are below 0"),
         pytest.param("better_by: 0.3", -0.4, -0.2, "NOT REACHED", id="not far enough below"),
-        pytest.param("times_baseline: 0.5, better_by: 0.3", 0.4, 0.9, "reached", id="both"),
+        pytest.param("times_baseline: 0.5, better_by: 0.3", 0.4, 0.9, "own bar only", id="both"),
         pytest.param("times_baseline: 0.5, better_by: 0.3", 0.2, 0.4, "NOT REACHED", id="one of both"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_claim_on_several_metrics_holds_when_each_does_and_shows_the_worst(rec
         return found.claim, found.reached, found.verdict
 
     said = "*/accuracy >= 0.5 and >= 2x test/loss"
-    assert line(0.9, 0.8, 0.4) == (said, "0.8 (test)", "reached")
+    assert line(0.9, 0.8, 0.4) == (said, "0.8 (test)", "own bar only")
     assert line(0.4, 0.8, 0.1) == (said, "0.4 (val)", "NOT REACHED")
     assert line(0.9, 0.8, 0.41) == (said, "0.8 (test)", "NOT REACHED")
     assert line(0.9, None, 0.4) == (said, "FAIL (test)", "NOT REACHED")
@@ -165,16 +165,19 @@ def test_a_line_has_claim_paper_reached_and_baseline(lines):
     line, other = lines(measured([0.6, 0.8]), measured([0.1]))
     assert line.claim == "test/accuracy >= 0.5 and 1.5x the baseline"
     assert (line.where, line.paper, line.reached, line.seeds) == ("Table 1", "0.97", "0.7 ± 0.14", "2")
+    assert (line.metric, line.bar) == ("test/accuracy", ">= 0.5 and 1.5x the baseline")
+    assert line.shown == "0.7 ± 0.14 (2 seeds)" and line.interval == "-0.5706 to 1.971"  # 0.7 ± 12.706 x 0.1
     assert line.baseline == "0.1 (linear)" and line.holds
+    assert line.difference == "fewer than two seeds in common"
     assert next(iter(line.plain())) == "name"
     assert other.claim == "test/loss <= 0.01" and other.baseline == ""
 
 
 def test_claims_not_run_or_of_an_older_recipe_do_not_hold(lines):
     assert [x.verdict for x in lines(None)] == ["NOT RUN", "NOT RUN"]
-    assert [x.verdict for x in lines(measured([0.9]))] == ["NOT RUN", "reached"]
+    assert [x.verdict for x in lines(measured([0.9]))] == ["NOT RUN", "own bar only"]
     stale = lines(measured([0.9]), measured([0.1]), {"net": True, "linear": False})
-    assert [(x.verdict, x.holds) for x in stale] == [("OLDER RECIPE", False), ("reached", True)]
+    assert [(x.verdict, x.holds) for x in stale] == [("OLDER RECIPE", False), ("own bar only", True)]
 
 
 def test_results_are_of_what_the_recipe_trains(recipes, catalog):
@@ -229,9 +232,9 @@ def test_the_page_has_a_table_for_each_recipe(recipes, catalog, lines):
     page = markdown(items, lines(results["net"], results["linear"]), results)
     assert "## net (arXiv:1506.03134)" in page
     assert (
-        "| `test/accuracy >= 0.5 and 1.5x the baseline` | Table 1 | 0.97 | 0.7 ± 0.14 | 0.1 (linear) | reached |"
-        in page
-    )
+        "| `test/accuracy` | 0.97 | `>= 0.5 and 1.5x the baseline` | 0.7 ± 0.14 (2 seeds) | -0.5706 to 1.971 "
+        "| 0.1 (linear) | fewer than two seeds in common | own bar only | Table 1 |"
+    ) in page
     assert "- `net`: 2 seeds, 60 steps in 1 s each, 10 parameters, 2 cores; torch 2.13; 2026-01-02" in page
 
 
@@ -247,8 +250,16 @@ def test_there_is_a_page_for_each_plugin_and_a_front_page_with_counts(recipes, c
     write_pages(tmp_path / "pages", items, found, results)
     assert {p.name for p in (tmp_path / "pages").iterdir()} == {"README.md", f"{name}.md", "notes.md"}
     front = (tmp_path / "pages/README.md").read_text()
-    assert f"| [{name}]({name}.md) | 1 | 2 | 2 | 1 | 2 |" in front and "| all | 1 | 2 | 2 | 1 | 2 |" in front
-    assert "No claim fails." in front
+    counts = f"| [{name}]({name}.md) | 1 | 0 | 0 | 1 | 0 | 0 | 0 | 1 |"
+    assert (
+        counts in front.partition("## Other claims")[0]
+        and f"| [{name}]({name}.md) | 1 |" in front.partition("Other")[2]
+    )
+    assert (
+        "Of 1 claim of a published number 0 are reached, 0 in order, 1 on the recipe's own bar only, 0 refuted" in front
+    )
+    assert "- net: `test/accuracy >= 0.5 and 1.5x the baseline` (paper: 0.97): own bar only; 0.6 (single seed)" in front
+    assert "## Failing\n\nNone.\n" in front
     assert "## net (arXiv:1506.03134)" in (tmp_path / f"pages/{name}.md").read_text()
 
 
@@ -402,7 +413,111 @@ def test_claims_on_logged_metrics_apply_to_the_baseline_too(recipes, catalog):
         file.name: runner.measure(file, ["train/loss"]) for file in (items[0].file, *items[0].baselines.values())
     }
     assert all(len(found.values["metrics"]["train/loss"]) == 1 for found in results.values())
-    assert ledger(items[0], results, dict.fromkeys(results, True))[0].verdict == "reached"
+    assert ledger(items[0], results, dict.fromkeys(results, True))[0].verdict == "own bar only"
+
+
+# -- verdicts in the ledger --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def claiming(recipes, catalog):
+    """Puts claims into the recipe, and returns their lines for given results."""
+
+    def call(expect, **results):
+        text = Path("net.yaml").read_text()
+        Path("net.yaml").write_text(f"{text[: text.index('expect:')]}expect: [{expect}]\n")
+        (item,) = plan(("net.yaml",), catalog)
+        return ledger(item, results, dict.fromkeys(results, True))
+
+    return call
+
+
+def test_a_claim_that_is_costly_to_test_says_what_it_takes(claiming):
+    expect = "{metric: test/accuracy, paper: 0.9, cost: 3 days on a GPU}"
+    (line,) = claiming(expect)
+    assert (line.verdict, line.why, line.holds) == ("not testable here", "3 days on a GPU", True)
+    assert claiming(expect, net=measured([0.91, 0.92]))[0].verdict == "paper reached", "once it was run"
+    assert claiming(expect.replace(", cost: 3 days on a GPU", ""))[0].verdict == "NOT RUN"
+
+
+def test_a_refuted_claim_holds_its_cause_and_does_not_fail(claiming):
+    expect = "{metric: test/accuracy, at_least: 0.8, refuted: the width is too small}"
+    (line,) = claiming(expect, net=measured([0.5, 0.6]))
+    assert (line.verdict, line.why, line.holds) == ("refuted here", "the width is too small", True)
+
+
+def test_a_claim_that_numbers_refute_asks_for_its_cause(claiming):
+    expect = "{metric: test/accuracy, baseline: linear.yaml}"
+    (line,) = claiming(expect, net=measured([0.50, 0.51, 0.52]), linear=measured([0.90, 0.91, 0.92]))
+    assert (line.verdict, line.why) == ("refuted here", "no cause is written: give the claim `refuted`")
+    assert line.difference == "-0.4 (no spread), p 1" and line.pairs == 3
+
+
+def test_a_cause_that_the_numbers_do_not_bear_out_is_reported(claiming):
+    (line,) = claiming("{metric: test/accuracy, at_least: 0.8, refuted: x}", net=measured([0.9, 0.91]))
+    assert line.verdict == "own bar only" and "the numbers do not refute it" in line.why
+
+
+def test_a_number_of_other_conditions_counts_as_no_published_one(claiming):
+    (line,) = claiming("{metric: test/accuracy, at_least: 0.5, paper: 0.9, differs: MNIST}", net=measured([0.95, 0.96]))
+    assert (line.paper, line.verdict, line.is_published) == ("0.9", "own bar only", False)
+    assert summary([line]).startswith("Of 0 claims of a published number 0 are reached")
+
+
+def test_an_accuracy_of_a_seventh_of_the_papers_is_not_called_reached(claiming):
+    expect = "{metric: test/accuracy, at_least: 0.07, paper: 0.807, baseline: linear.yaml, times_baseline: 10}"
+    (line,) = claiming(expect, net=measured([0.11, 0.12, 0.13]), linear=measured([0.01, 0.01, 0.011]))
+    assert line.verdict == "in order" and "reached" not in line.verdict
+    assert notes([line]) == ["3 seeds cannot show p < 0.05: the least p of a sign-flip test over them is 0.125"]
+
+
+def test_no_worse_than_a_part_of_the_baseline_shows_that_part(claiming):
+    expect = "{metric: test/accuracy, at_least: 0.5, baseline: linear.yaml, times_baseline: 0.9}"
+    (line,) = claiming(expect, net=measured([0.80, 0.81, 0.82]), linear=measured([0.80, 0.81, 0.82]))
+    assert line.verdict == "in order" and line.difference.endswith("p 0.125, to 0.9x")
+
+
+def test_the_front_page_counts_the_verdicts_on_published_numbers(claiming, catalog, tmp_path):
+    expect = (
+        "{metric: test/accuracy, paper: 0.9}, {metric: test/accuracy, paper: 0.99, at_least: 0.5}, "
+        "{metric: test/accuracy, paper: 0.99, baseline: linear.yaml}, {metric: test/accuracy, paper: 0.99},"
+        "{metric: test/accuracy, paper: 0.99, refuted: small}, {metric: val/loss, paper: 0.9, cost: a week},"
+        "{metric: test/accuracy, at_least: 0.5}"
+    )
+    results = {"net": measured([0.91, 0.92, 0.93]), "linear": measured([0.5, 0.51, 0.52])}
+    lines = claiming(expect, **results)
+    items = plan(("net.yaml",), catalog)
+    assert [line.verdict for line in lines] == [
+        "paper reached",
+        "own bar only",
+        "in order",
+        "not shown",
+        "refuted here",
+        "not testable here",
+        "own bar only",
+    ]
+    assert summary(lines) == (
+        "Of 6 claims of a published number 1 is reached, 1 in order, 1 on the recipe's own bar only, 1 refuted, "
+        "1 not testable here, 1 not shown."
+    )
+    write_pages(tmp_path / "pages", items, lines, results)
+    front = (tmp_path / "pages/README.md").read_text()
+    assert f"**{summary(lines)}**" in front
+    assert "| all | 6 | 1 | 1 | 1 | 1 | 1 | 1 | 0 |" in front and "| all | 1 | 0 | 1 | 0 | 0 | 0 | 0 |" in front
+    assert "- net: val/loss (paper: 0.9): not testable here: a week" in front
+
+
+def test_a_costly_recipe_is_trained_only_when_it_is_named(recipes, catalog):
+    Path("net.yaml").write_text(Path("net.yaml").read_text().replace("at_least: 0.5,", "at_least: 0.5, cost: a week,"))
+    files, left_out = to_train(plan((".",), catalog))
+    assert [file.name for file in files] == ["net", "linear"] and left_out == [], "one claim of two has no cost"
+    text = Path("net.yaml").read_text().replace("at_most: 0.01", "at_most: 0.01, cost: a week")
+    Path("net.yaml").write_text(text)
+    Path("own.yaml").write_text("rk: 1\nextends: net.yaml\nexpect: [{metric: test/loss, at_most: 9}]\n")
+    files, left_out = to_train(plan((".",), catalog))
+    assert [file.name for file in files] == ["own"] and left_out == ["net"]
+    files, left_out = to_train(plan((".", "net.yaml"), catalog))
+    assert [file.name for file in files] == ["net", "linear", "own"] and left_out == []
 
 
 OTHER = '''

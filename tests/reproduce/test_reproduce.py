@@ -38,9 +38,9 @@ def test_it_trains_recipe_and_baseline_with_each_seed_and_judges(call, recipes):
     assert stored["net"]["metrics"]["test/accuracy"][0] == pytest.approx(runs[0]["metrics"]["test/accuracy"], rel=1e-5)
 
     page = call("net.yaml", "--stored", "--markdown", code=ExitCode.CLAIM_NOT_REACHED)
-    assert "| reached |" in page and "| not reached |" in page
+    assert "| in order |" in page and "| not reached |" in page
     (first, second) = json.loads(call("net.yaml", "--stored", "--json", code=ExitCode.CLAIM_NOT_REACHED))
-    assert (first["verdict"], second["verdict"]) == ("reached", "NOT REACHED")
+    assert (first["verdict"], second["verdict"]) == ("in order", "NOT REACHED")
 
     Path("linear.yaml").write_text(Path("linear.yaml").read_text().replace("max_steps: 1", "max_steps: 2"))
     assert "OLDER RECIPE" in call("net.yaml", "--stored", code=ExitCode.CLAIM_NOT_REACHED)
@@ -70,7 +70,7 @@ def test_stopped_it_keeps_finished_runs_and_reuse_continues(call, recipes, monke
 
 def test_json_output_is_valid_json_also_when_it_trains(call, recipes):
     done = CliRunner().invoke(reproduce, ["net.yaml", "--json"], standalone_mode=False)
-    assert [line["verdict"] for line in json.loads(done.stdout)] == ["reached", "NOT REACHED"]
+    assert [line["verdict"] for line in json.loads(done.stdout)] == ["own bar only", "NOT REACHED"]
     assert "net, seed 4 -> runs" in done.stderr
 
 

@@ -72,7 +72,7 @@ def test_its_claims_hold_and_it_is_measured_again_as_it_was(strain, whole, capsy
 
     judged = RunSummary(whole).judged
     assert [row.metric for row in judged if row.verdict == "NOT REACHED"] == []
-    assert any(row.verdict == "reached" for row in judged)
+    assert any(row.verdict in ("paper reached", "own bar only") for row in judged)
     capsys.readouterr()
     strain("eval", whole.path, "--json")
     again = json.loads(capsys.readouterr().out)["metrics"]
