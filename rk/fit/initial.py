@@ -105,7 +105,7 @@ def take_weights(learner: nn.Module, recipe: Recipe) -> Iterator[str]:
 
 
 def weights_files(place: Path) -> list[Path]:
-    """Returns the files with the weights of a run, or of a folder or file that is no run's.
+    """Returns the files with the weights of a run, or of a folder or a file.
 
     Raises:
         RunFailed: When there are none.

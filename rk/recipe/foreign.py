@@ -22,11 +22,11 @@ def hub_address(text: str) -> tuple[str, str | None, str | None]:
     """Returns repository, revision and file of ``hf://owner/name[@revision][/file]``.
 
     Raises:
-        UserError: When it is no such address, or its file is no safetensors file.
+        UserError: When it is not such an address, or its file is not a safetensors file.
     """
     found = _ADDRESS.fullmatch(text.removeprefix(HUB))
     if found is None:
-        raise UserError(f"{text} is no address on the hub", "hf://owner/name, or hf://owner/name@revision/file")
+        raise UserError(f"{text} must be an address on the hub", "hf://owner/name, or hf://owner/name@revision/file")
     file = found["file"]
     if file is not None and not file.endswith(ENDING):
         raise _no_weights(Path(file))
@@ -62,7 +62,7 @@ def find_weights(text: str, places: tuple[Path, ...]) -> WeightsRef | None:
     else:
         raise _no_weights(path)
     if broken := next((file for file in files if file.suffix == ENDING and not is_whole(file)), None):
-        raise UserError(f"{broken} cannot be read: the file is cut short, or no safetensors file", "copy it again")
+        raise UserError(f"{broken} cannot be read: the file is cut short, or not a safetensors file", "copy it again")
     return WeightsRef(path.resolve(), source=text)
 
 

@@ -139,7 +139,7 @@ class RunRef:
 
 @record
 class WeightsRef(RunRef):
-    """Weights that are no run's: a file, a folder, or a repository of the hub, which has no folder until it is fetched.
+    """Weights outside of a run: a file, a folder, or a repository of the hub, which has no folder until it is fetched.
 
     Attributes:
         source: What the recipe names.

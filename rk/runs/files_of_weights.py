@@ -13,7 +13,7 @@ _INDEX = ".safetensors.index.json"
 
 
 def weights_in(place: Path) -> list[Path]:
-    """Returns the files of the weights in a folder that is no run: ``model.safetensors``, or the only such file.
+    """Returns the files of the weights in a folder without a run: ``model.safetensors``, or the only such file.
 
     Weights in several files have an index, as the Hugging Face hub writes it; it comes first.
 

@@ -27,7 +27,7 @@ def place_of(key: str) -> str:
 def keep(source: Path, run: RunFolder, key: str) -> Path:
     """Keeps what is needed of a run to load it, so that `run` stays whole when that run is moved or deleted.
 
-    Of weights that are no run's, their files are kept.
+    Of weights outside of a run, the files are kept.
 
     Files are links to the same data where the file system can: files of a run are replaced, and never changed.
 

@@ -62,7 +62,7 @@ def test_from_is_the_override_of_init_from(begin):
     assert newest().read()["overrides"] == ["fit.seed=2", "init_from.run=last"]
 
 
-def test_from_keeps_what_the_recipe_says_of_names(begin):
+def test_from_keeps_the_patterns_of_the_recipe(begin):
     first, _ = begin("fit.seed=1")
     again, said = begin("fit.seed=2", "init_from={run: nowhere, skip: ['head.*']}", "--from", "last")
     assert "model.head.weight (10, 16) is newly initialised, as the recipe says" in said
@@ -196,7 +196,7 @@ def test_a_pickle_is_refused_unread_with_what_to_do(begin, ending):
         ("empty", "empty is not a run folder: it has no run.json"),
         ("two", "two has several files of weights"),
         ("cut.safetensors", r"cut\.safetensors cannot be read: the file is cut short"),
-        ("hf://owner", "hf://owner is no address on the hub"),
+        ("hf://owner", "hf://owner must be an address on the hub"),
         ("hf://owner/name/model.bin", "model.bin is a pickle"),
     ],
 )
@@ -326,5 +326,5 @@ def test_a_recipe_that_names_the_hub_is_checked_without_it(begin, rk_folder, hub
 
 @pytest.mark.parametrize("text", ["hf://", "hf://a", "hf://a/b@", "hf://a/b c", "hf://a/b/", "hf:///b"])
 def test_an_address_has_an_owner_and_a_name(text):
-    with pytest.raises(RkError, match="is no address on the hub"):
+    with pytest.raises(RkError, match="must be an address on the hub"):
         hub_address(text)

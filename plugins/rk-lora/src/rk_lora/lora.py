@@ -57,16 +57,15 @@ class Adapter(nn.Module):
 
 def _add(linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
     """Adds the answer of its adapter to that of a linear layer: a forward hook."""
-    adapter: Adapter = linear.get_submodule(NAME)  # type: ignore[assignment]
-    return output + adapter(inputs[0])
+    return output + linear.get_submodule(NAME)(inputs[0])
 
 
 class Lora(ModelWrapper):
     """A model whose own weights stay as they are, beside matrices of low rank that learn (Hu et al., Eq. 3).
 
-    A linear layer answers ``W x + (alpha / rank) B A x``. B begins with zeros, so that the model begins as its base, bit
-    for bit. The base keeps its names within ``base.``, and `init_from` takes them from a run of the base alone. Running
-    statistics of frozen batch normalisation do not move. `rk export --to merged` writes the run without adapters.
+    A linear layer answers ``W x + (alpha / rank) B A x``. B begins with zeros, so that the model begins as its base,
+    bit for bit. The base keeps its names within ``base.``, and `init_from` takes them from a run of the base alone.
+    Running statistics of frozen batch normalisation do not move. `rk export --to merged` writes a run without adapters.
 
     Layers whose weights the base uses without calling them, such as the projections within ``nn.MultiheadAttention``,
     cannot be adapted; a first forward pass that leaves out an adapted layer is refused.
@@ -151,7 +150,7 @@ def adapters(module: nn.Module) -> Iterator[tuple[str, Adapter]]:
 
 
 def _linear_layers(module: nn.Module, whole: set[str]) -> Iterator[tuple[str, nn.Linear]]:
-    """Yields the linear layers that are not trained whole; of subclasses nobody knows what their forward does."""
+    """Yields the linear layers that are not trained whole; the forward pass of a subclass may be another."""
     for name, part in module.named_modules():
         if type(part) is nn.Linear and f"{name}.weight" not in whole:
             yield name, part
