@@ -140,6 +140,18 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch):
     sys.modules.pop("several")
 
 
+def test_a_trainer_with_its_own_rule_leaves_what_is_frozen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    several = importlib.import_module("several")
+    settings = ("fit.freeze=['label_blocks.0.*']", "model.num_blocks=3")
+    jobs = [("noprop/digits-dt", (*settings, f"fit.max_steps={steps}")) for steps in (1, 3)]
+    one, three = several.many(Fit(), Catalog(), tmp_path, jobs)
+    frozen = {name for name in one if ".label_blocks.0." in name}
+    assert frozen and all(np.array_equal(one[name], three[name]) for name in frozen)
+    assert not np.array_equal(one["model.label_blocks.1.out.weight"], three["model.label_blocks.1.out.weight"])
+    sys.modules.pop("several")
+
+
 # -- learning rates ----------------------------------------------------------------------------------------------------
 
 
