@@ -132,9 +132,18 @@ def test_two_processes_learn_what_one_learns(tmp_path, monkeypatch):
     path, catalog, frozen = str(tmp_path / "recipe.yaml"), Catalog(), "fit.freeze=['blocks.0.*']"
     cases = [(frozen, *more, n) for more in ((), ("fit.freeze_until=3",)) for n in (1, 2)]
     jobs = [(path, (*settings, f"fit.accumulate={n}")) for *settings, n in cases]
-    found = run_processes(Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, jobs)
+    sharded = [
+        (path, (*settings, "fit.strategy=fsdp", "fit.lr_scale={'blocks.*': 0.5}")) for *settings, n in cases[::2]
+    ]
+    found = run_processes(Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, jobs + sharded)
     alone = several.many(Fit(), catalog, tmp_path, [(path, (*s, f"fit.accumulate={2 * n}")) for *s, n in cases])
-    for case, two, one in zip(cases, found, alone, strict=True):
+    alone += several.many(
+        Fit(),
+        catalog,
+        tmp_path,
+        [(path, (*s, "fit.accumulate=2", "fit.lr_scale={'blocks.*': 0.5}")) for *s, n in cases[::2]],
+    )
+    for case, two, one in zip(cases + cases[::2], found, alone, strict=True):
         for name, value in one.items():
             np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=f"{case}: {name}")
     sys.modules.pop("several")
