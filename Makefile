@@ -9,7 +9,7 @@ QUICK := plugins/rk-pointer-net
 # Without build isolation: one environment for 43 builds would take minutes. --no-compile: Python compiles what it imports.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 EDITABLE := --no-build-isolation $(foreach plugin,$(PLUGINS),--editable $(dir $(plugin)))
-HOST := --editable ".[digits,lightning,onnx,report]"
+HOST := --editable ".[digits,hub,lightning,onnx,report]"
 
 .DEFAULT_GOAL := help
 .PHONY: help train install test lint bench results docs clean

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from rk.cli.complete import complete_override, complete_recipe
+from rk.cli.complete import complete_override, complete_recipe, complete_run
 from rk.cli.loading import load_recipe, resumed_run, show_warnings
 from rk.cli.options import resume_option, runs_dir_option
 from rk.cli.output import echo
@@ -28,10 +28,22 @@ if TYPE_CHECKING:
 @click.argument("recipe", required=False, shell_complete=complete_recipe)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=complete_override)
 @resume_option
+@click.option(
+    "--from",
+    "source",
+    metavar="RUN",
+    shell_complete=complete_run,
+    help="Begin with the weights of a run, a folder, a .safetensors file or hf://owner/name: init_from.run=RUN.",
+)
 @click.option("--dry-run", is_flag=True, help="Build everything, run one real batch, print the binding; keep nothing.")
 @runs_dir_option
 def train(
-    recipe: str | None, overrides: tuple[str, ...], resume: str | None, dry_run: bool, runs_dir: Path | None
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    resume: str | None,
+    source: str | None,
+    dry_run: bool,
+    runs_dir: Path | None,
 ) -> int:
     """Train a recipe.
 
@@ -41,6 +53,7 @@ def train(
     \b
     rk train pointer-net/convex-hull-quick
     rk train my-recipe.yaml model.hidden_size=64 fit.max_steps=10
+    rk train my-recipe.yaml --from last fit.freeze='["blocks.*"]'
     rk train --resume
     rk train --resume last fit.max_steps=20000
     """
@@ -48,12 +61,18 @@ def train(
     from rk.runs import RunFolder, default_root
 
     root = runs_dir or default_root()
+    if resume is not None and source is not None:
+        raise UserError("--resume and --from exclude each other", "a run that is resumed has its weights")
     if resume is not None:
         resume, given = resumed_run(resume, tuple(x for x in (recipe, *overrides) if x is not None))
         return _resume(RunFolder.find(resume, root, last="recipe"), given)
     if recipe is None:
         raise UserError("which recipe?", "rk recipes lists those that are installed")
     catalog = Catalog()
+    if source is not None:
+        from rk.recipe.dump import in_override
+
+        overrides = (*overrides, f"init_from.run={in_override(source)}")
     checked = load_recipe(recipe, overrides, catalog, root)
     show_warnings(checked.warnings)
     if dry_run:

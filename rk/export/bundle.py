@@ -29,6 +29,7 @@ KEPT = (
     "facts",
     "parameters",
     "metrics",
+    "init_from",
     "higher_is_better",
     "versions",
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rk.recipe.model import Recipe, RunRef, Wanted
+from rk.recipe.model import Recipe, RunRef, Wanted, WeightsRef
 from rk.recipe.walk import leaves, replaced
 
 _PATH_IN_TEXT = re.compile(
@@ -31,6 +31,8 @@ def portable(recipe: Recipe, runs: Mapping[str, str] | None = None) -> Recipe:
     known = runs or {}
 
     def change(key: str, found: object) -> Any:
+        if isinstance(found, WeightsRef):
+            return WeightsRef(None, said=clean(found.source), source=clean(found.source))
         if isinstance(found, RunRef):
             wanted = found.wanted and Wanted(clean(found.wanted.name), clean(found.wanted.overrides))
             folder = found.folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import torch
 from rk.catalog import Catalog
 from rk.environment import versions
 from rk.errors import ExitCode, RkError, UserError
+from rk.fit.initial import weights_files
 from rk.fit.signals import Stopped
-from rk.recipe.model import Recipe, RunRef, Trainable
+from rk.recipe.foreign import HUB
+from rk.recipe.model import Recipe, RunRef, Trainable, WeightsRef
 from rk.recipe.stored import stored_values, trained
-from rk.recipe.walk import named_runs, replaced
+from rk.recipe.walk import INITIAL, named_runs, replaced
 from rk.runs import RunFolder
 from rk.runs.kept import RUNS, keep, place_of
-from rk.values import Value
+from rk.values import PlainDict, Value
 from rk.writing import write_atomic
 
 Supply = Callable[[Trainable], RunFolder]
@@ -44,18 +47,44 @@ def begin(recipe: Recipe, root: Path, supply: Supply, at: Path | None = None) ->
         for key, source in sources.items():
             keep(source, folder, key)
         write_atomic(folder.recipe, taken_up(recipe, folder).to_yaml())
+        if INITIAL in named:
+            folder.update(
+                init_from=_provenance(named[INITIAL], sources[INITIAL], folder.path / RUNS / place_of(INITIAL))
+            )
     except RkError:
         folder.discard()
         raise
     return folder
 
 
-def _source(run: RunRef, supply: Supply) -> RunFolder:
+def _source(run: RunRef, supply: Supply) -> Path:
     if run.folder is not None:
-        return RunFolder(run.folder)
+        return run.folder
+    if isinstance(run, WeightsRef) and run.source.startswith(HUB):
+        from rk.fit.hub import fetch
+
+        return fetch(run.source)
     if not isinstance(run.wanted, Trainable):
         raise run.gone()
-    return supply(run.wanted)
+    return supply(run.wanted).path
+
+
+def _provenance(run: RunRef, source: Path, kept: Path) -> PlainDict:
+    """Returns where initial weights come from: the source, what is known of it, and the SHA-256 of each file."""
+    found: PlainDict = {"source": run.source if isinstance(run, WeightsRef) else RunFolder(source).label}
+    files = weights_files(kept)
+    if (kept / "run.json").is_file():
+        found["recipe"] = RunFolder(kept).info().get("name")
+    if isinstance(run, WeightsRef) and run.source.startswith(HUB):
+        from rk.fit.hub import commit_of
+
+        found["revision"] = commit_of(source)
+    return found | {"sha256": {str(file.relative_to(kept)): _digest(file) for file in files}}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def taken_up(recipe: Recipe, folder: RunFolder) -> Recipe:
@@ -65,7 +94,10 @@ def taken_up(recipe: Recipe, folder: RunFolder) -> Recipe:
         place = folder.path / RUNS / place_of(key)
         if not isinstance(value, RunRef) or not place.is_dir():
             return value
-        return RunRef(place, value.wanted, f"{RUNS}/{place.name}")
+        said = f"{RUNS}/{place.name}"
+        if isinstance(value, WeightsRef):
+            return WeightsRef(place, said=said, source=value.source)
+        return RunRef(place, value.wanted, said)
 
     return replaced(recipe, change)
 

@@ -26,6 +26,7 @@ from rk.capabilities import (
 from rk.catalog import Catalog
 from rk.errors import Mark, Problem, RecipeError, RunFailed, UserError
 from rk.fit.archive import read_archive
+from rk.fit.freezing import Freezing, mark_weights
 from rk.fit.returns import check_learner, wrong
 from rk.fit.rng import forked, seed_all
 from rk.fit.runtime import Runtime
@@ -61,6 +62,7 @@ class Parts:
     metrics: dict[str, Part] = field(default_factory=dict)
     model: Part | None = None
     loss: Part | None = None
+    freezing: Freezing | None = None
 
     @property
     def task(self) -> HasBatches:
@@ -129,9 +131,12 @@ class Builder:
             data = self.runs[0].data
             if runtime.training:
                 self.runs[0].prepare()
+        freezing = mark_weights(recipe, model, loss) if runtime.training else None
         learner = self._setup(trainer, {"data": data, "runtime": runtime, "model": model, "loss": loss})
         learner.to(runtime.device)
-        return Parts(data, trainer, learner, runtime, self.facts, callbacks, metrics, model, loss)
+        if freezing is not None:
+            freezing.set_up(learner)
+        return Parts(data, trainer, learner, runtime, self.facts, callbacks, metrics, model, loss, freezing)
 
     def _setup(self, trainer: Algorithm, offered: Mapping[str, object]) -> nn.Module:
         wanted = inspect.signature(trainer.setup).parameters

@@ -65,7 +65,7 @@ def derive(
         raise UserError(f"cannot write {folder.path}: {error.strerror}") from None
     for key, ref in named_runs(recipe):
         if ref.folder is not None:
-            ref.said = str(keep(RunFolder(ref.folder), folder, key))
+            ref.said = str(keep(ref.folder, folder, key))
     write_atomic(folder.recipe, recipe.to_yaml())
     save_weights(learner, folder.model, {"format": "rk 1", "recipe": recipe.name})
     if run.data is not None:

@@ -224,8 +224,10 @@ class Loop:
         self.splits = check_splits(parts.data) if parts.data is not None else ()
         self._check_splits()
         self.context = FitContext(self.recipe, self.folder.path, parts.data, parts.learner, parts.trainer, runtime)
+        thaws = parts.freezing is not None and parts.freezing.until is not None
+        watching = [parts.freezing, *parts.callbacks] if thaws else parts.callbacks
         self.hooks: dict[str, list[Callable[..., None]]] = {
-            name: [getattr(c, name) for c in parts.callbacks if defines(c, name)] for name in _CALLBACK_METHODS
+            name: [getattr(c, name) for c in watching if defines(c, name)] for name in _CALLBACK_METHODS
         }
         runtime.before_clip += self.hooks["before_clip"]
         runtime.before_update += self.hooks["before_update"]

@@ -33,6 +33,9 @@ Count = Tensor | int | float
 NO_WEIGHT_DECAY = "no_weight_decay"
 """The attribute of a parameter that says, where it is True, that the parameter must not decay."""
 
+LR_SCALE = "lr_scale"
+"""The attribute of a parameter with the factor of its learning rate."""
+
 
 @dataclass
 class Managed:
@@ -55,6 +58,12 @@ class Managed:
     updates: int = 0
     counts: dict[str, Count] = field(default_factory=dict)
     counted: dict[str, Count] | None = None
+
+    @property
+    def shown(self) -> int:
+        """The group whose learning rate is logged: the first that is not scaled, else the first."""
+        groups = self.optimizer.param_groups
+        return next((i for i, group in enumerate(groups) if group.get(LR_SCALE, 1.0) == 1.0), 0)
 
 
 class Settings(TypedDict, total=False):
@@ -390,7 +399,7 @@ class Runtime:
                 self._differentiate([total], [_constant(1.0, total.dtype, total.device)])
                 return
         # Terms with separate counts: their gradients must stay apart until each can be divided.
-        params = [p for m in self._managed for p in m.params]
+        params = [p for m in self._managed for p in m.params if p.requires_grad]
         for position, (name, (total, _)) in enumerate(terms.items()):
             found = self._gradients(total, params, retain_graph=position < len(terms) - 1)
             held = self._term_gradients.setdefault(name, {})
@@ -442,9 +451,9 @@ class Runtime:
         return {managed.name: managed.optimizer for managed in self._managed}
 
     def rates(self) -> dict[str, float]:
-        """Returns the learning rate of each optimizer's first group."""
+        """Returns the learning rate of each optimizer's first group that is not scaled."""
         many = len(self._managed) > 1
-        return {f"lr/{m.name}" if many else "lr": m.optimizer.param_groups[0]["lr"] for m in self._managed}
+        return {f"lr/{m.name}" if many else "lr": m.optimizer.param_groups[m.shown]["lr"] for m in self._managed}
 
     def rates_for(self, total_steps: int | None, step: int) -> dict[str, float]:
         """Returns the rate of each optimizer at `step` of a run of `total_steps`, named as in `rates`.
@@ -453,7 +462,7 @@ class Runtime:
         """
         many = len(self._managed) > 1
         return {
-            f"lr/{m.name}" if many else "lr": m.schedule(m.base_rates[0], step, total_steps)
+            f"lr/{m.name}" if many else "lr": m.schedule(m.base_rates[m.shown], step, total_steps)
             for m in self._managed
             if m.schedule is not None and m.length is None
         }
@@ -518,7 +527,7 @@ def _grouped(params: list[Any]) -> list[Any]:
 
 def _scale_of(parameter: Any) -> float:
     """Returns a parameter's ``lr_scale``. Raises `RunFailed` where it is not a factor of a learning rate."""
-    scale = getattr(parameter, "lr_scale", 1.0)
+    scale = getattr(parameter, LR_SCALE, 1.0)
     if not isinstance(scale, int | float) or not 0 <= scale < math.inf:
         raise RunFailed(
             f"lr_scale of a parameter of shape {tuple(parameter.shape)} must be a number >= 0, got {scale!r}",

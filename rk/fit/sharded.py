@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_map
 from rk.capabilities import SupportsEvaluate, SupportsPredict, supports
 from rk.errors import UserError
 from rk.fit.fabric import FabricRuntime
-from rk.fit.runtime import NO_WEIGHT_DECAY, Count, Managed, Settings
+from rk.fit.runtime import LR_SCALE, NO_WEIGHT_DECAY, Count, Managed, Settings
 from rk.protocols import Batch, Outputs, State
 from rk.recipe.sections import Fit
 from rk.values import Value
@@ -44,13 +44,17 @@ class ShardedRuntime(FabricRuntime):
 
     def setup(self, module: nn.Module) -> nn.Module:
         module.to(self.device)
-        marked = [name for name, p in module.named_parameters() if getattr(p, NO_WEIGHT_DECAY, False)]
+        marked = {
+            name: {mark: getattr(p, mark) for mark in (NO_WEIGHT_DECAY, LR_SCALE) if hasattr(p, mark)}
+            for name, p in module.named_parameters()
+        }
         mesh = init_device_mesh(self.device.type, (self.world,))
         for part in _blocks(module):
             fully_shard(part, mesh=mesh, mp_policy=self._policy)
         fully_shard(module, mesh=mesh, mp_policy=self._policy)
-        for name in marked:  # the shares are new tensors
-            setattr(module.get_parameter(name), NO_WEIGHT_DECAY, True)
+        for name, marks in marked.items():  # the shares are new tensors
+            for mark, value in marks.items():
+                setattr(module.get_parameter(name), mark, value)
         if supports(module, SupportsPredict):
             register_fsdp_forward_method(module, "predict")
         if supports(module, SupportsEvaluate):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -72,6 +73,11 @@ def _dumper() -> type[yaml.SafeDumper]:
     Dumper.add_representer(str, text)
     Dumper.add_representer(float, number)
     return Dumper
+
+
+def in_override(value: str) -> str:
+    """Returns a text as an override writes it: in quotes, where YAML would take it for something else."""
+    return value if _reads_back(value) else json.dumps(value, ensure_ascii=False)
 
 
 def _reads_back(value: str) -> bool:

@@ -138,6 +138,25 @@ class RunRef:
 
 
 @record
+class WeightsRef(RunRef):
+    """Weights outside of a run: a file, a folder, or a repository of the hub, which has no folder until it is fetched.
+
+    Attributes:
+        source: What the recipe names.
+    """
+
+    source: str = ""
+
+    def gone(self) -> UserError:
+        """Returns the error of weights that are needed and are not there."""
+        return UserError(f"the weights {self.source} that this run began from are gone", "put them back")
+
+    def plain(self) -> str | PlainDict:
+        """Returns the value as a recipe writes it: an address stays, as it says more than where its file is kept."""
+        return self.source if self.source.startswith("hf://") else self.said or str(self.folder or self.source)
+
+
+@record
 class InitFrom:
     """The initial weights of a run, from another run; fields as in `rk.recipe.sections.InitFrom`."""
 

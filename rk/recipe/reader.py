@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rk.errors import Mark, nearest
+from rk.errors import Mark, UserError, nearest
 from rk.kinds import COMPONENT_KEYS
 from rk.recipe.components import is_spelt_right
 from rk.recipe.hints import RECIPE_KEYS, missing, places_of, unknown_key_hint
@@ -13,9 +14,13 @@ from rk.recipe.named_runs import NamedRuns
 from rk.recipe.sections import ALL_KEYS, SECTION_KEYS, Expect, Fit
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID, is_broken, is_null, join
+from rk.recipe.walk import INITIAL
 from rk.static import constructor, load_class
 from rk.static.types import ComponentType
 from rk.values import PlainDict, Value
+
+if TYPE_CHECKING:
+    from rk.recipe.model import WeightsRef
 
 
 class RecipeReader(NamedRuns):
@@ -122,6 +127,25 @@ class RecipeReader(NamedRuns):
         values = self._section_values(node, "rk.recipe.sections:InitFrom", key)
         empty: PlainDict = {"only": [], "skip": [], "rename": {}}
         return InitFrom(**(empty | values)) if "run" in values else INVALID
+
+    def run(self, node: Node, key: str) -> Value:
+        """Checks a value that names a run; weights alone may begin a new run, and those need not be a run's."""
+        if key.startswith(INITIAL) and isinstance(node, Scalar) and isinstance(node.value, str):
+            try:
+                if (found := self._weights(node.value)) is not None:
+                    return found
+            except UserError as error:
+                return self.report(node.mark, key, error.message, error.hint)
+            except OSError:  # a name too long for the file system
+                pass
+        return super().run(node, key)
+
+    def _weights(self, text: str) -> WeightsRef | None:
+        """Returns the weights that `text` names; of a stored recipe, those that are kept beside it."""
+        from rk.recipe.foreign import find_weights, kept_weights  # most recipes name no run
+
+        here = Path() if self.file is None else self.file.path.parent
+        return kept_weights(text, here) if self.stored else find_weights(text, (here, Path()))
 
     def _expect(self, node: Node, key: str) -> Value:
         hint = "expect: [{metric: test/accuracy, at_least: 0.5}]"

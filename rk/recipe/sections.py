@@ -38,6 +38,10 @@ class Fit:
         checkpoint_every: Writes a checkpoint each time so many steps are done; null: at each validation.
         gradient_clip: Scales gradients down to this L2 norm over all parameters.
         accumulate: Micro-batches per step.
+        freeze: Patterns of the names of weights that stay as they are: ``["blocks.*"]``. Modules that are frozen whole
+            stay in eval mode.
+        freeze_until: The step from which what is frozen is trained too; null: it never is.
+        lr_scale: Pattern of names -> factor of their learning rate: ``{"blocks.*": 0.1}``; the first that matches.
         workers: Processes that make batches ahead; 0 makes them in the training process.
         threads: CPU threads of torch; small models are often faster with 1. null leaves torch's choice.
         accelerator: The device; auto takes a GPU when there is one.
@@ -59,6 +63,9 @@ class Fit:
     checkpoint_every: Annotated[int, Ge(1)] | None = None
     gradient_clip: Annotated[float, Gt(0)] | None = None
     accumulate: Annotated[int, Ge(1)] = 1
+    freeze: list[str] | None = None
+    freeze_until: Annotated[int, Ge(1)] | None = None
+    lr_scale: dict[str, Annotated[float, Gt(0)]] | None = None
     workers: Annotated[int, Ge(0), Le(MAX_WORKERS)] = 0
     threads: Annotated[int, Ge(1), Le(MAX_THREADS)] | None = None
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"

@@ -9,6 +9,8 @@ from pathlib import Path
 from rk.recipe.model import Recipe, RunRef, Spec, Struct
 from rk.values import Value
 
+INITIAL = "init_from.run"
+"""The key of the weights that a new run begins with."""
 SECTIONS = ("data", "model", "loss", "trainer", "search")
 
 
@@ -18,7 +20,7 @@ def leaves(recipe: Recipe) -> Iterator[tuple[str, Value]]:
         for name, value in spec.params.items():
             yield from _within(value, f"{spec.key}.{name}")
     if recipe.init_from is not None:
-        yield "init_from.run", recipe.init_from.run
+        yield INITIAL, recipe.init_from.run
 
 
 def _within(value: Value, key: str) -> Iterator[tuple[str, Value]]:
@@ -44,7 +46,7 @@ def named_runs(recipe: Recipe) -> Iterator[tuple[str, RunRef]]:
 
 def runs_that_answer(recipe: Recipe) -> Iterator[tuple[str, Path]]:
     """Yields (key, folder) of every run that a trained run needs to answer: not of those that only training needs."""
-    training = {f"{spec.key}.{name}" for spec in recipe.specs() for name in spec.training} | {"init_from.run"}
+    training = {f"{spec.key}.{name}" for spec in recipe.specs() for name in spec.training} | {INITIAL}
     for key, ref in named_runs(recipe):
         if ref.folder is not None and not any(key == name or key.startswith(f"{name}.") for name in training):
             yield key, ref.folder
@@ -87,5 +89,5 @@ def replaced(
     result.metrics = {k: spec(s) for k, s in recipe.metrics.items()}
     if recipe.init_from is not None:
         result.init_from = copy.copy(recipe.init_from)
-        result.init_from.run = change("init_from.run", recipe.init_from.run)
+        result.init_from.run = change(INITIAL, recipe.init_from.run)
     return result

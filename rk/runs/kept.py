@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -10,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from rk.errors import RkError, RunFailed
+from rk.runs.files_of_weights import is_whole, weights_in
 from rk.runs.folder import RunFolder
 
 RUNS = "from"
@@ -24,13 +24,15 @@ def place_of(key: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", key)
 
 
-def keep(source: RunFolder, run: RunFolder, key: str) -> Path:
+def keep(source: Path, run: RunFolder, key: str) -> Path:
     """Keeps what is needed of a run to load it, so that `run` stays whole when that run is moved or deleted.
+
+    Of weights outside of a run, the files are kept.
 
     Files are links to the same data where the file system can: files of a run are replaced, and never changed.
 
     Args:
-        source: A run that can be loaded.
+        source: The folder of a run that can be loaded; or weights, as `rk.recipe.foreign` finds them.
         run: The run that begins from it.
         key: Where the recipe names it, ``trainer.teacher``.
 
@@ -41,17 +43,23 @@ def keep(source: RunFolder, run: RunFolder, key: str) -> Path:
         RunFailed: When the files cannot be written.
     """
     place = Path(RUNS) / place_of(key)
-    files = [source.path / name for name in _NEEDED if (source.path / name).is_file()]
-    within = [RUNS] if source.model.is_file() else [RUNS, "checkpoints"]
-    files += [path for name in within for path in (source.path / name).rglob("*") if path.is_file()]
+    top = source.parent if source.is_file() else source
     try:
-        for path in files:
-            target = run.path / place / path.relative_to(source.path)
+        for path in _needed(source):
+            target = run.path / place / path.relative_to(top)
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(path, target)
     except OSError as error:
-        raise RunFailed(f"cannot keep {source.label} in {run.label}: {error.strerror or error}") from None
+        raise RunFailed(f"cannot keep {source} in {run.label}: {error.strerror or error}") from None
     return place
+
+
+def _needed(source: Path) -> list[Path]:
+    if not (source / "run.json").is_file():
+        return weights_in(source)
+    files = [source / name for name in _NEEDED if (source / name).is_file()]
+    within = [RUNS] if (source / "model.safetensors").is_file() else [RUNS, "checkpoints"]
+    return files + [path for name in within for path in (source / name).rglob("*") if path.is_file()]
 
 
 def why_not_taken(source: RunFolder) -> tuple[str, str | None] | None:
@@ -71,24 +79,9 @@ def why_not_taken(source: RunFolder) -> tuple[str, str | None] | None:
         return f"{source.label} has lost its weights: there is no {source.model.name}", "train it again"
     if not there:
         return f"{source.label} has no weights yet", f"rk train --resume {shlex.quote(source.label)}"
-    if not any(_is_whole(file) for file in there):
+    if not any(is_whole(file) for file in there):
         return f"{there[0]} cannot be read: the file is cut short, or no safetensors file", "train it again"
     return None
-
-
-def _is_whole(file: Path) -> bool:
-    """Whether a safetensors file has the length that its head gives."""
-    try:
-        with open(file, "rb") as content:
-            length = int.from_bytes(content.read(8), "little")
-            size = os.fstat(content.fileno()).st_size
-            if not 2 <= length <= size - 8:
-                return False
-            head = json.loads(content.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in head.items() if name != "__metadata__"]
-        return size == 8 + length + max(ends, default=0)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError):
-        return False
 
 
 def _link(source: Path, target: Path) -> None:

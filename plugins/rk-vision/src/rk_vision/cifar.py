@@ -12,7 +12,8 @@ from torch import Tensor
 
 from rk.files import damaged
 from rk.images import image_steps
-from rk_vision.pictures import Labelled, PictureData
+from rk_vision.pictures import Labelled
+from rk_vision.published import PublishedPictures
 from rk_vision.reading import read_colored
 from rk_vision.sources import Source, verified
 
@@ -26,7 +27,7 @@ MOST_RECORDS = 10_000
 """Images of one file."""
 
 
-class CIFAR10(PictureData):
+class CIFAR10(PublishedPictures):
     """Photographs (Krizhevsky, 2009): 50000 to learn from, 10000 to test, 32 x 32 in colour, ten classes.
 
     Examples:
@@ -34,11 +35,10 @@ class CIFAR10(PictureData):
     """
 
     num_features: int = 3072
-    num_classes: int = 10
     input_shape: tuple[int, ...] = (3, 32, 32)
-    _names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    _all_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-    def _load(self) -> tuple[Labelled, Labelled]:
+    def _load_all(self) -> tuple[Labelled, Labelled]:
         parts = read_members(verified(ARCHIVE))
         train = [torch.cat(kind) for kind in zip(*parts[:-1], strict=True)]
         return (train[0], train[1]), parts[-1]

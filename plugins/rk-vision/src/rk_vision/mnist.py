@@ -11,7 +11,8 @@ from torch import Tensor
 from rk.files import damaged
 from rk.images import image_steps
 from rk_vision.idx import parse_idx
-from rk_vision.pictures import Labelled, PictureData
+from rk_vision.pictures import Labelled
+from rk_vision.published import PublishedPictures
 from rk_vision.reading import DIGIT_STEPS, FRAME, read_digit, read_grey
 from rk_vision.sources import Source, read_gzip
 
@@ -34,15 +35,14 @@ def _parsed(source: Source, changed: int) -> Tensor:
         raise damaged(source.fetch(), str(error)) from None
 
 
-class _IDXPictures(PictureData):
+class _IDXPictures(PublishedPictures):
     """Four IDX files of grey images, 28 x 28, in ten classes."""
 
     num_features: int = 784
-    num_classes: int = 10
     input_shape: tuple[int, ...] = (1, 28, 28)
     _sources: tuple[Source, ...]
 
-    def _load(self) -> tuple[Labelled, Labelled]:
+    def _load_all(self) -> tuple[Labelled, Labelled]:
         images, targets, test_images, test_targets = (self._parse(source) for source in self._sources)
         return (images.unsqueeze(1), targets.long()), (test_images.unsqueeze(1), test_targets.long())
 
@@ -57,7 +57,7 @@ class MNIST(_IDXPictures):
         data: {name: mnist, train_limit: 10000}
     """
 
-    _names = tuple("0123456789")
+    _all_names = tuple("0123456789")
     _sources = _sources(
         "mnist",
         "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -90,7 +90,7 @@ class FashionMNIST(_IDXPictures):
         data: {name: fashion-mnist, train_limit: 10000}
     """
 
-    _names = (
+    _all_names = (
         "t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
     )  # fmt: skip
     _sources = _sources(

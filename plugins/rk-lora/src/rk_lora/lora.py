@@ -1,0 +1,167 @@
+"""The model wrapper `lora`: any model whose linear layers learn by matrices of low rank, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
+
+from rk import UserError
+from rk.errors import suggest
+from rk.protocols import Model, Outputs
+from rk.wrappers import ModelWrapper
+
+NAME = "lora"
+"""The name of a layer's `Adapter` among its children: ``head.lora.A`` is beside ``head.weight``."""
+
+
+class Adapter(nn.Module):
+    """The two small matrices of one linear layer (Eq. 3).
+
+    Args:
+        linear: The layer.
+        rank: Rows of A and columns of B.
+        alpha: The update is scaled by ``alpha / rank``.
+        dropout: Share of the inputs of A that is set to zero in training.
+
+    Attributes:
+        A: (rank, in_features), normal with deviation ``in_features ** -0.5``.
+        B: (out_features, rank), zeros: before the first step, the layer answers as without an adapter.
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float, dropout: float) -> None:
+        super().__init__()
+        like: dict[str, Any] = {"dtype": linear.weight.dtype, "device": linear.weight.device}
+        self.A = nn.Parameter(torch.randn(rank, linear.in_features, **like) * linear.in_features**-0.5)
+        self.B = nn.Parameter(torch.zeros(linear.out_features, rank, **like))
+        self.scale = alpha / rank
+        self.dropout = dropout
+
+    def forward(self, x: Float[Tensor, "*rows in_features"]) -> Float[Tensor, "*rows out_features"]:
+        """Returns ``(alpha / rank) B A x`` (Eq. 3)."""
+        if self.dropout:
+            x = functional.dropout(x, self.dropout, self.training)
+        return functional.linear(functional.linear(x, self.A), self.scale * self.B)
+
+    def update(self) -> Float[Tensor, "out_features in_features"]:
+        """Returns ``(alpha / rank) B A``, which is added to the layer's weight when the two are merged (Eq. 3)."""
+        return self.scale * (self.B @ self.A)
+
+
+def _add(linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Adds the answer of its adapter to that of a linear layer: a forward hook."""
+    return output + linear.get_submodule(NAME)(inputs[0])
+
+
+class Lora(ModelWrapper):
+    """A model whose own weights stay as they are, beside matrices of low rank that learn (Hu et al., Eq. 3).
+
+    A linear layer answers ``W x + (alpha / rank) B A x``. B begins with zeros, so that the model begins as its base,
+    bit for bit. The base keeps its names within ``base.``, and `init_from` takes them from a run of the base alone.
+    Running statistics of frozen batch normalisation do not move. `rk export --to merged` writes a run without adapters.
+
+    Layers whose weights the base uses without calling them, such as the projections within ``nn.MultiheadAttention``,
+    cannot be adapted; a first forward pass that leaves out an adapted layer is refused.
+
+    Args:
+        base: The model, most often begun with trained weights: `rk train ... --from RUN`.
+        rank: Rank of the update of each layer.
+        alpha: The update is scaled by ``alpha / rank``: the rate need not change with the rank.
+        dropout: Share of the inputs of A that is set to zero in training.
+        targets: Patterns of the names of the linear layers that are adapted.
+        trained: Patterns of the names of the base's weights that are trained whole, such as a new head, ``head.*``.
+
+    Examples:
+        model: {name: lora, base: {name: mlp, hidden_sizes: [64, 64]}, rank: 4, trained: ["head.*"]}
+    """
+
+    def __init__(
+        self,
+        base: Model,
+        rank: Annotated[int, Ge(1)] = 8,
+        alpha: Annotated[float, Gt(0)] = 16.0,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        targets: tuple[str, ...] = ("*",),
+        trained: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(base)
+        module: nn.Module = self.base
+        whole = {name for name, _ in module.named_parameters() if _matches(name, trained)}
+        _check_patterns("trained", trained, [name for name, _ in module.named_parameters()])
+        adapted = dict(_linear_layers(module, whole))
+        _check_patterns("targets", targets, list(adapted))
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in whole)
+        self._uncalled: set[str] = set()
+        for name, linear in adapted.items():
+            if _matches(name, targets):
+                linear.add_module(NAME, Adapter(linear, rank, alpha, dropout))
+                linear.register_forward_hook(_add)
+                self._uncalled.add(name)
+        self._watched = bool(self._uncalled)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Lora:
+        """Sets the mode of all but the batch normalisation of the base that is frozen: its statistics stay."""
+        super().train(mode)
+        for part in self.base.modules():
+            if isinstance(part, _NormBase) and not any(p.requires_grad for p in part.parameters()):
+                part.training = False
+        return self
+
+    def forward(self, **fields: Tensor) -> Outputs:
+        """Returns what the base returns with its adapters."""
+        return self._watching(fields) if self._watched else super().forward(**fields)
+
+    def _watching(self, fields: dict[str, Tensor]) -> Outputs:
+        """Returns the same, once, and checks that each adapted layer was called."""
+        called: set[str] = set()
+        handles = [
+            self.base.get_submodule(name).register_forward_hook(lambda *_, name=name: called.add(name))
+            for name in self._uncalled
+        ]
+        try:
+            outputs = super().forward(**fields)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self._watched = False
+        if missing := sorted(self._uncalled - called):
+            raise UserError(
+                f"lora: the base uses the weights of {missing[0]} without calling it: no adapter can be added to it",
+                f"targets that leave it out; there are: {', '.join(sorted(called)[:8])}",
+            )
+        return outputs
+
+
+def adapters(module: nn.Module) -> Iterator[tuple[str, Adapter]]:
+    """Yields the name of each adapted layer in `module`, and its adapter."""
+    for name, part in module.named_modules():
+        found = part._modules.get(NAME)
+        if isinstance(part, nn.Linear) and isinstance(found, Adapter):
+            yield name, found
+
+
+def _linear_layers(module: nn.Module, whole: set[str]) -> Iterator[tuple[str, nn.Linear]]:
+    """Yields the linear layers that are not trained whole; the forward pass of a subclass may be another."""
+    for name, part in module.named_modules():
+        if type(part) is nn.Linear and f"{name}.weight" not in whole:
+            yield name, part
+
+
+def _check_patterns(parameter: str, patterns: tuple[str, ...], names: list[str]) -> None:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            what = "weight" if parameter == "trained" else "linear layer that is frozen"
+            raise ValueError(f"{parameter}: {pattern!r} matches no {what} ({suggest(pattern, names, 'there are')})")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
