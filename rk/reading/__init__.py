@@ -7,7 +7,7 @@ whatever may be wrong with a file, and nothing else.
 Lines end at ``\\n``, ``\\r\\n`` or ``\\r``, and nowhere else: U+2028 and U+0085 are characters like any other.
 """
 
-from rk.reading.content import lines_of, read_bytes, read_text, size_limit, unpacked
+from rk.reading.content import encoding_of, lines_of, read_bytes, read_text, size_limit, text_of, unpacked
 from rk.reading.structured import parse_json, read_json, read_json_lines
 from rk.reading.tables import (
     as_number,
@@ -24,6 +24,7 @@ __all__ = [
     "as_number",
     "column_place",
     "describe",
+    "encoding_of",
     "is_number",
     "lines_of",
     "not_a_number",
@@ -36,5 +37,6 @@ __all__ = [
     "read_text",
     "rows_of",
     "size_limit",
+    "text_of",
     "unpacked",
 ]
