@@ -217,7 +217,7 @@ def _frame(path: Path, columns: list[Parsed], lines: NDArray[np.int64], kind: Fo
     )
 
 
-# -- JSON lines and Parquet ---------------------------------------------------------------------------------------------
+# -- JSON lines and Parquet -------------------------------------------------------------------------------------------
 
 
 def _json_lines(text: str, path: Path, encoding: str, day_first: bool | None) -> Frame:
