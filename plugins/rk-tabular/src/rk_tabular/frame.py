@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from rk import UserError
 from rk.errors import printable, suggest
 from rk.reading import as_number, column_place, describe, encoding_of, not_a_number, parse_json, read_bytes, text_of
 from rk_tabular.delimited import read_cells
-from rk_tabular.parsing import GAPS, Fault, Kind, Parsed, parse
+from rk_tabular.parsing import Fault, Kind, Parsed, as_text, is_gap, looks_like_date, parse
 
 ACCEPTED = "a table: CSV, TSV, Parquet, or JSON lines with an object on each line; each also inside a gzip file"
 ENDINGS = (".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson")
@@ -42,6 +42,7 @@ class Frame:
         gaps: Column -> the words that were read as gaps.
         faults: Column -> the first cell that keeps it from being numbers or dates, as most of its cells are.
         notes: Column -> what was guessed and might be wrong.
+        day_first: Column of dates that could have two orders -> whether the day is first.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Frame:
     gaps: dict[str, tuple[str, ...]] = field(default_factory=dict)
     faults: dict[str, Fault] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    day_first: dict[str, bool] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.table.height
@@ -115,7 +117,8 @@ class Frame:
         self.check(name)
         if self.kinds[name] in ("number", "empty"):
             return self.table[name].cast(pl.Float64, strict=False)
-        row = next(i for i, cell in enumerate(self.table[name]) if cell is not None and not _numeric(cell))
+        rows = (i for i, cell in enumerate(self.table[name]) if cell is not None and not _numeric(cell))
+        row = next(rows, self.table[name].is_not_null().arg_true()[0])
         raise not_a_number(str(self.table[name][row]), self.place(row, name))
 
     def dates(self, name: str) -> pl.Series:
@@ -131,15 +134,39 @@ class Frame:
         got = describe(self.table[name][row])
         raise UserError(f"{self.place(row, name)}: expected a date such as 2020-12-31, got {got}")
 
+    def texts(self, name: str) -> pl.Series:
+        """Returns a column as texts, null where there is a gap: whole numbers without a point, dates as ISO 8601."""
+        column = self.table[name]
+        if column.dtype == pl.Float64 and bool((column == column.round()).all()) and bool((column.abs() < 2**53).all()):
+            return column.cast(pl.Int64).cast(pl.String)
+        return column.dt.to_string("iso") if column.dtype == pl.Datetime else column.cast(pl.String)
+
+    def renamed(self, names: Sequence[str]) -> Frame:
+        """Returns the frame with other names of its columns, one for each."""
+        new = dict(zip(self.names, names, strict=True))
+        return replace(
+            self,
+            table=self.table.rename(new),
+            kinds={new[name]: kind for name, kind in self.kinds.items()},
+            gaps={new[name]: words for name, words in self.gaps.items()},
+            faults={new[name]: fault for name, fault in self.faults.items()},
+            notes={new[name]: note for name, note in self.notes.items()},
+            day_first={new[name]: first for name, first in self.day_first.items()},
+        )
+
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Frame:
         """Returns the frame of some rows, without faults: they are to be checked before."""
         chosen = np.asarray(rows, np.int64)
-        return Frame(
-            **{**self.__dict__, "table": self.table[chosen], "lines": self.lines[chosen], "faults": {}},
-        )
+        return replace(self, table=self.table[chosen], lines=self.lines[chosen], faults={})
 
 
-def read_frame(path: Path, *, header: bool | None = None, day_first: bool | None = None) -> Frame:
+def read_frame(
+    path: Path,
+    *,
+    header: bool | None = None,
+    day_first: bool | None = None,
+    texts: Collection[str | int] = (),
+) -> Frame:
     """Reads a table: CSV, TSV, Parquet or JSON lines, also inside a gzip file.
 
     The delimiter, decimal commas, the encoding, a first line of names and the types of columns are found. Columns that
@@ -147,34 +174,54 @@ def read_frame(path: Path, *, header: bool | None = None, day_first: bool | None
 
     Args:
         path: The file.
-        header: Whether the first row of a delimited file has names; None: it has where none of its cells is a number.
+        header: Whether the first row of a delimited file has names; None: it has where none of its cells is a number
+            or a date, and most of them occur nowhere below.
         day_first: Whether 01/02/2020 is in February; None: as the other dates of the column show, else yes.
+        texts: Columns that stay texts, whatever they hold, by name or by place from 1 (-1 is the last): class names
+            such as 01. A column that is not there is no mistake here.
 
     Raises:
         rk.UserError: When it cannot be read, is empty, or is damaged; the message names the line.
     """
     content = read_bytes(path, ACCEPTED)
     if content.startswith(b"PAR1"):
-        return _parquet(content, path)
+        return _parquet(content, path, day_first, texts)
     text = text_of(content, path, ACCEPTED)
     encoding = encoding_of(content)
     if path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson")):
-        return _json_lines(text, path, encoding, day_first)
+        return _json_lines(text, path, encoding, day_first, texts)
     cells = read_cells(text, path, ACCEPTED)
     table, lines = cells.table, cells.lines
-    first = ["" if cell is None else cell.strip() for cell in table.row(0)]
-    named = header if header is not None else not any(_numeric(cell) or cell.lower() in GAPS[1:] for cell in first)
     names = [f"column_{i + 1}" for i in range(table.width)]
-    if named:
-        names = _names(first, int(lines[0]), path)
+    if named := _has_names(table) if header is None else header:
+        names = _names(table, int(lines[0]), path)
         table, lines = table[1:], lines[1:]
         if not table.height:
             raise UserError(f"{printable(str(path))}: there are names but no rows", ACCEPTED)
-    columns = [parse(table[:, i].rename(name), cells.delimiter, day_first) for i, name in enumerate(names)]
-    found = _frame(path, columns, lines, "csv")
+    kept = _places(texts, names)
+    columns = [
+        as_text(series) if i in kept else parse(series, cells.delimiter, day_first)
+        for i, series in enumerate(table[:, i].rename(name) for i, name in enumerate(names))
+    ]
     decimal = "," if any(column.decimal == "," for column in columns) else "."
-    known: dict[str, Any] = {"header": named, "delimiter": cells.delimiter, "decimal": decimal, "encoding": encoding}
-    return Frame(**{**found.__dict__, **known})
+    frame = _frame(path, columns, lines, "csv")
+    return replace(frame, header=named, delimiter=cells.delimiter, decimal=decimal, encoding=encoding)
+
+
+def _places(texts: Collection[str | int], names: Sequence[str]) -> set[int]:
+    """Returns the places, from 0, of the columns that are named by a name or a place from 1."""
+    found = {names.index(name) for name in texts if isinstance(name, str) and name in names}
+    return found | {p - 1 if p > 0 else len(names) + p for p in texts if isinstance(p, int) and abs(p) <= len(names)}
+
+
+def _has_names(table: pl.DataFrame) -> bool:
+    """Whether the first row has names rather than values."""
+    first = ["" if cell is None else cell.strip() for cell in table.row(0)]
+    if any(_numeric(cell) or looks_like_date(cell) or (cell and is_gap(cell)) for cell in first):
+        return False
+    below = table[1:]
+    again = sum(bool(cell) and bool((below[:, i] == cell).any()) for i, cell in enumerate(first))
+    return 2 * again < len(first)
 
 
 def _numeric(cell: object) -> bool:
@@ -182,9 +229,9 @@ def _numeric(cell: object) -> bool:
     return value == value  # not NaN
 
 
-def _names(first: list[str], line: int, path: Path) -> list[str]:
-    """Returns the names in a first row. Raises `rk.UserError` when two are the same."""
-    names = [name or f"column_{i + 1}" for i, name in enumerate(first)]
+def _names(table: pl.DataFrame, line: int, path: Path) -> list[str]:
+    """Returns the names in the first row. Raises `rk.UserError` when two are the same."""
+    names = [(name or "").strip() or f"column_{i + 1}" for i, name in enumerate(table.row(0))]
     twice = next((i for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         place = f"{printable(str(path))}:{line}"
@@ -214,13 +261,14 @@ def _frame(path: Path, columns: list[Parsed], lines: NDArray[np.int64], kind: Fo
         gaps={name: column.gaps for name, column in named if column.gaps},
         faults={n: Fault(place[f.row], f.cell, f.expected, f.hint) for n, c in named if (f := c.fault)},
         notes={name: column.note for name, column in named if column.note},
+        day_first={name: column.day_first for name, column in named if column.day_first is not None},
     )
 
 
 # -- JSON lines and Parquet -------------------------------------------------------------------------------------------
 
 
-def _json_lines(text: str, path: Path, encoding: str, day_first: bool | None) -> Frame:
+def _json_lines(text: str, path: Path, encoding: str, day_first: bool | None, texts: Collection[str | int]) -> Frame:
     content = text.encode()
     codes = np.frombuffer(content, np.uint8)
     ends = np.concatenate([np.flatnonzero(codes == 10), [len(codes)]])
@@ -237,9 +285,8 @@ def _json_lines(text: str, path: Path, encoding: str, day_first: bool | None) ->
         table = None
     if table is None or table.height != len(filled) or not table.width or _nested(table):
         table = pl.DataFrame(_objects(text, path, filled), infer_schema_length=None, strict=False)
-    columns = [_typed(series, path, day_first) for series in table.get_columns()]
-    found = _frame(path, columns, filled + 1, "jsonl")
-    return Frame(**{**found.__dict__, "encoding": encoding})
+    columns = _typed_columns(table, path, day_first, texts)
+    return replace(_frame(path, columns, filled + 1, "jsonl"), encoding=encoding)
 
 
 def _nested(table: pl.DataFrame) -> bool:
@@ -264,7 +311,7 @@ def _objects(text: str, path: Path, rows: NDArray[np.int64]) -> list[dict[str, A
     return found
 
 
-def _parquet(content: bytes, path: Path) -> Frame:
+def _parquet(content: bytes, path: Path, day_first: bool | None, texts: Collection[str | int]) -> Frame:
     shown = printable(str(path))
     try:
         table = pl.read_parquet(io.BytesIO(content))
@@ -273,8 +320,21 @@ def _parquet(content: bytes, path: Path) -> Frame:
         raise UserError(f"{shown}: the Parquet file is damaged: {reason}", "copy or download it again") from None
     if not table.height or not table.width:
         raise UserError(f"{shown}: there are no rows", ACCEPTED)
-    columns = [_typed(series, path, None) for series in table.get_columns()]
+    columns = _typed_columns(table, path, day_first, texts)
     return _frame(path, columns, np.arange(1, table.height + 1), "parquet")
+
+
+def _typed_columns(
+    table: pl.DataFrame, path: Path, day_first: bool | None, texts: Collection[str | int]
+) -> list[Parsed]:
+    kept = _places(texts, table.columns)
+    columns = table.get_columns()
+    if table.width != len({name.strip() for name in table.columns}):
+        raise UserError(f"{printable(str(path))}: two columns have the same name but for white space", ACCEPTED)
+    return [
+        as_text(s) if i in kept and s.dtype == pl.String else _typed(s.rename(s.name.strip()), path, day_first)
+        for i, s in enumerate(columns)
+    ]
 
 
 def _typed(series: pl.Series, path: Path, day_first: bool | None) -> Parsed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
@@ -224,7 +224,18 @@ def _as_dates(texts: pl.Series, form: str) -> pl.Series:
     return texts.str.to_datetime(form, strict=False, time_unit="us")
 
 
-def as_text(parsed: Parsed, cells: pl.Series) -> Parsed:
+def as_text(cells: pl.Series) -> Parsed:
     """Returns a column as texts, whatever its cells are."""
     texts = cells.str.strip_chars()
-    return replace(parsed, values=texts.set(texts == "", None), kind="text", fault=None)
+    texts = texts.set(texts == "", None)
+    return Parsed(texts, "text" if texts.null_count() < len(texts) else "empty")
+
+
+def is_gap(cell: str) -> bool:
+    """Whether a cell of numbers or dates stands for a missing value."""
+    return cell.lower() in GAPS
+
+
+def looks_like_date(cell: str) -> bool:
+    """Whether a text is a date in numbers, such as 2020-12-31."""
+    return _DATE.fullmatch(cell) is not None
