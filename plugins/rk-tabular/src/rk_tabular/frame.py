@@ -24,6 +24,10 @@ ENDINGS = (".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson")
 Format = Literal["csv", "jsonl", "parquet"]
 
 
+class NotATable(UserError):
+    """JSON lines that are not the rows of a table: other data may read them."""
+
+
 @dataclass(frozen=True)
 class Frame:
     """A table of a user.
@@ -301,10 +305,10 @@ def _objects(text: str, path: Path, rows: NDArray[np.int64]) -> list[dict[str, A
         value = parse_json(lines[row], path, int(row) + 1, ACCEPTED)
         place = f"{printable(str(path))}:{row + 1}"
         if not isinstance(value, dict):
-            raise UserError(f"{place}: expected an object, got {describe(value)}", ACCEPTED)
+            raise NotATable(f"{place}: expected an object, got {describe(value)}", ACCEPTED)
         for name, cell in value.items():
             if isinstance(cell, list | dict):
-                raise UserError(f"{place}: column {name!r}: expected one value, got {describe(cell)}", ACCEPTED)
+                raise NotATable(f"{place}: column {name!r}: expected one value, got {describe(cell)}", ACCEPTED)
         found.append({name: str(cell).lower() if isinstance(cell, bool) else cell for name, cell in value.items()})
     if not any(found):
         raise UserError(f"{printable(str(path))}: the objects have no keys", ACCEPTED)
