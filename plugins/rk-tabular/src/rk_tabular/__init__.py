@@ -22,6 +22,8 @@ def rk_data() -> dict[str, str]:
     return {
         "table-classes": "rk_tabular.tables:TableClasses",
         "table-numbers": "rk_tabular.tables:TableNumbers",
+        "example-classes": "rk_tabular.examples:ExampleClasses",
+        "example-numbers": "rk_tabular.examples:ExampleNumbers",
     }
 
 

@@ -171,10 +171,8 @@ def _left_out(frame: Frame, target: str) -> Iterator[tuple[str, str]]:
         fault = frame.faults.get(name)
         values = column.drop_nulls()
         if fault is not None:
-            yield (
-                name,
-                f"{frame.place(fault.row, name)} holds {fault.cell!r} where the others are {_plural(fault.expected)}",
-            )
+            others = "numbers" if fault.expected == "a number" else "dates"
+            yield name, f"{frame.place(fault.row, name)} holds {fault.cell!r} where the others are {others}"
         elif frame.kinds[name] == "empty":
             yield name, "empty"
         elif values.n_unique() == 1 and not column.has_nulls():

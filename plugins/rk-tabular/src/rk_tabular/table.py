@@ -37,8 +37,8 @@ class Table(ABC):
         encoding: `one-hot`: an input for each category and for each column with gaps. `codes`: one input per column,
             the code of its category, NaN for a gap; for trees and models with embeddings.
         batch_size: Rows per batch.
-        val_fraction: Share of the rows that is validated; 0 where a file or `split_column` names these rows.
-        test_fraction: Share of the rows that is tested; 0 where a file or `split_column` names these rows.
+        val_fraction: Share of the rows that is validated; not used where a file or `split_column` names such rows.
+        test_fraction: Share of the rows that is tested; not used where a file or `split_column` names such rows.
         val_file: Another file whose rows are validated instead.
         test_file: Another file whose rows are tested instead.
         split_column: A column that says `train`, `val` or `test` for each row.
@@ -51,7 +51,6 @@ class Table(ABC):
     splits = ("train", "val", "test")
     num_features: int
     category_sizes: tuple[int, ...]
-    drafts = (".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson")
 
     def __init__(
         self,
@@ -93,7 +92,7 @@ class Table(ABC):
 
     # -- what classes and numbers have of their own --------------------------------------------------------------------
 
-    target_is_text: bool
+    _target_is_text: bool
     """Whether the target is read as texts."""
 
     @abstractmethod
@@ -137,7 +136,7 @@ class Table(ABC):
 
     def _read(self, path: Path, day_first: bool | None = None) -> Frame:
         texts: list[str | int] = [name for name, kind in self.types.items() if kind == "category"]
-        texts += [self.target] if self.target_is_text else []
+        texts += [self.target] if self._target_is_text else []
         return read_frame(
             path,
             header=self.header,
@@ -229,7 +228,7 @@ class Table(ABC):
         Other columns are ignored with a note. In files without names the columns have the places of the training file;
         the target's may be left out.
         """
-        texts = [c.column for c in self._columns.categories] + ([self._target_name] if self.target_is_text else [])
+        texts = [c.column for c in self._columns.categories] + ([self._target_name] if self._target_is_text else [])
         frame = self._matched(
             read_frame(path, header=None if self._header else False, day_first=self._day_first, texts=texts)
         )

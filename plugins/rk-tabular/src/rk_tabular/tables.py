@@ -44,15 +44,8 @@ class NumbersBatch(TypedDict):
     """Units of the file per unit of the targets, for metrics."""
 
 
-class TableClasses(Table):
-    """Your own table (CSV, TSV, Parquet, JSON lines) whose target is a class.
-
-    `rk recipes init my.csv` writes a recipe that fits the file.
-    A run answers further rows with `rk predict RUN more.csv`, by the names of the columns.
-
-    Examples:
-        data: {name: table-classes, file: wine.csv, target: cultivar}
-    """
+class Classes(Table):
+    """A table whose target is a class."""
 
     metrics = {
         "accuracy": Accuracy,
@@ -63,7 +56,7 @@ class TableClasses(Table):
     num_classes: int
     num_outputs: int
     labels: tuple[str, ...]
-    target_is_text = True
+    _target_is_text = True
 
     def _fit_targets(self, frame: Frame, name: str) -> None:
         found = sorted(frame.texts(name).unique().to_list(), key=natural)
@@ -127,6 +120,25 @@ class TableClasses(Table):
         super().load_state_dict(state)
         self._note_labels(state["labels"])
 
+
+class TableClasses(Classes):
+    """Your own table (CSV, TSV, Parquet, JSON lines) whose target is a class.
+
+    `rk recipes init my.csv` writes a recipe that fits the file. A run answers further rows with `rk predict RUN
+    more.csv`, by the names of the columns.
+
+    Args:
+        file: CSV, TSV, Parquet or JSON lines, beside the working folder or absolute; it may be inside a gzip file.
+
+    Examples:
+        data: {name: table-classes, file: wine.csv, target: cultivar}
+    """
+
+    drafts = (".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson")
+
+    def __init__(self, file: Path, **common: Any) -> None:
+        super().__init__(file=file, **common)
+
     @classmethod
     def draft(cls, path: Path, target: str | None) -> Draft | None:
         from rk_tabular.draft import draft_table
@@ -134,20 +146,13 @@ class TableClasses(Table):
         return draft_table(path, target, "class")
 
 
-class TableNumbers(Table):
-    """Your own table (CSV, TSV, Parquet, JSON lines) whose target is a number.
-
-    `rk recipes init my.csv` writes a recipe that fits the file. Targets are standardised by the training rows; metrics
-    and answers are in the units of the file.
-
-    Examples:
-        data: {name: table-numbers, file: houses.csv, target: price}
-    """
+class Numbers(Table):
+    """A table whose target is a number: standardised by the training rows, answered in the units of the file."""
 
     metrics = {"rmse": RootMeanSquare, "mae": AbsoluteError, "r2": RSquared}
     num_classes: None = None
     num_outputs: int = 1
-    target_is_text = False
+    _target_is_text = False
 
     def _fit_targets(self, frame: Frame, name: str) -> None:
         frame.check(name)
@@ -199,6 +204,25 @@ class TableNumbers(Table):
     def preprocessing(self) -> dict[str, Any]:
         """Returns how a row becomes ``inputs``, and how ``values`` become numbers in the units of the file."""
         return {**super().preprocessing(), "values": {"times": self._std, "plus": self._mean}}
+
+
+class TableNumbers(Numbers):
+    """Your own table (CSV, TSV, Parquet, JSON lines) whose target is a number.
+
+    `rk recipes init my.csv` writes a recipe that fits the file. Targets are standardised by the training rows; metrics
+    and answers are in the units of the file.
+
+    Args:
+        file: CSV, TSV, Parquet or JSON lines, beside the working folder or absolute; it may be inside a gzip file.
+
+    Examples:
+        data: {name: table-numbers, file: houses.csv, target: price}
+    """
+
+    drafts = (".csv", ".tsv", ".tab", ".parquet", ".jsonl", ".ndjson")
+
+    def __init__(self, file: Path, **common: Any) -> None:
+        super().__init__(file=file, **common)
 
     @classmethod
     def draft(cls, path: Path, target: str | None) -> Draft | None:
