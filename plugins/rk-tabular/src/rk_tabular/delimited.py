@@ -25,6 +25,7 @@ DELIMITERS = ";\t,|"
 """What may separate cells; the first wins where several fit equally well."""
 ROWS_LOOKED_AT = 100
 _NEWLINE, _QUOTE = 10, 34
+_PIECE = 1 << 20
 Positions = NDArray[np.int64]
 
 
@@ -81,9 +82,7 @@ def delimiter_of(text: str) -> str:
 def _by_polars(content: bytes, delimiter: str, path: Path) -> Cells | None:
     """Returns the cells as polars splits them; None where its rows might not be those of RFC 4180."""
     codes = np.frombuffer(content, np.uint8)
-    ends = np.flatnonzero(codes == _NEWLINE)
-    marks = np.flatnonzero(codes == ord(delimiter))
-    quotes = np.flatnonzero(codes == _QUOTE)
+    ends, marks, quotes = _positions(codes, (_NEWLINE, ord(delimiter), _QUOTE))
     first_lines = np.arange(1, len(ends) + 2)
     if len(quotes):
         if not _well_quoted(codes, quotes, ord(delimiter)):
@@ -100,9 +99,14 @@ def _by_polars(content: bytes, delimiter: str, path: Path) -> Cells | None:
     wrong = kept[counts[kept] != counts[kept[0]]]
     if len(wrong):
         raise _ragged(path, int(first_lines[wrong[0]]), int(counts[kept[0]]) + 1, int(counts[wrong[0]]) + 1, delimiter)
+    first, last = kept[0], kept[-1]
+    if len(kept) == last - first + 1:
+        filled_content = content[starts[first] : ends[last]]
+    else:
+        filled_content = b"\n".join([content[starts[row] : ends[row]] for row in kept])
     try:
         table = pl.read_csv(
-            io.BytesIO(content if filled.all() else _without(codes, starts, ends, filled)),
+            io.BytesIO(filled_content),
             has_header=False,
             infer_schema=False,
             separator=delimiter,
@@ -113,18 +117,29 @@ def _by_polars(content: bytes, delimiter: str, path: Path) -> Cells | None:
     return Cells(table, first_lines[kept], delimiter) if table.height == len(kept) else None
 
 
+def _positions(codes: NDArray[np.uint8], values: tuple[int, ...]) -> list[Positions]:
+    """Returns where each of some bytes stands; piece by piece, so that what is compared stays in the cache."""
+    found: list[list[Positions]] = [[] for _ in values]
+    for start in range(0, len(codes), _PIECE):
+        piece = codes[start : start + _PIECE]
+        for places, value in zip(found, values, strict=True):
+            places.append(np.flatnonzero(piece == value) + start)
+    return [np.concatenate(places) for places in found]
+
+
 def _well_quoted(codes: NDArray[np.uint8], quotes: Positions, delimiter: int) -> bool:
     """Whether quotes begin and end cells, come in pairs, and are written twice within a cell."""
     if len(quotes) % 2:
         return False
-    padded = np.concatenate([[_NEWLINE], codes, [_NEWLINE]])
     opening, closing = quotes[::2], quotes[1::2]
-    borders = np.array([_NEWLINE, _QUOTE, delimiter], np.uint8)
-    before, after = padded[opening], padded[closing + 2]
-    if not (np.isin(before, borders).all() and np.isin(after, borders).all()):
+    borders = np.zeros(256, bool)
+    borders[[_NEWLINE, _QUOTE, delimiter]] = True
+    before, after = codes[np.maximum(opening - 1, 0)], codes[np.minimum(closing + 1, len(codes) - 1)]
+    begins, ends = borders[before] | (opening == 0), borders[after] | (closing == len(codes) - 1)
+    if not (begins.all() and ends.all()):
         return False
     # A quote before an opening one closes the text before it: the two are one quote, within a cell.
-    twice = before == _QUOTE
+    twice = (before == _QUOTE) & (opening > 0)
     return bool((closing[:-1] + 1 == opening[1:])[twice[1:]].all()) and not bool(twice[:1].any())
 
 
@@ -141,15 +156,6 @@ def _not_blank(content: bytes, starts: Positions, ends: Positions, counts: Posit
     for row in np.flatnonzero(filled & (counts != width)):
         filled[row] = bool(content[starts[row] : ends[row]].strip(spaces))
     return filled
-
-
-def _without(codes: NDArray[np.uint8], starts: Positions, ends: Positions, filled: Any) -> bytes:
-    """Returns the content without the rows that are blank."""
-    change = np.zeros(len(codes) + 2, np.int32)
-    blank = ~filled
-    np.add.at(change, starts[blank], 1)
-    np.add.at(change, ends[blank] + 1, -1)
-    return codes[np.cumsum(change[: len(codes)]) == 0].tobytes()
 
 
 def _by_rows(text: str, delimiter: str, path: Path, accepted: str) -> Cells:

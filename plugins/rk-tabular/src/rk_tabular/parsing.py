@@ -73,8 +73,7 @@ def parse(cells: pl.Series, delimiter: str = ",", day_first: bool | None = None)
         delimiter: What separates cells: beside a comma, no number has a decimal comma unless it is quoted.
         day_first: Whether 01/02/2020 is in February; None: as the column's other dates show.
     """
-    numbers = _whole(cells)
-    if numbers is not None:
+    if (numbers := _plain(cells)) is not None:
         return Parsed(numbers, "number") if numbers.null_count() < len(numbers) else Parsed(cells, "empty")
     texts = cells.str.strip_chars()
     texts = texts.set(texts == "", None)
@@ -83,24 +82,33 @@ def parse(cells: pl.Series, delimiter: str = ",", day_first: bool | None = None)
     return _numbers(texts, delimiter) or _dates(texts, day_first) or Parsed(texts, "text")
 
 
-def _whole(cells: pl.Series) -> pl.Series | None:
-    """Returns whole numbers; None for cells that are anything else, or that begin with a 0 as codes do."""
-    found = cells.cast(pl.Int64, strict=False)
-    if found.null_count() != cells.null_count() or _codes(cells):
-        return None
-    return found
+def _plain(cells: pl.Series) -> pl.Series | None:
+    """Returns numbers that are written as Python writes them, the usual case; None for other cells."""
+    for kind in (pl.Int64, pl.Float64):
+        found = cells.cast(kind, strict=False)
+        if found.null_count() == cells.null_count():
+            finite = kind == pl.Int64 or bool(found.is_finite().all())
+            return found if finite and not _codes(cells) else None
+    return None
 
 
 def _codes(cells: pl.Series) -> bool:
     """Whether there are numbers such as 00123, which are names rather than amounts."""
-    return bool((cells.str.starts_with("0") & cells.str.contains(_CODE)).any())
+    zeros = cells.str.starts_with("0") & (cells.str.len_bytes() > 1)
+    return bool(zeros.any()) and bool(cells.filter(zeros).str.contains(_CODE).any())
+
+
+def _gaps(odd: pl.Series) -> list[str]:
+    """Returns the words among some cells that stand for a missing value."""
+    return sorted(word for word in odd.unique().to_list() if word.lower() in GAPS)
 
 
 def _numbers(texts: pl.Series, delimiter: str) -> Parsed | None:
     """Returns a column of numbers, or one that should be; None where it is something else."""
     values = texts.cast(pl.Float64, strict=False)
-    odd = values.is_null() & texts.is_not_null()
-    gap = texts.str.to_lowercase().is_in(GAPS)
+    odd = (values.is_null() & texts.is_not_null()) | values.is_nan().fill_null(False)
+    words = _gaps(texts.filter(odd))
+    gap = texts.is_in(words).fill_null(False) if words else pl.repeat(False, len(texts), eager=True)
     wrong = odd & ~gap
     count = len(texts) - texts.null_count() - int(gap.sum())
     if count == 0 or _codes(texts):
@@ -114,20 +122,18 @@ def _numbers(texts: pl.Series, delimiter: str) -> Parsed | None:
         elif mark == ".":
             values = texts.str.replace_all(",", "", literal=True).cast(pl.Float64, strict=False)
         wrong = values.is_null() & texts.is_not_null() & ~gap
-    wrong |= (values.is_infinite()).fill_null(False)
+    wrong |= values.is_infinite().fill_null(False)
     good = count - int(wrong.sum())
     if good < max(1, MOSTLY * count):
         return None
-    found = tuple(sorted(set(texts.filter(gap).unique().to_list())))
     if wrong.any():
         row = wrong.arg_true()[0]
-        return Parsed(texts, "text", found, decimal, Fault(row, texts[row], "a number"))
-    values = values.set(gap, None) if found else values
-    whole = values.cast(pl.Int64, strict=False) if decimal == "." and bool((values == values.floor()).all()) else None
-    if whole is not None and whole.null_count() == values.null_count() and not texts.str.contains(r"[.eE]").any():
-        values = texts.set(gap, None).str.replace_all(",", "", literal=True).cast(pl.Int64, strict=False)
-        values = whole if values.null_count() != whole.null_count() else values
-    return Parsed(values, "number", found, decimal)
+        return Parsed(texts, "text", tuple(words), decimal, Fault(row, texts[row], "a number"))
+    values = values.set(gap, None) if words else values
+    if decimal == ".":
+        whole = texts.set(gap, None).str.replace_all(",", "", literal=True).cast(pl.Int64, strict=False)
+        values = whole if whole.null_count() == values.null_count() else values
+    return Parsed(values, "number", tuple(words), decimal)
 
 
 def _comma(texts: pl.Series, wrong: pl.Series, delimiter: str) -> str | None:
@@ -148,17 +154,16 @@ def _comma(texts: pl.Series, wrong: pl.Series, delimiter: str) -> str | None:
 
 def _dates(texts: pl.Series, day_first: bool | None) -> Parsed | None:
     """Returns a column of dates, or one that should be; None where it is something else."""
-    gap = texts.str.to_lowercase().is_in(GAPS)
-    rest = texts.set(gap, None)
-    first = next((cell for cell in rest.head(1000).to_list() if cell is not None), None)
-    first = first or rest.drop_nulls().head(1).to_list()[:1]
-    if not isinstance(first, str):
+    first = next((cell for cell in texts.drop_nulls().head(1000).to_list() if not is_gap(cell)), None)
+    if first is None or not (formats := list(_formats(first))):
         return None
+    failed = texts.filter(_as_dates(texts, formats[0][1]).is_null() & texts.is_not_null())
+    words = tuple(_gaps(failed))
+    rest = texts.set(texts.is_in(words).fill_null(False), None) if words else texts
     filled = len(rest) - rest.null_count()
-    words = tuple(sorted(set(texts.filter(gap).unique().to_list())))
-    tried = [(order, _as_dates(rest, form)) for order, form in _formats(first)]
+    tried = [(order, _as_dates(rest, form)) for order, form in formats]
     counts = {order: len(found) - found.null_count() for order, found in tried}
-    if not tried or max(counts.values()) < MOSTLY / 2 * filled:
+    if max(counts.values()) < MOSTLY / 2 * filled:
         return None
     whole = [(order, found) for order, found in tried if counts[order] == filled]
     if len(whole) == 2 and day_first is None:
