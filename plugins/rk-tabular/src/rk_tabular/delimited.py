@@ -34,7 +34,7 @@ class Cells:
     """The cells of a delimited file.
 
     Attributes:
-        table: Columns of texts, called by their place; null where a cell is empty. The first row may be one of names.
+        table: Columns of texts, ``column_1`` and so on; null where a cell is empty. The first row may be one of names.
         lines: (rows,) The line on which each row begins, from 1.
         delimiter: What separates cells.
     """
@@ -114,6 +114,7 @@ def _by_polars(content: bytes, delimiter: str, path: Path) -> Cells | None:
         )
     except pl.exceptions.PolarsError:
         return None
+    table.columns = _names(table.width)
     return Cells(table, first_lines[kept], delimiter) if table.height == len(kept) else None
 
 
@@ -167,9 +168,13 @@ def _by_rows(text: str, delimiter: str, path: Path, accepted: str) -> Cells:
             raise _ragged(path, line, len(rows[0]), len(row), delimiter)
         rows.append([cell or None for cell in row])
         lines.append(line)
-    names = [f"column_{i + 1}" for i in range(len(rows[0]))]
+    names = _names(len(rows[0]))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     return Cells(pl.DataFrame(columns, dict.fromkeys(names, pl.String)), np.array(lines), delimiter)
+
+
+def _names(width: int) -> list[str]:
+    return [f"column_{i + 1}" for i in range(width)]
 
 
 def _ragged(path: Path, line: int, expected: int, found: int, delimiter: str) -> UserError:

@@ -196,7 +196,7 @@ def read_frame(
         return _json_lines(text, path, encoding, day_first, texts)
     cells = read_cells(text, path, ACCEPTED)
     table, lines = cells.table, cells.lines
-    names = [f"column_{i + 1}" for i in range(table.width)]
+    names = table.columns
     if named := _has_names(table) if header is None else header:
         names = _names(table, int(lines[0]), path)
         table, lines = table[1:], lines[1:]
@@ -218,10 +218,17 @@ def _places(texts: Collection[str | int], names: Sequence[str]) -> set[int]:
     return found | {p - 1 if p > 0 else len(names) + p for p in texts if isinstance(p, int) and abs(p) <= len(names)}
 
 
+_NAMES_TOO = ("none", "nil", "missing", "unknown")
+"""Words for a missing value that name columns too."""
+
+
 def _has_names(table: pl.DataFrame) -> bool:
     """Whether the first row has names rather than values."""
     first = ["" if cell is None else cell.strip() for cell in table.row(0)]
-    if any(_numeric(cell) or looks_like_date(cell) or (cell and is_gap(cell)) for cell in first):
+    if any(
+        _numeric(cell) or looks_like_date(cell) or (cell and is_gap(cell) and cell.lower() not in _NAMES_TOO)
+        for cell in first
+    ):
         return False
     below = table[1:]
     again = sum(bool(cell) and bool((below[:, i] == cell).any()) for i, cell in enumerate(first))

@@ -134,15 +134,12 @@ class Table(ABC):
                 raise UserError(f"{printable(str(self.file))}: the split {split} has no rows", _FRACTIONS)
             self._rows[split] = (self._columns.encode(part), self._targets(part, name))
 
-    def _read(self, path: Path, day_first: bool | None = None) -> Frame:
+    def _read(self, path: Path) -> Frame:
+        """Returns the frame of the file that is trained on."""
         texts: list[str | int] = [name for name, kind in self.types.items() if kind == "category"]
         texts += [self.target] if self._target_is_text else []
-        return read_frame(
-            path,
-            header=self.header,
-            day_first=self.day_first if day_first is None else day_first,
-            texts=texts + [c for c in (self.split_column,) if c is not None],
-        )
+        texts += [] if self.split_column is None else [self.split_column]
+        return read_frame(path, header=self.header, day_first=self.day_first, texts=texts)
 
     def _check_names(self, frame: Frame, target: str) -> None:
         """Raises `rk.UserError` for parameters that name no column, or one that has another use."""
@@ -194,11 +191,11 @@ class Table(ABC):
         return named
 
     def _other(self, path: Path, target: str) -> Frame:
-        frame = self._matched(self._read(path, self._day_first))
+        """Returns the frame of another file that is validated or tested."""
+        frame = self._new(path)
         if target not in frame.names:
-            raise UserError(
-                f"{printable(str(path))}: there is no column {target!r}", suggest(target, frame.names, "columns")
-            )
+            near = suggest(target, frame.names, "columns")
+            raise UserError(f"{printable(str(path))}: there is no column {target!r}", near)
         return self._with_targets(frame, target)
 
     # -- batches -------------------------------------------------------------------------------------------------------
@@ -228,10 +225,7 @@ class Table(ABC):
         Other columns are ignored with a note. In files without names the columns have the places of the training file;
         the target's may be left out.
         """
-        texts = [c.column for c in self._columns.categories] + ([self._target_name] if self._target_is_text else [])
-        frame = self._matched(
-            read_frame(path, header=None if self._header else False, day_first=self._day_first, texts=texts)
-        )
+        frame = self._new(path)
         batch: dict[str, Any] = {"inputs": self._widened(self._columns.encode(frame))}
         if self._target_name in frame.names and not frame.table[self._target_name].has_nulls():
             batch |= self._known(frame)
@@ -241,16 +235,17 @@ class Table(ABC):
         """Returns the targets of rows of which all have one."""
         return {"targets": self._targets(frame, self._target_name)}
 
-    def _matched(self, frame: Frame) -> Frame:
-        """Returns a frame whose columns have the names of the training file.
+    def _new(self, path: Path) -> Frame:
+        """Returns another file's frame, its columns called as those of the training file.
 
         Raises:
             rk.UserError: When columns are missing.
         """
-        needed = self._columns.names
-        shown = printable(str(frame.path))
-        if not self._header and not frame.header:
-            return self._by_place(frame)
+        needed, shown = self._columns.names, printable(str(path))
+        texts = [c.column for c in self._columns.categories] + ([self._target_name] if self._target_is_text else [])
+        if not self._header:
+            return self._by_place(path, texts)
+        frame = read_frame(path, day_first=self._day_first, texts=texts)
         missing = [name for name in needed if name not in frame.names]
         if missing:
             near = suggest(missing[0], [name for name in frame.names if name not in needed], "other columns")
@@ -266,17 +261,20 @@ class Table(ABC):
             )
         return frame
 
-    def _by_place(self, frame: Frame) -> Frame:
+    def _by_place(self, path: Path, texts: list[str]) -> Frame:
+        """Returns the frame of a file without names; the target's column may be missing."""
+        frame = read_frame(path, header=False, day_first=self._day_first)
         names = list(self._places)
         width, found = len(names), frame.table.width
         if found == width - 1:
             names.remove(self._target_name)
         elif found != width:
-            shown = printable(str(frame.path))
             raise UserError(
-                f"{shown}: rows have {found} columns, the training file has {width}",
+                f"{printable(str(path))}: rows have {found} columns, the training file has {width}",
                 f"the target, column {self._places[self._target_name] + 1}, may be left out",
             )
+        if kept := [i + 1 for i, name in enumerate(names) if name in texts]:
+            frame = read_frame(path, header=False, day_first=self._day_first, texts=kept)
         return frame.renamed(names)
 
     # -- what a run keeps ----------------------------------------------------------------------------------------------
