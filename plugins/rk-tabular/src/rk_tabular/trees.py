@@ -159,7 +159,7 @@ class BoostedTrees:
         text = booster.model_to_string(num_iteration=booster.best_iteration)
         content = np.frombuffer(text.encode(), np.uint8).copy()
         self.learner.booster = torch.from_numpy(content).to(self.runtime.device)
-        self.numbers = {"trees": float(booster.best_iteration), "grown": float(booster.current_iteration())}
+        self.numbers = {"trees": float(booster.best_iteration)}
         loss = next(iter(best["val"].values()))[booster.best_iteration - 1]
         return {**self.numbers, "val-loss": loss}
 
@@ -178,7 +178,7 @@ class BoostedTrees:
         )
 
     def results(self) -> Mapping[str, float]:
-        """Returns how many trees were kept, and how many were grown until validation no longer improved."""
+        """Returns how many trees were kept: those up to the lowest validation loss."""
         return self.numbers
 
     def state_dict(self) -> dict[str, Any]:
