@@ -9,7 +9,7 @@ For each table and each model, what a user would type:
     rk recipes init FILE.csv --model MODEL
     rk train FILE.yaml
 
-Tables: those that scikit-learn ships, written as CSV files with names, and UCI's regression sets, as they lie in
+Tables: those that scikit-learn ships, written as CSV files with names, and UCI's regression sets, as they are in
 `$RK_DATA/uci` (CSV in gzip files, without names). Numbers are means over seeds of the test split, with the standard
 deviation; a seed is a split, the same for each model. Beside them, what the best constant answer reaches.
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -86,8 +87,8 @@ def constant(path: Path, metric: str, seed: int, catalog: Catalog) -> float:
     train, test = data.batch("train", 0)["targets"], data.batch("test", 0)
     if metric == "accuracy":
         return float((test["targets"] == train.mode().values).double().mean())
-    scale = float(dict(test)["target_scale"][0])
-    return float((test["targets"] - train.mean()).square().mean().sqrt()) * scale
+    answers = data.answers(test, {"values": train.mean().expand(len(test["targets"]), 1)})
+    return math.sqrt(statistics.fmean((answer["target"] - answer["value"]) ** 2 for answer in answers))
 
 
 def row(name: str, seeds: int, folder: Path) -> Result:
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=(*SHIPPED, *UCI), default=(*SHIPPED, *UCI))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--json", type=Path, help="a file that keeps finished tables, so that a second call goes on")
+    parser.add_argument("--json", type=Path, help="a file that keeps finished tables, so that a second call resumes")
     given = parser.parse_args()
     kept: dict[str, Result] = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
     results = []

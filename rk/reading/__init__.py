@@ -10,23 +10,30 @@ Lines end at ``\\n``, ``\\r\\n`` or ``\\r``, and nowhere else: U+2028 and U+0085
 from rk.reading.content import encoding_of, lines_of, read_bytes, read_text, size_limit, text_of, unpacked
 from rk.reading.structured import parse_json, read_json, read_json_lines
 from rk.reading.tables import (
+    NamedRows,
     as_number,
+    check_names,
     column_place,
     describe,
     is_number,
+    named_rows,
     not_a_number,
     number,
     read_rows,
     rows_of,
+    unequal,
 )
 
 __all__ = [
+    "NamedRows",
     "as_number",
+    "check_names",
     "column_place",
     "describe",
     "encoding_of",
     "is_number",
     "lines_of",
+    "named_rows",
     "not_a_number",
     "number",
     "parse_json",
@@ -38,5 +45,6 @@ __all__ = [
     "rows_of",
     "size_limit",
     "text_of",
+    "unequal",
     "unpacked",
 ]

@@ -161,7 +161,7 @@ def test_a_damaged_file_is_named_by_line(read, text, name, message):
     assert message in error.value.message
 
 
-def test_nested_json_is_no_table(read):
+def test_nested_json_is_not_a_table(read):
     with pytest.raises(NotATable, match=r"rows.jsonl:2: column 'b': expected one value, got a list"):
         read('{"a": 1}\n{"a": 2, "b": [1, 2]}\n', "rows.jsonl")
 

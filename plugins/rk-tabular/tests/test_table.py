@@ -178,7 +178,7 @@ def test_rows_without_a_target_are_left_out_with_a_warning_that_counts_them(tabl
             "column 'y': expected a number, got 'abc'",
         ),
         (["1,a"] * N, {}, "all 42 training rows are of the class"),
-        ([f"1,{'ab'[i % 2]}" for i in range(N)], {}, "no column tells the training rows apart: x (constant)"),
+        ([f"1,{'ab'[i % 2]}" for i in range(N)], {}, "no column distinguishes the training rows: x (constant)"),
         (
             [f"{i if i != 9 else 'oops'},{i % 2}" for i in range(N)],
             {},
@@ -221,7 +221,7 @@ def test_a_column_may_name_the_splits(table):
     rows = ["part,x,y", *(f"{name},{i},{i % 2}" for i, name in enumerate(names))]
     data = table(rows, split_column="part")
     assert [len(whole(data, split)["targets"]) for split in data.splits] == [40, 8, 12]
-    assert data.num_features == 1, "the column of splits is no input"
+    assert data.num_features == 1, "the column of splits is not an input"
     only_test = ["part,x,y", *(f"{name.replace('Valid', 'train')},{i},{i % 2}" for i, name in enumerate(names))]
     assert [len(whole(table(only_test, split_column="part"), split)["targets"]) for split in ("val", "test")] == [7, 12]
     wrong = [*rows[:3], "later,3,1", *rows[4:]]

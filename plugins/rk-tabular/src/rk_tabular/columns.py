@@ -199,7 +199,7 @@ def fit_columns(frame: Frame, names: Sequence[str], types: Mapping[str, Type], m
         reasons = (
             ", ".join(f"{name} ({why})" for name, why in list(left_out.items())[:10]) or "there is no other column"
         )
-        raise UserError(f"{frame.path}: no column tells the training rows apart: {reasons}")
+        raise UserError(f"{frame.path}: no column distinguishes the training rows: {reasons}")
     return Columns(tuple(numbers), tuple(categories), left_out)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rk import UserError
 from rk.errors import printable
-from rk.reading import describe, rows_of
+from rk.reading import describe, rows_of, unequal
 
 DELIMITERS = ";\t,|"
 """What may separate cells; the first wins where several fit equally well."""
@@ -179,4 +179,4 @@ def _names(width: int) -> list[str]:
 
 def _ragged(path: Path, line: int, expected: int, found: int, delimiter: str) -> UserError:
     hint = f"cells are separated by {describe(delimiter)}; a cell that holds one must be in double quotes"
-    return UserError(f"{printable(str(path))}:{line}: expected {expected} columns, got {found}", hint)
+    return unequal(path, line, expected, found, hint)

@@ -23,7 +23,7 @@ Task = Literal["class", "number"]
 USUAL_TARGETS = ("target", "label", "class", "y", "outcome", "response", "species", "diagnosis", "survived")
 """Names that a target often has, the likeliest first."""
 FEW_CLASSES = 20
-"""Whole numbers of at most so many different values are taken for classes."""
+"""The most different values of whole numbers that are taken for classes."""
 MANY_CLASSES = 1000
 """Texts of more different values are not taken for classes."""
 FREE_TEXT_WORDS = 4
@@ -54,7 +54,7 @@ class Target:
 
 
 def draft_table(path: Path, target: str | None, task: Task) -> Draft | None:
-    """Returns the recipe for a table, None where its target is of the other task or it is no table.
+    """Returns the recipe for a table, None where its target is of the other task or it is not a table.
 
     Args:
         path: The file.
@@ -163,7 +163,7 @@ def _why_free(frame: Frame, name: str) -> str | None:
 
 
 def _left_out(frame: Frame, target: str) -> Iterator[tuple[str, str]]:
-    """Yields the columns that are no inputs, and why."""
+    """Yields the columns that are left out, and why."""
     for name in frame.names:
         if name == target:
             continue

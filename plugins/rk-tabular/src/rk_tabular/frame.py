@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 
 from rk import UserError
 from rk.errors import printable, suggest
-from rk.reading import as_number, column_place, describe, encoding_of, not_a_number, parse_json, read_bytes, text_of
+from rk.reading import (
+    as_number,
+    check_names,
+    column_place,
+    describe,
+    encoding_of,
+    not_a_number,
+    parse_json,
+    read_bytes,
+    text_of,
+)
 from rk_tabular.delimited import read_cells
 from rk_tabular.parsing import Fault, Kind, Parsed, as_text, is_gap, looks_like_date, parse
 
@@ -243,11 +253,7 @@ def _numeric(cell: object) -> bool:
 def _names(table: pl.DataFrame, line: int, path: Path) -> list[str]:
     """Returns the names in the first row. Raises `rk.UserError` when two are the same."""
     names = [(name or "").strip() or f"column_{i + 1}" for i, name in enumerate(table.row(0))]
-    twice = next((i for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
-        place = f"{printable(str(path))}:{line}"
-        where = f"columns {names.index(names[twice]) + 1} and {twice + 1}"
-        raise UserError(f"{place}: two columns have the same name, {names[twice]!r}", f"rename one of {where}")
+    check_names(names, path, line)
     return names
 
 
@@ -341,7 +347,7 @@ def _typed_columns(
     kept = _places(texts, table.columns)
     columns = table.get_columns()
     if table.width != len({name.strip() for name in table.columns}):
-        raise UserError(f"{printable(str(path))}: two columns have the same name but for white space", ACCEPTED)
+        raise UserError(f"{printable(str(path))}: two columns have the same name except for white space", ACCEPTED)
     return [
         as_text(s) if i in kept and s.dtype == pl.String else _typed(s.rename(s.name.strip()), path, day_first)
         for i, s in enumerate(columns)

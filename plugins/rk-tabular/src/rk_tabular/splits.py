@@ -14,9 +14,9 @@ from rk_tabular.frame import Frame
 
 Rows = NDArray[np.int64]
 NAMES = {
-    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing", "te", "holdout"), "test"),
+    **dict.fromkeys(("test", "testing", "holdout"), "test"),
 }
 """Value of a column of splits, in any case -> the split."""
 
@@ -57,7 +57,7 @@ def _spread(order: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     by_class = labels.argsort(stable=True)
     sorted_labels = labels[by_class]
     place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[sorted_labels]
-    # the k-th of a class's n rows stands at (k + 1/2) / n of the way
+    # the k-th of a class's n rows is at (k + 1/2) / n of the way
     position = (place.double() + 0.5) / counts[sorted_labels]
     return order[by_class[position.argsort(stable=True)]]
 

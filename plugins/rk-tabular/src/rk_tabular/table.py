@@ -32,7 +32,7 @@ class Table(ABC):
         file: CSV, TSV, Parquet or JSON lines, beside the working folder or absolute; it may be inside a gzip file.
         seed: Chooses the rows that are validated and tested, and orders the training batches.
         target: The column to predict: its name, or its place from 1; -1 is the last one.
-        leave_out: Columns that are no inputs, such as ids and free texts.
+        leave_out: Columns that are not inputs, such as ids and free texts.
         types: Column -> `number`, `category` or `date`, where what it holds does not show it.
         encoding: `one-hot`: an input for each category and for each column with gaps. `codes`: one input per column,
             the code of its category, NaN for a gap; for trees and models with embeddings.
