@@ -275,8 +275,8 @@ def _choices(task: Task, data: PlainDict, rows: int, batch_size: int) -> dict[st
             "fit": fit,
         }
 
-    wide = [64, 64] if rows < 2_000 else [128, 128] if rows < 50_000 else [256, 256, 256]
-    choices = {"mlp": network(wide, 0.2 if rows < 2_000 else 0.1, 1e-3, 0.05)}
+    wide = [128, 128] if rows < 50_000 else [256, 256, 256]
+    choices = {"mlp": network(wide, 0.1 if rows < 1_000 else 0.0, 3e-3 if rows < 50_000 else 1e-3, 0.05)}
     if importlib.util.find_spec("lightgbm") is not None:
         name = "table-classes" if task == "class" else "table-numbers"
         trees: dict[str, Any] = {"name": "boosted-trees", "lr": 0.05, "num_leaves": 31 if rows >= 2_000 else 15}
