@@ -15,10 +15,10 @@ import polars as pl
 from rk import UserError
 from rk.drafting import Draft
 from rk.errors import counted
-from rk.values import PlainDict
 from rk_tabular.frame import Frame, NotATable, read_frame
 from rk_tabular.parsing import Kind
 
+PlainDict = dict[str, Any]  # Any: what a recipe may hold
 Task = Literal["class", "number"]
 USUAL_TARGETS = ("target", "label", "class", "y", "outcome", "response", "species", "diagnosis", "survived")
 """Names that a target often has, the likeliest first."""
