@@ -100,7 +100,8 @@ def test_a_table_of_nothing_to_predict_is_refused(draft):
         draft(["x,y", *(f"1,{i % 2}" for i in range(20))])
 
 
-def test_nested_json_lines_are_left_to_other_data(draft):
+def test_nested_json_lines_and_tables_of_texts_are_left_to_other_data(draft):
+    assert draft(["text,label", *(f"{i} is a text of some words,{'ab'[i % 2]}" for i in range(60))]) == (None, None)
     assert draft(['{"messages": [{"role": "user"}]}'], name="my.jsonl") == (None, None)
 
 

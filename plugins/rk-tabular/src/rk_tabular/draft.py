@@ -28,6 +28,7 @@ MANY_CLASSES = 1000
 """Texts of more different values are not taken for classes."""
 FREE_TEXT_WORDS = 4
 """Mean number of words from which a column of texts is free text."""
+_OF_TEXT = "free text"
 _ID = re.compile(r"(^|[_ .-])(id|uuid|guid|index|key|no|nr|number|row)$|^unnamed|^column_1$", re.IGNORECASE)
 SURE, LESS_SURE, UNSURE = 0.6, 0.4, 0.2
 
@@ -54,7 +55,7 @@ class Target:
 
 
 def draft_table(path: Path, target: str | None, task: Task) -> Draft | None:
-    """Returns the recipe for a table, None where its target is of the other task or it is not a table.
+    """Returns the recipe for a table; None where its target is of the other task, it has texts alone, or is not a table.
 
     Args:
         path: The file.
@@ -74,12 +75,14 @@ def draft_table(path: Path, target: str | None, task: Task) -> Draft | None:
     left_out = dict(_left_out(frame, found.name))
     inputs = [name for name in frame.names if name != found.name and name not in left_out]
     if not inputs:
+        if any(_OF_TEXT in why for why in left_out.values()):
+            return None  # data that reads texts takes it
         raise UserError(
             f"{path}: no column is left to predict {found.name!r} from",
             "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:10]) or "it is the only column",
         )
     confidence = SURE if found.task == task else UNSURE
-    if any(why.startswith("free text") for why in left_out.values()):
+    if any(_OF_TEXT in why for why in left_out.values()):
         confidence = min(confidence, LESS_SURE)  # data that reads texts knows more
     return _draft(frame, path, found, task, left_out, inputs, confidence)
 
@@ -158,7 +161,7 @@ def _why_free(frame: Frame, name: str) -> str | None:
     if count <= max(20, len(texts) / 2):
         return None
     words = float(texts.head(10_000).str.split(" ").list.len().mean() or 0)  # type: ignore[arg-type]  # of numbers
-    kind = "free text" if words >= FREE_TEXT_WORDS else "names rather than categories"
+    kind = _OF_TEXT if words >= FREE_TEXT_WORDS else "names rather than categories"
     return f"{kind}, {count} different in {counted(len(texts), 'row')}"
 
 
