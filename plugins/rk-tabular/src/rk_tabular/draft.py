@@ -55,7 +55,7 @@ class Target:
 
 
 def draft_table(path: Path, target: str | None, task: Task) -> Draft | None:
-    """Returns the recipe for a table; None where its target is of the other task, it has texts alone, or is not a table.
+    """Returns the recipe for a table; None where other data should read the file or predict its target.
 
     Args:
         path: The file.
