@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -233,3 +234,35 @@ def test_numbers_come_back_exactly(numbers, mark, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("\n".join([f"k{mark}x", *(f"r{mark}{cell}" for cell in cells)]) + "\n")
     assert read_frame(path).table["x"].cast(pl.Float64, strict=False).to_list() == numbers
+
+
+MESSY = st.text(st.sampled_from("ab1290.,;|\t\n\"'-/: {}[]TZ"), max_size=60)
+JSONISH = st.lists(
+    st.one_of(
+        st.dictionaries(
+            st.sampled_from("ab "), st.none() | st.booleans() | st.integers() | st.floats() | MESSY, max_size=3
+        ),
+        st.lists(st.integers(), max_size=2),
+    ),
+    max_size=4,
+).map(lambda values: "\n".join(json.dumps(value) for value in values))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(MESSY.map(str.encode), st.binary(max_size=40), JSONISH.map(str.encode)), data=st.data())
+def test_any_content_is_a_frame_or_a_users_error(content, data, tmp_path):
+    path = tmp_path / data.draw(st.sampled_from(["rows.csv", "rows.jsonl", "rows.tsv"]))
+    path.write_bytes(content)
+    try:
+        frame = read_frame(path, texts=[1], header=data.draw(st.none() | st.booleans()))
+    except UserError as error:
+        assert "rows." in error.message
+        return
+    assert len(frame) == len(frame.lines) > 0 and [*frame.kinds] == [*frame.names]
+    assert all(kind == "text" for name, kind in frame.kinds.items() if name in frame.faults)
+    for name, kind in frame.kinds.items():
+        values = frame.table[name].drop_nulls()
+        assert (len(values) == 0) == (kind == "empty")
+        assert values.dtype != pl.Float64 or bool(values.is_finite().all())
+        frame.place(0, name)
+        frame.texts(name)

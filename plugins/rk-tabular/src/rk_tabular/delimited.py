@@ -55,9 +55,9 @@ def read_cells(text: str, path: Path, accepted: str) -> Cells:
     Raises:
         rk.UserError: When it is empty, a quote is not closed, or rows have unequal lengths.
     """
-    if not text.strip():
-        raise UserError(f"{printable(str(path))}: the file is empty", accepted)
     delimiter = delimiter_of(text)
+    if not text.strip(f" \t\n{delimiter}"):
+        raise UserError(f"{printable(str(path))}: the file is empty", accepted)
     found = _by_polars(text.encode(), delimiter, path)
     return _by_rows(text, delimiter, path, accepted) if found is None else found
 
@@ -96,6 +96,8 @@ def _by_polars(content: bytes, delimiter: str, path: Path) -> Cells | None:
     counts = np.diff(np.searchsorted(marks, np.concatenate([starts, [len(codes)]])))
     filled = _not_blank(content, starts, ends, counts, delimiter)
     kept = np.flatnonzero(filled)
+    if not len(kept):
+        return None
     wrong = kept[counts[kept] != counts[kept[0]]]
     if len(wrong):
         raise _ragged(path, int(first_lines[wrong[0]]), int(counts[kept[0]]) + 1, int(counts[wrong[0]]) + 1, delimiter)
@@ -168,6 +170,8 @@ def _by_rows(text: str, delimiter: str, path: Path, accepted: str) -> Cells:
             raise _ragged(path, line, len(rows[0]), len(row), delimiter)
         rows.append([cell or None for cell in row])
         lines.append(line)
+    if not rows:
+        raise UserError(f"{printable(str(path))}: the file is empty", accepted)
     names = _names(len(rows[0]))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     return Cells(pl.DataFrame(columns, dict.fromkeys(names, pl.String)), np.array(lines), delimiter)

@@ -344,13 +344,13 @@ def _parquet(content: bytes, path: Path, day_first: bool | None, texts: Collecti
 def _typed_columns(
     table: pl.DataFrame, path: Path, day_first: bool | None, texts: Collection[str | int]
 ) -> list[Parsed]:
-    kept = _places(texts, table.columns)
-    columns = table.get_columns()
-    if table.width != len({name.strip() for name in table.columns}):
-        raise UserError(f"{printable(str(path))}: two columns have the same name except for white space", ACCEPTED)
+    names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(table.columns)]
+    check_names(names, path, 1)
+    kept = _places(texts, names)
+    columns = [series.rename(name) for series, name in zip(table.get_columns(), names, strict=True)]
     return [
-        as_text(s) if i in kept and s.dtype == pl.String else _typed(s.rename(s.name.strip()), path, day_first)
-        for i, s in enumerate(columns)
+        as_text(series) if i in kept and series.dtype == pl.String else _typed(series, path, day_first)
+        for i, series in enumerate(columns)
     ]
 
 
