@@ -40,7 +40,7 @@ from rk.runs.folder import RunFolder
 from rk.scaffold.recipe import propose
 
 SHIPPED = ("breast-cancer", "wine", "iris", "diabetes")
-UCI = ("airfoil", "autompg", "concrete", "energy", "housing", "wine-quality")
+UCI = ("airfoil", "autompg", "concrete", "energy", "housing", "red-wine")
 MODELS = ("mlp", "boosted-trees", "linear")
 Result = dict[str, Any]
 """The numbers of one table: name, metric, about, found and seconds by model."""
@@ -57,7 +57,7 @@ def put(name: str, folder: Path) -> Path:
 
 def source(name: str) -> Path:
     """Returns where a set of UCI is kept."""
-    return data_folder() / "uci" / name.removesuffix("-quality") / "data.csv.gz"
+    return data_folder() / "uci" / name.removeprefix("red-") / "data.csv.gz"
 
 
 def commands(*lines: tuple[str, ...]) -> None:
