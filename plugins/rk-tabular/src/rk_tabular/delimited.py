@@ -90,10 +90,14 @@ def _by_polars(content: bytes, delimiter: str, path: Path) -> Cells | None:
         outside = np.searchsorted(quotes, ends) % 2 == 0
         first_lines = np.concatenate([[1], np.flatnonzero(outside) + 2])
         ends = ends[outside]
-        marks = marks[np.searchsorted(quotes, marks) % 2 == 0]
     starts = np.concatenate([[0], ends + 1])
     ends = np.concatenate([ends, [len(codes)]])
     counts = np.diff(np.searchsorted(marks, np.concatenate([starts, [len(codes)]])))
+    if len(quotes):
+        opening, closing = quotes[::2], quotes[1::2]
+        quoted = np.searchsorted(marks, closing) - np.searchsorted(marks, opening)
+        row = np.searchsorted(starts, opening, "right") - 1
+        counts = counts - np.bincount(row, quoted, len(starts)).astype(np.int64)
     filled = _not_blank(content, starts, ends, counts, delimiter)
     kept = np.flatnonzero(filled)
     if not len(kept):
