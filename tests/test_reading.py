@@ -9,7 +9,18 @@ import os
 import pytest
 
 from rk import UserError
-from rk.reading import lines_of, number, read_bytes, read_json, read_json_lines, read_rows, read_text
+from rk.reading import (
+    encoding_of,
+    lines_of,
+    named_rows,
+    number,
+    read_bytes,
+    read_json,
+    read_json_lines,
+    read_rows,
+    read_text,
+    text_of,
+)
 
 
 @pytest.fixture
@@ -208,3 +219,44 @@ def test_a_decimal_comma_is_explained():
         number("-1,5", "t.csv:3")
     assert error.value.hint == "write a decimal point: -1.5"
     assert number(" -1.5 ", "t.csv:3") == number(-1.5, "t.csv:3") == -1.5
+
+
+# -- tables with names -------------------------------------------------------------------------------------------------
+
+
+def test_a_first_row_without_numbers_has_the_names_and_rows_follow_with_their_lines():
+    table = named_rows("a, b\n1,x\n\n2,y\n", "rows.csv")
+    assert (table.names, table.width) == (("a", "b"), 2)
+    assert table.place(4, 1) == "rows.csv:4: column 'b'"
+    assert [*table.rows] == [(2, ["1", "x"]), (4, ["2", "y"])]
+    unnamed = named_rows("1,x\n2,y\n", "rows.csv")
+    assert unnamed.names is None and [line for line, _ in unnamed.rows] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n\n", "rows.csv: the file is empty"),
+        ("a,b\n\n", "rows.csv: there are names but no rows"),
+        ("a,b,a\n1,2,3\n", "rows.csv:1: two columns have the same name, 'a'"),
+        ("a,b\n1,2\n3\n", "rows.csv:3: expected 2 columns, got 1"),
+        ("1,2\n1,2,3\n", "rows.csv:2: expected 2 columns, got 3"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_named_by_line(text, message):
+    with pytest.raises(UserError) as error:
+        _ = [*named_rows(text, "rows.csv").rows]
+    assert error.value.message == message
+
+
+def test_rows_of_a_ragged_table_come_as_they_are_where_that_is_asked():
+    assert [row for _, row in named_rows("a,a\n1\n1,2,3\n", "rows.csv", equal=False).rows] == [["1"], ["1", "2", "3"]]
+
+
+def test_text_is_decoded_from_bytes_by_its_mark():
+    assert [encoding_of("a".encode(name)) for name in ("utf-8", "utf-8-sig", "utf-16")] == [
+        "utf-8",
+        "utf-8-sig",
+        "utf-16",
+    ]
+    assert text_of("\ufeffü\r\nb\rc".encode(), "rows.csv") == "ü\nb\nc"

@@ -7,25 +7,33 @@ whatever may be wrong with a file, and nothing else.
 Lines end at ``\\n``, ``\\r\\n`` or ``\\r``, and nowhere else: U+2028 and U+0085 are characters like any other.
 """
 
-from rk.reading.content import lines_of, read_bytes, read_text, size_limit, unpacked
+from rk.reading.content import encoding_of, lines_of, read_bytes, read_text, size_limit, text_of, unpacked
 from rk.reading.structured import parse_json, read_json, read_json_lines
 from rk.reading.tables import (
+    NamedRows,
     as_number,
+    check_names,
     column_place,
     describe,
     is_number,
+    named_rows,
     not_a_number,
     number,
     read_rows,
     rows_of,
+    unequal,
 )
 
 __all__ = [
+    "NamedRows",
     "as_number",
+    "check_names",
     "column_place",
     "describe",
+    "encoding_of",
     "is_number",
     "lines_of",
+    "named_rows",
     "not_a_number",
     "number",
     "parse_json",
@@ -36,5 +44,7 @@ __all__ = [
     "read_text",
     "rows_of",
     "size_limit",
+    "text_of",
+    "unequal",
     "unpacked",
 ]

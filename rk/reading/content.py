@@ -153,12 +153,25 @@ def read_text(path: Path, accepted: str | None = None, *, share: int = 1) -> str
     Raises:
         UserError: When the file cannot be read, or is not such a text.
     """
-    content = read_bytes(path, accepted, share=share)
+    return text_of(read_bytes(path, accepted, share=share), path, accepted)
+
+
+def text_of(content: bytes, path: Path | str, accepted: str | None = None) -> str:
+    """Returns the text of a file as `read_text` does, from content that has been read.
+
+    Args:
+        content: The bytes of the file, as `read_bytes` returns them.
+        path: The file that they are from.
+        accepted: What the file should be, as a hint.
+
+    Raises:
+        UserError: When it is not such a text.
+    """
     name = printable(str(path))
     for magic, kind in _MAGIC:
         if content.startswith(magic):
             raise UserError(f"{name} is not a text file: it looks like {kind}", accepted)
-    encoding = next((found for mark, found in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
+    encoding = encoding_of(content)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -170,7 +183,12 @@ def read_text(path: Path, accepted: str | None = None, *, share: int = 1) -> str
         raise UserError(f"{name}:{line}: not a text file: it holds a null character", hint)
     if text.startswith("version https://git-lfs.github.com/"):
         raise UserError(f"{name} is a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def encoding_of(content: bytes) -> str:
+    """Returns the name of the encoding that a byte order mark gives, as Python has it; ``utf-8`` without a mark."""
+    return next((found for mark, found in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
 
 
 def _not_decoded(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rk.errors import UserError, printable
 from rk.reading.content import lines_of, read_text
+from rk.record import record
 
 SHOWN = 60
 """Characters of a cell that a message shows."""
@@ -67,6 +69,98 @@ def _what_is_wrong(reason: str) -> str:
     if "expected after" in reason:
         return "a closing quote is followed by more text"
     return reason
+
+
+@record
+class NamedRows:
+    """The rows of a table below its names, as texts.
+
+    Attributes:
+        path: The file.
+        names: Of the columns: the first row, where none of its cells is a number; None where one is.
+        width: Cells of the first row.
+        rows: The rows with values, each with the number of its first line; to be gone through once.
+    """
+
+    path: Path | str
+    names: tuple[str, ...] | None
+    width: int
+    rows: Iterator[tuple[int, list[str]]]
+
+    def place(self, line: int, column: int) -> str:
+        """Returns the place of a cell, as `column_place` does."""
+        return column_place(self.path, line, column, self.names)
+
+
+def named_rows(
+    text: str, path: Path | str, accepted: str | None = None, delimiters: str = ";\t,", *, equal: bool = True
+) -> NamedRows:
+    """Returns the rows of a table as `rows_of` finds them, with the names of its columns where the first row has some.
+
+    Args:
+        text: The table, its lines ended by ``\\n``.
+        path: The file that it is from.
+        accepted: What the file should be, as a hint.
+        delimiters: As for `read_rows`.
+        equal: Whether all rows must have as many cells as the first; the names must then differ, too.
+
+    Raises:
+        UserError: When it is empty, has names and no rows, or names a column twice; while the rows are gone through,
+            as `rows_of` does, or when one has another length.
+    """
+    shown = printable(str(path))
+    rows = rows_of(text, path, accepted, delimiters)
+    line, first = next(rows, (0, []))
+    if not first:
+        raise UserError(f"{shown}: the file is empty", accepted)
+    names = None if any(is_number(cell) for cell in first) else tuple(cell.strip() for cell in first)
+    if names is not None:
+        if equal:
+            check_names(names, path, line)
+        line, first = next(rows, (0, []))
+        if not first:
+            raise UserError(f"{shown}: there are names but no rows", accepted)
+    width = len(first if names is None else names)
+    found = itertools.chain([(line, first)], rows)
+    return NamedRows(path, names, width, _equal(found, width, path, accepted) if equal else found)
+
+
+def _equal(
+    rows: Iterator[tuple[int, list[str]]], width: int, path: Path | str, accepted: str | None
+) -> Iterator[tuple[int, list[str]]]:
+    for line, row in rows:
+        if len(row) != width:
+            raise unequal(path, line, width, len(row), accepted)
+        yield line, row
+
+
+def unequal(path: Path | str, line: int, width: int, found: int, hint: str | None = None) -> UserError:
+    """Returns the error of a row that has another number of cells than the first one.
+
+    Args:
+        path: The file.
+        line: Of the row, from 1.
+        width: Cells of the first row.
+        found: Cells of this row.
+        hint: How to fix it.
+    """
+    return UserError(f"{printable(str(path))}:{line}: expected {width} columns, got {found}", hint)
+
+
+def check_names(names: Sequence[str], path: Path | str, line: int) -> None:
+    """Raises `UserError` when two columns have the same name.
+
+    Args:
+        names: Of the columns.
+        path: The file.
+        line: On which the names are, from 1.
+    """
+    seen: dict[str, int] = {}
+    for column, name in enumerate(names, 1):
+        if name in seen:
+            message = f"{printable(str(path))}:{line}: two columns have the same name, {name!r}"
+            raise UserError(message, f"rename one of columns {seen[name]} and {column}")
+        seen[name] = column
 
 
 def column_place(path: Path | str, line: int, column: int, names: tuple[str, ...] | None = None) -> str:

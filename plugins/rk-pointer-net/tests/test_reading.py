@@ -68,7 +68,7 @@ def test_the_papers_lines_are_one_set_each(read):
         ("", "p.csv", "p.csv: the file is empty"),
         (" \n\n", "p.json", "the file is empty"),
         (b"\x89PNG\xff\xfe\x00", "p.csv", "not a text file"),
-        ("x,y\n", "p.csv", "a header, but no points"),
+        ("x,y\n", "p.csv", "p.csv: there are names but no rows"),
         ("name,city\na,b\nc,d\n", "p.csv", "no two columns of numbers"),
         ("x,name\n1,b\n2,d\n", "p.csv", "no two columns of numbers"),
         ("x,y\n1,2\n3,four\n5,6\n", "p.csv", "p.csv:3: column 'y': expected a number, got 'four'"),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rk import UserError
 from rk.errors import suggest
-from rk.reading import as_number, column_place, not_a_number, read_rows
+from rk.reading import as_number, column_place, named_rows, not_a_number, read_text
 
 ACCEPTED = "a CSV file of numbers: one row each, separated by commas, with a first line of names or without"
 
@@ -87,42 +87,15 @@ def read_table(path: Path) -> Table:
     Raises:
         rk.UserError: When it cannot be read, is empty, or has rows of unequal length.
     """
-    rows = read_rows(path, ACCEPTED)
-    line, first = next(rows, (0, []))
-    if not first:
-        raise UserError(f"{path}: the file is empty", ACCEPTED)
-    width = len(first)
-    names = None
+    found = named_rows(read_text(path, ACCEPTED), path, ACCEPTED)
     values, lines = array("d"), array("q")
     faults: dict[int, tuple[int, str]] = {}
-    if all(math.isnan(as_number(cell)) for cell in first):
-        names = tuple(cell.strip() for cell in first)
-        if twice := next((name for i, name in enumerate(names) if name in names[:i]), None):
-            raise UserError(f"{path}:{line}: two columns have the same name, {twice!r}", ACCEPTED)
-    else:
-        _add(first, line, width, values, lines, faults, path)
-    for line, row in rows:
-        _add(row, line, width, values, lines, faults, path)
-    if not lines:
-        raise UserError(f"{path}: there are names but no rows", ACCEPTED)
-    return Table(path, torch.frombuffer(values, dtype=torch.float64).view(-1, width), lines, names, faults)
-
-
-def _add(
-    row: list[str],
-    line: int,
-    width: int,
-    values: array[float],
-    lines: array[int],
-    faults: dict[int, tuple[int, str]],
-    path: Path,
-) -> None:
-    """Adds a row to `values` and `lines`, and to `faults` its cells that are not finite numbers."""
-    if len(row) != width:
-        raise UserError(f"{path}:{line}: expected {width} columns, got {len(row)}", ACCEPTED)
-    for column, cell in enumerate(row):
-        value = as_number(cell)
-        if math.isnan(value):
-            faults.setdefault(column, (line, cell))
-        values.append(value)
-    lines.append(line)
+    for line, row in found.rows:
+        for column, cell in enumerate(row):
+            value = as_number(cell)
+            if math.isnan(value):
+                faults.setdefault(column, (line, cell))
+            values.append(value)
+        lines.append(line)
+    cells = torch.frombuffer(values, dtype=torch.float64).view(-1, found.width)
+    return Table(path, cells, lines, found.names, faults)

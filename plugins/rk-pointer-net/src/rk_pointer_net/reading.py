@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rk import UserError
-from rk.reading import column_place, describe, is_number, lines_of, number, parse_json, read_text, rows_of
+from rk.reading import column_place, describe, is_number, lines_of, named_rows, number, parse_json, read_text, unequal
 
 AXES = [("x", "y"), ("longitude", "latitude"), ("lon", "lat"), ("lng", "lat"), ("long", "lat")]
 LABELS = ["name", "label", "city", "place", "id"]
@@ -77,15 +77,9 @@ def _check_size(path: Path, n: int, needs: str) -> None:
 
 
 def _from_csv(path: Path, text: str) -> PointSet:
-    found = rows_of(text, path, ACCEPTED, ";\t, ")
-    rows = [(line, [cell.strip() for cell in row]) for line, row in itertools.islice(found, MOST_POINTS + 2)]
-    if not rows:
-        raise UserError(f"{path}: the file is empty", hint=ACCEPTED)
-    header = None
-    if not any(is_number(cell) for cell in rows[0][1]):
-        header = [cell.lower() for cell in rows.pop(0)[1]]
-    if not rows:
-        raise UserError(f"{path}: a header, but no points", hint=ACCEPTED)
+    found = named_rows(text, path, ACCEPTED, ";\t, ", equal=False)
+    header = None if found.names is None else [name.lower() for name in found.names]
+    rows = [(line, [cell.strip() for cell in row]) for line, row in itertools.islice(found.rows, MOST_POINTS + 1)]
     columns = range(min(len(row) for _, row in rows))
     numeric = [c for c in columns if all(_is_written_as_number(row[c]) for _, row in rows)]
 
@@ -101,7 +95,7 @@ def _from_csv(path: Path, text: str) -> PointSet:
     coordinates = []
     for line, row in rows:
         if len(row) <= max(across, up):
-            raise UserError(f"{path}:{line}: expected {max(across, up) + 1} columns, got {len(row)}")
+            raise unequal(path, line, max(across, up) + 1, len(row))
         coordinates.append([_coordinate(row[c], column_place(path, line, c, names)) for c in (across, up)])
     named = [header.index(name) for name in LABELS if header and name in header]
     texts = named or [c for c in columns if c not in numeric and c not in (across, up)]
