@@ -17,6 +17,8 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 ACCEPTED = (
     "a date such as 2024-01-31, 31/01/2024, 31 Jan 2024, 2024-01, 2024-Q1 or 2024, with or without 14:30:00+01:00"
 )
+YEARS = (1600, 9000)
+"""Years of dates: those of other numbers with four digits are none."""
 
 _CLOCK = r"(?:(?:T|\s+)(?P<h>\d{1,2}):(?P<m>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,6})\d*)?)?\s*(?P<half>[ap]\.?m\.?)?"
 _CLOCK += r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?"
@@ -144,6 +146,8 @@ def _parts(text: str, place: Callable[[int], str], row: int) -> _Parts:
         seconds=int(found["s"] or 0),
         microseconds=int((found["f"] or "0").ljust(6, "0")),
     )
+    if not YEARS[0] <= int(found["year"]) <= YEARS[1]:
+        raise UserError(f"{place(row)}: {describe(text)}: the year must be from {YEARS[0]} to {YEARS[1]}", ACCEPTED)
     if hours > 24 or int(found["m"] or 0) > 59 or int(found["s"] or 0) > 59 or clock > timedelta(days=1):
         raise UserError(f"{place(row)}: {describe(text)} has no such time of day", ACCEPTED)
     return _Parts(int(found["year"]), month, day, clock, _offset(found["zone"]), either)
@@ -155,7 +159,7 @@ def _offset(text: str | None) -> timezone | None:
     if text[0] not in "+-":
         return UTC
     digits = text[1:].replace(":", "").ljust(4, "0")
-    away = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    away = timedelta(hours=int(digits[:2]) % 24, minutes=int(digits[2:]) % 60)
     return timezone(-away if text[0] == "-" else away)
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from rk import UserError
 from rk.drafting import Draft
 from rk.values import PlainDict
-from rk_tabular.frame import Frame
+from rk_tabular.frame import Frame, NotATable
 from rk_tabular.series_data import HELD_OUT
 from rk_tabular.series_dates import AmbiguousDates, Dates
 from rk_tabular.series_frequency import Frequency
@@ -38,7 +38,10 @@ def draft_series(path: Path, target: str | None) -> Draft | None:
     Raises:
         rk.UserError: When the table is damaged, or has no such column.
     """
-    frame, texts = open_table(path)
+    try:
+        frame, texts = open_table(path)
+    except NotATable:
+        return None
     numbers = [name for name in frame.names if frame.kinds[name] == "number"]
     if target is not None:
         target = frame.column(target)

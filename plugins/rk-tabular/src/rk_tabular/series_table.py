@@ -18,6 +18,8 @@ from rk_tabular.frame import ACCEPTED, Frame, read_frame, text_of
 from rk_tabular.series_dates import AmbiguousDates, Dates, parse_dates
 from rk_tabular.series_panel import SEPARATOR, Rows
 
+LARGEST = 1e37
+"""Numbers beyond it do not fit into float32 once they are scaled."""
 LOOKED_AT = 200
 """Cells of a column that are looked at to see whether they are dates."""
 
@@ -125,6 +127,9 @@ def _numbers(frame: Frame, names: Sequence[str]) -> np.ndarray:
     """Returns columns as float64, (rows, columns), NaN where there is a gap."""
     found = np.full((len(frame), len(names)), np.nan)
     for i, name in enumerate(names):
-        column = frame.numbers(name)
-        found[:, i] = column.fill_null(float("nan")).to_numpy()
+        found[:, i] = frame.numbers(name).fill_null(float("nan")).to_numpy()
+        beyond = np.flatnonzero(np.abs(found[:, i]) > LARGEST)
+        if len(beyond):
+            place = frame.place(int(beyond[0]), name)
+            raise UserError(f"{place}: {found[beyond[0], i]:g} is beyond float32", "scale the values")
     return found
