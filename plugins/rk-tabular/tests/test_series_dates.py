@@ -1,10 +1,12 @@
-"""Dates in a column, the grid that they are on, and what the calendar says of them."""
+"""Dates in a column, the grid that they are on, and their calendar features."""
 
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rk_tabular.series_calendar import calendar_features, calendar_names, usual_cycles
 from rk_tabular.series_dates import AmbiguousDates, parse_dates
 from rk_tabular.series_frequency import DAY, HOUR, Frequency, detect_frequency, stated_frequency
@@ -103,6 +105,16 @@ def test_the_hour_that_comes_twice_is_two_hours():
         parsed("2024-03-31 02:30", "2024-03-31 03:30", zone=zone)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.text("0123456789-/.: TZQqJanFebpm+", max_size=24) | st.dates().map(lambda d: d.strftime("%d/%m/%Y %H:%M")))
+def test_any_text_is_a_date_or_refused(text):
+    try:
+        found = parse_dates([text], str)
+    except UserError:
+        return
+    assert found.stamps.dtype == "datetime64[us]" and 1500 < found.stamps[0].item().year < 9001
+
+
 # -- frequencies -------------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +173,7 @@ def test_a_stated_frequency_begins_with_the_first_date():
 # -- the calendar ------------------------------------------------------------------------------------------------------
 
 
-def test_days_of_the_week_repeat_after_seven_and_are_told_apart():
+def test_days_of_the_week_repeat_after_seven_and_are_distinguished():
     first = date(2024, 1, 1)
     days = np.array([first + timedelta(days=i) for i in range(14)], "datetime64[us]")
     features = calendar_features(days, ("weekday",))

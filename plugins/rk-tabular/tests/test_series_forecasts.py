@@ -180,7 +180,7 @@ def test_a_regular_column_of_dates_drafts_a_forecast(tmp_path):
     assert list(draft.choices)[:4] == ["forecast-mlp", "linear", "ridge-lags", "seasonal-naive"]
 
 
-def test_columns_that_tell_series_apart_are_found(tmp_path):
+def test_columns_that_distinguish_series_are_found(tmp_path):
     draft = draft_series(rows_file(tmp_path / "a.csv", 200, "day,shop,sold", names=("x", "y")), "sold")
     assert draft.data["series"] == ["shop"] and "of 2 series" in draft.about
 
@@ -211,7 +211,8 @@ def test_months_written_day_or_month_first_are_read_so_that_they_are_regular(tmp
 
 def test_init_train_and_predict_answer_the_dates_after_the_end(rk_folder):
     rows_file(Path("sales.csv"), 300)
-    assert rk_folder.rk("recipes", "init", "sales.csv", "--data", "timeseries", "--target", "sold") == 0
+    assert rk_folder.rk("recipes", "init", "sales.csv", "--target", "sold") == 0
+    assert "name: timeseries" in Path("sales.yaml").read_text(), "a forecast is surer than a table"
     assert not check_recipe(RecipeFile(Path("sales.yaml")), (), Catalog()).warnings
     run = rk_folder.train("sales.yaml", "fit.max_steps=30", "fit.validate_every=30", "data.level=season")
     assert run.info()["metrics"]["test/mase"] > 0
@@ -256,6 +257,20 @@ def test_hours_are_answered_on_the_local_clock(tmp_path):
     answers = data.answers(batch, {"values": torch.zeros(1, 2)})
     assert [a["date"] for a in answers] == [f"2024-03-31T{h}:00:00+02:00" for h in (10, 11)]
     assert data._frequency.name == "hourly" and data.season == 24
+
+
+def test_a_run_reads_dates_as_its_training_file_has_shown(tmp_path):
+    days = [FIRST + timedelta(days=i) for i in range(40)]
+    path = tmp_path / "d.csv"
+    path.write_text("day,y\n" + "".join(f"{d.day:02d}/{d.month:02d}/{d.year},{i}\n" for i, d in enumerate(days)))
+    settings = {"file": path, "time": "day", "target": "y", "window": 7, "seed": 0}
+    one, two = TimeSeries(**settings), TimeSeries(**settings)
+    one.prepare()
+    two.load_state_dict(one.state_dict())
+    path.write_text("day,y\n" + "".join(f"0{i}/02/2023,{i}\n" for i in range(1, 9)))
+    assert two.read(path)["origin_meta"] == [(date(2023, 2, 9) - FIRST).days]
+    with pytest.raises(UserError, match="does the day come first, or the month"):
+        TimeSeries(**settings).prepare()
 
 
 def test_a_loaded_run_scales_as_the_trained_one(tmp_path):

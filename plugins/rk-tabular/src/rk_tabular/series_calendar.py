@@ -10,13 +10,13 @@ from rk_tabular.series_frequency import DAY, HOUR, Frequency
 
 Cycle = Literal["hour", "weekday", "month"]
 HARMONICS: dict[str, int] = {"hour": 2, "weekday": 3, "month": 1}
-"""Sines and cosines of each cycle. With three, the seven days of a week are told apart without any order."""
+"""Sines and cosines of each cycle. With three, the seven days of a week are distinguished without any order."""
 
 
 def usual_cycles(frequency: Frequency, train_steps: int) -> tuple[Cycle, ...]:
     """Returns the cycles that dates of a frequency have: those longer than a step.
 
-    The month is left out where the training span is below two years: a year that was seen once is no pattern.
+    The month is left out where the training span is below two years: one year does not show what repeats.
 
     Args:
         frequency: Of the dates.

@@ -38,12 +38,14 @@ class Loaded:
         frequency: Of their dates.
         offset: What is written behind times; empty where the file has no offsets.
         source: What messages name.
+        day_first: How dates such as 01/02/2024 were read; None where there are none.
     """
 
     series: Sequence[Series]
     frequency: Frequency
     offset: str
     source: str
+    day_first: bool | None = None
 
 
 class SeriesData(ABC):
@@ -63,9 +65,9 @@ class SeriesData(ABC):
         test_length: Dates that are tested; null: 15%, at least `horizon`.
         stride: Steps from one training window to the next.
         eval_stride: Steps from one origin of validation and tests to the next.
-        gaps: What missing values are filled with: interpolated, the `previous` value, `zero`; or they are an error.
-        level: What values are relative to: the mean of the `series` on the training span; or the `last` value of the
-            window, or the mean of its last `season`, which keep series with a trend in range.
+        gaps: Whether missing values are an `error`, or are filled: `interpolate`, `previous` value, `zero`.
+        level: What values are relative to: the training mean of the `series`; or the `last` value of the window, or the
+            mean of its last `season`, which keep series with a trend in range.
         calendar: Calendar features of each date; null: those that are longer than a step.
         batch_size: Windows of a batch.
 
@@ -124,6 +126,7 @@ class SeriesData(ABC):
         series = loaded.series
         _warn(check_gaps(series, self.gaps, loaded.frequency, loaded.source))
         self._frequency, self._offset = loaded.frequency, loaded.offset
+        self._day_first = loaded.day_first if self._day_first is None else self._day_first
         self.season = self._season or loaded.frequency.season
         self._spans = self._find_spans(series, loaded.source)
         first = min(s.start for s in series)
@@ -223,6 +226,7 @@ class SeriesData(ABC):
         return {
             "frequency": self._frequency.plain(),
             "offset": self._offset,
+            "day_first": self._day_first,
             "season": self.season,
             "cycles": list(self._cycles),
             "scalings": {name: scaling.plain() for name, scaling in self._scalings.items()},
@@ -230,6 +234,7 @@ class SeriesData(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._frequency, self._offset = Frequency(**state["frequency"]), state["offset"]
+        self._day_first = state["day_first"]
         self.season, self._cycles = state["season"], tuple(state["cycles"])
         self._scalings = {name: Scaling(**plain) for name, plain in state["scalings"].items()}
 
@@ -361,7 +366,7 @@ def load_file(
     frame.column(columns.time)
     dates = texts.dates(columns.time, day_first, zone)
     series, found = ordered(table_rows(frame, dates, columns), duplicates, frequency)
-    return Loaded(series, found, "" if found.date_only else dates.offset, str(path))
+    return Loaded(series, found, "" if found.date_only else dates.offset, str(path), dates.day_first)
 
 
 def _warn(text: str | None) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from rk import UserError
 from rk.drafting import Draft
-from rk.values import PlainDict
 from rk_tabular.frame import Frame, NotATable
 from rk_tabular.series_data import HELD_OUT
 from rk_tabular.series_dates import AmbiguousDates, Dates
@@ -111,7 +111,7 @@ def _draft(
         return None
     window, horizon = sizes
     target = columns.target[0]
-    data: PlainDict = {"file": str(path), "time": columns.time, "target": target}
+    data: dict[str, Any] = {"file": str(path), "time": columns.time, "target": target}
     comments = {
         "data.time": f"dates are {frequency.name}, from {frequency.written(min(s.start for s in series))}"
         f" to {frequency.written(max(s.end for s in series) - 1)}",
@@ -157,15 +157,15 @@ def _sizes(frequency: Frequency, series: list[Series]) -> tuple[int, int] | None
     return window, horizon
 
 
-def _choices(window: int, frequency: Frequency, series: list[Series]) -> dict[str, PlainDict]:
+def _choices(window: int, frequency: Frequency, series: list[Series]) -> dict[str, dict[str, Any]]:
     windows = sum(len(s.values) for s in series)
     steps = int(np.clip(30 * windows // 64, 500, 5000))
-    trained: PlainDict = {
+    trained: dict[str, Any] = {
         "loss": {"name": "forecast-error", "kind": "absolute"},
         "trainer": {"name": "backprop", "optimizer": {"name": "adam", "lr": 1e-3, "schedule": "linear"}},
         "fit": {"max_steps": steps, "validate_every": steps // 10, "monitor": "val/mase"},
     }
-    found: dict[str, PlainDict] = {
+    found: dict[str, dict[str, Any]] = {
         "forecast-mlp": {"model": {"name": "forecast-mlp", "hidden_sizes": [64]}, **trained},
         "linear": {"model": {"name": "forecast-mlp", "hidden_sizes": []}, **trained},
         "ridge-lags": {"trainer": {"name": "ridge-lags", "alpha": 10.0}},

@@ -134,7 +134,7 @@ def _month(at: int) -> int:
 
 
 def detect_frequency(series: Sequence[np.ndarray], place: Callable[[np.datetime64], str]) -> Frequency:
-    """Returns the frequency on whose grid all dates lie with the fewest gaps.
+    """Returns the frequency on whose grid all dates are, with the fewest gaps.
 
     Args:
         series: The dates of each series, sorted and without duplicates, datetime64[us].

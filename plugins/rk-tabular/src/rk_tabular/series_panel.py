@@ -177,7 +177,7 @@ def _twice(rows: Rows, again: np.ndarray, names: np.ndarray, codes: np.ndarray) 
     return UserError(
         f"{rows.place(row)}: the date {np.datetime_as_string(rows.stamps[row], unit='auto')}{shown} comes twice, "
         f"first in line {rows.place(first).rpartition(':')[2]}{more}",
-        "data.series=[COLUMN, ...] names the columns that tell series apart; data.duplicates=sum (or mean) merges rows",
+        "data.series=[COLUMN, ...] names what distinguishes series; data.duplicates=sum (or mean) merges rows",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import polars as pl
 
 from rk import UserError
 from rk.errors import printable
-from rk.reading import read_bytes
+from rk.reading import read_bytes, text_of
 from rk_tabular.delimited import read_cells
-from rk_tabular.frame import ACCEPTED, Frame, read_frame, text_of
+from rk_tabular.frame import ACCEPTED, Frame, read_frame
 from rk_tabular.series_dates import AmbiguousDates, Dates, parse_dates
 from rk_tabular.series_panel import SEPARATOR, Rows
 
@@ -52,16 +53,18 @@ class Texts:
     """
 
     def __init__(self, path: Path, frame: Frame) -> None:
-        self.frame = frame
-        self._cells: pl.DataFrame | None = None
-        if frame.format == "csv":
-            cells = read_cells(text_of(read_bytes(path, ACCEPTED), path, ACCEPTED), path, ACCEPTED)
-            self._cells = cells.table.filter(pl.Series(np.isin(cells.lines, frame.lines)))
+        self.path, self.frame = path, frame
+
+    @cached_property
+    def _cells(self) -> pl.DataFrame:
+        """The cells of a delimited file as texts."""
+        cells = read_cells(text_of(read_bytes(self.path, ACCEPTED), self.path, ACCEPTED), self.path, ACCEPTED)
+        return cells.table.filter(pl.Series(np.isin(cells.lines, self.frame.lines)))
 
     def of(self, name: str) -> list[str | None]:
         """Returns the cells of a column as texts."""
         frame = self.frame
-        if self._cells is not None:
+        if frame.format == "csv":
             return self._cells[:, frame.names.index(name)].to_list()
         column = frame.table[name]
         if isinstance(column.dtype, pl.Datetime):
@@ -76,8 +79,11 @@ class Texts:
         """Returns the columns whose first cells are all dates; a plain number of four digits is none."""
         found = []
         for name in self.frame.names:
+            kind = self.frame.kinds[name]
+            if kind not in ("date", "text") or (kind == "text" and not _like_dates(self.frame.table[name])):
+                continue
             cells = [cell for cell in self.of(name)[:LOOKED_AT] if cell]
-            if self.frame.kinds[name] == "number" or len(cells) < min(LOOKED_AT, len(self.frame)):
+            if len(cells) < min(LOOKED_AT, len(self.frame)):
                 continue
             try:
                 parse_dates(cells, str)
@@ -88,6 +94,11 @@ class Texts:
             else:
                 found.append(name)
         return found
+
+
+def _like_dates(column: pl.Series) -> bool:
+    """Whether the first texts of a column have a year: some dates are texts for `read_frame`, such as 2024-Q1."""
+    return bool(column.head(3).str.contains(r"\d{4}").all())
 
 
 def open_table(path: Path) -> tuple[Frame, Texts]:

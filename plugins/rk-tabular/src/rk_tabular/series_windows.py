@@ -172,7 +172,7 @@ class Windows:
         """Returns the windows whose targets are all within a span: (windows, 2): series and origin.
 
         The origin is the step of the first target. The newest window of each series is always there; the others are
-        whole strides before it. Windows are in the order of series, then of time.
+        whole strides before it. Windows are in the order of time, then of series.
 
         Args:
             split_span: The first step of targets, and the one after the last.
@@ -185,7 +185,8 @@ class Windows:
             last = min(end, one.end) - self.horizon
             steps = np.arange(last, first - 1, -stride)[::-1]
             found.append(np.stack([np.full(len(steps), number), steps], 1))
-        return torch.from_numpy(np.concatenate(found).astype(np.int64))
+        every = np.concatenate(found).astype(np.int64)
+        return torch.from_numpy(every[np.lexsort((every[:, 0], every[:, 1]))])
 
     def ends(self) -> Tensor:
         """Returns the window that ends with each series: (windows, 2), without series shorter than a window."""
