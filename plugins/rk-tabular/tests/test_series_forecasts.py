@@ -19,9 +19,10 @@ from rk_tabular.series_model import ForecastMLP
 from rk import UserError
 from rk.catalog import Catalog
 from rk.recipe import check_recipe
-from rk.recipe.find import RecipeFile
+from rk.recipe.find import RecipeFile, find_recipe
 
 FIRST = date(2023, 1, 2)
+GRU = "model={name: sequence, layer: gru, d_model: 8}"
 
 
 def rows_file(path: Path, count: int = 120, head: str = "day,sold", step: int = 1, names: tuple[str, ...] = ()) -> Path:
@@ -221,9 +222,29 @@ def test_init_train_and_predict_answer_the_dates_after_the_end(rk_folder):
     answers = json.loads(Path("a.json").read_text())
     assert [a["date"] for a in answers] == [(FIRST + timedelta(days=320 + h)).isoformat() for h in range(14)]
     assert Path("a.png").stat().st_size > 5000
-    rows_file(Path("short.csv"), 20)
-    with pytest.raises(UserError, match=r"short\.csv: a forecast needs 28 days, got 20"):
+    rows_file(Path("short.csv"), 6)
+    with pytest.raises(UserError, match=r"short\.csv: a forecast needs 7 days or more, got 6"):
         rk_folder.rk("predict", run.path, "short.csv")
+
+
+def test_a_series_shorter_than_a_window_is_forecast_from_what_it_has(tmp_path, capsys):
+    path = rows_file(tmp_path / "a.csv", 60, "day,shop,sold", names=("x", "y"))
+    settings = {"time": "day", "target": "sold", "series": ["shop"], "window": 14, "level": "season", "seed": 0}
+    data = TimeSeries(file=path, **settings)
+    data.prepare()
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*(n for n in lines if ",y," not in n), *(n for n in lines[-18:] if ",y," in n)]) + "\n")
+    whole, short = data.read(path)["inputs"]
+    batch = data.read(path)
+    assert (
+        "1 series are shorter than the window of 14: what is before counts as their level: y" in capsys.readouterr().err
+    )
+    assert batch["mask"].tolist() == [[True] * 14, [False] * 5 + [True] * 9]
+    assert torch.allclose(short[5:, :1], whole[5:, :1], atol=1e-5), "the two shops differ by a constant"
+    assert torch.equal(short[-7:, 1:], whole[-7:, 1:]) and not short[:5, :7].any()
+    model = ForecastMLP(14, 7, data.num_features, data.num_known)
+    alone = data.answers(batch, model(inputs=batch["inputs"], mask=batch["mask"]))
+    assert [a["series"] for a in alone] == ["x"] * 7 + ["y"] * 7 and alone[0]["date"] == alone[7]["date"]
 
 
 def test_known_covariates_are_asked_for_up_to_the_last_date(tmp_path):
@@ -289,9 +310,11 @@ def test_a_loaded_run_scales_as_the_trained_one(tmp_path):
 def test_any_recurrent_layer_forecasts(rk_folder):
     pytest.importorskip("rk_sequence")
     pytest.importorskip("rk_rnn")
+    problems = check_recipe(find_recipe("tabular/series-quick", Catalog().plugins), (GRU,), Catalog())
+    assert not problems.problems and not problems.warnings
     run = rk_folder.train(
         "tabular/series-quick",
-        "model={name: sequence, layer: gru, d_model: 8}",
+        GRU,
         "data.num_series=1",
         "data.steps=300",
         "fit.max_steps=8",

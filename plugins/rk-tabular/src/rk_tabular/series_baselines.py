@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 from annotated_types import Gt
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rk import Runtime, UserError
@@ -15,17 +15,17 @@ from rk.protocols import Data
 from rk_tabular.series_model import past_and_future
 
 
-class WindowsWithTargets(TypedDict):
+class WindowsOnly(TypedDict):
+    """What a forecast is made from. Steps whose mask is False are zeros, and nothing else is done with it."""
+
+    inputs: Float[Tensor, "batch window features"]
+    mask: NotRequired[Bool[Tensor, "batch window"]]
+
+
+class WindowsWithTargets(WindowsOnly):
     """What ridge regression learns from."""
 
-    inputs: Float[Tensor, "batch window features"]
     targets: Float[Tensor, "batch horizon"]
-
-
-class WindowsOnly(TypedDict):
-    """What a forecast is made from."""
-
-    inputs: Float[Tensor, "batch window features"]
 
 
 class SeasonalNaiveLearner(nn.Module):
@@ -73,7 +73,7 @@ class SeasonalNaive:
         runtime.setup(learner)
         return learner
 
-    def step(self) -> dict[str, Tensor] | None:
+    def step(self, batch: WindowsOnly) -> dict[str, Tensor] | None:
         """There is nothing to learn."""
         return None
 

@@ -162,7 +162,7 @@ class SeriesData(ABC):
         """Reads a file with the columns of the training file; each series is forecast from its last value on.
 
         Rows behind the last value give the known covariates of dates to come. A series that training did not have is
-        scaled by its own values.
+        scaled by its own values. One that is shorter than a window, but not than a season, has a forecast too.
         """
         loaded = load_file(path, self._columns, self._duplicates, self._frequency, self._day_first, self._zone)
         _warn(check_gaps(loaded.series, self.gaps, loaded.frequency, loaded.source))
@@ -173,18 +173,11 @@ class SeriesData(ABC):
         if new:
             shown = ", ".join(s.name or "the series" for s in new[:3]) + (", ..." if len(new) > 3 else "")
             _warn(f"{loaded.source}: not in training, scaled by their own values: {shown}")
-        short = [s for s in loaded.series if len(s.values) < self.window]
-        if len(short) == len(loaded.series):
-            raise UserError(
-                f"{loaded.source}: a forecast needs {self.window} {self._frequency.noun}, "
-                f"got {max(len(s.values) for s in short)}"
-            )
-        if short:
-            shown = ", ".join(s.name for s in short[:3]) + (", ..." if len(short) > 3 else "")
-            _warn(f"{loaded.source}: {len(short)} series are shorter than a window and have no forecast: {shown}")
+        shortest = min(self.window, self.season)
+        self._check_lengths(loaded, shortest)
         self._check_known(loaded)
         windows = self._cut(loaded.series, scalings)
-        return windows.cut(windows.ends())
+        return windows.cut(windows.ends(shortest))
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         """Returns the forecast of each date, one dict for each, with the truth where it is known."""
@@ -321,10 +314,29 @@ class SeriesData(ABC):
             shown = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
             _warn(f"{source}: {len(without)} series repeat their season in training: mase leaves them out: {shown}")
 
+    def _check_lengths(self, loaded: Loaded, shortest: int) -> None:
+        """Raises `rk.UserError` where no series has `shortest` steps; warns of series shorter than a window."""
+        longest = max(len(s.values) for s in loaded.series)
+        if longest < shortest:
+            raise UserError(
+                f"{loaded.source}: a forecast needs {shortest} {self._frequency.noun} or more, got {longest}"
+            )
+        for least, most, what in (
+            (0, shortest, f"have fewer than {shortest} {self._frequency.noun} and no forecast"),
+            (
+                shortest,
+                self.window,
+                f"are shorter than the window of {self.window}: what is before counts as their level",
+            ),
+        ):
+            if short := [s.name for s in loaded.series if least <= len(s.values) < most]:
+                shown = ": " + ", ".join(short[:3]) + (", ..." if len(short) > 3 else "") if any(short) else ""
+                _warn(f"{loaded.source}: {len(short)} series {what}{shown}")
+
     def _check_known(self, loaded: Loaded) -> None:
         """Raises `rk.UserError` where known covariates of the dates to come are missing."""
         for one in loaded.series:
-            if one.known.shape[1] and len(one.values) >= self.window:
+            if one.known.shape[1]:
                 ahead = one.known[len(one.values) : len(one.values) + self.horizon]
                 if len(ahead) < self.horizon or np.isnan(ahead).any():
                     names = ", ".join(self._columns.known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -25,3 +25,5 @@ class WindowsBatch(TypedDict):
     """Mean absolute error of the seasonal-naive forecast on the training span, in the file's unit; 0: none."""
     observed: Bool[Tensor, "batch horizon"]
     """True where the file has the target; False where a gap was filled."""
+    mask: NotRequired[Bool[Tensor, "batch window"]]
+    """True where the series has a step of the window; only of files with series that are shorter than a window."""

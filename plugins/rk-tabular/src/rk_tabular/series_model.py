@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Lt
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from rk.fields import ValuesOutputs
@@ -61,9 +61,14 @@ class ForecastMLP(nn.Module):
         nn.init.zeros_(self.linear.bias)
         nn.init.normal_(self.linear.weight, std=0.1 * sizes[0] ** -0.5)
 
-    def forward(self, *, inputs: Float[Tensor, "batch window features"]) -> ValuesOutputs:
-        """Returns values of (batch, horizon), scaled like the windows."""
-        x = torch.cat([part.flatten(1) for part in past_and_future(inputs, self.horizon, self.num_known)], 1)
+    def forward(
+        self, *, inputs: Float[Tensor, "batch window features"], mask: Bool[Tensor, "batch window"] | None = None
+    ) -> ValuesOutputs:
+        """Returns values of (batch, horizon), scaled like the windows; steps whose `mask` is False count as zeros."""
+        past, future = past_and_future(inputs, self.horizon, self.num_known)
+        if mask is not None:
+            past = past * mask.unsqueeze(-1)
+        x = torch.cat([past.flatten(1), future.flatten(1)], 1)
         values = self.linear(x)
         return {"values": values if self.mlp is None else values + self.mlp(x)}
 

@@ -188,9 +188,9 @@ class Windows:
         every = np.concatenate(found).astype(np.int64)
         return torch.from_numpy(every[np.lexsort((every[:, 0], every[:, 1]))])
 
-    def ends(self) -> Tensor:
-        """Returns the window that ends with each series: (windows, 2), without series shorter than a window."""
-        found = [(i, one.end) for i, one in enumerate(self.series) if len(one.values) >= self.window]
+    def ends(self, shortest: int) -> Tensor:
+        """Returns the window that ends with each series of `shortest` steps or more: (windows, 2)."""
+        found = [(i, one.end) for i, one in enumerate(self.series) if len(one.values) >= shortest]
         return torch.tensor(found, dtype=torch.int64).view(-1, 2)
 
     def cut(self, origins: Tensor, end: int | None = None) -> dict[str, Any]:
@@ -198,6 +198,7 @@ class Windows:
 
         No window sees what comes at its origin or later: a gap that is interpolated ends, for a window that ends within
         it, with the value before. Targets of a span see nothing of what comes after the span, for the same reason.
+        Steps before the first one of a series are zeros.
 
         Args:
             origins: (windows, 2).
@@ -207,18 +208,24 @@ class Windows:
         shift = torch.tensor([o - s.start for o, s in zip(self._offsets, self.series, strict=True)])[number]
         at = (origins[:, 1] + shift).unsqueeze(1)
         seen = at + torch.arange(-self.window, 0)
+        first = torch.tensor(self._offsets)[number].unsqueeze(1)
+        there, later = seen >= first, seen + self.horizon >= first
+        seen = torch.maximum(seen, first)
         history = self._until(seen, at - 1)
         center, spread = self._center[number], self._spread[number]
         base = history[:, -self._level :].mean(1, keepdim=True) if self._level else torch.zeros(len(origins), 1)
-        features = [(history - base).unsqueeze(-1), self._past[seen], self._known[seen]]
-        features.append(self._known[seen + self.horizon])
+        ahead = at + torch.arange(self.horizon - self.window, self.horizon)
+        now = torch.cat([(history - base).unsqueeze(-1), self._past[seen], self._known[seen]], -1)
+        known = self._known[torch.maximum(ahead, first)]
         batch: dict[str, Any] = {
-            "inputs": torch.cat(features, -1),
+            "inputs": torch.cat([now * there.unsqueeze(-1), known * later.unsqueeze(-1)], -1),
             "center": (center + spread * base[:, 0].double()).float(),
             "spread": spread.float(),
             "series_meta": [self.series[i].name for i in number.tolist()],
             "origin_meta": origins[:, 1].tolist(),
         }
+        if not bool(there.all()):
+            batch["mask"] = there
         if end is not None:
             ahead = at + torch.arange(self.horizon)
             limit = torch.tensor([min(end, s.end) for s in self.series])[number] + shift - 1
