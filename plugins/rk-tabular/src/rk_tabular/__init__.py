@@ -9,12 +9,18 @@ from rk import hookimpl
 
 @hookimpl
 def rk_models() -> dict[str, str]:
-    return {"table-mlp": "rk_tabular.model:TableMLP"}
+    return {
+        "table-mlp": "rk_tabular.model:TableMLP",
+        "forecast-mlp": "rk_tabular.series_model:ForecastMLP",
+    }
 
 
 @hookimpl
 def rk_losses() -> dict[str, str]:
-    return {"number-loss": "rk_tabular.loss:NumberLoss"}
+    return {
+        "number-loss": "rk_tabular.loss:NumberLoss",
+        "forecast-error": "rk_tabular.series_loss:ForecastError",
+    }
 
 
 @hookimpl
@@ -24,12 +30,19 @@ def rk_data() -> dict[str, str]:
         "table-numbers": "rk_tabular.tables:TableNumbers",
         "example-classes": "rk_tabular.examples:ExampleClasses",
         "example-numbers": "rk_tabular.examples:ExampleNumbers",
+        "hong-kong-traffic": "rk_tabular.series_traffic:HongKongTraffic",
+        "seasonal-series": "rk_tabular.series_generated:SeasonalSeries",
+        "timeseries": "rk_tabular.series:TimeSeries",
     }
 
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:
-    return {"boosted-trees": "rk_tabular.trees:BoostedTrees"}
+    return {
+        "boosted-trees": "rk_tabular.trees:BoostedTrees",
+        "ridge-lags": "rk_tabular.series_baselines:RidgeLags",
+        "seasonal-naive": "rk_tabular.series_baselines:SeasonalNaive",
+    }
 
 
 @hookimpl
@@ -41,4 +54,9 @@ def rk_metrics() -> dict[str, str]:
         "table-rmse": "rk_tabular.metrics:RootMeanSquare",
         "table-mae": "rk_tabular.metrics:AbsoluteError",
         "r2": "rk_tabular.metrics:RSquared",
+        "forecast-mae": "rk_tabular.series_metrics:MAE",
+        "forecast-rmse": "rk_tabular.series_metrics:RMSE",
+        "mape": "rk_tabular.series_metrics:MAPE",
+        "mase": "rk_tabular.series_metrics:MASE",
+        "smape": "rk_tabular.series_metrics:SMAPE",
     }
