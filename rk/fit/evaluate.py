@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -234,7 +235,12 @@ def evaluate(
     answers: dict[str, Callable[[Batch], Outputs] | None] = {"": None}
     beside = {**(learner.variants() if supports(learner, SupportsVariants) else {}), **(variants or {})}
     answers |= {name: runtime.answering(learner, one) for name, one in beside.items()}
-    measured = {(v, name): Measured(metric, runtime.device) for v in answers for name, metric in metrics.items()}
+    measured = {
+        (variant, name): Measured(metric if not variant or isinstance(metric, type) else copy.deepcopy(metric), device)
+        for device in (runtime.device,)
+        for variant in answers  # each with an object of its own: the plain one is not to take a variant's answers
+        for name, metric in metrics.items()
+    }
     losses: dict[str, Mean] = {}
     weights: dict[str, float] = {}
     shared = runtime.world > 1 and not runtime.same_forward_everywhere and all(m.can_merge for m in measured.values())

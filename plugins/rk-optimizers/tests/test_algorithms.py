@@ -11,6 +11,7 @@ from rk_optimizers.known import SOAP, Adafactor, Lion, Muon, Prodigy, Shampoo
 from torch import nn
 
 from rk import Runtime
+from rk.errors import RecipeError
 
 ALGORITHMS = [name for name in making.algorithms() if name != "ranger21"]  # which needs an option
 FACTORIES = [cls for _, cls in inspect.getmembers(known, inspect.isclass) if cls.__module__ == known.__name__]
