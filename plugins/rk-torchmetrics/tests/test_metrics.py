@@ -16,8 +16,8 @@ TASKS = ("binary", "multiclass", "multilabel")
 OF_CLASSES = [
     (task, name)
     for task in TASKS
-    for name in offered._OF_CLASSES
-    if hasattr(torchmetrics.classification, f"{task.capitalize()}{name}")
+    for name in offered.OF_CLASSES
+    if hasattr(torchmetrics.classification, f"{task.capitalize()}{name}") and (name != "EER" or task == "binary")
 ]
 NEEDED = {"FBetaScore": {"beta": 2.0}, "MinkowskiDistance": {"p": 3.0}}
 
@@ -197,6 +197,7 @@ def test_the_direction_is_that_of_the_metric():
     [
         ({"metric": "F1Scor"}, "there is no metric 'F1Scor'; did you mean F1Score?"),
         ({"metric": "ROC"}, "there is no metric 'ROC'"),
+        ({"metric": "EER"}, "EER is not for task multiclass"),
         ({"metric": "CoverageError"}, "CoverageError is not for task multiclass"),
         ({"metric": "F1Score", "options": {"averge": "micro"}}, "has no option 'averge'; did you mean average?"),
         ({"metric": "F1Score", "options": {"average": "none"}}, "option average must be micro, macro or weighted"),
