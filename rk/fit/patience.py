@@ -27,7 +27,7 @@ class Patience:
         """Takes the value of a validation; returns whether the patience has run out.
 
         Args:
-            value: Of the monitored metric; NaN is no improvement.
+            value: Of the monitored metric; NaN does not count as one.
             maximise: Whether more of it is better.
         """
         gain = -float("inf") if value != value else float("inf")

@@ -11,7 +11,7 @@ from rk.protocols import State
 
 
 def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns copies of the tensors, one for all names that share their memory; what is no tensor stays as it is."""
+    """Returns copies of the tensors, one for all names that share their memory; all else stays as it is."""
     made: dict[tuple[object, ...], Tensor] = {}
     result: dict[str, Tensor] = {}
     for name, value in weights.items():

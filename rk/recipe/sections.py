@@ -42,7 +42,7 @@ def seconds_of(duration: str | float) -> float:
     """Returns the seconds of a duration: a number of them, or a text such as ``10m`` or ``1h30m``.
 
     Raises:
-        ValueError: When the text is no duration, or it is not longer than nothing.
+        ValueError: When the text is not a duration, or the duration is not longer than 0 s.
     """
     if isinstance(duration, str):
         if not _DURATION.fullmatch(duration):

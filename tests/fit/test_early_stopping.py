@@ -34,12 +34,12 @@ def test_it_runs_out_after_so_many_validations_without_an_improvement():
     assert [patience.runs_out(value, maximise=False) for value in (1.0, 0.9, 0.95, 0.9)] == [False, False, False, True]
 
 
-def test_an_improvement_begins_it_anew_and_more_may_be_better():
+def test_an_improvement_resets_it_and_more_may_be_better():
     patience = Patience(2)
     assert not any(patience.runs_out(value, maximise=True) for value in (0.1, 0.0, 0.2, 0.1, 0.3, 0.2))
 
 
-def test_a_change_of_min_delta_or_less_is_no_improvement():
+def test_a_change_of_min_delta_or_less_does_not_count():
     patience = Patience(1, min_delta=0.5)
     assert not patience.runs_out(1.0, maximise=True)
     assert patience.runs_out(1.5, maximise=True)

@@ -24,7 +24,7 @@ _STATE = "its state holds more than tensors and plain values, which a checkpoint
 _PROCESSES = "it communicates between processes by itself"
 UNFIT = {
     "a2grad": "it has no learning rate",
-    "spectralsphere": "it fails at weights that are no matrices",
+    "spectralsphere": "it fails at weights that are not matrices",
     "adahessian": _CREATES_GRAPH,
     "sophiah": _CREATES_GRAPH,
     "adalomo": _MODEL,
