@@ -45,8 +45,7 @@ class Average:
         norm_batches: Training batches that the statistics of BatchNorm are measured over (``swa``); 0 averages them.
 
     Examples:
-        callbacks: [{name: average, decay: 0.99, use: true}]
-        callbacks: [{name: average, kind: swa, start: 0.75, every: 50}]
+        callbacks: [{name: average, decay: 0.99, use: true}, {name: average, kind: swa, start: 0.75, every: 50}]
     """
 
     def __init__(

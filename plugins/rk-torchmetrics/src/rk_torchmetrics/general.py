@@ -27,7 +27,6 @@ class General(Measuring):
         ValueError: When there is no such metric, or no such option.
 
     Examples:
-        metrics: {kappa: {name: torchmetrics, metric: CohenKappa, options: {weights: quadratic}}}
         metrics: {f2: {name: torchmetrics, metric: FBetaScore, options: {beta: 2.0, average: macro}}}
     """
 
