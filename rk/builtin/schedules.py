@@ -191,7 +191,7 @@ class OneCycle:
         trainer: {name: backprop, optimizer: {name: sgd, lr: 0.5, momentum: 0.9, schedule: one-cycle}}
 
         >>> [round(OneCycle(rise=0.4)(1.0, step, total_steps=6), 4) for step in range(6)]
-        [0.04, 0.7168, 0.9336, 0.6042, 0.1874, 0.0]
+        [0.04, 0.8193, 0.933, 0.5868, 0.1786, 0.0]
     """
 
     rise: Annotated[float, Gt(0), Lt(1)] = 0.3

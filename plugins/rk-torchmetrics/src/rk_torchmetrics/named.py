@@ -164,7 +164,7 @@ class CalibrationError(OfClasses):
         ignore_index: Targets of this value count for nothing (padding).
 
     Examples:
-        metrics: {ece: calibration-error}
+        metrics: {ece: confidence-calibration}
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class MeanAbsoluteError(OfNumbers):
     """The mean absolute error.
 
     Examples:
-        metrics: {mae: mae}
+        metrics: {mae: mean-absolute-error}
     """
 
     def __init__(self) -> None:
@@ -210,7 +210,7 @@ class RootMeanSquaredError(OfNumbers):
     """The root of the mean squared error over all numbers.
 
     Examples:
-        metrics: {rmse: rmse}
+        metrics: {rmse: root-mean-squared-error}
     """
 
     def __init__(self) -> None:
@@ -221,7 +221,7 @@ class R2(OfNumbers):
     """The share of the variance that is explained, over all numbers.
 
     Examples:
-        metrics: {r2: r2}
+        metrics: {r2: r2-score}
     """
 
     def __init__(self) -> None:
