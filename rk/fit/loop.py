@@ -16,8 +16,6 @@ from rk.capabilities import (
     HasBatches,
     SupportsBegin,
     SupportsFinish,
-    SupportsLoadStateDict,
-    SupportsStateDict,
     SupportsSummary,
     SupportsValidated,
     SupportsVariants,
@@ -43,7 +41,7 @@ from rk.fit.loaded import LoadedRun
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.machine import torch_build
 from rk.fit.patience import Patience
-from rk.fit.plain_state import check_state
+from rk.fit.plain_state import load_state, state_of
 from rk.fit.progress import Progress, Silence, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.results import directions, results_of
@@ -60,7 +58,7 @@ from rk.fit.targets import check_targets, is_gpu_assert, stopped_gpu
 from rk.fit.trained import copied, load_trained, trained_weights
 from rk.fit.weights import save_weights
 from rk.protocols import Batch, Outputs, State
-from rk.recipe.model import Recipe, Spec
+from rk.recipe.model import Recipe
 from rk.recipe.sections import OF_RUN
 from rk.runs import RunFolder, json_number
 from rk.runs.lock import this_process
@@ -552,8 +550,8 @@ class Loop:
             "stop_reason": self.context.stop_reason,
             "patience": None if self.patience is None else self.patience.state_dict(),
             "runtime": self.runtime.state_dict(),
-            "trainer": _state_of(self.parts.trainer, self.recipe.learning),
-            "callbacks": [_state_of(c, s) for c, s in zip(self.parts.callbacks, self.recipe.callbacks, strict=True)],
+            "trainer": state_of(self.parts.trainer, self.recipe.learning),
+            "callbacks": [state_of(c, s) for c, s in zip(self.parts.callbacks, self.recipe.callbacks, strict=True)],
             "rng": self.runtime.collect(get_state()),
         }
 
@@ -600,9 +598,9 @@ class Loop:
         if "trained" in state:
             load_trained(self.parts.learner, state["trained"])
         self.runtime.load_state_dict(state["runtime"])
-        _load_state(self.parts.trainer, state["trainer"])
+        load_state(self.parts.trainer, state["trainer"])
         for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
-            _load_state(callback, stored)
+            load_state(callback, stored)
         self.folder.cut_metrics(state.get("metrics_size"), self.at.step)
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -641,7 +639,7 @@ class Loop:
             state = read_checkpoint(self.folder, self.at.best_step, self.parts.learner)
             for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
                 if supports(callback, SupportsVariants):  # it measures what it has averaged by then
-                    _load_state(callback, stored)
+                    load_state(callback, stored)
         else:
             self.runtime.put_answers()  # for good: they are the result
         try:
@@ -693,16 +691,3 @@ def monitor_maximises(recipe: Recipe, metrics: Mapping[str, Part]) -> bool:
         return mode == "max"
     name = (recipe.fit.monitor or "").partition("/")[2].partition("@")[0]
     return name in metrics and higher_is_better(metrics[name])
-
-
-def _state_of(component: Part, spec: Spec) -> State:
-    if not supports(component, SupportsStateDict):
-        return {}
-    state = component.state_dict()
-    check_state(state, f"{spec.component.kind} {spec.component.name} ({spec.component.distribution})")
-    return state
-
-
-def _load_state(component: Part, state: State) -> None:
-    if supports(component, SupportsLoadStateDict):
-        component.load_state_dict(state)
