@@ -181,6 +181,23 @@ class SupportsInitialState(Protocol):
     def initial_state(self) -> Callable[[int], Any]: ...  # Any: the layer's own state
 
 
+# -- of optimizers and schedules ---------------------------------------------------------------------------------------
+
+
+class SupportsModes(Protocol):
+    """An optimizer that trains other weights than those that answer, as schedule-free ones do."""
+
+    def train(self) -> None: ...
+
+    def eval(self) -> None: ...
+
+
+class SupportsMonitored(Protocol):
+    """A schedule that follows the monitored metric."""
+
+    def monitored(self, value: float, maximise: bool) -> None: ...
+
+
 # -- of algorithms -----------------------------------------------------------------------------------------------------
 
 

@@ -127,6 +127,7 @@ _TABLE = (
         "Learning rates as functions of the step",
         methods=(("__call__",),),
         must="`__call__(lr, step, total_steps) -> float`",
+        may="`monitored(value, maximise)`, `state_dict`, `load_state_dict`",
         example="Linear warm-up, then the inverse square root of the step.",
     ),
     Kind(
@@ -159,7 +160,7 @@ _TABLE = (
         ),
         must="one of `fit_start`, `before_clip`, `before_update`, `after_step`, `validated`, `checkpoint`, `fit_end`, "
         "`results`",
-        may="the others, `state_dict`, `load_state_dict`",
+        may="the others, `variants`, `state_dict`, `load_state_dict`",
         key="callbacks",
         example="Keeps each entry of each gradient within bounds.",
     ),

@@ -363,7 +363,14 @@ class Loss(Protocol):
 
 
 class Schedule(Protocol):
-    """The learning rate as a function of the step alone, so that it has no state to save."""
+    """The learning rate as a function of the step, and of the monitored metric where it takes it.
+
+    Optional members:
+
+    * ``monitored(value: float, maximise: bool)``: takes the value of `fit.monitor` of each validation, and whether more
+      of it is better. A recipe with such a schedule must have `fit.monitor` and `fit.validate_every`.
+    * ``state_dict() -> State`` and ``load_state_dict(state)``: what it has seen, where it takes the metric.
+    """
 
     def __call__(self, lr: float, step: int, total_steps: int | None) -> float:
         """Returns the rate of update number `step` (from 0).
@@ -378,6 +385,10 @@ class Schedule(Protocol):
 
 class Optimizer(Protocol):
     """A factory over parameters or parameter groups, with its schedule.
+
+    The optimizer that it makes may have the methods ``train()`` and ``eval()``, as schedule-free ones do: then
+    validation, tests and what files hold are of the weights in the mode of ``eval()``, and training continues bit-equal
+    from those of ``train()``.
 
     Attributes:
         schedule: How the learning rate goes; None keeps it.
@@ -516,6 +527,13 @@ class Callback(Protocol):
 
     def checkpoint(self, fit: FitContext, folder: Path) -> None:
         """After a checkpoint has been written into `folder`."""
+
+    def variants(self) -> Mapping[str, Callable[[Batch], Outputs]]:
+        """Returns what is measured beside the learner, as ``split/metric@name``: an average of its weights.
+
+        The names are asked for before `fit_start`, and must not change.
+        """
+        return {}
 
     def fit_end(self, fit: FitContext) -> None:
         """After the tests, when the final metrics are known."""

@@ -43,7 +43,15 @@ def rk_schedules() -> dict[str, str]:
         "exponential": "rk.builtin.schedules:Exponential",
         "step": "rk.builtin.schedules:Step",
         "constant": "rk.builtin.schedules:Constant",
+        "wsd": "rk.builtin.schedules:WarmupStableDecay",
+        "one-cycle": "rk.builtin.schedules:OneCycle",
+        "plateau": "rk.builtin.plateau:Plateau",
     }
+
+
+@hookimpl
+def rk_callbacks() -> dict[str, str]:
+    return {"average": "rk.builtin.average:Average"}
 
 
 @hookimpl

@@ -27,6 +27,7 @@ def write_checkpoint(
     best: int | None,
     *,
     read_back: bool = False,
+    keep: int = 1,
 ) -> Path:
     """Writes a checkpoint beside the old ones, then gives it its name.
 
@@ -37,6 +38,7 @@ def write_checkpoint(
         state: Everything else: tensors and plain values.
         best: The step whose checkpoint is kept beside this one.
         read_back: Reads the file of the state once, to be sure that it can be read.
+        keep: How many of the last checkpoints are kept, this one included.
 
     Raises:
         RunFailed: When the disk is full or the folder cannot be written; the last checkpoint is untouched.
@@ -49,7 +51,7 @@ def write_checkpoint(
         write_atomic(beside / "state.pt", buffer.getvalue())
         if read_back:
             _read_state(beside / "state.pt")
-        return folder.publish_checkpoint(beside, step, best)
+        return folder.publish_checkpoint(beside, step, best, keep)
     except (OSError, RunFailed) as error:
         shutil.rmtree(beside, ignore_errors=True)
         kept = folder.checkpoint_steps()

@@ -61,10 +61,10 @@ def dry_run(recipe: Recipe, catalog: Catalog, root: Path) -> Iterator[str]:
 
 def _one_step(loop: Loop) -> Scalars | None:
     trainer, runtime = loop.parts.trainer, loop.parts.runtime
-    scalars = None
-    for i in range(runtime.accumulate):
-        runtime.micro_batch = i
-        taken = (to_device(loop.parts.task.batch("train", i), runtime.device),) if loop.takes_batch else ()
+    scalars, micro_batches = None, runtime.micro_batches()
+    for runtime.micro_batch in micro_batches:
+        batch = ("train", runtime.micro_batch)
+        taken = (to_device(loop.parts.task.batch(*batch), runtime.device),) if loop.takes_batch else ()
         scalars = trainer.step(*taken)
         check_step(trainer, scalars)
     return scalars

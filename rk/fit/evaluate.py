@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -212,6 +213,7 @@ def evaluate(
     seed: int = 0,
     limit: int | None = None,
     each: Each | None = None,
+    variants: Mapping[str, Callable[[Batch], Outputs]] | None = None,
 ) -> dict[str, float]:
     """Evaluates `learner` on a split.
 
@@ -225,14 +227,20 @@ def evaluate(
         seed: Seeds what is random in each batch's answer, so that it repeats.
         limit: The most batches to take.
         each: Called with the index, the batch and the outputs of each batch that this process takes.
+        variants: What else answers each batch, by name, beside the learner's own variants.
 
     Returns:
         ``split/metric`` -> number; ``split/loss`` where the learner has an objective.
     """
-    variants: dict[str, Callable[[Batch], Outputs] | None] = {"": None}
-    if supports(learner, SupportsVariants):
-        variants |= {name: runtime.answering(learner, one) for name, one in learner.variants().items()}
-    measured = {(v, name): Measured(metric, runtime.device) for v in variants for name, metric in metrics.items()}
+    answers: dict[str, Callable[[Batch], Outputs] | None] = {"": None}
+    beside = {**(learner.variants() if supports(learner, SupportsVariants) else {}), **(variants or {})}
+    answers |= {name: runtime.answering(learner, one) for name, one in beside.items()}
+    measured = {
+        (variant, name): Measured(metric if not variant or isinstance(metric, type) else copy.deepcopy(metric), device)
+        for device in (runtime.device,)
+        for variant in answers  # each with an object of its own: the plain one is not to take a variant's answers
+        for name, metric in metrics.items()
+    }
     losses: dict[str, Mean] = {}
     weights: dict[str, float] = {}
     shared = runtime.world > 1 and not runtime.same_forward_everywhere and all(m.can_merge for m in measured.values())
@@ -251,7 +259,7 @@ def evaluate(
             if i == first:
                 check_outputs(learner, outputs)
             outputs = widened(outputs)
-            for variant, predict in variants.items():
+            for variant, predict in answers.items():
                 fields = {**batch, **(outputs if predict is None else widened(predict(batch)))}
                 for name in metrics:
                     measured[variant, name].add(fields)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rk.errors import RunFailed, UserError
-from rk.fit.runtime import Count, Runtime, Settings, choose_device
+from rk.fit.runtime import Count, Managed, Runtime, Settings, choose_device
 from rk.fit.terms import split_terms, with_loss
-from rk.protocols import Objective
+from rk.protocols import Objective, State
 from rk.recipe.sections import Fit
 from rk.values import Module
 
@@ -42,6 +42,8 @@ class FabricRuntime(Runtime):
         self.world = self.fabric.world_size
         self.is_main = self.rank == 0
         self._full_precision = fit.precision == "32-true"
+        self.scaler: torch.amp.GradScaler | None = getattr(self.fabric._precision, "scaler", None)
+        self._scaled = False  # whether gradients of this update had the scale of the loss
         self._shared = False
         self._set_up: list[nn.Module] = []
         self._trainer = "the trainer"
@@ -54,6 +56,7 @@ class FabricRuntime(Runtime):
         self._set_up.append(module)
         if not any(p.requires_grad for p in module.parameters()):  # a rule without gradients: nothing to wrap
             return module.to(self.device)
+        self._compiled(module)
         with _quiet():
             wrapped: nn.Module = self.fabric.setup_module(module)
         inner = getattr(wrapped, "_forward_module", None)
@@ -177,6 +180,32 @@ class FabricRuntime(Runtime):
             p.grad = gradient
         return found
 
+    def _unscale(self, managed: list[Managed]) -> None:
+        for each in managed:
+            if self.scaler is not None and _has_gradient(each.optimizer):
+                self.scaler.unscale_(each.optimizer)
+                self._scaled = True
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.scaler is not None and _has_gradient(optimizer):
+            self.scaler.step(optimizer)  # leaves the step out where a gradient is infinite
+        else:
+            super()._step(optimizer)
+
+    def _updated(self) -> None:
+        if self.scaler is not None and self._scaled:
+            self.scaler.update()
+            self._scaled = False
+
+    def state_dict(self) -> State:
+        state = super().state_dict()
+        return state if self.scaler is None else {**state, "scaler": self.scaler.state_dict()}
+
+    def load_state_dict(self, state: State) -> None:
+        super().load_state_dict(state)
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
+
     # -- accumulation ----------------------------------------------------------------------------------------------
 
     def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
@@ -206,6 +235,10 @@ class FabricRuntime(Runtime):
                 whole = piece.view_as(params[i])
                 result[i] = whole.to_sparse(1) if known[i] == _SPARSE else whole
         return result
+
+
+def _has_gradient(optimizer: torch.optim.Optimizer) -> bool:
+    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
 
 
 def _has_sparse(module: nn.Module) -> bool:
@@ -239,9 +272,12 @@ def _fabric(fit: Fit) -> Module:
             "several devices and reduced precision need lightning", 'pip install "recursion-kit[lightning]"'
         ) from None
     several = dist.is_initialized()
+    device = choose_device(fit.accelerator)
+    if fit.precision == "16-mixed" and device.type == "cpu":
+        raise UserError("fit.precision 16-mixed needs a GPU, and this run is on the CPU", "fit.precision=bf16-mixed")
     with _quiet():
         fabric = Fabric(
-            accelerator=choose_device(fit.accelerator).type,
+            accelerator=device.type,
             devices=fit.devices if several else 1,
             num_nodes=fit.nodes if several else 1,
             strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",

@@ -32,6 +32,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
 
 
+def is_of_compiler(error: BaseException) -> bool:
+    """Whether `torch.compile` failed, not what it compiles."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
+def not_compiled(error: BaseException) -> RkError:
+    """Returns the message of a run whose objective cannot be compiled here."""
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return UserError(f"fit.compile: torch.compile failed: {reason[:300]}", "fit.compile=false")
+
+
 def out_of_memory(error: BaseException, begun: bool, kept: str | None) -> RkError:
     """Returns the message of a run that ran out of memory.
 

@@ -16,10 +16,9 @@ from rk.capabilities import (
     HasBatches,
     SupportsBegin,
     SupportsFinish,
-    SupportsLoadStateDict,
-    SupportsStateDict,
     SupportsSummary,
     SupportsValidated,
+    SupportsVariants,
     defines,
     implements,
     supports,
@@ -33,7 +32,7 @@ from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint,
 from rk.fit.context import FitContext
 from rk.fit.counters import Counters
 from rk.fit.evaluate import Each, evaluate, has_objective, higher_is_better, refuse_empty_splits
-from rk.fit.failures import first_batch_error, is_out_of_memory, out_of_memory
+from rk.fit.failures import first_batch_error, is_of_compiler, is_out_of_memory, not_compiled, out_of_memory
 from rk.fit.final_tests import FinalTests, TestsStopped
 from rk.fit.fingerprint import began_with, of_files
 from rk.fit.firstbatch import check_fields, method_of
@@ -41,7 +40,8 @@ from rk.fit.initial import take_weights
 from rk.fit.loaded import LoadedRun
 from rk.fit.logs import RunningMeans, not_finite
 from rk.fit.machine import torch_build
-from rk.fit.plain_state import check_state
+from rk.fit.patience import Patience
+from rk.fit.plain_state import load_state, state_of
 from rk.fit.progress import Progress, Silence, show
 from rk.fit.rehearsal import Rehearsal
 from rk.fit.results import directions, results_of
@@ -55,9 +55,10 @@ from rk.fit.signals import StoppedInside, StopSignal
 from rk.fit.smallbatch import small_batches_explained
 from rk.fit.stream import Stream, WorkerDied
 from rk.fit.targets import check_targets, is_gpu_assert, stopped_gpu
+from rk.fit.trained import copied, load_trained, trained_weights
 from rk.fit.weights import save_weights
-from rk.protocols import State
-from rk.recipe.model import Recipe, Spec
+from rk.protocols import Batch, Outputs, State
+from rk.recipe.model import Recipe
 from rk.recipe.sections import OF_RUN
 from rk.runs import RunFolder, json_number
 from rk.runs.lock import this_process
@@ -66,6 +67,9 @@ from rk.writing import write_atomic
 
 _DEFAULT_THREADS = torch.get_num_threads()
 """Torch's own choice: another run in this process may have set its own."""
+_OUT_OF_TIME = "fit.max_time is over"
+_LATE = 2
+"""What processes agree on when the time of one is over."""
 _CALLBACK_METHODS = ("fit_start", "before_clip", "before_update", "after_step", "validated", "checkpoint", "fit_end")
 
 
@@ -114,6 +118,8 @@ class Loop:
         self.folder = folder
         self.at = Counters()
         self.read_back = False
+        stopping = self.fit.early_stopping
+        self.patience = None if stopping is None else Patience(stopping.patience, stopping.min_delta)
         self.logs = RunningMeans()
         self.seen: Fields = {}
         """The fields of the first batch, for the message when it does not fit."""
@@ -185,6 +191,8 @@ class Loop:
         elif is_gpu_assert(error):
             since = self.at.logged_at * self.fit.accumulate if self.takes_batch else self.at.micro_batches + 1
             explained = stopped_gpu(self.parts, range(since, self.at.micro_batches + 1), self.recipe)
+        elif self.fit.compile and is_of_compiler(error):
+            explained = not_compiled(error)
         elif not self.began and not resume:
             explained = first_batch_error(error, self.recipe, self.seen)
         else:
@@ -240,7 +248,11 @@ class Loop:
 
     def _make_runtime(self) -> Runtime:
         settings = Settings(
-            accumulate=self.fit.accumulate, gradient_clip=self.fit.gradient_clip, folder=self.folder.path
+            accumulate=self.fit.accumulate,
+            accumulate_targets=self.fit.accumulate_targets,
+            gradient_clip=self.fit.gradient_clip,
+            folder=self.folder.path,
+            compiled=self.fit.compile,
         )
         if torch.distributed.is_initialized() or self.fit.precision != "32-true":
             if self.fit.strategy == "fsdp" and torch.distributed.is_initialized():
@@ -292,13 +304,14 @@ class Loop:
         """
         parts = self.parts
         rehearsal = Rehearsal(parts.learner, self.metrics)
+        beside = {f"{metric}@{variant}" for metric in self.metrics for variant in self._variants()}
         split = next((s for s in self.splits if s.startswith("val")), None)
         split = split or next((s for s in self.splits if s.startswith("test")), None)
         complete = has_objective(parts.learner) and not implements(parts.trainer, SupportsFinish)
         if self.takes_batch and split is not None and complete:
             rehearsal.run(parts.task, split, self.runtime, self.fit.seed)
             self.seen = rehearsal.fields
-        known = {f"{s}/{m}" for s in self.splits for m in rehearsal.metrics}
+        known = {f"{s}/{m}" for s in self.splits for m in rehearsal.metrics | beside}
         for claim in self.recipe.expect:
             later = claim.metric.startswith(("train/", OF_RUN))  # known when it is logged, and at the end
             if claim.applies and not later and not claim.among(known):
@@ -365,10 +378,13 @@ class Loop:
         validate_every = fit.validate_every or usual_interval(fit, parts.data, splits, self.total_steps, runtime.world)
         checkpoint_every = fit.checkpoint_every or fit.validate_every or 0
         total = self.total_steps if self.total_steps is not None else math.inf
-        accumulate, log_every, several, fresh = fit.accumulate, fit.log_every, runtime.world > 1, True
-        while self.at.step < total:
+        micro_batches, log_every, several, fresh = runtime.micro_batches, fit.log_every, runtime.world > 1, True
+        longest = math.inf if fit.max_seconds is None else fit.max_seconds
+        if runtime.agree(self.at.seconds >= longest):
+            self.context.stop(_OUT_OF_TIME)
+        while self.at.step < total and self.context.stop_reason is None:
             runtime.step = self.at.step
-            for runtime.micro_batch in range(accumulate):
+            for runtime.micro_batch in micro_batches():
                 try:
                     batch = stream.next(getattr(trainer, "stage", 0)) if stream is not None else None
                     scalars = take(batch) if stream is not None else take()
@@ -396,9 +412,13 @@ class Loop:
                 self._checkpoint()  # a step that trains another run takes long: it is not repeated
             self.progress.step(self.at.step)
             stopping: int = signal.caught is not None or self.context.stop_reason is not None
+            if self.at.seconds >= longest:
+                stopping = _LATE
             if several:  # all of them after the same step
                 runtime.check_step(self.recipe.learning.component.name)
                 stopping = runtime.agree(stopping)
+            if stopping == _LATE and self.context.stop_reason is None:
+                self.context.stop(_OUT_OF_TIME)
             if stopping:
                 return
 
@@ -445,9 +465,10 @@ class Loop:
         self.at.validated_at = self.at.step
         found: dict[str, float] = {}
         self.runtime.share_buffers(self.parts.learner)
-        for split in self.splits:
-            if split.startswith("val"):
-                found |= self._evaluate(split, self.fit.validate_batches)
+        with self.runtime.answering_weights():
+            for split in self.splits:
+                if split.startswith("val"):
+                    found |= self._evaluate(split, self.fit.validate_batches)
         found = self.runtime.collect(found)[0]  # what is decided by them is decided alike in all processes
         if not found:
             return
@@ -461,8 +482,11 @@ class Loop:
         for callback in self.hooks["validated"]:
             callback(self.context, found)
         if self.fit.monitor is not None:
-            value = self._monitored(self.fit.monitor, found)
-            if self.at.is_best(value, monitor_maximises(self.recipe, self.metrics)):
+            value, more = self._monitored(self.fit.monitor, found), monitor_maximises(self.recipe, self.metrics)
+            self.runtime.monitored(value, more)
+            if self.patience is not None and self.patience.runs_out(value, more) and not self.at.finished:
+                self.context.stop(f"{self.fit.monitor} has not improved for {self.patience.waited} validations")
+            if self.at.is_best(value, more):
                 self.at.best_step = self.at.step
                 self._checkpoint()
 
@@ -477,7 +501,13 @@ class Loop:
             seed=self.fit.seed,
             limit=limit,
             each=each,
+            variants=self._variants(),
         )
+
+    def _variants(self) -> dict[str, Callable[[Batch], Outputs]]:
+        """Returns what callbacks measure beside the learner: averages of its weights."""
+        offering = [c for c in self.parts.callbacks if supports(c, SupportsVariants)]
+        return {name: predict for callback in offering for name, predict in callback.variants().items()}
 
     def _monitored(self, monitor: str, found: dict[str, float]) -> float:
         try:
@@ -494,12 +524,19 @@ class Loop:
             raise RunFailed(f"a weight is not finite at step {self.at.step}", hint)
         self.runtime.check_equal(self.parts.learner)
         self.runtime.share_buffers(self.parts.learner)
-        weights, state = self.runtime.weights(self.parts.learner), self._state()
+        with self.runtime.answering_weights() as others:
+            weights = self.runtime.weights(self.parts.learner)
+            weights = copied(weights) if others else weights
+        state = self._state()
+        if others:
+            state["trained"] = trained_weights(self.parts.learner)
         self.at.checkpoint_at = (self.at.step, self.at.finished)
         self.context.step = self.at.step
         if self.runtime.is_main:
             first, self.read_back = not self.read_back, True
-            path = write_checkpoint(self.folder, self.at.step, weights, state, self.at.best_step, read_back=first)
+            keep = self.fit.keep_checkpoints
+            best = self.at.best_step
+            path = write_checkpoint(self.folder, self.at.step, weights, state, best, read_back=first, keep=keep)
             for callback in self.hooks["checkpoint"]:
                 callback(self.context, path)
         self.runtime.barrier()
@@ -510,9 +547,11 @@ class Loop:
             "total_steps": self.total_steps,
             "metrics_size": self.folder.metrics_size() if self.runtime.is_main else 0,
             "logs": self.logs.state_dict(),
+            "stop_reason": self.context.stop_reason,
+            "patience": None if self.patience is None else self.patience.state_dict(),
             "runtime": self.runtime.state_dict(),
-            "trainer": _state_of(self.parts.trainer, self.recipe.learning),
-            "callbacks": [_state_of(c, s) for c, s in zip(self.parts.callbacks, self.recipe.callbacks, strict=True)],
+            "trainer": state_of(self.parts.trainer, self.recipe.learning),
+            "callbacks": [state_of(c, s) for c, s in zip(self.parts.callbacks, self.recipe.callbacks, strict=True)],
             "rng": self.runtime.collect(get_state()),
         }
 
@@ -538,6 +577,9 @@ class Loop:
             )
         self.at.finished = self.at.finished and not extend
         if extend:
+            self.context.stop_reason = None
+            if self.patience is not None:
+                self.patience.waited = 0
             self._warn(*jumping_rates(self.runtime, state.get("total_steps"), self.at.step))
         self.context.step = self.at.step
         set_state(state["rng"][self.runtime.rank])
@@ -550,10 +592,15 @@ class Loop:
             )
         self.at.take(state, self.runtime.world, self.fit.log_every)
         self.logs.load_state_dict(state["logs"])
+        self.context.stop_reason = state.get("stop_reason")
+        if self.patience is not None and state.get("patience") is not None:
+            self.patience.load_state_dict(state["patience"])
+        if "trained" in state:
+            load_trained(self.parts.learner, state["trained"])
         self.runtime.load_state_dict(state["runtime"])
-        _load_state(self.parts.trainer, state["trainer"])
+        load_state(self.parts.trainer, state["trainer"])
         for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
-            _load_state(callback, stored)
+            load_state(callback, stored)
         self.folder.cut_metrics(state.get("metrics_size"), self.at.step)
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -589,7 +636,12 @@ class Loop:
     def _conclude(self, signal: StopSignal) -> dict[str, float] | None:
         """Tests the best checkpoint, saves the result, draws the figures; None when a signal stops the tests."""
         if self.at.best_step is not None and self.at.best_step != self.at.step:
-            read_checkpoint(self.folder, self.at.best_step, self.parts.learner)
+            state = read_checkpoint(self.folder, self.at.best_step, self.parts.learner)
+            for callback, stored in zip(self.parts.callbacks, state["callbacks"], strict=True):
+                if supports(callback, SupportsVariants):  # it measures what it has averaged by then
+                    load_state(callback, stored)
+        else:
+            self.runtime.put_answers()  # for good: they are the result
         try:
             metrics = self._final_metrics(signal)
         except TestsStopped:
@@ -639,16 +691,3 @@ def monitor_maximises(recipe: Recipe, metrics: Mapping[str, Part]) -> bool:
         return mode == "max"
     name = (recipe.fit.monitor or "").partition("/")[2].partition("@")[0]
     return name in metrics and higher_is_better(metrics[name])
-
-
-def _state_of(component: Part, spec: Spec) -> State:
-    if not supports(component, SupportsStateDict):
-        return {}
-    state = component.state_dict()
-    check_state(state, f"{spec.component.kind} {spec.component.name} ({spec.component.distribution})")
-    return state
-
-
-def _load_state(component: Part, state: State) -> None:
-    if supports(component, SupportsLoadStateDict):
-        component.load_state_dict(state)

@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from rk.capabilities import SupportsLoadStateDict, SupportsStateDict, supports
 from rk.errors import RunFailed
-from rk.values import Value
+from rk.protocols import State
+from rk.recipe.model import Spec
+from rk.values import Part, Value
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, Tensor, nn.Parameter, torch.Size, torch.dtype)
 _SEQUENCES = (list, tuple, set)
@@ -66,3 +69,18 @@ def _reads_back(value: Value) -> bool:
     except Exception:  # pickle, zip and torch each raise their own
         return False
     return True
+
+
+def state_of(component: Part, spec: Spec) -> State:
+    """Returns the state of a component, which a checkpoint can hold. Raises `RunFailed` when it cannot."""
+    if not supports(component, SupportsStateDict):
+        return {}
+    state = component.state_dict()
+    check_state(state, f"{spec.component.kind} {spec.component.name} ({spec.component.distribution})")
+    return state
+
+
+def load_state(component: Part, state: State) -> None:
+    """Gives a component its state back, if it takes one."""
+    if supports(component, SupportsLoadStateDict):
+        component.load_state_dict(state)

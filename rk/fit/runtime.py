@@ -19,7 +19,14 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor, nn
 
-from rk.capabilities import HasBatches
+from rk.capabilities import (
+    HasBatches,
+    SupportsLoadStateDict,
+    SupportsModes,
+    SupportsMonitored,
+    SupportsStateDict,
+    supports,
+)
 from rk.catalog import Catalog
 from rk.errors import RunFailed, UserError, suggest
 from rk.fit.returns import check_optimizer, check_rate
@@ -30,6 +37,8 @@ from rk.recipe.sections import Fit
 
 Count = Tensor | int | float
 """The count of a sum: a number on the host, or one on a device, which is not waited for."""
+_MOST_MICRO_BATCHES = 100_000
+"""Of one step: if the loss still counts too few targets, it counts none."""
 NO_WEIGHT_DECAY = "no_weight_decay"
 """The attribute of a parameter that says, where it is True, that the parameter must not decay."""
 
@@ -70,8 +79,10 @@ class Settings(TypedDict, total=False):
     """The settings of a runtime in a recipe; see `Runtime`."""
 
     accumulate: int
+    accumulate_targets: int | None
     gradient_clip: float | None
     folder: Path
+    compiled: bool
 
 
 class Runtime:
@@ -81,10 +92,12 @@ class Runtime:
         device: Where the learner lives.
         training: False when a run is only loaded again: optimizers are then not made.
         accumulate: Micro-batches per step.
+        accumulate_targets: In its place, the targets that the loss counts in a step, over all processes.
         gradient_clip: Largest L2 norm of the gradient; None clips nothing.
         total_steps: Updates of the whole run, for schedules; None when it is not known.
         folder: The run folder, where a trainer may leave files of its own.
         precision: What answers are computed in, `fit.precision`.
+        compiled: Whether `setup` compiles what it returns.
 
     Attributes:
         rank: Number of this process.
@@ -112,25 +125,33 @@ class Runtime:
         *,
         training: bool = True,
         accumulate: int = 1,
+        accumulate_targets: int | None = None,
         gradient_clip: float | None = None,
         total_steps: int | None = None,
         folder: Path | None = None,
         precision: str = "32-true",
+        compiled: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.training = training
         self.accumulate = accumulate
-        self._sums = accumulate > 1  # gradients are those of sums, and divided at the update
+        self.accumulate_targets = accumulate_targets
+        self.compiled = compiled
+        # Whether gradients are those of sums, and divided at the update
+        self._sums = accumulate > 1 or accumulate_targets is not None
         self.gradient_clip = gradient_clip
         self.total_steps = total_steps
         self.folder = folder
         self.precision = precision
         self.micro_batch = 0
+        self._full: bool | None = None  # with `accumulate_targets`: whether the micro-batch is the last one of its step
+        self.answers_with: list[Callable[[], Callable[[], None]]] = []
         self.before_clip: list[Callable[[dict[str, Tensor]], None]] = []
         self.before_update: list[Callable[[list[Tensor]], None]] = []
         self.names: dict[int, str] = {}  # of the learner's parameters, by their ids
         self._managed: list[Managed] = []
         self._of: dict[int, Managed] = {}  # by the optimizer's id
+        self._stored_schedules: dict[str, State] = {}  # as `_stored`
         self._stored: dict[str, tuple[State, int]] = {}  # of optimizers that are yet to be made again, by name
         self._pending: dict[str, Count] = {}  # counts of the objectives since the last update
         self._pending_taken = False
@@ -141,7 +162,13 @@ class Runtime:
 
     def setup(self, module: nn.Module) -> nn.Module:
         """Moves `module` to the device and returns what to call in its place for an objective."""
-        return module.to(self.device)
+        return self._compiled(module.to(self.device))
+
+    def _compiled(self, module: nn.Module) -> nn.Module:
+        """Compiles calls of `module` in place: the names of its weights stay."""
+        if self.compiled and self.training:
+            module.compile()
+        return module
 
     def optimizer(
         self, factory: Optimizer, params: Iterable[Any], name: str | None = None, updates: int | None = None
@@ -173,6 +200,8 @@ class Runtime:
                 )
             name = str(len(self._managed))
         optimizer = check_optimizer(factory, factory(_grouped(list(params))))
+        if supports(optimizer, SupportsModes):
+            optimizer.train()
         groups = optimizer.param_groups
         for group in groups:
             group["lr"] = group["lr"] * group.get("lr_scale", 1.0)
@@ -266,10 +295,11 @@ class Runtime:
         if self._sums:
             for each in managed:
                 self._count(each)
-            if self.micro_batch < self.accumulate - 1 and not whole:
+            if not whole and not self._is_last(managed):
                 return
             for each in managed:
                 self._normalise(each)
+        self._unscale(managed)
         params = managed[0].params if len(managed) == 1 else [p for each in managed for p in each.params]
         for before_clip in self.before_clip:
             before_clip(self._named(params))
@@ -282,18 +312,28 @@ class Runtime:
             before_update(params)
         for each in managed:
             self._make_update(each)
+        self._updated()
 
     def _make_update(self, managed: Managed) -> None:
         if managed.schedule is not None:
             self._set_rates(managed, managed.schedule)
         try:
-            managed.optimizer.step()
+            self._step(managed.optimizer)
         except (RuntimeError, NotImplementedError) as error:
             what = f"the optimizer {type(managed.optimizer).__name__}"
             hint = "sparse-adam, sgd without weight_decay, and adagrad take them; or make the embedding's dense"
             raise _about_sparse(managed.params, what, hint, error) from error
         managed.optimizer.zero_grad()
         managed.updates += 1
+
+    def _unscale(self, managed: list[Managed]) -> None:
+        """Takes the scale of the loss out of the gradients, where it has one."""
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+
+    def _updated(self) -> None:
+        """Ends an update: the scale of the loss is adapted, where it has one."""
 
     def _named(self, params: list[Tensor]) -> dict[str, Tensor]:
         return {self.names.get(id(p), f"parameter {i}"): p for i, p in enumerate(params)}
@@ -330,6 +370,13 @@ class Runtime:
         for i in range(min(n for n in (total, limit) if n is not None)):
             yield to_device(data.batch(split, i), self.device)
 
+    def monitored(self, value: float, maximise: bool) -> None:
+        """Gives the value of `fit.monitor` of a validation to the schedules that take it, each once."""
+        schedules = {id(m.schedule): m.schedule for m in self._managed}
+        for schedule in schedules.values():
+            if supports(schedule, SupportsMonitored):
+                schedule.monitored(value, maximise)
+
     def gather(self, value: Tensor) -> Tensor:
         """Returns the sum of `value` over all processes, on each of them: what a rule without gradients learns from."""
         return value
@@ -358,11 +405,74 @@ class Runtime:
         """Returns the context of the precision in which answers are computed."""
         if self.precision == "bf16-mixed":
             return torch.autocast(self.device.type, torch.bfloat16)
+        if self.precision == "16-mixed" and self.device.type != "cpu":
+            return torch.autocast(self.device.type, torch.float16)
         return contextlib.nullcontext()
 
     def answering(self, learner: nn.Module, function: Callable[[Batch], Outputs]) -> Callable[[Batch], Outputs]:
         """Returns `function`, which reads weights of `learner`, as what may be called outside of its methods."""
         return function
+
+    def micro_batches(self) -> Iterable[int]:
+        """Yields the numbers of the micro-batches of one step."""
+        return range(self.accumulate) if self.accumulate_targets is None else self._until_full()
+
+    def _until_full(self) -> Iterator[int]:
+        for number in range(_MOST_MICRO_BATCHES):
+            self._full = None
+            yield number
+            if self._full is not False:  # a trainer that makes no update takes micro-batches as they come
+                return
+        raise RunFailed(
+            f"{_MOST_MICRO_BATCHES} micro-batches have not {self.accumulate_targets} targets: fit.accumulate_targets"
+        )
+
+    def _is_last(self, managed: list[Managed]) -> bool:
+        """Whether the micro-batch ends its step; with several updates in a micro-batch, the first one decides."""
+        if self.accumulate_targets is None:
+            return self.micro_batch >= self.accumulate - 1
+        if self._full is None:
+            counts = [count for each in managed for count in self._over_all(each.counts).values()]
+            self._full = not counts or max(map(float, counts)) >= self.accumulate_targets
+        return self._full
+
+    def put_answers(self) -> Callable[[], None] | None:
+        """Puts the weights that answer in the place of those that are trained, where they differ: averages.
+
+        They differ where an optimizer has the modes ``train()`` and ``eval()``, as schedule-free ones do, and where
+        `answers_with` has a function that puts others there and returns what takes them back.
+
+        Returns:
+            What puts the trained weights back, bit-equal; None where they are the same.
+        """
+        modes = [(m, m.optimizer) for m in self._managed if supports(m.optimizer, SupportsModes)]
+        if not modes and not self.answers_with:
+            return None
+        trained = [(p, p.detach().clone()) for m, _ in modes for p in m.params]
+        for _, optimizer in modes:
+            optimizer.eval()
+        back = [put() for put in self.answers_with]
+
+        def put_back() -> None:
+            for each in reversed(back):
+                each()
+            for _, optimizer in modes:
+                optimizer.train()
+            with torch.no_grad():
+                for p, value in trained:  # the modes' own arithmetic rounds
+                    p.copy_(value)
+
+        return put_back
+
+    @contextlib.contextmanager
+    def answering_weights(self) -> Iterator[bool]:
+        """Within it, the learner has the weights that answer; yields whether they differ from the trained ones."""
+        put_back = self.put_answers()
+        try:
+            yield put_back is not None
+        finally:
+            if put_back is not None:
+                put_back()
 
     def check_step(self, trainer: str) -> None:
         """Raises `UserError` when a step has shared nothing with the other processes."""
@@ -471,9 +581,14 @@ class Runtime:
         """Returns the state of every optimizer by its name, of those too that this run has not yet made again."""
         now = {m.name: (m.optimizer.state_dict(), m.updates) for m in self._managed}
         found = self._stored | now
+        schedules = dict(self._stored_schedules)
+        for managed in self._managed:
+            if supports(managed.schedule, SupportsStateDict):
+                schedules[managed.name] = managed.schedule.state_dict()
         return {
             "optimizers": {name: state for name, (state, _) in found.items()},
             "updates": {name: updates for name, (_, updates) in found.items()},
+            "schedules": schedules,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -487,6 +602,7 @@ class Runtime:
             optimizers = {str(i): one for i, one in enumerate(optimizers)}
             updates = {str(i): one for i, one in enumerate(updates)}
         self._stored = {name: (optimizers[name], updates[name]) for name in optimizers}
+        self._stored_schedules = dict(state.get("schedules", {}))
         for managed in self._managed:
             if managed.name not in self._stored:
                 raise RunFailed(
@@ -501,6 +617,8 @@ class Runtime:
         except ValueError as error:
             raise RunFailed(f"the checkpoint's optimizer {managed.name!r} had other parameters: {error}") from None
         managed.updates = updates
+        if managed.name in self._stored_schedules and supports(managed.schedule, SupportsLoadStateDict):
+            managed.schedule.load_state_dict(self._stored_schedules.pop(managed.name))
 
 
 def _about_sparse(params: list[Tensor], what: str, hint: str, error: Exception) -> Exception:

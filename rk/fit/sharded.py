@@ -18,7 +18,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_f
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
 
-from rk.capabilities import SupportsEvaluate, SupportsPredict, supports
+from rk.capabilities import SupportsEvaluate, SupportsModes, SupportsPredict, supports
 from rk.errors import UserError
 from rk.fit.fabric import FabricRuntime
 from rk.fit.runtime import LR_SCALE, NO_WEIGHT_DECAY, Count, Managed, Settings
@@ -36,6 +36,10 @@ class ShardedRuntime(FabricRuntime):
     same_forward_everywhere = True
 
     def __init__(self, fit: Fit, **settings: Unpack[Settings]) -> None:
+        if fit.precision == "16-mixed":
+            raise UserError("fit.strategy fsdp cannot be used with 16-mixed", "fit.precision=bf16-mixed")
+        if settings.get("compiled"):
+            raise UserError("fit.strategy fsdp cannot be used with fit.compile", "fit.strategy=ddp")
         super().__init__(fit, **settings)
         self._policy = MixedPrecisionPolicy()
         if not self._full_precision:
@@ -87,6 +91,14 @@ class ShardedRuntime(FabricRuntime):
     def weights(self, learner: nn.Module) -> dict[str, Tensor]:
         return {name: _whole(value) for name, value in learner.state_dict().items()}
 
+    def put_answers(self) -> Callable[[], None] | None:
+        if self.answers_with or any(supports(m.optimizer, SupportsModes) for m in self._managed):
+            raise UserError(
+                "fit.strategy fsdp cannot be used with weights that are averaged: each process has a share of them",
+                "fit.strategy=ddp",
+            )
+        return None
+
     def state_dict(self) -> State:
         state: State = tree_map(_whole, super().state_dict())
         return state
@@ -107,7 +119,7 @@ class ShardedRuntime(FabricRuntime):
 
     def _over_all(self, counts: dict[str, Count]) -> dict[str, Count]:
         summed = super()._over_all(counts)
-        return {name: float(count) for name, count in summed.items()} if self.accumulate > 1 else summed
+        return {name: float(count) for name, count in summed.items()} if self._sums else summed
 
     def _sum_gradients(self, params: list[Tensor]) -> None:
         for p in params:

@@ -16,6 +16,7 @@ from rk.recipe.facts import Facts
 from rk.recipe.fields import Fields
 from rk.recipe.findings import Binding, Findings, Part
 from rk.recipe.model import Recipe, Spec
+from rk.recipe.settings import Settings
 from rk.static import ClassInfo, Param, Signature, StaticError, class_of, method
 from rk.static.types import ClassType, ComponentType, UnionType
 
@@ -53,6 +54,7 @@ class _Contract(Part):
         facts = Facts(self.found)
         facts.bind()
         self._ends()
+        Settings(self.found).check()
         setup = self._setup()
         if setup is not None:
             Fields(self.found).bind(setup)
@@ -78,7 +80,7 @@ class _Contract(Part):
 
     def _ends(self) -> None:
         spec, fit = self.recipe.algorithm, self.recipe.fit
-        if spec is None or fit.max_steps or fit.max_epochs or "fit" in self.recipe.broken:
+        if spec is None or fit.max_steps or fit.max_epochs or fit.max_time or "fit" in self.recipe.broken:
             return
         step = method(self.info(spec), "step")
         if step is not None and not step.may_return_none():

@@ -188,7 +188,7 @@ class Fields(Part):
                 message = f"{reader} needs the field {name!r}, which nothing {how}"
                 self.misfits.add(key.partition(".")[0])
                 self.report(spec, key, message, None if found else suggest(name, sorted(fields), "fields there are"))
-            elif name in USUALLY_OPTIONAL:
+            elif name in USUALLY_OPTIONAL and not role.startswith("metrics."):  # those serve data of every kind
                 self.warn(spec.mark, key, f"{reader} could use the field {name!r}, which nothing provides")
             return
         if reader not in self._bound[name].readers:

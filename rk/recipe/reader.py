@@ -11,7 +11,7 @@ from rk.recipe.components import is_spelt_right
 from rk.recipe.hints import RECIPE_KEYS, missing, places_of, unknown_key_hint
 from rk.recipe.model import InitFrom, Recipe, Struct
 from rk.recipe.named_runs import NamedRuns
-from rk.recipe.sections import ALL_KEYS, SECTION_KEYS, Expect, Fit
+from rk.recipe.sections import ALL_KEYS, SECTION_KEYS, EarlyStopping, Expect, Fit, seconds_of
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe
 from rk.recipe.values import INVALID, is_broken, is_null, join
 from rk.recipe.walk import INITIAL
@@ -117,7 +117,16 @@ class RecipeReader(NamedRuns):
         if not isinstance(node, Mapping):
             return self.report(node.mark, key, f"expected a mapping, got {describe(node)}", "fit: {max_steps: ...}")
         self.marks |= {join(key, name): child.mark for name, child in node.items.items()}
-        return Fit(**self._section_values(node, "rk.recipe.sections:Fit", key))
+        values = self._section_values(node, "rk.recipe.sections:Fit", key)
+        if isinstance(stopping := values.get("early_stopping"), Struct):
+            values["early_stopping"] = EarlyStopping(**stopping.values)
+        if (time := values.get("max_time")) is not None:
+            try:
+                seconds_of(time)
+            except ValueError as error:
+                self.report(node.items["max_time"].mark, join(key, "max_time"), str(error))
+                del values["max_time"]
+        return Fit(**values)
 
     def _init_from(self, node: Node, key: str) -> Value:
         if not isinstance(node, Mapping):

@@ -22,12 +22,47 @@ MAX_WORKERS = 1024
 
 
 @dataclass(frozen=True)
+class EarlyStopping:
+    """When a run ends because its `fit.monitor` no longer improves.
+
+    Args:
+        patience: Validations in a row without an improvement after which the run ends.
+        min_delta: The change of the monitored metric must be larger than this to count as an improvement.
+    """
+
+    patience: Annotated[int, Ge(1)] = 5
+    min_delta: Annotated[float, Ge(0)] = 0.0
+
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
+
+
+def seconds_of(duration: str | float) -> float:
+    """Returns the seconds of a duration: a number of them, or a text such as ``10m`` or ``1h30m``.
+
+    Raises:
+        ValueError: When the text is not a duration, or the duration is not longer than 0 s.
+    """
+    if isinstance(duration, str):
+        if not _DURATION.fullmatch(duration):
+            raise ValueError(f"must be a time such as 90s, 10m or 1h30m, got {duration!r}")
+        parts = re.findall(r"([\d.]+)([dhms])", duration)
+        duration = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if duration <= 0:
+        raise ValueError(f"must be longer than 0 s, got {duration:g} s")
+    return duration
+
+
+@dataclass(frozen=True)
 class Fit:
     """Length and settings of training. Counts are optimizer steps, unless stated otherwise.
 
     Args:
         max_steps: Ends after so many steps.
         max_epochs: Ends after so many passes over the training split.
+        max_time: Ends after so much time, validation included and summed over resumes: ``10m``, ``1h30m``, or seconds.
+        early_stopping: Ends when `monitor` no longer improves: ``{patience: 5, min_delta: 0.001}``.
         seed: Seeds the weights, the data and everything else that is random.
         validate_every: Validates each time so many steps are done, and at the end. null: at the end, and where the run
             has a known length, finite validation splits and no monitor, up to 20 times before, at most once an epoch.
@@ -36,12 +71,16 @@ class Fit:
         monitor_mode: Whether less or more is better; auto asks the metric (``loss``: less).
         log_every: Writes the averages of the logged numbers each time so many steps are done.
         checkpoint_every: Writes a checkpoint each time so many steps are done; null: at each validation.
+        keep_checkpoints: Checkpoints that are kept: the last so many, and the best by `monitor`.
         gradient_clip: Scales gradients down to this L2 norm over all parameters.
         accumulate: Micro-batches per step.
         freeze: Patterns of the names of weights that stay as they are: ``["blocks.*"]``. Modules that are frozen whole
             stay in eval mode.
         freeze_until: The step from which what is frozen is trained too; null: it never is.
         lr_scale: Pattern of names -> factor of their learning rate: ``{"blocks.*": 0.1}``; the first that matches.
+        accumulate_targets: In place of `accumulate`: a step takes micro-batches until its loss has counted so many
+            targets (tokens of a language model), over all processes.
+        compile: Compiles the objective by `torch.compile`. The names of weights stay; answers are computed without it.
         workers: Processes that make batches ahead; 0 makes them in the training process.
         threads: CPU threads of torch; small models are often faster with 1. null leaves torch's choice.
         accelerator: The device; auto takes a GPU when there is one.
@@ -49,11 +88,14 @@ class Fit:
             micro-batches: a step sees `devices * nodes * accumulate` of them.
         nodes: Machines; more than one are started with `torchrun`.
         strategy: How several devices share the work. ddp: each has all weights; fsdp: each has a share of them.
-        precision: What forward passes compute in; weights stay in 32 bits.
+        precision: What forward passes compute in; weights stay in 32 bits. 16-mixed (fp16 with a scaled loss) needs a
+            GPU; bf16-mixed needs no scale.
     """
 
     max_steps: Annotated[int, Ge(1)] | None = None
     max_epochs: Annotated[int, Ge(1)] | None = None
+    max_time: str | float | None = None
+    early_stopping: EarlyStopping | None = None
     seed: Annotated[int, Ge(0), Le(MAX_SEED)] = 0
     validate_every: Annotated[int, Ge(1)] | None = None
     validate_batches: Annotated[int, Ge(1)] | None = None
@@ -61,18 +103,26 @@ class Fit:
     monitor_mode: Literal["auto", "min", "max"] = "auto"
     log_every: Annotated[int, Ge(1)] = 50
     checkpoint_every: Annotated[int, Ge(1)] | None = None
+    keep_checkpoints: Annotated[int, Ge(1)] = 1
     gradient_clip: Annotated[float, Gt(0)] | None = None
     accumulate: Annotated[int, Ge(1)] = 1
     freeze: list[str] | None = None
     freeze_until: Annotated[int, Ge(1)] | None = None
     lr_scale: dict[str, Annotated[float, Gt(0)]] | None = None
+    accumulate_targets: Annotated[int, Ge(1)] | None = None
+    compile: bool = False
     workers: Annotated[int, Ge(0), Le(MAX_WORKERS)] = 0
     threads: Annotated[int, Ge(1), Le(MAX_THREADS)] | None = None
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
     nodes: Annotated[int, Ge(1)] = 1
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+    @property
+    def max_seconds(self) -> float | None:
+        """`max_time` in seconds."""
+        return None if self.max_time is None else seconds_of(self.max_time)
 
 
 OF_RUN = "run/"

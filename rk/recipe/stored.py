@@ -16,11 +16,17 @@ from rk.runs import RunFolder
 from rk.static.types import takes_path
 from rk.values import Plain, PlainDict, Value
 
-RESUMABLE = ("max_steps", "max_epochs", "checkpoint_every", "log_every", "workers", "threads")
+RESUMABLE = (
+    *("max_steps", "max_epochs", "max_time", "early_stopping", "early_stopping.patience", "early_stopping.min_delta"),
+    *("checkpoint_every", "keep_checkpoints", "log_every", "workers", "threads"),
+)
 """Keys of `fit` that `rk train --resume` may change; a trainer or a search names others in ``resumable``."""
 _SAYS_NOTHING = ("rk", "about", "paper", "requires", "expect")
 """Keys of a recipe that do not change what it trains."""
-LENGTHS = ("fit.max_steps", "fit.max_epochs")
+LENGTHS = (
+    *("fit.max_steps", "fit.max_epochs", "fit.max_time"),
+    *("fit.early_stopping", "fit.early_stopping.patience", "fit.early_stopping.min_delta"),
+)
 
 
 def read_stored(folder: RunFolder, overrides: tuple[str, ...], catalog: Catalog, *, resuming: bool = False) -> Recipe:

@@ -72,8 +72,8 @@ def scratch(folder: Path, step: int) -> Path:
     return path
 
 
-def publish(folder: Path, beside: Path, step: int, best: int | None) -> Path:
-    """Gives the finished folder `beside` the name of its step; drops all checkpoints but the last and the best.
+def publish(folder: Path, beside: Path, step: int, best: int | None, keep: int = 1) -> Path:
+    """Gives the finished folder `beside` the name of its step; drops all but the last `keep` and the best.
 
     At every moment there is a complete checkpoint of this step or of an earlier one, in a place where `published`
     finds it.
@@ -85,8 +85,11 @@ def publish(folder: Path, beside: Path, step: int, best: int | None) -> Path:
     os.rename(beside, target)
     sync_folder(folder)
     write_atomic(folder / INDEX, json.dumps({"last": step, "best": best}) + "\n")
-    for kind, other, path in _entries(folder):
-        if kind != "" or other not in (step, best):
+    entries = list(_entries(folder))
+    before = sorted({other for kind, other, _ in entries if kind == "" and other < step})
+    kept = {step, best, *before[len(before) - min(keep - 1, len(before)) :]}
+    for kind, other, path in entries:
+        if kind != "" or other not in kept:
             _remove(path)
     return target
 

@@ -381,9 +381,9 @@ class RunFolder:
             raise RunFailed(f"{self.label} is gone: somebody deleted the run while it was trained")
         return ckpt.scratch(self.checkpoints, step)
 
-    def publish_checkpoint(self, beside: Path, step: int, best: int | None) -> Path:
-        """Gives the finished folder `beside` the name of its step; drops all checkpoints but the last and the best."""
-        return ckpt.publish(self.checkpoints, beside, step, best)
+    def publish_checkpoint(self, beside: Path, step: int, best: int | None, keep: int = 1) -> Path:
+        """Gives the finished folder `beside` the name of its step; drops all but the last `keep` and the best."""
+        return ckpt.publish(self.checkpoints, beside, step, best, keep)
 
 
 class Bystander(RunFolder):

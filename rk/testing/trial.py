@@ -156,6 +156,8 @@ class Trial:
             self.recipe.fit,
             max_steps=steps,
             max_epochs=None,
+            max_time=None,
+            early_stopping=None,
             validate_every=validate_every,
             validate_batches=MEASURED,
             checkpoint_every=checkpoint_every or steps,

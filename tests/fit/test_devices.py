@@ -261,6 +261,43 @@ def test_a_sharded_run_resumes_bit_equal_from_whole_tensors(zygote, tmp_path):
     assert LoadedRun.open(parts.path).evaluate(("test",)).keys() == {"test/loss", "test/accuracy"}
 
 
+def test_a_step_by_targets_is_the_same_in_two_processes(several, ragged, tmp_path):
+    """Two micro-batches have 20 to 40 targets here: with 42, each step takes four, two in each process."""
+    catalog, paths = ragged
+    by_targets = [(), ("fit.strategy=fsdp",)]
+    jobs = [(str(paths["sum"]), ("fit.accumulate_targets=42", *more)) for more in by_targets]
+    found = run_processes(Fit(devices=2, accelerator="cpu"), several.many, catalog, tmp_path, jobs)
+    (alone,) = several.many(Fit(), catalog, tmp_path, [(str(paths["sum"]), ("fit.accumulate=4",))])
+    assert all(far(weights, alone) < 2e-5 for weights in found)
+
+
+def test_averages_early_stopping_and_plateaus_agree_in_two_processes(zygote, tmp_path):
+    (tmp_path / "digits.yaml").write_text(
+        MLP.replace("lr: 3e-3", "lr: 3e-2, schedule: {name: plateau, patience: 1, factor: 0.5}").replace(
+            "validate_every: 100", "validate_every: 10, early_stopping: {patience: 4}, max_time: 1h"
+        )
+        + "callbacks: [{name: average, decay: 0.8, use: true}, {name: average, kind: swa, start: 0.01}]\n"
+    )
+    done = zygote.rk(["train", "digits.yaml", "--runs-dir", "a"], tmp_path)
+    assert done.code == 0, done.err
+    (run,) = RunFolder.all(tmp_path / "a")
+    info = run.read()
+    assert info["processes"] == 2 and "has not improved for 4 validations" in info["stop_reason"]
+    alone = LoadedRun.open(run.path).evaluate()
+    assert {k: pytest.approx(v, abs=1e-6) for k, v in alone.items()} == {
+        k: v for k, v in info["metrics"].items() if "@" not in k
+    }
+    assert "test/accuracy@swa" in info["metrics"]
+
+
+def test_averages_of_sharded_weights_are_refused(zygote, tmp_path):
+    (tmp_path / "digits.yaml").write_text(
+        MLP.replace("devices: 2", "devices: 2, strategy: fsdp") + "callbacks: [average]\n"
+    )
+    done = zygote.rk(["train", "digits.yaml", "--runs-dir", "a"], tmp_path)
+    assert done.code == 2 and "average cannot be used with fit.strategy fsdp" in done.err
+
+
 def test_torchrun_starts_the_processes_of_one_run(tmp_path):
     """With data of its own: digits would import scikit-learn in each process."""
     site = installed(tmp_path, "ragged", "ragged_parts")

@@ -123,6 +123,40 @@ def test_killed_in_the_final_tests_it_ends_bit_equal(whole, zygote, recipe):
     assert_equal_runs(whole, run)
 
 
+AVERAGED = """
+rk: 1
+model: {name: mlp, hidden_sizes: [16], dropout: 0.1}
+data: {name: digits, batch_size: 64}
+loss: cross-entropy
+trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2, schedule: {name: plateau, patience: 1, factor: 0.7}}}
+callbacks: [{name: average, decay: 0.9, use: USE}]
+fit:
+  {max_steps: 240, seed: 2, validate_every: 10, monitor: val/loss, early_stopping: {patience: 6}, keep_checkpoints: 2,
+   accumulate_targets: 100, threads: 1}
+"""
+
+
+@pytest.mark.parametrize("use", ["true", "false"], ids=["used", "beside"])
+def test_averages_plateaus_and_patience_survive_kills(zygote, tmp_path, use):
+    path = tmp_path / "averaged.yaml"
+    path.write_text(AVERAGED.replace("USE", use))
+    start(zygote, "train", path, "--runs-dir", tmp_path / "whole")
+    assert zygote.wait() == 0
+    start(zygote, "train", path, "--runs-dir", tmp_path / "killed", kill_at=("file", 40))
+    assert zygote.wait() == -signal.SIGKILL
+    run = newest(tmp_path / "killed")
+    for place in (("file", 7), ("file", 23), ("file", 38), ("test", 1)):
+        start(zygote, "train", "--resume", run.path, kill_at=place)
+        if zygote.wait() == 0:
+            break
+    else:
+        start(zygote, "train", "--resume", run.path)
+        assert zygote.wait() == 0
+    whole = newest(tmp_path / "whole")
+    assert_equal_runs(whole, run)
+    assert whole.read()["stop_reason"] == run.read()["stop_reason"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 def test_a_signal_ends_the_step_and_keeps_a_checkpoint(zygote, recipe, number):
     root = zygote.folder / number.name
