@@ -11,6 +11,8 @@ RK_TRIAL = {
 def rk_models() -> dict[str, str]:
     return {
         "language-model": "rk_sequence.language_model:LanguageModel",
+        "ngram-linear": "rk_sequence.ngram_linear:NgramLinear",
+        "random-kernels": "rk_sequence.random_kernels:RandomKernels",
         "sequence": "rk_sequence.model:SequenceModel",
     }
 
@@ -27,6 +29,8 @@ def rk_data() -> dict[str, str]:
         "associative-recall": "rk_sequence.recall:AssociativeRecall",
         "copying": "rk_sequence.copying:Copying",
         "group-words": "rk_sequence.group_words:GroupWords",
+        "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
+        "labelled-text": "rk_sequence.labelled_text:LabelledText",
         "parity": "rk_sequence.parity:Parity",
         "reber": "rk_sequence.reber_next:Reber",
         "reber-strings": "rk_sequence.reber_strings:ReberStrings",
@@ -39,4 +43,4 @@ def rk_data() -> dict[str, str]:
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:
-    return {"tbptt": "rk_sequence.tbptt:TBPTT"}
+    return {"ridge": "rk_sequence.ridge:Ridge", "tbptt": "rk_sequence.tbptt:TBPTT"}
