@@ -16,14 +16,10 @@ from rk import UserError
 from rk.builtin.metrics import Accuracy
 from rk.drafting import Draft
 from rk.protocols import Batch, Outputs, Share
-from rk.reading import is_number
 from rk_sequence.corpora import SERIES
 from rk_sequence.labelled import Example, LabelledData
 from rk_sequence.series_drafts import draft_series
-from rk_sequence.series_files import Columns, read_series, target
-
-MOST_CLASSES = 20
-"""Labels that are numbers are classes when there are at most so many different ones, all of them whole."""
+from rk_sequence.series_files import Columns, guess_target, read_series, target
 
 
 class LabelledSeriesBatch(TypedDict):
@@ -230,11 +226,3 @@ def _spread(values: Float[Tensor, "steps channels"]) -> Float[Tensor, "channels"
     """Returns the standard deviation of each channel; 1 for one that never changes."""
     spread = values.std(0, correction=0).float()
     return torch.where(spread > 0, spread, torch.ones_like(spread))
-
-
-def guess_target(labels: Sequence[str]) -> Literal["class", "number"]:
-    """Returns whether labels are classes or numbers."""
-    if not all(map(is_number, labels)):
-        return "class"
-    numbers = {float(label) for label in labels}
-    return "class" if len(numbers) <= MOST_CLASSES and all(n.is_integer() for n in numbers) else "number"

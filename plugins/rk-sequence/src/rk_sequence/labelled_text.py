@@ -70,7 +70,7 @@ class LabelledText(LabelledData):
     num_features: None = None
     readout: Literal["mean"] = "mean"
     drafts = (".csv", ".tsv", ".jsonl", "/")
-    text_ending = ".txt"
+    text_ending = (".txt",)
 
     def __init__(
         self,

@@ -97,7 +97,8 @@ def read_records(path: Path, accepted: str) -> Records:
 
 
 def _from_table(path: Path, kind: str, accepted: str) -> Records:
-    table = read_rows(path, accepted, "\t" if kind == ".tsv" else ";\t,")
+    # a head without a separator is that of one column, whose cells may hold any separator
+    table = read_rows(path, accepted, f"{'' if kind == '.tsv' else ';'}\t{'' if kind == '.tsv' else ','}\x1f")
     _, head = next(table, (1, []))
     names = [name.strip() for name in head]
     twice = [name for name, count in Counter(names).items() if count > 1]

@@ -9,7 +9,7 @@ from typing import Any
 from rk import UserError
 from rk.drafting import Draft
 from rk_sequence.records import JSON_LINES, ending
-from rk_sequence.series_files import Columns, Series, read_series
+from rk_sequence.series_files import Columns, Series, guess_target, read_series
 
 SURE, LONG = 0.9, 0.75
 """Confidence for a .ts file, and for a table with a row per step."""
@@ -73,8 +73,6 @@ def _gaps(lines: list[int]) -> bool:
 
 
 def _says_number(found: list[Series]) -> bool:
-    from rk_sequence.labelled_sequences import guess_target
-
     return (found[0].target or guess_target([str(s.label) for s in found])) == "number"
 
 

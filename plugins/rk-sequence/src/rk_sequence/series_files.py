@@ -25,6 +25,8 @@ TIME_NAMES = ("time", "t", "step", "timestamp", "date", "index")
 VALUE_NAMES = ("series", "values", "inputs", "x", "data")
 MISSING = ("", "?", "nan", "na", "null")
 """Cells, in small letters, that hold no number: the value before it counts."""
+MOST_CLASSES = 20
+"""Labels that are numbers are classes when there are at most so many different ones, all of them whole."""
 ACCEPTED = "give a .ts file, a table (CSV, TSV) with a row per series or per step, or JSON lines"
 
 
@@ -326,3 +328,11 @@ def target(label: str, place: str) -> float:
     if not re.fullmatch(r"\s*\S+\s*", label) or not is_number(label):
         raise not_a_number(label, f"{place}: label")
     return float(label)
+
+
+def guess_target(labels: Sequence[str]) -> Literal["class", "number"]:
+    """Returns whether labels are classes or numbers."""
+    if not all(map(is_number, labels)):
+        return "class"
+    numbers = {float(label) for label in labels}
+    return "class" if len(numbers) <= MOST_CLASSES and all(n.is_integer() for n in numbers) else "number"
