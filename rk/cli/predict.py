@@ -14,6 +14,7 @@ from rk.cli.options import runs_dir_option
 from rk.cli.output import echo
 from rk.cli.outputs import check_ending, make_parents
 from rk.errors import ExitCode, RkError, UserError
+from rk.values import PlainDict
 
 if TYPE_CHECKING:
     from rk.cli.answers import AnswerFile
@@ -160,6 +161,11 @@ def _drop(files: list[AnswerFile]) -> None:
         file.drop()
 
 
+def class_endings(loaded: LoadedRun) -> tuple[str, ...]:
+    """Returns the endings of the files that a run's data writes."""
+    return tuple(getattr(type(loaded.data), "writes", ()))
+
+
 class Drawing:
     """The files that data or a learner make of an input beside its answers: figures, and files of the data's own kind.
 
@@ -178,8 +184,9 @@ class Drawing:
 
         self.loaded = loaded
         self.several = several
-        self.figures = [output for output in outputs if output.suffix.lower() in FIGURES]
-        self.written = [output for output in outputs if output.suffix.lower() not in (*ENDINGS, *FIGURES)]
+        own = class_endings(loaded)  # a .png, say, is then the data's: masks
+        self.written = [output for output in outputs if output.suffix.lower() in own]
+        self.figures = [output for output in outputs if output.suffix.lower() not in (*ENDINGS, *own)]
         self.into_run = not outputs and bool(artists(loaded.data, loaded.learner))
         self.most = None if self.written else PIECE
         self.lines: list[str] = []

@@ -57,7 +57,7 @@ def draft_series(path: Path, target: str | None) -> Draft | None:
         f"{what} of series with {channels} channel{'s' * (channels > 1)} and {steps} steps",
         data,
         _choices(len(found), numbers),
-        {**comments, "model": "another choice: rk recipes init --model linear, a linear model over random kernels"},
+        {**comments, "model": "rk recipes init --model linear: a linear model over random convolutions"},
         confidence=SURE if kind == ".ts" else LONG,
     )
 

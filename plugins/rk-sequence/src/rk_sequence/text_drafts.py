@@ -14,7 +14,7 @@ MIN_WORDS = 3.0
 MOST_CLASSES = 0.5
 """Labels are at most so many of the rows: else they are no classes."""
 SURE, UNSURE = 0.8, 0.3
-EPOCHS = 20
+EPOCHS = 10
 
 
 def draft_table(path: Path, target: str | None) -> Draft | None:
@@ -82,6 +82,6 @@ def _sections(model: dict[str, Any], optimizer: str, lr: float, fit: dict[str, A
 
 def _comments() -> dict[str, str]:
     return {
-        "model": "another choice: rk recipes init --model linear, words and pairs of words",
+        "model": "rk recipes init --model linear: a linear model over words and pairs of words",
         "fit.monitor": "the best checkpoint by validation is tested and answers",
     }

@@ -12,13 +12,19 @@ def rk_data() -> dict[str, str]:
         "fashion-mnist": "rk_vision.mnist:FashionMNIST",
         "cifar10": "rk_vision.cifar:CIFAR10",
         "image-folder": "rk_vision.folder:ImageFolder",
+        "image-masks": "rk_vision.mask_folder:ImageMasks",
+        "drawn-shapes": "rk_vision.drawn_shapes:DrawnShapes",
         "augmented": "rk_vision.augmented:Augmented",
     }
 
 
 @hookimpl
 def rk_models() -> dict[str, str]:
-    return {"conv-net": "rk_vision.conv_net:ConvNet"}
+    return {
+        "conv-net": "rk_vision.conv_net:ConvNet",
+        "patch-linear": "rk_vision.unet:PatchLinear",
+        "unet": "rk_vision.unet:UNet",
+    }
 
 
 @hookimpl
