@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import torch
@@ -16,7 +17,7 @@ NAMES = ("background", "disc", "square", "triangle")
 
 
 class DrawnShapes(MaskData):
-    """Discs, squares and triangles of random colours, places, sizes and angles over a noisy gradient.
+    """Discs, squares and triangles of random colours, places and sizes over a noisy gradient.
 
     The colour does not tell the class: what counts is the outline. Images never repeat; a later shape hides the ones
     below it.
@@ -24,6 +25,7 @@ class DrawnShapes(MaskData):
     Args:
         seed: Every image is a function of it.
         shapes: Most shapes in an image; at least one is there.
+        turned: Whether shapes have random angles; else they stand upright.
         noise: Standard deviation of the noise, for values from 0 to 1.
         num_batches: Batches of ``val`` and of ``test``.
 
@@ -35,12 +37,14 @@ class DrawnShapes(MaskData):
         self,
         seed: int,
         shapes: Annotated[int, Ge(1)] = 2,
+        turned: bool = False,
         noise: Annotated[float, Ge(0)] = 0.05,
         num_batches: Annotated[int, Ge(1)] = 8,
         **common: Any,
     ) -> None:
         super().__init__(seed, **common)
         self.shapes = shapes
+        self.turned = turned
         self.noise = noise
         self.num_batches = num_batches
         self.names = list(NAMES)
@@ -65,7 +69,8 @@ class DrawnShapes(MaskData):
         count = 1 + (draw() * self.shapes).long()
         for number in range(self.shapes):
             kind = 1 + (3 * draw()).long().clamp(max=2)
-            inside = _inside(kind, down, across, 0.15 + 0.7 * draw(2), 0.15 + 0.15 * draw(), 6.2832 * draw())
+            angle = draw() * (math.tau if self.turned else 0.0)
+            inside = _inside(kind, down, across, 0.15 + 0.7 * draw(2), 0.15 + 0.15 * draw(), angle)
             inside &= (number < count).view(-1, 1, 1)
             images = torch.where(inside.unsqueeze(1), draw(self.channels, 1, 1), images)
             targets = torch.where(inside, kind.view(-1, 1, 1), targets)

@@ -67,6 +67,9 @@ class ImageMasks(MaskData):
         if pairs.ignored:
             print(f"warning: {self.folder}: ignored: {', '.join(pairs.ignored)}", file=sys.stderr)
         splits = pairs.splits
+        if len(splits["train"]) < 4 - len(splits):
+            message = f"{len(splits['train'])} images are too few to train, validate and test"
+            raise UserError(f"{self.folder}: {message}", "give three or more, or folders train, val and test")
         for split, share in self.fractions.items():
             if split not in splits:
                 splits["train"], splits[split] = self._hold_out(splits["train"], share)
@@ -78,11 +81,7 @@ class ImageMasks(MaskData):
         }
 
     def _hold_out(self, pairs: list[Pair], share: float) -> tuple[list[Pair], list[Pair]]:
-        count = max(1, round(share * len(pairs)))
-        if count >= len(pairs):
-            raise UserError(
-                f"{self.folder}: {len(pairs)} images are too few to train, validate and test", "give three or more"
-            )
+        count = min(max(1, round(share * len(pairs))), len(pairs) - 1)
         order = rows(len(pairs), len(pairs), 0, seed=0, shuffle=True).tolist()
         return [pairs[i] for i in order[count:]], [pairs[i] for i in order[:count]]
 
