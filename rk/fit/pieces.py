@@ -13,7 +13,7 @@ from rk.values import Part
 
 
 def divided(data: Part, batch: Batch, most: int | None) -> Iterator[Batch]:
-    """Yields the examples of a batch, at most so many at a time.
+    """Yields the examples of a batch in pieces of `most`; the last one may be smaller.
 
     A batch is divided when every tensor in it is declared with the first axis ``batch`` and has as many entries as the
     others; plain lists of that length are divided, too, and all else is in each piece. A flat batch of graphs, say, is

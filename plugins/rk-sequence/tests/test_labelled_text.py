@@ -118,7 +118,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path, text, message):
         prepared(tmp_path / "rows.csv")
 
 
-def test_json_lines_that_are_no_objects_are_named(tmp_path):
+def test_json_lines_without_objects_are_named(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"text": "x", "label": "a"}\n["y", "b"]\n')
     with pytest.raises(UserError, match=r"rows\.jsonl:2: expected an object, got a list"):
         prepared(tmp_path / "rows.jsonl")

@@ -26,7 +26,7 @@ VALUE_NAMES = ("series", "values", "inputs", "x", "data")
 MISSING = ("", "?", "nan", "na", "null")
 """Cells, in small letters, that hold no number: the value before it counts."""
 MOST_CLASSES = 20
-"""Labels that are numbers are classes when there are at most so many different ones, all of them whole."""
+"""Most different labels that are whole numbers and still classes."""
 ACCEPTED = "give a .ts file, a table (CSV, TSV) with a row per series or per step, or JSON lines"
 
 

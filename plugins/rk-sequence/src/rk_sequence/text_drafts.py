@@ -12,13 +12,13 @@ from rk_sequence.text_files import LABEL_NAMES, distinct, find_columns, folders,
 MIN_WORDS = 3.0
 """A column with so many words in the mean is free text."""
 MOST_CLASSES = 0.5
-"""Labels are at most so many of the rows: else they are no classes."""
+"""Most different labels that are classes, as a share of the rows."""
 SURE, UNSURE = 0.8, 0.3
 EPOCHS = 10
 
 
 def draft_table(path: Path, target: str | None) -> Draft | None:
-    """Returns the draft for a table; None where it has no column of texts, or its target is no class.
+    """Returns the draft for a table; None where it has no column of texts, or its target does not look like classes.
 
     Args:
         path: The table, or JSON lines.

@@ -19,13 +19,13 @@ NAMES = ("background", "disc", "square", "triangle")
 class DrawnShapes(MaskData):
     """Discs, squares and triangles of random colours, places and sizes over a noisy gradient.
 
-    The colour does not tell the class: what counts is the outline. Images never repeat; a later shape hides the ones
+    Only the outline distinguishes the classes, not the colour. Images never repeat; a later shape hides the ones
     below it.
 
     Args:
         seed: Every image is a function of it.
         shapes: Most shapes in an image; at least one is there.
-        turned: Whether shapes have random angles; else they stand upright.
+        turned: Whether shapes have random angles; else they are upright.
         noise: Standard deviation of the noise, for values from 0 to 1.
         num_batches: Batches of ``val`` and of ``test``.
 

@@ -24,7 +24,7 @@ from rk_vision.masks import MaskBatch, MaskData, Value
 LISTED = 20
 """Most broken files that are named at once."""
 MOST = 64
-"""Most classes: more different pixels are no classes, but a photograph or a mask that JPEG has blurred."""
+"""Most classes: a file with more different pixels is a photograph, or a mask that JPEG has blurred."""
 
 
 class ImageMasks(MaskData):

@@ -28,7 +28,7 @@ SHOWN = 16
 STRENGTH = 0.5
 """Share of a class's colour over an image."""
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
-"""Of the classes behind the first one, told apart by the colour-blind (Okabe and Ito, 2008)."""
+"""Of the classes behind the first one, which the colour-blind distinguish (Okabe and Ito, 2008)."""
 
 
 class MaskBatch(TypedDict):
