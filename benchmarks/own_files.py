@@ -188,8 +188,9 @@ def main() -> None:
     arguments = parser.parse_args()
     results = json.loads(STORED.read_text()) if STORED.exists() else {}
     for name in arguments.cases or ([] if arguments.write else CASES):
-        results[name] = measure(CASES[name])
-        print(name, results[name], flush=True)
+        found = measure(CASES[name])
+        print(name, found, flush=True)
+        results = (json.loads(STORED.read_text()) if STORED.exists() else {}) | {name: found}
         STORED.write_text(json.dumps(results, indent=1) + "\n")
     for plugin in (SEQUENCE, VISION):
         print(table(plugin, results))

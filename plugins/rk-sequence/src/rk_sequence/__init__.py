@@ -3,6 +3,9 @@
 from rk import hookimpl
 
 RK_TRIAL = {
+    "intents-linear": ("data.batch_size=8", "data.train_limit=400", "model.buckets=64", "fit.monitor=null"),
+    "intents-quick": ("data.batch_size=8", "data.train_limit=400", "model.d_model=16", "fit.monitor=null"),
+    "vowels-linear": ("data.train_limit=60", "model.num_kernels=20"),
     "text-quick": ("data.batch_size=8", "data.train_limit=40000", "data.eval_length=64", "data.eval_limit=16"),
 }
 
