@@ -2,7 +2,10 @@
 
 from rk import hookimpl
 
-RK_TRIAL = {"mnist-quick": ("data.batch_size=16", "data.train_limit=1000")}
+RK_TRIAL = {
+    "mnist-quick": ("data.batch_size=16", "data.train_limit=1000"),
+    "shapes-quick": ("data.size=[16,16]", "data.batch_size=4", "data.num_batches=2"),
+}
 
 
 @hookimpl
