@@ -264,6 +264,13 @@ def test_other_tables_are_left_to_other_data(tmp_path, text):
     assert LabelledText.draft(tmp_path / "rows.csv", None) is None
 
 
+def test_a_name_among_many_columns_is_hardly_a_text(tmp_path):
+    rows = "".join(f"Ann Mary Smith {i},{i},{i % 7},{i % 2}\n" for i in range(20))
+    (tmp_path / "rows.csv").write_text(f"name,age,room,survived\n{rows}")
+    draft = LabelledText.draft(tmp_path / "rows.csv", None)
+    assert draft is not None and draft.confidence == 0.3
+
+
 def test_folders_of_texts_are_drafted_and_others_are_not(tmp_path):
     draft = LabelledText.draft(write_folder(tmp_path / "mine", "neg", "pos"), None)
     assert draft is not None and draft.data == {"file": str(tmp_path / "mine")}

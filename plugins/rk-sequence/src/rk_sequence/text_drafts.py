@@ -13,6 +13,8 @@ MIN_WORDS = 3.0
 """A column with so many words in the mean is free text."""
 MOST_CLASSES = 0.5
 """Most different labels that are classes, as a share of the rows."""
+FEW_COLUMNS, LONG_TEXT = 3, 8.0
+"""In a table with more columns, a text with fewer words in the mean is one feature of many: a name, an address."""
 SURE, UNSURE = 0.8, 0.3
 EPOCHS = 10
 
@@ -38,13 +40,15 @@ def draft_table(path: Path, target: str | None) -> Draft | None:
     if not 2 <= classes <= MOST_CLASSES * len(found.rows) or words(found, text) < MIN_WORDS:
         return None
     named_so = target is not None or named([label], LABEL_NAMES) is not None
+    is_text = len(found.names) <= FEW_COLUMNS or words(found, text) >= LONG_TEXT
+    is_class = named_so or classes <= MOST_CLASSES * len(found.rows) / 2
     why = "as --target says" if target is not None else "by its name" if named_so else "the fewest different values"
     return Draft(
         f"the class of {label} ({classes} classes) from the texts in {text}",
         {"file": str(path), "text": text, "label": label},
         _choices(len(found.rows)),
         {"data.text": f"{words(found, text):.0f} words in the mean", "data.label": why, **_comments()},
-        confidence=SURE if named_so or classes <= MOST_CLASSES * len(found.rows) / 2 else UNSURE,
+        confidence=SURE if is_text and is_class else UNSURE,
     )
 
 
