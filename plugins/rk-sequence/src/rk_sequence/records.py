@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rk import UserError
-from rk.errors import printable
 from rk.reading import describe, read_json, read_json_lines, read_rows
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -45,7 +44,7 @@ class Records:
 
     def place(self, row: Record, name: str) -> str:
         """Returns the place of a cell for a message: ``rows.csv:12: column 'x'``."""
-        return f"{printable(str(self.path))}:{row.line}: column {name!r}"
+        return f"{self.path}:{row.line}: column {name!r}"
 
     def text(self, row: Record, name: str, what: str) -> str:
         """Returns a cell as a text without white space around it; a number of JSON as it is written there.
@@ -65,8 +64,8 @@ class Records:
     def need(self, name: str, parameter: str) -> str:
         """Returns the name of a column. Raises `UserError` when there is no such column."""
         if name not in self.names:
-            shown = ", ".join(printable(other, 40) for other in self.names[:10])
-            raise UserError(f"{printable(str(self.path))}: there is no column {name!r}", f"{parameter}: {shown}")
+            shown = ", ".join(other[:40] for other in self.names[:10])
+            raise UserError(f"{self.path}: there is no column {name!r}", f"{parameter}: {shown}")
         return name
 
     def column(self, name: str) -> list[Any]:
@@ -92,7 +91,7 @@ def read_records(path: Path, accepted: str) -> Records:
     kind = ending(path)
     found = _from_json(path, kind, accepted) if kind in (*JSON_LINES, ".json") else _from_table(path, kind, accepted)
     if not found.rows:
-        raise UserError(f"{printable(str(path))}: there is no example in the file", accepted)
+        raise UserError(f"{path}: there is no example in the file", accepted)
     return found
 
 
@@ -103,12 +102,12 @@ def _from_table(path: Path, kind: str, accepted: str) -> Records:
     names = [name.strip() for name in head]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise UserError(f"{printable(str(path))}:1: the column {twice[0]!r} is there twice", "give each its own name")
+        raise UserError(f"{path}:1: the column {twice[0]!r} is there twice", "give each its own name")
     found = Records(path, names)
     for line, cells in table:
         if len(cells) != len(names):
             raise UserError(
-                f"{printable(str(path))}:{line}: expected {len(names)} cells, as in the first line, got {len(cells)}",
+                f"{path}:{line}: expected {len(names)} cells, as in the first line, got {len(cells)}",
                 "put a cell that holds the separator into quotes",
             )
         found.rows.append(Record(line, dict(zip(names, cells, strict=True))))
@@ -119,7 +118,7 @@ def _from_json(path: Path, kind: str, accepted: str) -> Records:
     found = Records(path, [])
     for line, value in read_json_lines(path, accepted) if kind in JSON_LINES else _entries(path, accepted):
         if not isinstance(value, dict):
-            raise UserError(f"{printable(str(path))}:{line}: expected an object, got {describe(value)}", accepted)
+            raise UserError(f"{path}:{line}: expected an object, got {describe(value)}", accepted)
         found.rows.append(Record(line, value))
     found.names = list(dict.fromkeys(name for row in found.rows for name in row.cells))
     return found

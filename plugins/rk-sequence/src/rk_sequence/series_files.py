@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rk import UserError
-from rk.errors import printable
 from rk.reading import column_place, describe, is_number, lines_of, not_a_number, number, read_rows, read_text
 from rk_sequence.records import JSON_LINES, Record, Records, ending, named, read_records
 
@@ -83,7 +82,7 @@ def read_series(path: Path, columns: Columns, labelled: bool, longest: int | Non
     else:
         found = _from_table(path, columns, labelled, longest)
     if not found:
-        raise UserError(f"{printable(str(path))}: there is no series in the file", ACCEPTED)
+        raise UserError(f"{path}: there is no series in the file", ACCEPTED)
     widths = {series.values.shape[1] for series in found[:1]}
     for series in found:
         if series.values.shape[1] not in widths:
@@ -100,7 +99,7 @@ def read_series(path: Path, columns: Columns, labelled: bool, longest: int | Non
 
 def _read_ts(path: Path) -> Iterator[Series]:
     """Yields the series of a .ts file: a line each, channels ended by colons, the label last."""
-    shown = printable(str(path))
+    shown = str(path)
     says: Literal["class", "number"] | None = None
     has_data = False
     for line, text in enumerate(lines_of(read_text(path, ACCEPTED)), 1):
@@ -178,9 +177,7 @@ def _from_table(path: Path, columns: Columns, labelled: bool, longest: int | Non
     table = Records(path, names)
     for line, cells in rows[1:]:
         if len(cells) > len(names):
-            raise UserError(
-                f"{printable(str(path))}:{line}: expected {len(names)} cells, as in the first line, got {len(cells)}"
-            )
+            raise UserError(f"{path}:{line}: expected {len(names)} cells, as in the first line, got {len(cells)}")
         table.rows.append(Record(line, dict(zip(names, cells, strict=False))))
     chosen = columns.id and table.need(columns.id, "data.id")
     chosen = chosen or (named(names, ID_NAMES) if named(names, TIME_NAMES) or _repeats(table) else None)
@@ -203,7 +200,7 @@ def _odd_column(table: Records, id_name: str | None) -> str:
     odd = [n for n in table.names if n != id_name and not all(is_number(c) or _is_missing(c) for c in table.column(n))]
     if len(odd) != 1:
         found = f"several columns of text: {', '.join(odd[:5])}" if odd else "only columns of numbers"
-        raise UserError(f"{printable(str(table.path))}: expected a column `label`, got {found}", "data.label names it")
+        raise UserError(f"{table.path}: expected a column `label`, got {found}", "data.label names it")
     return odd[0]
 
 
@@ -212,11 +209,11 @@ def _without_head(
 ) -> list[Series]:
     """Reads a table of numbers alone: a row per series, as the UCR archive writes it, with the class in front."""
     if labelled and columns.label is not None:
-        raise UserError(f"{printable(str(path))}: there is no column {columns.label!r}", "its columns have no names")
+        raise UserError(f"{path}: there is no column {columns.label!r}", "its columns have no names")
     found = []
     for line, cells in rows:
         first = int(labelled or (longest is not None and len(cells) == longest + 1))
-        place = f"{printable(str(path))}:{line}"
+        place = f"{path}:{line}"
         label = cells[0].strip() if first else None
         found.append(
             _row(cells[first:], label, place, [column_place(path, line, c + first) for c in range(len(cells))])
@@ -252,7 +249,7 @@ def _long(table: Records, id_name: str, time: str | None, label: str | None) -> 
         groups.setdefault(table.text(row, id_name, "an id"), []).append(row)
     found = []
     for name, rows in groups.items():
-        place = f"{printable(str(table.path))}:{rows[0].line}"
+        place = f"{table.path}:{rows[0].line}"
         if time is not None:
             rows = _ordered(table, rows, time)
         labels = {_label(row.cells.get(label)) if label else None for row in rows}
@@ -297,7 +294,7 @@ def _from_json(table: Records, columns: Columns) -> list[Series]:
         name = next((n for n in table.names if isinstance(table.rows[0].cells.get(n), list | dict)), None)
     if name is None:
         hint = '{"series": [1, 2, 3], "label": "a"}, or [[1, 5], [2, 6]] for steps of two channels'
-        raise UserError(f"{printable(str(table.path))}: there is no list of numbers", hint)
+        raise UserError(f"{table.path}: there is no list of numbers", hint)
     label = columns.label if columns.label in table.names else named(table.names, LABEL_NAMES)
     found = []
     for row in table.rows:
