@@ -9,11 +9,12 @@ import contextlib
 import logging
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk.errors import UserError
@@ -34,6 +35,7 @@ __all__ = [
     "open_image",
     "pillow",
     "read_image",
+    "read_mask",
 ]
 
 MAX_PIXELS = 2**26
@@ -43,6 +45,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF", "JPEG2000", "AVIF
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 """Endings, in lower case, by which the images in a folder are found."""
 ACCEPTED = "give an image: PNG, JPEG, BMP, GIF, WebP or TIFF"
+MASKS = "a mask is a PNG or TIFF whose pixels are the numbers or colours of classes"
 BOX = 4
 """Pillow's ``Resampling.BOX``, which averages the pixels that fall into one."""
 ORIENTATION = 0x0112
@@ -120,6 +123,55 @@ def open_image(path: Path, hint: str = ACCEPTED) -> Image.Image:
     return Image.fromarray((255 * _array(image)).round().byte().numpy()).convert("RGB")
 
 
+def read_mask(path: Path, image: Path | None = None) -> Int[Tensor, "height width *color"]:
+    """Reads a mask: an image whose pixels are numbers or colours of classes, and are not to be mixed or scaled.
+
+    A pixel is its place in the palette of an image that has one, the value of a grey one (0 or 255 of one bit, up to
+    65535 of 16 bits), or the colour. The EXIF orientation is applied.
+
+    Args:
+        path: The file.
+        image: The image that it belongs to. A mask that has no orientation itself and fits the image only as that is
+            stored, on its side, is turned with it.
+
+    Returns:
+        Integers of (height, width), or (height, width, 3) of colours.
+
+    Raises:
+        UserError: When the file cannot be read as an image, has another size than `image`, or has pixels that are not
+            whole numbers.
+    """
+    import numpy
+
+    with _opened(path, MASKS) as mask:
+        turned = mask.getexif().get(ORIENTATION, 1) if mask.format != "PNG" else 1
+        _turn_upright(mask)
+        if image is not None:
+            with _opened(image, ACCEPTED, load=False) as other:
+                orientation, stored = other.getexif().get(ORIENTATION, 1), other.size
+            shown = stored[::-1] if orientation in range(5, 9) else stored
+            if mask.size != shown and mask.size == stored and turned == 1:
+                mask = _turned(mask, orientation)
+            if mask.size != shown:
+                found = f"{mask.size[0]} x {mask.size[1]} pixels, but the image {image} has {shown[0]} x {shown[1]}"
+                raise UserError(f"{path}: the mask has {found}", "a mask has the size of its image")
+        if mask.mode == "F":
+            raise UserError(f"{path}: the pixels of a mask must be whole numbers, got floats", MASKS)
+        if mask.mode in ("LA", "1"):
+            mask = mask.convert("L")
+        elif mask.mode not in ("L", "P", *_CEILINGS):
+            mask = mask.convert("RGB")
+        return torch.from_numpy(numpy.asarray(mask).astype("int32"))
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    from PIL import Image
+
+    ways = Image.Transpose
+    way = {5: ways.TRANSPOSE, 6: ways.ROTATE_270, 7: ways.TRANSVERSE, 8: ways.ROTATE_90}
+    return image.transpose(way[orientation])
+
+
 def levels(image: Image.Image) -> Tensor:
     """Returns an 8-bit image of Pillow's from 0 to 1: (height, width) of a grey one, else (height, width, 3)."""
     return _array(image) / 255
@@ -180,6 +232,20 @@ def _array(image: Image.Image) -> Tensor:
 
 def _decoded(path: Path, hint: str) -> Image.Image:
     """Returns the upright image in RGB; in mode F, from 0 to 1, where its pixels have more than 8 bits."""
+    with _opened(path, hint) as image:
+        _turn_upright(image)
+        return _unit(path, image) if image.mode in _CEILINGS else _on_white(image)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, hint: str, load: bool = True) -> Iterator[Image.Image]:
+    """Opens an image, as it is stored. Raises `UserError` for whatever is wrong with the file.
+
+    Args:
+        path: The file.
+        hint: What to give instead.
+        load: Whether the pixels are decoded.
+    """
     pil = pillow()
     _check_file(path, hint)
     pil.init()
@@ -189,10 +255,10 @@ def _decoded(path: Path, hint: str) -> Image.Image:
             warnings.simplefilter("ignore")  # Pillow's, on odd metadata and many pixels
             with _open(path, formats) as image:
                 _check_size(path, image)
-                image.load()
-                _check_size(path, image)
-                _turn_upright(image)
-                return _unit(path, image) if image.mode in _CEILINGS else _on_white(image)
+                if load:
+                    image.load()
+                    _check_size(path, image)
+                yield image
     except UserError:
         raise
     except pil.UnidentifiedImageError:

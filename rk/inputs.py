@@ -47,12 +47,13 @@ class Input:
 
 
 @contextlib.contextmanager
-def find_inputs(texts: list[str], literal: Sequence[str] = ()) -> Iterator[list[Input]]:
+def find_inputs(texts: list[str], literal: Sequence[str] = (), ending: str | None = None) -> Iterator[list[Input]]:
     """Yields the files that `texts` name, each once, in their order; standard input is a file while they are used.
 
     Args:
         texts: Files, folders, patterns, or ``-``.
         literal: Texts that are answered themselves: each is a file while they are used.
+        ending: Of these files; None: it is guessed from the text.
 
     Raises:
         UserError: When no file is named, or a named file does not exist.
@@ -69,7 +70,7 @@ def find_inputs(texts: list[str], literal: Sequence[str] = ()) -> Iterator[list[
             else:
                 paths |= {path: str(path) for path in _named(text)}
         for number, text in enumerate(literal, 1):
-            paths[_as_file(stack, text, "text" if len(literal) == 1 else f"text-{number}")] = text
+            paths[_as_file(stack, text, "text" if len(literal) == 1 else f"text-{number}", ending)] = text
         yield _with_stems(paths, len(literal))
 
 
@@ -112,9 +113,9 @@ def _standard_input(stack: contextlib.ExitStack) -> Path:
     return _as_file(stack, text, "standard-input")
 
 
-def _as_file(stack: contextlib.ExitStack, text: str, stem: str) -> Path:
+def _as_file(stack: contextlib.ExitStack, text: str, stem: str, ending: str | None = None) -> Path:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rk-"))
-    path = Path(folder, f"{stem}{_ending(text)}")
+    path = Path(folder, f"{stem}{ending or _ending(text)}")
     try:
         path.write_text(text, encoding="utf-8")
     except UnicodeEncodeError:
@@ -133,7 +134,19 @@ def _ending(text: str) -> str:
     else:
         if text.lstrip()[:1] in ("[", "{"):
             return ".json"
+    if _is_object(text.lstrip().split("\n", 1)[0]):
+        return ".jsonl"
     return ".csv" if "," in (text.splitlines() or [""])[0] or _is_number(text) else ".txt"
+
+
+def _is_object(line: str) -> bool:
+    """Whether a line is a JSON object: the text is then JSON lines."""
+    import json
+
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def _is_number(text: str) -> bool:

@@ -82,7 +82,7 @@ _TABLE = (
         must="`splits`, `batches(split)`, `batch(split, i, stage=0) -> TypedDict`",
         may="`prepare`, facts, `metrics`, `read`, `answers`, `render`, `state_dict`, `labels`, `preprocessing`, "
         "`drafts` and `draft`, "
-        "`writes` and `write`",
+        "`writes` and `write`, `text_ending`",
         key="data",
         fields=(("batch", None, "batch"),),
         example="Points in the plane on three noisy rings.",

@@ -18,6 +18,7 @@ from rk.fit.checkpoint import all_finite, read_checkpoint, read_last_checkpoint
 from rk.fit.evaluate import evaluate, evaluating, predicted, widened
 from rk.fit.figures import artists, draw
 from rk.fit.fingerprint import warn_of_changes
+from rk.fit.pieces import divided
 from rk.fit.returns import check_answers, check_batch, check_batches, check_outputs, check_paths
 from rk.fit.runtime import Runtime, choose_device
 from rk.fit.stream import to_device
@@ -152,10 +153,7 @@ class LoadedRun:
         Raises:
             UserError: When the data reads no files, or cannot read this one.
         """
-        if not supports(self.data, SupportsRead):
-            name = self.recipe.data.component.name if self.recipe.data else "this run's data"
-            raise UserError(f"data {name} cannot read files (it has no `read` method)")
-        return self.answer(check_batch(self.data, self.data.read(path), "read"))
+        return self.answer(self._read(path))
 
     def answer(self, batch: Batch) -> tuple[Batch, Outputs, list[dict[str, Any]]]:  # Any: plain values
         """Answers a batch; it returns what `predict` does.
@@ -163,9 +161,34 @@ class LoadedRun:
         Args:
             batch: The fields that the learner reads, on any device.
         """
-        batch = to_device(batch, self.device)
         with evaluating(self.learner, self.recipe.fit.seed), self.parts.runtime.autocast():
-            outputs = widened(check_outputs(self.learner, predicted(self.learner, batch)))
+            return self._answered(batch)
+
+    def answer_pieces(
+        self, path: Path, most: int | None
+    ) -> Iterator[tuple[Batch, Outputs, list[dict[str, Any]]]]:  # Any: plain values
+        """Answers a user's own file in pieces, each as `predict` returns it: memory holds the outputs of one piece.
+
+        Args:
+            path: The file.
+            most: Most examples of a piece; None: the file is one piece. So is one whose batch cannot be divided.
+
+        Raises:
+            UserError: As `predict`.
+        """
+        batch = self._read(path)
+        with evaluating(self.learner, self.recipe.fit.seed), self.parts.runtime.autocast():
+            yield from map(self._answered, divided(self.data, batch, most))
+
+    def _read(self, path: Path) -> Batch:
+        if not supports(self.data, SupportsRead):
+            name = self.recipe.data.component.name if self.recipe.data else "this run's data"
+            raise UserError(f"data {name} cannot read files (it has no `read` method)")
+        return check_batch(self.data, self.data.read(path), "read")
+
+    def _answered(self, batch: Batch) -> tuple[Batch, Outputs, list[dict[str, Any]]]:  # Any: plain values
+        batch = to_device(batch, self.device)
+        outputs = widened(check_outputs(self.learner, predicted(self.learner, batch)))
         if not supports(self.data, SupportsAnswers):
             return batch, outputs, _rows(outputs)
         return batch, outputs, check_answers(self.data, self.data.answers(batch, outputs))

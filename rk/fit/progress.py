@@ -69,6 +69,45 @@ def loading() -> Iterator[None]:
         end_loading()
 
 
+# -- while many files are answered ---------------------------------------------------------------------------------
+
+
+class Counter:
+    """One line on a terminal's standard error: how many of many files are done. Nothing elsewhere.
+
+    Args:
+        what: What is counted: ``files``.
+        total: How many there are.
+    """
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what = what
+        self.total = total
+        self._shows = sys.stderr.isatty() and not is_quiet()
+        self._started, self._due, self._shown = time.perf_counter(), 0.0, False
+
+    def __enter__(self) -> Counter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._shown:
+            sys.stderr.write(_CLEAR_LINE)
+            sys.stderr.flush()
+
+    def show(self, done: int, answers: int) -> None:
+        """Shows how far it is, at most ten times a second, once it has taken a second."""
+        now = time.perf_counter()
+        if not self._shows or now < max(self._due, self._started + 1):
+            return
+        self._due, passed = now + REFRESH_SECONDS, now - self._started
+        parts = [f"{done}/{self.total} {self.what}", f"{answers} answers", f"{clock(passed)} elapsed"]
+        if 0 < done < self.total:
+            parts.append(f"{clock(passed / done * (self.total - done))} left")
+        sys.stderr.write(f"{_CLEAR_LINE}{', '.join(parts)}")
+        sys.stderr.flush()
+        self._shown = True
+
+
 # -- while the steps are done --------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,9 @@
 from rk import hookimpl
 
 RK_TRIAL = {
+    "intents-linear": ("data.batch_size=8", "data.train_limit=400", "model.buckets=64", "fit.monitor=null"),
+    "intents-quick": ("data.batch_size=8", "data.train_limit=400", "model.d_model=16", "fit.monitor=null"),
+    "vowels-linear": ("data.train_limit=60", "model.num_kernels=20"),
     "text-quick": ("data.batch_size=8", "data.train_limit=40000", "data.eval_length=64", "data.eval_limit=16"),
 }
 
@@ -11,6 +14,8 @@ RK_TRIAL = {
 def rk_models() -> dict[str, str]:
     return {
         "language-model": "rk_sequence.language_model:LanguageModel",
+        "ngram-linear": "rk_sequence.ngram_linear:NgramLinear",
+        "random-kernels": "rk_sequence.random_kernels:RandomKernels",
         "sequence": "rk_sequence.model:SequenceModel",
     }
 
@@ -27,6 +32,8 @@ def rk_data() -> dict[str, str]:
         "associative-recall": "rk_sequence.recall:AssociativeRecall",
         "copying": "rk_sequence.copying:Copying",
         "group-words": "rk_sequence.group_words:GroupWords",
+        "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
+        "labelled-text": "rk_sequence.labelled_text:LabelledText",
         "parity": "rk_sequence.parity:Parity",
         "reber": "rk_sequence.reber_next:Reber",
         "reber-strings": "rk_sequence.reber_strings:ReberStrings",
@@ -39,4 +46,4 @@ def rk_data() -> dict[str, str]:
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:
-    return {"tbptt": "rk_sequence.tbptt:TBPTT"}
+    return {"ridge": "rk_sequence.ridge:Ridge", "tbptt": "rk_sequence.tbptt:TBPTT"}

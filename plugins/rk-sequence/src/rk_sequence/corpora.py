@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import NamedTuple
 
-from rk.files import damaged, fetch, is_intact
-from rk.reading import read_text
+from rk.files import damaged, data_folder, fetch, is_intact
+from rk.reading import read_bytes, read_text
 
 _EXAMPLES = "https://raw.githubusercontent.com/pytorch/examples/main"
 
@@ -25,10 +27,20 @@ class Source(NamedTuple):
 
     def read(self) -> str:
         """Returns the text, downloaded if missing. Raises `rk.UserError`."""
+        return read_text(self.path())
+
+    def path(self) -> Path:
+        """Returns the file, downloaded if missing; a copy that was packed with gzip will do. Raises `rk.UserError`."""
+        packed = data_folder() / f"{self.name}.gz"
+        if packed.is_file():
+            algorithm, _, expected = self.checksum.partition(":")
+            if hashlib.new(algorithm, read_bytes(packed)).hexdigest() != expected:
+                raise damaged(packed)
+            return packed
         path = fetch(self.name, self.url, self.checksum)
         if not is_intact(path, self.checksum):
             raise damaged(path)
-        return read_text(path)
+        return path
 
 
 TINY_SHAKESPEARE = Source(
@@ -52,3 +64,48 @@ CORPORA: dict[str, tuple[Source, Source | None]] = {
     "wikitext-2": (WIKITEXT_2_TEST, WIKITEXT_2_VALID),
 }
 """Name -> what is trained on, and what is held out; None: a share of the former."""
+
+_BANKING = (
+    "https://raw.githubusercontent.com/PolyAI-LDN/task-specific-datasets/57ec275d8078af65b7731c2a98be812d844a6d6b"
+)
+LABELLED: dict[str, dict[str, Source]] = {
+    "banking77": {
+        "train": Source(
+            "banking77/train.csv",
+            f"{_BANKING}/banking_data/train.csv",
+            "sha256:b06e26ac675513959a63135f11b94ea7786ed02da65db93a5650d8838cbc664b",
+        ),
+        "test": Source(
+            "banking77/test.csv",
+            f"{_BANKING}/banking_data/test.csv",
+            "sha256:d12d6e3bc4c3103966ae786dc435913c0c563dfa328f5a3646d0e62cfeeb474d",
+        ),
+    }
+}
+"""Name -> the published files of its splits."""
+
+_AEON = (
+    "https://raw.githubusercontent.com/aeon-toolkit/aeon/a101ddc8b35a65441609b45c9bcce5aeafa0c131/aeon/datasets/data"
+)
+
+
+def _series(name: str, train: str, test: str) -> dict[str, Source]:
+    return {
+        split: Source(f"ucr-uea/{name}_{what}.ts", f"{_AEON}/{name}/{name}_{what}.ts", f"sha256:{checksum}")
+        for split, what, checksum in (("train", "TRAIN", train), ("test", "TEST", test))
+    }
+
+
+SERIES: dict[str, dict[str, Source]] = {
+    "japanese-vowels": _series(
+        "JapaneseVowels",
+        "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
+        "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
+    ),
+    "gunpoint": _series(
+        "GunPoint",
+        "f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5",
+        "79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e",
+    ),
+}
+"""Name -> the published files of its splits, which the UCR and UEA archives share."""

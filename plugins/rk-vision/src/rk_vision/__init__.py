@@ -2,7 +2,10 @@
 
 from rk import hookimpl
 
-RK_TRIAL = {"mnist-quick": ("data.batch_size=16", "data.train_limit=1000")}
+RK_TRIAL = {
+    "mnist-quick": ("data.batch_size=16", "data.train_limit=1000"),
+    "shapes-quick": ("data.size=[16,16]", "data.batch_size=4", "data.num_batches=2"),
+}
 
 
 @hookimpl
@@ -12,13 +15,19 @@ def rk_data() -> dict[str, str]:
         "fashion-mnist": "rk_vision.mnist:FashionMNIST",
         "cifar10": "rk_vision.cifar:CIFAR10",
         "image-folder": "rk_vision.folder:ImageFolder",
+        "image-masks": "rk_vision.mask_folder:ImageMasks",
+        "drawn-shapes": "rk_vision.drawn_shapes:DrawnShapes",
         "augmented": "rk_vision.augmented:Augmented",
     }
 
 
 @hookimpl
 def rk_models() -> dict[str, str]:
-    return {"conv-net": "rk_vision.conv_net:ConvNet"}
+    return {
+        "conv-net": "rk_vision.conv_net:ConvNet",
+        "patch-linear": "rk_vision.unet:PatchLinear",
+        "unet": "rk_vision.unet:UNet",
+    }
 
 
 @hookimpl

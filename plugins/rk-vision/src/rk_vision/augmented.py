@@ -68,6 +68,9 @@ class Augmented(DataWrapper):
                 f"augmented: inputs must be images (batch, [channels,] height, width), got {shape}",
                 "leave augmented out, or choose image data: rk list data",
             )
+        targets = batch.get("targets")
+        if isinstance(targets, Tensor) and targets.ndim > 2:
+            raise UserError("augmented: targets are masks, which would stay as they are", "leave augmented out")
         changed = self.changed(images if images.ndim == 4 else images.unsqueeze(1), generator(self.seed, STREAM, i))
         return {**batch, "inputs": changed.reshape(images.shape)}
 

@@ -11,8 +11,10 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from rk import UserError
+from rk.drafting import Draft
 from rk.images import image_steps, pillow
 from rk.sampling import rows, with_every_class
+from rk_vision.folder_drafts import draft_classes
 from rk_vision.layout import Files, read_layout
 from rk_vision.pictures import Labelled, PictureData
 from rk_vision.reading import read_colored, read_grey
@@ -39,6 +41,8 @@ class ImageFolder(PictureData):
     Examples:
         data: {name: image-folder, folder: images, size: [32, 32], channels: 3}
     """
+
+    drafts = ("/",)
 
     def __init__(
         self,
@@ -86,6 +90,11 @@ class ImageFolder(PictureData):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.classes = list(state["classes"])
+
+    @classmethod
+    def draft(cls, path: Path, target: str | None) -> Draft | None:
+        """Proposes a recipe for a folder of class folders."""
+        return draft_classes(path)
 
     def _load(self) -> tuple[Labelled, Labelled]:
         layout = read_layout(self.folder)
