@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from rk.record import record
 
-__all__ = ["ExitCode", "RecipeError", "RkError", "RunFailed", "UserError", "nearest", "suggest"]
+__all__ = ["ExitCode", "RecipeError", "RkError", "RunFailed", "UserError", "counted", "nearest", "printable", "suggest"]
 
 
 class ExitCode(enum.IntEnum):

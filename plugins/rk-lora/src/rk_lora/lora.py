@@ -80,6 +80,10 @@ class Lora(ModelWrapper):
 
     Examples:
         model: {name: lora, base: {name: mlp, hidden_sizes: [64, 64]}, rank: 4, trained: ["head.*"]}
+
+        >>> from rk.builtin.mlp import MLP
+        >>> Lora(MLP(num_features=8, num_classes=3), rank=2)(inputs=torch.rand(2, 8))["logits"].shape
+        torch.Size([2, 3])
     """
 
     def __init__(

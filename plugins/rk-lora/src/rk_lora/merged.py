@@ -20,7 +20,6 @@ class Merged:
 
     Examples:
         rk export last --to merged -o merged
-        rk export merged --to onnx
     """
 
     def export(self, run: LoadedRun, out: Path) -> list[Path]:

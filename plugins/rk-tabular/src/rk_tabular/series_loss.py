@@ -20,6 +20,10 @@ class ForecastError:
 
     Examples:
         loss: {name: forecast-error, kind: absolute}
+
+        >>> observed = torch.tensor([[True, True, False]])
+        >>> ForecastError()(values=torch.ones(1, 3), targets=torch.zeros(1, 3), observed=observed)
+        (tensor(2.), tensor(2))
     """
 
     def __init__(self, kind: Literal["squared", "absolute"] = "squared") -> None:

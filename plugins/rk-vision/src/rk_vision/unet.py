@@ -78,6 +78,9 @@ class PatchLinear(nn.Module):
 
     Examples:
         model: {name: patch-linear, side: 9}
+
+        >>> PatchLinear(input_shape=(3, 20, 30), num_classes=2)(inputs=torch.rand(1, 3, 20, 30))["logits"].shape
+        torch.Size([1, 20, 30, 2])
     """
 
     def __init__(
