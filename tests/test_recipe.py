@@ -436,8 +436,8 @@ def test_an_unknown_name_is_reported_with_the_nearest(name, hint, two):
 
 def test_a_kind_without_installed_components_is_reported(two):
     with pytest.raises(Unresolved) as caught:
-        two.resolve("callback", "ema")
-    assert caught.value.hint == "no callback is installed"
+        two.resolve("search", "ema")
+    assert caught.value.hint == "no search is installed"
 
 
 def test_a_stored_recipe_names_components_with_their_plugin(check, two):

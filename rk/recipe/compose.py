@@ -120,15 +120,16 @@ def _path(tree: Mapping, parts: list[str]) -> list[str]:
     """Returns the keys that a dotted text means; one that holds dots itself, ``words.*``, is one where it is there."""
     node: Node | None = tree
     path: list[str] = []
-    while parts:
+    while parts and node is not None:
         length = 1
         if isinstance(node, Mapping):
-            whole = [n for n in range(len(parts), 1, -1) if ".".join(parts[:n]) in node.items]
+            longest = min(len(parts), max((name.count(".") + 1 for name in node.items), default=1))
+            whole = [n for n in range(longest, 1, -1) if ".".join(parts[:n]) in node.items]
             length = whole[0] if whole and parts[0] not in node.items else 1
         path.append(".".join(parts[:length]))
-        node = None if node is None else _child(node, path[-1])
+        node = _child(node, path[-1])
         parts = parts[length:]
-    return path
+    return path + parts
 
 
 def _set(tree: Mapping, path: list[str], value: Node, mark: Mark) -> list[Problem]:

@@ -127,7 +127,7 @@ def test_data_writes_files_of_its_own_kind(strain, whole, tmp_path, capsys):
     assert strain("predict", whole.path, "out.wav", "-o", "again.npz") == ExitCode.OK, "what it writes it can read"
     with pytest.raises(UserError) as error:
         strain("predict", whole.path, "in.npz", "-o", "out.mp3")
-    assert error.value.hint == "use one of the endings: .json, .csv, .svg, .png, .pdf, .wav, .npz"
+    assert error.value.hint == "use one of the endings: .json, .jsonl, .csv, .svg, .png, .pdf, .wav, .npz"
 
 
 @pytest.mark.parametrize("which", ["programs"])

@@ -14,7 +14,7 @@ from rk.testing.libraries import use_first
 pytest_plugins = ("pytester",)
 ROOT = Path(__file__).parent.parent.parent
 LIGHT = ("cli", "report", "static/test_static.py", "test_c*.py", "test_f*.py", "test_p*.py", "test_r*.py", "test_s*.py")
-NEEDS_TORCH = {"test_reading_fuzz.py", "test_sheets.py"}
+NEEDS_TORCH = {"test_reading_fuzz.py", "test_sheets.py", "test_schedules.py"}
 COLLECT = """
 import sys
 sys.modules["torch"] = None  # any import of it fails from here on

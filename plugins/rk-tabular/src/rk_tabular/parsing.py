@@ -142,7 +142,7 @@ def _comma(texts: pl.Series, wrong: pl.Series, delimiter: str) -> str | None:
     "1,234" is a decimal comma in a file of ``;``, and a mark of thousands in quotes in one of ``,``.
     """
     thousands = float(wrong.str.contains(_THOUSANDS).mean() or 0)  # type: ignore[arg-type]  # the mean of truth values
-    comma = float(wrong.str.contains(_COMMA).mean() or 0)  # type: ignore[arg-type]
+    comma = float(wrong.str.contains(_COMMA).mean() or 0)  # type: ignore[arg-type]  # as above
     if max(thousands, comma) < MOSTLY:
         return None
     if thousands == 1 and (delimiter == "," or comma < 1 or texts.str.contains(r"\d\.\d").any()):
