@@ -48,6 +48,7 @@ class N2N:
         final_steps: Steps of the last training of the best student; 0: none.
         student_lr: Learning rate of students, by Adam.
         hard_weight: Weight of the recipe's own loss in the last training.
+        final_matching: How the last training matches the teacher; see the trainer `distill`.
         metric: The accuracy, ``val/accuracy``.
         factors: What a size may be multiplied by.
         min_size: Sizes are not made smaller than this.
@@ -74,6 +75,7 @@ class N2N:
         final_steps: Annotated[int, Ge(0)] = 1000,
         student_lr: Annotated[float, Gt(0)] = 4e-3,
         hard_weight: Annotated[float, Ge(0)] = 1.0,
+        final_matching: Literal["mse", "kl"] = "kl",
         metric: str = "val/accuracy",
         factors: tuple[Annotated[float, Gt(0), Le(1)], ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
         min_size: Annotated[int, Ge(1)] = 4,
@@ -96,6 +98,7 @@ class N2N:
         self.final_steps = final_steps
         self.student_lr = student_lr
         self.hard_weight = hard_weight
+        self.final_matching = final_matching
         self.metric = metric
         self.factors = factors
         self.min_size = min_size
@@ -132,7 +135,7 @@ class N2N:
             last = [s.reward for s in self.students if s.stage == stage and s.iteration >= self.iterations - 5]
             found[f"{stage}-mean-reward"] = statistics.fmean(last)
         if self.final_steps:
-            run = self._trained(best.architecture, "final", self.final_steps, self.hard_weight)
+            run = self._trained(best.architecture, "final", self.final_steps, final=True)
             print(f"final: {self.metric} {self._score(run):.4g}, {best.parameters} parameters; {run.folder}")
             found["final"] = self._score(run)
             found |= {
@@ -207,7 +210,7 @@ class N2N:
         if known is not None:
             parameters, score = known.parameters, known.score
         else:
-            run = self._trained(architecture, "student", self.student_steps, 0.0)
+            run = self._trained(architecture, "student", self.student_steps)
             parameters, score = _parameters(run), self._score(run)
         value = reward(parameters, self.teacher_parameters, score, self.teacher_score)
         allowed = (self.max_parameters is None or parameters <= self.max_parameters) and (
@@ -217,12 +220,13 @@ class N2N:
         self.students.append(Student(stage, iteration, architecture, parameters, score, value))
         return value
 
-    def _trained(self, architecture: Architecture, kind: str, steps: int, hard_weight: float) -> InnerRun:
+    def _trained(self, architecture: Architecture, kind: str, steps: int, final: bool = False) -> InnerRun:
         trainer = {
             "name": "n2n/distill",
             "teacher": str(self.teacher.folder.resolve()),
             "optimizer": {"name": "adam", "lr": self.student_lr, "schedule": "cosine"},
-            "hard_weight": hard_weight,
+            "hard_weight": self.hard_weight if final else 0.0,
+            "matching": self.final_matching if final else "mse",
         }
         changes = [
             *architecture.overrides(),
