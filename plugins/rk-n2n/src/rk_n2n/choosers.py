@@ -16,7 +16,7 @@ Actions = Int[Tensor, "layers"]
 
 
 class Chooser(Protocol):
-    """Proposes actions for all layers, and is told their rewards."""
+    """Proposes actions for all layers, and takes their rewards."""
 
     def propose(self, count: int) -> list[Actions]:
         """Returns `count` proposals."""
@@ -110,7 +110,7 @@ class Evolution:
         choices: Of each layer.
         seed: Seeds what is drawn.
         population: How many of the best are kept.
-        mutation: Probability with which a choice is drawn anew.
+        mutation: Probability with which a choice is drawn again.
     """
 
     def __init__(self, layers: int, choices: int, seed: int, population: int = 10, mutation: float = 0.2) -> None:

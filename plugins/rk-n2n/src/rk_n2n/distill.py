@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -9,7 +10,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor
 from torch.nn import functional
 
-from rk import Batch, Loss, Model, Objective, Optimizer, Run, Runtime, Training, UserError
+from rk import Batch, Loss, Model, Optimizer, Outputs, Run, Runtime, Term, Training, UserError
 from rk.builtin.backprop import Supervised
 
 
@@ -53,11 +54,12 @@ class Distill:
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
-            wanted = self._logits(self.teacher.learner.predict(batch), "the teacher")
+            answer: Callable[[Batch], Outputs] = self.teacher.learner.predict  # type: ignore[assignment]  # of a learner
+            wanted = self._logits(answer(batch), "the teacher")
         given = self._logits(self.learner.predict(batch), "the student")
         if wanted.shape != given.shape:
             raise UserError(f"the teacher answers {tuple(wanted.shape)}, the student {tuple(given.shape)}")
-        terms: dict[str, Objective] = {"distill": self.matched(given, wanted)}
+        terms: dict[str, Term] = {"distill": self.matched(given, wanted)}
         if self.hard_weight:
             hard = self.objective(batch)
             own = hard if isinstance(hard, dict) else {"hard": hard}
