@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -159,7 +161,7 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
     """Takes the finished run in `folder`, resumes it, or trains it; returns its metrics."""
     resume = False
     if folder.recipe.is_file():
-        if trained(stored_values(folder)) != trained(recipe.plain()):
+        if folder.info().get("asked") != _asked(recipe) and trained(stored_values(folder)) != trained(recipe.plain()):
             raise UserError(
                 f"{folder.path.name} was trained with another recipe than the requested one",
                 f"give each training its own name, or delete {folder.label}",
@@ -170,6 +172,7 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
     if not resume:
         shutil.rmtree(folder.path, ignore_errors=True)
         begin(recipe, folder.path.parent, Supplier(catalog, folder.path.parent / ".begun-from", _nothing), folder.path)
+        folder.update(asked=_asked(recipe))
     signal = StopSignal() if signal is None else signal
     try:
         with signal.entered():
@@ -183,6 +186,11 @@ def _trained(recipe: Recipe, folder: RunFolder, catalog: Catalog, signal: StopSi
     if outcome.exit_code != ExitCode.OK:
         raise StoppedInside(outcome.exit_code, folder.path.name)
     return _numbers(folder)
+
+
+def _asked(recipe: Recipe) -> str:
+    """Returns a digest of what was asked for: the stored recipe names the copies of runs that it keeps."""
+    return hashlib.sha256(json.dumps(trained(recipe.plain()), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _numbers(folder: RunFolder) -> PlainDict:

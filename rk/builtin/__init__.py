@@ -70,3 +70,8 @@ def rk_exporters() -> dict[str, str]:
         "torch-export": "rk.export.torch_export:TorchExport",
         "hub": "rk.export.hub:Hub",
     }
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"footprint": "rk.export.footprint:Footprint"}

@@ -1,0 +1,13 @@
+"""N2N learning (arXiv:1709.06030): smaller students of any network whose recipe has lists of sizes."""
+
+from rk import hookimpl
+
+
+@hookimpl
+def rk_trainers() -> dict[str, str]:
+    return {"distill": "rk_n2n.distill:Distill"}
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"n2n": "rk_n2n.search:N2N"}
