@@ -91,7 +91,7 @@ def _exported(x: Tensor, scale: float, zero: int, last: int) -> Tensor:
     """Returns the same in the operations that become QuantizeLinear and DequantizeLinear in ONNX."""
     if not scale > 0:
         return x
-    import torch.ao.quantization.fx._decomposed  # noqa: F401  registers the two operations
+    import torch.ao.quantization.fx._decomposed
 
     ops = torch.ops.quantized_decomposed
     if last < 255:  # ONNX clips to eight bits: fewer are clipped before

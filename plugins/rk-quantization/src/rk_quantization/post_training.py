@@ -63,7 +63,7 @@ class PostTraining:
         self.learner, self.settings = learner, settings
         self.weights = quantizable(learner, settings.include, settings.exclude)
         names = [*self.weights]
-        self.schemes = {name: settings.weights for name in names}
+        self.schemes = dict.fromkeys(names, settings.weights)
         if settings.first_last_bits is not None:
             for name in (names[0], names[-1]):
                 self.schemes[name] = _with_bits(settings.weights, settings.first_last_bits)
@@ -155,8 +155,9 @@ def answer(learner: Any, batch: Batch) -> Mapping[str, Any]:
 
 def sqnr(before: Tensor, after: Tensor) -> float:
     """Returns 10 log10 of the squares of `before` over those of the difference, in decibels."""
-    noise = float((after.double() - before.double()).square().sum())
-    signal = float(before.double().square().sum())
+    before, after = before.detach().double(), after.detach().double()
+    noise = float((after - before).square().sum())
+    signal = float(before.square().sum())
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal else -math.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rk.charts import COLORS, chart, plain, save
@@ -11,10 +11,19 @@ from rk.writing import write_csv
 from rk_quantization.post_training import Row, total_bits
 
 
-def write(rows: Sequence[Row], folder: Path) -> None:
-    """Writes ``layers.csv`` and ``figures/layers.png`` into a run's folder."""
+def write(rows: Sequence[Row], folder: Path, traces: Mapping[str, float] | None = None) -> None:
+    """Writes ``layers.csv`` and ``figures/layers.png`` into a run's folder.
+
+    Args:
+        rows: What became of each weight.
+        folder: Of the run.
+        traces: Of the Hessian, by the weights' names; None leaves this column out.
+    """
     head = ["weight", "numbers", "bits", "SQNR (dB)", "smallest", "largest", "bytes"]
     lines = [[r.name, r.entries, r.bits, r.sqnr, r.low, r.high, r.size] for r in rows]
+    if traces:
+        head.append("trace")
+        lines = [[*line, traces[r.name]] for line, r in zip(lines, rows, strict=True)]
     write_csv(folder / "layers.csv", head, lines, digits=5)
     (folder / "figures").mkdir(exist_ok=True)
     draw(rows, folder / "figures" / "layers.png")

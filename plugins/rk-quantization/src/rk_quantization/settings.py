@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rk_quantization.activations import Per
@@ -37,7 +37,7 @@ class Settings:
         ValueError: When they contradict each other.
     """
 
-    weights: Scheme = Scheme()
+    weights: Scheme = field(default_factory=Scheme)
     activations: int | None = None
     observer: Observer = "min-max"
     percentile: float = 99.99
