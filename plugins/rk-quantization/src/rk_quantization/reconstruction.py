@@ -61,7 +61,7 @@ def correct_bias(layer: Layer, before: Tensor, after: Tensor, seen: Sequence[Ten
         error = layer.apply(x, change).movedim(layer.channel, -1)
         total += error.reshape(-1, error.shape[-1]).double().sum(0)
         count += error.numel() // error.shape[-1]
-    layer.bias -= (total / count).to(layer.bias.dtype)
+    layer.bias.sub_((total / count).to(layer.bias.dtype))
 
 
 @torch.enable_grad()
