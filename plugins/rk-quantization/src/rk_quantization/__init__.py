@@ -2,6 +2,16 @@
 
 from rk import hookimpl
 
+_SCORE = "{name: quantized-score, label: w8a8, activations: 8, samples: 1}"
+
+RK_TRIAL = {
+    "digits-float": (f"callbacks=[{_SCORE}]",),
+    "digits-w8a8": ("search.samples=1",),
+    "deep-w4-hessian": ("callbacks.0.samples=1",),
+    "deep-w4-reversed": ("callbacks.0.samples=1",),
+    "deep-w4-uniform": ("callbacks.0.samples=1",),
+}
+
 
 @hookimpl
 def rk_searches() -> dict[str, str]:

@@ -270,7 +270,8 @@ def write_front(points: list[tuple[int, float]], budget: float, folder: Path) ->
     (folder / "figures").mkdir(exist_ok=True)
     with chart(4.4, 3.0) as (figure, axis):
         axis.step(*zip(*points, strict=True), where="post", color=COLORS[0])
-        axis.set_yscale("log")
+        if any(cost > 0 for _, cost in points):
+            axis.set_yscale("log")
         axis.set_xlabel("size (bits, or bit operations)")
         axis.set_ylabel("sum of the sensitivities")
         axis.set_title(f"budget: {budget:g} bits on average")

@@ -15,7 +15,8 @@ from rk_quantization.weights import Weight
 
 ZETA, GAMMA = 1.1, -0.1
 """How far the rectified sigmoid is stretched."""
-REGULARIZER = 0.01
+REGULARIZER = 0.5
+RATE = 0.03
 BETAS = (20.0, 2.0)
 ROWS = 1024
 """Inputs of a layer that AdaRound learns from at most."""
@@ -70,8 +71,10 @@ def adaround(
 ) -> Tensor:
     """Learns whether each weight is rounded up or down so that the layer's outputs change least (arXiv:2004.10568).
 
-    Eq. 21: min ||W x - W~ x||^2 + 0.01 sum (1 - |2 h(V) - 1|^beta), W~ = s clip(floor(W / s) + h(V), low, high),
-    h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1); beta falls from 20 to 2 after a warm-up of a fifth.
+    Eq. 21: min ||W x - W~ x||^2 + lambda sum (1 - |2 h(V) - 1|^beta), W~ = s clip(floor(W / s) + h(V), low, high),
+    h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1); beta falls from 20 to 2 after a warm-up of a fifth. Here the error is divided
+    by that of rounding to nearest, and the sum is a mean: so lambda does not depend on the size of weights and inputs.
+    Where nearest is better on the inputs that were learned from, it is taken.
 
     Returns:
         Codes of (rows, columns).
@@ -81,11 +84,19 @@ def adaround(
     lower = torch.floor(rows / grid.scale)
     rest = (rows / grid.scale - lower).clamp(1e-3, 1 - 1e-3)
     v = torch.logit((rest - GAMMA) / (ZETA - GAMMA)).requires_grad_()
-    optimizer = torch.optim.Adam([v], lr=1e-2)
+    optimizer = torch.optim.Adam([v], lr=RATE)
     x = torch.cat([s if s.dim() > 2 and layer.channel != -1 else s.reshape(-1, s.shape[-1]) for s in seen])[:ROWS]
     random = torch.Generator().manual_seed(seed)
     target = layer.apply(x, weight).detach()
     warm = rounds // 5
+    nearest = grid.encode(rows)
+
+    def error_of(codes: Tensor) -> float:
+        return float((layer.apply(x, layout.weight(grid.decode(codes)).to(x.dtype)) - target).square().mean())
+
+    unit = error_of(nearest)
+    if unit == 0:
+        return nearest
 
     def up() -> Tensor:
         return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
@@ -96,12 +107,12 @@ def adaround(
         codes = (lower + h + grid.zero).clamp(grid.low, grid.high)
         soft = layout.weight((codes - grid.zero) * grid.scale)
         error = layer.apply(x[chosen], soft.to(x.dtype)) - target[chosen]
-        loss = error.square().sum() / len(chosen)
+        loss = error.square().mean() / unit
         if i >= warm:
             beta = BETAS[1] + 0.5 * (BETAS[0] - BETAS[1]) * (1 + math.cos(math.pi * (i - warm) / (rounds - warm)))
-            loss = loss + REGULARIZER * (1 - (2 * h - 1).abs().pow(beta)).sum()
+            loss = loss + REGULARIZER * (1 - (2 * h - 1).abs().pow(beta)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    hard = (lower + (up() >= 0.5) + grid.zero).clamp(grid.low, grid.high)
-    return hard.detach().to(torch.int16)
+    learned = (lower + (up() >= 0.5) + grid.zero).clamp(grid.low, grid.high).detach().to(torch.int16)
+    return learned if error_of(learned) < unit else nearest
