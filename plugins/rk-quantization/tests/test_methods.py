@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -89,7 +91,7 @@ def test_the_chosen_bits_have_the_lowest_cost_of_all_that_fit(layers, budget):
     if found is not None:
         assert found.cost == expected[0]
         assert found.size == sum(size[b] for size, b in zip(sizes, found.bits, strict=True)) <= budget
-    assert all(a.size < b.size and a.cost > b.cost for a, b in zip(points, points[1:], strict=False))
+    assert all(a.size < b.size and a.cost > b.cost for a, b in pairwise(points))
 
 
 def test_the_reversed_order_gives_the_highest_sensitivity_to_the_least_sensitive():

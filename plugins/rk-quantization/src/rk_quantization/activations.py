@@ -104,21 +104,24 @@ def _exported(x: Tensor, scale: float, zero: int, last: int) -> Tensor:
 class Inputs(nn.ModuleDict):
     """The input quantizers of a learner, by the names of the layers, with ``.`` replaced by ``-``."""
 
+    @property
+    def quantizers(self) -> dict[str, InputQuantizer]:
+        """All of them, by the names of their layers."""
+        return {name: q for name, q in self.items() if isinstance(q, InputQuantizer)}
+
     def of(self, module_name: str) -> InputQuantizer:
         """Returns that of a layer."""
-        found = self[key(module_name)]
-        assert isinstance(found, InputQuantizer)
-        return found
+        return self.quantizers[key(module_name)]
 
     def observe(self, on: bool) -> None:
         """Begins to count what comes, or ends it."""
-        for quantizer in self.values():
+        for quantizer in self.quantizers.values():
             quantizer.observing = Histogram() if on else None
 
     def take(self, observer: Observer, percentile: float) -> list[str]:
         """Calibrates by what was counted; returns the names of layers that were never called."""
         silent = []
-        for name, quantizer in self.items():
+        for name, quantizer in self.quantizers.items():
             seen = quantizer.observing
             if seen is None or seen.average is None:
                 silent.append(name)

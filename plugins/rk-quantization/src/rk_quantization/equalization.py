@@ -21,9 +21,9 @@ def equalize(learner: nn.Module, weights: Sequence[Weight], batches: Callable[[]
     """Scales the channels between pairs of layers so that both have the same range there; returns the pairs.
 
     Nagel et al. 2019 (arXiv:1906.04721), Eq. 11: s_i = sqrt(r1_i r2_i) / r2_i; W1_i and b1_i are divided by s_i,
-    column i of W2 is multiplied by it. Because ReLU(s x) = s ReLU(x), the answers stay. A pair is found by what a batch
-    goes through: what a layer gives is what a ReLU takes, and what that gives is what the next layer takes. A pair whose
-    scaling changes an answer (a residual connection uses the activations too) is taken back.
+    column i of W2 is multiplied by it. Because ReLU(s x) = s ReLU(x), the answers stay. A pair is found by what a
+    batch goes through: what a layer gives is what a ReLU takes, and what that gives is what the next layer takes. A
+    pair whose scaling changes an answer (a residual connection uses the activations too) is taken back.
     """
     batch = next(batches())
     chosen = {id(w.module) for w in weights if isinstance(w.module, LAYERS) and w.parameter is w.module.weight}

@@ -27,12 +27,12 @@ class IntSafetensors:
     """The weights of a run as `model.int.safetensors`: codes without gaps, and scales.
 
     A weight NAME becomes ``NAME.packed`` (uint8: codes of its bits, the first in the highest bits), and
-    ``NAME.scale`` (float32, one for each row: tensor, channel or group) with ``NAME.zero_point`` (int32) where it is not
-    0 everywhere, or ``NAME.levels`` (float32) of a codebook. The head of the file has the format, and for each weight its
-    bits, shape, axis, rows and lowest code, as JSON. Everything else is written as it is.
+    ``NAME.scale`` (float32, one for each row: tensor, channel or group) with ``NAME.zero_point`` (int32) where it is
+    not 0 everywhere, or ``NAME.levels`` (float32) of a codebook. The head of the file has the format, and for each
+    weight its bits, shape, axis, rows and lowest code, as JSON. Everything else is written as it is.
 
-    A weight that lies on at most 256 levels already (search `quantize`, callback `qat`, or any other training) is written
-    exactly as it is; its levels are found from the weight itself. Any other weight is rounded by `bits` and
+    A weight that lies on at most 256 levels already (search `quantize`, callback `qat`, or any other training) is
+    written exactly as it is; its levels are found from the weight itself. Any other weight is rounded by `bits` and
     `granularity`; `rk_quantization.export.read_quantized` reads the file.
 
     Args:

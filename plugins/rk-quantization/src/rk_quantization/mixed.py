@@ -32,10 +32,10 @@ Criterion = Literal["hessian", "error", "reversed", "uniform"]
 class MixedPrecision:
     """Chooses the bits of each weight of a trained run under a budget, and quantises it so.
 
-    Omega_l(b) = (Tr(H_l) / n_l) ||Q_b(W_l) - W_l||^2 (HAWQ-V2, arXiv:1911.03852) says how much the loss grows if weight l
-    has b bits. The bits with the lowest sum within the budget are found exactly, by a dynamic programme that keeps all
-    Pareto-optimal choices. The result is a run like any other; ``layers.csv`` has the bits and the sensitivity of each
-    weight, ``pareto.csv`` and its figure the whole front.
+    Omega_l(b) = (Tr(H_l) / n_l) ||Q_b(W_l) - W_l||^2 (HAWQ-V2, arXiv:1911.03852) estimates how much the loss grows if
+    weight l has b bits. The bits with the lowest sum within the budget are found exactly, by a dynamic programme that
+    keeps all Pareto-optimal choices. The result is a run like any other; ``layers.csv`` has the bits and the trace of
+    each weight, ``pareto.csv`` and its figure the whole front.
 
     Args:
         run: The trained run.
@@ -43,8 +43,8 @@ class MixedPrecision:
         budget_of: What is limited: `size`, the sum of n_l b_l, or `bops`, the sum of the multiplications of a layer
             times b_l.
         choices: Bits that a weight may have.
-        criterion: `hessian`; `error`: the squared error alone; `reversed`: the traces in the opposite order, as a control;
-            `uniform`: the same bits for all, as a control.
+        criterion: `hessian`; `error`: the squared error alone; `reversed`: the traces in the opposite order, as a
+            control; `uniform`: the same bits for all, as a control.
         levels: `narrow`, `symmetric`, `affine`, `power-of-two` or `codebook`.
         granularity: What shares a scale.
         group_size: Weights of a group.
@@ -87,7 +87,8 @@ class MixedPrecision:
         if criterion == "uniform" and budget not in choices:
             raise ValueError(f"criterion=uniform needs a budget that is one of the choices, got {budget:g}")
         self.run = run
-        self.budget, self.budget_of, self.choices, self.criterion = budget, budget_of, tuple(sorted({*choices})), criterion
+        self.budget, self.budget_of, self.criterion = budget, budget_of, criterion
+        self.choices = tuple(sorted({*choices}))
         scheme = Scheme(choices[0], levels, granularity, group_size, clip)
         self.settings = Settings(scheme, include=include, exclude=exclude, split=split, samples=samples)
         self.probes = probes
@@ -142,7 +143,7 @@ class MixedPrecision:
         folder = self.runtime.folder
         if folder is None or not self.runtime.is_main:
             return
-        report.write(self.rows, folder, {n: t for n, t in self.traces.items()})
+        report.write(self.rows, folder, self.traces)
         if self.points:
             write_front(self.points, self.budget, folder)
 

@@ -65,7 +65,7 @@ class ONNXQDQ:
         exact, fused = _compared(run, path, outputs)
         if exact > TOLERANCE:
             path.unlink()
-            raise RunFailed(f"the graph does not answer as the run does: it differs by {exact:.2g} of the largest answer")
+            raise RunFailed(f"the graph does not answer as the run does: it is off by {exact:.2g} of the largest")
         pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
         print(
             f"{len(names)} integer weights, {pairs} quantised activations: {path.stat().st_size:,} bytes in place of "
@@ -94,7 +94,8 @@ def _graph(run: LoadedRun, out: Path) -> tuple[Any, list[str]]:
             while (below := error.__cause__ or error.__context__) is not None and isinstance(below, Exception):
                 error = below
             said = str(error).strip().splitlines() or [type(error).__name__]
-            raise UserError(f"torch cannot write this graph as ONNX: {said[0][:300]}", "int-safetensors takes it") from None
+            text = f"torch cannot write this graph as ONNX: {said[0][:300]}"
+            raise UserError(text, "int-safetensors takes it") from None
     if translated is None:
         raise RunFailed("torch.onnx.export returned nothing")
     model = translated.model_proto
@@ -124,7 +125,8 @@ def _compared(run: LoadedRun, path: Path, outputs: list[str]) -> tuple[float, fl
     split = min(run.data.splits, key=lambda s: (not s.startswith("test"), not s.startswith("val")))
     batch = next(run.batches(split, 1))
     found = []
-    for level in (onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL):
+    levels = onnxruntime.GraphOptimizationLevel
+    for level in (levels.ORT_DISABLE_ALL, levels.ORT_ENABLE_ALL):
         options = onnxruntime.SessionOptions()
         options.log_severity_level, options.graph_optimization_level = 3, level
         try:
@@ -203,8 +205,10 @@ def _uniform_of(value: torch.Tensor) -> Found | None:
 def dequantized(name: str, found: Found, int4: bool) -> tuple[list[Any], Any]:
     """Returns the initializers of a weight, and the node that makes `name` of them.
 
-    Groups are blocks along the axis behind the channels; a weight whose groups are no such blocks is a tensor of rows
-    before it is reshaped, which ONNX cannot say: it gets one scale for each entry of the other axes.
+    Groups are blocks along the axis that is not that of the channels.
+
+    Raises:
+        rk.UserError: When groups go over several axes, as those of convolutions do.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -222,7 +226,7 @@ def dequantized(name: str, found: Found, int4: bool) -> tuple[list[Any], Any]:
     kind = kinds[four, signed]
     codes = layout.weight(found.codes + grid.low).contiguous().numpy().astype(np.int8 if signed else np.uint8)
     scale, zero = grid.scale[:, 0].numpy(), grid.zero[:, 0].numpy()
-    attributes: dict[str, int] = {}
+    attributes: dict[str, Any] = {}
     shape: tuple[int, ...] = scale.shape
     if layout.granularity == "tensor":
         shape = ()
@@ -231,7 +235,8 @@ def dequantized(name: str, found: Found, int4: bool) -> tuple[list[Any], Any]:
     else:
         inner = 1 - layout.axis
         if len(layout.shape) != 2:
-            raise UserError(f"{name} is quantised in groups over several axes, which ONNX cannot say", "granularity=channel")
+            text = f"{name} is quantised in groups over several axes, which ONNX cannot express"
+            raise UserError(text, "granularity=channel")
         attributes |= {"axis": inner, "block_size": layout.group_size}
         blocks = (layout.shape[layout.axis], layout.shape[inner] // layout.group_size)
         scale, zero = (x.reshape(blocks) if layout.axis == 0 else x.reshape(blocks).T for x in (scale, zero))

@@ -72,11 +72,11 @@ class Trained:
 class QAT:
     """Quantisation-aware training of the weights of any learner.
 
-    After each update, weights are rounded in place to their levels, so every forward pass, validation, checkpoint and the
-    finished run has them: fused kernels, tied weights and embeddings too, and no name changes. The optimizer's update
-    acts on a copy in full precision, with the gradient at the rounded weights (straight-through estimator) where they are
-    not clipped. With `step_size=learned` (LSQ) the distance of the levels is trained too. Copies and step sizes are in
-    the checkpoints: a resumed run is bit-equal.
+    After each update, weights are rounded in place to their levels, so every forward pass, validation, checkpoint and
+    the finished run has them: fused kernels, tied weights and embeddings too, and no name changes. The optimizer's
+    update acts on a copy in full precision, with the gradient at the rounded weights (straight-through estimator) where
+    they are not clipped. With `step_size=learned` (LSQ) the distance of the levels is trained too. Copies and step
+    sizes are in the checkpoints: a resumed run is bit-equal.
 
     With `start` near 1, weights are rounded only at the end: post-training quantisation, for comparison.
 
@@ -150,14 +150,17 @@ class QAT:
     @torch.no_grad()
     def before_clip(self, named: Mapping[str, Tensor]) -> None:
         """Learns the step sizes, and stops gradients where weights are clipped."""
-        rounded = [w for p in named.values() if (w := self.of.get(id(p))) and w.rounded and p.grad is not None]
-        for weight in rounded:
-            gradient, rows, grid = weight.layout.rows(weight.parameter.grad), weight.rows, weight.grid()
-            weight.parameter.grad.copy_(weight.layout.weight(straight_through(gradient, rows, grid)))
-            if weight.step is not None:
-                assert isinstance(grid, UniformGrid)
+        learned = False
+        for parameter in named.values():
+            weight = self.of.get(id(parameter))
+            if weight is None or not weight.rounded or parameter.grad is None:
+                continue
+            gradient, rows, grid = weight.layout.rows(parameter.grad), weight.rows, weight.grid()
+            parameter.grad.copy_(weight.layout.weight(straight_through(gradient, rows, grid)))
+            if weight.step is not None and isinstance(grid, UniformGrid):
                 self._learn(weight, step_gradient(gradient, rows, grid))
-        self.updates += bool(rounded)
+            learned = True
+        self.updates += learned
 
     def _learn(self, weight: Trained, gradient: Tensor) -> None:
         """Makes an Adam step on the logarithm of the step sizes, which stay positive."""

@@ -33,7 +33,7 @@ class Layer:
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
-    bias: nn.Parameter | None
+    bias: Tensor | None
     channel: int
 
 
@@ -72,9 +72,9 @@ def adaround(
     """Learns whether each weight is rounded up or down so that the layer's outputs change least (arXiv:2004.10568).
 
     Eq. 21: min ||W x - W~ x||^2 + lambda sum (1 - |2 h(V) - 1|^beta), W~ = s clip(floor(W / s) + h(V), low, high),
-    h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1); beta falls from 20 to 2 after a warm-up of a fifth. Here the error is divided
-    by that of rounding to nearest, and the sum is a mean: so lambda does not depend on the size of weights and inputs.
-    Where nearest is better on the inputs that were learned from, it is taken.
+    h(V) = clip(1.2 sigmoid(V) - 0.1, 0, 1); beta falls from 20 to 2 after a warm-up of a fifth. Here the error is
+    divided by that of rounding to nearest, and the sum is a mean: so lambda does not depend on the size of weights and
+    inputs. Where nearest is better on the inputs that were learned from, it is taken.
 
     Returns:
         Codes of (rows, columns).

@@ -25,8 +25,8 @@ from rk_quantization.settings import Rounding, Settings
 class QuantizedScore:
     """Quantises a copy of the finished learner and measures it on a split: ``run/LABEL-METRIC`` beside the run's own.
 
-    So one training, with its seed, gives the numbers of any kind of post-training quantisation; a recipe may have several.
-    The run itself stays as it is. The metrics are those of the data, and the loss.
+    So one training, with its seed, gives the numbers of any kind of post-training quantisation; a recipe may have
+    several. The run itself stays as it is. The metrics are those of the data, and the loss.
 
     Args:
         label: What its numbers are called: ``run/w8a8-accuracy``.

@@ -62,7 +62,7 @@ def quantizable(learner: nn.Module, include: Iterable[str] = (), exclude: Iterab
     Raises:
         rk.UserError: When an expression matches no weight, or no weight is left.
     """
-    owners = {}
+    owners: dict[int, tuple[str, nn.Module, str]] = {}
     for module_name, module in learner.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             owners.setdefault(id(parameter), (f"{module_name}.{name}".lstrip("."), module, module_name))
