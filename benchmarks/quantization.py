@@ -71,8 +71,9 @@ def training() -> None:
                 qat.before_update(list(model.parameters()))
             optimizer.step()
             if qat is not None:
-                for weight in qat.weights.values():
-                    weight.round()
+                with torch.no_grad():
+                    for weight in qat.weights.values():
+                        weight.round()
 
     dense, ours, theirs = network(), network(), network()
     qat = attached(ours)
@@ -167,7 +168,7 @@ def beside_torchao() -> None:
 
 
 def beside_onnxruntime() -> None:
-    """Weights and activations of eight bits: the search `quantize` and its file beside onnxruntime's quantize_static."""
+    """Weights and activations of eight bits: rk's file beside that of onnxruntime's quantize_static."""
     if not (importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnxscript")):
         print("\nonnxruntime or onnxscript is not installed: no comparison")
         return
@@ -186,8 +187,8 @@ def beside_onnxruntime() -> None:
         folder = Path(name)
         file = find_recipe("quantization/digits-w8a8", catalog.plugins)
         plain = find_recipe("quantization/digits-float", catalog.plugins)
-        trained = Trial(plain, catalog, folder / "float", ("callbacks=[]",)).run(600).folder.path
-        path = Trial(file, catalog, folder / "int", (f"search.run={trained}",)).run(3).folder.path
+        trained = Trial(plain, catalog, folder / "float", ("callbacks=[]", "expect=[]")).run(600).folder.path
+        path = Trial(file, catalog, folder / "int", (f"search.run={trained}", "expect=[]")).run(3).folder.path
         run, full = LoadedRun.open(path), LoadedRun.open(trained)
         for part in ("ours", "plain"):
             (folder / part).mkdir()

@@ -36,8 +36,14 @@ def test_step_gradients_are_those_of_autograd_with_a_rounding_that_passes_gradie
     rounded = scaled + (torch.round(scaled) - scaled).detach()
     (rounded * s * upstream).sum().backward()
     assert not grid.inside(rows).all(), "some are clipped"
-    torch.testing.assert_close(step_gradient(upstream, rows, grid), s.grad, rtol=1e-4, atol=1e-5)
+    passed, by_step = step_gradient(upstream, rows, grid)
+    torch.testing.assert_close(by_step, s.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(passed, r.grad)
     torch.testing.assert_close(straight_through(upstream, rows, grid), r.grad)
+
+
+def test_the_first_step_follows_the_mean_size():
+    assert first_step(torch.tensor([[1.0, -3.0], [0.0, 0.0]]), 4).tolist() == [[2.0], [1.0]]
 
 
 # -- the Hessian -------------------------------------------------------------------------------------------------------

@@ -237,7 +237,7 @@ def test_packed_files_come_back_exactly_and_are_small(trained, tmp_path, monkeyp
     assert packed.dtype == torch.uint8 and packed.numel() == 32 * 64 * bits // 8
 
 
-def test_a_weight_in_full_precision_lies_on_no_levels():
+def test_a_weight_in_full_precision_has_no_levels():
     assert recover(torch.randn(64, 64, generator=torch.Generator().manual_seed(0))) is None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 LARGEST_FRONT = 50_000
-"""Points of the front that are kept at most; above it, sizes are rounded up, and the result is no longer exact."""
+"""Points of the front that are kept at most; above it, the cheapest of each interval of sizes."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Point:
 def front(costs: Sequence[Mapping[int, float]], sizes: Sequence[Mapping[int, int]]) -> list[Point]:
     """Returns all Pareto-optimal choices, by ascending size: a dynamic programme over the weights.
 
-    A choice of the first weights that is larger and costs more than another is never part of the best whole, so that
+    HAWQ-V2, Eq. 6. A choice of the first weights that is larger and costs more than another is never part of the best whole, so that
     only the front is extended.
 
     Args:
@@ -72,6 +72,6 @@ def _thinned(
 
 
 def within(points: Sequence[Point], budget: float) -> Point | None:
-    """Returns the cheapest point that fits the budget; None when none does."""
+    """Returns the cheapest point that fits the budget (HAWQ-V2, Eq. 6); None when none does."""
     fitting = [point for point in points if point.size <= budget]
     return fitting[-1] if fitting else None

@@ -45,7 +45,7 @@ def equalize(learner: nn.Module, weights: Sequence[Weight], batches: Callable[[]
 
 
 def scale_pair(first: Any, second: Any) -> None:
-    """Equalises the channels between two layers, in place."""
+    """Equalises the channels between two layers, in place: Nagel et al. 2019, Eq. 11."""
     outgoing = first.weight.flatten(1).abs().amax(1)
     incoming = second.weight.transpose(0, 1).flatten(1).abs().amax(1)
     s = (outgoing * incoming).sqrt() / incoming

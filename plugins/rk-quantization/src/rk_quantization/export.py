@@ -31,7 +31,7 @@ class IntSafetensors:
     not 0 everywhere, or ``NAME.levels`` (float32) of a codebook. The head of the file has the format, and for each
     weight its bits, shape, axis, rows and lowest code, as JSON. Everything else is written as it is.
 
-    A weight that lies on at most 256 levels already (search `quantize`, callback `qat`, or any other training) is
+    A weight that has at most 256 levels already (search `quantize`, callback `qat`, or any other training) is
     written exactly as it is; its levels are found from the weight itself. Any other weight is rounded by `bits` and
     `granularity`; `rk_quantization.export.read_quantized` reads the file.
 

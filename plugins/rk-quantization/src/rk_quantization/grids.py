@@ -32,16 +32,18 @@ class UniformGrid:
     high: int
 
     def encode(self, rows: Tensor) -> Tensor:
-        """Returns codes of (rows, columns), int16."""
+        """Returns codes of (rows, columns), int16 (survey, Eq. 2)."""
         return (torch.round(rows / self.scale) + self.zero).clamp(self.low, self.high).to(torch.int16)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Returns the values of codes."""
+        """Returns the values of codes (survey, Eq. 2 and 3)."""
         return (codes - self.zero).to(self.scale.dtype) * self.scale
 
     def snap(self, rows: Tensor) -> Tensor:
-        """Returns the nearest level of each entry."""
-        return self.decode(self.encode(rows))
+        """Returns the nearest level of each entry: ``decode(encode(rows))``, without whole numbers in between."""
+        low, high = self.low - self.zero, self.high - self.zero
+        scaled = (rows / self.scale).round_()
+        return torch.minimum(torch.maximum(scaled, low.to(scaled.dtype)), high.to(scaled.dtype)).mul_(self.scale)
 
     def inside(self, rows: Tensor) -> Tensor:
         """Returns where the straight-through estimator passes the gradient: where nothing is clipped."""
@@ -106,7 +108,7 @@ def fit(rows: Tensor, scheme: Scheme) -> Grid:
 def uniform(low: Tensor, high: Tensor, scheme: Scheme) -> UniformGrid:
     """Returns uniform levels over the range [low, high] of each row, which is widened to contain 0.
 
-    Survey, Eq. 3: S = (beta - alpha) / (2^b - 1). With `narrow`, S = max|r| / (2^(b-1) - 1) (restricted range); with
+    Survey, Eq. 2 and 3: S = (beta - alpha) / (2^b - 1). With `narrow`, S = max|r| / (2^(b-1) - 1) (restricted range); with
     `symmetric`, S = 2 max|r| / (2^b - 1) (full range).
 
     Args:
@@ -164,13 +166,13 @@ def quantile(rows: Tensor, share: float) -> Tensor:
 
 
 def binary(rows: Tensor) -> LevelGrid:
-    """Returns +-a with a = mean|W| of each row (XNOR-Net); the gradient passes where |W| <= 1."""
+    """Returns +-a with a = mean|W| of each row (XNOR-Net, Eq. 6); the gradient passes where |W| <= 1."""
     a = rows.abs().mean(1, keepdim=True)
     return LevelGrid(torch.cat([-a, a], 1), torch.zeros_like(a), torch.ones_like(a))
 
 
 def ternary(rows: Tensor) -> LevelGrid:
-    """Returns -a, 0, a with Delta = 0.7 mean|W| and a the mean of |W| above Delta (ternary weight networks)."""
+    """Returns -a, 0, a with Delta = 0.7 mean|W| and a the mean of |W| above Delta (TWN, Eq. 4 and 6)."""
     size = rows.abs()
     delta = 0.7 * size.mean(1, keepdim=True)
     above = size > delta
@@ -183,7 +185,7 @@ def ternary(rows: Tensor) -> LevelGrid:
 def powers_of_two(rows: Tensor, bits: int) -> LevelGrid:
     """Returns 0 and +-2^e for 2^(bits-1) - 1 exponents, from floor(log2(4/3 max|W|)) of each row downwards.
 
-    A product with such a weight is a shift. The nearest level is taken.
+    INQ, Eq. 3 and 4. A product with such a weight is a shift. The nearest level is taken.
     """
     largest = rows.abs().amax(1, keepdim=True)
     largest = torch.where(largest > 0, largest, torch.ones_like(largest))

@@ -19,8 +19,8 @@ def straight_through(gradient: Tensor, rows: Tensor, grid: Grid) -> Tensor:
     return gradient * grid.inside(rows)
 
 
-def step_gradient(gradient: Tensor, rows: Tensor, grid: UniformGrid) -> Tensor:
-    """Returns dL/ds of (rows, 1): LSQ (arXiv:1902.08153), Eq. 3, without its factor 1 / sqrt(N Q), which Adam drops.
+def step_gradient(gradient: Tensor, rows: Tensor, grid: UniformGrid) -> tuple[Tensor, Tensor]:
+    """Returns dL/dr, and dL/ds of (rows, 1): LSQ (arXiv:1902.08153), Eq. 3, without its factor 1 / sqrt(N Q).
 
     dr~/ds is round(r/s) - r/s within the range, and the lowest or the highest code where clipped.
 
@@ -30,11 +30,13 @@ def step_gradient(gradient: Tensor, rows: Tensor, grid: UniformGrid) -> Tensor:
         grid: Uniform levels with zero point 0.
     """
     scaled = rows / grid.scale
-    slope = torch.where(grid.inside(rows), torch.round(scaled) - scaled, scaled.clamp(grid.low, grid.high))
-    return (gradient * slope).sum(1, keepdim=True)
+    clipped = scaled.clamp(grid.low, grid.high)
+    inside = scaled == clipped
+    slope = clipped.round() - scaled.mul_(inside)
+    return gradient * inside, torch.linalg.vecdot(gradient, slope).unsqueeze(1)
 
 
 def first_step(rows: Tensor, high: int) -> Tensor:
-    """Returns 2 mean|r| / sqrt(Q) of each row, (rows, 1): LSQ, Sec. 2.1."""
+    """Returns 2 mean|r| / sqrt(Q) of each row, (rows, 1): the first step size of LSQ."""
     step = 2 * rows.abs().mean(1, keepdim=True) / max(1, high) ** 0.5
     return torch.where(step > 0, step, torch.ones_like(step))

@@ -201,7 +201,7 @@ def choose(
     budget_of: Literal["size", "bops"] = "size",
     probes: int = 32,
 ) -> Chosen:
-    """Measures the sensitivities of all weights and chooses their bits; the arguments are those of the search.
+    """Measures the sensitivities of all weights and chooses their bits (HAWQ-V2, Eq. 6); arguments as for the search.
 
     Raises:
         rk.UserError: When the smallest choice for all weights exceeds the budget, or the Hessian cannot be computed.

@@ -56,7 +56,7 @@ class ONNXQDQ:
         names = to_integers(model, self.int4)
         if not names:
             raise UserError(
-                "no weight of the graph lies on uniform levels",
+                "no weight of the graph has uniform levels",
                 "quantise the run first: rk search quantize --run RUN, with levels narrow, symmetric or affine",
             )
         onnx.checker.check_model(model)
@@ -164,7 +164,7 @@ def _difference(a: Any, b: Any) -> float:
 
 
 def to_integers(model: Any, int4: bool) -> list[str]:
-    """Replaces the initializers of a graph that lie on uniform levels; returns their names.
+    """Replaces the initializers of a graph that have uniform levels; returns their names.
 
     Args:
         model: An ``onnx.ModelProto``, changed in place.

@@ -30,7 +30,7 @@ class Trained:
         layout: The weight as a matrix.
         scheme: Its levels.
         master: The weight in full precision, which the optimizer changes.
-        step: Learned step sizes of (rows, 1); None where levels are found anew after each update.
+        step: Learned step sizes of (rows, 1); None where levels are found again after each update.
         moments: Of the step sizes, for Adam.
         rounded: Whether `parameter` is on its levels now.
     """
@@ -85,7 +85,7 @@ class QAT:
         levels: `narrow`, `symmetric`, `affine`, `power-of-two`, `codebook`, `ternary` (bits=2), `binary` (bits=1).
         granularity: What shares a scale: the `tensor`, each output `channel`, each `group` of a channel.
         group_size: Weights of a group.
-        step_size: `learned` by gradient descent (LSQ; `narrow` and `symmetric` levels), or `range`: found anew from the
+        step_size: `learned` by gradient descent (LSQ; `narrow` and `symmetric` levels), or `range`: found from the
             weights by `clip`.
         clip: How ranges are found where steps are not learned.
         lr: Rate at which step sizes are learned, relative to their size; it falls to 0 over the run.
@@ -156,9 +156,12 @@ class QAT:
             if weight is None or not weight.rounded or parameter.grad is None:
                 continue
             gradient, rows, grid = weight.layout.rows(parameter.grad), weight.rows, weight.grid()
-            parameter.grad.copy_(weight.layout.weight(straight_through(gradient, rows, grid)))
             if weight.step is not None and isinstance(grid, UniformGrid):
-                self._learn(weight, step_gradient(gradient, rows, grid))
+                passed, by_step = step_gradient(gradient, rows, grid)
+                self._learn(weight, by_step)
+            else:
+                passed = straight_through(gradient, rows, grid)
+            parameter.grad.copy_(weight.layout.weight(passed))
             learned = True
         self.updates += learned
 

@@ -38,7 +38,7 @@ class Layer:
 
 
 def of(weight: Weight) -> Layer | None:
-    """Returns the layer that owns a weight as a function; None where it is no linear layer and no convolution."""
+    """Returns the layer that owns a weight as a function; None for other layers than linear ones and convolutions."""
     module = weight.module
     if isinstance(module, nn.Linear) and weight.parameter is module.weight:
         return Layer(nn.functional.linear, module.bias, -1)

@@ -1,4 +1,4 @@
-"""The levels that a weight lies on, found from the weight itself: whoever quantised it, and whatever for."""
+"""The levels of a quantised weight, found from the weight itself, however it was quantised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rk_quantization.grids import Grid, LevelGrid, UniformGrid
 from rk_quantization.scheme import Granularity, Layout
 
 ULPS = 2
-"""A scale s with fl(k s) = m differs from fl(m / k) by at most so many steps of the number format."""
+"""A scale s with fl(k s) = m differs from fl(m / k) by this many steps of the number format, or fewer."""
 SCREENED = 64
 """Columns that a scale is tried on first: most weights in full precision are refused after these."""
 FIRST_ROWS = 4
@@ -42,7 +42,7 @@ class Found:
 
 
 def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = (128, 64, 32, 16, 8)) -> Found | None:
-    """Finds levels of at most 8 bits that the weight lies on exactly, with one scale for as many weights as possible.
+    """Finds levels of at most 8 bits that every number of the weight has exactly; of several, the smallest.
 
     Args:
         weight: float32, of two or more dimensions.
@@ -60,7 +60,7 @@ def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = (128, 64, 32,
             break
         rows = layout.rows(weight)
         if rows.shape[1] < 4 and rows.shape[0] > 1:
-            continue  # a scale for each of so few weights saves nothing, and any two weights lie on some levels
+            continue  # a scale for each of so few weights saves nothing, and any two numbers have common levels
         for grid in (_uniform(rows), _levels(rows) if layout.granularity != "group" else None):
             if isinstance(grid, UniformGrid):
                 found = Found(layout, _bits(grid.high - grid.low + 1), grid.encode(rows) - grid.low, grid)
@@ -89,7 +89,7 @@ def _bits(levels: int) -> int:
 
 
 def _uniform(rows: Tensor) -> UniformGrid | None:
-    """Returns uniform levels that all rows lie on exactly; the same number of bits for all."""
+    """Returns uniform levels that contain all numbers of the rows exactly; the same number of bits for all."""
     if len(rows) > FIRST_ROWS and _uniform(rows[:FIRST_ROWS]) is None:
         return None
     largest = rows.abs().amax(1, keepdim=True)

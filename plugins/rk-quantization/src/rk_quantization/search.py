@@ -24,9 +24,9 @@ class Quantize:
     """Quantises the weights of a trained run, and what its layers take, after training.
 
     The result is a run like any other: `rk eval`, `rk predict` and `rk export` take it. Its weights keep their names
-    and lie on their levels; scales of activations are stored beside them, and the run answers as quantised. It works on
-    any learner: each step takes one weight. The table ``layers.csv`` and the figure ``figures/layers.png`` give each
-    weight's bits, range, size and signal-to-noise ratio.
+    and have their rounded values; scales of activations are stored beside them, and the run answers as quantised. It
+    works on any learner: each step takes one weight. The table ``layers.csv`` and the figure ``figures/layers.png`` give
+    each weight's bits, range, size and signal-to-noise ratio.
 
     Args:
         run: The trained run.
