@@ -15,6 +15,7 @@ from rk_quantization.grids import UniformGrid, fit
 from rk_quantization.hessian import traces
 from rk_quantization.lsq import first_step, step_gradient, straight_through
 from rk_quantization.mixed import multiplications, reversed_order
+from rk_quantization.pact import ClippedInput
 from rk_quantization.scheme import Layout, Scheme
 from rk_quantization.weights import quantizable
 from torch import nn
@@ -185,3 +186,22 @@ def test_the_factor_of_a_channel_is_the_published_one():
         scale_pair(first, second)
     s = (r1 * r2).sqrt() / r2
     torch.testing.assert_close(first.weight.detach(), was / s[:, None])
+
+
+# -- activations -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_learned_clipping_has_the_published_values_and_gradients(signed):
+    clip, alpha = ClippedInput(3), 1.4
+    with torch.no_grad():
+        clip.alpha.fill_(alpha)
+        clip.signed.fill_(float(signed))
+    x = torch.tensor([-2.0, -0.3, 0.0, 0.61, 1.39, 1.5, 3.0], requires_grad=True)
+    y = clip(x)
+    low, scale = (-alpha, alpha / 3) if signed else (0.0, alpha / 7)
+    torch.testing.assert_close(y, torch.round(x.detach().clamp(low, alpha) / scale) * scale)
+    y.sum().backward()
+    inside = [float(low <= v <= alpha) for v in x.tolist()]
+    assert x.grad.tolist()[3:] == inside[3:], "1 within the range, 0 outside"
+    assert float(clip.alpha.grad) == 2 - signed, "1 for each clipped number, -1 at the lower end"

@@ -279,3 +279,19 @@ def test_what_cannot_be_is_refused(tmp_path, callback, message):
 def test_a_budget_below_the_smallest_choice_is_refused(trained, tmp_path):
     with pytest.raises(UserError, match="budget=2 is below the smallest choice for all weights, 4 bits"):
         search(trained, tmp_path, "--budget", "2", "--choices", "[4, 8]", "--probes", "1", name="mixed-precision")
+
+
+def test_a_model_with_a_learned_clipping_resumes_loads_and_is_exported_with_integers(tmp_path, monkeypatch, capsys):
+    text = BASE.replace("{name: mlp, hidden_sizes: [32, 16]}", "{name: quantized, base: {name: mlp}, bits: 4}")
+    one = trial(tmp_path, text, "{name: qat, bits: 4}")
+    whole = one.run(8, checkpoint_every=4)
+    resumed = one.run(8, checkpoint_every=4, resume=one.run(8, checkpoint_every=4, cut_at=6).folder)
+    expected = weights_of(whole.learner)
+    assert all(torch.equal(w, expected[n]) for n, w in weights_of(resumed.learner).items())
+    assert all(torch.equal(w, expected[n]) for n, w in weights_of(LoadedRun.open(whole.folder.path).learner).items())
+    clips = [w for n, w in expected.items() if n.endswith("alpha")]
+    assert len(clips) == 2 and all(float(clip) > 0 for clip in clips)
+    if importlib.util.find_spec("onnxruntime"):
+        monkeypatch.chdir(tmp_path)
+        assert not cli(["export", str(whole.folder.path), "--to", "onnx-qdq", "-o", "graph"], standalone_mode=False)
+        assert "2 integer weights, 2 quantised activations" in capsys.readouterr().out

@@ -32,3 +32,8 @@ def rk_exporters() -> dict[str, str]:
         "int-safetensors": "rk_quantization.export:IntSafetensors",
         "onnx-qdq": "rk_quantization.onnx_qdq:ONNXQDQ",
     }
+
+
+@hookimpl
+def rk_models() -> dict[str, str]:
+    return {"quantized": "rk_quantization.pact:Quantized"}

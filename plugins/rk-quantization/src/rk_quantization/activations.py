@@ -67,7 +67,7 @@ class InputQuantizer(nn.Module):
         last = 2**self.bits - 1
         if not self.dynamic:
             if torch.compiler.is_exporting():
-                return _exported(x, *self._plain, last)
+                return exported(x, *self._plain, last)
             self._plain = float(self.scale), int(self.zero)
             if not self._plain[0] > 0:
                 return x
@@ -87,7 +87,7 @@ def _asymmetric(low: Tensor, high: Tensor, last: int) -> tuple[Tensor, Tensor]:
     return scale, (-torch.round(low / scale)).clamp(0, last)
 
 
-def _exported(x: Tensor, scale: float, zero: int, last: int) -> Tensor:
+def exported(x: Tensor, scale: float, zero: int, last: int) -> Tensor:
     """Returns the same in the operations that become QuantizeLinear and DequantizeLinear in ONNX."""
     if not scale > 0:
         return x
@@ -147,12 +147,12 @@ def attach(learner: nn.Module, weights: Iterable[Weight], bits: int, dynamic: bo
         if owned and module is not learner and not isinstance(module, nn.Embedding | nn.EmbeddingBag):
             quantizer = InputQuantizer(bits, dynamic, per)
             inputs[key(name)] = quantizer
-            module.register_forward_pre_hook(_rounding(quantizer), with_kwargs=True)
+            module.register_forward_pre_hook(rounding(quantizer), with_kwargs=True)
     learner.add_module(NAME, inputs)
     return inputs
 
 
-def _rounding(quantizer: InputQuantizer) -> Callable[..., Any]:
+def rounding(quantizer: nn.Module) -> Callable[..., Any]:
     """Returns a hook that replaces the first floating-point tensor that a layer takes."""
 
     def hook(

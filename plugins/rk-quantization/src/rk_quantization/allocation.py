@@ -27,8 +27,8 @@ class Point:
 def front(costs: Sequence[Mapping[int, float]], sizes: Sequence[Mapping[int, int]]) -> list[Point]:
     """Returns all Pareto-optimal choices, by ascending size: a dynamic programme over the weights.
 
-    HAWQ-V2, Eq. 6. A choice of the first weights that is larger and costs more than another is never part of the best whole, so that
-    only the front is extended.
+    HAWQ-V2, Eq. 6. A choice of the first weights that is larger and costs more than another is never part of the best
+    whole, so that only the front is extended.
 
     Args:
         costs: Of each weight, bits -> cost, such as Omega (HAWQ-V2).

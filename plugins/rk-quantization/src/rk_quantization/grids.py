@@ -108,8 +108,8 @@ def fit(rows: Tensor, scheme: Scheme) -> Grid:
 def uniform(low: Tensor, high: Tensor, scheme: Scheme) -> UniformGrid:
     """Returns uniform levels over the range [low, high] of each row, which is widened to contain 0.
 
-    Survey, Eq. 2 and 3: S = (beta - alpha) / (2^b - 1). With `narrow`, S = max|r| / (2^(b-1) - 1) (restricted range); with
-    `symmetric`, S = 2 max|r| / (2^b - 1) (full range).
+    Survey, Eq. 2 and 3: S = (beta - alpha) / (2^b - 1). With `narrow`, S = max|r| / (2^(b-1) - 1) (restricted range);
+    with `symmetric`, S = 2 max|r| / (2^b - 1) (full range).
 
     Args:
         low: (rows, 1).

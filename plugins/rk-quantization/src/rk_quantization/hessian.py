@@ -32,8 +32,9 @@ def traces(
 ) -> dict[str, float]:
     """Returns an estimate of the trace of each weight's block of the Hessian of the mean loss.
 
-    Hutchinson (HAWQ-V2, Eq. 4): E[v^T H v] with entries of v that are -1 or 1. The product H v is made once for all weights, with v over
-    all of them; v_l^T (H v)_l has the trace of block l as its mean, because the entries of v are independent.
+    Hutchinson (HAWQ-V2, Eq. 4): E[v^T H v] with entries of v that are -1 or 1. The product H v is made once for all
+    weights, with v over all of them; v_l^T (H v)_l has the trace of block l as its mean, because the entries of v are
+    independent.
 
     Args:
         learner: With an objective; it is looked at in eval mode.

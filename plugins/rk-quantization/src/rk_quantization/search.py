@@ -25,8 +25,8 @@ class Quantize:
 
     The result is a run like any other: `rk eval`, `rk predict` and `rk export` take it. Its weights keep their names
     and have their rounded values; scales of activations are stored beside them, and the run answers as quantised. It
-    works on any learner: each step takes one weight. The table ``layers.csv`` and the figure ``figures/layers.png`` give
-    each weight's bits, range, size and signal-to-noise ratio.
+    works on any learner: each step takes one weight. The table ``layers.csv`` and the figure ``figures/layers.png``
+    have each weight's bits, range, size and signal-to-noise ratio.
 
     Args:
         run: The trained run.
