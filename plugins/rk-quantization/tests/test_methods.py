@@ -127,10 +127,13 @@ def layer_of(module):
 
 
 @pytest.mark.parametrize(
-    ("module", "shape"), [(nn.Linear(16, 8), (64, 16)), (nn.Conv2d(3, 4, 3), (8, 3, 6, 6))], ids=["linear", "conv"]
+    ("kind", "sizes", "shape"),
+    [(nn.Linear, (16, 8), (64, 16)), (nn.Conv2d, (3, 4, 3), (8, 3, 6, 6))],
+    ids=["linear", "conv"],
 )
-def test_adaround_reaches_a_lower_error_of_outputs_than_nearest_and_bias_correction_removes_their_mean(module, shape):
+def test_adaround_has_a_lower_error_than_nearest_and_bias_correction_removes_its_mean(kind, sizes, shape):
     torch.manual_seed(0)
+    module = kind(*sizes)
     inputs = seeded(*shape).relu() + 0.3
     weight = module.weight.detach().clone()
     layout = Layout(tuple(weight.shape), 0, "channel")
@@ -145,7 +148,7 @@ def test_adaround_reaches_a_lower_error_of_outputs_than_nearest_and_bias_correct
     def error(codes):
         return float((layer.apply(inputs, layout.weight(grid.decode(codes))) - target).square().mean())
 
-    assert error(learned) < 0.9 * error(grid.encode(rows))
+    assert error(learned) < 0.7 * error(grid.encode(rows))
     after, bias = layout.weight(grid.snap(rows)), module.bias.detach().clone()
     with torch.no_grad():
         reconstruction.correct_bias(layer, weight, after, [inputs])

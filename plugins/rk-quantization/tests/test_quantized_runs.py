@@ -8,7 +8,10 @@ import importlib.util
 import pytest
 import torch
 from rk_quantization.export import read_quantized
+from rk_quantization.post_training import PostTraining
 from rk_quantization.recover import recover
+from rk_quantization.scheme import Scheme
+from rk_quantization.settings import Settings
 from safetensors.torch import load_file
 
 from rk import LoadedRun, UserError
@@ -140,9 +143,12 @@ def test_learners_of_other_plugins_take_part(tmp_path, recipe):
     overrides = ("callbacks=[{name: qat, bits: 4}]", "data.batch_size=8")
     ended = Trial(file, catalog, tmp_path / "runs", overrides).run(2)
     assert all(levels_of(w.parameter) <= 15 for w in ended.parts.callbacks[0].weights.values())
-    run = search(ended.folder.path, tmp_path, "--bits", "8", "--activations", "8", "--samples", "1", "fit.threads=1")
-    scales = [q for q in run.learner.quantized_inputs.values() if q.calibrated]
-    assert scales, "some layers were called, and calibrated"
+    batch = ended.data.batch("train", 0)
+    work = PostTraining(ended.learner, Settings(Scheme(8), activations=8))
+    rows = work.all(lambda: iter([batch]), 0)
+    assert {row.name for row in rows} == {*ended.parts.callbacks[0].weights}
+    assert any(q.calibrated for q in work.inputs.values()), "some layers were called, and calibrated"
+    assert all(v.isfinite().all() for v in ended.learner.predict(batch).values() if v.is_floating_point())
 
 
 def test_a_tied_embedding_is_quantised_once():

@@ -196,7 +196,7 @@ def _uniform_of(value: torch.Tensor) -> Found | None:
     """Returns uniform levels of a weight, whichever axis of it has the channels: torch transposes some."""
     axes: Iterable[int] = range(min(2, value.dim()))
     for axis in axes:
-        found = recover(value, axis)
+        found = recover(value, axis, uniform=True)
         if found is not None and isinstance(found.grid, UniformGrid) and found.bits <= 8:
             return found
     return None

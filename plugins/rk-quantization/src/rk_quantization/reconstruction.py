@@ -15,8 +15,8 @@ from rk_quantization.weights import Weight
 
 ZETA, GAMMA = 1.1, -0.1
 """How far the rectified sigmoid is stretched."""
-REGULARIZER = 0.5
-RATE = 0.03
+REGULARIZER = 5.0
+RATE = 0.1
 BETAS = (20.0, 2.0)
 ROWS = 1024
 """Inputs of a layer that AdaRound learns from at most."""

@@ -15,6 +15,7 @@ ULPS = 2
 """A scale s with fl(k s) = m differs from fl(m / k) by this many steps of the number format, or fewer."""
 SCREENED = 64
 """Columns that a scale is tried on first: most weights in full precision are refused after these."""
+GROUPS = (128, 64, 32, 16, 8)
 FIRST_ROWS = 4
 """Rows that are tried before all others."""
 
@@ -41,13 +42,14 @@ class Found:
         return self.layout.weight(self.grid.decode(self.codes + low))
 
 
-def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = (128, 64, 32, 16, 8)) -> Found | None:
+def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = GROUPS, *, uniform: bool = False) -> Found | None:
     """Finds levels of at most 8 bits that every number of the weight has exactly; of several, the smallest.
 
     Args:
         weight: float32, of two or more dimensions.
         axis: Of the output channels.
         groups: Sizes of groups that are tried.
+        uniform: Whether levels must have the same distance.
 
     Returns:
         The codes; None where the weight is not on so few levels.
@@ -61,7 +63,7 @@ def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = (128, 64, 32,
         rows = layout.rows(weight)
         if rows.shape[1] < 4 and rows.shape[0] > 1:
             continue  # a scale for each of so few weights saves nothing, and any two numbers have common levels
-        for grid in (_uniform(rows), _levels(rows) if layout.granularity != "group" else None):
+        for grid in (_uniform(rows), None if uniform or layout.granularity == "group" else _levels(rows)):
             if isinstance(grid, UniformGrid):
                 found = Found(layout, _bits(grid.high - grid.low + 1), grid.encode(rows) - grid.low, grid)
                 stored = 4 * len(rows) * (1 + bool(grid.zero.any()))
