@@ -301,3 +301,12 @@ def test_a_model_with_a_learned_clipping_resumes_loads_and_is_exported_with_inte
         monkeypatch.chdir(tmp_path)
         assert not cli(["export", str(whole.folder.path), "--to", "onnx-qdq", "-o", "graph"], standalone_mode=False)
         assert "2 integer weights, 2 quantised activations" in capsys.readouterr().out
+
+
+def test_weights_before_a_normalisation_stay_integers_in_onnx(tmp_path, monkeypatch, capsys):
+    if not importlib.util.find_spec("onnxruntime"):
+        pytest.skip("onnxruntime is not installed")
+    monkeypatch.chdir(tmp_path)
+    run = trial(tmp_path, CONV, "{name: qat, bits: 4}").run(4).folder.path
+    assert not cli(["export", str(run), "--to", "onnx-qdq", "-o", "graph"], standalone_mode=False)
+    assert "3 integer weights" in capsys.readouterr().out

@@ -88,7 +88,13 @@ def _graph(run: LoadedRun, out: Path) -> tuple[Any, list[str]]:
     with _quiet():
         try:
             translated = torch.onnx.export(
-                program, dynamo=True, verbose=False, input_names=fields, output_names=outputs, opset_version=OPSET
+                program,
+                dynamo=True,
+                verbose=False,
+                input_names=fields,
+                output_names=outputs,
+                opset_version=OPSET,
+                optimize=False,  # a folded normalisation would move weights off their levels
             )
         except Exception as error:  # torch's own classes, and whatever the translation of an operation raises
             while (below := error.__cause__ or error.__context__) is not None and isinstance(below, Exception):
