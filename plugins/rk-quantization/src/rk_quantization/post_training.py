@@ -18,7 +18,7 @@ from rk_quantization.equalization import equalize
 from rk_quantization.grids import fit
 from rk_quantization.scheme import Scheme
 from rk_quantization.settings import Settings
-from rk_quantization.weights import Weight, quantizable
+from rk_quantization.weights import quantizable
 
 Batches = Callable[[], Iterator[Batch]]
 """Yields the calibration batches, the same ones each time."""
@@ -167,8 +167,3 @@ def total_bits(rows: Iterable[Row]) -> float:
     """Returns the mean bits of a quantised number, without scales."""
     listed = list(rows)
     return sum(row.entries * row.bits for row in listed) / sum(row.entries for row in listed)
-
-
-def weights_of(learner: nn.Module, settings: Settings) -> list[Weight]:
-    """Returns the weights that these settings quantise."""
-    return list(quantizable(learner, settings.include, settings.exclude).values())
