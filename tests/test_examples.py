@@ -79,9 +79,10 @@ def _of_command(text: str, component: Component) -> tuple[list[str], set[str]]:
     analysis, *options = arguments
     params = command.get_command(context, analysis).make_context(analysis, options, parent=context).params
     given = {k.removeprefix("option_"): v for k, v in params.items() if k.startswith("option_") and v is not None}
-    checked = check_search("analysis", analysis, given, (), CATALOG, Path)
+    kind = "search" if name == "search" else "analysis"
+    checked = check_search(kind, analysis, given, (), CATALOG, Path)
     said = [f"{problem.key}: {problem.message}" for problem in checked.problems]
-    return said, {f"analysis {spec.component.qualified}" for spec in checked.recipe.specs()}
+    return said, {f"{kind} {spec.component.qualified}" for spec in checked.recipe.specs()}
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

@@ -39,7 +39,7 @@ def footprint(runs, *options):
         return {row["run"]: row for row in csv.DictReader(file)}
 
 
-def test_weights_operations_files_and_metrics_stand_in_one_table(runs, tmp_path, monkeypatch):
+def test_one_table_has_weights_operations_files_and_metrics(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = footprint(runs, "--formats", "[safetensors, onnx]")
     for name, width in (("w4", 4), ("w16", 16)):

@@ -42,7 +42,6 @@ class IntSafetensors:
 
     Examples:
         rk export last --to int-safetensors -o small
-        rk export last --to int-safetensors exporter.bits=4 exporter.granularity=group exporter.group_size=32 -o int4
     """
 
     def __init__(

@@ -57,7 +57,6 @@ class MixedPrecision:
 
     Examples:
         rk search mixed-precision --run last --budget 4
-        rk search mixed-precision --run last --budget 4 --budget-of bops --choices '[4, 8]'
     """
 
     defaults = ("fit.log_every=1",)

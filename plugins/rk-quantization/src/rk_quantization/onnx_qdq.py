@@ -37,7 +37,6 @@ class ONNXQDQ:
         int4: Whether weights of four bits are stored as such, two to a byte; else as eight.
 
     Examples:
-        rk search quantize --run last --bits 8 --activations 8
         rk export last --to onnx-qdq
     """
 

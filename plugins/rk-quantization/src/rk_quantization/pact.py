@@ -84,6 +84,11 @@ class Quantized(ModelWrapper):
 
     Examples:
         model: {name: quantized, base: {name: mlp, hidden_sizes: [128]}, bits: 4}
+
+        >>> from rk.builtin.mlp import MLP
+        >>> model = Quantized(MLP(num_features=8, num_classes=3), bits=4)
+        >>> model(inputs=torch.rand(2, 8))["logits"].shape
+        torch.Size([2, 3])
     """
 
     def __init__(

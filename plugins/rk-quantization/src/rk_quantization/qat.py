@@ -95,7 +95,6 @@ class QAT:
 
     Examples:
         callbacks: [{name: qat, bits: 2}]
-        callbacks: [{name: qat, bits: 4, granularity: group, group_size: 32, exclude: ['head']}]
     """
 
     lower_is_better = ("bits", "kilobytes")

@@ -49,6 +49,9 @@ class QuantizedScore:
         split: The split that is measured.
         calibration: The split of the calibration batches.
         samples: Calibration batches.
+
+    Examples:
+        callbacks: [{name: quantized-score, label: w8a8, activations: 8}]
     """
 
     def __init__(

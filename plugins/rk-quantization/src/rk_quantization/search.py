@@ -53,7 +53,6 @@ class Quantize:
 
     Examples:
         rk search quantize --run last --bits 8 --activations 8
-        rk search quantize --run last --bits 4 --granularity group --group-size 32
     """
 
     defaults = ("fit.log_every=1",)
