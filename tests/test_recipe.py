@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rk.catalog import Unresolved
 from rk.errors import Mark, Problem, RecipeError, UserError
-from rk.recipe import Recipe, check_search
+from rk.recipe import Recipe, check_recipe, check_search
 from rk.recipe.compose import apply_override, compose, merge
 from rk.recipe.find import RecipeFile, find_recipe
 from rk.recipe.model import RunRef
@@ -538,3 +538,21 @@ def test_a_key_that_holds_dots_is_one_key_of_an_override(override, value):
     node = tree('trainer: {name: backprop, optimizer: {words.*: adam, "*": sgd}}')
     assert apply_override(node, override) == []
     assert plain(node)["trainer"]["optimizer"] == value
+
+
+def test_a_name_in_an_extended_recipe_is_its_own_plugins_whoever_extends_it(workshop, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entries = []
+    for name in ("alpha", "beta"):
+        entry = workshop.plugin(name, MODEL, models={"twin": "M"})
+        recipes = workshop.folder / entry.module / "recipes"
+        recipes.mkdir()
+        (recipes / f"{name}-quick.yaml").write_text(GOOD.replace("mlp", "twin"))
+        entries.append(entry)
+    catalog = workshop.catalog(*entries)
+    (tmp_path / "mine.yaml").write_text("rk: 1\nextends: beta/beta-quick\nfit: {max_steps: 3}\n")
+    checked = check_recipe(find_recipe("mine.yaml", catalog.plugins), (), catalog)
+    assert [str(p) for p in checked.problems] == []
+    assert checked.recipe.model.component.qualified == "beta/twin"
+    changed = check_recipe(find_recipe("mine.yaml", catalog.plugins), ("model=twin",), catalog)
+    assert "is offered by rk-alpha and rk-beta" in str(changed.problems[0])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rk.catalog import plural
 from rk.errors import Mark, Problem, UserError, nearest, suggest
 from rk.hookspecs import HOOK_OF_KIND
 from rk.plugins import Component
+from rk.recipe.find import owner_of
 from rk.recipe.hints import missing
 from rk.recipe.model import EnumRef, Spec, Struct
 from rk.recipe.tree import BROKEN, Mapping, Node, Scalar, Sequence, describe
@@ -28,6 +30,7 @@ class Components(Values):
         super().__init__(*args, **keywords)
         self.unknown: list[tuple[Problem, str, list[str], str]] = []
         """The problems of unknown keys, with the key, what is accepted there, and the words that introduce it."""
+        self._plugins: dict[str, str | None] = {}
 
     def component(self, node: Node, type_: ComponentType, key: str) -> Value:
         """Checks a component, given as a bare name or as a mapping with ``name``.
@@ -54,7 +57,7 @@ class Components(Values):
         if not isinstance(name, Scalar) or not isinstance(name.value, str):
             return self.report(name.mark, f"{key}.name", f"expected the name of {type_}, got {describe(name)}")
         try:
-            component = self.catalog.resolve(kind, name.value, self.plugin)
+            component = self.catalog.resolve(kind, name.value, self._plugin_of(name.mark))
             signature = self.catalog.signature(component)
             info = self.catalog.info(component)
         except UserError as error:
@@ -79,6 +82,18 @@ class Components(Values):
             frozenset(p.name for p in signature.params if p.decode),
             frozenset(p.name for p in signature.params if p.training),
         )
+
+    @functools.cached_property
+    def _label(self) -> str:
+        return "" if self.file is None else self.file.label
+
+    def _plugin_of(self, mark: Mark) -> str | None:
+        """Returns the plugin whose recipe has a name: short names mean its own components, whoever extends it."""
+        if not mark.line or self.file is None or mark.source == self._label:
+            return self.plugin
+        if mark.source not in self._plugins:
+            self._plugins[mark.source] = owner_of(mark.source, self.catalog.plugins)
+        return self._plugins[mark.source] or self.plugin
 
     def _fits_protocol(
         self, info: ClassInfo, component: Component, signature: Signature, type_: ComponentType, mark: Mark, key: str

@@ -104,6 +104,15 @@ def no_file(path: Path) -> str | None:
     return next((what for is_kind, what in kinds.items() if is_kind(mode)), "a device")
 
 
+def owner_of(label: str, plugins: Iterable[Plugin]) -> str | None:
+    """Returns the plugin that ships the recipe of a label; None for a file of the user's."""
+    name = os.path.basename(label)
+    for recipe in packaged(plugins):
+        if os.path.basename(recipe.text) == name and os.path.realpath(recipe.text) == os.path.realpath(label):
+            return recipe.plugin
+    return None
+
+
 def packaged(plugins: Iterable[Plugin]) -> list[RecipeFile]:
     """Returns all recipes that the plugins ship, by name; `unreadable` has those that are not files."""
     return sorted_out(plugins)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +12,7 @@ from torch import Tensor
 from rk.fields import IGNORED
 
 
-class Overlap:
+class Overlap(ABC):
     """Counts, for each class, the pixels that are predicted, true, and both, over all images together."""
 
     higher_is_better = True
@@ -47,9 +48,9 @@ class Overlap:
         there = found + true > 0
         return float(self.overlap(found[there], true[there], both[there]).mean()) if there.any() else math.nan
 
+    @abstractmethod
     def overlap(self, found: Tensor, true: Tensor, both: Tensor) -> Tensor:
         """Returns the overlap of each class."""
-        raise NotImplementedError
 
 
 class MeanIoU(Overlap):
