@@ -106,8 +106,6 @@ def test_a_choice_or_any_model_may_be_named(catalog, letters):
 
 def test_the_target_is_the_datas_to_judge(catalog, letters):
     assert propose(letters, catalog, target="c").values["data"]["column"] == "c"
-    with pytest.raises(UserError, match="there is no column 'zz'"):
-        propose(letters, catalog, target="zz")
 
 
 def test_a_file_that_no_data_takes_is_refused_with_the_endings_that_are(catalog, letters, tmp_path):
@@ -129,3 +127,12 @@ def test_comments_are_written_above_their_keys_and_nothing_else_changes(tmp_path
     assert max(map(len, text.splitlines())) <= 110
     (tmp_path / "r.yaml").write_text(text)
     assert read_tree(tmp_path / "r.yaml", "r")[0].items["b"].value == "x: y"
+
+
+def test_a_file_that_one_data_cannot_read_is_left_to_the_others_and_where_none_can_the_reason_is_given(
+    catalog, letters
+):
+    assert propose(letters, catalog, target="zz").data.name == "unsure", "the surest data has no such column"
+    with pytest.raises(UserError, match="there is no column 'zz'") as error:
+        propose(letters, catalog, target="zz", data="sure")
+    assert error.value.hint == "columns: a, b"

@@ -84,9 +84,10 @@ def propose(
     """
     if not path.exists():
         raise UserError(f"no such file or folder: {path}")
-    drafts = sorted(_drafts(path, catalog, target, data), key=lambda found: -found[1].confidence)
+    failed: dict[str, UserError] = {}
+    drafts = sorted(_drafts(path, catalog, target, data, failed), key=lambda found: -found[1].confidence)
     if not drafts:
-        raise _nobody(path, catalog, data)
+        raise _none_drafted(path, catalog, data, failed)
     component, draft = drafts[0]
     choice = model or next(iter(draft.choices))
     return Proposal(
@@ -103,12 +104,19 @@ def propose(
     )
 
 
-def _drafts(path: Path, catalog: Catalog, target: str | None, data: str | None) -> Iterator[tuple[Component, Draft]]:
+def _drafts(
+    path: Path, catalog: Catalog, target: str | None, data: str | None, failed: dict[str, UserError]
+) -> Iterator[tuple[Component, Draft]]:
+    """Yields the drafts of all data that take the file; adds those that cannot read it to `failed`."""
     chosen = None if data is None else catalog.resolve("data", data)
     for component in catalog.of_kind("data"):
         if (chosen is None and _takes(component, path, catalog)) or component == chosen:
             cls = catalog.load(component)
-            drafted = cls.draft(path, target) if hasattr(cls, "draft") else None
+            try:
+                drafted = cls.draft(path, target) if hasattr(cls, "draft") else None
+            except UserError as error:
+                failed[component.name] = error
+                continue
             if drafted is not None:
                 yield component, drafted
 
@@ -128,7 +136,16 @@ def _endings(component: Component, catalog: Catalog) -> tuple[str, ...]:
         return ()
 
 
-def _nobody(path: Path, catalog: Catalog, data: str | None) -> UserError:
+def _none_drafted(path: Path, catalog: Catalog, data: str | None, failed: dict[str, UserError]) -> UserError:
+    """Returns why there is no draft: what is wrong with the file, or that no data takes it."""
+    if len(failed) == 1:
+        return next(iter(failed.values()))
+    if failed:  # each would advise for its own kind of file
+        first = next(iter(failed.values()))
+        same = {error.hint for error in failed.values()} == {first.hint}
+        return UserError(
+            first.message, first.hint if same else f"it was tried as {', '.join(failed)}; --data names one"
+        )
     if data is not None:
         return UserError(f"the data {data} proposes no recipe for {path}", "rk show data NAME has its parameters")
     endings = sorted({e for c in catalog.of_kind("data") for e in _endings(c, catalog)} - {FOLDER})
