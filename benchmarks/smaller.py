@@ -29,7 +29,7 @@ MARKS = ("<!-- smaller -->", "<!-- /smaller -->")
 FORMATS = ("safetensors", "int-safetensors", "sparse-safetensors")
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "pointer-net/convex-hull-quick": ("test/accuracy", {"model": {"hidden_size": 32}}),
-    "noprop/digits-dt": ("test/run-accuracy", {}),
+    "noprop/digits-dt": ("test/accuracy", {}),
     "deltaproduct/s3-quick": ("test/sequence-accuracy", {"model": {"d_model": 32}}),
     "vision/mnist-quick": (
         "test/accuracy",
