@@ -156,6 +156,7 @@ def _analyze(recipe: Recipe, catalog: Catalog, root: Path, folder: RunFolder | N
 
     asked = recipe.learning
     analysis = Builder(recipe, catalog, LoadedRun.open).build(asked)
+    new = folder is None
     folder = folder or RunFolder.create(root, recipe.name)
     folder.update(name=recipe.name, status="running", options=asked.plain(), error=None)
     folder.figures.mkdir(exist_ok=True)
@@ -170,6 +171,8 @@ def _analyze(recipe: Recipe, catalog: Catalog, root: Path, folder: RunFolder | N
             ) from None
         except BaseException as error:
             folder.update(status="failed", error=f"{type(error).__name__}: {error}")
+            if new and isinstance(error, UserError) and not any(folder.figures.iterdir()):
+                folder.discard()  # a mistake in the options, found before anything was made
             raise
     folder.update(status="done", metrics={k: json_number(v) for k, v in results.items()})
     print_table(("result", "value"), [(k, number(v)) for k, v in results.items()])

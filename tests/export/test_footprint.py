@@ -59,8 +59,10 @@ def test_a_format_that_a_run_cannot_have_is_empty_and_one_that_does_not_exist_is
     assert rows["w4"]["bytes onnx"] == "" and int(rows["w4"]["bytes safetensors"]) > 0
     with pytest.raises(UserError, match="unknown exporter 'onx'"):
         footprint(runs, "--formats", "[onx]")
+    before = {*Path("out").rglob("run.json")}
     with pytest.raises(UserError, match="measures no 'test/f1'"):
         footprint(runs, "--metric", "test/f1")
+    assert {*Path("out").rglob("run.json")} == before, "of a mistake, no folder is left"
 
 
 def _refuse(self, run, out):
