@@ -8,6 +8,7 @@ import importlib.util
 import pytest
 import torch
 from rk_quantization.export import read_quantized
+from rk_quantization.hessian import traces
 from rk_quantization.post_training import PostTraining
 from rk_quantization.recover import recover
 from rk_quantization.scheme import Scheme
@@ -310,3 +311,21 @@ def test_weights_before_a_normalisation_stay_integers_in_onnx(tmp_path, monkeypa
     run = trial(tmp_path, CONV, "{name: qat, bits: 4}").run(4).folder.path
     assert not cli(["export", str(run), "--to", "onnx-qdq", "-o", "graph"], standalone_mode=False)
     assert "3 integer weights" in capsys.readouterr().out
+
+
+ATTENTION = """
+rk: 1
+model: {name: sequence, layer: {name: attention, num_heads: 2}, d_model: 8}
+data: {name: adding, length: 8, batch_size: 8}
+loss: mse
+trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2}}
+fit: {max_steps: 4, seed: 1, threads: 1}
+"""
+
+
+def test_the_hessian_is_computed_through_attention(tmp_path):
+    (tmp_path / "r.yaml").write_text(ATTENTION)
+    parts = Trial(RecipeFile(tmp_path / "r.yaml"), Catalog(), tmp_path / "runs").build().parts
+    weights = {n: p for n, p in parts.learner.named_parameters() if p.dim() == 2}
+    found = traces(parts.learner, weights, lambda: [parts.data.batch("train", 0)], probes=2, seed=0)
+    assert found.keys() == weights.keys() and any(value != 0 for name, value in found.items() if "blocks" in name)

@@ -215,3 +215,18 @@ def test_rescaled_weights_keep_the_variance_of_what_a_layer_gives(tmp_path):
     spread = [(inputs @ weight.T).std() for weight in (plain, rescaled, dense)]
     assert spread[1] == pytest.approx(float(spread[2]), rel=0.03)
     assert spread[0] == pytest.approx(float(spread[2]) / 2, rel=0.03)
+
+
+ATTENTION = """
+rk: 1
+model: {name: sequence, layer: {name: attention, num_heads: 2}, d_model: 8}
+data: {name: adding, length: 8, batch_size: 8}
+loss: mse
+trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2}}
+fit: {max_steps: 4, seed: 1, threads: 1}
+"""
+
+
+def test_attention_has_the_second_derivatives_that_grasp_needs(tmp_path):
+    ended = trial(tmp_path, "{name: prune, method: grasp, density: 0.3}", ATTENTION).run(2)
+    assert ended.parts.callbacks[0].masks.density == pytest.approx(0.3, abs=0.01)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rk import Batch, UserError
 from rk.authoring import evaluating
@@ -58,7 +59,8 @@ def traces(
             p.requires_grad_(True)
         for batch in batches():
             count += 1
-            with evaluating(learner, seed), torch.enable_grad():
+            # The fused kernels of attention have no second derivative
+            with evaluating(learner, seed), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
                 gradients = torch.autograd.grad(loss_of(learner, batch), params, create_graph=True, allow_unused=True)
                 for _ in range(probes):
                     vectors = [_signs(p, random) for p in params]

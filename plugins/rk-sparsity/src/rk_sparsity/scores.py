@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rk import Batch, Outputs, UserError
 from rk.sampling import generator
@@ -45,7 +46,8 @@ def grasp(learner: nn.Module, weights: Weights, batches: Sequence[Batch], temper
         temperature: Divides the model's logits, where it has any, as the official code does.
     """
     names = [*weights]
-    with torch.enable_grad(), _scoring(learner), _cooled(learner, temperature):
+    # The fused kernels of attention have no second derivative
+    with torch.enable_grad(), _scoring(learner), _cooled(learner, temperature), sdpa_kernel(SDPBackend.MATH):
         first = _sum_of_gradients(learner, weights, batches)
         product: list[Tensor] | None = None
         for batch in batches:
