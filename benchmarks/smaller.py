@@ -43,7 +43,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
             },
         },
     ),
-    "sequence/text-quick": ("test/perplexity", {"model": {"d_model": 32}}),
+    "sequence/text-quick": ("test/perplexity", {"model": {"d_model": 64}}),
 }
 """Recipe -> what is compared, and the changes that halve its width; none: it cannot be halved by a change."""
 
