@@ -540,7 +540,7 @@ def test_a_key_that_holds_dots_is_one_key_of_an_override(override, value):
     assert plain(node)["trainer"]["optimizer"] == value
 
 
-def test_a_name_in_an_extended_recipe_is_its_own_plugins_in_whichever_file_it_is_extended(workshop, tmp_path, monkeypatch):
+def test_a_name_in_an_extended_recipe_means_its_own_plugins_component(workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     entries = []
     for name in ("alpha", "beta"):
