@@ -88,7 +88,7 @@ class Components(Values):
         return "" if self.file is None else self.file.label
 
     def _plugin_of(self, mark: Mark) -> str | None:
-        """Returns the plugin whose recipe has a name: its short names mean its own components, also where it is extended."""
+        """Returns the plugin whose recipe has the name: short names mean its own components, where it is extended too."""
         if not mark.line or self.file is None or mark.source == self._label:
             return self.plugin
         if mark.source not in self._plugins:
