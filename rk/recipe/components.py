@@ -88,7 +88,7 @@ class Components(Values):
         return "" if self.file is None else self.file.label
 
     def _plugin_of(self, mark: Mark) -> str | None:
-        """Returns the plugin whose recipe has the name: short names mean its own components, where it is extended too."""
+        """Returns the plugin whose recipe has the name: short names mean its own components, extended or not."""
         if not mark.line or self.file is None or mark.source == self._label:
             return self.plugin
         if mark.source not in self._plugins:
