@@ -23,7 +23,7 @@ train: $(VENV)/.quick ## install the host and rk-pointer-net into .venv, and tra
 install: $(VENV)/.plugins ## install the host and every plugin into .venv
 
 test: $(VENV)/.ready ## run all tests, in as many processes as there are cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --hypothesis-profile=ci
 
 lint: $(VENV)/.ready ## check style, layout, spelling, types, and that the plugins are alike
 	$(PIP) --group lint

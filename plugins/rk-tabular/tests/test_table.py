@@ -206,7 +206,8 @@ def test_each_class_has_about_the_same_share_of_every_split(counts, seed):
     assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(len(classes)))
     assert set(classes[parts["train"]].tolist()) == set(range(len(counts)))
     for number, count in enumerate(counts):
-        assert abs(int((classes[parts["test"]] == number).sum()) - 0.2 * count) <= 2
+        # A stretch is off by less than two; classes that would have no training rows change places with others
+        assert abs(int((classes[parts["test"]] == number).sum()) - 0.2 * count) < 3
 
 
 def test_a_seed_chooses_the_rows_and_nothing_else_does(table):
