@@ -191,7 +191,7 @@ MISTAKES = {
         "from rk import hookimpl",
         "from rk import hookimpl\nRK_TRIAL = {'quik': ()}",
         "plugin loads",
-        "RK_TRIAL has sizes for 'quik', which is not a recipe of this plugin",
+        "RK_TRIAL has sizes for 'quik', which is neither a recipe nor a component",
     ),
     "broken-sizes": Mistake(
         "__init__.py",

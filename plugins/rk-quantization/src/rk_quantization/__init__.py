@@ -7,6 +7,7 @@ _SCORE = "{name: quantized-score, label: w8a8, activations: 8, samples: 1}"
 RK_TRIAL = {
     "digits-float": (f"callbacks=[{_SCORE}]",),
     "digits-w8a8": ("search.samples=1",),
+    "mixed-precision": ("probes=1", "samples=1"),
     "deep-w4-hessian": ("callbacks.0.samples=1",),
     "deep-w4-reversed": ("callbacks.0.samples=1",),
     "deep-w4-uniform": ("callbacks.0.samples=1",),
