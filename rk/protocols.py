@@ -279,15 +279,15 @@ class ImageLayer(Layer, Protocol):
 
 
 class GraphLayer(Layer, Protocol):
-    """Maps the nodes of a flat batch of graphs, (nodes, d_model), to the same shape."""
+    """Maps the nodes of a flat batch of graphs, (nodes, in_channels), to (nodes, out_channels)."""
 
-    def __init__(self, *, d_model: int) -> None: ...
+    def __init__(self, *, in_channels: int, out_channels: int) -> None: ...
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None = None) -> Tensor:
         """Maps `x`.
 
         Args:
-            x: (nodes, d_model).
+            x: (nodes, in_channels).
             edge_index: (2, edges): from node, to node.
             edge_attr: (edges, features), where edges have features.
         """

@@ -1,0 +1,176 @@
+"""Layers for graphs: the convolutions of PyTorch Geometric, and the baseline that looks at no edge."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv
+
+
+class GCN(nn.Module):
+    """Graph convolution: the mean of neighbours and the node itself, weighted by their degrees.
+
+    Kipf and Welling, arXiv:1609.02907, Eq. 2; PyTorch Geometric's `GCNConv`.
+
+    Args:
+        in_channels: Width of a node.
+        out_channels: Width of a node afterwards.
+
+    Examples:
+        model: {name: gnn, layer: gcn, d_model: 16}
+
+        >>> GCN(in_channels=4, out_channels=2)(torch.rand(3, 4), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, *, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = GCNConv(in_channels, out_channels)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes in_channels"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges features"] | None = None,
+    ) -> Float[Tensor, "nodes out_channels"]:
+        """Maps the nodes; features of edges are not used."""
+        return self.conv(x, edge_index)
+
+
+class SAGE(nn.Module):
+    """A linear map of the node plus one of the mean of its neighbours.
+
+    Hamilton et al., arXiv:1706.02216, Alg. 1; PyTorch Geometric's `SAGEConv`.
+
+    Args:
+        in_channels: Width of a node.
+        out_channels: Width of a node afterwards.
+
+    Examples:
+        model: {name: gnn, layer: sage}
+
+        >>> SAGE(in_channels=4, out_channels=2)(torch.rand(3, 4), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, *, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = SAGEConv(in_channels, out_channels)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes in_channels"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges features"] | None = None,
+    ) -> Float[Tensor, "nodes out_channels"]:
+        """Maps the nodes; features of edges are not used."""
+        return self.conv(x, edge_index)
+
+
+class GAT(nn.Module):
+    """Graph attention: neighbours are weighted by a softmax of learned scores.
+
+    Velickovic et al., arXiv:1710.10903, Eq. 3 and 5; PyTorch Geometric's `GATConv`.
+
+    Args:
+        in_channels: Width of a node.
+        out_channels: Width of a node afterwards, which the heads share.
+        num_heads: Heads.
+
+    Raises:
+        ValueError: When the heads do not divide the width.
+
+    Examples:
+        model: {name: gnn, layer: {name: gat, num_heads: 8}, d_model: 64}
+
+        >>> GAT(in_channels=4, out_channels=2, num_heads=2)(torch.rand(3, 4), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, *, in_channels: int, out_channels: int, num_heads: Annotated[int, Ge(1)] = 4) -> None:
+        super().__init__()
+        if out_channels % num_heads:
+            raise ValueError(f"num_heads must divide the width {out_channels}, got {num_heads}")
+        self.conv = GATConv(in_channels, out_channels // num_heads, heads=num_heads)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes in_channels"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges features"] | None = None,
+    ) -> Float[Tensor, "nodes out_channels"]:
+        """Maps the nodes; features of edges are not used."""
+        return self.conv(x, edge_index)
+
+
+class GIN(nn.Module):
+    """An MLP of the node plus the sum of its neighbours: tells apart what the Weisfeiler-Lehman test does.
+
+    Xu et al., arXiv:1810.00826, Eq. 4.1; PyTorch Geometric's `GINConv`.
+
+    Args:
+        in_channels: Width of a node.
+        out_channels: Width of a node afterwards.
+        mlp_ratio: Width of the MLP's hidden layer, as a multiple of `out_channels`.
+        batch_norm: Normalises the hidden layer over the nodes of the batch, as the paper does.
+
+    Examples:
+        model: {name: gnn, layer: gin, pool: sum-aggregator}
+
+        >>> GIN(in_channels=4, out_channels=2)(torch.rand(3, 4), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        mlp_ratio: Annotated[float, Gt(0)] = 1.0,
+        batch_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        hidden = max(1, round(mlp_ratio * out_channels))
+        norm = nn.BatchNorm1d(hidden) if batch_norm else nn.Identity()
+        mlp = nn.Sequential(nn.Linear(in_channels, hidden), norm, nn.ReLU(), nn.Linear(hidden, out_channels))
+        self.conv = GINConv(mlp, train_eps=True)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes in_channels"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges features"] | None = None,
+    ) -> Float[Tensor, "nodes out_channels"]:
+        """Maps the nodes; features of edges are not used."""
+        return self.conv(x, edge_index)
+
+
+class NodeMLP(nn.Module):
+    """A linear map of each node alone: the baseline that shows what the edges are worth.
+
+    Args:
+        in_channels: Width of a node.
+        out_channels: Width of a node afterwards.
+
+    Examples:
+        model: {name: gnn, layer: node-mlp}
+
+        >>> NodeMLP(in_channels=4, out_channels=2)(torch.rand(3, 4), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, *, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels)
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes in_channels"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges features"] | None = None,
+    ) -> Float[Tensor, "nodes out_channels"]:
+        """Maps each node; edges are not used."""
+        return self.linear(x)
