@@ -5,4 +5,4 @@ from rk.testing import PluginContract
 
 class TestContract(PluginContract):
     plugin = "graphs"
-    samples = 2  # one recipe of nodes, one of graphs
+    samples = 1  # one recipe takes all checks; `rk plugins test NAME` takes one for each set of components

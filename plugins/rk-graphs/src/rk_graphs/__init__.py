@@ -11,7 +11,10 @@ RK_TRIAL = {
 def rk_data() -> dict[str, str]:
     return {
         "block-model": "rk_graphs.block_model:BlockModel",
+        "graph-arrays": "rk_graphs.arrays:GraphArrays",
         "graph-families": "rk_graphs.families:GraphFamilies",
+        "graph-lines": "rk_graphs.lines:GraphLines",
+        "graph-tables": "rk_graphs.tables:GraphTables",
         "links": "rk_graphs.links:Links",
         "npz-graph": "rk_graphs.npz:NpzGraph",
         "planetoid": "rk_graphs.planetoid:Planetoid",

@@ -28,7 +28,7 @@ class DenseAggregator(Protocol):
 def aggregate_dense(
     aggregator: Aggregator, x: Float[Tensor, "groups items d"], mask: Bool[Tensor, "groups items"] | None = None
 ) -> Float[Tensor, "groups d"]:
-    """Returns one row for each group of items that lie side by side, by any aggregator.
+    """Returns one row for each group of items side by side, by any aggregator.
 
     Args:
         aggregator: One that has a form for it is asked for that (`DenseAggregator`).
@@ -75,7 +75,7 @@ class SumAggregator(_Reduced):
     def dense(
         self, x: Float[Tensor, "groups items d"], mask: Bool[Tensor, "groups items"]
     ) -> Float[Tensor, "groups d"]:
-        """Returns the sums of groups that lie side by side."""
+        """Returns the sums of groups side by side."""
         return (x * mask.unsqueeze(-1)).sum(1)
 
 
@@ -97,7 +97,7 @@ class MeanAggregator(_Reduced):
     def dense(
         self, x: Float[Tensor, "groups items d"], mask: Bool[Tensor, "groups items"]
     ) -> Float[Tensor, "groups d"]:
-        """Returns the means of groups that lie side by side."""
+        """Returns the means of groups side by side."""
         return (x * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
@@ -119,7 +119,7 @@ class MaxAggregator(_Reduced):
     def dense(
         self, x: Float[Tensor, "groups items d"], mask: Bool[Tensor, "groups items"]
     ) -> Float[Tensor, "groups d"]:
-        """Returns the largest values in groups that lie side by side."""
+        """Returns the largest values in groups side by side."""
         largest = x.masked_fill(~mask.unsqueeze(-1), float("-inf")).amax(1)
         return torch.where(mask.any(1, keepdim=True), largest, torch.zeros_like(largest))
 
@@ -127,7 +127,7 @@ class MaxAggregator(_Reduced):
 class PNAAggregator(nn.Module):
     """Mean, minimum, maximum and standard deviation, each also scaled up and down by the size of the group.
 
-    Principal neighbourhood aggregation (Corso et al., arXiv:2004.05718, Eq. 5 to 8); a linear layer brings the twelve
+    Principal neighbourhood aggregation (Corso et al., arXiv:2004.05718, Eq. 5 to Eq. 8); a linear layer brings the twelve
     parts back to the width of an item.
 
     Args:
@@ -182,7 +182,7 @@ class GRUAggregator(nn.Module):
     def dense(
         self, x: Float[Tensor, "groups items d"], mask: Bool[Tensor, "groups items"], *, shuffled: bool = False
     ) -> Float[Tensor, "groups d"]:
-        """Returns the last states of groups that lie side by side; `shuffled`: their order is random already."""
+        """Returns the last states of groups side by side; `shuffled`: their order is random already."""
         if self.shuffle and self.training and not shuffled:
             order = torch.rand(mask.shape, device=x.device).argsort(1)
             x, mask = x.gather(1, order.unsqueeze(-1).expand_as(x)), mask.gather(1, order)

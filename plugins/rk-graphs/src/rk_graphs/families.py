@@ -19,7 +19,7 @@ FAMILIES = ("Erdos-Renyi", "Watts-Strogatz", "Barabasi-Albert")
 class GraphFamilies(GraphSetData):
     """Graphs of Erdos and Renyi, Watts and Strogatz, and Barabasi and Albert, with the same mean degree.
 
-    Nodes have no features but a 1: only the edges tell the families apart. networkx generates them.
+    Nodes have no features but a 1: only the edges distinguish the families. networkx generates them.
 
     Args:
         num_graphs: Graphs of each family.

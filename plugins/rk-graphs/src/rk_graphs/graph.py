@@ -16,7 +16,7 @@ class Graph:
     """A graph with features and classes of its nodes.
 
     Attributes:
-        x: (nodes, features), float32; it may lie in a memory-mapped file.
+        x: (nodes, features), float32; it may be in a memory-mapped file.
         edge_index: (2, edges): from node, to node. An edge without direction is there in both.
         targets: (nodes,) class numbers; `IGNORED` where none is known.
         labels: Names of the classes.

@@ -73,7 +73,7 @@ class SAGE(nn.Module):
 class GAT(nn.Module):
     """Graph attention: neighbours are weighted by a softmax of learned scores.
 
-    Velickovic et al., arXiv:1710.10903, Eq. 3 and 5; PyTorch Geometric's `GATConv`.
+    Velickovic et al., arXiv:1710.10903, Eq. 3 and Eq. 5; PyTorch Geometric's `GATConv`.
 
     Args:
         in_channels: Width of a node.
@@ -107,7 +107,7 @@ class GAT(nn.Module):
 
 
 class GIN(nn.Module):
-    """An MLP of the node plus the sum of its neighbours: tells apart what the Weisfeiler-Lehman test does.
+    """An MLP of the node plus the sum of its neighbours: it distinguishes what the Weisfeiler-Lehman test does.
 
     Xu et al., arXiv:1810.00826, Eq. 4.1; PyTorch Geometric's `GINConv`.
 

@@ -26,7 +26,7 @@ class Links:
 
     Training passes messages along the training links alone, and so do validation and tests; no hidden link is seen,
     in either direction. Every split has as many pairs that are not linked, drawn at random; those of training are
-    drawn anew in each epoch.
+    drawn again in each epoch.
 
     Args:
         graph: Data that is one graph.
@@ -121,7 +121,7 @@ class Links:
         nodes = self._graph.num_nodes
         possible = nodes * (nodes - 1) // 2 - len(self._taken)
         if possible < 1:
-            raise UserError("every two nodes are linked: there is nothing to tell apart")
+            raise UserError("every two nodes are linked: there is nothing to learn")
         found = torch.empty(2, 0, dtype=torch.int64)
         while found.shape[1] < count:
             pairs = torch.randint(nodes, (2, 2 * count + 16), generator=random)

@@ -88,7 +88,7 @@ def _plain(path: Path) -> dict[str, Any]:
         reason = error.strerror or "it is not an .npz file"
         raise UserError(f"{shown} cannot be read: {reason}", f"expected an .npz file with {LAYOUT}") from None
     except (ValueError, zipfile.BadZipFile, AttributeError, TypeError, EOFError):
-        raise UserError(f"{shown} is no .npz file of plain arrays", f"expected {LAYOUT}") from None
+        raise UserError(f"{shown} is not an .npz file of plain arrays", f"expected {LAYOUT}") from None
 
 
 def _graph(arrays: dict[str, Any], path: Path, normalize: bool) -> Graph:
@@ -130,5 +130,5 @@ def _matrix(arrays: dict[str, Any], name: str, shown: str) -> Any:  # Any: scipy
         matrix = csr_matrix((data, indices, indptr), shape=tuple(int(size) for size in shape))
         matrix.check_format()
     except (ValueError, TypeError) as error:
-        raise UserError(f"{shown}: {name}_* is no CSR matrix: {error}") from None
+        raise UserError(f"{shown}: {name}_* is not a CSR matrix: {error}") from None
     return matrix
