@@ -9,6 +9,7 @@ import pytest
 import torch
 from rk_quantization.export import read_quantized
 from rk_quantization.hessian import traces
+from rk_quantization.int_torch_export import IntTorchExport
 from rk_quantization.post_training import PostTraining
 from rk_quantization.recover import recover
 from rk_quantization.scheme import Scheme
@@ -241,6 +242,40 @@ def test_packed_files_come_back_exactly_and_are_small(trained, tmp_path, monkeyp
     stored = load_file(tmp_path / "small/model.int.safetensors")
     packed = stored["model.blocks.0.0.weight.packed"]
     assert packed.dtype == torch.uint8 and packed.numel() == 32 * 64 * bits // 8
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "packed"),
+    [
+        (BASE, Scheme(2, "affine", "group", 16), True),
+        (LSTM, Scheme(8, "symmetric", "tensor"), True),
+        (CONV, Scheme(3, "codebook", "tensor"), False),
+    ],
+    ids=["mlp, two bits in groups", "lstm, eight bits", "conv net, codebook"],
+)
+def test_a_graph_with_codes_answers_bit_equal_and_is_arithmetic_alone(tmp_path, capsys, text, scheme, packed):
+    run = LoadedRun.open(trial(tmp_path, text).run(2).folder.path)
+    PostTraining(run.learner, Settings(scheme, activations=6)).all(lambda: run.batches("train", 1), 0)
+    (path,) = IntTorchExport(packed).export(run, tmp_path)
+    program = torch.export.load(path)
+    weights = [name for name, p in run.learner.named_parameters() if p.dim() >= 2]
+    assert f"{len(weights)} integer weights" in capsys.readouterr().out
+    for name in weights:
+        held = program.state_dict[f"learner.{name}.codes"]
+        count = run.learner.get_parameter(name).numel()
+        assert held.dtype in (torch.int8, torch.uint8)
+        assert held.numel() == (-(-count * {3: 4}.get(scheme.bits, scheme.bits) // 8) if packed else count)
+    kinds = {node.target.namespace for node in program.graph.nodes if hasattr(node.target, "namespace")}
+    assert kinds == {"aten"}, "any program with torch can load it"
+    fields = {"inputs": next(run.batches("test", 1))["inputs"]}
+    answer = program.module()(fields)
+    expected = run.learner.predict(fields)
+    assert all(torch.equal(answer[name], value) for name, value in expected.items() if name in answer)
+
+
+def test_a_run_in_full_precision_has_no_codes_to_export(trained, tmp_path):
+    with pytest.raises(UserError, match="no weight of the graph is quantised"):
+        IntTorchExport().export(LoadedRun.open(trained), tmp_path)
 
 
 def test_a_weight_in_full_precision_has_no_levels():

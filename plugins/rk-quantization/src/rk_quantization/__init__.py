@@ -31,6 +31,7 @@ def rk_callbacks() -> dict[str, str]:
 def rk_exporters() -> dict[str, str]:
     return {
         "int-safetensors": "rk_quantization.export:IntSafetensors",
+        "int-torch-export": "rk_quantization.int_torch_export:IntTorchExport",
         "onnx-qdq": "rk_quantization.onnx_qdq:ONNXQDQ",
     }
 

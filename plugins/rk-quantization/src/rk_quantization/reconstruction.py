@@ -30,11 +30,13 @@ class Layer:
         apply: ``(inputs, weight) -> outputs`` without the bias.
         bias: The bias, or None.
         channel: Axis of the channels in the outputs.
+        groups: Of output channels, each of which sees channels of its own.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
     bias: Tensor | None
     channel: int
+    groups: int = 1
 
 
 def of(weight: Weight) -> Layer | None:
@@ -48,7 +50,7 @@ def of(weight: Weight) -> Layer | None:
         def apply(x: Tensor, kernel: Tensor) -> Tensor:
             return convolution._conv_forward(x, kernel, None)
 
-        return Layer(apply, module.bias, -1 - len(module.kernel_size))
+        return Layer(apply, module.bias, -1 - len(module.kernel_size), module.groups)
     return None
 
 

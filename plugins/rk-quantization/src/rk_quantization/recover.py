@@ -58,8 +58,8 @@ def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = GROUPS, *, un
         return None
     best: tuple[int, Found] | None = None
     for layout in _layouts(weight, axis, groups):
-        if layout.granularity == "group" and best is not None:
-            break
+        if layout.granularity == "group" and best is not None and isinstance(best[1].grid, UniformGrid):
+            break  # larger groups have fewer scales; a codebook of whole channels may be that of groups
         rows = layout.rows(weight)
         if rows.shape[1] < 4 and rows.shape[0] > 1:
             continue  # a scale for each of so few weights saves nothing, and any two numbers have common levels
