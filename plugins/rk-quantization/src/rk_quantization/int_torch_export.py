@@ -103,10 +103,10 @@ class Codes(nn.Module):
             codes = spread.reshape(-1)[: self.rows[0] * self.rows[1]].reshape(self.rows)
         if hasattr(self, "levels"):
             return self.layout.weight(self.levels.gather(1, codes.long()))
-        values = codes.to(self.scale.dtype)
+        values = codes.to(self.scale.dtype)  # a new tensor: in place, it is the only one that is allocated
         if hasattr(self, "zero_point"):
-            values = values - self.zero_point
-        return self.layout.weight(values * self.scale)
+            values.sub_(self.zero_point)
+        return self.layout.weight(values.mul_(self.scale))
 
 
 def with_codes(
