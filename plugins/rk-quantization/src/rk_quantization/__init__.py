@@ -8,9 +8,10 @@ RK_TRIAL = {
     "digits-float": (f"callbacks=[{_SCORE}]",),
     "digits-w8a8": ("search.samples=1",),
     "mixed-precision": ("probes=1", "samples=1"),
-    "deep-w4-hessian": ("callbacks.0.samples=1",),
-    "deep-w4-reversed": ("callbacks.0.samples=1",),
-    "deep-w4-uniform": ("callbacks.0.samples=1",),
+    **dict.fromkeys(
+        [f"{net}-w4-{by}" for net in ("conv", "deep") for by in ("hessian", "reversed", "uniform")],
+        ("callbacks.0.samples=1",),
+    ),
 }
 
 
@@ -20,6 +21,11 @@ def rk_searches() -> dict[str, str]:
         "quantize": "rk_quantization.search:Quantize",
         "mixed-precision": "rk_quantization.mixed:MixedPrecision",
     }
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"text-loss": "rk_quantization.text_loss:TextLoss"}
 
 
 @hookimpl
