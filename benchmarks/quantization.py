@@ -16,7 +16,7 @@ import torch
 from paired import interleave, report, seconds
 from rk_quantization.export import write_quantized
 from rk_quantization.grids import fit
-from rk_quantization.int_torch_export import with_codes
+from rk_quantization.int_torch_export import Codes, with_codes
 from rk_quantization.packing import pack, unpack
 from rk_quantization.qat import QAT
 from rk_quantization.recover import recover
@@ -200,10 +200,11 @@ def compare_times(model: nn.Module, theirs: nn.Module, inputs: Tensor) -> None:
     )
     report("rounding two layers of 512 to 8 bits", found, "torchao's quantize_")
     rounded = ours(model, scheme)
-    axes = {f"model.{n}": 0 for n, p in rounded.named_parameters() if p.dim() == 2}
+    weights = {f"model.{n}": p.detach() for n, p in rounded.named_parameters() if p.dim() == 2}
+    codes = {n: Codes(found, True) for n, w in weights.items() if (found := recover(w)) is not None}
     for rows in (256, 1):
         fields = {"inputs": inputs[:rows]}
-        graph = with_codes(torch.export.export(Fields(rounded), (fields,)), axes, True)[0].module()
+        graph = with_codes(torch.export.export(Fields(rounded), (fields,)), codes).module()
         assert torch.equal(graph(fields), rounded(inputs[:rows])), "the graph answers as the rounded module does"
         answers = {
             "float": model,

@@ -2,9 +2,9 @@
 
 python benchmarks/silero.py
 
-The weights are those that the package silero-vad 6.2 installs (`pip install --no-deps silero-vad`), the sound is the Free
-Spoken Digit Dataset in RK_DATA. Here, and not a component of a plugin: rk has no data of sound, and without the task there
-is no run that a search could take. The rounding is that of rk-quantization, which takes any module that answers a batch.
+The weights are those that the package silero-vad 6.2 installs (`pip install --no-deps silero-vad`), the sound is the
+Free Spoken Digit Dataset in RK_DATA. It is not a component of a plugin: rk has no data of sound, so there is no run for
+a search to take. The rounding is that of rk-quantization, which takes any module that answers a batch.
 """
 
 from __future__ import annotations
@@ -86,9 +86,8 @@ def main() -> None:
     with torch.no_grad():
         expected = model.predict({"sound": test})["probability"]
         theirs = torch.stack([script(frame, RATE)[:, 0] for frame in test.split(FRAME, 1)], 1)
-    print(
-        f"{sum(p.numel() for p in model.parameters()):,} parameters, {expected.numel():,} frames of {len(test)} speakers"
-    )
+    count = sum(p.numel() for p in model.parameters())
+    print(f"{count:,} parameters, {expected.numel():,} frames of {len(test)} speakers")
     print(f"the package's own graph differs by at most {float((theirs - expected).abs().max()):.1e}")
     speech = expected > 0.5
     right = float((speech == where).double().mean())
@@ -137,7 +136,7 @@ def recordings(archive: Path) -> dict[str, Tensor]:
 
 
 def stream(spoken: dict[str, Tensor], takes: range) -> tuple[Tensor, Tensor]:
-    """Returns one stream for each speaker, all digits with pauses, and in which frames a recording is (at half or more).
+    """Returns a stream for each speaker, all digits with pauses, and in which frames a recording is, at half or more.
 
     Returns:
         float32 of (speakers, samples), and bool of (speakers, frames).

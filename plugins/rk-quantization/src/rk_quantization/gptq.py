@@ -47,7 +47,7 @@ def gptq(layer: Layer, layout: Layout, grid: Grid, weight: Tensor, seen: Sequenc
 
 
 def hessians(layer: Layer, weight: Tensor, seen: Sequence[Tensor]) -> Tensor:
-    """Returns H = 2 X X^T over all inputs, (groups, columns, columns), float64."""
+    """Returns H = 2 X X^T over all inputs (GPTQ, Eq. 1), (groups, columns, columns), float64."""
     size = weight[0].numel()
     total = torch.zeros(layer.groups, size, size, dtype=torch.float64, device=weight.device)
     pick = torch.eye(size, dtype=weight.dtype, device=weight.device).repeat(layer.groups, 1)
@@ -63,8 +63,8 @@ def rounded(matrix: Tensor, hessian: Tensor, scale: Tensor, zero: Tensor, low: i
     """Rounds a matrix column by column (GPTQ, Algorithm 1).
 
     GPTQ, Eq. 2: column q is rounded, and the columns after it move by -(w_q - quant(w_q)) / [H^-1]_qq H^-1_q,:. The
-    rows of H^-1 that Eq. 3 would find one after the other are those of its upper Cholesky factor, but for a factor that
-    cancels. Columns beyond a block move when the block is done.
+    rows of H^-1 that Eq. 3 would find one after the other are those of its upper Cholesky factor, up to a factor that
+    cancels. Columns beyond a block move when the block is done (Eq. 4 and 5).
 
     Args:
         matrix: (rows, columns), float64.
@@ -100,6 +100,6 @@ def damped(hessian: Tensor) -> Tensor:
 
 
 def inverse_factor(hessian: Tensor) -> Tensor:
-    """Returns U, upper triangular, with H^-1 = U^T U."""
+    """Returns U, upper triangular, with H^-1 = U^T U: its rows replace the eliminations of GPTQ, Eq. 3."""
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
     return torch.linalg.cholesky(inverse, upper=True)

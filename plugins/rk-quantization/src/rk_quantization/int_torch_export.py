@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,18 @@ class IntTorchExport:
         self.packed = packed
 
     def export(self, run: LoadedRun, out: Path) -> list[Path]:
-        axes = {f"learner.{name}": weight.axis for name, weight in quantizable(run.learner).items()}
-        sizes: list[tuple[int, int]] = []
-
-        def change(program: ExportedProgram) -> ExportedProgram:
-            changed, found = with_codes(program, axes, self.packed)
-            sizes.extend(found)
-            return changed
-
+        codes: dict[str, Codes] = {}
+        for name, weight in quantizable(run.learner).items():
+            found = recover(weight.parameter.detach().cpu(), weight.axis)
+            if found is not None:
+                codes[f"learner.{name}"] = Codes(found, self.packed)
+        if not codes:
+            text = "no weight of the run is quantised"
+            raise UserError(text, "quantise the run first: rk search quantize --run RUN --bits 8")
         pt2 = run.catalog.load(run.catalog.resolve("exporter", "torch-export"))()
-        paths: list[Path] = pt2.export(run, out, change)
-        full, stored = (sum(size) for size in zip(*sizes, strict=True))
-        print(f"{len(sizes)} integer weights: {stored:,} bytes in place of {full:,}")
+        paths: list[Path] = pt2.export(run, out, lambda program: with_codes(program, codes))
+        full = sum(4 * math.prod(one.layout.shape) for one in codes.values())
+        print(f"{len(codes)} integer weights: {sum(one.size for one in codes.values()):,} bytes in place of {full:,}")
         return paths
 
 
@@ -109,40 +111,23 @@ class Codes(nn.Module):
         return self.layout.weight(values.mul_(self.scale))
 
 
-def with_codes(
-    program: ExportedProgram, axes: dict[str, int], packed: bool
-) -> tuple[ExportedProgram, list[tuple[int, int]]]:
-    """Puts `Codes` in place of the parameters of a program that are quantised: ``NAME.codes``, ``NAME.scale``.
+def with_codes(program: ExportedProgram, codes: Mapping[str, Codes]) -> ExportedProgram:
+    """Returns a program with codes in place of parameters: NAME becomes ``NAME.codes``, ``NAME.scale``.
 
     Args:
         program: Takes a dict of tensors.
-        axes: Parameter -> axis of its output channels; of all that may be quantised.
-        packed: As `Codes` takes it.
-
-    Returns:
-        The program, and the bytes of each weight before and after.
-
-    Raises:
-        rk.UserError: When no parameter is quantised.
+        codes: Parameter -> its codes. One that the program does not have is left out.
     """
     module: Any = program.module()
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    made: dict[str, Codes] = {}
-    for name, axis in axes.items():
-        found = recover(parameters[name].detach(), axis) if name in parameters else None
-        if found is not None:
-            made[name] = Codes(found, packed)
-    if not made:
-        raise UserError(
-            "no weight of the graph is quantised", "quantise the run first: rk search quantize --run RUN --bits 8"
-        )
+    made = {name: one for name, one in codes.items() if name in parameters}
     first = {id(parameters[name]): name for name in made}
     for name, value in parameters.items():
         if id(value) in first:  # a tied parameter has several names
             owner, _, last = name.rpartition(".")
             delattr(module.get_submodule(owner), last)
-    for name, codes in made.items():
-        module.add_submodule(name, codes)
+    for name, one in made.items():
+        module.add_submodule(name, one)
     for node in list(module.graph.nodes):
         source = first.get(id(parameters.get(node.target))) if node.op == "get_attr" else None
         if source is not None:
@@ -151,7 +136,7 @@ def with_codes(
             node.replace_all_uses_with(weight)
             module.graph.erase_node(node)
     module.recompile()
-    return _exported(module, program), [(4 * parameters[n].numel(), codes.size) for n, codes in made.items()]
+    return _exported(module, program)
 
 
 def _exported(module: GraphModule, program: ExportedProgram) -> ExportedProgram:

@@ -92,7 +92,7 @@ def _bits(levels: int) -> int:
 
 def _uniform(rows: Tensor) -> UniformGrid | None:
     """Returns uniform levels that contain all numbers of the rows exactly; the same number of bits for all."""
-    if len(rows) > FIRST_ROWS and _uniform(rows[:FIRST_ROWS]) is None:
+    if not _may_be_uniform(rows[:FIRST_ROWS]):
         return None
     largest = rows.abs().amax(1, keepdim=True)
     whole = torch.where(largest > 0, largest, torch.ones_like(largest))
@@ -122,6 +122,14 @@ def _uniform(rows: Tensor) -> UniformGrid | None:
     return grid if torch.equal(grid.snap(rows), rows) else None
 
 
+def _may_be_uniform(rows: Tensor) -> bool:
+    """Returns whether each of a few rows has a scale that its first columns fit: all scales are tried at once."""
+    largest = rows.abs().amax(1, keepdim=True)
+    whole = torch.where(largest > 0, largest, torch.ones_like(largest))
+    scales = torch.cat(_neighbours(whole / torch.arange(1, 256, dtype=rows.dtype)[:, None, None]))
+    return bool(_fits(rows[:, :SCREENED], scales).any(0).all())
+
+
 def _shifted(rows: Tensor, scale: Tensor, least: Tensor, most: Tensor) -> UniformGrid | None:
     """Returns the same levels with a zero point, where they need fewer bits so."""
     least, most = least.clamp(max=0), most.clamp(min=0)
@@ -143,7 +151,7 @@ def _neighbours(value: Tensor) -> list[Tensor]:
 def _fits(rows: Tensor, scale: Tensor) -> Tensor:
     """Returns which rows are whole multiples of their scale, bit by bit."""
     codes = torch.round(rows / scale)
-    return ((codes * scale == rows) & (codes.abs() <= 255)).all(1)
+    return ((codes * scale == rows) & (codes.abs() <= 255)).all(-1)
 
 
 def _levels(rows: Tensor) -> LevelGrid | None:
