@@ -202,6 +202,20 @@ def test_the_hessian_of_a_convolution_is_that_of_its_outputs():
     torch.testing.assert_close(found[0].float(), exact.reshape(4, 4), rtol=1e-4, atol=1e-4)
 
 
+def test_the_weight_for_the_inputs_of_a_recurrent_layer_is_a_layer_and_that_of_its_states_is_not():
+    torch.manual_seed(0)
+    module, x = nn.LSTM(6, 5), seeded(9, 4, 6)
+    weights = quantizable(module)
+    layer = reconstruction.of(weights["weight_ih_l0"])
+    assert reconstruction.of(weights["weight_hh_l0"]) is None
+    with torch.no_grad():
+        module.weight_hh_l0.zero_()
+        gates = layer.apply(x, module.weight_ih_l0) + layer.bias + module.bias_hh_l0
+        i, _, g, o = gates[0].chunk(4, -1)
+        expected = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
+        torch.testing.assert_close(module(x)[0][0], expected)
+
+
 def test_blocks_of_columns_change_nothing_and_dead_inputs_are_harmless(monkeypatch):
     module, x = nn.Linear(20, 5), seeded(64, 20)
     x[:, 3] = 0

@@ -229,7 +229,6 @@ def test_mixed_precision_keeps_the_budget_and_writes_its_front(trained, tmp_path
     ("options", "bits"),
     [
         (("--bits", "3", "--levels", "codebook", "--granularity", "tensor"), 3),
-        (("--bits", "1", "--levels", "binary"), 1),
         (("--bits", "8", "--levels", "affine", "--granularity", "group", "--group-size", "16"), 8),
     ],
 )

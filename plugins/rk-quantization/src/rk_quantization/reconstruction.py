@@ -1,4 +1,4 @@
-"""What needs the inputs of a layer: AdaRound and bias correction, for linear layers and convolutions."""
+"""What needs the inputs of a layer: AdaRound and bias correction."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class Layer:
 
 
 def of(weight: Weight) -> Layer | None:
-    """Returns the layer that owns a weight as a function; None for other layers than linear ones and convolutions."""
+    """Returns the layer that owns a weight as a function of what the module takes; None where it is none.
+
+    Linear layers, convolutions, and the weight of torch's recurrent layers for the module's own inputs are known.
+    """
     module = weight.module
     if isinstance(module, nn.Linear) and weight.parameter is module.weight:
         return Layer(nn.functional.linear, module.bias, -1)
@@ -51,6 +54,9 @@ def of(weight: Weight) -> Layer | None:
             return convolution._conv_forward(x, kernel, None)
 
         return Layer(apply, module.bias, -1 - len(module.kernel_size), module.groups)
+    if isinstance(module, nn.RNNBase) and weight.parameter is module.weight_ih_l0:
+        bias = module.get_parameter("bias_ih_l0") if module.bias else None
+        return Layer(nn.functional.linear, bias, -1)
     return None
 
 
