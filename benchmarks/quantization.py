@@ -5,13 +5,18 @@ python benchmarks/quantization.py
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from paired import interleave, report, seconds
+from rk_quantization.export import write_quantized
 from rk_quantization.grids import fit
+from rk_quantization.int_torch_export import Codes, with_codes
 from rk_quantization.packing import pack, unpack
 from rk_quantization.qat import QAT
 from rk_quantization.recover import recover
@@ -136,12 +141,13 @@ def ours(model: nn.Module, scheme: Scheme) -> nn.Module:
 
 
 def beside_torchao() -> None:
-    """The same network rounded by torchao, weights alone: the answers' signal-to-noise ratios."""
+    """The same network rounded by torchao, weights alone: the answers' signal-to-noise ratios, times and sizes."""
     if not importlib.util.find_spec("torchao"):
-        print("\ntorchao is not installed: no comparison")
+        print("\ntorchao is not installed: no comparison (pip install --no-deps torchao)")
         return
     import copy
 
+    logging.getLogger("torchao").setLevel(logging.ERROR)  # it reports that its kernels for GPUs are not there
     from torchao.quantization import Int8WeightOnlyConfig, IntxWeightOnlyConfig, PerGroup, quantize_
 
     model, inputs = network(2), torch.randn(256, WIDTH)
@@ -156,15 +162,74 @@ def beside_torchao() -> None:
             IntxWeightOnlyConfig(torch.int2, PerGroup(32)),
         ),
     }
-    print("\nanswers of two layers of 512, signal-to-noise ratio in dB")
-    with torch.no_grad():
+    print("\nanswers of two layers of 512, signal-to-noise ratio in dB; bytes of the stored weights")
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         expected = model(inputs)
         for name, (scheme, config) in cases.items():
             theirs = copy.deepcopy(model)
             quantize_(theirs, config)
             best = Scheme(scheme.bits, "narrow", scheme.granularity, scheme.group_size, "mse")
-            found = [error(m(inputs), expected) for m in (ours(model, scheme), ours(model, best), theirs)]
-            print(f"  {name:<22} rk {found[0]:5.1f}  rk, clip=mse {found[1]:5.1f}  torchao {found[2]:5.1f}")
+            rounded = [ours(model, scheme), ours(model, best)]
+            found = [error(m(inputs), expected) for m in (*rounded, theirs)]
+            files = [Path(folder) / part for part in ("ours", "theirs")]
+            write_quantized(rounded[0], files[0], None)
+            torch.save(theirs.state_dict(), files[1])
+            sizes = [file.stat().st_size for file in files]
+            print(
+                f"  {name:<22} rk {found[0]:5.1f}  rk, clip=mse {found[1]:5.1f}  torchao {found[2]:5.1f}"
+                f"   rk {sizes[0]:,}, torchao {sizes[1]:,}: {sizes[0] / sizes[1]:.2f} times"
+            )
+            if scheme.bits == 8:
+                eight = theirs
+        compare_times(model, eight, inputs)
+
+
+def compare_times(model: nn.Module, theirs: nn.Module, inputs: Tensor) -> None:
+    """Eight bits: what rounding takes, and an answer; rk's graph with int8 weights beside torchao's module."""
+    import copy
+
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    scheme = Scheme(8, "symmetric")
+    found = interleave(
+        {
+            "torchao's quantize_": lambda: seconds(lambda: quantize_(copy.deepcopy(model), Int8WeightOnlyConfig())),
+            "rk": lambda: seconds(lambda: ours(model, scheme)),
+        },
+        15,
+    )
+    report("rounding two layers of 512 to 8 bits", found, "torchao's quantize_")
+    rounded = ours(model, scheme)
+    weights = {f"model.{n}": p.detach() for n, p in rounded.named_parameters() if p.dim() == 2}
+    codes = {n: Codes(found, True) for n, w in weights.items() if (found := recover(w)) is not None}
+    for rows in (256, 1):
+        fields = {"inputs": inputs[:rows]}
+        graph = with_codes(torch.export.export(Fields(rounded), (fields,)), codes).module()
+        assert torch.equal(graph(fields), rounded(inputs[:rows])), "the graph answers as the rounded module does"
+        answers = {
+            "float": model,
+            "rk, rounded weights in floating point": rounded,
+            "rk, graph with int8 weights": lambda x, graph=graph: graph({"inputs": x}),
+            "torchao, int8 weights": theirs,
+        }
+
+        def timed(answer: Callable[[Tensor], Tensor], some: Tensor = inputs[:rows]) -> float:
+            return seconds(lambda: [answer(some) for _ in range(20)])
+
+        found = interleave({name: functools.partial(timed, answer) for name, answer in answers.items()}, 15)
+        report(f"20 answers of a batch of {rows}, 8 bits", found, "float")
+
+
+class Fields(nn.Module):
+    """A module over a dict of fields."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, fields: dict[str, Tensor]) -> Tensor:
+        answer: Tensor = self.model(fields["inputs"])
+        return answer
 
 
 def beside_onnxruntime() -> None:

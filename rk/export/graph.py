@@ -157,7 +157,7 @@ def trace(run: LoadedRun, split: str | None, dynamic: tuple[str, ...] | None) ->
                 "len(tensor) or a Python loop over it fixes an axis; left out, it keeps its size: "
                 f"{_without(wanted, axis)}",
             )
-    _forget_sources(program)
+    forget_sources(program)
     return Graph(program, example, outputs, free)
 
 
@@ -165,7 +165,7 @@ def _without(axes: Iterable[str], left_out: str) -> str:
     return f"exporter.dynamic=[{', '.join(axis for axis in axes if axis != left_out)}]"
 
 
-def _forget_sources(program: ExportedProgram) -> None:
+def forget_sources(program: ExportedProgram) -> None:
     """Drops which line of which file made each node: paths of this machine, which files would carry along."""
     for module in program.graph_module.modules():
         for node in getattr(getattr(module, "graph", None), "nodes", ()):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.export import ExportedProgram
 
 from rk.errors import UserError
-from rk.export.graph import OTHERS, compare, reason, trace
+from rk.export.graph import OTHERS, compare, forget_sources, reason, trace
 from rk.export.legend import legend
 from rk.fit.loaded import LoadedRun
 from rk.writing import write_atomic
@@ -33,8 +35,24 @@ class TorchExport:
         self.dynamic = dynamic
         self.split = split
 
-    def export(self, run: LoadedRun, out: Path) -> list[Path]:
+    def export(
+        self, run: LoadedRun, out: Path, change: Callable[[ExportedProgram], ExportedProgram] | None = None
+    ) -> list[Path]:
+        """Writes `model.pt2`.
+
+        Args:
+            run: The run.
+            out: The folder of the file.
+            change: What another exporter makes of the traced program; the file must still answer as the run does.
+
+        Raises:
+            UserError: When the learner cannot be a graph, or torch cannot write it.
+            RunFailed: When the file does not answer as the run does.
+        """
         graph = trace(run, self.split, self.dynamic)
+        if change is not None:
+            graph.program = change(graph.program)
+            forget_sources(graph.program)
         path = out / "model.pt2"
         buffer = io.BytesIO()  # torch's own writer ends the process when the disk is full
         notes = {f"{name}.json": text for name, text in legend(run).texts.items()}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rk_quantization import naive, reconstruction
+from rk_quantization import gptq, naive, reconstruction
 from rk_quantization.allocation import front, within
 from rk_quantization.equalization import equalize, scale_pair
 from rk_quantization.grids import UniformGrid, fit
@@ -154,6 +154,78 @@ def test_adaround_has_a_lower_error_than_nearest_and_bias_correction_removes_its
         reconstruction.correct_bias(layer, weight, after, [inputs])
         moved = (layer.apply(inputs, after) - target).movedim(layer.channel, -1) + (module.bias - bias)
     assert float(moved.flatten(0, -2).mean(0).abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel", "group"])
+@pytest.mark.parametrize(
+    ("kind", "sizes", "options", "shape"),
+    [
+        (nn.Linear, (16, 8), {}, (64, 16)),
+        (nn.Conv2d, (4, 6, 3), {"groups": 2, "padding": 1, "padding_mode": "reflect"}, (8, 4, 6, 6)),
+        (nn.Conv1d, (4, 6, 3), {"stride": 2}, (8, 4, 12)),
+    ],
+    ids=["linear", "conv in groups", "conv over time"],
+)
+def test_gptq_has_the_codes_of_its_naive_twin_and_a_lower_error_than_nearest(kind, sizes, options, shape, granularity):
+    torch.manual_seed(0)
+    module = kind(*sizes, **options)
+    inputs = [seeded(*shape).relu() + 0.3, seeded(*shape, seed=1)]
+    weight, channels = module.weight.detach(), len(module.weight)
+    layout = Layout(tuple(weight.shape), 0, granularity, weight[0].numel() // 2)
+    rows = layout.rows(weight)
+    grid = fit(rows, Scheme(3, "symmetric", granularity))
+    layer = layer_of(module)
+    found = gptq.gptq(layer, layout, grid, weight, inputs)
+    steps = layout.weight(grid.scale.expand(rows.shape)).reshape(channels, -1).tolist()
+    hessians = [gptq.damped(h).tolist() for h in gptq.hessians(layer, weight, inputs)]
+    expected = [
+        naive.gptq(row, hessians[i * layer.groups // channels], steps[i], grid.low, grid.high)
+        for i, row in enumerate(weight.reshape(channels, -1).tolist())
+    ]
+    assert layout.weight(found).reshape(channels, -1).tolist() == expected
+
+    def error(codes):
+        change = layout.weight(grid.decode(codes)) - weight
+        return sum(float(layer.apply(x, change).square().sum()) for x in inputs)
+
+    assert error(found) < 0.9 * error(grid.encode(rows))
+
+
+def test_the_hessian_of_a_convolution_is_that_of_its_outputs():
+    module = nn.Conv2d(2, 4, 2, groups=2, padding=1)
+    x, layer = seeded(3, 2, 4, 4), layer_of(module)
+    found = gptq.hessians(layer, module.weight, [x])
+    kernel = module.weight[0].detach().requires_grad_()
+    exact = torch.autograd.functional.hessian(
+        lambda k: nn.functional.conv2d(x[:, :1], k[None], padding=1).square().sum(), kernel
+    )
+    torch.testing.assert_close(found[0].float(), exact.reshape(4, 4), rtol=1e-4, atol=1e-4)
+
+
+def test_the_weight_for_the_inputs_of_a_recurrent_layer_is_a_layer_and_that_of_its_states_is_not():
+    torch.manual_seed(0)
+    module, x = nn.LSTM(6, 5), seeded(9, 4, 6)
+    weights = quantizable(module)
+    layer = reconstruction.of(weights["weight_ih_l0"])
+    assert reconstruction.of(weights["weight_hh_l0"]) is None
+    with torch.no_grad():
+        module.weight_hh_l0.zero_()
+        gates = layer.apply(x, module.weight_ih_l0) + layer.bias + module.bias_hh_l0
+        i, _, g, o = gates[0].chunk(4, -1)
+        expected = o.sigmoid() * (i.sigmoid() * g.tanh()).tanh()
+        torch.testing.assert_close(module(x)[0][0], expected)
+
+
+def test_blocks_of_columns_change_nothing_and_dead_inputs_are_harmless(monkeypatch):
+    module, x = nn.Linear(20, 5), seeded(64, 20)
+    x[:, 3] = 0
+    layout, layer = Layout((5, 20), 0, "channel"), layer_of(module)
+    weight = module.weight.detach()
+    grid = fit(weight, Scheme(4))
+    whole = gptq.gptq(layer, layout, grid, weight, [x])
+    monkeypatch.setattr(gptq, "BLOCK", 7)
+    assert torch.equal(gptq.gptq(layer, layout, grid, weight, [x]), whole)
+    assert torch.equal(gptq.gptq(layer, layout, grid, weight, [0 * x]), grid.encode(weight)), "no input: nearest"
 
 
 class Chain(nn.Module):

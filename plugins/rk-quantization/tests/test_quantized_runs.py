@@ -9,6 +9,8 @@ import pytest
 import torch
 from rk_quantization.export import read_quantized
 from rk_quantization.hessian import traces
+from rk_quantization.int_torch_export import IntTorchExport
+from rk_quantization.onnx_qdq import ONNXQDQ
 from rk_quantization.post_training import PostTraining
 from rk_quantization.recover import recover
 from rk_quantization.scheme import Scheme
@@ -227,7 +229,6 @@ def test_mixed_precision_keeps_the_budget_and_writes_its_front(trained, tmp_path
     ("options", "bits"),
     [
         (("--bits", "3", "--levels", "codebook", "--granularity", "tensor"), 3),
-        (("--bits", "1", "--levels", "binary"), 1),
         (("--bits", "8", "--levels", "affine", "--granularity", "group", "--group-size", "16"), 8),
     ],
 )
@@ -243,22 +244,32 @@ def test_packed_files_come_back_exactly_and_are_small(trained, tmp_path, monkeyp
     assert packed.dtype == torch.uint8 and packed.numel() == 32 * 64 * bits // 8
 
 
+def test_a_graph_with_codes_answers_bit_equal_and_is_arithmetic_alone(trained, tmp_path, capsys):
+    run = LoadedRun.open(trained)
+    settings = Settings(Scheme(2, "affine", "group", 8), activations=6, exclude=("head",))
+    PostTraining(run.learner, settings).all(lambda: run.batches("train", 1), 0)
+    (path,) = IntTorchExport().export(run, tmp_path)
+    program = torch.export.load(path)
+    weights = [name for name in weights_of(run.learner) if "blocks" in name and "weight" in name]
+    assert f"{len(weights)} integer weights" in capsys.readouterr().out
+    for name in weights:
+        held = program.state_dict[f"learner.{name}.codes"]
+        assert held.dtype == torch.uint8 and held.numel() == run.learner.get_parameter(name).numel() // 4
+        assert f"learner.{name}" not in program.state_dict
+    kinds = {node.target.namespace for node in program.graph.nodes if hasattr(node.target, "namespace")}
+    assert kinds == {"aten"}, "any program with torch can load it"
+    fields = {"inputs": next(run.batches("test", 1))["inputs"]}
+    expected = run.learner.predict(fields)
+    assert all(torch.equal(value, expected[name]) for name, value in program.module()(fields).items())
+
+
+def test_a_run_in_full_precision_has_no_codes_to_export(trained, tmp_path):
+    with pytest.raises(UserError, match="no weight of the run is quantised"):
+        IntTorchExport().export(LoadedRun.open(trained), tmp_path)
+
+
 def test_a_weight_in_full_precision_has_no_levels():
     assert recover(torch.randn(64, 64, generator=torch.Generator().manual_seed(0))) is None
-
-
-def test_onnx_answers_as_the_run_and_holds_integers(trained, tmp_path, monkeypatch, capsys):
-    if not importlib.util.find_spec("onnxruntime"):
-        pytest.skip("onnxruntime is not installed")
-    import onnx
-
-    monkeypatch.chdir(tmp_path)
-    run = search(trained, tmp_path, "--bits", "8", "--activations", "8")
-    assert not cli(["export", str(run.folder.path), "--to", "onnx-qdq", "-o", "graph"], standalone_mode=False)
-    assert "3 integer weights, 3 quantised activations" in capsys.readouterr().out
-    graph = onnx.load(str(tmp_path / "graph/model.onnx")).graph
-    assert {t.data_type for t in graph.initializer if len(t.dims) == 2} == {onnx.TensorProto.INT8}
-    assert sum(node.op_type == "DequantizeLinear" for node in graph.node) == 6
 
 
 # -- what cannot be ----------------------------------------------------------------------------------------------------
@@ -287,29 +298,27 @@ def test_a_budget_below_the_smallest_choice_is_refused(trained, tmp_path):
         search(trained, tmp_path, "--budget", "2", "--choices", "[4, 8]", "--probes", "1", name="mixed-precision")
 
 
-def test_a_model_with_a_learned_clipping_resumes_loads_and_is_exported_with_integers(tmp_path, monkeypatch, capsys):
-    text = BASE.replace("{name: mlp, hidden_sizes: [32, 16]}", "{name: quantized, base: {name: mlp}, bits: 4}")
-    one = trial(tmp_path, text, "{name: qat, bits: 4}")
-    whole = one.run(8, checkpoint_every=4)
-    resumed = one.run(8, checkpoint_every=4, resume=one.run(8, checkpoint_every=4, cut_at=6).folder)
+def test_a_model_with_a_learned_clipping_resumes_loads_and_is_exported_with_integers(tmp_path, capsys):
+    text = CONV.replace("model: {name: conv-net", "model: {name: quantized, bits: 4, base: {name: conv-net")
+    one = trial(tmp_path, text.replace("[8]}", "[8]}}"), "{name: qat, bits: 4}")
+    whole = one.run(6, checkpoint_every=3)
+    resumed = one.run(6, checkpoint_every=3, resume=one.run(6, checkpoint_every=3, cut_at=5).folder)
     expected = weights_of(whole.learner)
     assert all(torch.equal(w, expected[n]) for n, w in weights_of(resumed.learner).items())
     assert all(torch.equal(w, expected[n]) for n, w in weights_of(LoadedRun.open(whole.folder.path).learner).items())
     clips = [w for n, w in expected.items() if n.endswith("alpha")]
-    assert len(clips) == 2 and all(float(clip) > 0 for clip in clips)
-    if importlib.util.find_spec("onnxruntime"):
-        monkeypatch.chdir(tmp_path)
-        assert not cli(["export", str(whole.folder.path), "--to", "onnx-qdq", "-o", "graph"], standalone_mode=False)
-        assert "2 integer weights, 2 quantised activations" in capsys.readouterr().out
-
-
-def test_weights_before_a_normalisation_stay_integers_in_onnx(tmp_path, monkeypatch, capsys):
+    assert len(clips) == 3 and all(float(clip) > 0 for clip in clips)
     if not importlib.util.find_spec("onnxruntime"):
-        pytest.skip("onnxruntime is not installed")
-    monkeypatch.chdir(tmp_path)
-    run = trial(tmp_path, CONV, "{name: qat, bits: 4}").run(4).folder.path
-    assert not cli(["export", str(run), "--to", "onnx-qdq", "-o", "graph"], standalone_mode=False)
-    assert "3 integer weights" in capsys.readouterr().out
+        return
+    import onnx
+
+    (path,) = ONNXQDQ().export(LoadedRun.open(whole.folder.path), tmp_path)
+    said = capsys.readouterr().out
+    assert "3 integer weights, 3 quantised activations" in said, "weights before a normalisation stay on their levels"
+    graph = onnx.load(str(path)).graph
+    four = {onnx.TensorProto.INT4, onnx.TensorProto.UINT4}
+    assert {t.data_type for t in graph.initializer if len(t.dims) >= 2} <= four
+    assert sum(node.op_type == "DequantizeLinear" for node in graph.node) == 6
 
 
 ATTENTION = """

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rk_quantization import naive
 from rk_quantization.grids import codebook, fit, powers_of_two, ternary, uniform
+from rk_quantization.int_torch_export import Codes
 from rk_quantization.packing import pack, unpack
 from rk_quantization.ranges import Histogram
+from rk_quantization.recover import recover
 from rk_quantization.scheme import Layout, Scheme
 
 from rk import UserError
@@ -154,6 +156,22 @@ def test_codes_are_packed_as_the_naive_twin_does_and_come_back(bits, codes):
     packed = pack(torch.tensor(codes, dtype=torch.int16), bits)
     assert bytes(packed.tolist()) == naive.pack(codes, bits)
     assert unpack(packed, bits, len(codes)).tolist() == codes
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel", "group"])
+@pytest.mark.parametrize(
+    ("levels", "bits"), [("narrow", 8), ("affine", 3), ("symmetric", 4), ("ternary", 2), ("binary", 1)]
+)
+def test_codes_of_a_graph_are_the_weight_bit_by_bit(levels, bits, granularity):
+    layout = Layout((32, 96), 0, granularity, 24)
+    rows = layout.rows(torch.randn(32, 96, generator=torch.Generator().manual_seed(0)))
+    weight = layout.weight(fit(rows, Scheme(bits, levels, granularity, 24)).snap(rows)).contiguous()
+    found = recover(weight)
+    assert found.bits == bits or (levels, granularity) == ("binary", "group")
+    for packed in (True, False):
+        codes = Codes(found, packed)
+        assert torch.equal(codes(), weight)
+        assert codes.codes.numel() == (3072 * {3: 4}.get(found.bits, found.bits) // 8 if packed else 3072)
 
 
 def test_a_code_that_needs_more_bits_is_refused():

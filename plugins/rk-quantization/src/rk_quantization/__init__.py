@@ -8,9 +8,10 @@ RK_TRIAL = {
     "digits-float": (f"callbacks=[{_SCORE}]",),
     "digits-w8a8": ("search.samples=1",),
     "mixed-precision": ("probes=1", "samples=1"),
-    "deep-w4-hessian": ("callbacks.0.samples=1",),
-    "deep-w4-reversed": ("callbacks.0.samples=1",),
-    "deep-w4-uniform": ("callbacks.0.samples=1",),
+    **dict.fromkeys(
+        [f"{net}-w4-{by}" for net in ("conv", "deep") for by in ("hessian", "reversed", "uniform")],
+        ("callbacks.0.samples=1",),
+    ),
 }
 
 
@@ -23,6 +24,11 @@ def rk_searches() -> dict[str, str]:
 
 
 @hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"text-loss": "rk_quantization.text_loss:TextLoss"}
+
+
+@hookimpl
 def rk_callbacks() -> dict[str, str]:
     return {"qat": "rk_quantization.qat:QAT", "quantized-score": "rk_quantization.score:QuantizedScore"}
 
@@ -31,6 +37,7 @@ def rk_callbacks() -> dict[str, str]:
 def rk_exporters() -> dict[str, str]:
     return {
         "int-safetensors": "rk_quantization.export:IntSafetensors",
+        "int-torch-export": "rk_quantization.int_torch_export:IntTorchExport",
         "onnx-qdq": "rk_quantization.onnx_qdq:ONNXQDQ",
     }
 

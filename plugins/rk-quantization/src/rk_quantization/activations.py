@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,25 @@ from rk_quantization.weights import Weight
 NAME = "quantized_inputs"
 """Name of the child module that a learner with quantised activations has."""
 Per = Literal["tensor", "token"]
+_FOR_ONNX: ContextVar[bool] = ContextVar("for_onnx", default=False)
+
+
+@contextmanager
+def for_onnx() -> Iterator[None]:
+    """While it lasts, graphs are traced with the operations that become QuantizeLinear and DequantizeLinear.
+
+    Any other graph has arithmetic alone: a file with those operations cannot be loaded where they are not registered.
+    """
+    token = _FOR_ONNX.set(True)
+    try:
+        yield
+    finally:
+        _FOR_ONNX.reset(token)
+
+
+def traced_for_onnx() -> bool:
+    """Whether a graph is traced now that is to become an ONNX file."""
+    return torch.compiler.is_exporting() and _FOR_ONNX.get()
 
 
 def onnx_scheme(bits: int) -> Scheme:
@@ -66,11 +86,12 @@ class InputQuantizer(nn.Module):
             return x
         last = 2**self.bits - 1
         if not self.dynamic:
-            if torch.compiler.is_exporting():
-                return exported(x, *self._plain, last)
-            self._plain = float(self.scale), int(self.zero)
+            if not torch.compiler.is_exporting():
+                self._plain = float(self.scale), int(self.zero)
             if not self._plain[0] > 0:
                 return x
+            if traced_for_onnx():
+                return exported(x, *self._plain, last)
             scale, zero = self.scale, self.zero
         elif self.per == "tensor":
             scale, zero = _asymmetric(x.amin().clamp(max=0), x.amax().clamp(min=0), last)
@@ -89,8 +110,6 @@ def _asymmetric(low: Tensor, high: Tensor, last: int) -> tuple[Tensor, Tensor]:
 
 def exported(x: Tensor, scale: float, zero: int, last: int) -> Tensor:
     """Returns the same in the operations that become QuantizeLinear and DequantizeLinear in ONNX."""
-    if not scale > 0:
-        return x
     import torch.ao.quantization.fx._decomposed
 
     ops = torch.ops.quantized_decomposed

@@ -48,3 +48,43 @@ def best_allocation(
             if found is None or cost < found[0]:
                 found = (cost, choice)
     return found
+
+
+def gptq(
+    row: Sequence[float], hessian: Sequence[Sequence[float]], scale: Sequence[float], low: int, high: int
+) -> list[int]:
+    """Returns the codes of one row of weights: rounded one by one, and those that are left move with the error.
+
+    GPTQ (arXiv:2210.17323), Eq. 2 and 3: after weight q, w <- w - (w_q - quant(w_q)) / [H^-1]_qq H^-1_:,q, and q is
+    taken out of H^-1 by one step of Gaussian elimination.
+
+    Args:
+        row: Of n weights.
+        hessian: (n, n), with the damping in it.
+        scale: The step between levels, for each weight.
+        low: The lowest code.
+        high: The highest code.
+    """
+    weights, n = list(row), len(row)
+    inverse = _inverse(hessian)
+    codes = []
+    for q in range(n):
+        codes.append(min(max(round_half_even(weights[q] / scale[q]), low), high))
+        error = (weights[q] - codes[q] * scale[q]) / inverse[q][q]
+        column = [inverse[i][q] for i in range(n)]
+        weights = [w - error * h for w, h in zip(weights, column, strict=True)]
+        pivot = inverse[q][q]
+        inverse = [[inverse[i][j] - column[i] * column[j] / pivot for j in range(n)] for i in range(n)]
+    return codes
+
+
+def _inverse(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Returns the inverse of a positive definite matrix, by Gauss and Jordan."""
+    n = len(matrix)
+    rows = [[*row, *(float(i == j) for j in range(n))] for i, row in enumerate(matrix)]
+    for i in range(n):
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for k in range(n):
+            if k != i:
+                rows[k] = [x - rows[k][i] * y for x, y in zip(rows[k], rows[i], strict=True)]
+    return [row[n:] for row in rows]

@@ -15,6 +15,7 @@ import torch
 from rk import LoadedRun, UserError
 from rk.authoring import evaluating
 from rk.errors import RunFailed
+from rk_quantization.activations import for_onnx
 from rk_quantization.grids import UniformGrid
 from rk_quantization.recover import Found, recover
 
@@ -78,11 +79,17 @@ def _graph(run: LoadedRun, out: Path) -> tuple[Any, list[str]]:
     """Returns the run's answer as an ONNX model in floating point, and the names of its outputs."""
     import torch.ao.quantization.fx._decomposed
 
+    programs: list[torch.export.ExportedProgram] = []
+
+    def keep(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+        programs.append(program)
+        return program
+
     pt2 = run.catalog.load(run.catalog.resolve("exporter", "torch-export"))()
-    path, *more = pt2.export(run, out)
-    program = torch.export.load(path)
-    for file in (path, *more):
-        file.unlink()
+    with for_onnx():
+        for file in pt2.export(run, out, keep):
+            file.unlink()
+    (program,) = programs
     fields, outputs = _names(program)
     with _quiet():
         try:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rk import Data, Model, Runtime, UserError
 from rk.binding import Bound
 from rk.wrappers import ModelWrapper
-from rk_quantization.activations import exported, key, rounding
+from rk_quantization.activations import exported, key, rounding, traced_for_onnx
 from rk_quantization.weights import quantizable
 
 
@@ -55,16 +55,15 @@ class ClippedInput(nn.Module):
             self.seen.append((float(x.detach().min()), float(x.detach().max())))
             return x
         half = 2 ** (self.bits - 1)
-        if torch.compiler.is_exporting():
-            alpha, two_sided = self._plain
-            if not alpha > 0:
-                return x
-            scale = alpha / (half - 1 if two_sided else 2 * half - 1)
-            return exported(x.clamp(-alpha if two_sided else 0.0, alpha), scale, half * two_sided, 2 * half - 1)
-        self._plain = float(self.alpha.detach()), int(self.signed)
-        if not self._plain[0] > 0:
+        if not torch.compiler.is_exporting():
+            self._plain = float(self.alpha.detach()), int(self.signed)
+        alpha, two_sided = self._plain  # while a graph is traced, tensors have no values
+        if not alpha > 0:
             return x
-        scale = self.alpha / (half - 1 if self._plain[1] else 2 * half - 1)
+        steps = half - 1 if two_sided else 2 * half - 1
+        if traced_for_onnx():
+            return exported(x.clamp(-alpha if two_sided else 0.0, alpha), alpha / steps, half * two_sided, 2 * half - 1)
+        scale = self.alpha / steps
         y = torch.minimum(torch.maximum(x, -self.alpha * self.signed), self.alpha)
         return y + (torch.round(y / scale) * scale - y).detach()
 

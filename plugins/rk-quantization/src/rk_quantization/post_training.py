@@ -15,6 +15,7 @@ from rk.authoring import evaluating
 from rk_quantization import reconstruction
 from rk_quantization.activations import Inputs, attach, inputs_of
 from rk_quantization.equalization import equalize
+from rk_quantization.gptq import gptq
 from rk_quantization.grids import fit
 from rk_quantization.scheme import Scheme
 from rk_quantization.settings import Settings
@@ -102,14 +103,17 @@ class PostTraining:
         grid = fit(rows, scheme)
         layer = reconstruction.of(weight)
         seen: list[Tensor] = []
-        if layer is not None and (settings.rounding == "adaround" or settings.bias_correction):
+        if layer is not None and (settings.rounding != "nearest" or settings.bias_correction):
             with inputs_of({name: weight.module}, lambda _, x: seen.append(x)):
                 run(self.learner, batches(), seed)
-        if settings.rounding == "adaround" and layer is not None and seen:
-            codes = reconstruction.adaround(layer, layout, grid, before, seen, settings.rounds, seed)
-            after = layout.weight(grid.decode(codes))
-        else:
+        if settings.rounding == "nearest" or layer is None or not seen:
             after = layout.weight(grid.snap(rows))
+        else:
+            if settings.rounding == "gptq":
+                codes = gptq(layer, layout, grid, before, seen)
+            else:
+                codes = reconstruction.adaround(layer, layout, grid, before, seen, settings.rounds, seed)
+            after = layout.weight(grid.decode(codes))
         weight.parameter.copy_(after.to(before.dtype))
         if settings.bias_correction and layer is not None and seen:
             reconstruction.correct_bias(layer, before, weight.parameter, seen)

@@ -1,4 +1,4 @@
-"""What needs the inputs of a layer: AdaRound and bias correction, for linear layers and convolutions."""
+"""What needs the inputs of a layer: AdaRound and bias correction."""
 
 from __future__ import annotations
 
@@ -30,15 +30,20 @@ class Layer:
         apply: ``(inputs, weight) -> outputs`` without the bias.
         bias: The bias, or None.
         channel: Axis of the channels in the outputs.
+        groups: Of output channels, each of which sees channels of its own.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
     bias: Tensor | None
     channel: int
+    groups: int = 1
 
 
 def of(weight: Weight) -> Layer | None:
-    """Returns the layer that owns a weight as a function; None for other layers than linear ones and convolutions."""
+    """Returns the layer that owns a weight as a function of what the module takes; None where it is none.
+
+    Linear layers, convolutions, and the weight of torch's recurrent layers for the module's own inputs are known.
+    """
     module = weight.module
     if isinstance(module, nn.Linear) and weight.parameter is module.weight:
         return Layer(nn.functional.linear, module.bias, -1)
@@ -48,7 +53,10 @@ def of(weight: Weight) -> Layer | None:
         def apply(x: Tensor, kernel: Tensor) -> Tensor:
             return convolution._conv_forward(x, kernel, None)
 
-        return Layer(apply, module.bias, -1 - len(module.kernel_size))
+        return Layer(apply, module.bias, -1 - len(module.kernel_size), module.groups)
+    if isinstance(module, nn.RNNBase) and weight.parameter is module.weight_ih_l0:
+        bias = module.get_parameter("bias_ih_l0") if module.bias else None
+        return Layer(nn.functional.linear, bias, -1)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,8 @@ ULPS = 2
 """A scale s with fl(k s) = m differs from fl(m / k) by this many steps of the number format, or fewer."""
 SCREENED = 64
 """Columns that a scale is tried on first: most weights in full precision are refused after these."""
-GROUPS = (128, 64, 32, 16, 8)
+SMALLEST_GROUP = 4
+"""A scale for each of fewer weights saves nothing, and any two numbers have common levels."""
 FIRST_ROWS = 4
 """Rows that are tried before all others."""
 
@@ -42,13 +42,12 @@ class Found:
         return self.layout.weight(self.grid.decode(self.codes + low))
 
 
-def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = GROUPS, *, uniform: bool = False) -> Found | None:
+def recover(weight: Tensor, axis: int = 0, *, uniform: bool = False) -> Found | None:
     """Finds levels of at most 8 bits that every number of the weight has exactly; of several, the smallest.
 
     Args:
         weight: float32, of two or more dimensions.
         axis: Of the output channels.
-        groups: Sizes of groups that are tried.
         uniform: Whether levels must have the same distance.
 
     Returns:
@@ -57,12 +56,12 @@ def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = GROUPS, *, un
     if weight.dtype != torch.float32:
         return None
     best: tuple[int, Found] | None = None
-    for layout in _layouts(weight, axis, groups):
-        if layout.granularity == "group" and best is not None:
-            break
+    for layout in _layouts(weight, axis):
+        if layout.granularity == "group" and best is not None and isinstance(best[1].grid, UniformGrid):
+            break  # larger groups have fewer scales; a codebook of whole channels may be that of groups
         rows = layout.rows(weight)
-        if rows.shape[1] < 4 and rows.shape[0] > 1:
-            continue  # a scale for each of so few weights saves nothing, and any two numbers have common levels
+        if rows.shape[1] < SMALLEST_GROUP and rows.shape[0] > 1:
+            continue
         for grid in (_uniform(rows), None if uniform or layout.granularity == "group" else _levels(rows)):
             if isinstance(grid, UniformGrid):
                 found = Found(layout, _bits(grid.high - grid.low + 1), grid.encode(rows) - grid.low, grid)
@@ -78,11 +77,12 @@ def recover(weight: Tensor, axis: int = 0, groups: Sequence[int] = GROUPS, *, un
     return None if best is None else best[1]
 
 
-def _layouts(weight: Tensor, axis: int, groups: Sequence[int]) -> list[Layout]:
+def _layouts(weight: Tensor, axis: int) -> list[Layout]:
+    """Returns what may share a scale: the tensor, channels, and groups of all sizes that divide a channel."""
     shape = tuple(weight.shape)
     kinds: list[tuple[Granularity, int]] = [("tensor", 1), ("channel", 1)]
     inner = weight.numel() // max(1, shape[axis])
-    kinds += [("group", size) for size in groups if inner % size == 0 and inner > size]
+    kinds += [("group", size) for size in range(inner // 2, SMALLEST_GROUP - 1, -1) if inner % size == 0]
     return [Layout(shape, axis, kind, size) for kind, size in kinds]
 
 
@@ -92,7 +92,7 @@ def _bits(levels: int) -> int:
 
 def _uniform(rows: Tensor) -> UniformGrid | None:
     """Returns uniform levels that contain all numbers of the rows exactly; the same number of bits for all."""
-    if len(rows) > FIRST_ROWS and _uniform(rows[:FIRST_ROWS]) is None:
+    if not _may_be_uniform(rows[:FIRST_ROWS]):
         return None
     largest = rows.abs().amax(1, keepdim=True)
     whole = torch.where(largest > 0, largest, torch.ones_like(largest))
@@ -122,6 +122,14 @@ def _uniform(rows: Tensor) -> UniformGrid | None:
     return grid if torch.equal(grid.snap(rows), rows) else None
 
 
+def _may_be_uniform(rows: Tensor) -> bool:
+    """Returns whether each of a few rows has a scale that its first columns fit: all scales are tried at once."""
+    largest = rows.abs().amax(1, keepdim=True)
+    whole = torch.where(largest > 0, largest, torch.ones_like(largest))
+    scales = torch.cat(_neighbours(whole / torch.arange(1, 256, dtype=rows.dtype)[:, None, None]))
+    return bool(_fits(rows[:, :SCREENED], scales).any(0).all())
+
+
 def _shifted(rows: Tensor, scale: Tensor, least: Tensor, most: Tensor) -> UniformGrid | None:
     """Returns the same levels with a zero point, where they need fewer bits so."""
     least, most = least.clamp(max=0), most.clamp(min=0)
@@ -143,7 +151,7 @@ def _neighbours(value: Tensor) -> list[Tensor]:
 def _fits(rows: Tensor, scale: Tensor) -> Tensor:
     """Returns which rows are whole multiples of their scale, bit by bit."""
     codes = torch.round(rows / scale)
-    return ((codes * scale == rows) & (codes.abs() <= 255)).all(1)
+    return ((codes * scale == rows) & (codes.abs() <= 255)).all(-1)
 
 
 def _levels(rows: Tensor) -> LevelGrid | None:

@@ -40,7 +40,7 @@ class QuantizedScore:
         dynamic: Whether ranges of activations are those of each batch.
         per: What shares a scale of dynamic activations.
         exclude: Regular expressions of names of weights that stay as they are.
-        rounding: `nearest` or `adaround`.
+        rounding: `nearest`, `adaround` or `gptq`.
         rounds: Steps of AdaRound for each layer.
         bias_correction: Whether biases are moved by the mean error of their layer.
         equalize: Whether neighbouring layers are scaled to the same ranges before.

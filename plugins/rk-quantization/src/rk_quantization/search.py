@@ -44,7 +44,7 @@ class Quantize:
         include: Regular expressions of names: only these weights.
         exclude: Regular expressions of names of weights that stay as they are.
         first_last_bits: Bits of the first and the last weight; null: as all others.
-        rounding: `nearest`, or `adaround`, which learns it layer by layer.
+        rounding: `nearest`; or, layer by layer, `adaround`, which is learned, or `gptq`, column by column.
         rounds: Steps of AdaRound for each layer.
         bias_correction: Whether biases are moved by the mean error of their layer.
         equalize: Whether neighbouring layers around a ReLU are scaled to the same ranges before.

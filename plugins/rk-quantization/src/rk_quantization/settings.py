@@ -9,7 +9,7 @@ from rk_quantization.activations import Per
 from rk_quantization.ranges import Observer
 from rk_quantization.scheme import Scheme
 
-Rounding = Literal["nearest", "adaround"]
+Rounding = Literal["nearest", "adaround", "gptq"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Settings:
         include: Regular expressions of names of weights.
         exclude: Regular expressions of names of weights that stay as they are.
         first_last_bits: Bits of the first and the last weight; None: as all others.
-        rounding: `nearest`, or `adaround`: learned, layer by layer.
+        rounding: `nearest`; or layer by layer, with its inputs: `adaround`, learned, or `gptq`, column by column.
         rounds: Steps of AdaRound for each layer.
         bias_correction: Whether biases are moved by the mean error of their layer.
         equalize: Whether the weights of neighbouring layers are scaled to the same range before.
@@ -58,11 +58,11 @@ class Settings:
             raise ValueError("dynamic is of activations: give activations, their bits")
         if self.per == "token" and not self.dynamic:
             raise ValueError("per=token needs dynamic=true: a scale for each token is not known before")
-        if self.rounding == "adaround" and not self.weights.uniform:
-            raise ValueError(f"rounding=adaround needs uniform levels, got levels={self.weights.levels}")
+        if self.rounding != "nearest" and not self.weights.uniform:
+            raise ValueError(f"rounding={self.rounding} needs uniform levels, got levels={self.weights.levels}")
 
     @property
     def needs_data(self) -> bool:
         """Whether batches are read."""
         static = self.activations is not None and not self.dynamic
-        return static or self.bias_correction or self.equalize or self.rounding == "adaround"
+        return static or self.bias_correction or self.equalize or self.rounding != "nearest"
