@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from rk.writing import write_csv
 from rk_sparsity import scores
 from rk_sparsity.topk import keep
 from rk_sparsity.trainings import Trainings
-from rk_sparsity.weights import prunable
+from rk_sparsity.weights import Target, prunable
 
 _OTHER_SEED = 1000
 """What is added to the seed of a ticket that begins with other weights."""
@@ -29,6 +30,10 @@ class LotteryTicket:
     other first weights, and with its masks shuffled within each layer. Does neither reach the ticket, then both the
     positions and the first weights matter.
 
+    With `rewind_steps` a round goes back to the weights of that step of the dense training, as larger networks need
+    (arXiv:1912.05671). Runs are repeatable, so a round trains densely up to that step again; then its masks apply, and
+    the learning rate, the order of the data and the optimizer go on from there. The controls do the same.
+
     The analysis writes ``tickets.csv``, ``tickets.png``, and ``ticket-N.safetensors`` with the masks of each round,
     which the callback `given-masks` takes. Each training is a run within its folder. A stopped analysis is resumed with
     ``rk analyze lottery-ticket --resume last``.
@@ -37,10 +42,14 @@ class LotteryTicket:
         recipe: Name or path of the recipe.
         rounds: Times that weights are removed.
         prune_fraction: Share of the weights that are left which a round removes.
+        rewind_steps: The step of the dense training to whose weights a round goes back; 0: the first weights.
         seeds: Tickets: one for each seed, beginning with the recipe's own.
         metric: What is compared, ``test/accuracy``; null: the accuracy of the tests, else ``fit.monitor``.
-        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions.
+        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions,
+            without embeddings.
         exclude: Regular expressions of the names of weights that stay dense.
+        target: `all` of these, or only the `recurrent` weights among them: those of any RNN, LSTM or GRU; or of these
+            only `input-to-hidden` or `hidden-to-hidden`.
 
     Examples:
         rk analyze lottery-ticket --recipe sparsity/digits-quick --rounds 5
@@ -51,17 +60,20 @@ class LotteryTicket:
         recipe: str,
         rounds: Annotated[int, Ge(1)] = 5,
         prune_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+        rewind_steps: Annotated[int, Ge(0)] = 0,
         seeds: Annotated[int, Ge(1)] = 1,
         metric: str | None = None,
         include: tuple[str, ...] = (),
         exclude: tuple[str, ...] = (),
+        target: Target = "all",
     ) -> None:
         self.recipe = recipe
         self.rounds = rounds
         self.prune_fraction = prune_fraction
         self.seeds = seeds
         self.metric = metric
-        self.include, self.exclude = include, exclude
+        self.rewind_steps = rewind_steps
+        self.include, self.exclude, self.target = include, exclude, target
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Trains everything; returns the mean scores of the dense network, the ticket and its controls."""
@@ -85,23 +97,28 @@ class LotteryTicket:
 
         run = trainings.train(f"round-0{suffix}", seed)
         note("round 0", run, 1.0)
-        ticket = out / "ticket-0.safetensors"
+        masks: Mapping[str, object] = {}
         for number in range(1, self.rounds + 1):
             ticket = out / f"ticket-{number}{suffix}.safetensors"
             density = self._prune(run, number, ticket)
-            run = trainings.train(f"round-{number}{suffix}", seed, {"name": "given-masks", "file": str(ticket)})
+            masks = self._masks(ticket)
+            run = trainings.train(f"round-{number}{suffix}", seed, masks)
             note(f"round {number}", run, density)
-        masks = {"name": "given-masks", "file": str(ticket)}
         again = trainings.train(f"reinit{suffix}", seed + _OTHER_SEED, masks)
         note("reinit", again, rows[-1][2])
         shuffled = trainings.train(f"shuffle{suffix}", seed, {**masks, "shuffle": True})
         note("shuffle", shuffled, rows[-1][2])
         return rows
 
+    def _masks(self, ticket: Path) -> dict[str, object]:
+        """Returns the callback that trains with the masks of a round."""
+        weights = {"include": list(self.include), "exclude": list(self.exclude), "target": self.target}
+        return {"name": "given-masks", "file": str(ticket), "start_step": self.rewind_steps, **weights}
+
     def _prune(self, run: InnerRun, number: int, ticket: Path) -> float:
         """Writes the masks of a round, unless they are there already; returns their density."""
         if not ticket.exists():
-            weights = prunable(run.learner, self.include, self.exclude)
+            weights = prunable(run.learner, self.include, self.exclude, self.target)
             left = {name: w.detach() != 0 for name, w in weights.items()}
             score = {n: s.masked_fill(~left[n], -1.0) for n, s in scores.magnitude(weights).items()}
             save_file(keep(score, (1 - self.prune_fraction) ** number, "global", 1), ticket)
