@@ -28,5 +28,10 @@ def rk_analyses() -> dict[str, str]:
 
 
 @hookimpl
+def rk_searches() -> dict[str, str]:
+    return {"lottery-ticket": "rk_sparsity.ticket_search:TicketSearch"}
+
+
+@hookimpl
 def rk_exporters() -> dict[str, str]:
     return {"sparse-safetensors": "rk_sparsity.export:SparseSafetensors"}

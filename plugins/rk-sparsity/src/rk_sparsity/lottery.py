@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from safetensors.torch import load_file, save_file
 
 from rk.charts import chart, plain, save
-from rk.training import InnerRun
 from rk.writing import write_csv
-from rk_sparsity import scores
-from rk_sparsity.topk import keep
+from rk_sparsity.tickets import Tickets
 from rk_sparsity.trainings import Trainings
-from rk_sparsity.weights import Target, prunable
-
-_OTHER_SEED = 1000
-"""What is added to the seed of a ticket that begins with other weights."""
+from rk_sparsity.weights import Target
 
 
 class LotteryTicket:
@@ -77,53 +70,24 @@ class LotteryTicket:
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Trains everything; returns the mean scores of the dense network, the ticket and its controls."""
-        trainings = Trainings(self.recipe, self.metric, out)
+        tickets = Tickets(
+            Trainings(self.recipe, self.metric, out),
+            out,
+            self.rounds,
+            self.prune_fraction,
+            self.rewind_steps,
+            {"include": self.include, "exclude": self.exclude, "target": self.target},
+        )
         rows: list[tuple[str, int, float, float]] = []
         for seed in range(self.seeds):
-            rows += self._one(trainings, seed, out)
-            write_csv(out / "tickets.csv", ["training", "seed", "density", trainings.metric or "score"], rows)
-        _draw(rows, trainings.metric or "score", out / "tickets.png")
+            for one in tickets.trained(seed, "" if seed == 0 else f"-seed-{seed}"):
+                rows.append((one.name, seed, one.density, one.score))
+                print(f"{one.name}, seed {seed}: density {one.density:.4f}, {tickets.metric} {one.score:.4g}")
+            write_csv(out / "tickets.csv", ["training", "seed", "density", tickets.metric], rows)
+        _draw(rows, tickets.metric, out / "tickets.png")
         last = f"round {self.rounds}"
         found = {"dense": _mean(rows, "round 0"), "ticket": _mean(rows, last)}
         return {**found, "reinit": _mean(rows, "reinit"), "shuffle": _mean(rows, "shuffle")}
-
-    def _one(self, trainings: Trainings, seed: int, out: Path) -> list[tuple[str, int, float, float]]:
-        rows: list[tuple[str, int, float, float]] = []
-        suffix = "" if seed == 0 else f"-seed-{seed}"
-
-        def note(name: str, run: InnerRun, density: float) -> None:
-            rows.append((name, seed, density, trainings.score(run)))
-            print(f"{name}, seed {seed}: density {density:.4f}, {trainings.metric} {rows[-1][-1]:.4g}")
-
-        run = trainings.train(f"round-0{suffix}", seed)
-        note("round 0", run, 1.0)
-        masks: Mapping[str, object] = {}
-        for number in range(1, self.rounds + 1):
-            ticket = out / f"ticket-{number}{suffix}.safetensors"
-            density = self._prune(run, number, ticket)
-            masks = self._masks(ticket)
-            run = trainings.train(f"round-{number}{suffix}", seed, masks)
-            note(f"round {number}", run, density)
-        again = trainings.train(f"reinit{suffix}", seed + _OTHER_SEED, masks)
-        note("reinit", again, rows[-1][2])
-        shuffled = trainings.train(f"shuffle{suffix}", seed, {**masks, "shuffle": True})
-        note("shuffle", shuffled, rows[-1][2])
-        return rows
-
-    def _masks(self, ticket: Path) -> dict[str, object]:
-        """Returns the callback that trains with the masks of a round."""
-        weights = {"include": list(self.include), "exclude": list(self.exclude), "target": self.target}
-        return {"name": "given-masks", "file": str(ticket), "start_step": self.rewind_steps, **weights}
-
-    def _prune(self, run: InnerRun, number: int, ticket: Path) -> float:
-        """Writes the masks of a round, unless they are there already; returns their density."""
-        if not ticket.exists():
-            weights = prunable(run.learner, self.include, self.exclude, self.target)
-            left = {name: w.detach() != 0 for name, w in weights.items()}
-            score = {n: s.masked_fill(~left[n], -1.0) for n, s in scores.magnitude(weights).items()}
-            save_file(keep(score, (1 - self.prune_fraction) ** number, "global", 1), ticket)
-        masks = [*load_file(ticket).values()]
-        return sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
 
 
 def _mean(rows: list[tuple[str, int, float, float]], name: str) -> float:
