@@ -8,6 +8,8 @@ RK_TRIAL = {
     "digits-snfs": ("callbacks.0.update_every=1", "callbacks.0.end=0.9"),
     "digits-gradual": ("callbacks.0.update_every=1",),
     "digits-synflow": ("callbacks.0.rounds=3",),
+    "digits-ticket": ("search.rounds=1",),
+    "digits-ticket-late": ("search.rounds=1",),
 }
 
 

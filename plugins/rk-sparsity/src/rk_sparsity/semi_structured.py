@@ -49,24 +49,23 @@ def compress(weight: Float[Tensor, "out in_"]) -> tuple[Float[Tensor, "out kept"
     """
     n, m = GROUPS[weight.dtype]
     grouped = weight.unflatten(1, (-1, m))
-    places = torch.arange(m, device=weight.device)
-    # The non-zero ones; where they are fewer than n, the zeros from position m - n on: as torch itself chooses
-    priority = torch.where(grouped != 0, places, m + (places - (m - n)) % m)
-    order = priority.argsort(-1)[..., :n].sort(-1).values
-    packed = grouped.gather(-1, order).flatten(1)
-    halves = order if n == 2 else torch.cat([2 * order, 2 * order + 1], -1)
-    codes = halves[..., 0] | halves[..., 1] << 2
+    bits = 2 ** torch.arange(m, dtype=torch.uint8, device=weight.device)
+    pattern = ((grouped != 0) * bits).sum(-1, dtype=torch.int32)
+    places = torch.tensor([_places_of(number, n, m) for number in range(2**m)], device=weight.device)
+    packed = grouped.gather(-1, places[pattern]).flatten(1)
+    halves = places if n == 2 else torch.cat([2 * places, 2 * places + 1], -1)
+    codes = (halves[:, 0] | halves[:, 1] << 2)[pattern].unflatten(1, (-1, _CODES))
     shifts = torch.arange(0, 4 * _CODES, 4, device=weight.device)
-    words = (codes.unflatten(1, (-1, _CODES)) << shifts).sum(-1)
+    words = (codes << shifts).sum(-1)
     meta = torch.empty_like(words, dtype=torch.int16)
-    meta.view(-1)[_places(words)] = words.to(torch.int16)
+    meta.view(-1)[_order(words)] = words.to(torch.int16)
     return packed, meta
 
 
 def decompress(packed: Float[Tensor, "out kept"], meta: Int[Tensor, "out words"]) -> Float[Tensor, "out in_"]:
     """Returns the matrix of `compress`."""
     n, m = GROUPS[packed.dtype]
-    words = meta.view(-1)[_places(meta)].long()
+    words = meta.view(-1)[_order(meta)].long()
     shifts = torch.arange(0, 4 * _CODES, 4, device=meta.device)
     codes = (words.unsqueeze(-1) >> shifts & 15).flatten(1)
     first, second = codes & 3, codes >> 2
@@ -75,7 +74,17 @@ def decompress(packed: Float[Tensor, "out kept"], meta: Int[Tensor, "out words"]
     return dense.scatter_(-1, order, packed.unflatten(1, (-1, n))).flatten(1)
 
 
-def _places(meta: Int[Tensor, "rows columns"]) -> Int[Tensor, "rows columns"]:
+def _places_of(pattern: int, n: int, m: int) -> list[int]:
+    """Returns which `n` of `m` are kept where the bits of `pattern` say which are not zero, the first in the lowest.
+
+    Where fewer than `n` are not zero, zeros from position m - n on are kept too: as torch itself chooses.
+    """
+    zeros = [(m - n + i) % m for i in range(m)]
+    order = [i for i in range(m) if pattern >> i & 1] + [i for i in zeros if not pattern >> i & 1]
+    return sorted(order[:n])
+
+
+def _order(meta: Int[Tensor, "rows columns"]) -> Int[Tensor, "rows columns"]:
     """Returns where in the kernels' flat `meta` the word of a row and a column is.
 
     The kernels read column pairs after one another. Of 32 rows, those 8 apart are neighbours, and in blocks of two rows
