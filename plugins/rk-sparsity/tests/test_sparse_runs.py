@@ -258,6 +258,31 @@ def test_the_lottery_has_tickets_controls_a_table_and_is_exported(tmp_path, monk
     assert all(torch.equal(found[name], w) for name, w in weights.items())
 
 
+def test_the_run_of_a_lottery_answers_as_its_last_ticket_and_resumes_bit_equal(rk_folder):
+    dense = rk_folder.train(BASE)
+    path = rk_folder.folder / "ticket.yaml"
+    search = f"{{name: lottery-ticket, run: {dense.path}, recipe: recipe.yaml, rounds: 2, prune_fraction: 0.5}}"
+    path.write_text(f"rk: 1\nsearch: {search}\nfit: {{seed: 4, threads: 1}}\n")
+    one = Trial(RecipeFile(path), Catalog(), rk_folder.folder / "trials")
+    whole = one.run(6)
+    assert whole.metrics["run/density"] == 0.25
+    assert {m.removeprefix("run/") for m in whole.metrics} >= {"dense", "ticket", "reinit", "shuffle", "over-reinit"}
+    assert whole.metrics["run/over-reinit"] == whole.metrics["run/ticket"] - whole.metrics["run/reinit"]
+    last = load_file(whole.folder.path / "inside/round-2/model.safetensors")
+    assert all(torch.equal(w, last[n]) for n, w in weights_of(whole.learner).items())
+    ticket = load_file(whole.folder.path / "ticket-2.safetensors")
+    assert all(torch.equal(w != 0, ticket[n]) for n, w in weights_of(whole.learner).items() if n in ticket)
+    rows = [*csv.DictReader((whole.folder.path / "tickets.csv").open())]
+    assert [row["training"] for row in rows] == ["round 0", "round 1", "round 2", "reinit", "shuffle"]
+    for cut_at in (2, 4):
+        resumed = one.run(6, checkpoint_every=1, resume=one.run(6, checkpoint_every=1, cut_at=cut_at).folder)
+        expected, found = weights_of(whole.learner), weights_of(resumed.learner)
+        assert all(torch.equal(found[n], w) for n, w in expected.items())
+        assert {k: v for k, v in resumed.metrics.items() if "run/" in k} == {
+            k: v for k, v in whole.metrics.items() if "run/" in k
+        }
+
+
 def test_masks_that_apply_late_find_the_weights_of_that_step_of_the_dense_training(tmp_path):
     """Late rewinding: w_k of the dense run, masked, is trained on with the learning rate and the data of step k."""
     one = trial(tmp_path, CALLBACKS["given-late"])

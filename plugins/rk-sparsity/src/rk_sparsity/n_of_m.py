@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from rk import FitContext, UserError
+from rk import FitContext
 from rk_sparsity.engine import Sparsifier, step_at
 from rk_sparsity.groups import keep_n_of_m
 from rk_sparsity.masks import Kept
@@ -27,7 +27,7 @@ class NOfM(Sparsifier):
         n: Weights that are kept of each group.
         m: Size of a group; it must divide the inputs of each layer.
         at: Share of the run's steps after which weights are removed. 0: before training.
-        method: `magnitude` chooses the weights once; `sr-ste` again after each step, with gradients straight through.
+        method: `magnitude` chooses the weights once; `sr-ste` again after each update, with gradients straight through.
         decay: How fast `sr-ste` pulls weights that are not kept to zero, in units of the gradient: it is multiplied by
             the learning rate.
 
@@ -54,6 +54,7 @@ class NOfM(Sparsifier):
         self.decay = decay
         self._pruned: dict[str, Tensor] = {}
         self._whole: set[str] = set()
+        self._followed: list[torch.optim.Optimizer] = []
 
     def fit_start(self, fit: FitContext) -> None:
         self.step = step_at(self.at, fit, "n-of-m")
@@ -61,62 +62,62 @@ class NOfM(Sparsifier):
         self._pruned = {name: value.to(self.known.weights[name]) for name, value in self._pruned.items()}
 
     def first(self, fit: FitContext) -> Kept | None:
-        chosen = self._chosen()  # a group that does not fit is reported now, not after hours
+        chosen = self._chosen(self.known.weights)  # a group that does not fit is reported now, not after hours
         if self.at > 0:
             return None
         if self.method == "sr-ste":
-            self._hide(chosen)
+            self._prune(chosen)
         return chosen
 
     def before_clip(self, named: Mapping[str, Tensor]) -> None:
         if not self._pruned:
             super().before_clip(named)
             return
+        for optimizer in self.fit.optimizers.values():  # a trainer may make some within a step
+            if optimizer not in self._followed:
+                optimizer.register_step_post_hook(lambda *_: self._choose_again())
+                self._followed.append(optimizer)
         updated = {id(p) for p in named.values()}
         for name, weight in self.known.weights.items():
             if weight.grad is not None and id(weight) in updated:
-                self._unhide(name)
+                self._make_whole(name, weight.grad)
 
     @torch.no_grad()
-    def _unhide(self, name: str) -> None:
+    def _make_whole(self, name: str, gradient: Tensor) -> None:
         """Puts the values of pruned weights back for the update, and their decay into the gradient.
 
         The gradient was taken where they are zero; it reaches them as it is (the straight-through estimator).
         """
-        if name in self._whole:
-            raise UserError(
-                f"n-of-m: {name} is updated several times in one step, which sr-ste cannot follow", "method=magnitude"
-            )
-        weight = self.known.weights[name]
-        if weight.grad is not None:
-            weight.grad.add_(self._pruned[name].to(weight.grad.dtype), alpha=self.decay)
-        weight.add_(self._pruned[name])
-        self._whole.add(name)
+        gradient.add_(self._pruned[name].to(gradient.dtype), alpha=self.decay)
+        if name not in self._whole:  # else an update was left out, as a scaler does where a gradient is infinite
+            self.known.weights[name].add_(self._pruned[name])
+            self._whole.add(name)
+
+    def _choose_again(self) -> None:
+        """Keeps the N largest of each group as they are after the update. Optimizers forget nothing."""
+        if self._whole:
+            self._prune(self._chosen(self._whole))
+            self._whole = set()
 
     def after_step(self, fit: FitContext) -> None:
-        if self.method == "sr-ste" and fit.step >= max(1, self.step):
-            self._choose_again()
+        if fit.step == self.step and self.method == "sr-ste":
+            self._prune(self._chosen(self.known.weights))
         elif fit.step == self.step:
-            self.change(self._chosen())
+            self.change(self._chosen(self.known.weights))
+        self._choose_again()
         super().after_step(fit)
 
     @torch.no_grad()
-    def _choose_again(self) -> None:
-        """Keeps the N largest of each group as they are after the update. Optimizers forget nothing."""
-        for name in (name for name in self._pruned if name not in self._whole):  # not updated in this step
-            self.known.weights[name].add_(self._pruned[name])
-        self._whole = set()
-        chosen = self._chosen()
-        self._hide(chosen)
-        self.known.set(chosen)
+    def _prune(self, kept: Kept) -> None:
+        """Sets the weights that are not kept to zero, and remembers their values."""
+        for name, mask in kept.items():
+            self._pruned[name] = self.known.weights[name].detach().masked_fill(mask, 0)
+        self.known.set(kept)
+        self.known.apply()
 
-    @torch.no_grad()
-    def _hide(self, kept: Kept) -> None:
-        """Remembers the values of the weights that are not kept: masks set these to zero."""
-        self._pruned = {name: w.detach().masked_fill(kept[name], 0) for name, w in self.known.weights.items()}
-
-    def _chosen(self) -> Kept:
-        return {name: keep_n_of_m(w.detach().abs(), self.n, self.m, name) for name, w in self.known.weights.items()}
+    def _chosen(self, names: Iterable[str]) -> Kept:
+        weights = self.known.weights
+        return {name: keep_n_of_m(weights[name].detach().abs(), self.n, self.m, name) for name in names}
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
