@@ -73,7 +73,7 @@ def steps() -> None:
 
 
 def recurrent_steps() -> None:
-    """A step of a fused LSTM: torch's pruning gives it weights that are not in its flat list any more."""
+    """A step of a fused LSTM. torch's pruning replaces its weights by products of weight and mask."""
     inputs, targets = torch.randn(BATCH, 32, WIDTH), torch.randn(BATCH, 32, WIDTH)
     torch.manual_seed(0)
     dense = nn.LSTM(WIDTH, WIDTH, batch_first=True)

@@ -34,9 +34,7 @@ CALLBACKS = {
     "late": "{name: prune, density: 0.1, at: 0.5}",
     "snip": "{name: prune, density: 0.1, method: snip}",
     "static": "{name: dynamic-sparsity, method: static, density: 0.1}",
-    "random": "{name: prune, density: 0.1, method: random, distribution: erk}",
     "grasp": "{name: prune, density: 0.1, method: grasp, at: 0.4}",
-    "synflow": "{name: prune, density: 0.1, method: synflow, rounds: 3}",
     "n-of-m": "{name: n-of-m, at: 0.3}",
     "sr-ste": "{name: n-of-m, method: sr-ste}",
     "sr-ste-late": "{name: n-of-m, method: sr-ste, at: 0.3}",
@@ -48,7 +46,7 @@ DYNAMIC = ["rigl", "set", "snfs", "gradual", "sr-ste", "given-late"]
 LSTM = """
 rk: 1
 model: {name: sequence, layer: lstm, d_model: 8}
-data: {name: adding, length: 8, batch_size: 8}
+data: {name: adding, length: 8, batch_size: 8, val_examples: 8, test_examples: 8}
 loss: mse
 trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2}}
 fit: {max_steps: 8, seed: 1, threads: 1, accumulate: 2, gradient_clip: 0.5}
@@ -147,7 +145,7 @@ def test_gradual_pruning_never_brings_a_weight_back(tmp_path):
 @pytest.mark.parametrize("name", DYNAMIC)
 def test_lstm_weights_with_accumulation_clipping_and_bf16_resume_bit_equal_too(tmp_path, name):
     callback = CALLBACKS[name].replace("}", ", exclude: [projection]}")  # of two inputs, which 4 does not divide
-    whole = assert_resumes_bit_equal(trial(tmp_path, callback, LSTM, precision="bf16-mixed"), 8, 3, 5)
+    whole = assert_resumes_bit_equal(trial(tmp_path, callback, LSTM, precision="bf16-mixed"), 6, 3, 5)
     masks = assert_masked(whole)
     assert whole.learner.model.blocks[0].layer.weight_hh.dtype == torch.float32
     assert {"weight_ih", "weight_hh"} <= {n.rpartition(".")[2] for n in masks.weights}
@@ -274,13 +272,11 @@ def test_the_run_of_a_lottery_answers_as_its_last_ticket_and_resumes_bit_equal(r
     assert all(torch.equal(w != 0, ticket[n]) for n, w in weights_of(whole.learner).items() if n in ticket)
     rows = [*csv.DictReader((whole.folder.path / "tickets.csv").open())]
     assert [row["training"] for row in rows] == ["round 0", "round 1", "round 2", "reinit", "shuffle"]
-    for cut_at in (2, 4):
-        resumed = one.run(6, checkpoint_every=1, resume=one.run(6, checkpoint_every=1, cut_at=cut_at).folder)
-        expected, found = weights_of(whole.learner), weights_of(resumed.learner)
-        assert all(torch.equal(found[n], w) for n, w in expected.items())
-        assert {k: v for k, v in resumed.metrics.items() if "run/" in k} == {
-            k: v for k, v in whole.metrics.items() if "run/" in k
-        }
+    resumed = one.run(6, checkpoint_every=1, resume=one.run(6, checkpoint_every=1, cut_at=2).folder)
+    assert all(torch.equal(w, last[n]) for n, w in weights_of(resumed.learner).items())
+    assert {k: v for k, v in resumed.metrics.items() if "run/" in k} == {
+        k: v for k, v in whole.metrics.items() if "run/" in k
+    }
 
 
 def test_masks_that_apply_late_find_the_weights_of_that_step_of_the_dense_training(tmp_path):
@@ -344,7 +340,7 @@ def test_rescaled_weights_keep_the_variance_of_what_a_layer_gives(tmp_path):
 ATTENTION = """
 rk: 1
 model: {name: sequence, layer: {name: attention, num_heads: 2}, d_model: 8}
-data: {name: adding, length: 8, batch_size: 8}
+data: {name: adding, length: 8, batch_size: 8, val_examples: 8, test_examples: 8}
 loss: mse
 trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2}}
 fit: {max_steps: 4, seed: 1, threads: 1}

@@ -25,7 +25,7 @@ class LotteryTicket:
 
     With `rewind_steps` a round goes back to the weights of that step of the dense training, as larger networks need
     (arXiv:1912.05671). Runs are repeatable, so a round trains densely up to that step again; then its masks apply, and
-    the learning rate, the order of the data and the optimizer go on from there. The controls do the same.
+    the learning rate, the order of the data and the optimizer continue from there. The controls do the same.
 
     The analysis writes ``tickets.csv``, ``tickets.png``, and ``ticket-N.safetensors`` with the masks of each round,
     which the callback `given-masks` takes. Each training is a run within its folder. A stopped analysis is resumed with
@@ -45,7 +45,7 @@ class LotteryTicket:
             only `input-to-hidden` or `hidden-to-hidden`.
 
     Examples:
-        rk analyze lottery-ticket --recipe sparsity/digits-quick --rounds 5
+        rk analyze lottery-ticket --recipe sparsity/digits-dense --rounds 5
     """
 
     def __init__(
