@@ -41,7 +41,7 @@ CALLBACKS = {
     "given": "{name: given-masks, file: masks.safetensors, shuffle: true}",
     "given-late": "{name: given-masks, file: masks.safetensors, start_step: 5}",
 }
-DYNAMIC = ["rigl", "set", "snfs", "gradual", "sr-ste", "given-late"]
+DYNAMIC = ["rigl", "gradual", "sr-ste", "given-late"]
 """One of each callback, whose masks change within the first steps."""
 LSTM = """
 rk: 1
@@ -162,7 +162,7 @@ def test_a_tied_embedding_stays_tied_and_is_masked_where_it_is_asked_for(tmp_pat
     assert next(iter(masks.weights.values())) is model.head.weight and len(masks.weights) == 1
 
 
-@pytest.mark.parametrize("name", ["rigl", "set", "snfs", "gradual", "sr-ste"])
+@pytest.mark.parametrize("name", ["rigl", "gradual", "sr-ste"])
 def test_a_learner_without_back_propagation_through_blocks_is_pruned_too(tmp_path, name):
     catalog = Catalog()
     callback = CALLBACKS[name].replace("}", ", exclude: ['blocks[.]0', 'label[.]weight', 'head[.]out']}")
@@ -179,10 +179,7 @@ def test_a_learner_without_back_propagation_through_blocks_is_pruned_too(tmp_pat
     ("name", "message"),
     [
         ("rigl", "KernelRegression has no optimizer, so nothing grows again"),
-        ("static", "no weight can be pruned"),
         ("gradual", "no weight can be pruned"),
-        ("late", "no weight can be pruned"),
-        ("sr-ste", "no weight can be pruned"),
         ("given-late", "no weight can be pruned"),
     ],
 )
@@ -259,20 +256,20 @@ def test_the_lottery_has_tickets_controls_a_table_and_is_exported(tmp_path, monk
 def test_the_run_of_a_lottery_answers_as_its_last_ticket_and_resumes_bit_equal(rk_folder):
     dense = rk_folder.train(BASE)
     path = rk_folder.folder / "ticket.yaml"
-    search = f"{{name: lottery-ticket, run: {dense.path}, recipe: recipe.yaml, rounds: 2, prune_fraction: 0.5}}"
+    search = f"{{name: lottery-ticket, run: {dense.path}, recipe: recipe.yaml, rounds: 1, prune_fraction: 0.75}}"
     path.write_text(f"rk: 1\nsearch: {search}\nfit: {{seed: 4, threads: 1}}\n")
     one = Trial(RecipeFile(path), Catalog(), rk_folder.folder / "trials")
-    whole = one.run(6)
+    whole = one.run(5)
     assert whole.metrics["run/density"] == 0.25
     assert {m.removeprefix("run/") for m in whole.metrics} >= {"dense", "ticket", "reinit", "shuffle", "over-reinit"}
     assert whole.metrics["run/over-reinit"] == whole.metrics["run/ticket"] - whole.metrics["run/reinit"]
-    last = load_file(whole.folder.path / "inside/round-2/model.safetensors")
+    last = load_file(whole.folder.path / "inside/round-1/model.safetensors")
     assert all(torch.equal(w, last[n]) for n, w in weights_of(whole.learner).items())
-    ticket = load_file(whole.folder.path / "ticket-2.safetensors")
+    ticket = load_file(whole.folder.path / "ticket-1.safetensors")
     assert all(torch.equal(w != 0, ticket[n]) for n, w in weights_of(whole.learner).items() if n in ticket)
     rows = [*csv.DictReader((whole.folder.path / "tickets.csv").open())]
-    assert [row["training"] for row in rows] == ["round 0", "round 1", "round 2", "reinit", "shuffle"]
-    resumed = one.run(6, checkpoint_every=1, resume=one.run(6, checkpoint_every=1, cut_at=2).folder)
+    assert [row["training"] for row in rows] == ["round 0", "round 1", "reinit", "shuffle"]
+    resumed = one.run(5, checkpoint_every=1, resume=one.run(5, checkpoint_every=1, cut_at=2).folder)
     assert all(torch.equal(w, last[n]) for n, w in weights_of(resumed.learner).items())
     assert {k: v for k, v in resumed.metrics.items() if "run/" in k} == {
         k: v for k, v in whole.metrics.items() if "run/" in k

@@ -37,8 +37,8 @@ def misfit(weight: Tensor) -> str | None:
 def compress(weight: Float[Tensor, "out in_"]) -> tuple[Float[Tensor, "out kept"], Int[Tensor, "out words"]]:
     """Returns the kept numbers of each row, and where they are, as torch's CUTLASS kernels take them.
 
-    Four bits are the places of the two kept ones of four 16-bit numbers: the position of the first in the lower two bits,
-    of the second in the upper two. A 32-bit number counts as two neighbours of 16 bits. Groups with fewer non-zero
+    Four bits are the places of the two kept ones of four 16-bit numbers: the first in the lower two bits, the second
+    in the upper two. A 32-bit number counts as two neighbours of 16 bits. Groups with fewer non-zero
     numbers keep zeros. `meta` holds four such codes in an int16, with rows and columns in the kernels' order.
 
     Args:
