@@ -1,4 +1,4 @@
-"""rk-sparsity against torch.nn.utils.prune, per-tensor loops, and dense matrix products; one thread.
+"""rk-sparsity against torch.nn.utils.prune, sorting, torch's own 2:4 packing, and dense products; one thread.
 
 python benchmarks/sparsity.py
 """
@@ -10,12 +10,16 @@ import copy
 import torch
 from paired import interleave, report, seconds
 from rk_sparsity import naive, scores
+from rk_sparsity.groups import keep_n_of_m
 from rk_sparsity.growth import replace
 from rk_sparsity.masks import Masks
+from rk_sparsity.semi_structured import compress
 from rk_sparsity.topk import highest, keep
+from rk_sparsity.weights import prunable
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import prune
+from torch.sparse._semi_structured_conversions import sparse_semi_structured_from_dense_cutlass as torch_compress
 
 WIDTH, LAYERS, BATCH, DENSITY = 128, 12, 16, 0.1
 
@@ -28,7 +32,9 @@ def network() -> nn.Sequential:
 def main() -> None:
     torch.set_num_threads(1)
     steps()
+    recurrent_steps()
     selection()
+    groups()
     for size in (512, 2048):
         products(size)
 
@@ -64,6 +70,70 @@ def steps() -> None:
         15,
     )
     report(f"20 steps of {LAYERS} layers of {WIDTH} x {WIDTH}, batches of {BATCH}", found, "dense")
+
+
+def recurrent_steps() -> None:
+    """A step of a fused LSTM. torch's pruning replaces its weights by products of weight and mask."""
+    inputs, targets = torch.randn(BATCH, 32, WIDTH), torch.randn(BATCH, 32, WIDTH)
+    torch.manual_seed(0)
+    dense = nn.LSTM(WIDTH, WIDTH, batch_first=True)
+    ours, theirs = copy.deepcopy(dense), copy.deepcopy(dense)
+    masks = Masks(prunable(ours, target="recurrent"))
+    masks.set(keep(scores.magnitude(masks.weights), DENSITY, "uniform"))
+    masks.apply()
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        prune.l1_unstructured(theirs, name, amount=1 - DENSITY)
+
+    def step(model: nn.LSTM, optimizer: torch.optim.Optimizer, masks: Masks | None = None) -> None:
+        optimizer.zero_grad()
+        functional.mse_loss(model(inputs)[0], targets).backward()
+        if masks is not None:
+            masks.mask_gradients(model.parameters())
+        optimizer.step()
+        if masks is not None:
+            masks.apply()
+
+    optimizers = {id(m): torch.optim.SGD(m.parameters(), lr=0.01, momentum=0.9) for m in (dense, ours, theirs)}
+    found = interleave(
+        {
+            "dense": lambda: seconds(lambda: step(dense, optimizers[id(dense)])),
+            "masks in place (rk-sparsity)": lambda: seconds(lambda: step(ours, optimizers[id(ours)], masks)),
+            "torch.nn.utils.prune": lambda: seconds(lambda: step(theirs, optimizers[id(theirs)])),
+        },
+        15,
+    )
+    report(f"a step of an LSTM of {WIDTH} over 32 steps, batches of {BATCH}", found, "dense")
+
+
+def groups() -> None:
+    """2 of 4: the choice, and packing for sparse tensor cores against torch's own conversion on the CPU."""
+    weight = torch.randn(1024, 2048)
+
+    def by_sorting() -> torch.Tensor:
+        order = weight.abs().unflatten(1, (-1, 4)).argsort(dim=-1, descending=True, stable=True)[..., :2]
+        return torch.zeros(1024, 512, 4, dtype=torch.bool).scatter(-1, order, True).flatten(1)
+
+    kept = keep_n_of_m(weight.abs(), 2, 4, "w")
+    assert torch.equal(kept, by_sorting())
+    found = interleave(
+        {
+            "stable sort of each group": lambda: seconds(by_sorting),
+            "keep_n_of_m (rk-sparsity)": lambda: seconds(lambda: keep_n_of_m(weight.abs(), 2, 4, "w")),
+        },
+        9,
+    )
+    report("2 of 4 of 2 million weights", found, "stable sort of each group")
+    half = (weight * kept).half()
+    packed, expected = compress(half), torch_compress(half)
+    assert all(torch.equal(a, b) for a, b in zip(packed, expected, strict=True))
+    found = interleave(
+        {
+            "torch's conversion": lambda: seconds(lambda: torch_compress(half)),
+            "compress (rk-sparsity)": lambda: seconds(lambda: compress(half)),
+        },
+        9,
+    )
+    report("packing 2:4 of 2 million float16 weights", found, "torch's conversion")
 
 
 def selection() -> None:

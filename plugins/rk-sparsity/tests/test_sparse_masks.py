@@ -44,11 +44,11 @@ def test_a_dynamic_mask_replaces_as_its_naive_twin_does(values, share, random):
     assert torch.equal(found, naive.replace(kept, weight, growth, share))
 
 
-@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (1, 2), (3, 6)])
+@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (1, 2), (3, 6), (1, 16), (5, 32)])
 def test_of_every_m_inputs_n_are_kept(n, m):
-    score = torch.randint(0, 4, (5, 12)).float()
+    score = torch.randint(0, 4, (5, 2 * m)).float()
     assert torch.equal(keep_n_of_m(score, n, m, "w"), naive.n_of_m(score, n, m))
-    conv = torch.rand(3, 12, 2, 2)
+    conv = torch.rand(3, 3 * m, 2, 2)
     kept = keep_n_of_m(conv, n, m, "w")
     assert kept.shape == conv.shape
     assert (kept.movedim(1, -1).unflatten(-1, (-1, m)).sum(-1) == n).all(), "groups run along the input channels"

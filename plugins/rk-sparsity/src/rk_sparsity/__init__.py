@@ -8,6 +8,22 @@ RK_TRIAL = {
     "digits-snfs": ("callbacks.0.update_every=1", "callbacks.0.end=0.9"),
     "digits-gradual": ("callbacks.0.update_every=1",),
     "digits-synflow": ("callbacks.0.rounds=3",),
+    "digits-ticket": ("search.rounds=1",),
+    "digits-ticket-late": ("search.rounds=1",),
+    "digits-ticket-low-rate": ("search.rounds=1",),
+}
+_METHODS = ("gradual", "one-shot", "synflow", "snip", "grasp", "static", "set", "rigl")
+
+RK_EXEMPT = {
+    **{
+        f"recipe-takes-two-steps:digits-{method}-{percent}": f"digits-{method} with another density"
+        for method in _METHODS
+        for percent in (5, 10)
+    },
+    **{
+        f"recipe-takes-two-steps:digits-ticket{kind}": "a step is a whole training; the plugin's tests take small ones"
+        for kind in ("", "-late", "-low-rate")
+    },
 }
 
 
@@ -25,6 +41,11 @@ def rk_callbacks() -> dict[str, str]:
 @hookimpl
 def rk_analyses() -> dict[str, str]:
     return {"lottery-ticket": "rk_sparsity.lottery:LotteryTicket", "sparsity-curve": "rk_sparsity.curve:SparsityCurve"}
+
+
+@hookimpl
+def rk_searches() -> dict[str, str]:
+    return {"lottery-ticket": "rk_sparsity.ticket_search:TicketSearch"}
 
 
 @hookimpl

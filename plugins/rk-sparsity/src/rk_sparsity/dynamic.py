@@ -38,9 +38,6 @@ class DynamicSparsity(Sparsifier):
         end: Share of the run's steps after which the mask stays.
         share: Share of the kept weights that the first change replaces.
         decay: How that share falls to 0.
-        include: Regular expressions of the names of weights that are sparse; none: all matrices and convolutions,
-            without embeddings.
-        exclude: Regular expressions of the names of weights that stay dense.
         init_rescale: Whether the first weights are divided by the square root of their layer's density. At low
             densities this matters more than the method.
 
@@ -58,11 +55,10 @@ class DynamicSparsity(Sparsifier):
         end: Annotated[float, Gt(0), Le(1)] = 0.75,
         share: Annotated[float, Gt(0), Le(1)] = 0.3,
         decay: Literal["cosine", "linear", "constant"] = "cosine",
-        include: tuple[str, ...] = (),
-        exclude: tuple[str, ...] = (),
         init_rescale: bool = False,
+        **weights: Any,
     ) -> None:
-        super().__init__(include, exclude)
+        super().__init__(**weights)
         self.seed = seed
         self.method = method
         self.density = density

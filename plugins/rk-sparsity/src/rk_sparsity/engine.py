@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rk import FitContext, UserError
 from rk_sparsity.masks import Kept, Masks
-from rk_sparsity.weights import prunable
+from rk_sparsity.weights import Target, prunable, recurrent_weights
 
 
 class Sparsifier:
@@ -21,12 +21,15 @@ class Sparsifier:
     each step. Where a mask changes, optimizers forget what they remember of the weights concerned.
 
     Args:
-        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions.
+        include: Regular expressions of the names of weights that are sparse; none: all matrices and convolutions,
+            without embeddings.
         exclude: Regular expressions of the names of weights that stay dense.
+        target: `all` of these, or only the `recurrent` weights among them: those of any RNN, LSTM or GRU; or of these
+            only `input-to-hidden` or `hidden-to-hidden`.
     """
 
-    def __init__(self, include: Iterable[str], exclude: Iterable[str]) -> None:
-        self.include, self.exclude = tuple(include), tuple(exclude)
+    def __init__(self, include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), target: Target = "all") -> None:
+        self.include, self.exclude, self.target = tuple(include), tuple(exclude), target
         self.masks: Masks | None = None
         self.spent = 0.0
         self._kept_state: Mapping[str, Any] | None = None
@@ -34,7 +37,7 @@ class Sparsifier:
     def fit_start(self, fit: FitContext) -> None:
         """Finds the weights; a new run begins with the masks of `first`."""
         self.fit = fit
-        self.masks = Masks(prunable(fit.learner, self.include, self.exclude))
+        self.masks = Masks(prunable(fit.learner, self.include, self.exclude, self.target))
         if self._kept_state is not None:
             self.masks.load_state_dict(self._kept_state)
             return
@@ -68,11 +71,13 @@ class Sparsifier:
         """Takes other masks, masks the weights, and lets optimizers forget those that were dropped or grown.
 
         Raises:
-            rk.UserError: When a layer keeps nothing: it would answer with a constant.
+            rk.UserError: When a layer keeps nothing: it would answer with a constant. A recurrent layer may lose all
+                weights from state to state.
         """
         before = self.known.kept
         self.known.set(kept)
-        if empty := self.known.empty():
+        kinds = recurrent_weights(self.fit.learner)
+        if empty := [name for name in self.known.empty() if kinds.get(name) != "hidden-to-hidden"]:
             raise UserError(
                 f"no weight of {empty[0]} is kept: the layer would answer with a constant",
                 "raise the density, keep_least, or choose distribution=erk",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -25,18 +27,37 @@ class GivenMasks(Sparsifier):
             the weight is kept. So the `model.safetensors` of a sparse run will do.
         seed: Seeds the shuffling.
         shuffle: Whether the masks are shuffled within each layer. A mask whose positions matter does worse then.
+        start_step: Steps of dense training before the masks apply.
 
     Examples:
         callbacks: [{name: given-masks, file: ticket.safetensors}]
     """
 
-    def __init__(self, file: Path, seed: int, shuffle: bool = False) -> None:
-        super().__init__((), ())
+    def __init__(
+        self, file: Path, seed: int, shuffle: bool = False, start_step: Annotated[int, Ge(0)] = 0, **weights: Any
+    ) -> None:
+        super().__init__(**weights)
         self.file = file
         self.seed = seed
         self.shuffle = shuffle
+        self.start_step = start_step
 
-    def first(self, fit: FitContext) -> Kept:
+    def fit_start(self, fit: FitContext) -> None:
+        total = fit.runtime.total_steps
+        if total is not None and self.start_step >= total:
+            raise UserError(f"given-masks: start_step must be < {total}, the steps of the run, got {self.start_step}")
+        super().fit_start(fit)
+
+    def first(self, fit: FitContext) -> Kept | None:
+        given = self._given()  # a file that does not fit is reported now, not at start_step
+        return given if self.start_step == 0 else None
+
+    def after_step(self, fit: FitContext) -> None:
+        if fit.step == self.start_step:
+            self.change(self._given())
+        super().after_step(fit)
+
+    def _given(self) -> Kept:
         try:
             found = load_file(self.file)
         except (OSError, SafetensorError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -25,9 +25,6 @@ class GradualPruning(Sparsifier):
         begin: Share of the run's steps after which pruning begins.
         end: Share of the run's steps after which it ends; then the weights that are left are trained on.
         update_every: Steps between two removals.
-        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions,
-            without embeddings.
-        exclude: Regular expressions of the names of weights that stay dense.
         keep_least: How many weights each layer keeps at least, where magnitudes are compared over all layers.
 
     Examples:
@@ -41,13 +38,12 @@ class GradualPruning(Sparsifier):
         begin: Annotated[float, Ge(0), Le(1)] = 0.1,
         end: Annotated[float, Gt(0), Le(1)] = 0.75,
         update_every: Annotated[int, Ge(1)] = 20,
-        include: tuple[str, ...] = (),
-        exclude: tuple[str, ...] = (),
         keep_least: Annotated[int, Ge(0)] = 1,
+        **weights: Any,
     ) -> None:
         if end <= begin:
             raise ValueError(f"end must be > begin, got {end} and {begin}")
-        super().__init__(include, exclude)
+        super().__init__(**weights)
         self.density = density
         self.distribution = distribution
         self.span = (begin, end)

@@ -7,18 +7,12 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from safetensors.torch import load_file, save_file
 
 from rk.charts import chart, plain, save
-from rk.training import InnerRun
 from rk.writing import write_csv
-from rk_sparsity import scores
-from rk_sparsity.topk import keep
+from rk_sparsity.tickets import Tickets
 from rk_sparsity.trainings import Trainings
-from rk_sparsity.weights import prunable
-
-_OTHER_SEED = 1000
-"""What is added to the seed of a ticket that begins with other weights."""
+from rk_sparsity.weights import Target
 
 
 class LotteryTicket:
@@ -29,6 +23,10 @@ class LotteryTicket:
     other first weights, and with its masks shuffled within each layer. Does neither reach the ticket, then both the
     positions and the first weights matter.
 
+    With `rewind_steps` a round goes back to the weights of that step of the dense training, as larger networks need
+    (arXiv:1912.05671). Runs are repeatable, so a round trains densely up to that step again; then its masks apply, and
+    the learning rate, the order of the data and the optimizer continue from there. The controls do the same.
+
     The analysis writes ``tickets.csv``, ``tickets.png``, and ``ticket-N.safetensors`` with the masks of each round,
     which the callback `given-masks` takes. Each training is a run within its folder. A stopped analysis is resumed with
     ``rk analyze lottery-ticket --resume last``.
@@ -37,13 +35,17 @@ class LotteryTicket:
         recipe: Name or path of the recipe.
         rounds: Times that weights are removed.
         prune_fraction: Share of the weights that are left which a round removes.
+        rewind_steps: The step of the dense training to whose weights a round goes back; 0: the first weights.
         seeds: Tickets: one for each seed, beginning with the recipe's own.
         metric: What is compared, ``test/accuracy``; null: the accuracy of the tests, else ``fit.monitor``.
-        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions.
+        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions,
+            without embeddings.
         exclude: Regular expressions of the names of weights that stay dense.
+        target: `all` of these, or only the `recurrent` weights among them: those of any RNN, LSTM or GRU; or of these
+            only `input-to-hidden` or `hidden-to-hidden`.
 
     Examples:
-        rk analyze lottery-ticket --recipe sparsity/digits-quick --rounds 5
+        rk analyze lottery-ticket --recipe sparsity/digits-dense --rounds 5
     """
 
     def __init__(
@@ -51,62 +53,41 @@ class LotteryTicket:
         recipe: str,
         rounds: Annotated[int, Ge(1)] = 5,
         prune_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+        rewind_steps: Annotated[int, Ge(0)] = 0,
         seeds: Annotated[int, Ge(1)] = 1,
         metric: str | None = None,
         include: tuple[str, ...] = (),
         exclude: tuple[str, ...] = (),
+        target: Target = "all",
     ) -> None:
         self.recipe = recipe
         self.rounds = rounds
         self.prune_fraction = prune_fraction
         self.seeds = seeds
         self.metric = metric
-        self.include, self.exclude = include, exclude
+        self.rewind_steps = rewind_steps
+        self.include, self.exclude, self.target = include, exclude, target
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Trains everything; returns the mean scores of the dense network, the ticket and its controls."""
-        trainings = Trainings(self.recipe, self.metric, out)
+        tickets = Tickets(
+            Trainings(self.recipe, self.metric, out),
+            out,
+            self.rounds,
+            self.prune_fraction,
+            self.rewind_steps,
+            {"include": self.include, "exclude": self.exclude, "target": self.target},
+        )
         rows: list[tuple[str, int, float, float]] = []
         for seed in range(self.seeds):
-            rows += self._one(trainings, seed, out)
-            write_csv(out / "tickets.csv", ["training", "seed", "density", trainings.metric or "score"], rows)
-        _draw(rows, trainings.metric or "score", out / "tickets.png")
+            for one in tickets.trained(seed, "" if seed == 0 else f"-seed-{seed}"):
+                rows.append((one.name, seed, one.density, one.score))
+                print(f"{one.name}, seed {seed}: density {one.density:.4f}, {tickets.metric} {one.score:.4g}")
+            write_csv(out / "tickets.csv", ["training", "seed", "density", tickets.metric], rows)
+        _draw(rows, tickets.metric, out / "tickets.png")
         last = f"round {self.rounds}"
         found = {"dense": _mean(rows, "round 0"), "ticket": _mean(rows, last)}
         return {**found, "reinit": _mean(rows, "reinit"), "shuffle": _mean(rows, "shuffle")}
-
-    def _one(self, trainings: Trainings, seed: int, out: Path) -> list[tuple[str, int, float, float]]:
-        rows: list[tuple[str, int, float, float]] = []
-        suffix = "" if seed == 0 else f"-seed-{seed}"
-
-        def note(name: str, run: InnerRun, density: float) -> None:
-            rows.append((name, seed, density, trainings.score(run)))
-            print(f"{name}, seed {seed}: density {density:.4f}, {trainings.metric} {rows[-1][-1]:.4g}")
-
-        run = trainings.train(f"round-0{suffix}", seed)
-        note("round 0", run, 1.0)
-        ticket = out / "ticket-0.safetensors"
-        for number in range(1, self.rounds + 1):
-            ticket = out / f"ticket-{number}{suffix}.safetensors"
-            density = self._prune(run, number, ticket)
-            run = trainings.train(f"round-{number}{suffix}", seed, {"name": "given-masks", "file": str(ticket)})
-            note(f"round {number}", run, density)
-        masks = {"name": "given-masks", "file": str(ticket)}
-        again = trainings.train(f"reinit{suffix}", seed + _OTHER_SEED, masks)
-        note("reinit", again, rows[-1][2])
-        shuffled = trainings.train(f"shuffle{suffix}", seed, {**masks, "shuffle": True})
-        note("shuffle", shuffled, rows[-1][2])
-        return rows
-
-    def _prune(self, run: InnerRun, number: int, ticket: Path) -> float:
-        """Writes the masks of a round, unless they are there already; returns their density."""
-        if not ticket.exists():
-            weights = prunable(run.learner, self.include, self.exclude)
-            left = {name: w.detach() != 0 for name, w in weights.items()}
-            score = {n: s.masked_fill(~left[n], -1.0) for n, s in scores.magnitude(weights).items()}
-            save_file(keep(score, (1 - self.prune_fraction) ** number, "global", 1), ticket)
-        masks = [*load_file(ticket).values()]
-        return sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
 
 
 def _mean(rows: list[tuple[str, int, float, float]], name: str) -> float:

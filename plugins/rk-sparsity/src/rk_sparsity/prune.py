@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -26,14 +26,11 @@ class Prune(Sparsifier):
 
     Args:
         seed: Seeds random scores.
-        density: Share of the weights that is kept.
+        density: Share of the weights that is kept. 0 is possible where `target` is hidden-to-hidden and `keep_least` 0.
         method: The score: the magnitude, random numbers, or the saliency of SNIP, GraSP or SynFlow.
         distribution: Which layers keep how many: `global` compares scores over all layers, `uniform` keeps the same
             share of each, `erk` more of small layers.
         at: Share of the run's steps after which weights are removed. 0: before training.
-        include: Regular expressions of the names of weights that are pruned; none: all matrices and convolutions,
-            without embeddings.
-        exclude: Regular expressions of the names of weights that stay dense.
         probe_batches: Batches of the training split that SNIP and GraSP score with.
         temperature: What GraSP divides logits by.
         rounds: Rounds of SynFlow, each of which removes a part.
@@ -48,19 +45,18 @@ class Prune(Sparsifier):
     def __init__(
         self,
         seed: int,
-        density: Annotated[float, Gt(0), Le(1)] = 0.1,
+        density: Annotated[float, Ge(0), Le(1)] = 0.1,
         method: Method = "magnitude",
         distribution: Distribution = "global",
         at: Annotated[float, Ge(0), Lt(1)] = 0.0,
-        include: tuple[str, ...] = (),
-        exclude: tuple[str, ...] = (),
         probe_batches: Annotated[int, Ge(1)] = 1,
         temperature: Annotated[float, Gt(0)] = 200.0,
         rounds: Annotated[int, Ge(1)] = 100,
         keep_least: Annotated[int, Ge(0)] = 1,
         init_rescale: bool = False,
+        **weights: Any,
     ) -> None:
-        super().__init__(include, exclude)
+        super().__init__(**weights)
         self.seed = seed
         self.density = density
         self.method = method

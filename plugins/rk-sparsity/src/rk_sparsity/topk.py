@@ -51,6 +51,7 @@ def keep(scores: Mapping[str, Tensor], density: float, distribution: Distributio
         for name, score in flat.items():
             flat[name] = score.masked_fill(highest(score, min(least, score.numel())), torch.inf)
     total = sum(score.numel() for score in flat.values())
-    kept = highest(torch.cat([*flat.values()]), round(density * total))
+    together = max(round(density * total), sum(min(least, score.numel()) for score in flat.values()))
+    kept = highest(torch.cat([*flat.values()]), together)
     parts = kept.split([score.numel() for score in flat.values()])
     return {name: part.view_as(scores[name]) for name, part in zip(flat, parts, strict=True)}

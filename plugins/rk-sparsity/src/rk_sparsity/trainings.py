@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rk import UserError
+from rk import Runtime, UserError
 from rk.training import InnerRun, settings, train_inside
 
 
@@ -19,14 +19,14 @@ class Trainings:
         recipe: Its name or path.
         metric: The ``split/metric`` that is compared; null: the accuracy of the tests, else `fit.monitor`, else the
             loss of validation.
-        out: The folder of the analysis.
+        within: The folder of the analysis, or the runtime of the search.
     """
 
-    def __init__(self, recipe: str, metric: str | None, out: Path) -> None:
+    def __init__(self, recipe: str, metric: str | None, within: Path | Runtime) -> None:
         plain = settings(recipe)
         self.recipe = recipe
         self.metric = metric
-        self.out = out
+        self.within = within
         self.callbacks = [*plain.get("callbacks", [])]
         self.fit: dict[str, Any] = plain["fit"]
 
@@ -41,7 +41,7 @@ class Trainings:
         changes = [f"fit.seed={self.fit['seed'] + seed}"]
         if callbacks:
             changes.append(f"callbacks={json.dumps([*self.callbacks, *callbacks])}")
-        return train_inside(self.recipe, changes, name=name, within=self.out)
+        return train_inside(self.recipe, changes, name=name, within=self.within)
 
     def score(self, run: InnerRun) -> float:
         """Returns the metric that is compared. Raises `rk.UserError` when it is not measured, or not a number."""
