@@ -84,6 +84,30 @@ def test_exits_of_one_pass_have_the_objective_and_the_gradients_of_a_pass_each()
         torch.testing.assert_close(one, other)
 
 
+def test_every_layer_may_have_a_share_of_its_own():
+    whole, small = Plain(8, 8), Plain(2, 6)
+    nested = Nested(whole, CrossEntropy(), grid((0.25, 1.0), (None,)), ("one", "two"), ())
+    small.load_state_dict(leading(whole.state_dict(), {n: t.shape for n, t in small.state_dict().items()}))
+    with nested.at(Subnet(0.25, None, shares=(0.25, 0.75))):
+        torch.testing.assert_close(nested.predict(BATCH)["logits"], small(inputs=INPUTS)["logits"])
+    drawn = trainer(per_layer=True)
+    drawn.learner = nested
+    mixed = [drawn.mixed(Subnet(0.25, None), 0, step, 0) for step in range(300)]
+    assert Counter(m.shares for m in mixed).keys() == {(a, b) for a in drawn.widths for b in drawn.widths}
+    assert drawn.mixed(nested.whole, 0, 0, 0) == nested.whole
+
+
+class Plain(nn.Module):
+    """Two hidden layers, each of its own width."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.one, self.two, self.head = nn.Linear(8, first), nn.Linear(first, second), nn.Linear(second, 4)
+
+    def forward(self, *, inputs):
+        return {"logits": self.head(self.two(self.one(inputs).relu()).relu())}
+
+
 class Counted:
     """Counts the calls of a module."""
 
@@ -226,6 +250,7 @@ def test_the_rivals_take_several_sub_networks_of_a_batch_the_whole_one_first():
         ("trainer.layers=[]", "layers must name the layers that are narrowed"),
         ("trainer.layers=[stm]", "layers: 'stm' matches no linear layer or convolution"),
         ("trainer.depths=[1, 3]", "the model has 2 blocks: depths must end with 2, got 3"),
+        ("trainer.per_layer=true; trainer.widths=[1.0]", "per_layer needs several widths"),
         ("trainer.distill=true", "distill needs sampling sandwich or all, got uniform"),
     ],
 )
@@ -233,7 +258,7 @@ def test_what_does_not_fit_is_refused(tmp_path, change, message):
     path = tmp_path / "r.yaml"
     path.write_text(TEXT)
     with pytest.raises(UserError) as error:
-        Trial(RecipeFile(path), Catalog(), tmp_path, (change,)).run(2)
+        Trial(RecipeFile(path), Catalog(), tmp_path, tuple(change.split("; "))).run(2)
     assert message in error.value.render()
 
 

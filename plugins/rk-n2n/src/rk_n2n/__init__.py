@@ -4,10 +4,15 @@ from rk import hookimpl
 
 
 @hookimpl
+def rk_models() -> dict[str, str]:
+    return {"vgg": "rk_n2n.vgg:VGG"}
+
+
+@hookimpl
 def rk_trainers() -> dict[str, str]:
     return {"distill": "rk_n2n.distill:Distill"}
 
 
 @hookimpl
-def rk_analyses() -> dict[str, str]:
+def rk_searches() -> dict[str, str]:
     return {"n2n": "rk_n2n.search:N2N"}

@@ -73,8 +73,7 @@ class Nested(nn.Module):
         self.subnet = subnet
         self.exits = {s.depth for s in (subnet, *exits)} if exits else set()
         if self.width is not None:
-            self.width.share = subnet.width
-            self.width.heads.keep(subnet.heads)
+            self.width.become(subnet)
 
     def predict(self, batch: Batch) -> Outputs:
         if self.subnet.depth is None or self.subnet.depth == self.whole.depth:

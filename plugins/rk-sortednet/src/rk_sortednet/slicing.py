@@ -19,10 +19,11 @@ from torch.nn import functional
 from rk import UserError
 from rk.errors import suggest
 from rk_sortednet.heads import Heads, fused_parts
+from rk_sortednet.subnets import Subnet
 
 _CONVOLUTIONS = {nn.Conv1d: functional.conv1d, nn.Conv2d: functional.conv2d, nn.Conv3d: functional.conv3d}
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-SLICED = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.RMSNorm, *_NORMS)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+SLICED = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.RMSNorm, *NORMS)
 """Layers that can take fewer inputs than they were made for."""
 
 
@@ -38,6 +39,7 @@ class Width:
 
     Attributes:
         share: Share of the units that the chosen layers give, at least one each.
+        shares: The share of each layer that has its own.
         chosen: The names of these layers.
         sizes: Layer -> how many of its weights were used when it ran last.
 
@@ -50,6 +52,7 @@ class Width:
         self, module: nn.Module, layers: Iterable[str], widths: Iterable[float] = (), heads: Iterable[int] = ()
     ) -> None:
         self.share = 1.0
+        self.shares: Mapping[nn.Module, float] = {}
         self.sizes: dict[nn.Module, int] = {}
         self.heads = Heads(module, heads)
         self.parts = {module.get_submodule(name): parts for name, parts in fused_parts(module).items()}
@@ -64,15 +67,22 @@ class Width:
                 if able[name] in self.heads.projections:
                     raise UserError(f"layers: {pattern!r} matches {name}, whose outputs are heads", "heads=[1, 2, 4]")
             self.chosen += [name for name in found if name not in self.chosen]
+        self.narrowed = [able[name] for name in self.chosen]
         for name, layer in module.named_modules():
-            if isinstance(layer, _NORMS):
+            if isinstance(layer, NORMS):
                 _add_statistics(layer, widths)
             if isinstance(layer, SLICED):
                 _slice(layer, self, name in self.chosen)
 
-    def units(self, full: int) -> int:
-        """Returns how many of `full` units there are at this width."""
-        return max(1, math.ceil(self.share * full - 1e-9))
+    def become(self, subnet: Subnet) -> None:
+        """Runs at the width and with the heads of a sub-network."""
+        self.share = subnet.width
+        self.shares = {} if subnet.shares is None else dict(zip(self.narrowed, subnet.shares, strict=True))
+        self.heads.keep(subnet.heads)
+
+    def units(self, layer: nn.Module, full: int) -> int:
+        """Returns how many of `full` units a layer gives at this width."""
+        return max(1, math.ceil(self.shares.get(layer, self.share) * full - 1e-9))
 
     def rows(self, layer: nn.Linear, shrinks: bool) -> tuple[int, int]:
         """Returns the parts of a layer's outputs, and how many outputs of each part are kept."""
@@ -80,7 +90,7 @@ class Width:
         full = layer.out_features // parts
         if layer in self.heads.projections:
             return parts, self.heads.kept(layer, full)
-        return parts, self.units(full) if shrinks else full
+        return parts, self.units(layer, full) if shrinks else full
 
     def used(self, layer: nn.Module, *tensors: Tensor | None) -> None:
         """Notes which weights a layer uses."""
@@ -112,7 +122,7 @@ def _slice(layer: Any, width: Width, shrinks: bool) -> None:
         run = _linear
     elif isinstance(layer, tuple(_CONVOLUTIONS)):
         run = _conv
-    elif isinstance(layer, _NORMS):
+    elif isinstance(layer, NORMS):
         run = _batch_norm
     layer.forward = functools.partial(run, width, layer, type(layer).forward, shrinks)
 
@@ -132,7 +142,7 @@ def _linear(width: Width, layer: nn.Linear, full: Forward, shrinks: bool, inputs
 
 def _conv(width: Width, layer: nn.Conv2d, full: Forward, shrinks: bool, inputs: Tensor) -> Tensor:
     given = inputs.shape[-layer.weight.dim() + 1]
-    out = width.units(layer.out_channels) if shrinks else layer.out_channels
+    out = width.units(layer, layer.out_channels) if shrinks else layer.out_channels
     if (given, out) == (layer.in_channels, layer.out_channels):
         width.used(layer, layer.weight, layer.bias)
         return full(layer, inputs)

@@ -18,11 +18,13 @@ class Subnet:
         width: Share of the units of the layers that are narrowed.
         depth: Blocks, counted from the first; None: all.
         heads: Heads of each layer of attention, counted from the first; None: all.
+        shares: The share of each narrowed layer by itself, in place of `width`; None: of all alike.
     """
 
     width: float
     depth: int | None
     heads: int | None = None
+    shares: tuple[float, ...] | None = None
 
     @property
     def name(self) -> str:

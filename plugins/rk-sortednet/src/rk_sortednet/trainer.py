@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -10,9 +11,10 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor
 from torch.nn import functional
 
-from rk import Batch, Loss, Model, Objective, Optimizer, Runtime
+from rk import Batch, Loss, Model, Objective, Optimizer, Runtime, UserError
 from rk.sampling import generator
 from rk_sortednet.nested import Nested, joined
+from rk_sortednet.slicing import NORMS
 from rk_sortednet.subnets import Subnet, grid
 
 _STREAM = 0x736F72746564
@@ -39,6 +41,8 @@ class Sorted:
             `sandwich`: the largest, the smallest and one between, all on the same micro-batch. `all`: each of them on
             the same micro-batch. `whole`: only the whole network, the control.
         distill: With `sandwich` and `all`: sub-networks learn the answers of the whole network in place of the targets.
+        per_layer: Each narrowed layer draws its own share of the widths: for networks whose layers are not added to each
+            other, and without batch normalisation. The whole network and those that are measured have one share.
         measured: `all` sub-networks are measured, or only the `corners` of the grid.
 
     Examples:
@@ -56,6 +60,7 @@ class Sorted:
         heads: tuple[Annotated[int, Ge(1)], ...] = (),
         sampling: Literal["uniform", "weighted", "sandwich", "all", "whole"] = "uniform",
         distill: bool = False,
+        per_layer: bool = False,
         measured: Literal["all", "corners"] = "all",
     ) -> None:
         if not widths or max(widths) != 1:
@@ -64,6 +69,10 @@ class Sorted:
             raise ValueError("layers must name the layers that are narrowed")
         if distill and sampling not in ("sandwich", "all"):
             raise ValueError(f"distill needs sampling sandwich or all, got {sampling}")
+        if per_layer and len(widths) < 2:
+            raise ValueError("per_layer needs several widths")
+        self.per_layer = per_layer
+        self.widths = widths
         self.seed = seed
         self.factory = optimizer
         self.layers = layers
@@ -77,21 +86,26 @@ class Sorted:
     def setup(self, *, model: Model, loss: Loss, runtime: Runtime) -> Nested:
         self.runtime = runtime
         self.learner = Nested(model, loss, self.subnets, self.layers, self.measured)
+        if self.per_layer and any(isinstance(m, NORMS) for m in self.learner.modules()):
+            raise UserError("batch normalisation has statistics for each width, not for each layer's", "per_layer=false")
         self.objective = runtime.setup(self.learner)
         self.optimizers = runtime.optimizers(self.factory, self.learner)
         return self.learner
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        drawn = self.drawn(self.runtime.step or 0, self.runtime.micro_batch)
+        place = self.runtime.step or 0, self.runtime.micro_batch
+        drawn = self.drawn(*place)
+        if self.per_layer:
+            drawn = [self.mixed(subnet, i, *place) for i, subnet in enumerate(drawn)]
         logs = self.runtime.backward(joined(self._distilled(drawn, batch) if self.distill else self._summed(drawn, batch)))
         self.runtime.update(*self.optimizers)
         return logs
 
     def _summed(self, drawn: Sequence[Subnet], batch: Batch) -> list[Objective]:
         """Returns the objectives; sub-networks that differ in depth alone are exits of one pass."""
-        passes: dict[tuple[float, int | None], list[Subnet]] = {}
+        passes: dict[Subnet, list[Subnet]] = {}
         for subnet in drawn:
-            passes.setdefault((subnet.width, subnet.heads), []).append(subnet)
+            passes.setdefault(dataclasses.replace(subnet, depth=None), []).append(subnet)
         objectives = []
         for subnets in passes.values():
             with self.learner.at(*subnets):
@@ -111,6 +125,14 @@ class Sorted:
                 else:
                     objectives.append(_towards(teacher, self.learner.predict(batch)["logits"]))
         return objectives
+
+    def mixed(self, subnet: Subnet, number: int, step: int, micro_batch: int) -> Subnet:
+        """Returns a sub-network with a share drawn for each layer; the whole one as it is."""
+        if subnet == self.learner.whole or self.learner.width is None:
+            return subnet
+        random = generator(self.seed, _STREAM, step, micro_batch, number)
+        chosen = torch.randint(len(self.widths), (len(self.learner.width.chosen),), generator=random)
+        return dataclasses.replace(subnet, shares=tuple(self.widths[i] for i in chosen.tolist()))
 
     def drawn(self, step: int, micro_batch: int) -> list[Subnet]:
         """Returns the sub-networks that learn from a micro-batch, the whole one first where it is among them."""
