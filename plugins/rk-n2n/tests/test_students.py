@@ -67,7 +67,7 @@ def test_sizes_are_found_in_a_recipe_and_put_back():
     small = found.without([True, False, True, True]).applied(plain)
     assert small == {"model": {"stages": [[16], [32]], "head": [8], "name": "net"}, "fit": {"seed": 1}}
     assert plain["model"]["stages"] == [[16, 16], [32]]
-    with pytest.raises(KeyError, match="model.name"):
+    with pytest.raises(KeyError, match=r"model\.name"):
         Architecture.found(plain, ["model.name"])
 
 

@@ -2,6 +2,12 @@
 
 from rk import hookimpl
 
+_SMALL = ("search.student_steps=2", "search.final_steps=2", "search.supernet_steps=2", "search.compared=0")
+
+_SEARCHES = ("digits-search", "digits-random", "digits-supernet", "conv-full", "conv-random")
+_TRANSFERS = ("transfer-source", "transfer-full", "transfer-none")
+RK_TRIAL = dict.fromkeys((*_SEARCHES, *_TRANSFERS), _SMALL)
+
 
 @hookimpl
 def rk_models() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The trainer `distill`: a model, or several at once, learn the logits of a trained run, and the targets beside them."""
+"""The trainer `distill`: a model, or several at once, learn the logits of a trained run, and the targets beside."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Teacher:
         return float(value)
 
     def distilled(
-        self, name: str, students: Sequence[Architecture], training: Brief, within: Runtime
+        self, name: str, students: Sequence[Architecture], training: Brief, within: Runtime | Path
     ) -> tuple[InnerRun, list[Judged]]:
         """Trains students at once, as one inner run; returns it, and their parameters and accuracies."""
         models = [student.applied(self.plain)["model"] for student in students]
@@ -109,7 +109,13 @@ class Teacher:
         return run, [(sum(p.numel() for p in m.parameters()), s) for m, s in zip(modules, scores, strict=True)]
 
     def nested(
-        self, name: str, start: Architecture, layers: Sequence[str], shares: Sequence[float], steps: int, within: Runtime
+        self,
+        name: str,
+        start: Architecture,
+        layers: Sequence[str],
+        shares: Sequence[float],
+        steps: int,
+        within: Runtime | Path,
     ) -> InnerRun:
         """Trains one network whose layers are all narrowed, each by itself: the supernet of SortedNet."""
         optimizer = self.plain.get("trainer", {}).get("optimizer") or "adam"
@@ -123,7 +129,7 @@ class Teacher:
         }
         return self._trained(name, start.overrides(), trainer, steps, within)
 
-    def _trained(self, name: str, changes: list[str], trainer: Any, steps: int, within: Runtime) -> InnerRun:
+    def _trained(self, name: str, changes: list[str], trainer: Any, steps: int, within: Runtime | Path) -> InnerRun:
         overrides = [
             *changes,
             f"trainer={json.dumps(trainer)}",
@@ -145,7 +151,7 @@ class Trained:
         within: The search.
     """
 
-    def __init__(self, teacher: Teacher, training: Brief, together: bool, within: Runtime) -> None:
+    def __init__(self, teacher: Teacher, training: Brief, together: bool, within: Runtime | Path) -> None:
         self.teacher = teacher
         self.training = training
         self.together = together

@@ -308,7 +308,7 @@ class N2N:
         return Supernet(self.teacher, run, self._folder / "cut")
 
     def _correlation(self) -> float:
-        """Returns the rank correlation of the scores of both evaluators, over the first students of the second stage."""
+        """Returns the rank correlation of both evaluators' scores, over the first students of the second stage."""
         judged = {s.architecture: s.score for s in self.students if s.stage == "shrinkage"}
         some = [*judged][: self.compared]
         if len(some) < 2:
@@ -329,7 +329,7 @@ class N2N:
         teacher = LoadedRun.open(self.teacher.folder).evaluate((split,))
         return teacher[f"{split}/{name}"] - final[f"{split}/{name}"]
 
-    # -- what is told ----------------------------------------------------------------------------------------------
+    # -- what is shown ---------------------------------------------------------------------------------------------
 
     @property
     def best(self) -> Student:

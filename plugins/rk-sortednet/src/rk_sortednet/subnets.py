@@ -48,9 +48,7 @@ class Subnet:
         return self.depth or 0, self.heads or 0, self.width
 
 
-def grid(
-    widths: Iterable[float], depths: Iterable[int | None], heads: Iterable[int | None] = (None,)
-) -> list[Subnet]:
+def grid(widths: Iterable[float], depths: Iterable[int | None], heads: Iterable[int | None] = (None,)) -> list[Subnet]:
     """Returns all combinations, the smallest first."""
     kept = [sorted(numbers, key=lambda n: n or 10**9) for numbers in (heads, depths)]
     return [Subnet(w, d, h) for w, h, d in itertools.product(sorted(widths), *kept)]

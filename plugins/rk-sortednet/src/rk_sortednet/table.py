@@ -71,9 +71,7 @@ def measured(metrics: Mapping[str, float], metric: str) -> dict[Subnet, float]:
 
 def draw(found: Mapping[Subnet, float], metric: str, path: Path) -> None:
     """Draws lines over what differs: widths, else heads, else blocks; a line for each of the others."""
-    across = next(
-        (name for name in ("width", "heads", "depth") if len({getattr(s, name) for s in found}) > 1), "depth"
-    )
+    across = next((name for name in ("width", "heads", "depth") if len({getattr(s, name) for s in found}) > 1), "depth")
     labels = {"width": "share of the width", "heads": "heads", "depth": "blocks"}
     lines: dict[tuple[int, int, float], list[tuple[float, float]]] = {}
     for subnet in sorted(found, key=lambda s: s.order):

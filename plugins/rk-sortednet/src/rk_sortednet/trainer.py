@@ -24,9 +24,9 @@ _STREAM = 0x736F72746564
 class Sorted:
     """Trains a network so that its first units and blocks are networks by themselves (SortedNet, arXiv:2309.00255).
 
-    Each micro-batch trains one sub-network, drawn from the grid of widths, heads and depths; with ``fit.accumulate`` several
-    of them make one update, as in the paper. The choice is a function of the seed, the step and the micro-batch, the
-    same in all processes. The metrics of a sub-network have its name: ``test/accuracy@w0.25-d2``.
+    Each micro-batch trains one sub-network, drawn from the grid of widths, heads and depths; with ``fit.accumulate``
+    several of them make one update, as in the paper. The choice is a function of the seed, the step and the
+    micro-batch, the same in all processes. The metrics of a sub-network have its name: ``test/accuracy@w0.25-d2``.
 
     Args:
         seed: Seeds the choice.
@@ -41,8 +41,8 @@ class Sorted:
             `sandwich`: the largest, the smallest and one between, all on the same micro-batch. `all`: each of them on
             the same micro-batch. `whole`: only the whole network, the control.
         distill: With `sandwich` and `all`: sub-networks learn the answers of the whole network in place of the targets.
-        per_layer: Each narrowed layer draws its own share of the widths: for networks whose layers are not added to each
-            other, and without batch normalisation. The whole network and those that are measured have one share.
+        per_layer: Each narrowed layer draws its own share of the widths: for networks whose layers are not added to
+            each other, and without batch normalisation. The whole network and those that are measured have one share.
         measured: `all` sub-networks are measured, or only the `corners` of the grid.
 
     Examples:
@@ -87,7 +87,9 @@ class Sorted:
         self.runtime = runtime
         self.learner = Nested(model, loss, self.subnets, self.layers, self.measured)
         if self.per_layer and any(isinstance(m, NORMS) for m in self.learner.modules()):
-            raise UserError("batch normalisation has statistics for each width, not for each layer's", "per_layer=false")
+            raise UserError(
+                "batch normalisation has statistics for each width, not for each layer's", "per_layer=false"
+            )
         self.objective = runtime.setup(self.learner)
         self.optimizers = runtime.optimizers(self.factory, self.learner)
         return self.learner
@@ -97,7 +99,9 @@ class Sorted:
         drawn = self.drawn(*place)
         if self.per_layer:
             drawn = [self.mixed(subnet, i, *place) for i, subnet in enumerate(drawn)]
-        logs = self.runtime.backward(joined(self._distilled(drawn, batch) if self.distill else self._summed(drawn, batch)))
+        logs = self.runtime.backward(
+            joined(self._distilled(drawn, batch) if self.distill else self._summed(drawn, batch))
+        )
         self.runtime.update(*self.optimizers)
         return logs
 
@@ -113,7 +117,7 @@ class Sorted:
         return objectives
 
     def _distilled(self, drawn: Sequence[Subnet], batch: Batch) -> list[Objective]:
-        """Returns the objective of the whole network, which is the first, and the others' distances from its answers."""
+        """Returns the objective of the whole network, which is first, and the others' distances from its answers."""
         objectives = []
         teacher: Tensor | None = None
         for subnet in drawn:
