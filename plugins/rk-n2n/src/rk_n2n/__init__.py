@@ -2,11 +2,21 @@
 
 from rk import hookimpl
 
-_SMALL = ("search.student_steps=2", "search.final_steps=2", "search.supernet_steps=2", "search.compared=0")
+_BRIEF = ("search.student_steps=2", "search.final_steps=2", "search.run.overrides=[fit.max_steps=2]")
+_SOURCE = (
+    "search.policy.overrides=[search.iterations=1,search.student_steps=2,'search.run.overrides=[fit.max_steps=2]']"
+)
 
-_SEARCHES = ("digits-search", "digits-random", "digits-supernet", "conv-full", "conv-random")
-_TRANSFERS = ("transfer-source", "transfer-full", "transfer-none")
-RK_TRIAL = dict.fromkeys((*_SEARCHES, *_TRANSFERS), _SMALL)
+RK_TRIAL = {
+    "digits-search": _BRIEF,
+    "digits-random": _BRIEF,
+    "digits-supernet": (*_BRIEF, "search.supernet_steps=2", "search.compared=0"),
+    "conv-full": _BRIEF,
+    "conv-random": _BRIEF,
+    "transfer-source": _BRIEF,
+    "transfer-full": (*_BRIEF, _SOURCE),
+    "transfer-none": _BRIEF,
+}
 
 
 @hookimpl

@@ -59,7 +59,7 @@ def write_report(
     teacher_parameters: int,
     metric: str,
 ) -> None:
-    """Writes ``students.csv``, ``rewards.png``, ``pareto.png`` and ``best.yaml``.
+    """Writes ``students.csv`` and ``best.yaml``.
 
     Args:
         out: The folder.
@@ -80,6 +80,10 @@ def write_report(
     lines = ["rk: 1", f"extends: {json.dumps(recipe)}", *sections, "expect: []"]
     about = f"# The best student of {len(students)} rollouts: {best.parameters} of {teacher_parameters} parameters.\n"
     write_atomic(out / "best.yaml", about + "\n".join(lines) + "\n")
+
+
+def draw_report(out: Path, students: Sequence[Student], teacher_parameters: int, metric: str) -> None:
+    """Writes ``figures/rewards.png`` and ``figures/pareto.png``."""
     figures = out / "figures"
     figures.mkdir(exist_ok=True)
     _draw_rewards(students, figures / "rewards.png")

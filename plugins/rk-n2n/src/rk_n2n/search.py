@@ -19,7 +19,7 @@ from rk_n2n.compressed import Compressed
 from rk_n2n.evaluators import Brief, Evaluator, Supernet, Teacher, Trained
 from rk_n2n.policies import Policy, RemovalPolicy, ShrinkPolicy
 from rk_n2n.ranks import spearman
-from rk_n2n.report import Student, write_report
+from rk_n2n.report import Student, draw_report, write_report
 from rk_n2n.reward import WORST, constrained, reward
 
 Stage = Literal["removal", "shrinkage"]
@@ -33,7 +33,8 @@ class N2N:
     compression C and its accuracy A on the validation split. The best student is then trained for longer, and the run
     answers as it does. A step of the search is one iteration. Students of the same sizes are judged once.
 
-    It writes ``students.csv``, ``rewards.png``, ``pareto.png`` and ``best.yaml``, a recipe that extends the teacher's.
+    It writes ``students.csv`` and ``best.yaml``, a recipe that extends the teacher's, after each step, and at the end
+    ``rewards.png`` and ``pareto.png``.
     The policies are the weights of the run, with which a search on another teacher may begin.
 
     Its results, ``run/NAME``: the best student's `reward`, `compression`, `parameters` and `score`; `evaluations`;
@@ -69,8 +70,8 @@ class N2N:
         min_size: Sizes are not made smaller than this.
         lr: Learning rate of the policies.
         entropy: Weight of the policies' entropy.
-        max_parameters: Students must not be larger; null: no constraint.
-        min_score: Students must not be worse; null: no constraint.
+        max_parameters: Students of the last stage must not be larger; null: no constraint.
+        min_score: Students of the last stage must not be worse; null: no constraint.
         policy: Another search, whose policies this one begins with; null: new ones.
         target: The mean reward of an iteration that `removal-iterations` waits for.
         last: Iterations over which the last mean reward is measured.
@@ -177,7 +178,7 @@ class N2N:
         rewards = []
         for student in students:
             parameters, score = known[student]
-            rewards.append(self._reward(parameters, score, iteration))
+            rewards.append(self._reward(stage, parameters, score, iteration))
             self.students.append(Student(stage, iteration, student, parameters, score, rewards[-1]))
         self.chooser.learn(proposals, rewards)
         self._report()
@@ -188,6 +189,7 @@ class N2N:
         """Trains the best student for longer, and compares the two evaluators where that is asked for."""
         if not self.students:
             return
+        draw_report(self._folder, self.students, self.teacher.parameters, self.metric)
         if self.final.steps:
             self.teacher.distilled("final", [self.best.architecture], self.final, self.runtime)
             self.learner.student = "final"
@@ -246,7 +248,8 @@ class N2N:
         """Returns the stage and the iteration of a step; the first of a stage has a new chooser."""
         stage, iteration = self.stages[number // self.iterations], number % self.iterations
         if iteration == 0:
-            self.start = self.best.architecture if self.students else self.teacher.sizes
+            before = max(self.students, key=lambda s: s.reward, default=None)
+            self.start = self.teacher.sizes if before is None else before.architecture
             policy = self.learner.policies[stage]
             policy.load_state_dict(self._new_policy(stage).state_dict())
             self.chooser = self._chooser(policy, 2 if stage == "removal" else len(self.factors))
@@ -284,12 +287,15 @@ class N2N:
             return self.start.without([bool(action) for action in actions])
         return self.start.shrunk([self.factors[action] for action in actions.tolist()], self.min_size)
 
-    def _reward(self, parameters: int, score: float, iteration: int) -> float:
+    def _reward(self, stage: Stage, parameters: int, score: float, iteration: int) -> float:
         value = reward(parameters, self.teacher.parameters, score, self.teacher_score or 1.0)
-        allowed = (self.max_parameters is None or parameters <= self.max_parameters) and (
+        allowed = stage != self.stages[-1] or self._allowed(parameters, score)
+        return max(WORST, constrained(value, allowed, iteration))
+
+    def _allowed(self, parameters: int, score: float) -> bool:
+        return (self.max_parameters is None or parameters <= self.max_parameters) and (
             self.min_score is None or score >= self.min_score
         )
-        return max(WORST, constrained(value, allowed, iteration))
 
     # -- judging ---------------------------------------------------------------------------------------------------
 
@@ -333,8 +339,8 @@ class N2N:
 
     @property
     def best(self) -> Student:
-        """The student with the highest reward."""
-        return max(self.students, key=lambda s: s.reward)
+        """The student with the highest reward, of those that keep the constraints where there are some."""
+        return max(self.students, key=lambda s: (self._allowed(s.parameters, s.score), s.reward))
 
     @property
     def _folder(self) -> Path:
