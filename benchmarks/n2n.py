@@ -75,7 +75,7 @@ def cache(run: rk.LoadedRun, folder: Path) -> None:
         recipe = {"rk": 1, "search": search, "fit": {"seed": 1, "threads": 1}}
         with contextlib.redirect_stdout(io.StringIO()):
             done = rk.train(recipe, runs_dir=folder / method)
-        print(f"  {method:<44} {110:10}        {int(done.metrics['run/evaluations']):6}")
+        print(f"  {method:<44} {110:10}        {done.metrics['run/evaluations']:6g}")
 
 
 if __name__ == "__main__":

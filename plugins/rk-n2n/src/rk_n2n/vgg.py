@@ -61,6 +61,6 @@ class VGG(nn.Module):
         for number, stage in enumerate(self.stages):
             if number:
                 hidden = functional.max_pool2d(hidden, 2, ceil_mode=True)
-            for convolution in stage:
+            for convolution in stage.children():
                 hidden = convolution(hidden).relu()
         return {"logits": self.head(hidden.mean((2, 3)))}

@@ -60,7 +60,7 @@ def fused_parts(module: nn.Module) -> dict[str, int]:
 
     Layers declare them by `head_projections`, or by `fused_projections` where the parts have no heads.
     """
-    found = {}
+    found: dict[str, int] = {}
     for name, layer in module.named_modules():
         for declared in ("head_projections", "fused_projections"):
             parts = getattr(layer, declared, None)

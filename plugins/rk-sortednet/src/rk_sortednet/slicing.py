@@ -67,7 +67,7 @@ class Width:
                 if able[name] in self.heads.projections:
                     raise UserError(f"layers: {pattern!r} matches {name}, whose outputs are heads", "heads=[1, 2, 4]")
             self.chosen += [name for name in found if name not in self.chosen]
-        self.narrowed = [able[name] for name in self.chosen]
+        self.narrowed: list[nn.Module] = [module.get_submodule(name) for name in self.chosen]
         for name, layer in module.named_modules():
             if isinstance(layer, NORMS):
                 _add_statistics(layer, widths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable
@@ -50,5 +51,5 @@ class Subnet:
 
 def grid(widths: Iterable[float], depths: Iterable[int | None], heads: Iterable[int | None] = (None,)) -> list[Subnet]:
     """Returns all combinations, the smallest first."""
-    kept = [sorted(numbers, key=lambda n: n or 10**9) for numbers in (heads, depths)]
-    return [Subnet(w, d, h) for w, h, d in itertools.product(sorted(widths), *kept)]
+    order = functools.partial(sorted, key=lambda n: n or 10**9)
+    return [Subnet(w, d, h) for w, h, d in itertools.product(sorted(widths), order(heads), order(depths))]
