@@ -2,19 +2,17 @@
 
 from rk import hookimpl
 
-_BRIEF = ("search.student_steps=2", "search.final_steps=2", "search.run.overrides=[fit.max_steps=2]")
-_SOURCE = (
-    "search.policy.overrides=[search.iterations=1,search.student_steps=2,'search.run.overrides=[fit.max_steps=2]']"
-)
+_BRIEF = ("search.rollouts=1", "search.student_steps=2", "search.final_steps=0")
+_SMALL_TEACHER = (*_BRIEF, "search.run={recipe: n2n/digits-teacher}", "search.sizes=[model.hidden_sizes]")
 
 RK_TRIAL = {
-    "digits-search": _BRIEF,
+    "digits-search": (*_BRIEF, "search.final_steps=2"),
     "digits-random": _BRIEF,
     "digits-supernet": (*_BRIEF, "search.supernet_steps=2", "search.compared=0"),
-    "conv-full": _BRIEF,
-    "conv-random": _BRIEF,
+    "conv-full": _SMALL_TEACHER,
+    "conv-random": _SMALL_TEACHER,
     "transfer-source": _BRIEF,
-    "transfer-full": (*_BRIEF, _SOURCE),
+    "transfer-full": _BRIEF,
     "transfer-none": _BRIEF,
 }
 
