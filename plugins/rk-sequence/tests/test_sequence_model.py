@@ -219,6 +219,16 @@ def test_heads_divide_the_width_into_even_parts(d_model, num_heads):
         Attention(d_model=d_model, num_heads=num_heads)
 
 
+@pytest.mark.parametrize("window", [None, 3])
+def test_heads_may_have_a_width_of_their_own_and_stream_all_the_same(window):
+    layer, x = Attention(d_model=6, num_heads=3, head_dim=4, window=window), torch.randn(2, 7, 6)
+    assert layer.in_proj.weight.shape == (36, 6) and layer.out_proj.weight.shape == (6, 12)
+    first, state = layer.scan(x[:, :4], layer.initial_state(2))
+    torch.testing.assert_close(torch.cat([first, layer.scan(x[:, 4:], state)[0]], 1), layer(x))
+    with pytest.raises(ValueError, match="head_dim must be even, got 3"):
+        Attention(d_model=6, num_heads=2, head_dim=3)
+
+
 @pytest.mark.parametrize("window", [None, 1, 3, 5])
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_long_piece_is_mapped_block_by_block_with_the_same_answers(monkeypatch, window, masked):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import functools
 import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from rk_sequence.attention import Attention
+from rk_sequence.language_model import LanguageModel
 from rk_sortednet.extract import own_statistics
+from rk_sortednet.heads import fused_parts
 from rk_sortednet.nested import Nested
 from rk_sortednet.residual import ResidualMLP
 from rk_sortednet.slicing import Width, leading
@@ -65,6 +69,59 @@ def test_only_the_weights_of_the_sub_network_learn():
     assert gradient[:8, :8].any() and not gradient[8:].any() and not gradient[:, 8:].any()
 
 
+def test_exits_of_one_pass_have_the_objective_and_the_gradients_of_a_pass_each():
+    whole, parts = nested(), [Subnet(0.5, depth) for depth in (3, 1, 2)]
+    total, count = 0.0, 0
+    for part in parts:
+        with whole.at(part):
+            objective = whole(BATCH)
+        total, count = total + objective[0], count + objective[1]
+    expected = torch.autograd.grad(total, [*whole.parameters()])
+    with whole.at(*parts), Counted(whole.model.blocks[0]) as calls:
+        once = whole(BATCH)
+    assert (calls.number, once[1]) == (1, count) and once[0].item() == pytest.approx(total.item(), rel=1e-6)
+    for one, other in zip(torch.autograd.grad(once[0], [*whole.parameters()]), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_every_layer_may_have_a_share_of_its_own():
+    whole, small = Plain(8, 8), Plain(2, 6)
+    nested = Nested(whole, CrossEntropy(), grid((0.25, 1.0), (None,)), ("one", "two"), ())
+    small.load_state_dict(leading(whole.state_dict(), {n: t.shape for n, t in small.state_dict().items()}))
+    with nested.at(Subnet(0.25, None, shares=(0.25, 0.75))):
+        torch.testing.assert_close(nested.predict(BATCH)["logits"], small(inputs=INPUTS)["logits"])
+    drawn = trainer(per_layer=True)
+    drawn.learner = nested
+    mixed = [drawn.mixed(Subnet(0.25, None), 0, step, 0) for step in range(300)]
+    assert Counter(m.shares for m in mixed).keys() == {(a, b) for a in drawn.widths for b in drawn.widths}
+    assert drawn.mixed(nested.whole, 0, 0, 0) == nested.whole
+
+
+class Plain(nn.Module):
+    """Two hidden layers, each of its own width."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.one, self.two, self.head = nn.Linear(8, first), nn.Linear(first, second), nn.Linear(second, 4)
+
+    def forward(self, *, inputs):
+        return {"logits": self.head(self.two(self.one(inputs).relu()).relu())}
+
+
+class Counted:
+    """Counts the calls of a module."""
+
+    def __init__(self, module):
+        self.module, self.number = module, 0
+
+    def __enter__(self):
+        self.handle = self.module.register_forward_hook(lambda *_: setattr(self, "number", self.number + 1))
+        return self
+
+    def __exit__(self, *_):
+        self.handle.remove()
+
+
 class Conv(nn.Module):
     """Convolutions, batch and layer normalisation, and a flattening, of which widths are cut."""
 
@@ -103,6 +160,65 @@ def test_at_full_width_every_layer_runs_its_own_forward_bit_equal():
     assert torch.equal(model(inputs=images)["logits"], before)
 
 
+# -- heads -------------------------------------------------------------------------------------------------------------
+
+
+def language_model(num_heads, head_dim=None, mlp_ratio=3):
+    layer = functools.partial(Attention, num_heads=num_heads, head_dim=head_dim)
+    torch.manual_seed(0)
+    return LanguageModel(vocab_size=7, layer=layer, d_model=16, num_layers=2, mlp_ratio=mlp_ratio)
+
+
+TOKENS = {"tokens": torch.randint(7, (2, 9), generator=torch.Generator().manual_seed(0))}
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 4])
+def test_a_sub_network_of_fewer_heads_is_the_network_of_its_first_heads(heads):
+    whole = language_model(4)
+    nested = Nested(whole, CrossEntropy(), grid((1.0,), (1, 2), (1, 2, 3, 4)), (), ())
+    small = language_model(heads, head_dim=4)
+    shapes = {n: t.shape for n, t in small.state_dict().items()}
+    small.load_state_dict(leading(whole.state_dict(), shapes, fused_parts(whole)))
+    before = whole(**TOKENS)["logits"]
+    with nested.at(Subnet(1.0, 2, heads)):
+        torch.testing.assert_close(nested.predict(TOKENS)["logits"], small(**TOKENS)["logits"])
+        (whole(**TOKENS)["logits"]).sum().backward()
+        _, state = whole.scan(tokens=TOKENS["tokens"], state=whole.initial_state(2))
+        assert state["layers"][0][0].shape == (2, 9, heads, 4), "it streams with as many heads"
+    kept = whole.blocks[0].layer.in_proj.weight.grad.view(3, 4, 4, 16)
+    assert kept[:, :heads].any() and not kept[:, heads:].any()
+    assert torch.equal(whole(**TOKENS)["logits"], before)
+
+
+def test_the_two_halves_of_a_gated_mlp_are_narrowed_alike():
+    whole, small = language_model(4), language_model(4, mlp_ratio=1.5)
+    shapes = {n: t.shape for n, t in small.state_dict().items()}
+    small.load_state_dict(leading(whole.state_dict(), shapes, fused_parts(whole)))
+    nested = Nested(whole, CrossEntropy(), grid((0.5, 1.0), (None,)), ("blocks.*.gate_up",), ())
+    with nested.at(Subnet(0.5, None)):
+        torch.testing.assert_close(nested.predict(TOKENS)["logits"], small(**TOKENS)["logits"])
+
+
+@pytest.mark.parametrize(
+    ("model", "heads", "layers", "message"),
+    [
+        (language_model(4), (1, 2), (), "blocks.0.layer has 4 heads: heads must end with that, got 2"),
+        (ResidualMLP(8, 4), (1, 2), (), "no layer of ResidualMLP declares heads"),
+        (language_model(4), (), ("blocks.*",), "'blocks.*' matches blocks.0.layer.in_proj, whose outputs are heads"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(model, heads, layers, message):
+    with pytest.raises(UserError) as error:
+        Nested(model, CrossEntropy(), grid((0.5, 1.0), (None,), heads or (None,)), layers, ())
+    assert message in error.value.message
+
+
+def test_names_of_sub_networks_are_read_back():
+    for subnet in grid((0.5, 1.0), (None, 1, 2), (None, 1, 4)):
+        assert Subnet.named(subnet.name) == subnet
+    assert Subnet.named("ema") is None
+
+
 # -- drawing -----------------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +250,7 @@ def test_the_rivals_take_several_sub_networks_of_a_batch_the_whole_one_first():
         ("trainer.layers=[]", "layers must name the layers that are narrowed"),
         ("trainer.layers=[stm]", "layers: 'stm' matches no linear layer or convolution"),
         ("trainer.depths=[1, 3]", "the model has 2 blocks: depths must end with 2, got 3"),
+        ("trainer.per_layer=true; trainer.widths=[1.0]", "per_layer needs several widths"),
         ("trainer.distill=true", "distill needs sampling sandwich or all, got uniform"),
     ],
 )
@@ -141,7 +258,7 @@ def test_what_does_not_fit_is_refused(tmp_path, change, message):
     path = tmp_path / "r.yaml"
     path.write_text(TEXT)
     with pytest.raises(UserError) as error:
-        Trial(RecipeFile(path), Catalog(), tmp_path, (change,)).run(2)
+        Trial(RecipeFile(path), Catalog(), tmp_path, tuple(change.split("; "))).run(2)
     assert message in error.value.render()
 
 

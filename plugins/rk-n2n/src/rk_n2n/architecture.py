@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -38,15 +39,45 @@ class Architecture:
     def __len__(self) -> int:
         return len(self.layers)
 
-    @property
-    def name(self) -> str:
-        """A name for files: ``hidden_sizes-128-64``."""
-        parts = ["-".join([key.rpartition(".")[2], *map(str, values)]) for key, values in self.sizes]
-        return re.sub(r"[^A-Za-z0-9._-]", "-", "_".join(parts))
-
     def overrides(self) -> list[str]:
         """Returns the changes of the recipe."""
         return [f"{key}={json.dumps(list(values))}" for key, values in self.sizes]
+
+    def applied(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a copy of a recipe, as plain values, with these sizes."""
+        found: dict[str, Any] = copy.deepcopy(dict(plain))
+        for key, values in self.sizes:
+            *above, last = key.split(".")
+            inner: Any = found
+            for part in above:
+                inner = inner[int(part) if isinstance(inner, list) else part]
+            inner[int(last) if isinstance(inner, list) else last] = list(values)
+        return found
+
+    @classmethod
+    def found(cls, plain: Mapping[str, Any], keys: Sequence[str]) -> Architecture:
+        """Returns the sizes that a recipe has, as plain values.
+
+        Args:
+            plain: The recipe.
+            keys: Keys of lists of sizes, or of lists of such lists.
+
+        Raises:
+            KeyError: When there is no such list; its argument is the key.
+        """
+        sizes: dict[str, list[int]] = {}
+        for key in keys:
+            value: Any = plain
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            lists = {key: value}
+            if isinstance(value, list) and value and all(isinstance(one, list) for one in value):
+                lists = {f"{key}.{i}": one for i, one in enumerate(value)}
+            for name, one in lists.items():
+                if not isinstance(one, list) or not one or not all(type(v) is int for v in one):
+                    raise KeyError(key)
+                sizes[name] = one
+        return cls.of(sizes)
 
     def without(self, kept: Sequence[bool]) -> Architecture:
         """Returns the architecture whose layers are those that are kept; the first layer of each list always is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,36 @@ class Student:
         """Its sizes, for lines of text."""
         return " ".join(str(list(values)) for _, values in self.architecture.sizes)
 
+    def plain(self) -> list[Any]:
+        """Returns it as numbers, texts and lists, for checkpoints."""
+        sizes = [[key, list(values)] for key, values in self.architecture.sizes]
+        return [self.stage, self.iteration, sizes, self.parameters, self.score, self.reward]
 
-def write_report(out: Path, recipe: str, students: Sequence[Student], teacher_parameters: int, metric: str) -> None:
-    """Writes ``students.csv``, ``rewards.png``, ``pareto.png`` and ``best.yaml``."""
+    @classmethod
+    def of_plain(cls, plain: Sequence[Any]) -> Student:
+        """Returns the student of what `plain` has returned."""
+        stage, iteration, sizes, *numbers = plain
+        return cls(stage, iteration, Architecture.of(dict(sizes)), *numbers)
+
+
+def write_report(
+    out: Path,
+    recipe: str,
+    changed: Mapping[str, Any],
+    students: Sequence[Student],
+    teacher_parameters: int,
+    metric: str,
+) -> None:
+    """Writes ``students.csv`` and ``best.yaml``.
+
+    Args:
+        out: The folder.
+        recipe: The path of the teacher's recipe.
+        changed: The sections of the recipe as the best student has them.
+        students: All rollouts.
+        teacher_parameters: How many the teacher has.
+        metric: The accuracy.
+    """
     head = ["stage", "iteration", "sizes", "parameters", "compression", metric, "reward"]
     rows = [
         [s.stage, s.iteration, s.name, s.parameters, 1 - s.parameters / teacher_parameters, s.score, s.reward]
@@ -49,19 +76,18 @@ def write_report(out: Path, recipe: str, students: Sequence[Student], teacher_pa
     ]
     write_csv(out / "students.csv", head, rows)
     best = max(students, key=lambda s: s.reward)
-    tree: dict[str, Any] = {}
-    for key, values in best.architecture.sizes:
-        *above, last = key.split(".")
-        inner = tree
-        for name in above:
-            inner = inner.setdefault(name, {})
-        inner[last] = list(values)
-    base = str(Path(recipe).resolve()) if recipe.endswith((".yaml", ".yml")) else recipe
-    lines = ["rk: 1", f"extends: {json.dumps(base)}", *(f"{k}: {json.dumps(v)}" for k, v in tree.items()), "expect: []"]
+    sections = [f"{key}: {json.dumps(value)}" for key, value in changed.items()]
+    lines = ["rk: 1", f"extends: {json.dumps(recipe)}", *sections, "expect: []"]
     about = f"# The best student of {len(students)} rollouts: {best.parameters} of {teacher_parameters} parameters.\n"
     write_atomic(out / "best.yaml", about + "\n".join(lines) + "\n")
-    _draw_rewards(students, out / "rewards.png")
-    _draw_pareto(students, teacher_parameters, metric, out / "pareto.png")
+
+
+def draw_report(out: Path, students: Sequence[Student], teacher_parameters: int, metric: str) -> None:
+    """Writes ``figures/rewards.png`` and ``figures/pareto.png``."""
+    figures = out / "figures"
+    figures.mkdir(exist_ok=True)
+    _draw_rewards(students, figures / "rewards.png")
+    _draw_pareto(students, teacher_parameters, metric, figures / "pareto.png")
 
 
 def _draw_rewards(students: Sequence[Student], path: Path) -> None:

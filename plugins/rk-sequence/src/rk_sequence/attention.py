@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Gt
@@ -30,12 +30,17 @@ class Attention(nn.Module):
 
     Args:
         d_model: Width of the input and of the output.
-        num_heads: Heads; they divide `d_model` into even parts.
+        num_heads: Heads; without `head_dim` they divide `d_model` into even parts.
+        head_dim: Width of a head, even; null: `d_model` / `num_heads`.
         window: How many steps a step sees, itself included; null: all before it.
         rope_base: Longest wavelength of the rotary positions, in steps over 2 pi.
 
+    Attributes:
+        head_projections: Name of a projection whose outputs are (parts, heads, width of a head) -> its parts. A layer
+            with these and `num_heads` can run with its first heads alone.
+
     Raises:
-        ValueError: When the heads do not divide `d_model` into parts of even width.
+        ValueError: When the heads do not divide `d_model` into parts of even width, or `head_dim` is odd.
 
     Examples:
         model: {name: sequence, layer: {name: attention, num_heads: 4, window: 64}}
@@ -45,23 +50,30 @@ class Attention(nn.Module):
     """
 
     renamed = {"n_heads": "num_heads"}
+    head_projections: ClassVar[dict[str, int]] = {"in_proj": 3}  # queries, keys, values
 
     def __init__(
         self,
         *,
         d_model: int,
         num_heads: Annotated[int, Ge(1)] = 4,
+        head_dim: Annotated[int, Ge(2)] | None = None,
         window: Annotated[int, Ge(1)] | None = None,
         rope_base: Annotated[float, Gt(1)] = 10000.0,
     ) -> None:
         super().__init__()
-        if d_model % (2 * num_heads):
-            raise ValueError(f"num_heads must divide a width of {d_model} into even parts, got {num_heads}")
+        if head_dim is None:
+            if d_model % (2 * num_heads):
+                raise ValueError(f"num_heads must divide a width of {d_model} into even parts, got {num_heads}")
+            head_dim = d_model // num_heads
+        if head_dim % 2:
+            raise ValueError(f"head_dim must be even, got {head_dim}")
         self.num_heads = num_heads
+        self.head_dim = head_dim
         self.window = window
         self.rope_base = rope_base
-        self.in_proj = nn.Linear(d_model, 3 * d_model, bias=False)
-        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+        self.in_proj = nn.Linear(d_model, 3 * num_heads * head_dim, bias=False)
+        self.out_proj = nn.Linear(num_heads * head_dim, d_model, bias=False)
 
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
         """Maps `x` to the same shape; `mask` is True where a step exists."""
@@ -78,7 +90,7 @@ class Attention(nn.Module):
         """Returns an empty cache; with a window, one of its full size in which nothing exists."""
         weight = self.in_proj.weight
         size = 0 if self.window is None else self.window - 1
-        empty = weight.new_zeros(batch_size, size, self.num_heads, weight.shape[1] // self.num_heads)
+        empty = weight.new_zeros(batch_size, size, self.num_heads, self.head_dim)
         present = torch.zeros(batch_size, size, dtype=torch.bool, device=weight.device)
         return empty, empty, present, torch.zeros(batch_size, dtype=torch.int64, device=weight.device)
 

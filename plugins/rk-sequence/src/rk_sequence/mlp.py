@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,7 +14,12 @@ class GatedMLP(nn.Module):
     Args:
         d_model: Width of the input and of the output.
         ratio: Weights as of a plain two-layer perceptron whose hidden layer is so many times as wide as the input.
+
+    Attributes:
+        fused_projections: Name of a projection whose outputs are (parts, width) -> its parts.
     """
+
+    fused_projections: ClassVar[dict[str, int]] = {"gate_up": 2}
 
     def __init__(self, d_model: int, ratio: float) -> None:
         super().__init__()

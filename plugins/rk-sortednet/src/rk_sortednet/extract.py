@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rk import LoadedRun, Run, UserError
+from rk_sortednet.heads import fused_parts
 from rk_sortednet.nested import Nested
 from rk_sortednet.slicing import leading, statistics_name
 
@@ -25,6 +26,7 @@ class ExtractSubnet:
         run: A run whose trainer is `sorted`.
         width: The share of the width that the changes are for: which statistics of batch normalisation are taken.
         changes: Key of the recipe -> its value in the sub-network: ``{model.hidden_size: 32, model.num_layers: 2}``.
+            With fewer heads, `head_dim` keeps their width.
 
     Examples:
         rk analyze extract-subnet --run last --changes '{model.hidden_size: 32, model.num_layers: 1}'
@@ -45,9 +47,9 @@ class ExtractSubnet:
         if not isinstance(learner, Nested):
             raise UserError("the run has no nested network", "train it with trainer: {name: sorted, ...}")
         changes = {**self.changes, "trainer": {"name": "backprop", "optimizer": "adam"}, "callbacks": []}
-        weights = own_statistics(learner.state_dict(), self.width)
+        weights, parts = own_statistics(learner.state_dict(), self.width), fused_parts(learner)
         folder = LoadedRun.open(Path(self.run.folder.path)).derive(
-            changes, lambda small: leading(weights, _shapes(small)), out / "subnet"
+            changes, lambda small: leading(weights, _shapes(small), parts), out / "subnet"
         )
         found = LoadedRun.open(folder.path)
         count = sum(p.numel() for p in found.learner.parameters())

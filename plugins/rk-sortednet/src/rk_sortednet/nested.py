@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from torch import nn
@@ -37,9 +37,12 @@ class Nested(nn.Module):
         self.loss = loss
         self.whole = subnets[-1]
         self.subnet = self.whole
+        self.exits: set[int | None] = set()
         self.measured = [subnet for subnet in measured if subnet != self.whole]
         widths = sorted({s.width for s in subnets})
-        self.width = Width(self.model, layers, widths) if len(widths) > 1 else None
+        heads = sorted({s.heads for s in subnets if s.heads is not None})
+        narrowed = layers if len(widths) > 1 else ()
+        self.width = Width(self.model, narrowed, widths, heads) if len(widths) > 1 or heads else None
         self._forward = Bound(model.forward, call=model)
         self._loss = Bound(getattr(loss, "forward", loss.__call__), call=loss)
         blocks = len(self.model.blocks) if hasattr(model, "blocks") else None
@@ -52,32 +55,44 @@ class Nested(nn.Module):
             self._enter, self._leave = Bound(self.model.enter), Bound(self.model.leave)
 
     @contextlib.contextmanager
-    def at(self, subnet: Subnet) -> Iterator[None]:
-        """Runs as a sub-network within."""
-        before, self.subnet = self.subnet, subnet
-        if self.width is not None:
-            self.width.share = subnet.width
+    def at(self, subnet: Subnet, *exits: Subnet) -> Iterator[None]:
+        """Runs as a sub-network within.
+
+        Args:
+            subnet: How it answers.
+            exits: Others, of the same width and heads: the objective is joined over all of them, in one pass.
+        """
+        before = self.subnet
+        self._become(subnet, exits)
         try:
             yield
         finally:
-            self.subnet = before
-            if self.width is not None:
-                self.width.share = before.width
+            self._become(before, ())
+
+    def _become(self, subnet: Subnet, exits: tuple[Subnet, ...]) -> None:
+        self.subnet = subnet
+        self.exits = {s.depth for s in (subnet, *exits)} if exits else set()
+        if self.width is not None:
+            self.width.become(subnet)
 
     def predict(self, batch: Batch) -> Outputs:
         if self.subnet.depth is None or self.subnet.depth == self.whole.depth:
             outputs: Outputs = self._forward(batch)
             return outputs
+        return next(self._left(batch, {self.subnet.depth}))
+
+    def _left(self, batch: Batch, depths: Collection[int | None]) -> Iterator[Outputs]:
+        """Yields the answers after each of some numbers of blocks, of one pass through the deepest."""
         hidden, context = self._enter(batch)
-        for block in self.model.blocks[: self.subnet.depth]:
+        fields = {name: batch[name] for name in self._leave.names if name in batch}
+        for depth, block in enumerate(self.model.blocks[: max(d or 0 for d in depths)], 1):
             hidden = block(hidden, *context)
-        names = [name for name in self._leave.names if name in batch]
-        left: Outputs = self.model.leave(hidden, **{name: batch[name] for name in names})
-        return left
+            if depth in depths:
+                yield self.model.leave(hidden, **fields)
 
     def forward(self, batch: Batch) -> Objective:
-        objective: Objective = self._loss({**batch, **self.predict(batch)})
-        return objective
+        answers = self._left(batch, self.exits) if self.exits else [self.predict(batch)]
+        return joined([self._loss({**batch, **outputs}) for outputs in answers])
 
     def variants(self) -> Mapping[str, Callable[[Batch], Outputs]]:
         """Returns what is measured beside the whole network: ``test/accuracy@w0.25-d2``."""
@@ -86,3 +101,17 @@ class Nested(nn.Module):
     def _predict_at(self, subnet: Subnet, batch: Batch) -> Outputs:
         with self.at(subnet):
             return self.predict(batch)
+
+
+def joined(objectives: Sequence[Objective]) -> Objective:
+    """Returns the sum of all terms over all sub-networks: their mean is that over sub-networks and examples."""
+    if len(objectives) == 1:
+        return objectives[0]
+    if not any(isinstance(one, dict) for one in objectives):
+        totals, counts = zip(*objectives, strict=True)
+        return sum(totals[1:], totals[0]), sum(counts[1:], counts[0])
+    return {
+        (name if i == 0 else f"{name}-{i}"): term
+        for i, one in enumerate(objectives)
+        for name, term in (one.items() if isinstance(one, dict) else [("distill", one)])
+    }

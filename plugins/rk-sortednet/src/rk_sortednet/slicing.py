@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -18,10 +18,12 @@ from torch.nn import functional
 
 from rk import UserError
 from rk.errors import suggest
+from rk_sortednet.heads import Heads, fused_parts
+from rk_sortednet.subnets import Subnet
 
 _CONVOLUTIONS = {nn.Conv1d: functional.conv1d, nn.Conv2d: functional.conv2d, nn.Conv3d: functional.conv3d}
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-SLICED = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.RMSNorm, *_NORMS)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+SLICED = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.RMSNorm, *NORMS)
 """Layers that can take fewer inputs than they were made for."""
 
 
@@ -33,19 +35,27 @@ class Width:
         layers: Patterns of the names of linear layers and convolutions that give fewer outputs. All others, and all
             norms, take as many inputs as come.
         widths: The shares that there are. Batch normalisation has its own running statistics at each.
+        heads: The numbers of heads that there are, the last of them all; nothing: heads are left as they are.
 
     Attributes:
         share: Share of the units that the chosen layers give, at least one each.
+        shares: The share of each layer that has its own.
         chosen: The names of these layers.
         sizes: Layer -> how many of its weights were used when it ran last.
 
     Raises:
-        rk.UserError: When a pattern matches no such layer.
+        rk.UserError: When a pattern matches no such layer, or one whose outputs are heads; when there are no heads, or
+            another number.
     """
 
-    def __init__(self, module: nn.Module, layers: Iterable[str], widths: Iterable[float] = ()) -> None:
+    def __init__(
+        self, module: nn.Module, layers: Iterable[str], widths: Iterable[float] = (), heads: Iterable[int] = ()
+    ) -> None:
         self.share = 1.0
+        self.shares: Mapping[nn.Module, float] = {}
         self.sizes: dict[nn.Module, int] = {}
+        self.heads = Heads(module, heads)
+        self.parts = {module.get_submodule(name): parts for name, parts in fused_parts(module).items()}
         able = {n: m for n, m in module.named_modules() if isinstance(m, (nn.Linear, *_CONVOLUTIONS))}
         self.chosen: list[str] = []
         for pattern in layers:
@@ -53,16 +63,34 @@ class Width:
             if not found:
                 text = f"layers: {pattern!r} matches no linear layer or convolution"
                 raise UserError(text, suggest(pattern, list(able), "there are"))
+            for name in found:
+                if able[name] in self.heads.projections:
+                    raise UserError(f"layers: {pattern!r} matches {name}, whose outputs are heads", "heads=[1, 2, 4]")
             self.chosen += [name for name in found if name not in self.chosen]
+        self.narrowed: list[nn.Module] = [module.get_submodule(name) for name in self.chosen]
         for name, layer in module.named_modules():
-            if isinstance(layer, _NORMS):
+            if isinstance(layer, NORMS):
                 _add_statistics(layer, widths)
             if isinstance(layer, SLICED):
                 _slice(layer, self, name in self.chosen)
 
-    def units(self, full: int) -> int:
-        """Returns how many of `full` units there are at this width."""
-        return max(1, math.ceil(self.share * full - 1e-9))
+    def become(self, subnet: Subnet) -> None:
+        """Runs at the width and with the heads of a sub-network."""
+        self.share = subnet.width
+        self.shares = {} if subnet.shares is None else dict(zip(self.narrowed, subnet.shares, strict=True))
+        self.heads.keep(subnet.heads)
+
+    def units(self, layer: nn.Module, full: int) -> int:
+        """Returns how many of `full` units a layer gives at this width."""
+        return max(1, math.ceil(self.shares.get(layer, self.share) * full - 1e-9))
+
+    def rows(self, layer: nn.Linear, shrinks: bool) -> tuple[int, int]:
+        """Returns the parts of a layer's outputs, and how many outputs of each part are kept."""
+        parts = self.parts.get(layer, 1)
+        full = layer.out_features // parts
+        if layer in self.heads.projections:
+            return parts, self.heads.kept(layer, full)
+        return parts, self.units(layer, full) if shrinks else full
 
     def used(self, layer: nn.Module, *tensors: Tensor | None) -> None:
         """Notes which weights a layer uses."""
@@ -94,26 +122,27 @@ def _slice(layer: Any, width: Width, shrinks: bool) -> None:
         run = _linear
     elif isinstance(layer, tuple(_CONVOLUTIONS)):
         run = _conv
-    elif isinstance(layer, _NORMS):
+    elif isinstance(layer, NORMS):
         run = _batch_norm
     layer.forward = functools.partial(run, width, layer, type(layer).forward, shrinks)
 
 
 def _linear(width: Width, layer: nn.Linear, full: Forward, shrinks: bool, inputs: Tensor) -> Tensor:
     given = inputs.shape[-1]
-    out = width.units(layer.out_features) if shrinks else layer.out_features
-    if (given, out) == (layer.in_features, layer.out_features):
+    parts, kept = width.rows(layer, shrinks)
+    if (given, parts * kept) == (layer.in_features, layer.out_features):
         width.used(layer, layer.weight, layer.bias)
         return full(layer, inputs)
     _check(layer, given, layer.in_features)
-    weight, bias = layer.weight[:out, :given], None if layer.bias is None else layer.bias[:out]
+    weight = _rows(layer.weight, parts, kept)[:, :given]
+    bias = None if layer.bias is None else _rows(layer.bias, parts, kept)
     width.used(layer, weight, bias)
     return functional.linear(inputs, weight, bias)
 
 
 def _conv(width: Width, layer: nn.Conv2d, full: Forward, shrinks: bool, inputs: Tensor) -> Tensor:
     given = inputs.shape[-layer.weight.dim() + 1]
-    out = width.units(layer.out_channels) if shrinks else layer.out_channels
+    out = width.units(layer, layer.out_channels) if shrinks else layer.out_channels
     if (given, out) == (layer.in_channels, layer.out_channels):
         width.used(layer, layer.weight, layer.bias)
         return full(layer, inputs)
@@ -163,12 +192,20 @@ def _check(layer: nn.Module, given: int, made_for: int) -> None:
         raise ValueError(f"{type(layer).__name__} was made for {made_for} inputs, got {given}")
 
 
-def leading(weights: dict[str, Tensor], shapes: dict[str, torch.Size]) -> dict[str, Tensor]:
+def _rows(tensor: Tensor, parts: int, kept: int) -> Tensor:
+    """Returns the first rows of each part: a view where there is one part."""
+    return tensor[:kept] if parts == 1 else tensor.unflatten(0, (parts, -1))[:, :kept].flatten(0, 1)
+
+
+def leading(
+    weights: Mapping[str, Tensor], shapes: Mapping[str, torch.Size], parts: Mapping[str, int] | None = None
+) -> dict[str, Tensor]:
     """Returns the leading entries of each tensor, cut to other shapes: the weights of a sub-network as its own.
 
     Args:
         weights: Of the whole network.
         shapes: Name -> the shape that the sub-network has.
+        parts: Name of a layer -> parts of its outputs, of each of which the first rows are taken; see `fused_parts`.
 
     Raises:
         rk.UserError: When a tensor is missing, or larger there than here.
@@ -183,5 +220,7 @@ def leading(weights: dict[str, Tensor], shapes: dict[str, torch.Size]) -> dict[s
                 f"{name} is {tuple(shape)} in the sub-network and {tuple(tensor.shape)} in the run",
                 "a sub-network is nowhere larger than the run",
             )
-        found[name] = tensor[tuple(slice(0, n) for n in shape)].clone()
+        count = (parts or {}).get(name.rpartition(".")[0], 1)
+        rows = _rows(tensor, count, shape[0] // count) if shape else tensor
+        found[name] = rows[tuple(slice(0, n) for n in shape)].clone()
     return found
