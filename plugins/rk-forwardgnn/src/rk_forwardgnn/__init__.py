@@ -1,0 +1,42 @@
+"""ForwardGNN: layers of graph neural networks that learn alone, from forward passes.
+
+Park et al., "Forward Learning of Graph Neural Networks", ICLR 2024, arXiv:2403.11004:
+
+    @inproceedings{park2024forward,
+      title     = {Forward Learning of Graph Neural Networks},
+      author    = {Park, Namyong and Wang, Xing and Simoulin, Antoine and Yang, Shuai and Yang, Grey and Rossi, Ryan and
+                   Trivedi, Puja and Ahmed, Nesreen},
+      booktitle = {International Conference on Learning Representations},
+      year      = {2024}
+    }
+"""
+
+from rk import hookimpl
+
+
+@hookimpl
+def rk_trainers() -> dict[str, str]:
+    return {"forward-local": "rk_forwardgnn.trainer:ForwardLocal"}
+
+
+@hookimpl
+def rk_models() -> dict[str, str]:
+    return {"gnn-stack": "rk_forwardgnn.model:GNNStack", "label-chain": "rk_forwardgnn.chain:LabelChain"}
+
+
+@hookimpl
+def rk_losses() -> dict[str, str]:
+    return {
+        "goodness-bce": "rk_forwardgnn.losses:GoodnessBCE",
+        "prototype-cross-entropy": "rk_forwardgnn.losses:PrototypeCrossEntropy",
+    }
+
+
+@hookimpl
+def rk_metrics() -> dict[str, str]:
+    return {"depth-accuracy": "rk_forwardgnn.probe:DepthAccuracy"}
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"layer-memory": "rk_forwardgnn.memory:LayerMemory", "layer-probe": "rk_forwardgnn.probe:LayerProbe"}
