@@ -13,6 +13,31 @@ Park et al., "Forward Learning of Graph Neural Networks", ICLR 2024, arXiv:2403.
 
 from rk import hookimpl
 
+_SHORT = ("trainer.monitor=null", "trainer.layer_steps=40")
+"""Layers that end by themselves, not by validations: these choose weights, which the kit would take for a mistake."""
+_GRAPH = ("data.num_nodes=120", "model.d_model=8", *_SHORT)
+_CORA = ("model.d_model=4", "model.num_layers=2", *_SHORT)
+
+RK_TRIAL = {
+    "block-model-quick": _GRAPH,
+    "block-model-one-layer": _GRAPH,
+    "block-model-ff-label": _GRAPH,
+    "block-model-ff-virtual": _GRAPH,
+    "block-model-top-input": _GRAPH,
+    "block-model-top-loss": _GRAPH,
+    "cora-full": _CORA,
+    "cora-ff-label": _CORA,
+    "cora-ff-virtual": _CORA,
+    "cora-top-input": _CORA,
+    "cora-top-loss": _CORA,
+    "cora-links": _CORA,
+    "cora-links-ff": _CORA,
+    "digits-chain": _SHORT,
+    "digits-conv": _SHORT,
+    "digits-ff-label": _SHORT,
+    "layer-memory": ("max_depth=2", "d_model=4"),
+}
+
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:

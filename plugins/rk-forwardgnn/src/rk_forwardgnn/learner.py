@@ -16,7 +16,6 @@ from rk.fields import IGNORED
 from rk.protocols import Batch, Layered, Objective
 from rk.sampling import generator
 from rk_forwardgnn.methods import Method
-from rk_forwardgnn.mixed import Mixed
 from rk_forwardgnn.settled import Settled
 from rk_forwardgnn.views import Views, item_field
 
@@ -177,7 +176,7 @@ class ForwardLearner(nn.Module):
         return stage
 
     def _weights(self, layer: int) -> tuple[tuple[int, int], ...]:
-        """Returns what tells whether the layers below are what they were, and the layer itself is the same object."""
+        """Returns what changes when the layers below, or the layer itself, are no longer what they were."""
         above = {id(p) for block in self.model.blocks[layer:] for p in block.parameters()}
         tensors = [p for p in self.model.parameters() if id(p) not in above]
         tensors += [b for block in self.model.blocks[:layer] for b in block.buffers()]
@@ -208,17 +207,17 @@ class ForwardLearner(nn.Module):
 
 def _unchanged(before: list[tuple[Tensor | None, int]], now: list[Tensor | None]) -> bool:
     """Whether these are the tensors of before, or equal ones."""
-    if len(before) != len(now):
+    return len(before) == len(now) and all(
+        _same(old, version, new) for (old, version), new in zip(before, now, strict=True)
+    )
+
+
+def _same(old: Tensor | None, version: int, new: Tensor | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    if old._version != version:  # changed in place
         return False
-    for (old, version), new in zip(before, now, strict=True):
-        if old is None or new is None:
-            if old is not new:
-                return False
-        elif old._version != version:  # changed in place
-            return False
-        elif old is not new and (old.shape != new.shape or not torch.equal(old, new)):
-            return False
-    return True
+    return old is new or (old.shape == new.shape and torch.equal(old, new))
 
 
 @contextlib.contextmanager

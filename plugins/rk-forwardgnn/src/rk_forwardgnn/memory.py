@@ -48,7 +48,9 @@ class LayerMemory:
         """Writes `layer-memory.csv` and a figure into `out`; returns MiB at depth 1 and at the largest depth."""
         batch = next(self.run.batches("train", 1))
         if "edge_index" not in batch or "link_index" in batch:
-            raise UserError("layer-memory needs a graph whose nodes have classes", "rk train forwardgnn/block-model-quick")
+            raise UserError(
+                "layer-memory needs a graph whose nodes have classes", "rk train forwardgnn/block-model-quick"
+            )
         classes = int(self.run.data.num_classes)
         depths = range(1, self.max_depth + 1)
         found = {
@@ -71,11 +73,13 @@ class LayerMemory:
 
 def forward_bytes(batch: Batch, num_classes: int, depth: int, d_model: int) -> int:
     """Returns the most bytes that a step of any layer of SF saves, with the input that the layer keeps."""
-    learner = ForwardLearner(_stack(batch, num_classes, depth, d_model), METHODS["single-forward"](Settings(num_classes)))
+    learner = ForwardLearner(
+        _stack(batch, num_classes, depth, d_model), METHODS["single-forward"](Settings(num_classes))
+    )
     learner.look([batch])
     most = 0
     for layer in range(depth):
-        learner.stage(batch, layer, "training")  # what is computed once is no part of a step
+        learner.stage(batch, layer, "training")  # what is computed once does not belong to a step
         most = max(most, saved_bytes(learner, lambda layer=layer: learner(batch, layer)[0]))
     return most
 

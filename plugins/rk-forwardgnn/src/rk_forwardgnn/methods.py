@@ -19,7 +19,7 @@ from rk_forwardgnn.views import Views, label_views, plain_view, prototype_views
 
 @dataclass(frozen=True)
 class Settings:
-    """What the methods are told by the trainer; see `ForwardLocal`."""
+    """The parameters of the trainer that methods read; see `ForwardLocal`."""
 
     num_classes: int
     threshold: float = 2.0

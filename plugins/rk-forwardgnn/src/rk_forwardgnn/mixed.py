@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,7 @@ class Sparse:
         self.shape = shape
         coo = torch.sparse_coo_tensor(torch.stack([rows, columns]), values, shape, check_invariants=False).coalesce()
         (self.rows, self.columns), self.values = coo.indices(), coo.values()
-        self._forward = coo.to_sparse_csr()
-        self._backward = coo.t().coalesce().to_sparse_csr()
+        self._forward, self._backward = coo, coo.t().coalesce()
 
     @property
     def entries(self) -> int:
@@ -47,7 +47,9 @@ class Sparse:
 
     def after(self, other: Sparse) -> Sparse:
         """Returns the matrix of `other` first and this one afterwards."""
-        product = (self._forward.to_sparse_coo() @ other._forward.to_sparse_coo()).coalesce()
+        with warnings.catch_warnings():  # torch multiplies by way of a format that it calls beta
+            warnings.filterwarnings("ignore", "Sparse CSR")
+            product = (self._forward @ other._forward).coalesce()
         rows, columns = product.indices()
         return Sparse(rows, columns, product.values(), (self.shape[0], other.shape[1]))
 

@@ -105,9 +105,11 @@ class GNNStack(nn.Module):
         x: Float[Tensor, "nodes features"],
         edge_index: Int[Tensor, "2 edges"],
         edge_attr: Float[Tensor, "edges edge_features"] | None = None,
+        graph_index: Int[Tensor, "nodes"] | None = None,
+        graph_sizes: Int[Tensor, "graphs"] | None = None,
         link_index: Int[Tensor, "2 links"] | None = None,
     ) -> GraphOutputs:
-        """Returns the answers of the head."""
+        """Returns the answers of the head; which graph a node is of does not matter."""
         hidden, context = self.enter(x=x, edge_index=edge_index, edge_attr=edge_attr)
         for block in self.blocks:
             hidden = block(hidden, *context)

@@ -87,7 +87,7 @@ class TopDownLearner(ForwardLearner):
     def bottom_up(self, batch: Batch) -> States:
         """Returns the states of one pass in which nothing comes from above."""
         stage = self.stage(batch, 0, "all")
-        hidden, states = stage.views.hidden.normalised().dense(), []
+        hidden, states = stage.settled.hidden, []
         with torch.no_grad():
             for i, block in enumerate(self.model.blocks):
                 first = i == 0 and not self.reads_above
@@ -101,7 +101,7 @@ class TopDownLearner(ForwardLearner):
         stage = self.stage(batch, 0, "all")
         if layer == 0 and not self.reads_above:
             return stage.settled()  # its input is constant
-        below = stage.views.hidden.normalised().dense() if layer == 0 else normalise(states[layer - 1])
+        below = stage.settled.hidden if layer == 0 else normalise(states[layer - 1])
         if self.reads_above:
             last = layer == len(states) - 1
             above = self._label_state(batch, len(below)) if last else states[layer + 1]

@@ -1,4 +1,4 @@
-"""Views of a batch: the same items with true, wrong or supposed labels, stacked so that a block takes all of them at once.
+"""Views of a batch: the same items with true, wrong or supposed labels, stacked for one call of a block.
 
 A label is given to an item as numbers among its features, or as an edge to the virtual node of its class.
 """
@@ -181,6 +181,4 @@ def _entered(model: Layered, batch: Batch, rows: Mixed, edges: Tensor | None, vi
             fields["edge_attr"] = F.pad(known, (0, 0, 0, edges.shape[1] - len(known)))
     hidden, context = Bound(model.enter)(fields)
     as_given = hidden.shape == dense.shape and hidden.data_ptr() == dense.data_ptr()
-    return Views(
-        rows if as_given else Mixed(hidden), context, views.count, views.items, views.prototypes, views.shared
-    )
+    return Views(rows if as_given else Mixed(hidden), context, views.count, views.items, views.prototypes, views.shared)
