@@ -5,4 +5,4 @@ from rk.testing import PluginContract
 
 class TestContract(PluginContract):
     plugin = "forwardgnn"
-    samples = 1
+    samples = 1  # one recipe takes all checks; `rk plugins test NAME` takes one for each set of components

@@ -178,7 +178,7 @@ class ForwardLearner(nn.Module):
     def _weights(self, layer: int) -> tuple[tuple[int, int], ...]:
         """Returns what changes when the layers below, or the layer itself, are no longer what they were."""
         above = {id(p) for block in self.model.blocks[layer:] for p in block.parameters()}
-        tensors = [p for p in self.model.parameters() if id(p) not in above]
+        tensors: list[Tensor] = [p for p in self.model.parameters() if id(p) not in above]
         tensors += [b for block in self.model.blocks[:layer] for b in block.buffers()]
         found = [(id(t), t._version) for t in tensors]
         return (*found, (id(self.model.blocks[layer]), layer))
@@ -221,8 +221,13 @@ def _same(old: Tensor | None, version: int, new: Tensor | None) -> bool:
 
 
 @contextlib.contextmanager
-def _resting(blocks: Iterable[nn.Module], model: Layered) -> Iterator[None]:
-    """Puts what is not being trained into eval mode: no dropout, no statistics that move."""
+def _resting(blocks: Iterable[nn.Module], model: Any) -> Iterator[None]:
+    """Puts what is not being trained into eval mode: no dropout, no statistics that move.
+
+    Args:
+        blocks: The blocks below the one that is trained.
+        model: The layered model: a module, which the protocol does not show.
+    """
     own = {id(m) for block in model.blocks for m in block.modules()}
     modules = [m for m in model.modules() if id(m) not in own] + [m for block in blocks for m in block.modules()]
     was = [m.training for m in modules]

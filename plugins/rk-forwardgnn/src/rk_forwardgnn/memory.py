@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from annotated_types import Ge
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from rk import Run, UserError
 from rk.charts import chart, draw_lines, save
 from rk.fields import IGNORED
-from rk.protocols import Batch
+from rk.protocols import Batch, Layered
 from rk.writing import write_csv
 from rk_forwardgnn.learner import ForwardLearner
 from rk_forwardgnn.methods import METHODS, Settings
@@ -73,15 +74,19 @@ class LayerMemory:
 
 def forward_bytes(batch: Batch, num_classes: int, depth: int, d_model: int) -> int:
     """Returns the most bytes that a step of any layer of SF saves, with the input that the layer keeps."""
-    learner = ForwardLearner(
-        _stack(batch, num_classes, depth, d_model), METHODS["single-forward"](Settings(num_classes))
-    )
+    method = METHODS["single-forward"](Settings(num_classes))
+    learner = ForwardLearner(cast(Layered, _stack(batch, num_classes, depth, d_model)), method)
     learner.look([batch])
     most = 0
     for layer in range(depth):
         learner.stage(batch, layer, "training")  # what is computed once does not belong to a step
-        most = max(most, saved_bytes(learner, lambda layer=layer: learner(batch, layer)[0]))
+        most = max(most, saved_bytes(learner, partial(_loss, learner, batch, layer)))
     return most
+
+
+def _loss(learner: ForwardLearner, batch: Batch, layer: int) -> Tensor:
+    total: Tensor = learner(batch, layer)[0]
+    return total
 
 
 def backward_bytes(batch: Batch, num_classes: int, depth: int, d_model: int) -> int:

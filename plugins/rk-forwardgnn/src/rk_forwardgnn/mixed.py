@@ -32,9 +32,9 @@ class Sparse:
         shape: tuple[int, int],
     ) -> None:
         self.shape = shape
-        coo = torch.sparse_coo_tensor(torch.stack([rows, columns]), values, shape, check_invariants=False).coalesce()
-        (self.rows, self.columns), self.values = coo.indices(), coo.values()
-        self._forward, self._backward = coo, coo.t().coalesce()
+        matrix = torch.sparse_coo_tensor(torch.stack([rows, columns]), values, shape, check_invariants=False).coalesce()
+        (self.rows, self.columns), self.values = matrix.indices(), matrix.values()
+        self._forward, self._backward = matrix, matrix.t().coalesce()
 
     @property
     def entries(self) -> int:
@@ -42,7 +42,7 @@ class Sparse:
 
     def __matmul__(self, dense: Float[Tensor, "columns width"]) -> Float[Tensor, "rows width"]:
         """Returns the product; the gradient flows into `dense`."""
-        product: Tensor = _Product.apply(dense, self._forward, self._backward)
+        product: Tensor = _Product.apply(dense, self._forward, self._backward)  # type: ignore[no-untyped-call]  # torch's
         return product
 
     def after(self, other: Sparse) -> Sparse:

@@ -127,7 +127,8 @@ class ForwardLocal:
             self._end()
         if self.layer >= len(self.learner.model.blocks):
             return None
-        logs = self._all(batch) if self.together else self._one(batch)
+        learner = self.learner
+        logs = self._all(batch, learner) if isinstance(learner, TopDownLearner) else self._one(batch)
         if self.runtime.micro_batch == self.runtime.accumulate - 1:
             self.updates += 1
         return logs
@@ -140,17 +141,17 @@ class ForwardLocal:
             self.runtime.update(optimizer)
         return logs
 
-    def _all(self, batch: Batch) -> dict[str, Tensor]:
+    def _all(self, batch: Batch, learner: TopDownLearner) -> dict[str, Tensor]:
         """Updates all layers, each from what the others gave before."""
         if not self.states:
-            self.states = self.learner.bottom_up(batch) if isinstance(self.learner, TopDownLearner) else []
+            self.states = learner.bottom_up(batch)
         losses = []
-        for turn in self.learner.turns() if isinstance(self.learner, TopDownLearner) else ():
-            fresh = {}
+        for turn in learner.turns():
+            fresh: dict[int, Tensor] = {}
             for layer in turn:
                 optimizer = self._optimizer(layer)
                 losses.append(self.runtime.backward(self.call(batch, layer, self.states))["loss"])
-                fresh[layer] = self.learner.reached
+                fresh[layer] = learner.reached
                 if optimizer is not None:
                     self.runtime.update(optimizer, whole=True)
             self.states = [fresh.get(i, state) for i, state in enumerate(self.states)]
@@ -176,7 +177,7 @@ class ForwardLocal:
         value = metrics[self.monitor] * (-1 if self.monitor.endswith("/loss") else 1)
         if self.best is None or value > self.best:
             self.best, self.waited = value, 0
-            self.best_weights = {name: value.detach().clone() for name, value in self._trained().items()}
+            self.best_weights = {name: weight.detach().clone() for name, weight in self._trained().items()}
         else:
             self.waited += 1
             self.ends = self.waited >= self.patience
