@@ -38,6 +38,10 @@ RK_TRIAL = {
     "layer-memory": ("max_depth=2", "d_model=4"),
 }
 
+RK_EXEMPT = {
+    "loss-falls:digits-conv": "the loss is measured with running statistics, which have not settled after thirty steps",
+}
+
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:
