@@ -144,6 +144,23 @@ def test_a_run_resumes_bit_equal_in_a_layer_and_between_two(method, cut):
     assert_close(resumed.learner.predict(graph())["logits"], whole.learner.predict(graph())["logits"], 0.0)
 
 
+def test_a_run_that_loses_power_in_the_second_layer_ends_as_one_that_does_not(tmp_path):
+    """The real loop, with validations that choose weights: the kit's own check is without them."""
+    from rk.catalog import Catalog
+    from rk.recipe.find import find_recipe
+    from rk.testing import Trial
+
+    catalog = Catalog()
+    small = ("data.num_nodes=120", "model.d_model=8", "trainer.layer_steps=4")
+    trial = Trial(find_recipe("forwardgnn/block-model-quick", catalog.plugins), catalog, tmp_path, small)
+    whole = trial.run(9, validate_every=1, checkpoint_every=2)
+    cut = trial.run(9, validate_every=1, checkpoint_every=2, cut_at=7)
+    resumed = trial.run(9, validate_every=1, checkpoint_every=2, resume=cut.folder)
+    assert whole.metrics["run/layers"] == 2 and resumed.metrics == whole.metrics
+    for one, other in zip(whole.learner.parameters(), resumed.learner.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 # -- all layers at once ------------------------------------------------------------------------------------------------
 
 

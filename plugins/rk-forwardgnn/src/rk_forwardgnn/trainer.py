@@ -24,8 +24,9 @@ class ForwardLocal:
 
     Layers are trained in their order. One ends after `layer_steps`, or when the answer of the layers up to it has not
     improved for `patience` validations; it then gets back the weights of its best validation, and its output is the
-    constant input of the next one. The run ends with the last layer, so `fit.max_steps` can be left out. The methods
-    with signals from above train all layers in each step, and end likewise.
+    constant input of the next one. The run ends with the last layer, so `fit.max_steps` can be left out; a run that it
+    ends earlier keeps the last weights of its layer. The methods with signals from above train all layers in each step,
+    and end likewise.
 
     Any layered model can be trained: those of graphs, and of images, where the virtual nodes become random images.
 
