@@ -143,3 +143,10 @@ def test_a_block_of_another_kind_is_called_as_it_is():
     block = torch.nn.Linear(3, 2).double()
     x = torch.rand(4, 3, dtype=torch.float64)
     assert_close(Settled(block, Mixed(x), ())(), block(x))
+
+
+def test_what_is_gathered_once_is_gathered_in_full_precision():
+    mine = Sparse(torch.arange(3), torch.arange(3), torch.full((3,), 1 / 3), (3, 3))
+    x = torch.rand(3, 2, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(mine @ x, x / 3) and torch.equal(mine.after(mine).values, mine.values**2)

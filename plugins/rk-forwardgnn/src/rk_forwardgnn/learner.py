@@ -149,6 +149,9 @@ class ForwardLearner(nn.Module):
             purpose: ``training`` or ``measuring``: the views of the objective; ``answering``: those of the answer.
         """
         self.draw(batch)
+        name = item_field(batch)
+        if batch[name].dtype != self.prototypes.dtype:  # what is computed once is computed in full precision
+            batch = {**batch, name: batch[name].to(self.prototypes.dtype)}
         answers = purpose == "answering"
         of_graph = "edge_index" in batch and self.cached and not torch.compiler.is_compiling()
         purpose = "all" if self.method.same_views else purpose

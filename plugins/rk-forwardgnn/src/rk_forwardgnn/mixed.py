@@ -41,13 +41,16 @@ class Sparse:
         return len(self.values)
 
     def __matmul__(self, dense: Float[Tensor, "columns width"]) -> Float[Tensor, "rows width"]:
-        """Returns the product; the gradient flows into `dense`."""
-        product: Tensor = _Product.apply(dense, self._forward, self._backward)  # type: ignore[no-untyped-call]  # torch's
+        """Returns the product; the gradient flows into `dense`. It is computed in the matrix's own precision."""
+        with torch.autocast(dense.device.type, enabled=False):
+            own = dense.to(self.values.dtype)
+            product: Tensor = _Product.apply(own, self._forward, self._backward)  # type: ignore[no-untyped-call]
         return product
 
     def after(self, other: Sparse) -> Sparse:
         """Returns the matrix of `other` first and this one afterwards."""
-        with warnings.catch_warnings():  # torch multiplies by way of a format that it calls beta
+        off = torch.autocast(self.values.device.type, enabled=False)
+        with off, warnings.catch_warnings():  # torch multiplies by way of a format that it calls beta
             warnings.filterwarnings("ignore", "Sparse CSR")
             product = (self._forward @ other._forward).coalesce()
         rows, columns = product.indices()
