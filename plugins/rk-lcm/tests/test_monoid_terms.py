@@ -182,4 +182,4 @@ def test_the_spread_is_that_of_random_orders():
     assert permutation_spread(First(), **fields, permutations=200) == pytest.approx(3**0.5, rel=0.1)
     torch.manual_seed(0)
     fold = GRUAggregator(d_model=3).eval()
-    assert 0.01 < permutation_spread(fold, **fields, permutations=4)
+    assert permutation_spread(fold, **fields, permutations=4) > 0.01

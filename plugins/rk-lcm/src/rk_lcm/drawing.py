@@ -37,7 +37,8 @@ def draw_curves(
         path: The file.
         across: Label of the axis across.
         up: Label of the other axis.
-        log: Whether the axis up is logarithmic, where anything is above 0. Else the one across has a logarithm to base 2.
+        log: Whether the axis up is logarithmic, where anything is above 0. Else the one across has a logarithm to base
+            2.
         trained: Marked on the axis across: the largest value in training.
     """
     with chart(5.2, 3.2) as (figure, axis):

@@ -1,7 +1,7 @@
 """Binary operators on vectors, and what makes them commutative.
 
-Most of an operator is linear in both operands, V [a, b]. For all pairs of a level of the tree, and for both orders of each
-pair, this is one product of matrices: what is wanted of [b, a] is that of [a, b] with the columns of V exchanged.
+Most of an operator is linear in both operands, V [a, b]. For all pairs of a level of the tree, and for both orders of
+each pair, this is one product of matrices: what is wanted of [b, a] is that of [a, b] with the columns of V exchanged.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Operator(nn.Module, ABC):
     Args:
         d_model: Width of an operand.
         width: Rows of V.
-        symmetrize: ``mean``: (f(a, b) + f(b, a)) / 2. ``max-min``: f(max(a, b), min(a, b)), feature by feature. ``none``:
-            f itself, which is not commutative.
+        symmetrize: ``mean``: (f(a, b) + f(b, a)) / 2. ``max-min``: f(max(a, b), min(a, b)), feature by feature.
+            ``none``: f itself, which is not commutative.
     """
 
     def __init__(self, d_model: int, width: int, symmetrize: Symmetrize) -> None:
@@ -54,8 +54,8 @@ class Operator(nn.Module, ABC):
 class GRUOperator(Operator):
     """A GRU cell with the input a and the state b, as in `torch.nn.GRUCell`.
 
-    r, z = sigmoid(W a + U b), n = tanh(W_n a + r * U_n b), f(a, b) = (1 - z) * n + z * b, each with its biases. The bias of z
-    begins one higher than the others, so that operands survive deep trees.
+    r, z = sigmoid(W a + U b), n = tanh(W_n a + r * U_n b), f(a, b) = (1 - z) * n + z * b, each with its biases. The
+    bias of z begins one higher than the others, so that operands survive deep trees.
     """
 
     def __init__(self, d_model: int, symmetrize: Symmetrize) -> None:

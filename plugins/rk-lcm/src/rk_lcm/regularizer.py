@@ -18,9 +18,9 @@ class MonoidRegularizer(LossWrapper):
     """A loss, and how far the binary operators of the model are from commutative monoids.
 
     Terms with a weight above 0 are added: the mean over random triples of |a (+) b - b (+) a|^2,
-    |(a (+) b) (+) c - a (+) (b (+) c)|^2 and |a (+) e - a|^2. Elements are items and results of the batch's own groups, and
-    only the operator is trained by these terms, not what makes the items. It takes every model with an aggregator that
-    has `binary_op`; with several, terms are means over all of them.
+    |(a (+) b) (+) c - a (+) (b (+) c)|^2 and |a (+) e - a|^2. Elements are items and results of the batch's own groups,
+    and only the operator is trained by these terms, not what makes the items. It takes every model with an aggregator
+    that has `binary_op`; with several, terms are means over all of them.
 
     Args:
         base: The loss of the task.

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, TypedDict
 import torch
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Float, Int
+from rk_graphs.aggregators import side_by_side
 from torch import Tensor
 
 from rk.fields import GraphBatch
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator
-from rk_graphs.aggregators import side_by_side
 from rk_lcm.bits import ExactMatch, bit_accuracy, from_bits, to_bits
 from rk_lcm.reading import read_graphs, read_sets
 from rk_lcm.tasks import Task, answer, answer_bits
@@ -39,14 +39,14 @@ class NeighbourBatch(GraphBatch):
 class IntegerTask(ABC):
     """Random integers in binary, and what is asked about groups of them; larger sizes are tested than trained.
 
-    Examples of ``train`` and ``val`` have `train_min_size` to `train_max_size` integers, and each of `test_sizes` has its
-    split, ``test-16``. All examples of a batch have the same size. Training never repeats.
+    Examples of ``train`` and ``val`` have `train_min_size` to `train_max_size` integers, and each of `test_sizes` has
+    its split, ``test-16``. All examples of a batch have the same size. Training never repeats.
 
     Args:
         seed: Every example is a function of it.
-        task: What is asked. ``kth-min``: the k-th smallest, equal values counted as often as they occur; ``mod-sum``: the
-            sum modulo 2^value_bits; ``distinct-count``: how many values differ. Of an empty group, and of one with fewer
-            than k: the largest value for minima, 0 for all other tasks.
+        task: What is asked. ``kth-min``: the k-th smallest, equal values counted as often as they occur; ``mod-sum``:
+            the sum modulo 2^value_bits; ``distinct-count``: how many values differ. Of an empty group, and of one with
+            fewer than k: the largest value for minima, 0 for all other tasks.
         value_bits: Bits of an integer: values are 0 to 2^value_bits - 1, all equally likely.
         k: Which minimum ``kth-min`` asks for.
         train_min_size: The fewest integers of an example in training.
@@ -175,9 +175,9 @@ class SetTasks(IntegerTask):
 class NeighbourTasks(IntegerTask):
     """One number about the neighbours of each node of a random graph, such as their second smallest value.
 
-    Graphs are those of Erdos and Renyi: each pair of nodes is linked with the same probability, so nodes of larger graphs
-    have more neighbours. `rk predict` takes graphs as JSON lines, ``{"values": [3, 17, 4], "edges": [[0, 1], [1, 2]]}``;
-    edges have no direction.
+    Graphs are those of Erdos and Renyi: each pair of nodes is linked with the same probability, so nodes of larger
+    graphs have more neighbours. `rk predict` takes graphs as JSON lines, ``{"values": [3, 17, 4], "edges": [[0, 1], [1,
+    2]]}``; edges have no direction.
 
     Args:
         edge_probability: Share of all pairs of nodes that are linked.

@@ -1,6 +1,7 @@
 """Balanced trees over groups of items: neighbours are paired level by level, and an odd last item moves up unchanged.
 
-Both functions build the same tree of each group: items 1 and 2, items 3 and 4, and so on, whatever the other groups are.
+Both functions build the same tree of each group: items 1 and 2, items 3 and 4, and so on, whatever the other groups
+are.
 """
 
 from __future__ import annotations
