@@ -157,9 +157,9 @@ def test_the_probe_finds_no_defect_in_a_sum_and_those_of_a_difference():
         return probe(model, lambda fields: model(**fields), batch(), num_triples=4000)
 
     exact = defects(Sum())
-    assert len(exact) == 4 and max(exact.values()) < 1e-5
+    assert len(exact) == 5 and max(exact.values()) < 1e-5
     found = defects(Difference())
-    assert found["permutation-spread"] < 1e-5 and found["identity-defect"] == 0
+    assert max(found["answer-spread"], found["permutation-spread"], found["identity-defect"]) < 1e-5
     assert found["commutativity-defect"] == pytest.approx(2, rel=0.1)  # (a-b) - (b-a) = 2 (a-b)
     # -2c relative to a - b - c: independent elements with one variance, 2 / sqrt(3)
     assert found["associativity-defect"] == pytest.approx(2 / 3**0.5, rel=0.1)
@@ -167,7 +167,7 @@ def test_the_probe_finds_no_defect_in_a_sum_and_those_of_a_difference():
 
 def test_the_probe_takes_aggregators_without_an_operator():
     model = Model(MaxAggregator(d_model=3)).eval()
-    assert probe(model, lambda fields: model(**fields), batch()) == {"permutation-spread": 0}
+    assert probe(model, lambda fields: model(**fields), batch()) == {"answer-spread": 0, "permutation-spread": 0}
 
 
 def test_the_spread_is_that_of_random_orders():
@@ -183,3 +183,22 @@ def test_the_spread_is_that_of_random_orders():
     torch.manual_seed(0)
     fold = GRUAggregator(d_model=3).eval()
     assert permutation_spread(fold, **fields, permutations=4) > 0.01
+
+
+def test_an_answer_spreads_as_far_as_what_reads_the_aggregator_lets_it():
+    """A head that multiplies by zero hides the order; one that passes results on shows it."""
+    torch.manual_seed(0)
+    fold = GRUAggregator(d_model=3).eval()
+
+    def answered(scale: float) -> float:
+        model = Model(fold)
+
+        def predict(fields: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {"logits": scale * model(**fields)["values"]}
+
+        return probe(model, predict, batch(), permutations=50)["answer-spread"]
+
+    assert answered(0.0) == 0
+    assert answered(2.0) == pytest.approx(
+        permutation_spread(fold, batch()["x"], batch()["graph_index"], 4, 50), rel=0.3
+    )

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rk_lcm.operators import GatedSumOperator, GRUOperator, MLPOperator, Symmetrize
+from rk_lcm.operators import GatedSumOperator, GRUOperator, MLPOperator, Operator, Symmetrize
 from rk_lcm.tree import fold_dense, fold_ragged
 
-OPERATORS = {"gru": GRUOperator, "mlp": MLPOperator, "gated-sum": GatedSumOperator}
+OPERATORS: dict[str, Callable[[int, Symmetrize], Operator]] = {
+    "gru": GRUOperator,
+    "mlp": MLPOperator,
+    "gated-sum": GatedSumOperator,
+}
 
 
 class LCM(nn.Module):
     """Folds the items of each group with a learned binary operator, in a tree of logarithmic depth.
 
     A sum, a maximum and a product are folds of fixed commutative monoids. Here the operator is learned (Ong and
-    Velickovic, arXiv:2212.08541, Sec. 3). It is commutative by construction. Associative it becomes in training, as far
+    Velickovic, arXiv:2212.08541). It is commutative by construction. Associative it becomes in training, as far
     as random orders and the loss `monoid-regularizer` make it so: outputs then hardly depend on the order of the items.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from rk import FitContext, UserError
 from rk.authoring import Recorder, evaluating
-from rk.protocols import Batch
+from rk.protocols import Batch, Outputs
 from rk.writing import write_csv
 from rk_lcm.monoids import BinaryAggregator, aggregators, both_ways, draw_triples, lifted
 
-DEFECTS = ("permutation-spread", "commutativity-defect", "associativity-defect", "identity-defect")
+DEFECTS = ("answer-spread", "permutation-spread", "commutativity-defect", "associativity-defect", "identity-defect")
+Taken = tuple[Tensor, Tensor, int]
+"""What an aggregator is given: items, the group of each, and how many groups there are."""
 
 
 class MonoidProbe(Recorder):
@@ -27,6 +29,7 @@ class MonoidProbe(Recorder):
     All numbers are root mean squares relative to the spread of what they compare: 0 is a commutative monoid, 1 is as
     different as the results of other groups. Over one batch of `split`, means over all aggregators of the model:
 
+    - `answer-spread`: the model's `logits` or `values` with all items in random orders.
     - `permutation-spread`: results of the same groups in random orders; of any aggregator.
     - `commutativity-defect`, `associativity-defect`: over random triples of items and results, of aggregators with
       `binary_op`. `identity-defect`: of those with an identity too.
@@ -55,7 +58,8 @@ class MonoidProbe(Recorder):
         """Returns the defects to four digits; of those that no aggregator has, NaN."""
         (batch,) = fit.batches(self.split, 1)
         with evaluating(fit.learner, fit.recipe.fit.seed):
-            found = probe(fit.learner, fit.learner.predict, batch, self.num_triples, self.permutations)
+            predict: Callable[[Batch], Outputs] = fit.learner.predict  # type: ignore[assignment]  # of a learner
+            found = probe(fit.learner, predict, batch, self.num_triples, self.permutations)
         return [float(f"{found.get(name, float('nan')):.4g}") for name in DEFECTS]
 
     def results(self) -> dict[str, float]:
@@ -79,7 +83,7 @@ class MonoidProbe(Recorder):
 
 def probe(
     module: nn.Module,
-    predict: Callable[[Batch], Mapping[str, Any]],
+    predict: Callable[[Batch], Outputs],
     batch: Batch,
     num_triples: int = 512,
     permutations: int = 8,
@@ -96,31 +100,54 @@ def probe(
     Raises:
         UserError: When the module has no aggregator, or used none.
     """
-    with _watching(aggregators(module)) as seen:
-        predict(batch)
+    modules = aggregators(module)
+    with _watching(modules) as seen:
+        answers = predict(batch)
     if not seen:
         raise UserError("monoid-probe: the model has no aggregator", "deep-sets and message-passing have one")
+    found: dict[str, float] = {}
+    name = "logits" if "logits" in answers else "values"
+    if name in answers:
+        with _shuffling(modules):
+            found["answer-spread"] = spread(torch.stack([predict(batch)[name] for _ in range(permutations)]))
     each = [_defects(module, *call, num_triples, permutations) for module, call in seen]
-    names = [name for name in DEFECTS if any(name in found for found in each)]
-    return {name: _mean([found[name] for found in each if name in found]) for name in names}
-
-
-def _mean(numbers: list[float]) -> float:
-    return sum(numbers) / len(numbers)
+    for name in DEFECTS:
+        numbers = [defects[name] for defects in each if name in defects]
+        if numbers:
+            found[name] = sum(numbers) / len(numbers)
+    return found
 
 
 @contextmanager
-def _watching(modules: Mapping[str, nn.Module]) -> Iterator[list[tuple[nn.Module, tuple[Tensor, Tensor, int]]]]:
+def _watching(modules: Mapping[str, nn.Module]) -> Iterator[list[tuple[nn.Module, Taken]]]:
     """Yields a list to which each call of the modules adds the module and what it was given."""
-    seen: list[tuple[nn.Module, tuple[Tensor, Tensor, int]]] = []
-
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x, index, num_groups = (*args, *(kwargs[name] for name in ("x", "index", "num_groups")[len(args) :]))
-        seen.append((module, (x, index, num_groups)))
-
-    handles = [module.register_forward_pre_hook(note, with_kwargs=True) for module in modules.values()]
-    try:
+    seen: list[tuple[nn.Module, Taken]] = []
+    with _hooked(modules, lambda module, taken: seen.append((module, taken))):
         yield seen
+
+
+def _shuffling(modules: Mapping[str, nn.Module]) -> AbstractContextManager[None]:
+    """Gives the items of each call of the modules in a random order."""
+
+    def shuffled(module: nn.Module, taken: Taken) -> Taken:
+        x, index, num_groups = taken
+        order = torch.randperm(len(index), device=index.device)
+        return x[order], index[order], num_groups
+
+    return _hooked(modules, shuffled)
+
+
+@contextmanager
+def _hooked(modules: Mapping[str, nn.Module], hook: Callable[[nn.Module, Taken], Taken | None]) -> Iterator[None]:
+    """Calls `hook` with what each of the modules is given; what it returns takes its place, unless that is None."""
+
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Taken, dict[str, Any]]:
+        x, index, num_groups = (*args, *(kwargs[name] for name in ("x", "index", "num_groups")[len(args) :]))
+        return hook(module, (x, index, num_groups)) or (x, index, num_groups), {}
+
+    handles = [module.register_forward_pre_hook(before, with_kwargs=True) for module in modules.values()]
+    try:
+        yield
     finally:
         for handle in handles:
             handle.remove()
@@ -134,14 +161,16 @@ def _defects(
     num_triples: int,
     permutations: int,
 ) -> dict[str, float]:
-    found = {"permutation-spread": permutation_spread(aggregator, x, index, num_groups, permutations)}
+    run: nn.Module = aggregator
+    found = {"permutation-spread": permutation_spread(run, x, index, num_groups, permutations)}
     if isinstance(aggregator, BinaryAggregator) and len(x):
         op = aggregator.binary_op
-        a, b, c = draw_triples(lifted(aggregator, x), aggregator(x, index, num_groups), num_triples)
+        a, b, c = draw_triples(lifted(aggregator, x), run(x, index, num_groups), num_triples)
         found["commutativity-defect"] = relative(op(a, b), op(b, a))
         found["associativity-defect"] = relative(*both_ways(op, a, b, c))
-        if hasattr(aggregator, "identity"):
-            found["identity-defect"] = relative(a, op(a, aggregator.identity.expand_as(a)))
+        e: Tensor | None = getattr(aggregator, "identity", None)
+        if e is not None:
+            found["identity-defect"] = relative(a, op(a, e.expand_as(a)))
     return found
 
 
@@ -171,7 +200,11 @@ def permutation_spread(
     for _ in range(permutations):
         order = torch.randperm(len(index), device=index.device)
         results.append(aggregator(x[order], index[order], num_groups))
-    drawn = torch.stack(results)
+    return spread(torch.stack(results))
+
+
+def spread(drawn: Float[Tensor, "orders rows d"]) -> float:
+    """Returns the standard deviation over orders, relative to that of the means over rows."""
     within = drawn.var(0).mean()
     across = drawn.mean(0).var(0).mean()
     return float((within / across.clamp(min=1e-30)).sqrt())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -61,8 +62,9 @@ class MonoidRegularizer(LossWrapper):
         Raises:
             UserError: When there is none with `binary_op`, or none with an identity where that has a weight.
         """
-        if isinstance(self.base, nn.Module) and hasattr(self.base, "watch"):
-            self.base.watch(model)
+        inner: Callable[[Model], None] | None = getattr(self.base, "watch", None)
+        if inner is not None:
+            inner(model)
         assert isinstance(model, nn.Module)
         found = [module for module in aggregators(model).values() if isinstance(module, BinaryAggregator)]
         if not found:
@@ -116,4 +118,5 @@ class _Watched:
             return commutativity(op.binary_op, a, b)
         if term == "associativity":
             return associativity(op.binary_op, a, b, c)
-        return identity(op.binary_op, a, self.aggregator.identity)
+        e: Tensor = getattr(self.aggregator, "identity")  # noqa: B009  # mypy takes attributes of modules for modules
+        return identity(op.binary_op, a, e)
