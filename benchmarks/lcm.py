@@ -85,7 +85,7 @@ def against_the_fold() -> None:
         title = f"{sets} sets of {LONG} items, width {WIDTH}"
         limits = {"tree": 1 / 5} if sets == 1 else None
         compare(f"{title}, forward", {name: forward(layer, x, index, sets) for name, layer in layers.items()}, limits)
-        compare(f"{title}, both passes", {name: both(layer, x, index, sets) for name, layer in layers.items()})
+        compare(f"{title}, both passes", {name: both(layer, x, index, sets) for name, layer in layers.items()}, limits)
 
 
 def against_the_recursion(sets: int = 16, size: int = 32) -> None:

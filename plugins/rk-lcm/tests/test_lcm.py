@@ -60,7 +60,7 @@ def test_groups_of_one_size_are_folded_as_the_recursion_folds_each_set(size):
     )
 
 
-def test_the_dense_form_is_the_sparse_one_whatever_lies_where_no_item_is():
+def test_the_dense_form_is_the_sparse_one_whatever_is_where_no_item_is():
     layer = make(identity="learned")
     layer.identity.data.normal_()
     mask = torch.rand(6, 11) < 0.6
@@ -128,7 +128,7 @@ def test_orders_are_random_in_training_alone_unless_the_recipe_says_otherwise():
 
 def test_a_shuffled_group_keeps_its_items():
     layer = make(shuffle="always", project=False)
-    layer.operator.forward = lambda pairs: pairs.sum(-2)
+    layer.operator.combine = lambda: lambda pairs: pairs.sum(-2)
     x, index = groups((9, 0, 4))
     sums = torch.zeros(3, 5, dtype=torch.float64).index_add_(0, index, x)
     assert_close(layer(x, index, 3), sums)

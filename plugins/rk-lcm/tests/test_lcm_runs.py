@@ -17,14 +17,14 @@ SMALL = (
 
 
 def test_a_run_answers_sets_in_a_file_and_has_a_curve_over_sizes(rk, tmp_path):
-    done = rk("train", "lcm/mod-sum", *SMALL, "--runs-dir", tmp_path)
+    done = rk("train", "lcm/mod-sum-associative", *SMALL, "--runs-dir", tmp_path)
     assert done.code == 0, done.err
-    (run,) = (tmp_path / "mod-sum").iterdir()
+    (run,) = (tmp_path / "mod-sum-associative").iterdir()
     (tmp_path / "sets.csv").write_text("1,2\n3\n")
     done = rk("predict", run, "sets.csv", "-o", "answers.jsonl")
     assert done.code == 0, done.err
     answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
-    assert [a["right"] for a in answers] == [3, 3] and all(0 <= a["answer"] < 8 for a in answers)
+    assert [a["right"] for a in answers] == [3, 3] and all(0 <= a["answer"] < 4 for a in answers)
 
     metrics = json.loads((run / "run.json").read_text())["metrics"]
     with (run / "monoid-probe.csv").open() as file:
@@ -56,5 +56,5 @@ def test_a_wrong_cell_is_refused_with_its_line(rk, tmp_path):
 
 
 def test_a_model_without_a_binary_operator_is_refused_before_the_first_step(rk, tmp_path):
-    done = rk("train", "lcm/mod-sum", *SMALL, "model.aggregator=sum-aggregator", "--runs-dir", tmp_path)
+    done = rk("train", "lcm/mod-sum-associative", *SMALL, "model.aggregator=sum-aggregator", "--runs-dir", tmp_path)
     assert done.code == 2 and "no aggregator with a binary_op" in done.err

@@ -88,8 +88,8 @@ class LCM(nn.Module):
         x = self.lift(x)
         sizes = torch.bincount(index, minlength=num_groups)
         if num_groups and len(x) and bool((sizes == sizes[0]).all()):
-            return fold_dense(self.operator, x.unflatten(0, (num_groups, -1)))
-        roots = fold_ragged(self.operator, x, sizes)
+            return fold_dense(self.operator.combine(), x.unflatten(0, (num_groups, -1)))
+        roots = fold_ragged(self.operator.combine(), x, sizes)
         if len(roots) == num_groups:
             return roots
         filled = torch.where(sizes > 0, (sizes > 0).cumsum(0), 0)  # row 0 is the identity
@@ -98,7 +98,7 @@ class LCM(nn.Module):
     def dense(
         self, x: Float[Tensor, "groups items d"], mask: Bool[Tensor, "groups items"]
     ) -> Float[Tensor, "groups d"]:
-        """Returns one row for each group of items that lie side by side.
+        """Returns one row for each group of items side by side.
 
         Args:
             x: (groups, items, d_model).
@@ -114,7 +114,7 @@ class LCM(nn.Module):
         sizes = mask.sum(1)
         if x.shape[1] == 0:
             return self.identity.expand(len(x), -1)
-        roots = fold_dense(self.operator, self.lift(x), sizes)
+        roots = fold_dense(self.operator.combine(), self.lift(x), sizes)
         return torch.where(sizes.unsqueeze(1) > 0, roots, self.identity.to(roots.dtype))
 
     @property

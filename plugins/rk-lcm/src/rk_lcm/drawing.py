@@ -33,7 +33,7 @@ def draw_curves(
 
     Args:
         curves: Name -> values.
-        at: Where they lie on the axis across.
+        at: Where they are on the axis across.
         path: The file.
         across: Label of the axis across.
         up: Label of the other axis.

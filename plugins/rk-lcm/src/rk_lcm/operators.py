@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rk_lcm.tree import Combine
+
 Symmetrize = Literal["mean", "max-min", "none"]
 
 
@@ -38,17 +40,28 @@ class Operator(nn.Module, ABC):
     ) -> Float[Tensor, "*pairs d"]:
         """Returns f(a, b); `both` is V [a, b]."""
 
-    def forward(self, pairs: Float[Tensor, "*pairs 2 d"]) -> Float[Tensor, "*pairs d"]:
-        """Returns a (+) b for pairs (a, b) that lie side by side."""
-        if self.symmetrize == "mean":
+    def combine(self) -> Combine:
+        """Returns (+) of pairs (a, b) side by side; what follows from weights alone is computed once."""
+        if self.symmetrize != "mean":
+            return self._in_one_order
+        weight = torch.cat([self.both.weight, self.both.weight.roll(self.both.in_features // 2, 1)])
+        bias = self.both.bias.repeat(2)
+
+        def mean_over_orders(pairs: Tensor) -> Tensor:
             exchanged = torch.stack(pairs.unbind(-2)[::-1], -2)
-            weight = self.both.weight
-            orders = torch.cat([weight, weight.roll(weight.shape[1] // 2, 1)])
-            both = functional.linear(pairs.flatten(-2), orders, self.both.bias.repeat(2))
+            both = functional.linear(pairs.flatten(-2), weight, bias)
             return self.join(both.unflatten(-1, (2, -1)), pairs, exchanged).mean(-2)
+
+        return mean_over_orders
+
+    def _in_one_order(self, pairs: Float[Tensor, "*pairs 2 d"]) -> Float[Tensor, "*pairs d"]:
         if self.symmetrize == "max-min":
             pairs = torch.stack([pairs.amax(-2), pairs.amin(-2)], -2)
         return self.join(self.both(pairs.flatten(-2)), *pairs.unbind(-2))
+
+    def forward(self, pairs: Float[Tensor, "*pairs 2 d"]) -> Float[Tensor, "*pairs d"]:
+        """Returns a (+) b for pairs (a, b) side by side."""
+        return self.combine()(pairs)
 
 
 class GRUOperator(Operator):

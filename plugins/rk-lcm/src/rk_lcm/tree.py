@@ -21,7 +21,7 @@ def fold_dense(
     x: Float[Tensor, "groups items d"],
     sizes: Int[Tensor, "groups"] | None = None,
 ) -> Float[Tensor, "groups d"]:
-    """Returns the root of each group's tree, of groups that lie side by side: one call for each level.
+    """Returns the root of each group's tree, of groups side by side: one call for each level.
 
     Args:
         combine: The binary operator.
@@ -51,7 +51,7 @@ def fold_ragged(
     """
     sizes = sizes[sizes > 0]
     groups = torch.arange(len(sizes), device=x.device)
-    row = torch.arange(len(x), device=x.device)  # where each item of this level lies in x
+    row = torch.arange(len(x), device=x.device)  # where each item of this level is in x
     while len(row) > len(sizes):
         starts = sizes.cumsum(0) - sizes
         half, odd = sizes // 2, sizes % 2 == 1
