@@ -175,12 +175,13 @@ def test_the_spread_is_that_of_random_orders():
         """Gives the first item that it is given: as different over orders as over groups, or more."""
 
         def forward(self, x: Tensor, index: Tensor, num_groups: int) -> Tensor:
-            return torch.stack([x[index == group][0] for group in range(num_groups)])
+            first = torch.stack([(index == group).nonzero()[0, 0] for group in range(num_groups)])
+            return x[first]
 
-    fields = {"x": torch.randn(4000, 3), "index": torch.arange(4000) % 1000, "num_groups": 1000}
-    # within groups 3/4 of the variance of 4 items; across groups what is left of a mean of 200 draws: 1/4
-    assert permutation_spread(First(), **fields, permutations=200) == pytest.approx(3**0.5, rel=0.1)
     torch.manual_seed(0)
+    fields = {"x": torch.randn(1200, 3), "index": torch.arange(1200) % 300, "num_groups": 300}
+    # within groups 3/4 of the variance of 4 items; across groups that of their means, 1/4
+    assert permutation_spread(First(), **fields, permutations=100) == pytest.approx(3**0.5, rel=0.1)
     fold = GRUAggregator(d_model=3).eval()
     assert permutation_spread(fold, **fields, permutations=4) > 0.01
 
