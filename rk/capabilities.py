@@ -181,6 +181,16 @@ class SupportsInitialState(Protocol):
     def initial_state(self) -> Callable[[int], Any]: ...  # Any: the layer's own state
 
 
+# -- of losses ---------------------------------------------------------------------------------------------------------
+
+
+class SupportsWatch(Protocol):
+    """A loss that looks inside the model."""
+
+    @property
+    def watch(self) -> Callable[[Any], None]: ...  # Any: the model
+
+
 # -- of optimizers and schedules ---------------------------------------------------------------------------------------
 
 

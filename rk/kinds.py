@@ -94,7 +94,7 @@ _TABLE = (
         "Losses: outputs and batch fields -> ``(total, count)``",
         methods=(("__call__", "forward"),),
         must="`__call__(*, fields) -> (total, count)` or `{term: (total, count)}`; `forward` in an `nn.Module`",
-        may="`begin`, its own weights (an `nn.Module`)",
+        may="`begin`, `watch`, its own weights (an `nn.Module`)",
         key="loss",
         fields=(("__call__", "takes", None), ("forward", "takes", None)),
         example="The focal loss.",

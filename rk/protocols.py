@@ -357,7 +357,11 @@ class StatefulSequenceLayer(SequenceLayer, Protocol):
 
 
 class Loss(Protocol):
-    """Outputs and batch fields by keyword -> ``(total, count)`` or ``{term: (total, count, weight)}``, never a mean."""
+    """Outputs and batch fields by keyword -> ``(total, count)`` or ``{term: (total, count, weight)}``, never a mean.
+
+    A loss may have a method ``watch(model)``: it is called once, when the learner is built, in runs that are resumed or
+    loaded too. A loss on what is inside the model keeps a reference to parts of it, outside of its own modules.
+    """
 
     def __call__(self, **fields: Tensor) -> Objective: ...
 

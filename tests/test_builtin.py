@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rk.builtin.backprop import Supervised
 from rk.builtin.digits import Digits
 from rk.builtin.losses import CrossEntropy, MeanSquaredError
 from rk.builtin.metrics import Accuracy
@@ -15,6 +16,7 @@ from rk.builtin.optimizers import SGD, Adam, AdamW, RMSprop
 from rk.builtin.schedules import Constant, Cosine, Exponential, Linear, Step
 from rk.errors import UserError
 from rk.sampling import batch_count, generator, rows, with_every_class
+from rk.wrappers import LossWrapper
 
 
 @pytest.mark.parametrize("ignored", [None, -100], ids=["all count", "padding"])
@@ -194,3 +196,30 @@ def test_digits_give_the_shape_of_their_inputs_as_a_fact():
     data = Digits(seed=0)
     data.prepare()
     assert tuple(data.batch("val", 0)["inputs"].shape[1:]) == data.input_shape
+
+
+class Penalised(nn.Module):
+    """The squared weights of the model beside its output."""
+
+    def watch(self, model: nn.Module) -> None:
+        self.weights = [model.scale]
+
+    def forward(self, *, values: torch.Tensor) -> dict[str, tuple[torch.Tensor, int]]:
+        return {"fit": (values.sum(), 1), "decay": (self.weights[0].square(), 1)}
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, *, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"values": self.scale * x}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_loss_that_looks_inside_the_model_is_given_it(wrapped):
+    learner = Supervised(Scaled(), LossWrapper(Penalised()) if wrapped else Penalised())
+    objective = learner({"x": torch.ones(2)})
+    assert {name: float(total.detach()) for name, (total, _) in objective.items()} == {"fit": 6, "decay": 9}
+    assert list(learner.state_dict()) == ["model.scale"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rk.binding import Bound
-from rk.capabilities import SupportsPredictFields, supports
+from rk.capabilities import SupportsPredictFields, SupportsWatch, supports
 from rk.fit.returns import check_objective, check_outputs
 from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Loss, Model, Objective, Optimizer, Outputs
@@ -20,13 +20,16 @@ class Supervised(nn.Module):
 
     Args:
         model: Takes batch fields, returns outputs.
-        loss: Takes fields of both. A loss that is a module has its weights here too.
+        loss: Takes fields of both. A loss that is a module has its weights here too; one with ``watch`` is given the
+            model.
     """
 
     def __init__(self, model: Model, loss: Loss) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
+        if supports(loss, SupportsWatch):
+            loss.watch(model)
         self._forward = Bound(model.forward, call=model)
         self._predict = Bound(model.predict) if supports(model, SupportsPredictFields) else None
         self._loss = Bound(getattr(loss, "forward", loss.__call__), call=loss)
