@@ -130,7 +130,7 @@ print(json.dumps([before, after]))
 
 
 def memory() -> None:
-    """Peak memory of 20 sampled batches of a graph whose features lie on the disk, and the time to draw one."""
+    """Peak memory of 20 sampled batches of a graph whose features are on the disk, and the time to draw one."""
     nodes, width, degree = 500_000, 256, 10
     with tempfile.TemporaryDirectory() as folder:
         features = np.lib.format.open_memmap(

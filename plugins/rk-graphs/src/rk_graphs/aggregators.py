@@ -127,8 +127,8 @@ class MaxAggregator(_Reduced):
 class PNAAggregator(nn.Module):
     """Mean, minimum, maximum and standard deviation, each also scaled up and down by the size of the group.
 
-    Principal neighbourhood aggregation (Corso et al., arXiv:2004.05718, Eq. 5 to Eq. 8); a linear layer brings the twelve
-    parts back to the width of an item.
+    Principal neighbourhood aggregation (Corso et al., arXiv:2004.05718, Eq. 5 to Eq. 8); a linear layer brings the
+    twelve parts back to the width of an item.
 
     Args:
         d_model: Width of an item.

@@ -71,7 +71,7 @@ class GraphArrays(NodeData):
         except OSError as error:
             raise UserError(f"{self._shown(name)} cannot be read: {error.strerror}", f"expected {PARTS}") from None
         except ValueError:
-            raise UserError(f"{self._shown(name)} is no array of numbers", f"expected {PARTS}") from None
+            raise UserError(f"{self._shown(name)} is not an array of numbers", f"expected {PARTS}") from None
         kind = np.integer if whole else np.floating
         if array.ndim != ndim or not np.issubdtype(array.dtype, kind):
             what = "whole numbers" if whole else "float32"

@@ -81,7 +81,7 @@ class GraphLines(GraphSetData):
         return batch
 
     def _graph(self, line: int, value: Any, path: Path) -> tuple[int, list[Any], list[list[int]], Any]:
-        """Returns the line, nodes, edges and target of a graph. Raises `UserError` for what is no graph."""
+        """Returns the line, nodes, edges and target of a graph. Raises `UserError` for what is not a graph."""
         place = f"{printable(str(path))}:{line}"
         if not isinstance(value, dict) or "nodes" not in value:
             raise UserError(f"{place}: expected an object with nodes and edges, got {describe(value)}", FORMAT)

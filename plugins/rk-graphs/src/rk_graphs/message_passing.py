@@ -15,7 +15,8 @@ from rk.protocols import Aggregator, Factory
 class MessagePassing(nn.Module):
     """Messages along edges, an aggregator at each node, and an MLP of the node and what arrived.
 
-    Gilmer et al., arXiv:1704.01212, Eq. 1 and Eq. 2: m_i = AGG over j of message(h_i, h_j, e_ij), h_i' = update(h_i, m_i).
+    Gilmer et al., arXiv:1704.01212, Eq. 1 and Eq. 2: m_i = AGG over j of message(h_i, h_j, e_ij), and
+    h_i' = update(h_i, m_i).
     The first layer of the message is linear in its parts, so nodes are mapped before they are spread over edges.
 
     Args:

@@ -33,7 +33,7 @@ class GraphTables(NodeData):
     Each is CSV, TSV, Parquet or JSON lines. Numbers, categories and dates of nodes become features; without any, a
     node has the logarithm of its degree. A node without a class is neither trained on nor tested, and is answered by
     `rk predict`. There, the edges of `NAME.csv` are in `NAME-edges.csv`, or in a file that is called as the one of
-    the training edges and lies beside it.
+    the training edges and is beside it.
 
     Args:
         nodes: The table of nodes.
@@ -43,7 +43,7 @@ class GraphTables(NodeData):
         source: The column of edges with the node from which each comes.
         destination: The column of edges with the node to which each goes.
         directed: Whether messages pass only in the direction of an edge.
-        leave_out: Columns of nodes that are no features.
+        leave_out: Columns of nodes that are not features.
         types: Column -> `number`, `category` or `date`, where what it holds does not show it.
         max_categories: Most values of a category; rarer ones count as unknown.
 
