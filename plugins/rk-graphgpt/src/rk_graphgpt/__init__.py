@@ -14,6 +14,7 @@ Tang, Yang, Wei, Shi, Su, Cheng, Yin and Huang, "GraphGPT: Graph Instruction Tun
 
 from rk import hookimpl
 
+
 @hookimpl
 def rk_data() -> dict[str, str]:
     return {

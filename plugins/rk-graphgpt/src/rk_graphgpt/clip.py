@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, TypedDict
 
 import torch
@@ -35,7 +36,7 @@ class GraphEncoder(nn.Module):
 
     def __init__(
         self,
-        layer: Factory[GraphLayer],
+        layer: Callable[..., nn.Module],
         num_features: int,
         d_model: int = 128,
         embed_dim: int = 128,

@@ -30,7 +30,10 @@ class GraphControls:
 
     def variants(self) -> dict[str, Callable[[Batch], Outputs]]:
         """Returns what is measured beside the learner."""
-        return {"shuffled": lambda batch: self._answer("shuffled", batch), "text-only": lambda b: self._answer("none", b)}
+        return {
+            "shuffled": lambda batch: self._answer("shuffled", batch),
+            "text-only": lambda b: self._answer("none", b),
+        }
 
     def _answer(self, graph_tokens: GraphTokens, batch: Batch) -> Outputs:
         place = batch["place_meta"]

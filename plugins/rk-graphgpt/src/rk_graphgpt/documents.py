@@ -41,7 +41,7 @@ class GraphDocuments:
         most_words: Most words in the place of a graph.
         plain: Share of the documents without words there.
         related: Share of the words that are of a text of the same class; the others are of any class.
-        matched: Texts of a question of the task `matching`.
+        matched: Most texts of a question of the task `matching`; the fewest are two.
         answers_only: Whether only the answers are learned, or all of each document.
         eval_batches: Batches that are validated, and tested.
 
@@ -147,7 +147,9 @@ class GraphDocuments:
 
     def _matching(self, chance: random.Random) -> tuple[str, str]:
         one = self._class(chance)
-        texts = [self.base.draw_text(self._related(one, chance), chance) for _ in range(self.matched)]
+        texts = [
+            self.base.draw_text(self._related(one, chance), chance) for _ in range(chance.randint(2, self.matched))
+        ]
         order = chance.sample(range(len(texts)), len(texts))
         words = [self._word(text, chance) for text in texts]
         template = TEMPLATES["matching"].replace(GRAPH, " ".join(words))
@@ -161,7 +163,9 @@ class GraphDocuments:
             return without_graphs(template)
         for number in classes:
             count = chance.randint(1, self.most_words)
-            words = [self._word(self.base.draw_text(self._related(number, chance), chance), chance) for _ in range(count)]
+            words = [
+                self._word(self.base.draw_text(self._related(number, chance), chance), chance) for _ in range(count)
+            ]
             template = template.replace(GRAPH, " ".join(words), 1)
         return template
 

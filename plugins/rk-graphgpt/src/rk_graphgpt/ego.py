@@ -27,7 +27,9 @@ class EgoGraphs:
         max_nodes: Nodes of a graph; the nearest ones stay.
     """
 
-    def __init__(self, edge_index: Int[Tensor, "2 edges"], num_nodes: int, hops: int, fanout: int, max_nodes: int) -> None:
+    def __init__(
+        self, edge_index: Int[Tensor, "2 edges"], num_nodes: int, hops: int, fanout: int, max_nodes: int
+    ) -> None:
         self._neighbours = Neighbours(edge_index, num_nodes)
         self._fanouts = [fanout] * hops
         self._max_nodes = max_nodes

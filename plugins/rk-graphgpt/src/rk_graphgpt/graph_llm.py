@@ -103,10 +103,10 @@ class GraphLLM(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Moves the frozen parts with the rest, and forgets what the encoder has answered elsewhere."""
-        self.llm.module._apply(fn)
-        self.encoder._apply(fn)
+        for part in (self.llm.module, self.encoder):
+            part._apply(fn)  # type: ignore[no-untyped-call]  # torch declares no types of it
         self._kept.clear()
-        return super()._apply(fn, recurse)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
     def forward(
         self,
@@ -190,7 +190,7 @@ class GraphLLM(nn.Module):
         device = self.projector.weight.device
         lengths = [len(prompt) + len(answer) - 1 for prompt, answer in zip(prompts, answers, strict=True)]
         tokens = torch.zeros(len(prompts), max(lengths), dtype=torch.int64)
-        places = []
+        places: list[int] = []
         for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
             tokens[row, : lengths[row]] = torch.tensor([*prompt, *answer[:-1]])
             start = row * tokens.shape[1] + len(prompt) - 1

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import torch
 from annotated_types import Ge, Gt, Lt
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from rk_graphs.graph import both_ways
 from torch import Tensor
 
 from rk import UserError
 from rk.builtin.metrics import Accuracy
-from rk.fields import GraphBatch
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator, rows
 from rk_graphgpt.ego import EgoGraphs, graph_key
+from rk_graphgpt.own_graph import read_own_graph
 from rk_graphgpt.prompts import (
-    LETTERS, LINK_ANSWERS, TEMPLATES, Instruction, Task, check_template, listed, orders, without_graphs,
+    LETTERS,
+    LINK_ANSWERS,
+    TEMPLATES,
+    Instruction,
+    Task,
+    check_template,
+    listed,
+    orders,
+    without_graphs,
 )  # fmt: skip
 from rk_graphgpt.text_nodes import HasTexts, TextGraph
 
@@ -28,12 +38,13 @@ PARTS = {
 }  # fmt: skip
 
 
-class InstructionBatch(GraphBatch):
-    """Prompts with their graphs, flat, and the number of the right answer among the possible ones.
+class InstructionBatch(TypedDict):
+    """Prompts with their graphs, flat, and the number of the right answer among the possible ones."""
 
-    ``instructions_meta`` has the `Instruction` of each prompt.
-    """
-
+    x: Float[Tensor, "nodes features"]
+    edge_index: Int[Tensor, "2 edges"]
+    graph_index: Int[Tensor, "nodes"]
+    graph_sizes: Int[Tensor, "batch"]
     graph_keys: Int[Tensor, "batch"]
     targets: Int[Tensor, "batch"]
     instructions_meta: list[Instruction]
@@ -49,6 +60,37 @@ class Question(NamedTuple):
 
     nodes: tuple[int, ...]
     answer: int
+
+
+class Put(NamedTuple):
+    """A question in words with its graphs.
+
+    Attributes:
+        instruction: The words.
+        answer: The number of the right answer among the choices.
+        x: (nodes, features) of the graphs.
+        edge_index: (2, edges) of the graphs.
+    """
+
+    instruction: Instruction
+    answer: int
+    x: Tensor
+    edge_index: Tensor
+
+
+def flat(put: Sequence[Put]) -> InstructionBatch:
+    """Returns questions as one batch, whose graphs are one after the other."""
+    sizes = torch.tensor([len(each.x) for each in put])
+    starts = sizes.cumsum(0) - sizes
+    return {
+        "x": torch.cat([each.x for each in put]),
+        "edge_index": torch.cat([each.edge_index + start for each, start in zip(put, starts, strict=True)], 1),
+        "graph_index": torch.repeat_interleave(sizes),
+        "graph_sizes": sizes,
+        "graph_keys": torch.tensor([graph_key(each.x, each.edge_index) for each in put]),
+        "targets": torch.tensor([each.answer for each in put]),
+        "instructions_meta": [each.instruction for each in put],
+    }
 
 
 class GraphInstructions:
@@ -108,6 +150,7 @@ class GraphInstructions:
     def prepare(self) -> None:
         self.base.prepare()
         graph = self._graph = self.base.text_graph()
+        self._classes = graph.labels[: graph.seen]
         edges, asked = graph.edge_index, None
         if self.task == "link":
             edges, asked = self._hide_links(graph)
@@ -179,34 +222,16 @@ class GraphInstructions:
         chosen = rows(len(questions), self.batch_size, i, seed=self.seed, shuffle=split == "train").tolist()
         pool = [question.nodes[0] for question in questions]
         chance = random.Random(f"prompts {self.seed} {split} {i}")
-        instructions, targets, xs, edges, owners, sizes, keys = [], [], [], [], [], [], []
-        start = 0
-        for row, number in enumerate(chosen):
-            question = questions[number]
-            centres = {"real": question.nodes, "none": ()}.get(graph_tokens)
-            if centres is None:
-                centres = tuple(self._other(node, pool) for node in question.nodes)
+        put: list[Put] = []
+        for question in (questions[number] for number in chosen):
+            centres: tuple[int, ...] = () if graph_tokens == "none" else question.nodes
+            if graph_tokens == "shuffled":
+                centres = tuple(self._other(node, pool) for node in centres)
             egos = [self._egos.around(node) for node in centres]
-            x, edge_index = self._together(egos)
             instruction, answer = self._put(question, tuple(len(nodes) for nodes, _ in egos), chance)
-            instructions.append(instruction)
-            targets.append(answer)
-            xs.append(x)
-            edges.append(edge_index + start)
-            owners.append(torch.full((len(x),), row))
-            sizes.append(len(x))
-            keys.append(graph_key(x, edge_index))
-            start += len(x)
-        batch: InstructionBatch = {
-            "x": torch.cat(xs),
-            "edge_index": torch.cat(edges, 1),
-            "graph_index": torch.cat(owners),
-            "graph_sizes": torch.tensor(sizes),
-            "graph_keys": torch.tensor(keys),
-            "targets": torch.tensor(targets),
-            "instructions_meta": instructions,
-        }
-        batch["place_meta"] = {"split": split, "i": i}  # type: ignore[typeddict-unknown-key]
+            put.append(Put(instruction, answer, *self._together(egos)))
+        batch = flat(put)
+        batch["place_meta"] = {"split": split, "i": i}  # type: ignore[typeddict-unknown-key]  # an entry in _meta
         return batch
 
     def _other(self, node: int, pool: list[int]) -> int:
@@ -247,10 +272,42 @@ class GraphInstructions:
         choices = orders(len(nodes))
         return Instruction(prompt, sizes, answer, choices), choices.index(answer)
 
+    def read(self, path: Path) -> Batch:
+        """Reads a user's own graph: which class its first node has. Of other tasks there is nothing to read.
+
+        Raises:
+            UserError: When the file is no such graph, or the task is another one.
+        """
+        if self.task != "node":
+            raise UserError(f"files are read for the task node; this run has the task {self.task}")
+        own = read_own_graph(path)
+        nodes, edges = torch.arange(len(own.texts)), torch.tensor(own.edges, dtype=torch.int64).reshape(-1, 2).T
+        egos = EgoGraphs(both_ways(edges, len(nodes)), len(nodes), *self.ego)
+        chosen, edge_index = egos.around(0)
+        x = self.base.features(own.texts)[chosen]
+        names = own.classes or self._classes
+        template = self.template if self.graph_tokens != "none" else without_graphs(self.template)
+        prompt = template.format(text=own.texts[0], classes=" , ".join(names))
+        sizes = (len(x),)
+        if self.graph_tokens == "none":
+            x, edge_index, sizes = x[:0], edge_index[:, :0], ()
+        batch: dict[str, Any] = {**flat([Put(Instruction(prompt, sizes, "", names), 0, x, edge_index)])}
+        del batch["targets"]
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what a loaded run needs to answer: what the graph's data needs, and the names of the seen classes."""
+        return {"graph": self.base.state_dict(), "classes": list(self._classes)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.base.load_state_dict(state["graph"])
+        self._classes = tuple(state["classes"])
+
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        """Returns for each question the most probable of its answers, and the one that is right."""
-        found = outputs["logits"].argmax(-1).tolist()
-        return [
-            {"prompt": each.prompt, "answer": each.choices[place], "expected": each.answer}
-            for each, place in zip(batch["instructions_meta"], found, strict=True)
-        ]
+        """Returns for each question the most probable of its answers and, where it is known, the one that is right."""
+        rows = []
+        for each, scores in zip(batch["instructions_meta"], outputs["logits"], strict=True):
+            shares, place = scores[: len(each.choices)].softmax(-1).max(-1)
+            row = {"prompt": each.prompt, "answer": each.choices[int(place)], "probability": round(float(shares), 4)}
+            rows.append({**row, "expected": each.answer} if each.answer else row)
+        return rows

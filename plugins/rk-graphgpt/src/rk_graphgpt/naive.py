@@ -26,18 +26,22 @@ def naive_graph_transformer(
             part = slice(head * width, (head + 1) * width)
             before = [j for j, to in edges if to == i]
             query = x[i] @ layer.query[:, part]
-            weights = [
-                math.e ** (query @ (x[j] @ layer.key[:, part])).clamp(-layer.clamp, layer.clamp) for j in before
-            ]
+            weights = [math.e ** (query @ (x[j] @ layer.key[:, part])).clamp(-layer.clamp, layer.clamp) for j in before]
             total = sum(weights, torch.zeros(())) + EPS
             values = [a / total * (x[j] @ layer.value[:, part]) for a, j in zip(weights, before, strict=True)]
             heads.append(sum(values, torch.zeros(width, dtype=x.dtype)))
-        rows.append(functional.layer_norm(torch.cat(heads) + x[i], x.shape[1:], layer.norm.weight, layer.norm.bias, 1e-6))
+        rows.append(
+            functional.layer_norm(torch.cat(heads) + x[i], x.shape[1:], layer.norm.weight, layer.norm.bias, 1e-6)
+        )
     return torch.stack(rows)
 
 
 def naive_contrastive(
-    h: Float[Tensor, "batch d"], t: Float[Tensor, "batch d"], around: Float[Tensor, "batch d"], scale: float, coef: float
+    h: Float[Tensor, "batch d"],
+    t: Float[Tensor, "batch d"],
+    around: Float[Tensor, "batch d"],
+    scale: float,
+    coef: float,
 ) -> Tensor:
     """Returns ``CL(h, t) + coef CL(h, around) + coef CL(t, around)`` of one batch (Eq. 2), pair by pair."""
 
@@ -61,7 +65,7 @@ def naive_splice(
     start: Float[Tensor, "d"],
     end: Float[Tensor, "d"],
 ) -> Float[Tensor, "batch time d"]:
-    """Returns the embeddings of prompts, each put together piece by piece with `torch.cat`, as the paper's code does."""
+    """Returns the embeddings of prompts, each put together piece by piece with `torch.cat`."""
     rows = []
     used = 0
     for row in tokens.tolist():

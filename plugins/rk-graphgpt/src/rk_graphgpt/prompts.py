@@ -27,7 +27,7 @@ TEMPLATES: dict[Task, str] = {
         "user : the first node of the graph <graph> has the text : {text} . the first node of the graph <graph> has "
         "the text : {other} . are they linked ? assistant :"
     ),
-    "matching": "user : the texts of the nodes of the graph <graph> are : {texts} . in which order ? assistant :",
+    "matching": "user : in which order are the texts {texts} in the graph <graph> ? assistant :",
 }
 """Task -> the human turn, with the mark of each graph, and the beginning of the assistant's turn."""
 

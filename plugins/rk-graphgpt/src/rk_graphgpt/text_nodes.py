@@ -45,7 +45,7 @@ class TextGraph:
         return len(self.texts)
 
     def classes_beside(self, class_number: int) -> tuple[str, ...]:
-        """Returns the names of the classes among which nodes of a class are classified: all seen ones, or the others."""
+        """Returns the names among which nodes of a class are classified: all seen classes, or the others."""
         return self.labels[: self.seen] if class_number < self.seen else self.labels[self.seen :]
 
     @cached_property
@@ -195,9 +195,7 @@ class TextNodes(ABC):
     def batch(self, split: str, i: int, stage: int = 0) -> GroundingBatch:
         nodes = self._grounded[split]
         asked = nodes[rows(len(nodes), self.batch_size, i, seed=self.seed, shuffle=split == "train")]
-        drawn = torch.rand(
-            len(asked), self.num_neighbours, generator=generator(self.seed, "neighbours of", split, i)
-        )
+        drawn = torch.rand(len(asked), self.num_neighbours, generator=generator(self.seed, "neighbours of", split, i))
         places = self._starts[asked].unsqueeze(1) + (drawn * self._degrees[asked].unsqueeze(1)).long()
         alone = (self._degrees[asked] == 0).unsqueeze(1)  # a node without neighbours has its own text around it
         around = torch.where(alone, asked.unsqueeze(1), self._sources[places.clamp(max=len(self._sources) - 1)])
