@@ -161,7 +161,9 @@ def test_documents_have_words_in_the_place_of_graphs_and_right_answers(small_gra
         assert GRAPH not in prompt and set(answer.split()) <= set(LETTERS)
         body, words = prompt.split("texts ")[1].split(" in the graph ")
         given = dict(part.split(" : ") for part in body.split(" ; "))
-        for word, letter in zip(words.split(" ? ")[0].split(), answer.split(), strict=True):
+        words = words.split(" ? ")[0].split()
+        assert len(words) == 4
+        for word, letter in zip(words, answer.split(), strict=True):
             assert word in given[letter].split()
 
 

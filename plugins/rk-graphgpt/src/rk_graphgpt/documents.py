@@ -41,7 +41,7 @@ class GraphDocuments:
         most_words: Most words in the place of a graph.
         plain: Share of the documents without words there.
         related: Share of the words that are of a text of the same class; the others are of any class.
-        matched: Most texts of a question of the task `matching`; the fewest are two.
+        matched: Words in the place of a graph in the task `matching`, each of one of two to so many texts.
         answers_only: Whether only the answers are learned, or all of each document.
         eval_batches: Batches that are validated, and tested.
 
@@ -87,8 +87,7 @@ class GraphDocuments:
         rest = [*graph.labels, *LETTERS, *LINK_ANSWERS, LINE, ";", ",", ":"]
         for task in TASKS:
             rest += [word for word in TEMPLATES[task].split() if word != GRAPH and "{" not in word]
-        words = dict.fromkeys(rest) | dict.fromkeys(word for text in graph.texts for word in text.split())
-        self._note_words(list(words))
+        self._note_words(list(dict.fromkeys([*rest, *self.base.words()])))
 
     def _note_words(self, words: list[str]) -> None:
         self._vocabulary = Vocabulary(words, "word")
@@ -147,14 +146,12 @@ class GraphDocuments:
 
     def _matching(self, chance: random.Random) -> tuple[str, str]:
         one = self._class(chance)
-        texts = [
-            self.base.draw_text(self._related(one, chance), chance) for _ in range(chance.randint(2, self.matched))
-        ]
-        order = chance.sample(range(len(texts)), len(texts))
-        words = [self._word(text, chance) for text in texts]
-        template = TEMPLATES["matching"].replace(GRAPH, " ".join(words))
-        answer = " ".join(LETTERS[order.index(place)] for place in range(len(texts)))
-        return template.format(texts=listed([texts[place] for place in order])), answer
+        count = chance.randint(2, self.matched)
+        texts = [self.base.draw_text(self._related(one, chance), chance) for _ in range(count)]
+        places = [chance.randrange(count) for _ in range(self.matched)]
+        words = " ".join(self._word(texts[place], chance) for place in places)
+        template = TEMPLATES["matching"].replace(GRAPH, words)
+        return template.format(texts=listed(texts)), " ".join(LETTERS[place] for place in places)
 
     def _filled(self, template: str, classes: tuple[int, ...], chance: random.Random) -> str:
         """Returns a template with words of related texts in the place of each graph, or with nothing there."""

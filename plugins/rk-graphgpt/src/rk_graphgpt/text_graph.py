@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -63,7 +64,7 @@ class TextSBM(TextNodes):
         if min_words > text_words:
             raise ValueError(f"min_words must be at most text_words, got {min_words} and {text_words}")
         self.sizes = (num_nodes, num_classes, unseen_classes)
-        self.words = (topic_words, common_words)
+        self.counts = (topic_words, common_words)
         self.lengths = (min_words, text_words)
         self.rates = (topic_rate, noise_rate)
         self.edges = (degree, within)
@@ -91,7 +92,7 @@ class TextSBM(TextNodes):
 
     def draw_text(self, class_number: int, chance: random.Random) -> str:
         """Returns a new text of a class: there are as many as are asked for."""
-        topic, common = self.words
+        topic, common = self.counts
         topic_rate, noise_rate = self.rates
         shortest, longest = self.lengths
         _, seen, unseen = self.sizes
@@ -108,10 +109,16 @@ class TextSBM(TextNodes):
             found.append(word(number))
         return " ".join(found)
 
+    def words(self) -> Sequence[str]:
+        """Returns the words that texts may have."""
+        (topic, common), (_, seen, unseen) = self.counts, self.sizes
+        return [word(number) for number in range((seen + unseen) * topic + common)]
+
 
 @functools.cache
 def word(number: int) -> str:
     """Returns an invented word of three syllables, another one for each number below 512000."""
+    number = number * 7919 % 512000  # words with near numbers do not look alike
     syllables = []
     for _ in range(3):
         number, part = divmod(number, len(CONSONANTS) * len(VOWELS))

@@ -72,6 +72,10 @@ class HasTexts(Data, Protocol):
         """Returns a text of a class that is no node's of validation or tests."""
         ...
 
+    def words(self) -> Sequence[str]:
+        """Returns the words of texts."""
+        ...
+
 
 class GroundingBatch(TypedDict):
     """The whole graph, some of its nodes, and for each its text and those of drawn neighbours."""
@@ -188,6 +192,10 @@ class TextNodes(ABC):
     def draw_text(self, class_number: int, chance: random.Random) -> str:
         """Returns the text of a node of a class that is neither validated nor tested."""
         return self._graph.texts[chance.choice(self._by_class[class_number])]
+
+    def words(self) -> Sequence[str]:
+        """Returns the words of all texts."""
+        return list(dict.fromkeys(word for text in self._graph.texts for word in text.split()))
 
     def batches(self, split: str) -> int:
         return batch_count(len(self._grounded[split]), self.batch_size)
