@@ -21,6 +21,7 @@ def rk_data() -> dict[str, str]:
         "graph-documents": "rk_graphgpt.documents:GraphDocuments",
         "graph-instructions": "rk_graphgpt.instructions:GraphInstructions",
         "text-graph": "rk_graphgpt.text_graph:TextSBM",
+        "wordnet-graph": "rk_graphgpt.wordnet:WordNet",
     }
 
 
