@@ -14,6 +14,14 @@ Tang, Yang, Wei, Shi, Su, Cheng, Yin and Huang, "GraphGPT: Graph Instruction Tun
 
 from rk import hookimpl
 
+RK_TRIAL = {
+    "node-quick": ("data.batch_size=4", "data.graph.num_nodes=100", "data.max_nodes=6"),
+}
+
+RK_EXEMPT = {
+    "loss-shares-add-up:grounding": "the loss is over pairs: one example alone has none",
+}
+
 
 @hookimpl
 def rk_data() -> dict[str, str]:

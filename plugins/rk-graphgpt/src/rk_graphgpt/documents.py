@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -14,8 +14,12 @@ from rk_sequence.vocabulary import LINE, Vocabulary
 
 from rk.builtin.metrics import Accuracy
 from rk.fields import IGNORED
-from rk_graphgpt.prompts import GRAPH, LETTERS, LINK_ANSWERS, TASKS, TEMPLATES, Task, listed, without_graphs
+from rk_graphgpt.prompts import GRAPH, LETTERS, LINK_ANSWERS, TEMPLATES, listed, without_graphs
 from rk_graphgpt.text_nodes import HasTexts
+
+Written = Literal["node", "link", "matching", "recall"]
+RECALL = "user : in which of the texts {texts} are words ? assistant :"
+"""A question whose answer names words of texts, each with the letter of its text."""
 
 
 class AnswerAccuracy(Accuracy):
@@ -28,17 +32,19 @@ class AnswerAccuracy(Accuracy):
 class GraphDocuments:
     """Documents of words: the questions of `graph-instructions`, with words, or nothing, in the place of graphs.
 
-    The words are of texts of related nodes: of the same class in `node` and `link`, and of each text in turn in
-    `matching`. So the model knows what words in this place mean, and has seen no graph token. Texts are new ones of
-    generated data, and else those of nodes that are neither validated nor tested. All classes occur, unseen ones too:
-    a pretrained language model knows their names as well.
+    The words are of texts of related nodes: of the same class in `node` and `link`, and of a text each in `matching`.
+    `recall` asks for words with the letters of their texts, a skill that matching needs. So the model knows what words
+    in this place mean, and has seen no graph token. Texts are new ones of generated data, and else those of nodes that
+    are neither validated nor tested. All classes occur, unseen ones too: a pretrained language model knows their names
+    as well.
 
     Args:
         graph: Data that is a graph of texts.
         seed: Draws the documents of training.
         tasks: Which questions there are.
+        vocab_limit: Most words of texts that are known; null: all.
         batch_size: Documents of a batch.
-        most_words: Most words in the place of a graph.
+        most_words: Most words in the place of a graph, and those of an answer of `recall`.
         plain: Share of the documents without words there.
         related: Share of the words that are of a text of the same class; the others are of any class.
         matched: Words in the place of a graph in the task `matching`, each of one of two to so many texts.
@@ -60,7 +66,8 @@ class GraphDocuments:
         self,
         graph: HasTexts,
         seed: int,
-        tasks: tuple[Task, ...] = ("node",),
+        tasks: tuple[Written, ...] = ("node",),
+        vocab_limit: Annotated[int, Ge(1)] | None = None,
         batch_size: Annotated[int, Ge(1)] = 32,
         most_words: Annotated[int, Ge(1)] = 12,
         plain: Annotated[float, Ge(0), Le(1)] = 0.3,
@@ -74,6 +81,7 @@ class GraphDocuments:
         self.base = graph
         self.seed = seed
         self.tasks = tasks
+        self.vocab_limit = vocab_limit
         self.batch_size = batch_size
         self.most_words = most_words
         self.shares = (plain, related)
@@ -85,9 +93,9 @@ class GraphDocuments:
         self.base.prepare()
         graph = self._graph = self.base.text_graph()
         rest = [*graph.labels, *LETTERS, *LINK_ANSWERS, LINE, ";", ",", ":"]
-        for task in TASKS:
-            rest += [word for word in TEMPLATES[task].split() if word != GRAPH and "{" not in word]
-        self._note_words(list(dict.fromkeys([*rest, *self.base.words()])))
+        for template in (*TEMPLATES.values(), RECALL):
+            rest += [word for word in template.split() if word != GRAPH and "{" not in word]
+        self._note_words(list(dict.fromkeys([*rest, *self.base.words()[: self.vocab_limit]])))
 
     def _note_words(self, words: list[str]) -> None:
         self._vocabulary = Vocabulary(words, "word")
@@ -117,7 +125,8 @@ class GraphDocuments:
     def document(self, chance: random.Random) -> tuple[str, str]:
         """Returns a prompt without graph tokens, and its answer."""
         task = chance.choice(self.tasks)
-        return {"node": self._node, "link": self._link, "matching": self._matching}[task](chance)
+        write = {"node": self._node, "link": self._link, "matching": self._matching, "recall": self._recall}
+        return write[task](chance)
 
     def _class(self, chance: random.Random, of: int | None = None) -> int:
         """Returns a class: of all, each graph as often as it has classes; or one of the graph of the class `of`."""
@@ -145,13 +154,23 @@ class GraphDocuments:
         return template.format(text=text, other=second), LINK_ANSWERS[linked]
 
     def _matching(self, chance: random.Random) -> tuple[str, str]:
-        one = self._class(chance)
-        count = chance.randint(2, self.matched)
-        texts = [self.base.draw_text(self._related(one, chance), chance) for _ in range(count)]
-        places = [chance.randrange(count) for _ in range(self.matched)]
+        texts = self._texts(chance)
+        places = [chance.randrange(len(texts)) for _ in range(self.matched)]
         words = " ".join(self._word(texts[place], chance) for place in places)
         template = TEMPLATES["matching"].replace(GRAPH, words)
         return template.format(texts=listed(texts)), " ".join(LETTERS[place] for place in places)
+
+    def _recall(self, chance: random.Random) -> tuple[str, str]:
+        texts = self._texts(chance)
+        places = [chance.randrange(len(texts)) for _ in range(self.most_words)]
+        answer = " ".join(f"{self._word(texts[place], chance)} {LETTERS[place]}" for place in places)
+        return RECALL.format(texts=listed(texts)), answer
+
+    def _texts(self, chance: random.Random) -> list[str]:
+        """Returns two to `matched` texts, most of one class."""
+        one = self._class(chance)
+        count = chance.randint(2, self.matched)
+        return [self.base.draw_text(self._related(one, chance), chance) for _ in range(count)]
 
     def _filled(self, template: str, classes: tuple[int, ...], chance: random.Random) -> str:
         """Returns a template with words of related texts in the place of each graph, or with nothing there."""

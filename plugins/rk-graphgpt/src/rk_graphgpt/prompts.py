@@ -16,7 +16,6 @@ LETTERS = tuple("abcdefgh")
 """Names of the texts in a question of the task `matching`."""
 
 Task = Literal["node", "link", "matching"]
-TASKS: tuple[Task, ...] = ("node", "link", "matching")
 
 TEMPLATES: dict[Task, str] = {
     "node": (

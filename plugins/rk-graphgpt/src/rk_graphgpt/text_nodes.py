@@ -73,7 +73,7 @@ class HasTexts(Data, Protocol):
         ...
 
     def words(self) -> Sequence[str]:
-        """Returns the words of texts."""
+        """Returns the words of texts, the most frequent ones first where some are more frequent."""
         ...
 
 
@@ -194,8 +194,8 @@ class TextNodes(ABC):
         return self._graph.texts[chance.choice(self._by_class[class_number])]
 
     def words(self) -> Sequence[str]:
-        """Returns the words of all texts."""
-        return list(dict.fromkeys(word for text in self._graph.texts for word in text.split()))
+        """Returns the words of all texts, the most frequent ones first."""
+        return Vocabulary.of((word for text in self._graph.texts for word in text.split()), "word", None).tokens[1:]
 
     def batches(self, split: str) -> int:
         return batch_count(len(self._grounded[split]), self.batch_size)

@@ -63,6 +63,7 @@ class WordNet(TextNodes):
         nouns: The seen classes.
         verbs: The unseen classes.
         limit: Synsets of each class.
+        text_words: Words of the longest texts.
 
     Raises:
         ValueError: When there is no such class.
@@ -76,6 +77,7 @@ class WordNet(TextNodes):
         nouns: tuple[str, ...] = ("act", "animal", "communication", "food", "person", "plant"),
         verbs: tuple[str, ...] = ("change", "consumption", "contact", "creation", "motion", "social"),
         limit: Annotated[int, Ge(20)] = 300,
+        text_words: Annotated[int, Ge(1)] = 12,
         **nodes: Any,
     ) -> None:
         super().__init__(**nodes)
@@ -87,6 +89,7 @@ class WordNet(TextNodes):
                     raise ValueError(f"{what}: there is no class {name!r}; there are: {', '.join(known)}")
         self.chosen = {"noun": nouns, "verb": verbs}
         self.limit = limit
+        self.text_words = text_words
 
     def _load(self) -> TextGraph:
         texts: list[str] = []
@@ -104,7 +107,7 @@ class WordNet(TextNodes):
                     left[synset.file] -= 1
                     places[synset.offset] = len(texts)
                     above.append((len(texts), synset.hypernyms))
-                    texts.append(synset.text)
+                    texts.append(" ".join(synset.text.split()[: self.text_words]))
                     targets.append(numbers[synset.file])
             edges += [(place, places[other]) for place, others in above for other in others if other in places]
             labels += [f"{part}.{name}" for name in names]
