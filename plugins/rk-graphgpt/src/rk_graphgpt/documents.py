@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Le
@@ -14,12 +14,8 @@ from rk_sequence.vocabulary import LINE, Vocabulary
 
 from rk.builtin.metrics import Accuracy
 from rk.fields import IGNORED
-from rk_graphgpt.prompts import GRAPH, LETTERS, LINK_ANSWERS, TEMPLATES, listed, without_graphs
+from rk_graphgpt.prompts import GRAPH, LETTERS, LINK_ANSWERS, TEMPLATES, Task, listed, without_graphs
 from rk_graphgpt.text_nodes import HasTexts
-
-Written = Literal["node", "link", "matching", "recall"]
-RECALL = "user : in which of the texts {texts} are words ? assistant :"
-"""A question whose answer names words of texts, each with the letter of its text."""
 
 
 class AnswerAccuracy(Accuracy):
@@ -32,11 +28,10 @@ class AnswerAccuracy(Accuracy):
 class GraphDocuments:
     """Documents of words: the questions of `graph-instructions`, with words, or nothing, in the place of graphs.
 
-    The words are of texts of related nodes: of the same class in `node` and `link`, and of a text each in `matching`.
-    `recall` asks for words with the letters of their texts, a skill that matching needs. So the model knows what words
-    in this place mean, and has seen no graph token. Texts are new ones of generated data, and else those of nodes that
-    are neither validated nor tested. All classes occur, unseen ones too: a pretrained language model knows their names
-    as well.
+    The words are of texts of related nodes: of the same class, and in `matching` of a text each. So the model knows
+    what words in this place mean, and has seen no graph token. Texts are new ones of generated data, and else those of
+    nodes that are neither validated nor tested. All classes occur, unseen ones too: a pretrained language model knows
+    their names as well.
 
     Args:
         graph: Data that is a graph of texts.
@@ -44,7 +39,7 @@ class GraphDocuments:
         tasks: Which questions there are.
         vocab_limit: Most words of texts that are known; null: all.
         batch_size: Documents of a batch.
-        most_words: Most words in the place of a graph, and those of an answer of `recall`.
+        most_words: Most words in the place of a graph.
         plain: Share of the documents without words there.
         related: Share of the words that are of a text of the same class; the others are of any class.
         matched: Words in the place of a graph in the task `matching`, each of one of two to so many texts.
@@ -66,7 +61,7 @@ class GraphDocuments:
         self,
         graph: HasTexts,
         seed: int,
-        tasks: tuple[Written, ...] = ("node",),
+        tasks: tuple[Task, ...] = ("node",),
         vocab_limit: Annotated[int, Ge(1)] | None = None,
         batch_size: Annotated[int, Ge(1)] = 32,
         most_words: Annotated[int, Ge(1)] = 12,
@@ -93,7 +88,7 @@ class GraphDocuments:
         self.base.prepare()
         graph = self._graph = self.base.text_graph()
         rest = [*graph.labels, *LETTERS, *LINK_ANSWERS, LINE, ";", ",", ":"]
-        for template in (*TEMPLATES.values(), RECALL):
+        for template in TEMPLATES.values():
             rest += [word for word in template.split() if word != GRAPH and "{" not in word]
         self._note_words(list(dict.fromkeys([*rest, *self.base.words()[: self.vocab_limit]])))
 
@@ -125,7 +120,7 @@ class GraphDocuments:
     def document(self, chance: random.Random) -> tuple[str, str]:
         """Returns a prompt without graph tokens, and its answer."""
         task = chance.choice(self.tasks)
-        write = {"node": self._node, "link": self._link, "matching": self._matching, "recall": self._recall}
+        write = {"node": self._node, "link": self._link, "matching": self._matching, "text": self._text}
         return write[task](chance)
 
     def _class(self, chance: random.Random, of: int | None = None) -> int:
@@ -160,11 +155,9 @@ class GraphDocuments:
         template = TEMPLATES["matching"].replace(GRAPH, words)
         return template.format(texts=listed(texts)), " ".join(LETTERS[place] for place in places)
 
-    def _recall(self, chance: random.Random) -> tuple[str, str]:
-        texts = self._texts(chance)
-        places = [chance.randrange(len(texts)) for _ in range(self.most_words)]
-        answer = " ".join(f"{self._word(texts[place], chance)} {LETTERS[place]}" for place in places)
-        return RECALL.format(texts=listed(texts)), answer
+    def _text(self, chance: random.Random) -> tuple[str, str]:
+        number = self._class(chance)
+        return self._filled(TEMPLATES["text"], (number,), chance), self.base.draw_text(number, chance)
 
     def _texts(self, chance: random.Random) -> list[str]:
         """Returns two to `matched` texts, most of one class."""

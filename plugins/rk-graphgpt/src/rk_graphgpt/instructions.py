@@ -33,9 +33,8 @@ from rk_graphgpt.prompts import (
 from rk_graphgpt.text_nodes import HasTexts, TextGraph
 
 GraphTokens = Literal["real", "shuffled", "none"]
-PARTS = {
-    "train": ("train",), "val": ("val",), "test": ("test",), "test-unseen": ("test-unseen",),
-}  # fmt: skip
+OTHER_TEXTS = 3
+"""Texts of other nodes among which a node's own is looked for."""
 
 
 class InstructionBatch(TypedDict):
@@ -99,7 +98,8 @@ class GraphInstructions:
     Tasks: `node` asks for the class of a node, among the names of classes, which the prompt lists in a random order;
     ``test-unseen`` asks about classes that are in no other split. `link` asks whether two nodes are linked: these
     links are left out of all graphs. `matching` gives the texts of a graph's nodes in a random order, and asks for
-    that of the tokens: it needs no labels, and its training has nodes of unseen classes too.
+    that of the tokens. `text` asks for the text of the node itself, and is measured among four: its own and those of
+    random other nodes. These two need no labels, and their training has nodes of unseen classes too.
 
     Args:
         graph: Data that is a graph of texts.
@@ -151,6 +151,9 @@ class GraphInstructions:
         self.base.prepare()
         graph = self._graph = self.base.text_graph()
         self._classes = graph.labels[: graph.seen]
+        seen = (graph.targets < graph.seen).nonzero().flatten().tolist()
+        others = (graph.targets >= graph.seen).nonzero().flatten().tolist()
+        self._groups = (seen, others)  # by whether their classes are unseen
         edges, asked = graph.edge_index, None
         if self.task == "link":
             edges, asked = self._hide_links(graph)
@@ -176,7 +179,7 @@ class GraphInstructions:
 
     def _unlabelled(self, split: str) -> bool:
         """Whether nodes of unseen classes are trained on: where nothing is learned about classes."""
-        return split == "train" and self.task == "matching"
+        return split == "train" and self.task in ("matching", "text")
 
     def _hide_links(self, graph: TextGraph) -> tuple[Int[Tensor, "2 kept"], Int[Tensor, "2 asked"]]:
         """Returns the edges that graphs have, and the links that are asked about."""
@@ -265,12 +268,26 @@ class GraphInstructions:
         if self.task == "link":
             prompt = template.format(text=texts[question.nodes[0]], other=texts[question.nodes[1]])
             return Instruction(prompt, sizes, LINK_ANSWERS[question.answer], LINK_ANSWERS), question.answer
+        if self.task == "text":
+            return self._put_text(template, question.nodes[0], sizes, chance)
         nodes = self._egos.around(question.nodes[0])[0].tolist()
         order = chance.sample(range(len(nodes)), len(nodes))
         prompt = template.format(texts=listed([texts[nodes[place]] for place in order]))
         answer = " ".join(LETTERS[order.index(place)] for place in range(len(nodes)))
         choices = orders(len(nodes))
         return Instruction(prompt, sizes, answer, choices), choices.index(answer)
+
+    def _put_text(
+        self, template: str, node: int, sizes: tuple[int, ...], chance: random.Random
+    ) -> tuple[Instruction, int]:
+        """Returns the question for a node's text, and the place of its own among four texts."""
+        own, group = self._graph.texts[node], self._groups[bool(self._graph.targets[node] >= self._graph.seen)]
+        others: list[str] = []
+        while len(others) < OTHER_TEXTS:
+            if (text := self._graph.texts[chance.choice(group)]) not in (own, *others):
+                others.append(text)
+        answer = chance.randrange(OTHER_TEXTS + 1)
+        return Instruction(template, sizes, own, (*others[:answer], own, *others[answer:])), answer
 
     def read(self, path: Path) -> Batch:
         """Reads a user's own graph: which class its first node has. Of other tasks there is nothing to read.

@@ -15,7 +15,7 @@ START, PATCH, END = -1, -2, -3
 LETTERS = tuple("abcdefgh")
 """Names of the texts in a question of the task `matching`."""
 
-Task = Literal["node", "link", "matching"]
+Task = Literal["node", "link", "matching", "text"]
 
 TEMPLATES: dict[Task, str] = {
     "node": (
@@ -27,13 +27,14 @@ TEMPLATES: dict[Task, str] = {
         "the text : {other} . are they linked ? assistant :"
     ),
     "matching": "user : in which order are the texts {texts} in the graph <graph> ? assistant :",
+    "text": "user : which text has the first node of the graph <graph> ? assistant :",
 }
 """Task -> the human turn, with the mark of each graph, and the beginning of the assistant's turn."""
 
 NEEDED: dict[Task, tuple[str, ...]] = {
-    "node": ("{text}", "{classes}"), "link": ("{text}", "{other}"), "matching": ("{texts}",),
+    "node": ("{text}", "{classes}"), "link": ("{text}", "{other}"), "matching": ("{texts}",), "text": (),
 }  # fmt: skip
-GRAPHS: dict[Task, int] = {"node": 1, "link": 2, "matching": 1}
+GRAPHS: dict[Task, int] = {"node": 1, "link": 2, "matching": 1, "text": 1}
 """Task -> how many graphs a question is about."""
 
 LINK_ANSWERS = ("no", "yes")
