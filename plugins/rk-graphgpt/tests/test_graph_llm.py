@@ -93,7 +93,7 @@ def test_the_loss_is_that_of_the_assistants_tokens_alone(model, runs, questions)
     assert row == len(outputs["token_logits"])
 
 
-@pytest.mark.parametrize("task", ["node", "link", "matching"])
+@pytest.mark.parametrize("task", ["node", "link", "matching", "text"])
 def test_the_score_of_an_answer_is_the_mean_of_its_tokens_log_probabilities(model, task, questions):
     batch = without_rest(questions(task, batch_size=2).batch("test", 0))
     found = model.predict(**batch)["logits"]
@@ -102,8 +102,10 @@ def test_the_score_of_an_answer_is_the_mean_of_its_tokens_log_probabilities(mode
         batch["instructions_meta"] = [replace(each, answer=each.choices[choice]) for each in instructions]
         outputs = model(**batch)
         log_probs = outputs["token_logits"].log_softmax(-1)
-        own = log_probs[range(len(log_probs)), outputs["token_targets"]].view(2, -1)[:, :-1]  # without the end
-        torch.testing.assert_close(found[:, choice], own.mean(1), rtol=1e-4, atol=1e-5)
+        own = log_probs[range(len(log_probs)), outputs["token_targets"]]
+        lengths = [len(each.answer.split()) + 1 for each in batch["instructions_meta"]]
+        means = torch.stack([part[:-1].mean() for part in own.split(lengths)])  # without the end
+        torch.testing.assert_close(found[:, choice], means, rtol=1e-4, atol=1e-5)
 
 
 def test_answers_of_different_numbers_of_choices_are_padded(model, questions):

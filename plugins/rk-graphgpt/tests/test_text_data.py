@@ -126,6 +126,29 @@ def test_matching_gives_the_letters_in_the_order_of_the_tokens(questions):
         assert len(instruction.choices) == 24
 
 
+def test_a_nodes_text_is_one_of_four_and_the_prompt_does_not_have_it(questions):
+    data = questions("text")
+    batch = data.batch("test", 0)
+    texts = data.base.text_graph().texts
+    places = set()
+    for instruction, target in zip(batch["instructions_meta"], batch["targets"].tolist(), strict=True):
+        assert len(set(instruction.choices)) == 4 and set(instruction.choices) <= set(texts)
+        assert instruction.choices[target] == instruction.answer and instruction.answer not in instruction.prompt
+        places.add(target)
+    assert len(places) > 1
+
+
+@pytest.mark.parametrize("task", ["matching", "text"])
+def test_tasks_without_labels_train_on_nodes_of_unseen_classes_too(questions, task):
+    data = questions(task)
+    graph = data.base.text_graph()
+    unseen = {
+        split: {bool(graph.targets[each.nodes[0]] >= graph.seen) for each in data._questions[split]}
+        for split in data.splits
+    }
+    assert unseen == {"train": {False, True}, "val": {False}, "test": {False}, "test-unseen": {True}}
+
+
 def test_links_that_are_asked_about_are_in_no_graph(questions):
     data = questions("link")
     kept, asked = data._hide_links(data.base.text_graph())
