@@ -29,7 +29,7 @@ def test_seen_and_unseen_classes_are_two_graphs(graph):
     assert sorted(found.targets.unique().tolist()) == list(range(8)) and found.seen == 4
 
 
-def test_neighbours_tell_the_class_more_often_than_chance(graph):
+def test_neighbours_have_the_class_more_often_than_chance(graph):
     found = graph.text_graph()
     source, target = found.edge_index
     assert (found.targets[source] == found.targets[target]).float().mean() > 0.75
@@ -223,7 +223,7 @@ def test_a_file_is_a_graph_whose_first_text_is_asked_about(tmp_path, questions):
         ({"texts": ["a"], "label": 1}, "there is no key 'label'"),
     ],
 )
-def test_a_file_that_is_no_graph_is_refused(tmp_path, content, said, questions):
+def test_a_file_of_another_form_is_refused(tmp_path, content, said, questions):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match=said):

@@ -11,8 +11,8 @@ from rk_graphgpt.wordnet import WordNet, read_synsets
 from rk import UserError
 
 LINE = (
-    "00002452 03 n 02 thing 0 Some_Object 0 003 @ 00001930 n 0000 ~ 04347225 n 0000 @i 00001740 n 0000 | a separate "
-    'and self-contained entity; "it is a thing"  \n'
+    "00002452 03 n 02 object 0 Some_Object 0 003 @ 00001930 n 0000 ~ 04347225 n 0000 @i 00001740 n 0000 | a separate "
+    'and self-contained entity; "it is an object"  \n'
 )
 
 
@@ -34,7 +34,7 @@ def files(tmp_path, monkeypatch):
 def test_a_line_is_a_synset_with_its_first_word_its_gloss_and_what_is_above():
     found = wordnet._synset(LINE)
     assert (found.offset, found.file, found.hypernyms) == (2452, 3, (1930, 1740))
-    assert found.text == "thing a separate and self contained entity"
+    assert found.text == "object a separate and self contained entity"
 
 
 def test_nouns_are_seen_and_verbs_are_not(files):

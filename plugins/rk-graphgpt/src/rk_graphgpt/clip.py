@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import torch
 from annotated_types import Ge, Lt
@@ -26,7 +26,7 @@ class GraphEncoder(nn.Module):
     """A linear map, graph layers of one width, and a linear map (GraphGPT, Sec. 3.1).
 
     Args:
-        layer: What passes messages; one is built for each layer.
+        layer: What passes messages, a factory of `rk.protocols.GraphLayer`; one is built for each layer.
         num_features: Features of a node.
         d_model: Width inside.
         embed_dim: Width of the embedding.
@@ -36,7 +36,7 @@ class GraphEncoder(nn.Module):
 
     def __init__(
         self,
-        layer: Callable[..., nn.Module],
+        layer: Callable[..., Any],  # Any: mypy takes a protocol for no module
         num_features: int,
         d_model: int = 128,
         embed_dim: int = 128,

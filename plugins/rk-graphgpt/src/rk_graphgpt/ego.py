@@ -47,7 +47,7 @@ class EgoGraphs:
 
 
 def graph_key(x: Float[Tensor, "nodes features"], edge_index: Int[Tensor, "2 edges"]) -> int:
-    """Returns a number of 63 bits by which graphs with other features or edges are told apart."""
+    """Returns a number of 63 bits that differs for graphs with other features or edges."""
     found = hashlib.blake2b(x.contiguous().numpy().tobytes(), digest_size=8)
     found.update(edge_index.contiguous().numpy().tobytes())
     return int.from_bytes(found.digest(), "little") >> 1

@@ -43,10 +43,10 @@ class GraphLLM(nn.Module):
 
     A frozen graph encoder embeds the nodes of the graphs of a prompt, and ``z_i = W h_i + b`` takes the place of the
     i-th patch between the tokens of start and end. Only W, b and the two new tokens learn. Language model and encoder
-    are no parts of the weights: a run keeps the runs that they come from, and of a pretrained model its name.
+    are not saved with the weights: a run keeps the runs that they come from, and of a pretrained model its name.
 
-    The encoder's answer to a graph is computed once, by itself, and kept: graphs are told apart by their key, which the
-    data computes from their content.
+    The encoder's answer to a graph is computed once, by itself, and kept. Graphs are distinguished by their key, which
+    the data computes from their content.
 
     Args:
         encoder: A run of `text-graph-clip`.
@@ -104,7 +104,7 @@ class GraphLLM(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Moves the frozen parts with the rest, and forgets what the encoder has answered elsewhere."""
         for part in (self.llm.module, self.encoder):
-            part._apply(fn)  # type: ignore[no-untyped-call]  # torch declares no types of it
+            part._apply(fn)
         self._kept.clear()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 

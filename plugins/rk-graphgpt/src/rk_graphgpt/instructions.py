@@ -293,7 +293,7 @@ class GraphInstructions:
         """Reads a user's own graph: which class its first node has. Of other tasks there is nothing to read.
 
         Raises:
-            UserError: When the file is no such graph, or the task is another one.
+            UserError: When the file has another form, or the task is another one.
         """
         if self.task != "node":
             raise UserError(f"files are read for the task node; this run has the task {self.task}")
@@ -305,7 +305,7 @@ class GraphInstructions:
         names = own.classes or self._classes
         template = self.template if self.graph_tokens != "none" else without_graphs(self.template)
         prompt = template.format(text=own.texts[0], classes=" , ".join(names))
-        sizes = (len(x),)
+        sizes: tuple[int, ...] = (len(x),)
         if self.graph_tokens == "none":
             x, edge_index, sizes = x[:0], edge_index[:, :0], ()
         batch: dict[str, Any] = {**flat([Put(Instruction(prompt, sizes, "", names), 0, x, edge_index)])}

@@ -33,7 +33,7 @@ def read_own_graph(path: Path) -> OwnGraph:
     """Returns the graph in a JSON file.
 
     Raises:
-        UserError: When the file is no such graph; it names the key.
+        UserError: When the file has another form; it names the key.
     """
     found = read_json(path, ACCEPTED)
     if not isinstance(found, dict):

@@ -67,7 +67,7 @@ def check_template(template: str, task: Task) -> None:
     try:
         template.format(**{field.strip("{}"): "" for field in NEEDED[task]})
     except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"template has braces that are no field of the task {task}: {error}") from None
+        raise ValueError(f"template must have braces around fields of the task {task} alone: {error}") from None
 
 
 def without_graphs(template: str) -> str:

@@ -22,7 +22,7 @@ class TextSBM(TextNodes):
     """Two block models of texts, one of seen classes and one of unseen ones: for zero-shot answers.
 
     Each word of a text is a topic word of the node's class with probability `topic_rate`, one of any class with
-    `noise_rate`, and else a common word. So a text alone leaves its class open, and its neighbours' texts tell.
+    `noise_rate`, and else a common word. So a text alone leaves its class open, and the texts of its neighbours decide.
 
     Args:
         num_nodes: Nodes of seen classes. There are as many nodes of each unseen class as of a seen one.
@@ -127,5 +127,5 @@ def word(number: int) -> str:
 
 
 def class_names(count: int) -> tuple[str, ...]:
-    """Returns names of classes that are no words of a text."""
+    """Returns names of classes, which are not words of texts."""
     return tuple(f"topic-{number}" for number in range(1, count + 1))

@@ -69,7 +69,7 @@ class HasTexts(Data, Protocol):
         ...
 
     def draw_text(self, class_number: int, chance: random.Random) -> str:
-        """Returns a text of a class that is no node's of validation or tests."""
+        """Returns a text of a class that does not belong to a node of validation or tests."""
         ...
 
     def words(self) -> Sequence[str]:

@@ -56,7 +56,7 @@ class WordNet(TextNodes):
     """Synsets with words and gloss, linked to their hypernyms; the class is the lexicographer file.
 
     The nouns of some classes are trained on; the verbs of others are the unseen classes. Of each class there are the
-    first synsets of the file, which lie close together in the hierarchy. The files are looked for in `RK_DATA`; they
+    first synsets of the file, which are close together in the hierarchy. The files are looked for in `RK_DATA`; they
     are in Debian's package wordnet-base 1:3.0, and their checksums are compared.
 
     Args:
