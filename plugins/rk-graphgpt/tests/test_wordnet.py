@@ -52,7 +52,7 @@ def test_classes_that_there_are_not_and_missing_files_are_named(tmp_path, monkey
         WordNet(seed=0, nouns=("animals", "act"))
     monkeypatch.setenv("RK_DATA", str(tmp_path))
     with pytest.raises(UserError, match=r"data\.noun\.gz is not there"):
-        read_synsets("noun")
+        read_synsets("noun", [3], 5)
 
 
 def test_another_file_is_refused(tmp_path, monkeypatch):
@@ -60,4 +60,4 @@ def test_another_file_is_refused(tmp_path, monkeypatch):
     (tmp_path / "wordnet").mkdir()
     (tmp_path / "wordnet/data.noun.gz").write_bytes(gzip.compress(b"another"))
     with pytest.raises(UserError, match="is not the published file"):
-        read_synsets("noun")
+        read_synsets("noun", [3], 5)

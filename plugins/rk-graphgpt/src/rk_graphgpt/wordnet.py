@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -101,25 +102,27 @@ class WordNet(TextNodes):
             numbers = {first + known.index(name): len(labels) + place for place, name in enumerate(names)}
             places: dict[int, int] = {}
             above: list[tuple[int, tuple[int, ...]]] = []
-            left = dict.fromkeys(numbers, self.limit)
-            for synset in read_synsets(part):
-                if left.get(synset.file, 0):
-                    left[synset.file] -= 1
-                    places[synset.offset] = len(texts)
-                    above.append((len(texts), synset.hypernyms))
-                    texts.append(" ".join(synset.text.split()[: self.text_words]))
-                    targets.append(numbers[synset.file])
+            for synset in read_synsets(part, numbers, self.limit):
+                places[synset.offset] = len(texts)
+                above.append((len(texts), synset.hypernyms))
+                texts.append(" ".join(synset.text.split()[: self.text_words]))
+                targets.append(numbers[synset.file])
             edges += [(place, places[other]) for place, others in above for other in others if other in places]
             labels += [f"{part}.{name}" for name in names]
         edge_index = both_ways(torch.tensor(edges).T, len(texts))
         return TextGraph(tuple(texts), edge_index, torch.tensor(targets), tuple(labels), len(self.chosen["noun"]))
 
 
-def read_synsets(part: str) -> list[Synset]:
-    """Returns the synsets of the nouns or of the verbs, in the order of the file.
+def read_synsets(part: str, files: Iterable[int], limit: int) -> list[Synset]:
+    """Returns the first `limit` synsets of each of some lexicographer files, in the order of the data file.
+
+    Args:
+        part: `noun` or `verb`.
+        files: Numbers of lexicographer files.
+        limit: Most synsets of each.
 
     Raises:
-        UserError: When the file is not there, or is another one.
+        UserError: When the data file is not there, or is another one.
     """
     path = data_folder() / f"wordnet/data.{part}.gz"
     if not path.is_file():
@@ -128,8 +131,15 @@ def read_synsets(part: str) -> list[Synset]:
         )
     if not is_intact(path, f"sha256:{CHECKSUMS[part]}"):
         raise damaged(path)
+    left = dict.fromkeys((f"{number:02d}" for number in files), limit)
+    found: list[Synset] = []
     with gzip.open(io.BytesIO(content(path)), "rt", encoding="utf-8") as lines:
-        return [_synset(line) for line in lines if not line.startswith(" ")]
+        for line in lines:
+            number = line[9:11]  # a line of the licence begins with spaces
+            if line[0] != " " and left.get(number, 0):
+                left[number] -= 1
+                found.append(_synset(line))
+    return found
 
 
 def _synset(line: str) -> Synset:
