@@ -227,13 +227,17 @@ class TextNodes(ABC):
 
 def hash_words(texts: Sequence[str], num_features: int) -> Float[Tensor, "nodes features"]:
     """Returns a bag of words of each text: every word adds 1 or -1 at one place, both by its hash."""
-    found = torch.zeros(len(texts), num_features)
     places: dict[str, tuple[int, float]] = {}
-    for row, text in zip(found, texts, strict=True):
+    rows, columns, signs = [], [], []
+    for row, text in enumerate(texts):
         for word in text.split():
             if word not in places:
                 number = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
                 places[word] = (number // 2 % num_features, 1.0 if number % 2 else -1.0)
-            place, sign = places[word]
-            row[place] += sign
-    return found
+            column, sign = places[word]
+            rows.append(row)
+            columns.append(column)
+            signs.append(sign)
+    found = torch.zeros(len(texts), num_features)
+    where = torch.tensor(rows, dtype=torch.int64), torch.tensor(columns, dtype=torch.int64)
+    return found.index_put_(where, torch.tensor(signs), accumulate=True)
