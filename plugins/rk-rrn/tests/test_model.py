@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rk import UserError
-from rk.testing import assert_close
-from torch.nn import functional
-
 from rk_rrn.loss import PerStepCrossEntropy, step_weights
 from rk_rrn.model import RRN
 from rk_rrn.solver import Grid, neighbours
+from torch.nn import functional
+
+from rk import UserError
+from rk.testing import assert_close
 
 SUDOKU = {"neighbours": neighbours(Grid(3, 3)), "node_features": 0, "attribute_sizes": (10, 9, 9), "level": "node"}
 DENSE = {"neighbours": None, "node_features": 3, "attribute_sizes": (), "level": "graph", "num_classes": 4}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rk.testing import assert_close, assert_twins
 from rk_graphs.aggregators import MaxAggregator, MeanAggregator, SumAggregator
-
 from rk_rrn import naive
 from rk_rrn.graph import Edges, fully_connected, neighbour_index
 from rk_rrn.messages import Messages
 from rk_rrn.recurrence import Recurrence
 from rk_rrn.solver import Grid, neighbours
+
+from rk.testing import assert_close, assert_twins
 
 RING = [[4, 1], [0, 2], [1, 3], [2, 4], [3, 0]]
 UNEVEN = [[1], [0, 2, 3], [1, 3], [2], [0, 1, 2, 3]]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rk import UserError
-
 from rk_rrn.puzzles import canonical, generate, kept, minimal_puzzles, random_grids
 from rk_rrn.solver import Grid, digits_of, masks_of, neighbours, solve
 from rk_rrn.sudoku import Sudoku, digit_accuracy, puzzle_accuracy
 from rk_rrn.sudoku_text import answered, is_valid, read_sudokus
+
+from rk import UserError
 
 SMALL, MIDDLE, LARGE = Grid(2, 2), Grid(2, 3), Grid(3, 3)
 HARD = "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4.."
@@ -48,6 +48,12 @@ def test_all_small_sudokus_are_counted():
     assert len(np.unique(grids, axis=0)) == len(grids) == 288
     assert all(is_valid(grid, SMALL) for grid in grids)
     assert len(np.unique(canonical(grids, SMALL), axis=0)) == 12
+
+
+def test_random_grids_are_of_all_kinds():
+    grids = random_grids(600, SMALL, np.random.default_rng(0))
+    _, counts = np.unique(canonical(grids, SMALL), axis=0, return_counts=True)
+    assert len(counts) == 12 and counts.min() >= 20  # 50 of each on average
 
 
 def test_a_contradiction_has_no_solution():
@@ -85,9 +91,7 @@ def sudoku(**settings: object) -> Sudoku:
 
 def test_no_solution_of_a_split_is_a_renaming_of_one_of_another():
     data = sudoku(box_cols=2, num_puzzles=200)
-    seen = {
-        name: {row.tobytes() for row in canonical(pool.solutions, SMALL)} for name, pool in data._pools.items()
-    }
+    seen = {name: {row.tobytes() for row in canonical(pool.solutions, SMALL)} for name, pool in data._pools.items()}
     assert not seen["train"] & (seen["val"] | seen["test"]) and not seen["val"] & seen["test"]
     assert sum(map(len, seen.values())) == 12
 
@@ -194,16 +198,16 @@ def test_a_mistake_in_the_text_is_named_with_its_line(text: str, message: str, t
 
 
 def test_an_answer_keeps_the_givens_and_is_compared_with_the_solution():
-    (found,) = solve(masks_of(digits("1.3..2......4.2."), SMALL), SMALL, limit=2)
+    (found,) = solve(masks_of(digits("1.3..2.12...4.2."), SMALL), SMALL, limit=2)
     solution = torch.from_numpy(digits_of(found[0]).astype(np.int64))
     right = 9.0 * torch.nn.functional.one_hot(solution, 5).float()
     wrong = right.clone()
     wrong[0], wrong[1] = right[1], right[0]  # cell 0 is given: it stays
-    quiz = np.repeat(digits("1.3..2......4.2."), 2, 0)
+    quiz = np.repeat(digits("1.3..2.12...4.2."), 2, 0)
     first, second = answered(quiz, torch.stack([right, wrong]), SMALL)
     assert first["valid"] and first["answer"] == first["solution"] and first["wrong_cells"] == 0
     assert not second["valid"] and second["wrong_cells"] == 1 and second["answer"][0][0] == "1"
-    assert first["puzzle"] == ["1.3.", ".2..", "....", "4.2."] and first["confidence"] > 0.99
+    assert first["puzzle"] == ["1.3.", ".2.1", "2...", "4.2."] and first["confidence"] > 0.99
 
 
 def test_steps_are_drawn(tmp_path: Path):

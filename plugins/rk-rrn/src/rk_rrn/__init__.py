@@ -20,7 +20,11 @@ RK_TRIAL = {
 
 @hookimpl
 def rk_models() -> dict[str, str]:
-    return {"rrn": "rk_rrn.model:RRN"}
+    return {
+        "rrn": "rk_rrn.model:RRN",
+        "rrn-images": "rk_rrn.image_model:ImageRRN",
+        "rrn-text": "rk_rrn.text_model:TextRRN",
+    }
 
 
 @hookimpl
@@ -30,7 +34,12 @@ def rk_losses() -> dict[str, str]:
 
 @hookimpl
 def rk_data() -> dict[str, str]:
-    return {"sudoku": "rk_rrn.sudoku:Sudoku"}
+    return {
+        "babi": "rk_rrn.babi:BAbI",
+        "pretty-clevr": "rk_rrn.pretty_clevr:PrettyCLEVR",
+        "pretty-clevr-images": "rk_rrn.pretty_clevr:PrettyCLEVRImages",
+        "sudoku": "rk_rrn.sudoku:Sudoku",
+    }
 
 
 @hookimpl

@@ -52,12 +52,12 @@ class PerStepCrossEntropy:
         repeated = targets.unsqueeze(1).expand(-1, steps, *targets.shape[1:])
         score = partial(functional.cross_entropy, step_logits.float().flatten(0, -2), repeated.flatten())
         if self.ignore_index is None:
-            losses, count = score(reduction="none"), targets.numel()
+            losses = score(reduction="none")
         else:
             losses = score(reduction="none", ignore_index=self.ignore_index)
-            count = (targets != self.ignore_index).sum()
         by_step = losses.view(repeated.shape).transpose(0, 1).flatten(1).sum(1)
-        return (by_step * weights).sum(), count
+        counts = targets.numel() if self.ignore_index is None else (targets != self.ignore_index).sum()
+        return (by_step * weights).sum(), counts
 
 
 def step_weights(kind: StepWeights, steps: int) -> Float[Tensor, "steps"]:

@@ -15,7 +15,7 @@ def linear(in_features: int, out_features: int) -> nn.Linear:
     layer = nn.Linear(in_features, out_features)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)
-    layer.bias.no_weight_decay = True  # type: ignore[assignment]  # a mark that rk's runtime reads
+    layer.bias.no_weight_decay = True  # type: ignore[attr-defined]  # a mark that rk's runtime reads
     return layer
 
 

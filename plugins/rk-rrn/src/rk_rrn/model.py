@@ -36,6 +36,10 @@ class RRN(RelationalNetwork):
             edge. 0: none.
         num_edge_features: Numbers of an edge besides, in `edge_features`.
 
+    Attributes:
+        neighbours: (nodes, degree) The senders to each node, shorter rows padded with 0; None: all nodes.
+        edge_exists: (nodes, degree) False where that is padding; None: nowhere.
+
     Examples:
         model: {name: rrn, hidden_size: 48, num_steps: 8, test_steps: 16}
 
@@ -44,6 +48,9 @@ class RRN(RelationalNetwork):
         >>> net(inputs=torch.rand(7, 2, 2), attributes=torch.zeros(7, 2, 1, dtype=torch.long))["step_logits"].shape
         torch.Size([7, 4, 2, 5])
     """
+
+    neighbours: Tensor | None
+    edge_exists: Tensor | None
 
     def __init__(
         self,
@@ -65,9 +72,9 @@ class RRN(RelationalNetwork):
         self.coordinates = coordinates
         self.num_edge_features = num_edge_features
         self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_size) for size in attribute_sizes)
-        for embedding in self.embeddings:
-            nn.init.normal_(embedding.weight, std=embedding_size**-0.5)
-            embedding.weight.no_weight_decay = True  # type: ignore[union-attr, assignment]
+        for weight in self.embeddings.parameters():
+            nn.init.normal_(weight, std=embedding_size**-0.5)
+            weight.no_weight_decay = True  # type: ignore[attr-defined]  # the paper's L2 is on its MLPs alone
         index, exists = (None, None) if neighbours is None else neighbour_index(neighbours)
         self.register_buffer("neighbours", index, persistent=False)
         self.register_buffer("edge_exists", exists, persistent=False)

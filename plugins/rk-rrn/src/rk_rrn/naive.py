@@ -55,7 +55,7 @@ def recurrence(
             post = mlp(update.post, x[j], arrived[j]).unsqueeze(0)
             if isinstance(update.cell, nn.LSTMCell):
                 memory[j] = update.cell(post, memory[j])
-            else:
+            elif update.cell is not None:
                 memory[j] = (update.cell(post, memory[j][0]),)
             hidden[j] = memory[j][0].squeeze(0)
         steps.append(torch.stack(hidden))

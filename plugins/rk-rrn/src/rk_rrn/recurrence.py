@@ -60,9 +60,7 @@ class Recurrence(nn.Module):
         again = self.checkpoint_steps and torch.is_grad_enabled()
         for _ in range(num_steps):
             if again:
-                hidden, memory = checkpoint(
-                    self._step, hidden, memory, share, edges, edge_share, use_reentrant=False
-                )
+                hidden, memory = checkpoint(self._step, hidden, memory, share, edges, edge_share, use_reentrant=False)
             else:
                 hidden, memory = self._step(hidden, memory, share, edges, edge_share)
             steps.append(hidden)

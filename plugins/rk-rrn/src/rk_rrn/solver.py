@@ -124,8 +124,13 @@ def solve(masks: Masks, grid: Grid, limit: int = 1, random: np.random.Generator 
     open_boards, owners = masks, np.arange(len(masks))
     counts = np.zeros(len(masks), dtype=np.int64)
     while len(open_boards):
-        now, now_of = open_boards[-AT_ONCE:], owners[-AT_ONCE:]
-        open_boards, owners = open_boards[:-AT_ONCE], owners[:-AT_ONCE]
+        chosen_now = np.zeros(len(owners), dtype=bool)
+        if random is None:
+            chosen_now[-AT_ONCE:] = True
+        else:  # depth first: of the solutions of a board, those that need fewer guesses would else be found more often
+            chosen_now[len(owners) - 1 - np.unique(owners[::-1], return_index=True)[1]] = True
+        now, now_of = open_boards[chosen_now], owners[chosen_now]
+        open_boards, owners = open_boards[~chosen_now], owners[~chosen_now]
         now, fine = propagate(now, grid)
         now, now_of = now[fine], now_of[fine]
         solved = ((now & (now - 1)) == 0).all(1)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import numpy as np
 import torch
 from annotated_types import Ge, Le
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk.protocols import Batch, Outputs
@@ -44,6 +44,20 @@ def puzzle_accuracy(
     return (logits.argmax(-1) == targets).all(-1).sum(), len(targets)
 
 
+def second_half_gain(
+    *,
+    logits: Float[Tensor, "batch nodes classes"],
+    targets: Int[Tensor, "batch nodes"],
+    step_logits: Float[Tensor, "batch steps nodes classes"] | None = None,
+) -> tuple[Tensor, int]:
+    """How much the second half of the steps adds to the share of solved sudokus."""
+    after = (logits.argmax(-1) == targets).all(-1).sum()
+    if step_logits is None or step_logits.shape[1] < 2:
+        return torch.zeros_like(after), len(targets)
+    half = step_logits[:, step_logits.shape[1] // 2 - 1]
+    return after - (half.argmax(-1) == targets).all(-1).sum(), len(targets)
+
+
 class Sudoku:
     """Sudokus with one solution; each cell is a node, and the cells of its row, column and box send to it.
 
@@ -74,7 +88,11 @@ class Sudoku:
 
     level: Literal["node"] = "node"
     node_features: Literal[0] = 0
-    metrics = {"digit-accuracy": digit_accuracy, "puzzle-accuracy": puzzle_accuracy}
+    metrics = {
+        "digit-accuracy": digit_accuracy,
+        "puzzle-accuracy": puzzle_accuracy,
+        "second-half-gain": second_half_gain,
+    }
     text_ending = (".txt",)
 
     def __init__(
@@ -155,9 +173,7 @@ class Sudoku:
             "targets": torch.from_numpy(puzzles.solutions.astype(np.int64)),
         }
 
-    def _draw(
-        self, pool: Puzzles, rows: int, givens: tuple[int, int] | None, random: np.random.Generator
-    ) -> Puzzles:
+    def _draw(self, pool: Puzzles, rows: int, givens: tuple[int, int] | None, random: np.random.Generator) -> Puzzles:
         """Returns puzzles of the pool with renamed digits and more givens."""
         counts = (pool.givens > 0).sum(1)
         if givens is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -51,7 +52,7 @@ def draw_steps(
                     digit = given or digits[row, step - 1, cell]
                     right = solution is None or digit == solution[cell]
                     wrong += not right
-                    style = {"color": INK, "weight": "bold"}
+                    style: dict[str, Any] = {"color": INK, "weight": "bold"}
                     if not given:
                         # from 1/n, which is a guess, to certain
                         strength = max(0.12, (sure[row, step - 1, cell] - 1 / grid.n) / (1 - 1 / grid.n))
@@ -70,11 +71,11 @@ def chosen_steps(num_steps: int) -> list[int]:
     return sorted({round(step) for step in np.geomspace(1, num_steps, MOST_STEPS)})
 
 
-def _draw_grid(axis: object, grid: Grid) -> None:
+def _draw_grid(axis: Any, grid: Grid) -> None:
     n = grid.n
-    axis.set(xlim=(-0.05, n + 0.05), ylim=(n + 0.05, -0.05), aspect="equal")  # type: ignore[attr-defined]
-    axis.set_axis_off()  # type: ignore[attr-defined]
+    axis.set(xlim=(-0.05, n + 0.05), ylim=(n + 0.05, -0.05), aspect="equal")
+    axis.set_axis_off()
     for i in range(n + 1):
         for every, ends in ((grid.box_rows, ([0, n], [i, i])), (grid.box_cols, ([i, i], [0, n]))):
             bold = i % every == 0
-            axis.plot(*ends, color=INK if bold else LINE, linewidth=1.1 if bold else 0.4)  # type: ignore[attr-defined]
+            axis.plot(*ends, color=INK if bold else LINE, linewidth=1.1 if bold else 0.4)

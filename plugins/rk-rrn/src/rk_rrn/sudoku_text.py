@@ -18,7 +18,9 @@ UNITS = ("row", "column", "box")
 
 def accepted(grid: Grid) -> str:
     """Returns which text is read."""
-    return f"a sudoku a line, of {grid.cells} characters, or {grid.n} lines of {grid.n}; a dot or 0 where a cell is empty"
+    return (
+        f"a sudoku a line, of {grid.cells} characters, or {grid.n} lines of {grid.n}; a dot or 0 where a cell is empty"
+    )
 
 
 def read_sudokus(path: Path, grid: Grid) -> np.ndarray:
@@ -29,7 +31,9 @@ def read_sudokus(path: Path, grid: Grid) -> np.ndarray:
     Raises:
         rk.UserError: With file and line, for other text, and for a sudoku whose givens contradict each other.
     """
-    found, places, rows, first = [], [], [], 0
+    found: list[list[int]] = []
+    places, first = [], 0
+    rows: list[int] = []
     for number, line in enumerate(lines_of(read_text(path, accepted(grid))), 1):
         cells = "".join(character for character in line.partition(",")[0] if character not in " \t|")
         if not cells.strip("-+="):
