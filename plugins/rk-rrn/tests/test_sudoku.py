@@ -123,7 +123,7 @@ def test_test_splits_have_the_givens_of_their_names():
     assert set(data.buckets(data.batch("test-18", 0)).tolist()) == {18}
 
 
-def test_givens_that_are_no_range_are_refused():
+def test_givens_that_descend_are_refused():
     with pytest.raises(ValueError, match=r"ascending numbers up to 36, got \[20, 10\]"):
         sudoku(test_givens=[(20, 10)])
 

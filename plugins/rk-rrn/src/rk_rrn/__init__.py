@@ -13,8 +13,15 @@ Palm, Paquet and Winther, "Recurrent Relational Networks", NeurIPS 2018, arXiv:1
 
 from rk import hookimpl
 
+_FEW_PUZZLES = ("data.num_puzzles=60", "data.batch_size=8", "data.val_examples=16", "data.test_examples=8")
 RK_TRIAL = {
-    "sudoku4-quick": ("data.num_puzzles=60", "data.batch_size=8", "data.val_examples=16", "data.test_examples=16"),
+    "babi-quick": ("data.batch_size=8", "data.limit=8"),
+    "pretty-clevr-mlp": ("data.batch_size=8", "data.val_examples=16", "data.test_examples=8"),
+    "pretty-clevr-quick": ("data.batch_size=8", "data.val_examples=16", "data.test_examples=8"),
+    "sudoku4-one-step": _FEW_PUZZLES,
+    "sudoku4-quick": _FEW_PUZZLES,
+    "sudoku6": _FEW_PUZZLES,
+    "sudoku6-one-step": _FEW_PUZZLES,
 }
 
 

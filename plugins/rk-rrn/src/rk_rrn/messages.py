@@ -39,7 +39,7 @@ class Messages(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "v b d"], edges: Edges, edge_share: Float[Tensor, "v k b d"] | None = None
     ) -> Float[Tensor, "v b d"]:
-        """Returns the aggregated messages to each node.
+        """Returns the aggregated messages to each node (Eq. 1 and Eq. 2).
 
         Args:
             hidden: (v, b, d) The nodes.

@@ -26,7 +26,7 @@ class RRN(RelationalNetwork):
 
     Args:
         neighbours: The nodes that send to each node, the same in all examples; null: all nodes send to all, itself
-            included, and `node_mask` may tell which nodes an example has.
+            included, and `node_mask` may give the nodes that an example has.
         num_classes: Classes of an answer.
         level: Whether each `node` is answered, or the `graph`: from the sum of its nodes.
         node_features: Numbers of a node; 0: none.

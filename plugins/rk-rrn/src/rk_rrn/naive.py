@@ -13,7 +13,7 @@ from rk_rrn.recurrence import Recurrence
 
 
 def mlp(net: MLP, *parts: Float[Tensor, "*rows size"]) -> Float[Tensor, "*rows out"]:
-    """Maps concatenated inputs by the layers of `net`."""
+    """Maps concatenated inputs by the layers of `net`: f of Eq. 1."""
     x = torch.relu(net.first(torch.cat(parts, -1)))
     for layer in net.hidden:
         x = torch.relu(layer(x))
@@ -27,7 +27,7 @@ def recurrence(
     num_steps: int,
     edge_features: dict[tuple[int, int], Float[Tensor, "features"]] | None = None,
 ) -> Float[Tensor, "steps v d"]:
-    """Returns the nodes of one graph after each step, with a loop over its edges.
+    """Returns the nodes of one graph after each step (Eq. 1, Eq. 2, Eq. 3), with a loop over its edges.
 
     Args:
         net: Where the weights are; it sums messages.

@@ -12,6 +12,9 @@ Masks = np.ndarray
 AT_ONCE = 2048
 """Boards that are worked on side by side: fewer than there are would search breadth first, and fill memory."""
 
+SET_BITS = np.array([number.bit_count() for number in range(2**9)])
+"""How many bits of each number are set: digits go to 9."""
+
 
 class Grid(NamedTuple):
     """A kind of sudoku: digits 1 to n = box_rows x box_cols in each row, column and box."""
@@ -117,7 +120,7 @@ def solve(masks: Masks, grid: Grid, limit: int = 1, random: np.random.Generator 
     Args:
         masks: (boards, cells).
         grid: The kind of sudoku.
-        limit: The search for a board ends with so many; 2 tells whether a solution is the only one.
+        limit: The search for a board ends with so many; 2 shows whether a solution is the only one.
         random: Tries candidates in random order, for random grids; None: the lowest first.
     """
     found: list[list[Masks]] = [[] for _ in masks]
@@ -139,7 +142,7 @@ def solve(masks: Masks, grid: Grid, limit: int = 1, random: np.random.Generator 
                 found[owner].append(board)
                 counts[owner] += 1
         now, now_of = now[~solved], now_of[~solved]
-        sizes = np.bitwise_count(now)
+        sizes = SET_BITS[now]
         cell = np.where(sizes > 1, sizes, 99).argmin(1)
         rows = np.arange(len(now))
         choices = now[rows, cell]

@@ -245,6 +245,7 @@ def split_by_solution(puzzles: Puzzles, grid: Grid, val: int, test: int, seed: i
     Puzzles whose solutions are renamings of each other stay together: renaming digits would make one of the other.
     """
     _, group = np.unique(canonical(puzzles.solutions, grid), axis=0, return_inverse=True)
+    group = group.ravel()  # numpy 2.0 gives it another axis
     sizes = np.bincount(group)
     order = np.random.default_rng([seed, 1]).permutation(len(sizes))
     before = sizes[order].cumsum() - sizes[order]
