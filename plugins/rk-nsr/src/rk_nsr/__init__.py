@@ -13,12 +13,12 @@ arXiv:2210.01603:
 
 from rk import hookimpl
 
+_FEW = ("data.num_examples=30", "data.num_val=10", "data.limit=20")
+_SCAN = ("scan-jump", "scan-length", "scan-around-right")
+
 RK_TRIAL = {
-    name: ("data.num_examples=30", "data.num_val=10", "data.limit=20", "data.batch_size=10", "trainer.turn_examples=10")
-    for name in ("scan-jump", "scan-length", "scan-around-right")
-} | {
-    f"{name}-lstm": ("data.num_examples=30", "data.num_val=10", "data.limit=20")
-    for name in ("scan-jump", "scan-length", "scan-around-right")
+    **dict.fromkeys((*_SCAN, "pcfg-quick"), (*_FEW, "data.batch_size=10", "trainer.turn_examples=10")),
+    **{f"{name}-lstm": _FEW for name in _SCAN},
 }
 
 
@@ -29,7 +29,7 @@ def rk_models() -> dict[str, str]:
 
 @hookimpl
 def rk_data() -> dict[str, str]:
-    return {"scan": "rk_nsr.scan:Scan"}
+    return {"scan": "rk_nsr.scan:Scan", "pcfg-set": "rk_nsr.pcfg:PcfgSet"}
 
 
 @hookimpl

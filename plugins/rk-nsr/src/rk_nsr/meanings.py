@@ -1,4 +1,4 @@
-"""Semantics: a program for each symbol, found from examples whose outputs may be wrong (arXiv:2210.01603, Sec. 3.2, App. A).
+"""Semantics: a program for each symbol, from examples some of which are wrong (arXiv:2210.01603, Sec. 3.2, App. A).
 
 A value is a tuple of integers or an integer. None is a value that is not known: the paper's MISSING.
 """
@@ -20,6 +20,10 @@ Inputs = tuple[Value, ...]
 
 TRUSTED = 0.5
 """A program with a larger likelihood is run; below, remembered examples answer."""
+FIRST_TERMS = 4000
+"""Most terms of a symbol's first search; each search that fails doubles it, up to `Meanings.max_terms`."""
+SHORT = 6
+"""Examples without a longer list are searched with first."""
 FORGOTTEN = 0.1
 """Examples of less weight are dropped."""
 
@@ -37,11 +41,13 @@ class Meaning:
         self.term: Term | None = None
         self.likelihood = 0.0
         self.num_examples = 0
+        self.failed = 0
+        """Searches that found no program that could be kept: later ones get more terms."""
         self.examples: dict[Inputs, dict[Value, float]] = {}
         self.results: dict[Inputs, Value] = {}
         """What the program gave: it is run once for the same inputs."""
         self.by_others: dict[tuple[int, Inputs], list[tuple[Value, Value]]] = {}
-        """Place and the inputs at other places -> (input at the place, likeliest output): `Meanings.solve` looks here."""
+        """Place and the inputs at other places -> (input at the place, likeliest output), for `Meanings.solve`."""
 
     def refresh(self) -> None:
         """Makes again what follows from the program and the examples."""
@@ -77,7 +83,7 @@ class Meanings:
         kind: Type of all values, ``list`` or ``int``.
         prior: A symbol with few examples is trusted less: likelihood is divided by ``prior * arity / examples``.
         max_size: Largest size of programs.
-        max_terms: Most terms of one search.
+        max_terms: Most terms of one search, once a symbol's earlier ones have failed.
         max_examples: Most examples of one search.
         solved: Likelihood from which a program is kept as it is.
     """
@@ -177,9 +183,10 @@ class Meanings:
             if not examples or meaning.likelihood >= self.solved:
                 continue
             term = self._search(meaning, examples)
+            likelihood = 0.0 if term is None else self.likelihood(meaning, term, examples)
+            meaning.failed += likelihood < self.solved
             if term is None or term == meaning.term:
                 continue
-            likelihood = self.likelihood(meaning, term, examples)
             shorter = meaning.term is None or len(str(term)) < len(str(meaning.term))
             if likelihood > meaning.likelihood or (likelihood == meaning.likelihood and shorter):
                 meaning.term, meaning.likelihood = term, likelihood
@@ -195,8 +202,10 @@ class Meanings:
 
     def _search(self, meaning: Meaning, examples: Sequence[tuple[Inputs, Value, float]]) -> Term | None:
         """Returns the best program for the heaviest examples."""
-        # short values first among equals: they are cheap, and long ones say nothing else
-        some = sorted(examples, key=lambda one: (-one[2], len(str(one[1]))))[: self.max_examples]
+        # what the present program gets wrong says most; long lists make every term costly
+        known = {} if meaning.term is None else {inputs: self.dsl(meaning.term, inputs) for inputs, _, _ in examples}
+        order = sorted(examples, key=lambda one: (known.get(one[0]) == one[1], _length(one) > SHORT, -one[2]))
+        some = order[: self.max_examples]
         outputs = [output for _, output, _ in some]
         numbers = self.kind != LIST.name
         capacity = 0 if numbers else max(len(v) for inputs, output, _ in some for v in (*inputs, output))
@@ -208,7 +217,7 @@ class Meanings:
             literals=_literals(some),
             recursion=outputs if numbers and meaning.takes else None,
             gives=meaning.gives,
-            max_terms=self.max_terms,
+            max_terms=min(self.max_terms, FIRST_TERMS << min(meaning.failed, 20)),
         )
         found = enumeration.search(
             meaning.gives, outputs, [w for _, _, w in some], max_size=self.max_size, tolerance=1 - self.solved
@@ -231,6 +240,7 @@ class Meanings:
                 "program": None if one.term is None else str(one.term),
                 "likelihood": one.likelihood,
                 "num_examples": one.num_examples,
+                "failed": one.failed,
                 "examples": [[inputs, list(outputs.items())] for inputs, outputs in one.examples.items()],
             }
             for one in self.of
@@ -240,7 +250,7 @@ class Meanings:
         """Takes `state` back."""
         for one, kept in zip(self.of, state, strict=True):
             one.term = None if kept["program"] is None else parse(kept["program"])
-            one.likelihood, one.num_examples = kept["likelihood"], kept["num_examples"]
+            one.likelihood, one.num_examples, one.failed = kept["likelihood"], kept["num_examples"], kept["failed"]
             one.examples = {
                 tuple(_value(v) for v in inputs): {_value(output): weight for output, weight in outputs}
                 for inputs, outputs in kept["examples"]
@@ -258,6 +268,11 @@ def _literals(examples: Sequence[tuple[Inputs, Value, float]]) -> list[int]:
                 weights[number] = weights.get(number, 0.0) + weight
     enough = 0.5 * sum(weight for _, _, weight in examples)
     return [number for number, weight in weights.items() if weight >= enough]
+
+
+def _length(example: tuple[Inputs, Value, float]) -> int:
+    """Returns the length of the longest list of an example."""
+    return max(len(_numbers(value)) for value in (*example[0], example[1]))
 
 
 def _numbers(value: Value) -> Sequence[int]:

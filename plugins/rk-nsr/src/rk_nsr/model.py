@@ -36,7 +36,7 @@ class NSR(nn.Module):
         hidden_size: Width of the parser's hidden layer.
         dropout: Share of the hidden layer that is dropped in training, when trees are drawn too.
         use_arity: Whether the parser knows the arities.
-        prior: Likelihood of a program is divided by ``prior * arity / examples`` where that is above 1. The paper has 10.
+        prior: A program's likelihood is divided by ``prior * arity / examples`` if that is above 1; the paper has 10.
         max_size: Largest size of programs.
         max_terms: Most terms of one search for a program.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LEFT, RIGHT, SHIFT = 0, 1, 2
-"""Transitions: the top of the stack becomes the head of the second, the second the head of the top, a word is shifted."""
+"""Transitions: the top of the stack becomes the head of the second, or the other way round; a word is shifted."""
 FEATURES = 18
 """Words that a transition is chosen from."""
 

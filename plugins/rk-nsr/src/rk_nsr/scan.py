@@ -24,13 +24,14 @@ SHORT = 4
 class Scan(SentenceData):
     """SCAN (Lake and Baroni, arXiv:1711.00350): "jump around left twice" and its actions.
 
-    Training takes few of a split's commands: all of at most four words, and others at random. Each command is there once.
+    Training takes few of a split's commands: all of at most four words, and others at random, each once.
 
     Args:
-        split: What is trained on and what is tested. `length`: answers of at most 22 actions, tests from 24. `addprim-jump`:
-            "jump" is only seen alone. `around-right` and the like: the words are never seen together. `simple`: at random.
+        split: What is trained on and what is tested. `length`: answers of at most 22 actions, tests from 24.
+            `addprim-jump`: "jump" is only seen alone. `around-right` and the like: the words are never seen together.
+            `simple`: at random.
         source: The generated commands, or the published files; the splits that have files are the same in both.
-        reorder: Whether `opposite` and `around` are put behind the side, as the paper does: a tree is then projective.
+        reorder: Whether `opposite` and `around` are put behind the side, as in the paper: a tree is then projective.
 
     Examples:
         data: {name: scan, split: addprim-jump}

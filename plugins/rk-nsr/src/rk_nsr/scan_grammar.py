@@ -1,7 +1,7 @@
 """SCAN exactly: all 20,910 commands, what they mean, and the published splits as rules.
 
-Lake and Baroni, "Generalization without Systematicity", ICML 2018, arXiv:1711.00350; Loula, Baroni and Lake, "Rearranging
-the Familiar", 2018, arXiv:1807.07545.
+Lake and Baroni, "Generalization without Systematicity", ICML 2018, arXiv:1711.00350; Loula, Baroni and Lake,
+"Rearranging the Familiar", 2018, arXiv:1807.07545.
 """
 
 from __future__ import annotations

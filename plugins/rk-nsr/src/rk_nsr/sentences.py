@@ -136,7 +136,7 @@ class SentenceData(ABC):
         return self._collated(sentences)
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
-        """Returns each sentence with its answer; where a tree was built, with the tree, and each value with its program."""
+        """Returns each sentence with its answer and, where a tree was built, the tree and how its values came about."""
         names, found = self.answer_words, []
         for i, (tokens, length) in enumerate(zip(batch["tokens"].tolist(), batch["lengths"].tolist(), strict=True)):
             words = [self.symbols[token] for token in tokens[:length]]
@@ -145,9 +145,8 @@ class SentenceData(ABC):
             if "values_meta" in outputs:
                 heads = outputs["heads"][i, :length].tolist()
                 row["tree"] = bracketed(words, heads)
-                row["steps"] = [
-                    self._step(words, heads, node, outputs["values_meta"][i]) for node in _upwards(heads)
-                ]
+                steps = [self._step(words, heads, node, outputs["values_meta"][i]) for node in _upwards(heads)]
+                row["steps"] = "\n".join(steps)
             found.append(row)
         return found
 

@@ -16,7 +16,7 @@ from rk_nsr.fields import END, Decoded
 
 
 class LstmSeq2Seq(nn.Module):
-    """An LSTM reads the sentence, another writes the answer and attends to what was read (Luong et al., arXiv:1508.04025).
+    """An LSTM reads the sentence, another writes the answer and attends to it (Luong et al., arXiv:1508.04025).
 
     Args:
         vocab_size: Symbols of sentences; a fact of the data.

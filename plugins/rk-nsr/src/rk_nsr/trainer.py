@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,7 +18,9 @@ from rk_nsr.model import NSR, Machine
 from rk_nsr.parser import FEATURES, Stacks, oracle, parse
 from rk_nsr.trees import abduce, deduce
 
-SEMANTICS, SYNTAX = "semantics", "syntax"
+Turn = Literal["semantics", "syntax"]
+SEMANTICS: Turn = "semantics"
+SYNTAX: Turn = "syntax"
 
 
 class Recursive(Model, Protocol):
@@ -40,6 +42,8 @@ class DeductionAbduction:
         syntax_epochs: Passes over the trees of a turn in which the parser learns.
         syntax_batch: Transitions of one update of the parser.
         decay: What the weight of remembered examples is multiplied by at each turn of the programs.
+        exploration: Share of transitions that are drawn with equal chances while trees are looked for. The paper has 0
+            and relies on dropout; then a parser may settle on one side for some seeds.
         abduction: Whether edits are looked for; without, only trees that give the answer as they are teach.
         stop_at: An accuracy of validations that is high enough.
         stop_after: The run ends with so many validations in a row that reach it.
@@ -55,6 +59,7 @@ class DeductionAbduction:
         syntax_epochs: Annotated[int, Ge(1)] = 5,
         syntax_batch: Annotated[int, Ge(1)] = 128,
         decay: Annotated[float, Ge(0), Le(1)] = 0.5,
+        exploration: Annotated[float, Ge(0), Lt(1)] = 0.1,
         abduction: bool = True,
         stop_at: Annotated[float, Gt(0)] = 1.0,
         stop_after: Annotated[int, Ge(1)] = 3,
@@ -62,8 +67,9 @@ class DeductionAbduction:
         self.factory = optimizer
         self.turn_examples, self.decay, self.abduction = turn_examples, decay, abduction
         self.syntax_epochs, self.syntax_batch = syntax_epochs, syntax_batch
+        self.exploration = exploration
         self.stop_at, self.stop_after = stop_at, stop_after
-        self.turn: Literal["semantics", "syntax"] = SEMANTICS
+        self.turn: Turn = SEMANTICS
         self.seen = self.kept = 0
         self.reached = 0
         self.pairs: dict[tuple[int, Inputs, Value], float] = {}
@@ -106,7 +112,7 @@ class DeductionAbduction:
         draws = random.Random(int(torch.randint(2**62, ())))
         tokens, lengths = batch["tokens"], batch["lengths"]
         with torch.no_grad():
-            parsed = parse(self.model.net, tokens, lengths, self.model.arities, _drawn)
+            parsed = parse(self.model.net, tokens, lengths, self.model.arities, self._drawn)
         kept = 0
         for words, heads, order, n, answer in zip(
             tokens.tolist(),
@@ -131,6 +137,13 @@ class DeductionAbduction:
                 for example in tree.examples(self.model.meanings):
                     self.pairs[example] = self.pairs.get(example, 0.0) + 1
         return kept
+
+    def _drawn(self, log_probabilities: Tensor) -> Tensor:
+        """Returns a transition of each row, (batch,), drawn from its probabilities, some from equal ones."""
+        chances = log_probabilities.exp()
+        legal = (chances > 0).float()
+        mixed = (1 - self.exploration) * chances + self.exploration * legal / legal.sum(-1, keepdim=True)
+        return torch.multinomial(mixed, 1)[:, 0]
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
@@ -176,11 +189,6 @@ class DeductionAbduction:
         self.reached = state["reached"]
         self.pairs = {(symbol, inputs, output): count for symbol, inputs, output, count in state["pairs"]}
         self.buffer = [(words, heads) for words, heads in state["buffer"]]
-
-
-def _drawn(log_probabilities: Tensor) -> Tensor:
-    """Returns a transition of each row, (batch,), drawn from its probabilities."""
-    return torch.multinomial(log_probabilities.exp(), 1)[:, 0]
 
 
 def oracle_examples(trees: list[tuple[list[int], list[int]]], nothing: int) -> tuple[Tensor, Tensor]:

@@ -81,11 +81,13 @@ def deduce(
     return tree
 
 
-def abduce(tree: Tree, answer: Value, meanings: Meanings, choose: Callable[[int], int] = lambda count: 0) -> Tree | None:
+def abduce(
+    tree: Tree, answer: Value, meanings: Meanings, choose: Callable[[int], int] = lambda count: 0
+) -> Tree | None:
     """Returns the tree with its most probable edit that gives `answer`; None where no edit does (Alg. 1).
 
-    A tree that gives it already is returned as it is. Edits set the value of one node. They are looked for from the root
-    down: a node whose inputs are known may simply get a value that is wanted, or a child may get one that makes the
+    A tree that gives it already is returned as it is. Edits set the value of one node. They are looked for from the
+    root down: a node whose inputs are known may simply get a value that is wanted, or a child may get one that makes the
     node's value right. What is least trusted is edited first.
 
     Args:

@@ -1,4 +1,4 @@
-"""Programs: typed languages, terms as text, enumeration by size, library learning, and programs that runs have learned."""
+"""Programs: typed languages, terms as text, enumeration by size, library learning, and the programs of runs."""
 
 from rk import hookimpl
 

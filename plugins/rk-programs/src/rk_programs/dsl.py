@@ -45,8 +45,8 @@ class Primitive:
 class Dsl(Layer, Protocol):
     """A typed language: the slot of a model that learns programs. `Language` has all of it but the primitives.
 
-    It is a layer because what it learns, its library of functions, belongs to the weights: it is saved with the learner,
-    and a model may have several languages in several slots.
+    It is a layer because what it learns, its library of functions, belongs to the weights: it is saved with them, and a model may
+    have several languages in several slots.
 
     Attributes:
         types: Name -> type.
@@ -106,7 +106,7 @@ class _Call:
 
 
 class Language(nn.Module):
-    """A language given by its types and primitives. A class that extends it calls ``super().__init__(types, primitives)``.
+    """A language given by its types and primitives, ``super().__init__(types, primitives)`` in a class that extends it.
 
     The functions of the library are texts in `get_extra_state`: a run keeps them beside its weights.
 

@@ -1,7 +1,8 @@
 """Enumeration of terms by size, the values of all terms of one size computed together.
 
-Terms that have the same values on all examples are observationally equivalent: the first, which is the shortest, stands
-for all (Albarghouthi, Gulwani and Kincaid, "Recursive Program Synthesis", CAV 2013; Udupa et al., "TRANSIT", PLDI 2013).
+Terms that have the same values on all examples are observationally equivalent: the first, which is the shortest,
+stands for all (Albarghouthi, Gulwani and Kincaid, "Recursive Program Synthesis",
+CAV 2013; Udupa et al., "TRANSIT", PLDI 2013).
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ class Enumeration:
             shares[place] = np.array(made) @ weights
         return shares
 
-    # -- how a level is made ---------------------------------------------------------------------------------------------
+    # -- how a level is made -------------------------------------------------------------------------------------------
 
     def _is_over(self) -> bool:
         late = self.deadline is not None and time.monotonic() > self.deadline
@@ -203,8 +204,8 @@ class Enumeration:
             )
         for primitive in self._primitives.values():
             if not primitive.takes:
-                kind = self.dsl.types[primitive.gives]
-                yield primitive.name, kind.name, kind.encode([primitive.call()] * n, self.capacity)
+                gives = self.dsl.types[primitive.gives]
+                yield primitive.name, gives.name, gives.encode([primitive.call()] * n, self.capacity)
         for literal in self._literals:
             yield str(literal), INT.name, self.dsl.types[INT.name].encode([literal] * n, self.capacity)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rk_programs.dsl import Dsl
-from rk_programs.terms import Term, subterms, substitute, variable
+from rk_programs.terms import Term, substitute, subterms, variable
 
 
 @dataclass(frozen=True)

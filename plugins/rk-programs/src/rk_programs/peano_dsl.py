@@ -11,8 +11,8 @@ from rk_programs.types import BOUND, INT, UNDEFINED, Rows
 class PeanoDsl(Language):
     """The language of numbers of the Neural-Symbolic Recursive Machine (arXiv:2210.01603, App. B).
 
-    Type: `int`. Functions: `0`, `incr`, `decr0` (one less, and 0 for 0) and ``(if0 a b c)``: b if a is 0, else c. A program
-    may call itself as `rec`: what the paper's `fix2` is for.
+    Type: `int`. Functions: `0`, `incr`, `decr0` (one less, and 0 for 0) and ``(if0 a b c)``: b if a is 0, else c. A
+    program may call itself as `rec`: what the paper's `fix2` is for.
 
     Examples:
         model: {name: nsr, dsl: {name: peano-dsl}}

@@ -1,7 +1,8 @@
 """Types of values, and values of many examples as rows of integers: what the enumeration computes with.
 
-A value of a type is a row of so many integers, one axis: (..., width). Rows are canonical: equal values have equal rows,
-and a value that is undefined is one row too. So whole arrays of values are compared without a look at their types.
+A value of a type is a row of so many integers, one axis: (..., width). Rows are canonical: equal values have equal
+rows, and a value that is undefined is one row too. So whole
+arrays of values are compared without a look at their types.
 """
 
 from __future__ import annotations
