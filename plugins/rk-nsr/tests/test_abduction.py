@@ -43,6 +43,15 @@ def test_a_word_alone_gets_the_answer_as_its_value():
     assert abduce(tree, (1,), _meanings()).examples(_meanings()) == [(WALK, (), (1,))]
 
 
+def test_arguments_that_a_program_does_not_use_teach_nothing():
+    meanings = _meanings(walk="(singleton 1)", twice="(++ x0 x0)", and_="x0")
+    tree = deduce([WALK, AND, WALK, TWICE], [1, -1, 3, 1], [0, 2, 3, 1], meanings)
+    assert tree.value == (1,)
+    assert tree.examples(meanings) == [(WALK, (), (1,)), (AND, ((1,), (1, 1)), (1,))]
+    meanings.of[AND].likelihood = 0.5
+    assert len(tree.examples(meanings)) == 4, "a program that is not trusted may be wrong about it"
+
+
 def test_an_unknown_word_gets_the_value_that_makes_a_known_one_right():
     meanings = _meanings(left="(cons 5 x0)")
     meanings.of[LEFT].examples = {((1,),): {(5, 1): 3.0}}

@@ -12,7 +12,7 @@ from typing import Any
 from rk_programs.dsl import Dsl
 from rk_programs.enumeration import Enumeration
 from rk_programs.learned import LearnedProgram
-from rk_programs.terms import Term, parse
+from rk_programs.terms import Term, parse, subterms
 from rk_programs.types import LIST
 
 Value = Any
@@ -131,6 +131,13 @@ class Meanings:
             if left <= 0:
                 return output
         return output
+
+    def used(self, symbol: int) -> frozenset[int] | None:
+        """Returns which arguments the symbol's program uses; None where no program is trusted."""
+        meaning = self.of[symbol]
+        if meaning.term is None or meaning.likelihood <= TRUSTED:
+            return None
+        return frozenset(part.variable for part in subterms(meaning.term) if part.variable is not None)
 
     def solve(self, symbol: int, place: int, inputs: Inputs, targets: Sequence[Value]) -> list[Value]:
         """Returns values for the child at `place` that may make the symbol's value one of `targets` (App. A, Alg. 1).

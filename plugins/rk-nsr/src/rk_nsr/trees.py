@@ -45,9 +45,20 @@ class Tree:
         return tuple([self.values[child] for child in self.children[node]])
 
     def examples(self, meanings: Meanings) -> list[tuple[int, Inputs, Value]]:
-        """Returns (symbol, inputs, output) of each node whose value and inputs are known, and as many as it takes."""
-        found = []
+        """Returns (symbol, inputs, output) of each node whose value and inputs are known, and as many as it takes.
+
+        What lies below an argument that a trusted program does not use is left out: the answer says nothing of it, and a
+        wrong program would confirm itself there.
+        """
+        found, unused = [], set[int]()
+        for node in reversed(self.order):  # heads first
+            used = meanings.used(self.symbols[node])
+            for place, child in enumerate(self.children[node]):
+                if node in unused or (used is not None and place not in used):
+                    unused.add(child)
         for node in self.order:
+            if node in unused:
+                continue
             inputs, value = self.inputs(node), self.values[node]
             fits = len(inputs) == len(meanings.of[self.symbols[node]].takes)
             if fits and value is not None and None not in inputs:
@@ -87,8 +98,8 @@ def abduce(
     """Returns the tree with its most probable edit that gives `answer`; None where no edit does (Alg. 1).
 
     A tree that gives it already is returned as it is. Edits set the value of one node. They are looked for from the
-    root down: a node whose inputs are known may simply get a value that is wanted, or a child may get one that makes the
-    node's value right. What is least trusted is edited first.
+    root down: a node whose inputs are known may simply get a value that is wanted, or a child may get one that makes
+    the node's value right. What is least trusted is edited first.
 
     Args:
         tree: A tree with values; it is changed.

@@ -45,8 +45,8 @@ class Primitive:
 class Dsl(Layer, Protocol):
     """A typed language: the slot of a model that learns programs. `Language` has all of it but the primitives.
 
-    It is a layer because what it learns, its library of functions, belongs to the weights: it is saved with them, and a model may
-    have several languages in several slots.
+    It is a layer because what it learns, its library of functions, belongs to the weights: it is saved with them, and a
+    model may have several languages in several slots.
 
     Attributes:
         types: Name -> type.
