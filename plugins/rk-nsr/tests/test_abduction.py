@@ -43,7 +43,7 @@ def test_a_word_alone_gets_the_answer_as_its_value():
     assert abduce(tree, (1,), _meanings()).examples(_meanings()) == [(WALK, (), (1,))]
 
 
-def test_arguments_that_a_program_does_not_use_teach_nothing():
+def test_arguments_that_a_program_does_not_use_give_no_examples():
     meanings = _meanings(walk="(singleton 1)", twice="(++ x0 x0)", and_="x0")
     tree = deduce([WALK, AND, WALK, TWICE], [1, -1, 3, 1], [0, 2, 3, 1], meanings)
     assert tree.value == (1,)

@@ -110,7 +110,7 @@ def test_strings_are_renamed_by_first_appearance_and_end_in_a_comma():
     ("line", "message"),
     [("append A1 B1", "expected ','"), ("copy", "got the end"), ("A1 copy B1", "expected the end")],
 )
-def test_a_line_that_is_no_sentence_is_refused_with_its_place(tmp_path, line, message):
+def test_a_line_that_is_not_a_sentence_is_refused_with_its_place(tmp_path, line, message):
     path = tmp_path / "lines.txt"
     path.write_text(f"copy A1\n{line}\n")
     with pytest.raises(UserError, match=rf"lines\.txt:2: .*{message}"):
@@ -120,7 +120,7 @@ def test_a_line_that_is_no_sentence_is_refused_with_its_place(tmp_path, line, me
 def test_a_word_that_scan_does_not_have_is_refused_with_its_place(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_text("walk\n\nfly left\n")
-    with pytest.raises(UserError, match=r"lines\.txt:3: 'fly' is no word of SCAN; there are walk"):
+    with pytest.raises(UserError, match=r"lines\.txt:3: 'fly' is not a word of SCAN; there are walk"):
         Scan(seed=0).read(path)
 
 

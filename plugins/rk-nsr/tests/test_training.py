@@ -6,9 +6,11 @@ from rk_nsr.fields import END
 from rk_nsr.model import NSR
 from rk_nsr.seq2seq import LstmSeq2Seq
 from rk_nsr.trainer import DeductionAbduction
+from rk_programs.analysis import ProgramsAnalysis
 from rk_programs.list_dsl import ListDsl
 
 import rk
+from rk import LoadedRun
 from rk.testing import assert_close
 
 SYMBOLS = ["walk", "run", "left", "twice"]
@@ -69,6 +71,20 @@ def test_a_run_that_was_killed_ends_with_the_same_programs_and_memory(tmp_path):
     for name, value in one.state_dict().items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_the_analysis_programs_shows_what_a_run_has_learned(tmp_path, capsys):
+    sizes = {"num_examples": 40, "num_val": 10, "limit": 20, "batch_size": 20}
+    run = rk.train("nsr/scan-jump", runs_dir=tmp_path, fit={"max_steps": 4}, data=sizes, trainer={"turn_examples": 20})
+    capsys.readouterr()
+    numbers = ProgramsAnalysis(LoadedRun.open(run.path)).analyze(tmp_path)
+    printed = capsys.readouterr().out
+    assert "jump = (singleton 4)" in printed
+    assert (tmp_path / "programs.txt").read_text() == printed
+    lines = (tmp_path / "programs.csv").read_text().splitlines()
+    assert lines[0] == "name,arity,program,likelihood,examples"
+    assert numbers["programs"] + numbers["missing"] == len(lines) - 1 == 13
+    assert 0 < numbers["symbols/with-functions"] <= numbers["symbols"]
 
 
 def test_a_state_in_the_middle_of_a_turn_is_taken_back():

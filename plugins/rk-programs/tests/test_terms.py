@@ -28,7 +28,7 @@ def test_the_size_is_the_number_of_symbols():
         ("(cons ) )", "column 9: expected the end"),
     ],
 )
-def test_what_is_no_term_is_refused_with_its_column(text, message):
+def test_what_is_not_a_term_is_refused_with_its_column(text, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(").replace(")", r"\)")):
         parse(text)
 
@@ -63,7 +63,7 @@ def test_a_program_calls_itself_until_a_branch_without_a_call_is_taken():
     language = PeanoDsl()
     minus = language.parse("(if0 x1 x0 (decr0 (rec x0 (decr0 x1))))", ["int", "int"], "int")
     assert [language(minus, [9, b]) for b in (0, 4, 12)] == [9, 5, 0]
-    assert language(parse("(rec x0)"), [1]) is None, "a program without end is undefined"
+    assert language(parse("(rec x0)"), [1]) is None, "a program that never ends is undefined"
 
 
 def test_a_third_party_adds_a_language_by_its_types_and_plain_functions():

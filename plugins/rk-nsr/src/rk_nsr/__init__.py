@@ -17,7 +17,9 @@ _FEW = ("data.num_examples=30", "data.num_val=10", "data.limit=20")
 _SCAN = ("scan-jump", "scan-length", "scan-around-right")
 
 RK_TRIAL = {
-    **dict.fromkeys((*_SCAN, "pcfg-quick"), (*_FEW, "data.batch_size=10", "trainer.turn_examples=10")),
+    **dict.fromkeys(
+        (*_SCAN, "pcfg-quick"), (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300")
+    ),
     **{f"{name}-lstm": _FEW for name in _SCAN},
 }
 

@@ -52,7 +52,7 @@ def _features(
     words: Sequence[int], stack: Sequence[int], buffer: Sequence[int], heads: Sequence[int], nothing: int
 ) -> list[int]:
     def children(node: int | None, left: bool) -> list[int | None]:
-        """Returns the children on one side, the outermost first, and two places for nobody."""
+        """Returns the children on one side, the outermost first, and two empty places."""
         if node is None:
             return [None, None]
         found = [i for i, head in enumerate(heads) if head == node and (i < node) == left]
@@ -73,7 +73,7 @@ def edits(
 ) -> set[tuple[int, Value]]:
     """Returns every way to make the root `answer` by the value of one node: (node, value), for all values ever seen.
 
-    A node can be edited whose inputs are known and as many as it takes. Values above it are computed anew.
+    A node can be edited whose inputs are known and as many as it takes. Values above it are computed again.
     """
     tree = deduce(symbols, heads, order, meanings)
     values = {(), answer}

@@ -163,7 +163,7 @@ class Stacks:
     def legal(self) -> Bool[Tensor, "batch transitions"]:
         """Returns (batch, 3): arcs need two words on the stack; a shift needs a word in the buffer.
 
-        With arities, nothing is shifted behind a word that has all its arguments while the buffer can do without it.
+        With arities, nothing is shifted behind a word that has all its arguments while the buffer has words to spare.
         """
         waiting = self.lengths - self.next
         shift = waiting > 0

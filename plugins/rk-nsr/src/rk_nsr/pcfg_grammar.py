@@ -74,7 +74,7 @@ def has_new_pair(words: Words) -> bool:
 
 
 def sentences(draws: random.Random, max_functions: int, longest: int = 5) -> Iterator[Words]:
-    """Yields sentences without end: the grammar of Sec. 3.2, with probabilities that are drawn for each sentence.
+    """Yields sentences, endlessly: the grammar of Sec. 3.2, with probabilities that are drawn for each sentence.
 
     Args:
         draws: The source of chance.

@@ -98,5 +98,5 @@ class Scan(SentenceData):
         words = tuple(line.split())
         for word in words:
             if word not in ARITIES:
-                raise UserError(f"{place}: {word!r} is no word of SCAN; there are {', '.join(ARITIES)}")
+                raise UserError(f"{place}: {word!r} is not a word of SCAN; there are {', '.join(ARITIES)}")
         return reordered(words) if self.reorder else words

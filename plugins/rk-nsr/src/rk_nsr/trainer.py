@@ -34,7 +34,7 @@ class DeductionAbduction:
     """Deduction-abduction (arXiv:2210.01603, Sec. 3.3): needs sentences and answers alone, no trees and no programs.
 
     For each sentence a tree is drawn from the parser and its values are computed. Then its most probable edit is
-    looked for that gives the answer. What is found teaches the programs and the parser, which take turns.
+    looked for that gives the answer. Programs and parser take turns in learning from what is found.
 
     Args:
         optimizer: The parser's optimizer.
@@ -44,7 +44,7 @@ class DeductionAbduction:
         decay: What the weight of remembered examples is multiplied by at each turn of the programs.
         exploration: Share of transitions that are drawn with equal chances while trees are looked for. The paper has 0
             and relies on dropout; then a parser may settle on one side for some seeds.
-        abduction: Whether edits are looked for; without, only trees that give the answer as they are teach.
+        abduction: Whether edits are looked for; without, only trees count that give the answer as they are.
         stop_at: An accuracy of validations that is high enough.
         stop_after: The run ends with so many validations in a row that reach it.
 

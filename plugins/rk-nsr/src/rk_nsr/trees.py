@@ -47,8 +47,8 @@ class Tree:
     def examples(self, meanings: Meanings) -> list[tuple[int, Inputs, Value]]:
         """Returns (symbol, inputs, output) of each node whose value and inputs are known, and as many as it takes.
 
-        What lies below an argument that a trusted program does not use is left out: the answer says nothing of it, and a
-        wrong program would confirm itself there.
+        What is below an argument that a trusted program does not use is left out: the answer says nothing of it, and
+        a wrong program would confirm itself there.
         """
         found, unused = [], set[int]()
         for node in reversed(self.order):  # heads first

@@ -165,7 +165,7 @@ class Language(nn.Module):
         return gives
 
     def parse(self, text: str, takes: Sequence[str] = (), result: str | None = None) -> Term:
-        """Returns the term of a text. Raises `ValueError` when it is no term of this language."""
+        """Returns the term of a text. Raises `ValueError` when it is not a term of this language."""
         term = parse(text)
         self.type_of(term, takes, result)
         return term
