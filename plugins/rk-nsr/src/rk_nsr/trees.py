@@ -23,6 +23,7 @@ class Tree:
         children: Children of each node, from left to right.
         parents: Head of each node, -1 for the root.
         values: Value of each node; None where it is not known.
+        edited: The node whose value abduction has set; None for none.
     """
 
     symbols: Sequence[int]
@@ -30,6 +31,7 @@ class Tree:
     children: list[list[int]]
     parents: Sequence[int]
     values: list[Value]
+    edited: int | None = None
 
     @property
     def root(self) -> int:
@@ -47,14 +49,14 @@ class Tree:
     def examples(self, meanings: Meanings) -> list[tuple[int, Inputs, Value]]:
         """Returns (symbol, inputs, output) of each node whose value and inputs are known, and as many as it takes.
 
-        What is below an argument that a trusted program does not use is left out: the answer says nothing of it, and
-        a wrong program would confirm itself there.
+        What is below an edit is left out, and below an argument that a trusted program does not use: the answer says
+        nothing of it, and a wrong program would confirm itself there.
         """
         found, unused = [], set[int]()
         for node in reversed(self.order):  # heads first
             used = meanings.used(self.symbols[node])
             for place, child in enumerate(self.children[node]):
-                if node in unused or (used is not None and place not in used):
+                if node in unused or node == self.edited or (used is not None and place not in used):
                     unused.add(child)
         for node in self.order:
             if node in unused:
@@ -115,7 +117,7 @@ def abduce(
         _, _, node, targets, edit = heapq.heappop(queue)
         if edit or tree.values[node] in targets:
             if edit:
-                tree.values[node] = targets[choose(len(targets))]
+                tree.values[node], tree.edited = targets[choose(len(targets))], node
             return _settled(tree, node, wanted, meanings)
         wanted[node] = targets
         inputs, symbol = tree.inputs(node), tree.symbols[node]
