@@ -74,12 +74,12 @@ def test_a_run_that_was_killed_ends_with_the_same_programs_and_memory(tmp_path):
 
 
 def test_the_analysis_programs_shows_what_a_run_has_learned(tmp_path, capsys):
-    sizes = {"num_examples": 40, "num_val": 10, "limit": 20, "batch_size": 20}
-    run = rk.train("nsr/scan-jump", runs_dir=tmp_path, fit={"max_steps": 4}, data=sizes, trainer={"turn_examples": 20})
+    sizes = {"num_examples": 400, "num_val": 10, "limit": 20, "batch_size": 100}
+    run = rk.train("nsr/scan-jump", runs_dir=tmp_path, fit={"max_steps": 4}, data=sizes, trainer={"turn_examples": 400})
     capsys.readouterr()
     numbers = ProgramsAnalysis(LoadedRun.open(run.path)).analyze(tmp_path)
     printed = capsys.readouterr().out
-    assert "jump = (singleton 4)" in printed
+    assert "jump = (singleton 4) " in printed
     assert (tmp_path / "programs.txt").read_text() == printed
     lines = (tmp_path / "programs.csv").read_text().splitlines()
     assert lines[0] == "name,arity,program,likelihood,examples"

@@ -85,7 +85,7 @@ class Meanings:
         max_size: Largest size of programs.
         max_terms: Most terms of one search, once a symbol's earlier ones have failed.
         max_examples: Most examples of one search.
-        solved: Likelihood from which a program is kept as it is.
+        solved: Likelihood from which a symbol counts as solved; a search ends with a share of the examples as large.
     """
 
     def __init__(
@@ -183,15 +183,15 @@ class Meanings:
         return right / total / few if total else 0.0
 
     def induce(self) -> int:
-        """Searches a program for every symbol that is not solved; returns how many got another one."""
+        """Searches a program for every symbol that has examples against its own; returns how many got another one."""
         changed = 0
         for meaning in self.of:
             examples = meaning.confident()
-            if not examples or meaning.likelihood >= self.solved:
+            if not examples or meaning.likelihood >= 1.0:
                 continue
             term = self._search(meaning, examples)
             likelihood = 0.0 if term is None else self.likelihood(meaning, term, examples)
-            meaning.failed += likelihood < self.solved
+            meaning.failed += max(likelihood, meaning.likelihood) < self.solved
             if term is None or term == meaning.term:
                 continue
             shorter = meaning.term is None or len(str(term)) < len(str(meaning.term))
