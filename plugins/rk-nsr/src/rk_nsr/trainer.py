@@ -75,6 +75,10 @@ class DeductionAbduction:
         self.pairs: dict[tuple[int, Inputs, Value], float] = {}
         self.buffer: list[tuple[list[int], list[int]]] = []
 
+    model: NSR
+    runtime: Runtime
+    optimizer: torch.optim.Optimizer | None
+
     def setup(self, *, model: Recursive, runtime: Runtime) -> Machine:
         assert isinstance(model, NSR)
         learner = Machine(model)
