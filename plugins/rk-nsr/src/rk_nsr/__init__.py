@@ -1,0 +1,39 @@
+"""The Neural-Symbolic Recursive Machine: perception, a transition parser and program induction, trained together.
+
+Li, Zhu, Liang, Wu, Zhu and Huang, "Neural-Symbolic Recursive Machine for Systematic Generalization", ICLR 2024,
+arXiv:2210.01603:
+
+    @inproceedings{li2024neural,
+      title     = {Neural-Symbolic Recursive Machine for Systematic Generalization},
+      author    = {Li, Qing and Zhu, Yixin and Liang, Yitao and Wu, Ying Nian and Zhu, Song-Chun and Huang, Siyuan},
+      booktitle = {International Conference on Learning Representations},
+      year      = {2024}
+    }
+"""
+
+from rk import hookimpl
+
+_FEW = ("data.num_examples=30", "data.num_val=10", "data.limit=20")
+_SCAN = ("scan-jump", "scan-length", "scan-around-right")
+
+RK_TRIAL = {
+    **dict.fromkeys(
+        (*_SCAN, "pcfg-quick"), (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300")
+    ),
+    **{f"{name}-lstm": _FEW for name in _SCAN},
+}
+
+
+@hookimpl
+def rk_models() -> dict[str, str]:
+    return {"nsr": "rk_nsr.model:NSR", "lstm-seq2seq": "rk_nsr.seq2seq:LstmSeq2Seq"}
+
+
+@hookimpl
+def rk_data() -> dict[str, str]:
+    return {"scan": "rk_nsr.scan:Scan", "pcfg-set": "rk_nsr.pcfg:PcfgSet"}
+
+
+@hookimpl
+def rk_trainers() -> dict[str, str]:
+    return {"deduction-abduction": "rk_nsr.trainer:DeductionAbduction"}

@@ -1,0 +1,122 @@
+"""Model `nsr`: a parser and a program for each symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Lt
+from jaxtyping import Int
+from rk_programs.dsl import Dsl
+from rk_programs.learned import LearnedProgram
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from rk.fields import IGNORED
+from rk.protocols import Outputs
+from rk_nsr.fields import END, Decoded
+from rk_nsr.meanings import Meanings, Value
+from rk_nsr.parser import TransitionNet, parse
+from rk_nsr.trees import Tree, deduce
+
+
+class NSR(nn.Module):
+    """The Neural-Symbolic Recursive Machine (arXiv:2210.01603): a tree is parsed, and programs compute its values.
+
+    The words of a sentence are its symbols. The likeliest tree is built, each symbol's program is run on the values of
+    its children, and the root's value is the answer. Train it with `deduction-abduction`.
+
+    Args:
+        vocab_size: Symbols; a fact of the data.
+        arities: Arguments of each symbol; a fact of the data.
+        symbols: What each symbol is called; a fact of the data.
+        dsl: The language of programs.
+        embed_dim: Width of the parser's embeddings.
+        hidden_size: Width of the parser's hidden layer.
+        dropout: Share of the hidden layer that is dropped in training, when trees are drawn too.
+        use_arity: Whether the parser knows the arities.
+        prior: A program's likelihood is divided by ``prior * arity / examples`` if that is above 1; the paper has 10.
+        max_size: Largest size of programs.
+        max_terms: Most terms of one search for a program.
+
+    Examples:
+        model: {name: nsr, dsl: list-dsl}
+
+        >>> from rk_programs.list_dsl import ListDsl
+        >>> model = NSR(vocab_size=2, arities=[0, 1], symbols=["a", "b"], dsl=ListDsl())
+        >>> model(tokens=torch.tensor([[1, 0]]), lengths=torch.tensor([2]))["decoded"]  # nothing is learned yet
+        tensor([[0]])
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        arities: list[int],
+        symbols: list[str],
+        dsl: Dsl,
+        embed_dim: Annotated[int, Ge(1)] = 50,
+        hidden_size: Annotated[int, Ge(1)] = 200,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.5,
+        use_arity: bool = True,
+        prior: Annotated[float, Gt(0)] = 3.0,
+        max_size: Annotated[int, Ge(1)] = 9,
+        max_terms: Annotated[int, Ge(1)] = 4000,
+    ) -> None:
+        super().__init__()
+        self.dsl = dsl
+        self.symbols = tuple(symbols)
+        self.net = TransitionNet(vocab_size, embed_dim, hidden_size, dropout)
+        self.meanings = Meanings(dsl, arities, "list", prior, max_size, max_terms)
+        self.arities = torch.tensor(arities) if use_arity else None
+
+    def forward(self, *, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, "batch"]) -> Decoded:
+        """Returns the answers, and the likeliest trees; ``values_meta`` has the values of all nodes."""
+        answers, values = [], []
+        heads, trees = self.trees(tokens, lengths)
+        for tree in trees:
+            answers.append(torch.tensor([*(tree.value or ()), END]))
+            values.append([self._shown(tree, node) for node in range(len(tree.values))])
+        outputs: Any = {
+            "decoded": pad_sequence(answers, batch_first=True, padding_value=IGNORED),
+            "heads": heads,
+            "values_meta": values,
+        }
+        return outputs
+
+    def trees(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, list[Tree]]:
+        """Returns the heads of (batch, time) and the trees with their values."""
+        with torch.no_grad():
+            parsed = parse(self.net, tokens, lengths, self.arities)
+        rows = zip(tokens.tolist(), parsed.heads.tolist(), parsed.order.tolist(), lengths.tolist(), strict=True)
+        return parsed.heads, [deduce(words[:n], heads[:n], order[:n], self.meanings) for words, heads, order, n in rows]
+
+    def programs(self) -> Sequence[LearnedProgram]:
+        """Returns the program of each symbol."""
+        return self.meanings.learned(self.symbols)
+
+    def _shown(self, tree: Tree, node: int) -> tuple[Value, str | None]:
+        meaning = self.meanings.of[tree.symbols[node]]
+        return tree.values[node], None if meaning.term is None else str(meaning.term)
+
+    def get_extra_state(self) -> list[dict[str, Any]]:
+        return self.meanings.state()
+
+    def set_extra_state(self, state: list[dict[str, Any]]) -> None:
+        self.meanings.load(state)
+
+
+class Machine(nn.Module):
+    """The learner of `deduction-abduction`: an NSR that answers.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: NSR) -> None:
+        super().__init__()
+        self.model = model
+
+    def predict(self, batch: Outputs) -> Decoded:
+        found: Decoded = self.model(tokens=batch["tokens"], lengths=batch["lengths"])
+        return found
