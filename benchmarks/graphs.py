@@ -115,22 +115,26 @@ def growth() -> None:
 
 
 MEASURED = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import torch
 from rk_graphs.arrays import GraphArrays
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def own():  # in KiB: without pages of mapped files, which the system takes back when it needs them
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
+
+before = own()
 data = GraphArrays(folder=Path(sys.argv[1]), seed=0, batch_size=512, fanouts=(10, 10), test_fanouts=(10, 10))
 data.prepare()
 for i in range(20):
     data.batch("train", i)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = own()
 print(json.dumps([before, after]))
 """
 
 
 def memory() -> None:
-    """Peak memory of 20 sampled batches of a graph whose features are on the disk, and the time to draw one."""
+    """Memory after 20 sampled batches of a graph whose features are on the disk (Linux), and the time to draw one."""
     nodes, width, degree = 500_000, 256, 10
     with tempfile.TemporaryDirectory() as folder:
         features = np.lib.format.open_memmap(
@@ -147,7 +151,7 @@ def memory() -> None:
         before, after = json.loads(out.stdout.splitlines()[-1])
         size = nodes * width * 4 / 2**20
         print(f"\nHalf a million nodes: features {size:,.0f} MiB on the disk; 20 sampled batches of 512 nodes")
-        print(f"  memory above the imports: {(after - before) / 1024:,.0f} MiB, edges included")
+        print(f"  memory beside the imports and mapped files: {(after - before) / 1024:,.0f} MiB, edges included")
         edges = torch.from_numpy(np.load(Path(folder) / "edges.npy"))
     neighbours = Neighbours(edges, nodes)
     seeds = torch.randperm(nodes)[:512]

@@ -78,7 +78,7 @@ class Neighbours:
         if fanout < 0 or not len(places):
             return places, owners
         # the `fanout` smallest of one random number per edge are a draw without replacement
-        order = np.lexsort((random.random(len(places)), owners))
+        order = np.argsort(owners + random.random(len(places)))
         kept = np.sort(order[within < fanout])  # sorted, each node has its edges in the same places as before
         return places[kept], owners[kept]
 
