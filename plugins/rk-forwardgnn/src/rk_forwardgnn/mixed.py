@@ -44,7 +44,7 @@ class Sparse:
         """Returns the product; the gradient flows into `dense`. It is computed in the matrix's own precision."""
         with torch.autocast(dense.device.type, enabled=False):
             own = dense.to(self.values.dtype)
-            product: Tensor = _Product.apply(own, self._forward, self._backward)  # type: ignore[no-untyped-call]
+            product: Tensor = _Product.apply(own, self._forward, self._backward)  # type: ignore[no-untyped-call]  # torch's own
         return product
 
     def after(self, other: Sparse) -> Sparse:

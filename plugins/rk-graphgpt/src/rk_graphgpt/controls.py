@@ -7,8 +7,8 @@ from typing import cast
 
 from torch import Tensor
 
-from rk import UserError
-from rk.protocols import Batch, FitContext, Learner, Outputs
+from rk import FitContext, UserError
+from rk.protocols import Batch, Learner, Outputs
 from rk_graphgpt.instructions import GraphInstructions, GraphTokens
 
 

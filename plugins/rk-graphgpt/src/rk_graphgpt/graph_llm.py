@@ -61,6 +61,15 @@ class GraphLLM(nn.Module):
 
     Examples:
         model: {name: graph-llm, encoder: {recipe: graphgpt/grounding}, llm: {recipe: graphgpt/language}}
+
+        >>> from types import SimpleNamespace  # in place of a run, as far as the model looks at it
+        >>> from rk_graphgpt.clip import TextGraphClip
+        >>> from rk_graphgpt.graph_transformer import GraphTransformer
+        >>> clip = TextGraphClip(layer=GraphTransformer, num_features=16, vocab_size=9, context_length=8, embed_dim=8)
+        >>> run = SimpleNamespace(learner=SimpleNamespace(model=clip), folder=SimpleNamespace(label="grounding"))
+        >>> model = GraphLLM(encoder=run, pretrained="llama", random_init=True)
+        >>> sorted(name for name, weight in model.named_parameters())
+        ['end', 'projector.bias', 'projector.weight', 'start']
     """
 
     def __init__(
@@ -106,7 +115,7 @@ class GraphLLM(nn.Module):
         for part in (self.llm.module, self.encoder):
             part._apply(fn)
         self._kept.clear()
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
 
     def forward(
         self,

@@ -58,7 +58,7 @@ class MonoidProbe(Recorder):
         """Returns the defects to four digits; of those that no aggregator has, NaN."""
         (batch,) = fit.batches(self.split, 1)
         with evaluating(fit.learner, fit.recipe.fit.seed):
-            predict: Callable[[Batch], Outputs] = fit.learner.predict  # type: ignore[assignment]  # of a learner
+            predict: Callable[[Batch], Outputs] = fit.learner.predict  # type: ignore[assignment]  # that of a learner
             found = probe(fit.learner, predict, batch, self.num_triples, self.permutations)
         return [float(f"{found.get(name, float('nan')):.4g}") for name in DEFECTS]
 

@@ -34,8 +34,8 @@ class MonoidRegularizer(LossWrapper):
         loss: {name: monoid-regularizer, base: bit-cross-entropy, assoc_weight: 0.1}
 
         >>> from rk_lcm.aggregator import LCM
-        >>> class Mean(nn.Module):
-        ...     def forward(self, *, logits: Tensor): return logits.sum(), len(logits)
+        >>> class Mean(torch.nn.Module):
+        ...     def forward(self, *, logits): return logits.sum(), len(logits)
         >>> loss, layer = MonoidRegularizer(Mean(), assoc_weight=0.1), LCM(d_model=2)
         >>> loss.watch(layer)
         >>> logits = layer(torch.rand(4, 2), torch.tensor([0, 0, 1, 1]), 2)
@@ -106,7 +106,7 @@ class _Watched:
 
     def share(self, term: str, count: int) -> Share:
         """Returns the sum over so many triples and how many there are; the same triples for all terms of a batch."""
-        op: BinaryAggregator = self.aggregator  # type: ignore[assignment]  # `watch` chose those that have it
+        op: BinaryAggregator = self.aggregator  # type: ignore[assignment]  # those that `watch` chose have it
         if self.triples is None:
             if self.seen is None or not len(self.seen[0]):
                 return next(self.aggregator.parameters()).new_zeros(()), 0

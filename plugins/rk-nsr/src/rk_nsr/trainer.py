@@ -11,7 +11,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor
 from torch.nn import functional
 
-from rk.protocols import Model, Optimizer, Runtime
+from rk import Runtime
+from rk.protocols import Model, Optimizer
 from rk_nsr.fields import END, SentenceBatch
 from rk_nsr.meanings import Inputs, Value
 from rk_nsr.model import NSR, Machine

@@ -169,7 +169,7 @@ class BAbI:
             chosen = every[i * rows : (i + 1) * rows]
         joined = Encoded(*(torch.stack([part[k][r] for part, r in chosen]) for k in range(3)))
         fields = stories(self._sentences, joined, offsets)
-        return {**fields, "targets": joined.targets}  # type: ignore[typeddict-item]  # `stories` gives the rest
+        return {**fields, "targets": joined.targets}  # type: ignore[typeddict-item]  # the rest is that of `stories`
 
     def read(self, path: Path) -> Batch:
         """Reads stories and questions from text. Raises `rk.UserError` where there is no question."""
