@@ -118,7 +118,7 @@ def refused(rk_folder, capsys):
         ("train r.yaml --resume last", "write: rk train --resume last"),
         ("train --resume r.yaml", "no such run: r.yaml"),
         ("init", "rk recipes copy RECIPE FILE begins a recipe"),
-        ("show loss", "installed: cross-entropy"),
+        ("show loss", "cross-entropy"),
         ("show digitss", "did you mean digits?"),
         ("list modle", "did you mean model?"),
         ("export last", "give --to with one of: "),

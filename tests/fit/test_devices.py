@@ -24,6 +24,7 @@ from rk.fit.launch import run_processes
 from rk.fit.loaded import LoadedRun
 from rk.fit.loop import Loop
 from rk.recipe import check_recipe
+from rk.recipe.model import RunRef
 from rk.recipe.sections import Fit
 from rk.runs import RunFolder
 from rk.testing import Trial
@@ -157,12 +158,14 @@ def shared(catalog, scratch):
     """Yields one recipe of every plugin that has one which processes can share.
 
     That is one for `backprop`: other trainers may have reasons to refuse. And its objective is not drawn at random, by
-    dropout either, as each process draws numbers of its own.
+    dropout either, as each process draws numbers of its own. It begins from no other run, which would be trained first.
     """
     for plugin in catalog.plugins:
         for file in samples_of(recipes_of(plugin, catalog), catalog):
-            trainer = check_recipe(file, (), catalog).valid().trainer
-            if trainer is None or trainer.component.qualified != "rk/backprop":
+            recipe = check_recipe(file, (), catalog).valid()
+            if recipe.trainer is None or recipe.trainer.component.qualified != "rk/backprop":
+                continue
+            if any(isinstance(value, RunRef) for spec in recipe.specs() for value in spec.params.values()):
                 continue
             try:
                 parts = Trial(file, catalog, scratch).build().parts
