@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
 from jaxtyping import Float, Int
@@ -10,7 +10,26 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv
 
 
-class GCN(nn.Module):
+class Convolution(nn.Module):
+    """A convolution of PyTorch Geometric as a `rk.protocols.GraphLayer`.
+
+    Attributes:
+        conv: The convolution.
+    """
+
+    conv: Any  # Any: torch_geometric has no types
+
+    def forward(
+        self,
+        x: Float[Tensor, "nodes in_channels"],
+        edge_index: Int[Tensor, "2 edges"],
+        edge_attr: Float[Tensor, "edges features"] | None = None,
+    ) -> Float[Tensor, "nodes out_channels"]:
+        """Maps the nodes; features of edges are not used."""
+        return self.conv(x, edge_index)
+
+
+class GCN(Convolution):
     """Graph convolution: the mean of neighbours and the node itself, weighted by their degrees.
 
     Kipf and Welling, arXiv:1609.02907, Eq. 2; PyTorch Geometric's `GCNConv`.
@@ -30,17 +49,8 @@ class GCN(nn.Module):
         super().__init__()
         self.conv = GCNConv(in_channels, out_channels)
 
-    def forward(
-        self,
-        x: Float[Tensor, "nodes in_channels"],
-        edge_index: Int[Tensor, "2 edges"],
-        edge_attr: Float[Tensor, "edges features"] | None = None,
-    ) -> Float[Tensor, "nodes out_channels"]:
-        """Maps the nodes; features of edges are not used."""
-        return self.conv(x, edge_index)
 
-
-class SAGE(nn.Module):
+class SAGE(Convolution):
     """A linear map of the node plus one of the mean of its neighbours.
 
     Hamilton et al., arXiv:1706.02216, Alg. 1; PyTorch Geometric's `SAGEConv`.
@@ -60,17 +70,8 @@ class SAGE(nn.Module):
         super().__init__()
         self.conv = SAGEConv(in_channels, out_channels)
 
-    def forward(
-        self,
-        x: Float[Tensor, "nodes in_channels"],
-        edge_index: Int[Tensor, "2 edges"],
-        edge_attr: Float[Tensor, "edges features"] | None = None,
-    ) -> Float[Tensor, "nodes out_channels"]:
-        """Maps the nodes; features of edges are not used."""
-        return self.conv(x, edge_index)
 
-
-class GAT(nn.Module):
+class GAT(Convolution):
     """Graph attention: neighbours are weighted by a softmax of learned scores.
 
     Velickovic et al., arXiv:1710.10903, Eq. 3 and Eq. 5; PyTorch Geometric's `GATConv`.
@@ -96,17 +97,8 @@ class GAT(nn.Module):
             raise ValueError(f"num_heads must divide the width {out_channels}, got {num_heads}")
         self.conv = GATConv(in_channels, out_channels // num_heads, heads=num_heads)
 
-    def forward(
-        self,
-        x: Float[Tensor, "nodes in_channels"],
-        edge_index: Int[Tensor, "2 edges"],
-        edge_attr: Float[Tensor, "edges features"] | None = None,
-    ) -> Float[Tensor, "nodes out_channels"]:
-        """Maps the nodes; features of edges are not used."""
-        return self.conv(x, edge_index)
 
-
-class GIN(nn.Module):
+class GIN(Convolution):
     """An MLP of the node plus the sum of its neighbours: it distinguishes what the Weisfeiler-Lehman test does.
 
     Xu et al., arXiv:1810.00826, Eq. 4.1; PyTorch Geometric's `GINConv`.
@@ -137,15 +129,6 @@ class GIN(nn.Module):
         norm = nn.BatchNorm1d(hidden) if batch_norm else nn.Identity()
         mlp = nn.Sequential(nn.Linear(in_channels, hidden), norm, nn.ReLU(), nn.Linear(hidden, out_channels))
         self.conv = GINConv(mlp, train_eps=True)
-
-    def forward(
-        self,
-        x: Float[Tensor, "nodes in_channels"],
-        edge_index: Int[Tensor, "2 edges"],
-        edge_attr: Float[Tensor, "edges features"] | None = None,
-    ) -> Float[Tensor, "nodes out_channels"]:
-        """Maps the nodes; features of edges are not used."""
-        return self.conv(x, edge_index)
 
 
 class NodeMLP(nn.Module):
