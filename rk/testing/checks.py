@@ -428,7 +428,8 @@ def writes_outside(written: list[Path], run: Path) -> list[Path]:
     outside = []
     for path in dict.fromkeys(p.resolve() for p in written):
         inside = any(path == a or a in path.parents for a in allowed) or "__pycache__" in path.parts
-        temporary = scratch in path.parents and here not in (path, *path.parents)
+        # of a temporary file with a name, Python reports the folder too
+        temporary = scratch in (path, *path.parents) and here not in (path, *path.parents)
         if not inside and not temporary:
             outside.append(path)
     return outside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 
@@ -70,3 +71,10 @@ def test_the_run_the_data_the_caches_and_temporary_files_are_allowed_places(tmp_
     fine = [run / "model.safetensors", data / "mnist.gz", Path.home() / ".cache" / "x", Path("/dev/null")]
     fine += [here / "__pycache__" / "a.pyc", tmp_path / "elsewhere-in-tmp"]
     assert writes_outside([*fine, here / "debug.log"], run) == [here / "debug.log"]
+
+
+def test_a_named_temporary_file_is_not_a_write_outside(tmp_path):
+    with watched_writes() as written, tempfile.NamedTemporaryFile("w") as file:
+        file.write("x")
+    assert written
+    assert writes_outside(written, tmp_path / "runs" / "a") == []
