@@ -8,9 +8,9 @@ import torch
 from annotated_types import Ge
 from jaxtyping import Float, Int
 from rk_graphs.fields import GraphOutputs
+from rk_graphs.model import link_answers
 from torch import Tensor, nn
 
-from rk import UserError
 from rk.protocols import Factory, GraphLayer
 
 
@@ -133,9 +133,5 @@ class GNNStack(nn.Module):
         """Returns the answers from what the last block gave."""
         numbers = self.head(hidden)
         if self.level == "link":
-            if link_index is None:
-                raise UserError("this model answers links, but the batch has no link_index")
-            source, target = numbers[link_index]
-            score = (source * target).sum(-1)
-            numbers = torch.stack([torch.zeros_like(score), score], 1)
+            return link_answers(numbers, link_index)
         return {"logits": numbers, "values": numbers}

@@ -131,18 +131,27 @@ class GNN(nn.Module):
     ) -> GraphOutputs:
         """Returns the answers from what the last block gave."""
         if self.level == "link":
-            if link_index is None:
-                raise UserError("this model answers links, but the batch has no link_index")
-            source, target = self.head(hidden)[link_index]
-            score = (source * target).sum(-1)
-            numbers = torch.stack([torch.zeros_like(score), score], 1)  # logits of "no link" and "link"
-            return {"logits": numbers, "values": numbers}
+            return link_answers(self.head(hidden), link_index)
         if self.level == "graph":
             if graph_index is None or graph_sizes is None:
                 raise UserError("this model answers graphs, but the batch does not say which node is of which graph")
             hidden = self.pool(hidden, graph_index, len(graph_sizes))
         numbers = self.head(hidden)
         return {"logits": numbers, "values": numbers}
+
+
+def link_answers(hidden: Float[Tensor, "nodes d"], link_index: Int[Tensor, "2 links"] | None) -> GraphOutputs:
+    """Returns logits of "not linked" and "linked": 0, and the dot product of the two nodes.
+
+    Raises:
+        UserError: When the batch does not say which pairs are asked about.
+    """
+    if link_index is None:
+        raise UserError("this model answers links, but the batch has no link_index")
+    source, target = hidden[link_index]
+    score = (source * target).sum(-1)
+    numbers = torch.stack([torch.zeros_like(score), score], 1)
+    return {"logits": numbers, "values": numbers}
 
 
 class GraphBlock(nn.Module):
