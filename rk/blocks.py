@@ -1,15 +1,15 @@
-"""The blocks of a layered model, run in any order: see `rk.Layered`."""
+"""The blocks of a layered model, run in any order or left early: see `rk.Layered`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from rk.errors import UserError
 from rk.fit.bind import Bound
 from rk.protocols import Layered, Outputs
 
-__all__ = ["run_blocks"]
+__all__ = ["run_blocks", "run_exits"]
 
 
 def run_blocks(model: Layered, fields: Mapping[str, Any], order: Sequence[int] | None = None) -> Outputs:
@@ -40,3 +40,34 @@ def run_blocks(model: Layered, fields: Mapping[str, Any], order: Sequence[int] |
         hidden = model.blocks[i](hidden, *context)
     leave = Bound(model.leave)
     return model.leave(hidden, **{name: fields[name] for name in leave.names if name in fields})
+
+
+def run_exits(model: Layered, fields: Mapping[str, Any], depths: Collection[int]) -> Iterator[tuple[int, Outputs]]:
+    """Answers after each of some numbers of blocks, all of one pass.
+
+    Args:
+        model: A model with `blocks`, `enter` and `leave`.
+        fields: A batch; the model takes the fields that it names.
+        depths: Numbers of blocks, from 1.
+
+    Yields:
+        A number of blocks, in ascending order, and what ``leave`` returns after so many.
+
+    Raises:
+        UserError: When the model has fewer blocks, or they change the shape and it is to be left before the last.
+
+    Example:
+        ``{depth: outputs["logits"] for depth, outputs in run_exits(learner.model, batch, {2, 4})}``
+    """
+    count = len(model.blocks)
+    if strange := [depth for depth in depths if not 1 <= depth <= count]:
+        raise UserError(f"there is no exit after {strange[0]} blocks: the model has {count}")
+    if not model.keeps_shape and any(depth < count for depth in depths):
+        raise UserError(f"the blocks of {type(model).__name__} change the shape: the model has no early exit")
+    hidden, context = Bound(model.enter)(fields)
+    leave = Bound(model.leave)
+    taken = {name: fields[name] for name in leave.names if name in fields}
+    for depth in range(1, max(depths, default=0) + 1):
+        hidden = model.blocks[depth - 1](hidden, *context)
+        if depth in depths:
+            yield depth, model.leave(hidden, **taken)

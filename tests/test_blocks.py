@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rk.blocks import run_blocks
+from rk.blocks import run_blocks, run_exits
 from rk.builtin.mlp import MLP
 from rk.errors import UserError
 
@@ -36,6 +36,22 @@ def test_blocks_that_change_the_shape_cannot_be_skipped():
         run_blocks(model, BATCH, [1])
     with pytest.raises(UserError, match="there is no block 2: the model has 2"):
         run_blocks(model, BATCH, [0, 2])
+
+
+def test_a_model_answers_after_some_of_its_blocks_in_one_pass(square):
+    exits = dict(run_exits(square, BATCH, {3, 1}))
+    assert list(exits) == [1, 3]
+    assert torch.equal(exits[1]["logits"], run_blocks(square, BATCH, [0])["logits"])
+    assert torch.equal(exits[3]["logits"], square(inputs=BATCH["inputs"])["logits"])
+    with pytest.raises(UserError, match="there is no exit after 4 blocks: the model has 3"):
+        next(run_exits(square, BATCH, {4}))
+
+
+def test_a_model_whose_blocks_change_the_shape_has_no_early_exit():
+    model = MLP(num_features=8, num_classes=3, hidden_sizes=(4, 2))
+    with pytest.raises(UserError, match="the blocks of MLP change the shape"):
+        next(run_exits(model, BATCH, {1}))
+    assert [depth for depth, _ in run_exits(model, BATCH, {2})] == [2]
 
 
 TRAINER = """

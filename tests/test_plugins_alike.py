@@ -71,8 +71,8 @@ PYPROJECT = "plugins/rk-lm/pyproject.toml"
         (PYPROJECT, '"torch>=2', '"torch>=1', "project.dependencies: must have 'torch>="),
         (
             PYPROJECT,
-            "<0.2",
-            "<2",
+            "kit>=0.1,<0.2",
+            "kit>=0.1,<2",
             "must have 'recursion-kit>=0.1,<0.2' as the others have, got 'recursion-kit>=0.1,<2'",
         ),
         (PYPROJECT, "[project.urls]", "[tool.ruff]\nline-length = 80\n\n[project.urls]", "tool.ruff: must not be here"),

@@ -68,6 +68,15 @@ def test_pieces_give_what_the_whole_gives(make_model, tokens, readout, sizes, wi
     torch.testing.assert_close(in_pieces(model, sizes, tokens), expected)
 
 
+def test_a_looped_model_has_the_weights_of_its_blocks_and_a_cache_for_each_time_they_run(make_model, tokens):
+    layer = functools.partial(Attention, num_heads=2)
+    model = make_model(layer, readout="step", num_layers=6, num_loops=2, sharing="middle-cycle", mlp_ratio=2)
+    alone = make_model(layer, readout="step", num_layers=4, mlp_ratio=2)
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in alone.parameters())
+    assert len(model.initial_state(3)["layers"]) == 6
+    torch.testing.assert_close(in_pieces(model, (3, 4), tokens), model(tokens=tokens)["logits"])
+
+
 @pytest.mark.parametrize("window", [None, 1, 3])
 @pytest.mark.parametrize("sizes", PIECES, ids=str)
 @pytest.mark.parametrize("readout", READOUTS)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from jaxtyping import Int
+from rk_recursion.twins import twin
 from torch import Tensor, nn
 
 from rk_lm.layered import Path
@@ -42,19 +42,12 @@ def installed(layered: Layered, path: Path) -> Iterator[Any]:
 
 
 def _step(layer: nn.Module, place: int) -> nn.Module:
-    step: Any = _shallow(layer)  # Any: a layer of transformers, of whatever family
-    step.self_attn = _shallow(layer.get_submodule("self_attn"))
+    step: Any = twin(layer)  # Any: a layer of transformers, of whatever family
+    step.self_attn = twin(layer.get_submodule("self_attn"))
     step.self_attn.layer_idx = place
     if hasattr(step, "layer_idx"):
         step.layer_idx = place
     return step
-
-
-def _shallow(module: nn.Module) -> nn.Module:
-    """Returns a copy that shares parameters and submodules, but has its own list of submodules."""
-    twin = copy.copy(module)
-    twin._modules = dict(module._modules)
-    return twin
 
 
 @torch.inference_mode()

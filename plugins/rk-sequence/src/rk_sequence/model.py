@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Ge, Lt
 from jaxtyping import Bool, Float, Int
+from rk_recursion.layouts import Layout, Sharing
+from rk_recursion.stack import looped
 from torch import Tensor, nn
 
 from rk import UserError
@@ -36,7 +38,9 @@ class SequenceModel(nn.Module):
         num_outputs: Classes, or numbers to predict.
         readout: Answers at each `step`, at the `last` one, or from the `mean` over all steps.
         d_model: Width of the residual stream.
-        num_layers: Blocks.
+        num_layers: Blocks that run.
+        num_loops: How often a block runs: with 2, a model of 6 blocks that run has weights of 3.
+        sharing: Which of the blocks that run are one: see `rk_recursion.layouts.Layout`.
         mlp_ratio: Width of the MLP behind each layer, as a multiple of `d_model`; 0 for none.
         norm: Before each layer and MLP, and before the head: `rms`, `layer`, or `none`.
         residual: Whether blocks add to their input; without, they replace it, as in the classical stack of RNNs.
@@ -44,8 +48,8 @@ class SequenceModel(nn.Module):
         tie: Uses the embedding as the weights of the head.
 
     Raises:
-        ValueError: When `tie` is true and inputs and outputs are not the same tokens, or when steps are both
-            tokens and numbers, or neither.
+        ValueError: When `tie` is true and inputs and outputs are not the same tokens, when steps are both tokens and
+            numbers, or neither, or when the loops do not divide the blocks.
 
     Examples:
         model: {name: sequence, layer: {name: attention, num_heads: 4}, d_model: 64, num_layers: 2}
@@ -68,6 +72,8 @@ class SequenceModel(nn.Module):
         readout: Literal["step", "last", "mean"],
         d_model: Annotated[int, Ge(1)] = 64,
         num_layers: Annotated[int, Ge(1)] = 1,
+        num_loops: Annotated[int, Ge(1)] = 1,
+        sharing: Sharing = "cycle",
         mlp_ratio: Annotated[float, Ge(0)] = 0.0,
         norm: Literal["rms", "layer", "none"] = "rms",
         residual: bool = True,
@@ -89,8 +95,9 @@ class SequenceModel(nn.Module):
             nn.init.normal_(self.embedding.weight, std=d_model**-0.5)  # as the head's rows: the two may be tied
         elif num_features is not None:
             self.projection = nn.Linear(num_features, d_model)
-        self.blocks = nn.ModuleList(
-            Block(layer(d_model=d_model), d_model, mlp_ratio, norm, residual, dropout) for _ in range(num_layers)
+        self.layout = Layout(num_layers, num_loops, sharing)
+        self.blocks = looped(
+            lambda: Block(layer(d_model=d_model), d_model, mlp_ratio, norm, residual, dropout), self.layout
         )
         self.norm = make_norm(norm, d_model)
         self.head = nn.Linear(d_model, num_outputs, bias=not tie)

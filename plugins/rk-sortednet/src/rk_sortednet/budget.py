@@ -106,7 +106,9 @@ def _weights(learner: Nested, subnet: Subnet) -> int:
     sizes = {} if learner.width is None else learner.width.sizes
     skipped: set[nn.Module] = set()
     if subnet.depth is not None:
-        skipped = {m for block in learner.model.blocks[subnet.depth :] for m in block.modules()}
+        blocks = learner.model.blocks
+        ran = {m for block in blocks[: subnet.depth] for m in block.modules()}  # a looped block may come again
+        skipped = {m for block in blocks[subnet.depth :] for m in block.modules()} - ran
     total = 0
     for module in learner.model.modules():
         if module in sizes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from torch import nn
 
 from rk import Batch, Loss, Model, Objective, Outputs, UserError
 from rk.binding import Bound
+from rk.blocks import run_exits
 from rk_sortednet.slicing import Width
 from rk_sortednet.subnets import Subnet
 
@@ -51,8 +52,6 @@ class Nested(nn.Module):
             raise UserError(f"{type(model).__name__} has no blocks, so it has no depth", "leave depths out")
         if blocks is not None and wanted and max(wanted) != blocks:
             raise UserError(f"the model has {blocks} blocks: depths must end with {blocks}, got {max(wanted)}")
-        if wanted:
-            self._enter, self._leave = Bound(self.model.enter), Bound(self.model.leave)
 
     @contextlib.contextmanager
     def at(self, subnet: Subnet, *exits: Subnet) -> Iterator[None]:
@@ -79,19 +78,11 @@ class Nested(nn.Module):
         if self.subnet.depth is None or self.subnet.depth == self.whole.depth:
             outputs: Outputs = self._forward(batch)
             return outputs
-        return next(self._left(batch, {self.subnet.depth}))
-
-    def _left(self, batch: Batch, depths: Collection[int | None]) -> Iterator[Outputs]:
-        """Yields the answers after each of some numbers of blocks, of one pass through the deepest."""
-        hidden, context = self._enter(batch)
-        fields = {name: batch[name] for name in self._leave.names if name in batch}
-        for depth, block in enumerate(self.model.blocks[: max(d or 0 for d in depths)], 1):
-            hidden = block(hidden, *context)
-            if depth in depths:
-                yield self.model.leave(hidden, **fields)
+        return next(outputs for _, outputs in run_exits(self.model, batch, {self.subnet.depth}))
 
     def forward(self, batch: Batch) -> Objective:
-        answers = self._left(batch, self.exits) if self.exits else [self.predict(batch)]
+        depths = {depth for depth in self.exits if depth is not None}
+        answers = [out for _, out in run_exits(self.model, batch, depths)] if depths else [self.predict(batch)]
         return joined([self._loss({**batch, **outputs}) for outputs in answers])
 
     def variants(self) -> Mapping[str, Callable[[Batch], Outputs]]:
