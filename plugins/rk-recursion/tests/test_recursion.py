@@ -334,8 +334,7 @@ fit: {{max_steps: 120, validate_every: 60}}
     model = f"{{name: recursive, base: {flat}, num_loops: 2, rank: 4, source: {{recipe: flat.yaml}}}}"
     (tmp_path / "loop.yaml").write_text(text.format(model=model))
     trained = rk.train(tmp_path / "loop.yaml")
-    found = rk.load(trained.folder)
-    blocks = found.learner.model.blocks
+    blocks = rk.load(trained.path).learner.model.blocks
     weights = [next(m.weight for m in block.modules() if isinstance(m, nn.Linear)) for block in blocks]
     assert weights[0] is weights[2]
     assert weights[0] is not weights[1]
