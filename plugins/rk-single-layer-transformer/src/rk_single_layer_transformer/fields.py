@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -13,6 +13,8 @@ class ContinuousBatch(TypedDict):
 
     inputs: Float[Tensor, "batch time features"]
     targets: Float[Tensor, "batch time outputs"]
+    mask: NotRequired[Bool[Tensor, "batch time"]]
+    """True where a step exists, which losses and layers for sequences may ask for. All have one length: there is none."""
 
 
 class ContinuousOutputs(TypedDict):
