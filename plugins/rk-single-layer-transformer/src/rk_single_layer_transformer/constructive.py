@@ -1,4 +1,4 @@
-"""The trainer `constructive`: all weights of a single-layer Transformer without a gradient, with a bound on the error."""
+"""The trainer `constructive`: all weights of the model without a gradient, with a bound on its error."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ class Constructive:
         total = self.data.batches("train")
         if total is None:
             raise UserError(
-                "constructive takes all training sequences, but the training split has no end", "data.train_samples=4000"
+                "constructive takes all training sequences, but the training split has no end",
+                "data.train_samples=4000",
             )
         if len(self.seen) >= total:
             return None

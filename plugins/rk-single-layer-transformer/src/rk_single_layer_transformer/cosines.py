@@ -30,7 +30,7 @@ def quadrature_points(modes: int, m: int) -> int:
 def cosine_coefficients(
     function: Function, shape: tuple[int, int], modes: int, box: Box
 ) -> Float[Tensor, "*modes time outputs"]:
-    """Eq. 7: the coefficients of ``sum_k c_k prod_i cos(pi k_i u_i)``, by the midpoint rule: a discrete cosine transform.
+    """Eq. 7: the coefficients of ``sum_k c_k prod_i cos(pi k_i u_i)``, by the midpoint rule (a DCT).
 
     u is z, scaled to [0, 1]. The even extension of a continuous function is continuous, so the series converges.
 
@@ -81,7 +81,7 @@ def frequencies(modes: int, m: int) -> Iterator[tuple[int, ...]]:
 
 
 def ridges_of(frequency: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Eq. 7: a product of q cosines is the mean of cos(pi sum_i s_i k_i u_i) over the 2^(q-1) signs with s = + first."""
+    """Eq. 7: a product of q cosines is the mean of cos(pi sum_i s_i k_i u_i) over 2^(q-1) signs; the first is +."""
     signs = [(k, -k) if k else (0,) for k in frequency]
     first = next(i for i, k in enumerate(frequency) if k)
     signs[first] = (frequency[first],)

@@ -14,7 +14,7 @@ class ContinuousBatch(TypedDict):
     inputs: Float[Tensor, "batch time features"]
     targets: Float[Tensor, "batch time outputs"]
     mask: NotRequired[Bool[Tensor, "batch time"]]
-    """True where a step exists, which losses and layers for sequences may ask for. All have one length: there is none."""
+    """True where a step exists: losses and layers for sequences may ask for it. No batch has one, as all do."""
 
 
 class ContinuousOutputs(TypedDict):

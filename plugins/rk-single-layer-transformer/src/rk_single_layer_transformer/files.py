@@ -22,23 +22,34 @@ COLUMN = re.compile(r"([xy])([1-9]\d*)(?:_([1-9]\d*))?")
 Sequences = Float[Tensor, "samples time numbers"]
 
 
-def read_sequences(path: Path, *, labelled: bool) -> tuple[Sequences, Sequences | None]:
+def read_labelled(path: Path) -> tuple[Sequences, Sequences]:
+    """Reads inputs and targets, float64.
+
+    Args:
+        path: A table (CSV or TSV), or an .npz file.
+
+    Raises:
+        rk.UserError: As `read_sequences` does, and when there are no targets.
+    """
+    inputs, targets = read_sequences(path)
+    if targets is None:
+        raise UserError(f"{printable(str(path))}: there are no targets", f"expected {TABLE}; or {ARRAYS}")
+    return inputs, targets
+
+
+def read_sequences(path: Path) -> tuple[Sequences, Sequences | None]:
     """Reads inputs and, where the file has them, targets, float64.
 
     Args:
         path: A table (CSV or TSV), or an .npz file.
-        labelled: Whether targets must be there.
 
     Raises:
-        rk.UserError: When the file is neither, or targets that are needed are missing.
+        rk.UserError: When the file is neither, or inputs and targets differ in samples or steps.
     """
     inputs, targets = _arrays(path) if path.suffix.lower() == ".npz" else _table(path)
-    shown = printable(str(path))
-    if targets is None and labelled:
-        raise UserError(f"{shown}: there are no targets", f"expected {TABLE}; or {ARRAYS}")
     if targets is not None and targets.shape[:2] != inputs.shape[:2]:
         raise UserError(
-            f"{shown}: targets must have as many samples and steps as inputs, "
+            f"{printable(str(path))}: targets must have as many samples and steps as inputs, "
             f"got {tuple(targets.shape[:2])} and {tuple(inputs.shape[:2])}"
         )
     return inputs, targets
@@ -53,7 +64,9 @@ def _table(path: Path) -> tuple[Sequences, Sequences | None]:
     for column, name in enumerate(found.names):
         match = COLUMN.fullmatch(name)
         if match is None:
-            raise UserError(f"{shown}: column {printable(name)!r} is neither an input nor a target", f"expected {TABLE}")
+            raise UserError(
+                f"{shown}: column {printable(name)!r} is neither an input nor a target", f"expected {TABLE}"
+            )
         key = (int(match[2]), int(match[3] or 1))
         if key in places[match[1]]:
             raise UserError(f"{shown}: column {name!r} names an entry that another column has", f"expected {TABLE}")
@@ -87,7 +100,9 @@ def _arrays(path: Path) -> tuple[Sequences, Sequences | None]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("inputs", "targets") if name in file}
     except OSError as error:
-        raise UserError(f"{shown} cannot be read: {error.strerror or 'it is not an .npz file'}", f"expected {ARRAYS}") from None
+        raise UserError(
+            f"{shown} cannot be read: {error.strerror or 'it is not an .npz file'}", f"expected {ARRAYS}"
+        ) from None
     except (ValueError, zipfile.BadZipFile, AttributeError, TypeError, EOFError):
         raise UserError(f"{shown} is not an .npz file of plain arrays", f"expected {ARRAYS}") from None
     if "inputs" not in arrays:

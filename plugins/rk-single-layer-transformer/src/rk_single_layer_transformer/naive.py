@@ -49,7 +49,7 @@ def expanded(ffn: RidgeSplines, bounds: float) -> FeedForward:
     dense = FeedForward(d_model, len(rows), outputs).double()
     with torch.no_grad():
         dense.hidden.weight.copy_(torch.stack(rows))
-        dense.hidden.bias.copy_(torch.tensor(biases))
+        dense.hidden.bias.copy_(torch.tensor(biases, dtype=torch.float64))
         dense.out.weight.copy_(torch.stack(readouts).T)
         dense.out.bias.zero_()
     return dense

@@ -14,7 +14,7 @@ from rk import UserError
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator, rows
 from rk_single_layer_transformer.fields import ContinuousBatch
-from rk_single_layer_transformer.files import read_sequences
+from rk_single_layer_transformer.files import read_labelled, read_sequences
 from rk_single_layer_transformer.functions import FUNCTIONS, Function, Name
 from rk_single_layer_transformer.metrics import RootMeanSquaredError, SupError
 
@@ -128,7 +128,7 @@ class ContinuousSequences:
         self._pairs = {}
         if self.file is None:
             return
-        inputs, targets = read_sequences(self.file, labelled=True)
+        inputs, targets = read_labelled(self.file)
         if len(inputs) < 3:
             raise UserError(f"{self.file}: expected at least 3 sequences, got {len(inputs)}")
         self._steps, self._features, self._outputs = inputs.shape[1], inputs.shape[2], targets.shape[2]
@@ -164,7 +164,7 @@ class ContinuousSequences:
         return self._split("test")
 
     def values_on_grid(self) -> Float[Tensor, "*grid time outputs"] | None:
-        """Returns the function on the grid, an axis for each number of a sequence; None where only samples are known."""
+        """Returns the function on the grid, an axis for each number of a sequence; None for samples of a file."""
         if self.function is None:
             return None
         m = self.num_steps * self.num_features
@@ -176,7 +176,7 @@ class ContinuousSequences:
         Raises:
             rk.UserError: When the file is none, or its sequences have another shape than those of the run.
         """
-        inputs, targets = read_sequences(path, labelled=False)
+        inputs, targets = read_sequences(path)
         if inputs.shape[1:] != (self.num_steps, self.num_features):
             raise UserError(
                 f"{path}: expected {self.num_steps} steps of {self.num_features} numbers, "
@@ -238,7 +238,7 @@ class ContinuousSequences:
         return inputs, FUNCTIONS[self.function](inputs)
 
     def _check_domain(self, inputs: Float[Tensor, "samples time features"], path: Path) -> None:
-        """Refuses sequences outside of the domain: the units of a position could be on at others, and no bound holds."""
+        """Refuses sequences outside of the domain: units could be on at positions of others, and no bound holds."""
         low, high = torch.tensor(self._domain, dtype=torch.float64).T
         outside = ((inputs < low - 1e-6) | (inputs > high + 1e-6)).nonzero()
         if len(outside):

@@ -1,4 +1,4 @@
-"""The callback `sup-error`: where a model is wrong, beside what networks without positions or attention cannot reach."""
+"""The callback `sup-error`: where a model is wrong, beside the least errors without positions or attention."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class SupErrorReport:
             errors = (answered(fit.learner, inputs, fit.runtime.device) - targets).abs()
         folder = Path(fit.folder)
         by_position = zip(errors.amax((0, 2)).tolist(), errors.square().mean((0, 2)).sqrt().tolist(), strict=True)
-        write_csv(folder / "sup-error.csv", ("step", "sup error", "rmse"), [(i + 1, *e) for i, e in enumerate(by_position)])
+        write_csv(
+            folder / "sup-error.csv", ("step", "sup error", "rmse"), [(i + 1, *e) for i, e in enumerate(by_position)]
+        )
         (folder / "figures").mkdir(exist_ok=True)
         draw_errors(inputs, errors, self.found, folder / "figures" / "sup-error.png")
 

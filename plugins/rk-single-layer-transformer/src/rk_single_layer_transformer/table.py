@@ -140,7 +140,9 @@ class ApproximationTable:
             if table
             for y, label in (("sup", "sup error"), ("rmse", "RMS error"))
         }
-        lines = {str(r["row"]): float(r["sup"]) for r in rows if str(r["row"]).startswith("no ") and float(r["sup"]) > 0}
+        lines = {
+            str(r["row"]): float(r["sup"]) for r in rows if str(r["row"]).startswith("no ") and float(r["sup"]) > 0
+        }
         by_beta = {
             label: curve(betas, "row", y)
             for y, label in (
