@@ -86,13 +86,16 @@ def draw_table(
         for i, (name, value) in enumerate(lines.items()):
             left.axhline(value, color=COLORS[7], linestyle=("--", ":", "-.")[i % 3], label=name)
         left.set_xscale("log")
+        left.set_yscale("log")
+        left.margins(y=0.06)
+        left.set_ylim(top=60 * max(lines.values(), default=1))
         left.set_xlabel("hidden units")
         left.set_ylabel("error on the grid")
         for i, (name, curve) in enumerate(by_beta.items()):
             style = "--" if "bound" in name else "o-"
             right.plot(*zip(*curve, strict=True), style, color=COLORS[i], markersize=4, linewidth=1.4, label=name)
+        right.set_yscale("log")
         right.set_xlabel(r"$\beta$")
         for axis in (left, right):
-            axis.set_yscale("log")
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc="upper right")
         return save(figure, out)

@@ -12,7 +12,7 @@ from rk_single_layer_transformer.feedforward import FeedForward, RidgeSplines
 
 
 def attention_row(scores: list[float], values: list[float]) -> float:
-    """Returns the mean of `values` with the softmax of `scores` as weights."""
+    """Eq. 1 at one position: the mean of `values` with the softmax of `scores` as weights."""
     weights = [math.exp(s - max(scores)) for s in scores]
     return sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)
 

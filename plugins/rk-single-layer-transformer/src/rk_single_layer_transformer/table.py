@@ -140,16 +140,16 @@ class ApproximationTable:
             if table
             for y, label in (("sup", "sup error"), ("rmse", "RMS error"))
         }
-        lines = {
-            str(r["row"]): float(r["sup"]) for r in rows if str(r["row"]).startswith("no ") and float(r["sup"]) > 0
-        }
+        controls = {str(r["row"]): float(r["sup"]) for r in rows if r["row"] in ("no attention", "no positions, bound")}
+        lines = {f"{name} (sup error)": value for name, value in controls.items() if value > 0}
         by_beta = {
             label: curve(betas, "row", y)
             for y, label in (
                 ("sup", "sup error"),
-                ("error-bound", "its bound"),
+                ("error-bound", "sup error, bound"),
+                ("ffn-error", "with exact copies"),
                 ("copy-error", "copy error"),
-                ("copy-bound", "its bound (copies)"),
+                ("copy-bound", "copy error, bound"),
             )
         }
         draw_table(by_width, lines, by_beta, path)
