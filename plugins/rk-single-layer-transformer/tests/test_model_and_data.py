@@ -200,7 +200,7 @@ def test_a_table_that_is_none_of_these_is_refused(tmp_path, text, message):
         ({"inputs": np.full((3, 2), np.nan), "targets": np.zeros((3, 2))}, "inputs must be finite, got nan"),
     ],
 )
-def test_arrays_that_are_no_sequences_are_refused(tmp_path, arrays, message):
+def test_arrays_of_another_kind_are_refused(tmp_path, arrays, message):
     np.savez(tmp_path / "samples.npz", **arrays)
     with pytest.raises(UserError, match=message):
         ContinuousSequences(seed=0, file=tmp_path / "samples.npz").prepare()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from rk_single_layer_transformer.feedforward import RidgeSplines
@@ -65,7 +65,7 @@ def fitted_coefficients(
     """Returns the coefficients of the same series by least squares over samples, where the function is not known."""
     m = z.shape[1]
     u = (z - box[0]) / (box[1] - box[0])
-    cosines = torch.cos(math.pi * u.unsqueeze(-1) * torch.arange(modes + 1, dtype=z.dtype))
+    cosines = torch.cos(math.pi * u.unsqueeze(-1) * torch.arange(modes + 1, dtype=z.dtype, device=z.device))
     features = cosines[:, 0]
     for i in range(1, m):
         features = (features.unsqueeze(-1) * cosines[:, i].unsqueeze(1)).flatten(1)
@@ -106,7 +106,7 @@ def write_series(
         signed = ridges_of(frequency)
         rows += signed
         weights += [coefficients[frequency] / len(signed)] * len(signed)
-    k: Int[Tensor, "ridges m"] = torch.tensor(rows, dtype=torch.float64)
+    k: Float[Tensor, "ridges m"] = torch.tensor(rows, dtype=torch.float64, device=low.device)
     ffn.directions.copy_(k / (high - low))
     ffn.offset.copy_(-(ffn.directions @ low))
     least, most = k.clamp(max=0).sum(1), k.clamp(min=0).sum(1)

@@ -55,12 +55,12 @@ def random_hinges(z: Float[Tensor, "samples m"], box: Box, width: int, *key: int
         width: Random hinges.
         key: Seeds of the choice.
     """
-    random = generator(*key)
+    random = generator(*key)  # of the CPU, so that the choice is the same on every device
     samples, m = z.shape
-    directions = torch.randn(width, m, generator=random, dtype=torch.float64)
+    directions = torch.randn(width, m, generator=random, dtype=torch.float64).to(z.device)
     directions = directions / directions.norm(dim=1, keepdim=True)
-    through = z[torch.randint(samples, (width,), generator=random)]
-    weights = torch.cat([directions, torch.eye(m, dtype=z.dtype), z.new_zeros(1, m)])
+    through = z[torch.randint(samples, (width,), generator=random).to(z.device)]
+    weights = torch.cat([directions, torch.eye(m, dtype=z.dtype, device=z.device), z.new_zeros(1, m)])
     biases = torch.cat([-(directions * through).sum(1), -box[0], z.new_ones(1)])
     return Hinges(weights, biases)
 
