@@ -46,7 +46,7 @@ def test_units_of_a_position_are_silent_on_all_others():
     found, _ = construct("sort", Settings(width=40), n=3)
     x = torch.rand(500, 3, 1, dtype=torch.float64)
     x[:8] = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3).view(8, 3, 1)
-    hidden = found.model.ffn.hidden(found.model.mixed(x)).relu().view(500, 3, 3, -1)
+    hidden = found.model.ffn.hidden(found.model.mixed(x)).detach().relu().view(500, 3, 3, -1)
     for i in range(3):
         for j in range(3):
             assert (float(hidden[:, i, j].abs().max()) > 0.1) if i == j else not bool((hidden[:, i, j] > 1e-15).any())

@@ -8,6 +8,8 @@ Gumaan, "Universal Approximation Theorem for a Single-Layer Transformer", 2025, 
       journal = {arXiv preprint arXiv:2507.10581},
       year    = {2025}
     }
+
+Equations in docstrings have the numbers of this plugin's EQUATIONS.md, not the paper's.
 """
 
 from rk import hookimpl

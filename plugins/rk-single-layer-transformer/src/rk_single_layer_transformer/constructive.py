@@ -100,7 +100,7 @@ class Constructive:
         seed: int,
         ffn: Literal["lstsq", "cosine"] = "lstsq",
         width: Annotated[int, Ge(0)] = 256,
-        beta: float = 12.0,
+        beta: Annotated[float, Ge(0)] = 12.0,
         modes: Annotated[int, Ge(1)] = 8,
         hinge_spacing: Annotated[float, Ge(1e-4)] = 0.05,
         ridge: Annotated[float, Ge(0)] = 1e-9,

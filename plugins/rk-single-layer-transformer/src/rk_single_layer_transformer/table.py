@@ -98,7 +98,11 @@ class ApproximationTable:
         reference = REFERENCE if (self.function, self.num_steps) == ("max-sin", 2) else {}
         (out / "table.md").write_text(markdown(rows, betas, reference), encoding="utf-8")
         self._draw(rows, betas, out / "errors.png")
-        return {f"{r['row']}/{name}".replace(" ", "-"): float(r[name]) for r in rows for name in ("sup", "rmse")}
+        return {
+            f"{r['row']}/{name}".replace(", ", "-").replace(" ", "-"): float(r[name])
+            for r in rows
+            for name in ("sup", "rmse")
+        }
 
     def _data(self, seed: int) -> ContinuousSequences:
         return ContinuousSequences(
