@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -30,25 +30,36 @@ FILE = "results.json"
 def settings(recipe: Recipe) -> PlainDict:
     """Returns all that decides what the recipe trains, as dotted keys: components with their defaults, and ``fit``.
 
-    Of ``fit``, what differs from the defaults: a key that a later host adds is then no change.
+    Of ``fit``, what differs from the defaults: a key that a later host adds is then no change. Of a run that is trained
+    first, the same, behind the key that names it.
     """
     values = trained(recipe.plain())
     values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
-    found = flatten(values)
+    return flatten(values) | _of_named(recipe, settings)
+
+
+def _of_named(recipe: Recipe, values: Callable[[Recipe], PlainDict]) -> PlainDict:
+    """Returns values of the recipes of the runs that are trained first, by dotted keys."""
+    found: PlainDict = {}
     for key, run in named_runs(recipe):
         if isinstance(run.wanted, Trainable):
-            found[f"{key}.settings"] = digest(settings(run.wanted.recipe))
+            found |= {f"{key}.settings.{name}": value for name, value in values(run.wanted.recipe).items()}
     return found
 
 
 def differences(recipe: Recipe) -> tuple[PlainDict, PlainDict]:
     """Returns the `settings` that differ from the defaults of their components, and those that are defaults."""
-    default: PlainDict = {}
-    for spec in recipe.specs():
-        default |= flatten({f"{spec.key}.{name}": plain_parameter(value) for name, value in spec.defaults.items()})
-    found = settings(recipe)
+    default, found = _defaults(recipe), settings(recipe)
     differing = {key: value for key, value in found.items() if key not in default or default[key] != value}
     return differing, {key: value for key, value in found.items() if key not in differing}
+
+
+def _defaults(recipe: Recipe) -> PlainDict:
+    """Returns the defaults of all components, of the runs that are trained first too, as dotted keys."""
+    found: PlainDict = {}
+    for spec in recipe.specs():
+        found |= flatten({f"{spec.key}.{name}": plain_parameter(value) for name, value in spec.defaults.items()})
+    return found | _of_named(recipe, _defaults)
 
 
 def digest(settings: Mapping[str, Plain]) -> str:

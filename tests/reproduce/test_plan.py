@@ -212,6 +212,20 @@ def test_a_parameter_added_later_is_not_a_change_but_another_default_is(recipes,
     assert not measured([0.9], **{**entry, "defaults": gone}).is_of(item.recipe)
 
 
+def test_a_parameter_added_later_to_a_run_that_is_trained_first_is_not_a_change_either(recipes, catalog):
+    tuned = "rk: 1\nextends: net.yaml\ninit_from: {run: {recipe: net.yaml}}\n"
+    (recipes / "tuned.yaml").write_text(tuned)
+    (item,) = plan(("tuned.yaml",), catalog)
+    entry = described(item.recipe)
+    name = next(owner for owner in entry["defaults"] if owner.endswith("settings.model"))
+    less = {**entry["defaults"], name: entry["defaults"][name].replace(" dropout", "")}
+    _, default = differences(item.recipe)
+    fewer = digest({k: v for k, v in default.items() if k != f"{name}.dropout"})
+    assert measured([0.9], digest=entry["digest"], defaults=less, defaults_digest=fewer).is_of(item.recipe)
+    changed = ("init_from.run.overrides=[model.dropout=0.1]",)
+    assert not measured([0.9], **entry).is_of(check_recipe(item.file, changed, catalog).valid())
+
+
 def test_entries_of_earlier_versions_are_judged_by_their_settings(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
     then = settings(item.recipe)
