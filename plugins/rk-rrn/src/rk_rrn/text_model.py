@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 from rk_rrn.fields import StepOutputs
 from rk_rrn.graph import Edges
 from rk_rrn.network import RelationalNetwork
+from rk_rrn.start import start_recurrent
 
 
 class TextRRN(RelationalNetwork):
@@ -56,9 +57,9 @@ class TextRRN(RelationalNetwork):
         self.words = nn.Embedding(vocab_size, word_size, padding_idx=0)
         self.fact_reader = nn.LSTM(word_size, word_size, batch_first=True)
         self.query_reader = nn.LSTM(word_size, word_size, batch_first=True)
-        for module in (self.words, self.fact_reader, self.query_reader):
-            for parameter in module.parameters():
-                parameter.no_weight_decay = True  # type: ignore[attr-defined]  # the paper's L2 is on its MLPs alone
+        start_recurrent(self.fact_reader)
+        start_recurrent(self.query_reader)
+        self.words.weight.no_weight_decay = True  # type: ignore[attr-defined]  # the paper's L2 is on its MLPs alone
 
     def forward(
         self,
