@@ -11,8 +11,8 @@ from torch import nn
 def start_recurrent(module: nn.LSTMCell | nn.GRUCell | nn.LSTM) -> None:
     """Starts a recurrent module as the paper's code does: Glorot over inputs, state and all gates; zero biases.
 
-    The forget gate of an LSTM starts at +1. It matters to readers of sentences: with torch's start, a gate of about 1/2,
-    3% of the first word are left five words later.
+    The forget gate of an LSTM starts at +1. It matters to readers of sentences: with torch's start, a gate of about
+    1/2, 3% of the first word are left five words later.
 
     Args:
         module: A cell, or an LSTM; changed in place. Its parameters get no weight decay.
