@@ -11,7 +11,7 @@ import torch
 from rk_rrn.babi import BAbI
 from rk_rrn.babi_files import CHECKSUMS, file_names
 from rk_rrn.stories import parse_stories
-from rk_rrn.text_model import TextRRN
+from rk_rrn.text_model import TextRRN, distinct_rows
 
 from rk import UserError
 from rk.testing import assert_close
@@ -148,3 +148,10 @@ def test_readers_forget_little_at_the_start_so_that_the_first_word_reaches_the_e
         bound = (6 / (2 * 32 + 4 * 32)) ** 0.5  # Glorot over inputs, state and the four gates
         for weight in (reader.weight_ih_l0, reader.weight_hh_l0):
             assert 0.95 * bound < weight.detach().abs().max() <= bound
+
+
+def test_distinct_rows_are_those_of_torch():
+    torch.manual_seed(0)
+    rows = torch.randint(0, 3, (60, 4))
+    for found, wanted in zip(distinct_rows(rows, 3), rows.unique(dim=0, return_inverse=True), strict=True):
+        assert torch.equal(found, wanted)

@@ -79,7 +79,7 @@ class TextRRN(RelationalNetwork):
         """
         batch, nodes, _ = facts.shape
         # few different sentences come in a batch: each is read once
-        sentences, which = facts.flatten(0, 1).unique(dim=0, return_inverse=True)
+        sentences, which = distinct_rows(facts.flatten(0, 1), self.words.num_embeddings)
         read = self._last(self.fact_reader, sentences)[which].view(batch, nodes, -1).transpose(0, 1)
         asked = self._last(self.query_reader, query)
         places = one_hot(positions, self.max_positions).to(read.dtype).transpose(0, 1)
@@ -91,3 +91,22 @@ class TextRRN(RelationalNetwork):
         outputs, _ = reader(self.words(words))
         last = ((words > 0).sum(1) - 1).clamp(min=0)
         return outputs[torch.arange(len(words), device=words.device), last]
+
+
+def distinct_rows(
+    rows: Int[Tensor, "rows columns"], limit: int
+) -> tuple[Int[Tensor, "distinct columns"], Int[Tensor, "rows"]]:
+    """Returns the distinct rows in lexicographic order, and which of them each row is.
+
+    The same as `torch.unique` along the first axis, column by column: numbers are sorted, not rows.
+
+    Args:
+        rows: Numbers from 0.
+        limit: All numbers are below it.
+    """
+    which = torch.zeros_like(rows[:, 0])
+    for column in rows.unbind(1):
+        which = (which * limit + column).unique(return_inverse=True)[1]
+    one = torch.empty(int(which.max()) + 1, dtype=which.dtype, device=which.device)
+    one[which] = torch.arange(len(rows), device=rows.device)  # any of the rows that are alike
+    return rows[one], which
