@@ -65,25 +65,21 @@ def test_a_memory_that_starts_as_x_is_noticed(plant):
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_where_all_send_to_all_nodes_without_a_place_in_the_mask_change_nothing(layers: int):
+@pytest.mark.parametrize(("row", "size"), [(0, 5), (1, 3)])
+def test_where_all_send_to_all_nodes_without_a_place_in_the_mask_change_nothing(layers: int, row: int, size: int):
     net = net_of(edge_size=2, layers=layers)
     x, question = (torch.randn(*shape, dtype=torch.float64) for shape in ((5, 2, 6), (2, 2)))
     mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
-    weights = list(net.parameters())
-    for row, size in ((0, 5), (1, 3)):
-        full = [list(range(size))] * size  # itself included
-        named = dict.fromkeys(itertools.product(range(size), repeat=2), question[row])  # one question for all edges
-        fast = (
-            lambda x, row=row, size=size: net(  # noqa: E731
-                x, Edges(None, mask.T.unsqueeze(0)), 3, question.expand(1, 1, 2, 2)
-            )[:, :size, row]
-        )
-        plain = (
-            lambda x, row=row, size=size, full=full, named=named: naive.recurrence(  # noqa: E731
-                net, x[:size, row], full, 3, named
-            )
-        )
-        assert_twins(fast, plain, x, parameters=weights, relative=1e-5)
+    one_for_all_edges = dict.fromkeys(itertools.product(range(size), repeat=2), question[row])
+
+    def fast(x: torch.Tensor) -> torch.Tensor:
+        return net(x, Edges(None, mask.T.unsqueeze(0)), 3, question.expand(1, 1, 2, 2))[:, :size, row]
+
+    def plain(x: torch.Tensor) -> torch.Tensor:
+        everybody = [list(range(size))] * size  # itself included
+        return naive.recurrence(net, x[:size, row], everybody, 3, one_for_all_edges)
+
+    assert_twins(fast, plain, x, parameters=list(net.parameters()), relative=1e-5)
 
 
 @pytest.mark.parametrize("rows", [RING, UNEVEN], ids=["ring", "uneven"])
