@@ -1,4 +1,4 @@
-"""Whether graph tokens tell the nodes of a graph apart: what a question of graph matching needs of them.
+"""Whether graph tokens distinguish the nodes of a graph: what a question of graph matching needs of them.
 
     rk train graphgpt/grounding
     python benchmarks/graph_matching.py RUN

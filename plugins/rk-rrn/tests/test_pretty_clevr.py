@@ -105,7 +105,7 @@ def test_a_batch_has_the_fields_that_a_model_reads_and_the_answers(kind: type):
     assert torch.equal(data.buckets(batch), scenes[1].jumps)
 
 
-def test_scenes_alone_are_no_data():
+def test_scenes_alone_cannot_be_used_as_data():
     with pytest.raises(TypeError, match="abstract"):
         SceneTask(seed=1)
 
