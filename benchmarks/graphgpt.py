@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from rk_graphgpt.clip import TextGraphClip
 from rk_graphgpt.documents import GraphDocuments
-from rk_graphgpt.graph_llm import GraphLLM
+from rk_graphgpt.graph_llm import GraphLLM, PromptGraphs
 from rk_graphgpt.graph_transformer import GraphTransformer
 from rk_graphgpt.instructions import GraphInstructions
 from rk_graphgpt.naive import naive_graph_transformer, naive_splice
@@ -96,8 +96,8 @@ def encoder() -> None:
 
         return call
 
-    graphs = [fields[name] for name in ("x", "edge_index", "graph_index", "graph_sizes", "graph_keys")]
-    line("encoder: 32 graphs of up to 16 nodes", *seconds(*(lambda m=m: m.encode(*graphs) for m in models)))
+    graphs = PromptGraphs(*(fields[name] for name in PromptGraphs._fields))
+    line("encoder: 32 graphs of up to 16 nodes", *seconds(*(lambda m=m: m.encode(graphs) for m in models)))
     line("forward and backward of such a batch, 2 layers of width 64", *seconds(*map(step, models)))
 
 

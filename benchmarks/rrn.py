@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from paired import interleave, report
+from rk_graphs.layers import delete_generated
 from rk_rrn import naive
 from rk_rrn.graph import Edges, neighbour_index
 from rk_rrn.messages import Messages
@@ -34,6 +35,7 @@ class PyGMessages(MessagePassing):
     def __init__(self, messages: Messages) -> None:
         super().__init__(aggr=SumAggregation())
         self.messages = messages
+        delete_generated(self)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.propagate(edge_index, x=x)

@@ -9,7 +9,7 @@ import pytest
 import rk_graphgpt.splice as splicing
 import torch
 from rk_graphgpt.assistant import AssistantTokens
-from rk_graphgpt.graph_llm import GraphLLM
+from rk_graphgpt.graph_llm import GraphLLM, PromptGraphs
 from rk_graphgpt.naive import naive_splice
 from rk_graphgpt.prompts import END, PATCH, START
 from torch import nn
@@ -78,7 +78,7 @@ def test_the_loss_is_that_of_the_assistants_tokens_alone(model, runs, questions)
     outputs = model(**without_rest(batch))
     language, vocabulary = runs["llm"].learner.model, runs["llm"].data._vocabulary
     row = 0
-    for instruction, nodes in zip(batch["instructions_meta"], model.encode(*graphs(batch)), strict=True):
+    for instruction, nodes in zip(batch["instructions_meta"], model.encode(graphs(batch)), strict=True):
         before, after = instruction.prompt.split("<graph>")
         words = [vocabulary.encode(part.split()) for part in (before, after, f"{instruction.answer} <eos>")]
         pieces = [language.embedding(part) for part in words]
@@ -148,28 +148,28 @@ def test_a_graph_is_encoded_once_and_always_alike(model, questions):
     calls = []
     model.encoder.register_forward_hook(lambda *_: calls.append(1))
     data = questions()
-    first = model.encode(*graphs(data.batch("test", 0)))
+    first = model.encode(graphs(data.batch("test", 0)))
     assert len(calls) == 6
-    again = model.encode(*graphs(data.batch("test", 0)))
+    again = model.encode(graphs(data.batch("test", 0)))
     assert len(calls) == 6 and all(map(torch.equal, first, again))
 
 
 def test_kept_graphs_are_the_encoders_answer_to_the_flat_batch(model, questions):
     batch = questions().batch("test", 0)
     flat = model.encoder(batch["x"], batch["edge_index"])
-    torch.testing.assert_close(torch.cat(model.encode(*graphs(batch))), flat, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.cat(model.encode(graphs(batch))), flat, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_is_kept_beyond_the_given_size(runs, questions):
     model = GraphLLM(**runs, kept_megabytes=0)
-    model.encode(*graphs(questions().batch("test", 0)))
+    model.encode(graphs(questions().batch("test", 0)))
     assert not model._kept
 
 
 def test_the_encoder_never_trains_and_has_no_dropout(model, questions):
     model.train()
     batch = questions().batch("test", 0)
-    assert all(map(torch.equal, model.encode(*graphs(batch)), copy.deepcopy(model).encode(*graphs(batch))))
+    assert all(map(torch.equal, model.encode(graphs(batch)), copy.deepcopy(model).encode(graphs(batch))))
     assert not model.encoder.training and not model.llm.module.training
 
 
@@ -221,7 +221,7 @@ def test_a_pretrained_model_answers_text_as_it_does_by_itself(runs, questions):
 
 
 def graphs(batch):
-    return [batch[name] for name in ("x", "edge_index", "graph_index", "graph_sizes", "graph_keys")]
+    return PromptGraphs(*(batch[name] for name in PromptGraphs._fields))
 
 
 def without_rest(batch):

@@ -11,7 +11,7 @@ import torch
 from rk_rrn.babi import BAbI
 from rk_rrn.babi_files import CHECKSUMS, file_names
 from rk_rrn.stories import parse_stories
-from rk_rrn.text_model import TextRRN
+from rk_rrn.text_model import TextRRN, distinct_rows
 
 from rk import UserError
 from rk.testing import assert_close
@@ -137,3 +137,21 @@ def test_the_question_changes_the_answer():
     mask = torch.ones(1, 2, dtype=torch.bool)
     one, two = (net(query=torch.tensor([[k]]), node_mask=mask, **story)["logits"] for k in (1, 2))
     assert not torch.allclose(one, two)
+
+
+def test_readers_forget_little_at_the_start_so_that_the_first_word_reaches_the_end():
+    torch.manual_seed(0)
+    net = TextRRN(vocab_size=9, max_positions=6, num_classes=5, hidden_size=8, num_steps=2)
+    for reader in (net.fact_reader, net.query_reader):
+        assert reader.bias_ih_l0[32:64].tolist() == [1.0] * 32 and reader.bias_ih_l0.detach().sum() == 32
+        assert not reader.bias_hh_l0.any()
+        bound = (6 / (2 * 32 + 4 * 32)) ** 0.5  # Glorot over inputs, state and the four gates
+        for weight in (reader.weight_ih_l0, reader.weight_hh_l0):
+            assert 0.95 * bound < weight.detach().abs().max() <= bound
+
+
+def test_distinct_rows_are_those_of_torch():
+    torch.manual_seed(0)
+    rows = torch.randint(0, 3, (60, 4))
+    for found, wanted in zip(distinct_rows(rows, 3), rows.unique(dim=0, return_inverse=True), strict=True):
+        assert torch.equal(found, wanted)

@@ -52,6 +52,18 @@ def test_a_graph_is_answered_from_the_nodes_it_has():
     assert_close(masked, alone)
 
 
+def test_a_distance_is_given_by_gaussian_functions_of_it():
+    net = RRN(hidden_size=4, num_steps=1, coordinates=2, distance_basis=4, distance_limit=1.5, **DENSE).eval()
+    seen = []
+    net.recurrence.messages.register_forward_pre_hook(lambda _, given: seen.append(given[2]))
+    x = torch.zeros(1, 2, 3)
+    x[0, 1, :2] = torch.tensor([0.3, 0.4])  # half a unit from the other node
+    net(inputs=x)
+    for ends, distance in (((0, 0), 0.0), ((0, 1), 0.5), ((1, 0), 0.5)):
+        wanted = torch.exp(-((distance - torch.tensor([0.0, 0.5, 1.0, 1.5])) ** 2) / 0.25)
+        assert_close(seen[0][ends][0], net.recurrence.messages.edge_share(wanted))
+
+
 def test_the_order_of_nodes_does_not_matter():
     net = RRN(hidden_size=4, num_steps=3, coordinates=2, **DENSE).eval()
     x = torch.rand(2, 5, 3)
@@ -81,7 +93,11 @@ def test_a_mask_beside_neighbours_is_refused():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"node_features": 0}, "a node needs"), ({"coordinates": 4}, "at most node_features, 3, got 4")],
+    [
+        ({"node_features": 0}, "a node needs"),
+        ({"coordinates": 4}, "at most node_features, 3, got 4"),
+        ({"distance_basis": 8}, "with coordinates, got 8"),
+    ],
 )
 def test_settings_that_do_not_fit_are_refused(change: dict[str, int], message: str):
     with pytest.raises(ValueError, match=message):

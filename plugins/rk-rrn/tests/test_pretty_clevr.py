@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from rk_rrn.pretty_clevr import PrettyCLEVR, PrettyCLEVRImages, answers_of, state
+from rk_rrn.pretty_clevr import PrettyCLEVR, PrettyCLEVRImages, SceneTask, answers_of, state
 from rk_rrn.scene_files import read_scene
 from rk_rrn.scene_images import draw_images
 from rk_rrn.scenes import LABELS, Scenes, augmented, draw_scenes, questions, walks
@@ -93,6 +93,27 @@ def test_images_show_the_scenes_of_the_state():
     batch, state_batch = images.batch("val", 0), rows.batch("val", 0)
     assert torch.equal(batch["targets"], state_batch["targets"])
     assert_close(batch["question"], state_batch["inputs"][:, 0, 18:])
+
+
+@pytest.mark.parametrize("kind", [PrettyCLEVR, PrettyCLEVRImages])
+def test_a_batch_has_the_fields_that_a_model_reads_and_the_answers(kind: type):
+    data = kind(seed=1, batch_size=3)
+    batch, scenes = data.batch("train", 0), data.draw("train", 0)
+    targets = batch.pop("targets")
+    assert torch.equal(targets, scenes[1].targets)
+    assert_close(batch, data.shown(*scenes))
+    assert torch.equal(data.buckets(batch), scenes[1].jumps)
+
+
+def test_scenes_alone_cannot_be_used_as_data():
+    with pytest.raises(TypeError, match="abstract"):
+        SceneTask(seed=1)
+
+
+def test_the_scenes_of_a_batch_are_read_back_from_its_rows():
+    data = PrettyCLEVR(seed=1, batch_size=8)
+    (scenes, asked), (wanted, questions_) = data.asked_in(data.batch("val", 0)), data.draw("val", 0)
+    assert all(torch.equal(a, b) for a, b in zip((*scenes, *asked), (*wanted, *questions_), strict=True))
 
 
 @pytest.mark.parametrize("kind", [PrettyCLEVR, PrettyCLEVRImages])

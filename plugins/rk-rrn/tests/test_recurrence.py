@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from rk_graphs.aggregators import MaxAggregator, MeanAggregator, SumAggregator
@@ -17,9 +19,9 @@ RING = [[4, 1], [0, 2], [1, 3], [2, 4], [3, 0]]
 UNEVEN = [[1], [0, 2, 3], [1, 3], [2], [0, 1, 2, 3]]
 
 
-def net_of(update: str = "lstm", edge_size: int = 0, **settings: object) -> Recurrence:
+def net_of(update: str = "lstm", edge_size: int = 0, layers: int = 3, **settings: object) -> Recurrence:
     torch.manual_seed(0)
-    net = Recurrence(6, 3, edge_size, update, **settings).double()
+    net = Recurrence(6, layers, edge_size, update, **settings).double()
     for parameter in net.parameters():  # biases too, so that each of them is compared
         parameter.data += 0.1 * torch.randn_like(parameter)
     return net
@@ -62,13 +64,22 @@ def test_a_memory_that_starts_as_x_is_noticed(plant):
         test_steps_are_those_of_loops_over_edges("lstm", RING)
 
 
-def test_where_all_send_to_all_nodes_without_a_place_in_the_mask_change_nothing():
-    net, x = net_of(), torch.randn(5, 2, 6, dtype=torch.float64)
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize(("row", "size"), [(0, 5), (1, 3)])
+def test_where_all_send_to_all_nodes_without_a_place_in_the_mask_change_nothing(layers: int, row: int, size: int):
+    net = net_of(edge_size=2, layers=layers)
+    x, question = (torch.randn(*shape, dtype=torch.float64) for shape in ((5, 2, 6), (2, 2)))
     mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
-    padded = net(x, Edges(None, mask.T.unsqueeze(0)), 3)
-    for row, size in ((0, 5), (1, 3)):
-        full = [list(range(size))] * size  # itself included
-        assert_close(padded[:, :size, row], naive.recurrence(net, x[:size, row], full, 3))
+    one_for_all_edges = dict.fromkeys(itertools.product(range(size), repeat=2), question[row])
+
+    def fast(x: torch.Tensor) -> torch.Tensor:
+        return net(x, Edges(None, mask.T.unsqueeze(0)), 3, question.expand(1, 1, 2, 2))[:, :size, row]
+
+    def plain(x: torch.Tensor) -> torch.Tensor:
+        everybody = [list(range(size))] * size  # itself included
+        return naive.recurrence(net, x[:size, row], everybody, 3, one_for_all_edges)
+
+    assert_twins(fast, plain, x, parameters=list(net.parameters()), relative=1e-5)
 
 
 @pytest.mark.parametrize("rows", [RING, UNEVEN], ids=["ring", "uneven"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Annotated, Literal, Self, TypedDict
+from typing import Annotated, Literal, NamedTuple, Self, TypedDict
 
 import torch
 from annotated_types import Ge
@@ -23,6 +23,24 @@ IMPOSSIBLE = -1e9
 
 AT_ONCE = 256
 """Sequences that are scored at once."""
+
+
+class PromptGraphs(NamedTuple):
+    """The graphs of a batch of prompts, one after the other.
+
+    Attributes:
+        x: Features of the nodes.
+        edge_index: Edges, in places of the nodes.
+        graph_index: The prompt of each node.
+        graph_sizes: Nodes of each prompt.
+        graph_keys: A number for each prompt's graphs, the same for equal content.
+    """
+
+    x: Float[Tensor, "nodes features"]
+    edge_index: Int[Tensor, "2 edges"]
+    graph_index: Int[Tensor, "nodes"]
+    graph_sizes: Int[Tensor, "batch"]
+    graph_keys: Int[Tensor, "batch"]
 
 
 class AssistantOutputs(TypedDict):
@@ -137,10 +155,10 @@ class GraphLLM(nn.Module):
             graph_keys: A number for each prompt's graphs, the same for equal content.
             instructions_meta: Prompts and answers.
         """
-        graphs = self._graph_tokens(x, edge_index, graph_index, graph_sizes, graph_keys, instructions_meta)
-        prompts = [self._prompt(each) for each in instructions_meta]
+        graphs = PromptGraphs(x, edge_index, graph_index, graph_sizes, graph_keys)
+        prompts, tokens = self._read(graphs, instructions_meta)
         answers = [(*self._tokens(each.answer), *self.llm.end) for each in instructions_meta]
-        logits = self._scored(prompts, answers, torch.cat(graphs))
+        logits = self._scored(prompts, answers, torch.cat(tokens))
         targets = torch.tensor([token for answer in answers for token in answer], device=logits.device)
         return {"token_logits": logits, "token_targets": targets}
 
@@ -155,14 +173,14 @@ class GraphLLM(nn.Module):
         instructions_meta: Sequence[Instruction],
     ) -> ChoiceOutputs:
         """Returns for each possible answer the mean log-probability of its tokens: decoding restricted to these."""
-        graphs = self._graph_tokens(x, edge_index, graph_index, graph_sizes, graph_keys, instructions_meta)
-        prompts = [self._prompt(each) for each in instructions_meta]
+        graphs = PromptGraphs(x, edge_index, graph_index, graph_sizes, graph_keys)
+        prompts, tokens = self._read(graphs, instructions_meta)
         asked = [(row, self._tokens(choice)) for row, each in enumerate(instructions_meta) for choice in each.choices]
         most = max(len(each.choices) for each in instructions_meta)
         found = x.new_full((len(instructions_meta), most), IMPOSSIBLE)
         rows = [row for row, _ in asked]
         places = [place for each in instructions_meta for place in range(len(each.choices))]
-        found[rows, places] = self._means(prompts, asked, graphs)
+        found[rows, places] = self._means(prompts, asked, tokens)
         return {"logits": found}
 
     def _means(
@@ -220,45 +238,33 @@ class GraphLLM(nn.Module):
             found += [START, *([PATCH] * patches), END, *self._tokens(text)]
         return found
 
-    def _graph_tokens(
-        self,
-        x: Float[Tensor, "nodes features"],
-        edge_index: Int[Tensor, "2 edges"],
-        graph_index: Int[Tensor, "nodes"],
-        graph_sizes: Int[Tensor, "batch"],
-        graph_keys: Int[Tensor, "batch"],
-        instructions: Sequence[Instruction],
-    ) -> list[Float[Tensor, "nodes d"]]:
-        """Returns the tokens of the graphs of each prompt: ``W h_i + b`` of each node (GraphGPT, Sec. 3.2)."""
-        encoded = self.encode(x, edge_index, graph_index, graph_sizes, graph_keys)
+    def _read(
+        self, graphs: PromptGraphs, instructions: Sequence[Instruction]
+    ) -> tuple[list[list[int]], list[Float[Tensor, "nodes d"]]]:
+        """Returns each prompt, and the tokens of its graphs: ``W h_i + b`` of each node (GraphGPT, Sec. 3.2)."""
+        prompts = [self._prompt(each) for each in instructions]
+        encoded = self.encode(graphs)
         if self.graph_nodes == "first":
             encoded = [nodes[_firsts(each.nodes)] for nodes, each in zip(encoded, instructions, strict=True)]
         sizes = [len(nodes) for nodes in encoded]
-        return list(self.projector(torch.cat(encoded)).split(sizes))
+        return prompts, list(self.projector(torch.cat(encoded)).split(sizes))
 
     @torch.no_grad()
-    def encode(
-        self,
-        x: Float[Tensor, "nodes features"],
-        edge_index: Int[Tensor, "2 edges"],
-        graph_index: Int[Tensor, "nodes"],
-        graph_sizes: Int[Tensor, "batch"],
-        graph_keys: Int[Tensor, "batch"],
-    ) -> list[Float[Tensor, "nodes embed_dim"]]:
+    def encode(self, graphs: PromptGraphs) -> list[Float[Tensor, "nodes embed_dim"]]:
         """Returns the encoder's embeddings of the nodes of each prompt, those that are kept without a computation.
 
         Each prompt's graphs are encoded by themselves: so the numbers do not depend on the batch, to the last bit.
         """
-        keys = graph_keys.tolist()
+        keys = graphs.graph_keys.tolist()
         missing = {key: row for row, key in enumerate(keys) if key not in self._kept}
         found = {key: self._kept[key] for key in keys if key in self._kept}
         if missing:
-            sizes = graph_sizes.tolist()
-            nodes = x.split(sizes)
-            owner = graph_index[edge_index[0]]
+            sizes = graphs.graph_sizes.tolist()
+            nodes = graphs.x.split(sizes)
+            owner = graphs.graph_index[graphs.edge_index[0]]
             order = owner.argsort(stable=True)
-            edges = edge_index[:, order].split(torch.bincount(owner, minlength=len(sizes)).tolist(), 1)
-            starts = (graph_sizes.cumsum(0) - graph_sizes).tolist()
+            edges = graphs.edge_index[:, order].split(torch.bincount(owner, minlength=len(sizes)).tolist(), 1)
+            starts = (graphs.graph_sizes.cumsum(0) - graphs.graph_sizes).tolist()
             for key, row in missing.items():
                 found[key] = embedding = self.encoder(nodes[row], edges[row] - starts[row])
                 self._keep(key, embedding)

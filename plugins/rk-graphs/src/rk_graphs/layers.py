@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt
@@ -13,11 +16,14 @@ from torch_geometric.nn import GATConv, GCNConv, GINConv, SAGEConv
 class Convolution(nn.Module):
     """A convolution of PyTorch Geometric as a `rk.protocols.GraphLayer`.
 
-    Attributes:
+    Args:
         conv: The convolution.
     """
 
-    conv: Any  # Any: torch_geometric has no types
+    def __init__(self, conv: Any) -> None:  # Any: torch_geometric has no types
+        super().__init__()
+        self.conv = conv
+        delete_generated(conv)
 
     def forward(
         self,
@@ -46,8 +52,7 @@ class GCN(Convolution):
     """
 
     def __init__(self, *, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = GCNConv(in_channels, out_channels)
+        super().__init__(GCNConv(in_channels, out_channels))
 
 
 class SAGE(Convolution):
@@ -67,8 +72,7 @@ class SAGE(Convolution):
     """
 
     def __init__(self, *, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = SAGEConv(in_channels, out_channels)
+        super().__init__(SAGEConv(in_channels, out_channels))
 
 
 class GAT(Convolution):
@@ -92,10 +96,9 @@ class GAT(Convolution):
     """
 
     def __init__(self, *, in_channels: int, out_channels: int, num_heads: Annotated[int, Ge(1)] = 4) -> None:
-        super().__init__()
         if out_channels % num_heads:
             raise ValueError(f"num_heads must divide the width {out_channels}, got {num_heads}")
-        self.conv = GATConv(in_channels, out_channels // num_heads, heads=num_heads)
+        super().__init__(GATConv(in_channels, out_channels // num_heads, heads=num_heads))
 
 
 class GIN(Convolution):
@@ -124,11 +127,10 @@ class GIN(Convolution):
         mlp_ratio: Annotated[float, Gt(0)] = 1.0,
         batch_norm: bool = True,
     ) -> None:
-        super().__init__()
         hidden = max(1, round(mlp_ratio * out_channels))
         norm = nn.BatchNorm1d(hidden) if batch_norm else nn.Identity()
         mlp = nn.Sequential(nn.Linear(in_channels, hidden), norm, nn.ReLU(), nn.Linear(hidden, out_channels))
-        self.conv = GINConv(mlp, train_eps=True)
+        super().__init__(GINConv(mlp, train_eps=True))
 
 
 class NodeMLP(nn.Module):
@@ -157,3 +159,23 @@ class NodeMLP(nn.Module):
     ) -> Float[Tensor, "nodes out_channels"]:
         """Maps each node; edges are not used."""
         return self.linear(x)
+
+
+def delete_generated(conv: Any) -> None:
+    """Deletes the files that PyTorch Geometric has generated for a convolution's class: it leaves them.
+
+    Each process writes the modules of a class once, into the folder of temporary files, and has then imported them.
+    Their lines are kept for tracebacks.
+
+    Args:
+        conv: A `MessagePassing` module.
+    """
+    for method in ("propagate", "edge_updater"):
+        module = sys.modules.get(f"{type(conv).__module__}_{type(conv).__name__}_{method}")
+        if module is None or module.__file__ is None or not Path(module.__file__).exists():
+            continue
+        source = Path(module.__file__)
+        lines = source.read_text().splitlines(keepends=True)
+        linecache.cache[str(source)] = (0, None, lines, str(source))  # without a time, it is not looked for again
+        source.unlink()
+        Path(module.__cached__ or source).unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from rk import hookimpl
 _FEW_PUZZLES = ("data.num_puzzles=60", "data.batch_size=8", "data.val_examples=16", "data.test_examples=8")
 RK_TRIAL = {
     "babi-quick": ("data.batch_size=8", "data.limit=8"),
+    "pretty-clevr-jump": ("data.batch_size=8", "data.val_examples=16", "data.test_examples=8"),
     "pretty-clevr-mlp": ("data.batch_size=8", "data.val_examples=16", "data.test_examples=8"),
     "pretty-clevr-quick": ("data.batch_size=8", "data.val_examples=16", "data.test_examples=8"),
     "sudoku4-one-step": _FEW_PUZZLES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,15 +47,20 @@ class Messages(nn.Module):
             edges: Which node gets messages from which.
             edge_share: `edge_share` of the edges' features, of a shape that broadcasts to (v, k, b, d).
         """
-        target = self.f.share(1, hidden) + self.f.first.bias
-        first = edges.spread(self.f.share(0, hidden)) + target.unsqueeze(1)
+        target = (self.f.share(1, hidden) + self.f.first.bias).unsqueeze(1)
+        if edge_share is not None and edge_share.shape[1] == 1:  # the same for all edges into a node
+            target, edge_share = target + edge_share, None
+        sender, mask = self.f.share(0, hidden), edges.mask
+        if mask is not None and edges.neighbours is None and not self.f.hidden:  # ReLU makes zeros of these messages
+            sender, mask = sender.masked_fill(~mask[0].unsqueeze(-1), -torch.inf), None
+        first = edges.spread(sender) + target
         if edge_share is not None:
             first += edge_share
         messages = self.f.rest(first)
         if self.aggregator is not None:
             return self._aggregated(self.f.last(messages), edges)
-        if edges.mask is not None:
-            messages = messages * edges.mask.unsqueeze(-1)
+        if mask is not None:
+            messages = messages * mask.unsqueeze(-1)
         arrived = functional.linear(messages.sum(1), self.f.last.weight)
         return arrived + edges.degrees(len(hidden)) * self.f.last.bias
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -34,6 +34,9 @@ class RRN(RelationalNetwork):
         embedding_size: Width of the embedding of a category.
         coordinates: How many of a node's first numbers are its place: the distance of its ends is then a feature of an
             edge. 0: none.
+        distance_basis: Gaussian functions of the distance in its place, evenly spaced from 0 to `distance_limit`, as in
+            SchNet (arXiv:1706.08566): small differences of distances then count from the start; 0: none.
+        distance_limit: Where the last of these is.
         num_edge_features: Numbers of an edge besides, in `edge_features`.
 
     Attributes:
@@ -60,6 +63,8 @@ class RRN(RelationalNetwork):
         attribute_sizes: tuple[Annotated[int, Ge(1)], ...],
         embedding_size: Annotated[int, Ge(1)] = 16,
         coordinates: Annotated[int, Ge(0)] = 0,
+        distance_basis: Annotated[int, Ge(0)] = 0,
+        distance_limit: Annotated[float, Gt(0)] = 1.5,
         num_edge_features: Annotated[int, Ge(0)] = 0,
         **common: Any,
     ) -> None:
@@ -68,8 +73,13 @@ class RRN(RelationalNetwork):
             raise ValueError("a node needs node_features or attribute_sizes")
         if coordinates > node_features:
             raise ValueError(f"coordinates must be at most node_features, {node_features}, got {coordinates}")
-        super().__init__(input_size=width, edge_size=num_edge_features + (coordinates > 0), **common)
+        if distance_basis == 1 or (distance_basis and not coordinates):
+            raise ValueError(f"distance_basis must be 0, or at least 2 with coordinates, got {distance_basis}")
+        distances = (distance_basis or 1) if coordinates else 0
+        super().__init__(input_size=width, edge_size=num_edge_features + distances, **common)
         self.coordinates = coordinates
+        self.distance_basis = distance_basis
+        self.distance_limit = distance_limit
         self.num_edge_features = num_edge_features
         self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_size) for size in attribute_sizes)
         for weight in self.embeddings.parameters():
@@ -118,9 +128,17 @@ class RRN(RelationalNetwork):
         parts = []
         if self.coordinates and inputs is not None:
             place = nodes_first(inputs[..., : self.coordinates])
-            parts.append(torch.linalg.vector_norm(edges.spread(place) - place.unsqueeze(1), dim=-1, keepdim=True))
+            distance = torch.linalg.vector_norm(edges.spread(place) - place.unsqueeze(1), dim=-1, keepdim=True)
+            parts.append(self._distance_features(distance))
         if self.num_edge_features:
             if given is None:
                 raise UserError(f"rrn expects edge_features of {self.num_edge_features} numbers for an edge")
             parts.append(given.permute(1, 2, 0, 3))
         return torch.cat(parts, -1) if parts else None
+
+    def _distance_features(self, distance: Float[Tensor, "*edges 1"]) -> Float[Tensor, "*edges features"]:
+        """Returns the distance, or the Gaussian functions of it, whose width is the space between two of them."""
+        if not self.distance_basis:
+            return distance
+        centres = torch.linspace(0, self.distance_limit, self.distance_basis, device=distance.device)
+        return torch.exp(-(((distance - centres) / centres[1]) ** 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -35,7 +36,7 @@ class ImageBatch(TypedDict):
     targets: Int[Tensor, "batch"]
 
 
-class SceneTask:
+class SceneTask(ABC):
     """Scenes and questions; what a batch shows of them is the subclass's.
 
     Args:
@@ -102,14 +103,15 @@ class SceneTask:
     def read(self, path: Path) -> Batch:
         """Reads a scene and questions about it from JSON. Raises `rk.UserError` for any other file."""
         file = read_scene(path, self._objects)
-        return {**self._shown(file.scenes, file.questions), "scenes_meta": file}
+        return {**self.shown(file.scenes, file.questions), "scenes_meta": file}
 
-    def _shown(self, scenes: Scenes, asked: Questions) -> Batch:
-        raise NotImplementedError
+    @abstractmethod
+    def shown(self, scenes: Scenes, asked: Questions) -> Batch:
+        """Returns the fields that a model reads of scenes and questions."""
 
+    @abstractmethod
     def buckets(self, batch: Batch) -> Int[Tensor, "batch"]:
         """Returns the number of jumps of each question: the difficulty, for `step-accuracy`."""
-        raise NotImplementedError
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         """Returns the answer to each question, and of a user's scene the right one with the way to it."""
@@ -124,15 +126,9 @@ class SceneTask:
                 answer |= {"right": LABELS[target], "way": way}
         return found
 
+    @abstractmethod
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws scenes with the way from the first object to the last, and the answers."""
-        from rk_rrn.scene_drawing import draw  # matplotlib: loaded only to draw
-
-        scenes, asked = self._from_batch(batch)
-        return [draw(scenes, asked, outputs["logits"].argmax(-1).cpu(), out)]
-
-    def _from_batch(self, batch: Batch) -> tuple[Scenes, Questions]:
-        raise NotImplementedError
+        """Draws what a model has read, the questions and its answers."""
 
 
 class PrettyCLEVR(SceneTask):
@@ -170,14 +166,22 @@ class PrettyCLEVR(SceneTask):
         scenes, asked = self.draw(split, i)
         return {"inputs": state(scenes, asked), "targets": asked.targets}
 
-    def _shown(self, scenes: Scenes, asked: Questions) -> Batch:
+    def shown(self, scenes: Scenes, asked: Questions) -> Batch:
         return {"inputs": state(scenes, asked)}
 
     def buckets(self, batch: Batch) -> Int[Tensor, "batch"]:
         """Returns the number of jumps of each question: the difficulty, for `step-accuracy`."""
         return batch["inputs"][:, 0, -MOST_JUMPS - 1 :].argmax(-1)
 
-    def _from_batch(self, batch: Batch) -> tuple[Scenes, Questions]:
+    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
+        """Draws scenes with the way from the first object to the last, and the answers."""
+        from rk_rrn.scene_drawing import draw  # matplotlib: loaded only to draw
+
+        scenes, asked = self.asked_in(batch)
+        return [draw(scenes, asked, outputs["logits"].argmax(-1).cpu(), out)]
+
+    def asked_in(self, batch: Batch) -> tuple[Scenes, Questions]:
+        """Returns the scenes and the questions that a batch was made of."""
         places, colours, markers, anchors, jumps = batch["inputs"].cpu().split([2, 8, 8, 16, 8], -1)
         asked = [x[:, 0].argmax(-1) for x in (anchors, jumps)]
         scenes = Scenes(places, colours.argmax(-1), markers.argmax(-1))
@@ -211,7 +215,7 @@ class PrettyCLEVRImages(SceneTask):
             "images": draw_images(scenes, self._size), "question": question(asked), "targets": asked.targets
         }  # fmt: skip
 
-    def _shown(self, scenes: Scenes, asked: Questions) -> Batch:
+    def shown(self, scenes: Scenes, asked: Questions) -> Batch:
         return {"images": draw_images(scenes, self._size), "question": question(asked)}
 
     def buckets(self, batch: Batch) -> Int[Tensor, "batch"]:

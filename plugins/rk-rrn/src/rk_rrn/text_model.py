@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 from rk_rrn.fields import StepOutputs
 from rk_rrn.graph import Edges
 from rk_rrn.network import RelationalNetwork
+from rk_rrn.start import start_recurrent
 
 
 class TextRRN(RelationalNetwork):
@@ -56,9 +57,9 @@ class TextRRN(RelationalNetwork):
         self.words = nn.Embedding(vocab_size, word_size, padding_idx=0)
         self.fact_reader = nn.LSTM(word_size, word_size, batch_first=True)
         self.query_reader = nn.LSTM(word_size, word_size, batch_first=True)
-        for module in (self.words, self.fact_reader, self.query_reader):
-            for parameter in module.parameters():
-                parameter.no_weight_decay = True  # type: ignore[attr-defined]  # the paper's L2 is on its MLPs alone
+        start_recurrent(self.fact_reader)
+        start_recurrent(self.query_reader)
+        self.words.weight.no_weight_decay = True  # type: ignore[attr-defined]  # the paper's L2 is on its MLPs alone
 
     def forward(
         self,
@@ -78,7 +79,7 @@ class TextRRN(RelationalNetwork):
         """
         batch, nodes, _ = facts.shape
         # few different sentences come in a batch: each is read once
-        sentences, which = facts.flatten(0, 1).unique(dim=0, return_inverse=True)
+        sentences, which = distinct_rows(facts.flatten(0, 1), self.words.num_embeddings)
         read = self._last(self.fact_reader, sentences)[which].view(batch, nodes, -1).transpose(0, 1)
         asked = self._last(self.query_reader, query)
         places = one_hot(positions, self.max_positions).to(read.dtype).transpose(0, 1)
@@ -90,3 +91,22 @@ class TextRRN(RelationalNetwork):
         outputs, _ = reader(self.words(words))
         last = ((words > 0).sum(1) - 1).clamp(min=0)
         return outputs[torch.arange(len(words), device=words.device), last]
+
+
+def distinct_rows(
+    rows: Int[Tensor, "rows columns"], limit: int
+) -> tuple[Int[Tensor, "distinct columns"], Int[Tensor, "rows"]]:
+    """Returns the distinct rows in lexicographic order, and which of them each row is.
+
+    The same as `torch.unique` along the first axis, column by column: numbers are sorted, not rows.
+
+    Args:
+        rows: Numbers from 0.
+        limit: All numbers are below it.
+    """
+    which = torch.zeros_like(rows[:, 0])
+    for column in rows.unbind(1):
+        which = (which * limit + column).unique(return_inverse=True)[1]
+    one = torch.empty(int(which.max()) + 1, dtype=which.dtype, device=which.device)
+    one[which] = torch.arange(len(rows), device=rows.device)  # any of the rows that are alike
+    return rows[one], which

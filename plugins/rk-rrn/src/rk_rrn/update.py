@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from rk_rrn.mlp import MLP
+from rk_rrn.start import start_recurrent
 
 NodeUpdate = Literal["lstm", "gru", "mlp"]
 State = tuple[Tensor, ...]
@@ -73,14 +72,6 @@ class Update(nn.Module):
 
 
 def _cell(hidden_size: int, kind: NodeUpdate) -> nn.LSTMCell | nn.GRUCell:
-    """Returns a cell that starts as in the paper's code: Glorot over all gates, the forget gate of an LSTM at +1."""
-    cell = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(hidden_size, hidden_size)
-    gates = 4 if kind == "lstm" else 3
-    bound = math.sqrt(6 / ((2 + gates) * hidden_size))
-    with torch.no_grad():
-        for name, parameter in cell.named_parameters():
-            parameter.zero_() if name.startswith("bias") else parameter.uniform_(-bound, bound)
-            parameter.no_weight_decay = True  # type: ignore[attr-defined]  # the paper's L2 is on its MLPs alone
-        if kind == "lstm":
-            cell.bias_ih[hidden_size : 2 * hidden_size] = 1.0
+    cell: nn.LSTMCell | nn.GRUCell = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(hidden_size, hidden_size)
+    start_recurrent(cell)
     return cell
