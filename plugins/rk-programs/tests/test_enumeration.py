@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from rk_programs.dsl import Language, Primitive
+from rk_programs.dsl import Language
+from rk_programs.primitives import Primitive
 from rk_programs.enumeration import Enumeration
 from rk_programs.list_dsl import ListDsl
 from rk_programs.naive import smallest_terms

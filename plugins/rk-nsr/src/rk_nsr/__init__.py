@@ -26,12 +26,26 @@ RK_TRIAL = {
 
 @hookimpl
 def rk_models() -> dict[str, str]:
-    return {"nsr": "rk_nsr.model:NSR", "lstm-seq2seq": "rk_nsr.seq2seq:LstmSeq2Seq"}
+    return {
+        "nsr": "rk_nsr.model:NSR",
+        "nsr-images": "rk_nsr.visual:VisualNSR",
+        "lstm-seq2seq": "rk_nsr.seq2seq:LstmSeq2Seq",
+    }
+
+
+@hookimpl
+def rk_layers() -> dict[str, str]:
+    return {"symbol-cnn": "rk_nsr.perception:SymbolCnn"}
 
 
 @hookimpl
 def rk_data() -> dict[str, str]:
-    return {"scan": "rk_nsr.scan:Scan", "pcfg-set": "rk_nsr.pcfg:PcfgSet"}
+    return {
+        "scan": "rk_nsr.scan:Scan",
+        "pcfg-set": "rk_nsr.pcfg:PcfgSet",
+        "hint": "rk_nsr.hint:Hint",
+        "hint-images": "rk_nsr.hint:HintImages",
+    }
 
 
 @hookimpl

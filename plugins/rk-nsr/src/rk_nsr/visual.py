@@ -1,0 +1,60 @@
+"""Model `nsr-images`: the machine with perception before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rk.protocols import Factory
+from rk_nsr.fields import AnyBatch, Decoded
+from rk_nsr.model import NSR
+from rk_nsr.perception import Perception
+
+
+class VisualNSR(NSR):
+    """The Neural-Symbolic Recursive Machine on images (arXiv:2210.01603, Sec. 3.2): symbols are read first.
+
+    Each place of a sentence has an image. Perception gives the probability of each symbol there; the likeliest one is
+    parsed. Train it with `deduction-abduction`, which edits symbols too.
+
+    Args:
+        vocab_size: Symbols; a fact of the data.
+        arities: Arguments of each symbol; a fact of the data.
+        symbols: What each symbol is called; a fact of the data.
+        input_shape: Height and width of images; a fact of the data.
+        perception: Gives the scores of symbols for images.
+
+    Examples:
+        model: {name: nsr-images, dsl: peano-dsl, perception: symbol-cnn, use_arity: false}
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        arities: list[int],
+        symbols: list[str],
+        input_shape: tuple[int, ...],
+        perception: Factory[Perception],
+        **common: Any,
+    ) -> None:
+        super().__init__(vocab_size=vocab_size, arities=arities, symbols=symbols, **common)
+        self.perception = perception(input_shape=input_shape, vocab_size=vocab_size)
+
+    def forward(  # type: ignore[override]  # images in place of symbols
+        self, *, images: Float[Tensor, "batch time height width"], lengths: Int[Tensor, "batch"]
+    ) -> Decoded:
+        """Returns the answers, the likeliest symbols and trees; ``values_meta`` has the values of all nodes."""
+        perceived = self._scores(images).argmax(-1)
+        found = self._answered(*self.trees(perceived, lengths))
+        found["perceived"] = perceived
+        return found
+
+    def seen(self, batch: AnyBatch) -> Tensor:
+        """Returns the log-probability of each symbol at each place, (batch, time, symbols)."""
+        return self._scores(batch["images"]).log_softmax(-1)
+
+    def _scores(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.perception(images.flatten(0, 1))
+        return scores.unflatten(0, images.shape[:2])
