@@ -17,7 +17,7 @@ from rk_nsr.fields import END, AnyBatch, value_of
 from rk_nsr.meanings import Inputs, Value
 from rk_nsr.model import NSR, Machine
 from rk_nsr.parser import FEATURES, Stacks, oracle, parse
-from rk_nsr.trees import abduce, deduce
+from rk_nsr.trees import abduce, deduce, enclosed
 from rk_nsr.visual import VisualNSR
 
 Turn = Literal["semantics", "perception", "syntax"]
@@ -206,7 +206,7 @@ class DeductionAbduction:
                     continue
             kept += 1
             if self.turn == SYNTAX:
-                self.buffer.append((words[:n], heads[:n]))
+                self.buffer.append((words[:n], enclosed(tree)))
             elif self.turn == PERCEPTION:
                 self.images.append((batch["images"][row, :n], tree.symbols))
             else:

@@ -225,6 +225,30 @@ def _is_leaf(tree: Tree, node: int, meanings: Meanings) -> bool:
     return not tree.children[node] and not meanings.of[tree.symbols[node]].takes
 
 
+def enclosed(tree: Tree) -> list[int]:
+    """Returns the heads of the tree with each pair of leaves that say nothing below the node that is between them.
+
+    Such leaves change no value, so one answer has many trees, which differ in their places alone. The parser learns
+    from one of these: brackets belong to what they enclose. A tree where such a pair is missing is returned as it is.
+    """
+    heads = list(tree.parents)
+    silent = {node for node in tree.order if tree.values[node] == NOTHING and not tree.children[node]}
+    free = set(silent)
+    first, last = list(range(len(heads))), list(range(len(heads)))
+    for node in tree.order:  # from the leaves up
+        if node in silent:
+            continue
+        for child in tree.children[node]:
+            if child not in silent:
+                first[node], last[node] = min(first[node], first[child]), max(last[node], last[child])
+        while {first[node] - 1, last[node] + 1} <= free:
+            for leaf in (first[node] - 1, last[node] + 1):
+                heads[leaf] = node
+                free.remove(leaf)
+            first[node], last[node] = first[node] - 1, last[node] + 1
+    return list(tree.parents) if free else heads
+
+
 def _trust(tree: Tree, meanings: Meanings) -> list[float]:
     """Returns the log-probability of each node: of its symbol's program and of all below it."""
     found = [0.0] * len(tree.values)

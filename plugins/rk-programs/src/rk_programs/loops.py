@@ -32,7 +32,8 @@ class Loop:
         following: Gives the inputs of the next call, one function each.
         back: Takes the inputs of a call, the value of the next one behind them, and gives its value.
         by: What each call adds to the value of the next one, where that is all that it does.
-        counts_down: Whether a call differs from the next one by one less in the counter alone.
+        moves: What each call adds to each input of the next one, where that is all that it does, and the counter loses 1.
+            Where both are known, nothing is repeated.
     """
 
     counter: int
@@ -40,14 +41,15 @@ class Loop:
     following: tuple[Run, ...]
     back: Run
     by: int | None
-    counts_down: bool
+    moves: tuple[int, ...] | None
 
     def __call__(self, inputs: tuple[Any, ...]) -> Any:
         """Returns the value of the program; None where it is undefined or does not end."""
-        if self.counts_down and self.by is not None and inputs[self.counter] is not None:
-            end = (*inputs[: self.counter], 0, *inputs[self.counter + 1 :])
-            value = self.base(end)
-            return None if value is None else _bounded(max(0, value + self.by * inputs[self.counter]))
+        if self.moves is not None and self.by is not None and None not in inputs:
+            times = inputs[self.counter]
+            end = [max(0, value + times * move) for value, move in zip(inputs, self.moves, strict=True)]
+            value = self.base(tuple(end))
+            return None if value is None else _bounded(max(0, value + self.by * times))
         calls: list[tuple[Any, ...]] = []
         most = min(MAX_STEPS, sum(value for value in inputs if isinstance(value, int)))
         while inputs[self.counter] != 0:
@@ -86,14 +88,14 @@ def as_loop(program: Term, arity: int, primitives: Mapping[str, Primitive]) -> L
     if any(part.head == "if0" for part in subterms(step)):  # a branch that is not taken must not be run
         return None
     counter = test.variable
-    down = [Term("decr0", (variable(i),)) if i == counter else variable(i) for i in range(arity)]
+    moves = [_added(argument, i) for i, argument in enumerate(again[0].args)]
     return Loop(
         counter,
         compiled(base, primitives),
         tuple(compiled(argument, primitives) for argument in again[0].args),
         compiled(back, primitives),
         _added(back, arity),
-        list(again[0].args) == down,
+        tuple(move or 0 for move in moves) if None not in moves and moves[counter] == -1 else None,
     )
 
 
@@ -130,10 +132,12 @@ def _with_value(term: Term, part: Term, value: Term) -> Term:
     return Term(term.head, tuple(_with_value(argument, part, value) for argument in term.args))
 
 
-def _added(back: Term, arity: int) -> int | None:
-    """Returns what nested `incr` or nested `decr0` add to the value of the next call; None for anything else."""
-    heads = [part.head for part in subterms(back)][:-1]
-    chain = all(len(part.args) <= 1 for part in subterms(back)) and back != variable(arity)
-    if not chain or [part for part in subterms(back)][-1] != variable(arity) or len(set(heads)) != 1:
-        return None
-    return {"incr": len(heads), "decr0": -len(heads)}.get(heads[0])
+def _added(term: Term, number: int) -> int | None:
+    """Returns what nested `incr` or nested `decr0` add to a variable, 0 for the variable itself; None for another term."""
+    added = 0
+    while term.variable is None:
+        step = {"incr": 1, "decr0": -1}.get(term.head, 0)
+        if not step or step * added < 0:  # (incr (decr0 0)) is 1
+            return None
+        added, term = added + step, term.args[0]
+    return added if term.variable == number else None
