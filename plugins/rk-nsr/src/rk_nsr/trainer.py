@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol, cast
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional
 from rk import Runtime
 from rk.protocols import Data, Model, Optimizer
 from rk_nsr.fields import END, AnyBatch, value_of
-from rk_nsr.meanings import Inputs, Value
+from rk_nsr.meanings import NOTHING, Inputs, Value
 from rk_nsr.model import NSR, Machine
 from rk_nsr.parser import FEATURES, Stacks, oracle, parse
 from rk_nsr.trees import abduce, deduce, enclosed
@@ -24,6 +24,8 @@ Turn = Literal["semantics", "perception", "syntax"]
 SEMANTICS: Turn = "semantics"
 PERCEPTION: Turn = "perception"
 SYNTAX: Turn = "syntax"
+Parse = tuple[list[int], list[int], list[int]]
+"""Words of a tree, their heads, and the words that say nothing."""
 LAST_STAGE = 1_000_000
 """A stage behind all others."""
 
@@ -102,7 +104,7 @@ class DeductionAbduction:
         self.seen = self.kept = 0
         self.reached = 0
         self.pairs: dict[tuple[int, Inputs, Value], float] = {}
-        self.buffer: list[tuple[list[int], list[int]]] = []
+        self.buffer: list[Parse] = []
         self.images: list[tuple[Tensor, list[int]]] = []
         self.known: tuple[Tensor, Tensor] | None = None
 
@@ -206,7 +208,8 @@ class DeductionAbduction:
                     continue
             kept += 1
             if self.turn == SYNTAX:
-                self.buffer.append((words[:n], enclosed(tree)))
+                silent = [node for node, value in enumerate(tree.values) if value == NOTHING]
+                self.buffer.append((words[:n], enclosed(tree), silent))
             elif self.turn == PERCEPTION:
                 self.images.append((batch["images"][row, :n], tree.symbols))
             else:
@@ -280,7 +283,7 @@ class DeductionAbduction:
             "kept": self.kept,
             "reached": self.reached,
             "pairs": [[symbol, inputs, output, count] for (symbol, inputs, output), count in self.pairs.items()],
-            "buffer": [[words, heads] for words, heads in self.buffer],
+            "buffer": [list(tree) for tree in self.buffer],
             "images": [[images.clone(), symbols] for images, symbols in self.images],
             "known": None if self.known is None else list(self.known),
         }
@@ -289,7 +292,7 @@ class DeductionAbduction:
         self.turn, self.seen, self.kept = state["turn"], state["seen"], state["kept"]
         self.reached = state["reached"]
         self.pairs = {(symbol, inputs, output): count for symbol, inputs, output, count in state["pairs"]}
-        self.buffer = [(words, heads) for words, heads in state["buffer"]]
+        self.buffer = [(tree[0], tree[1], tree[2] if len(tree) > 2 else []) for tree in state["buffer"]]
         self.images = [(images, symbols) for images, symbols in state.get("images", [])]  # runs of 0.1 have none
         known = state.get("known")
         self.known = None if known is None else (known[0], known[1])
@@ -305,19 +308,19 @@ def shifted(images: Tensor) -> Tensor:
     return padded[torch.arange(len(images))[:, None, None], rows, columns]
 
 
-def oracle_examples(trees: list[tuple[list[int], list[int]]], nothing: int) -> tuple[Tensor, Tensor]:
+def oracle_examples(trees: Sequence[Parse], nothing: int) -> tuple[Tensor, Tensor]:
     """Returns the features, (transitions, 18), and the transitions, (transitions,), that make the trees.
 
     Args:
-        trees: Words and heads of each.
+        trees: Words of each, their heads, and those that the oracle attaches late.
         nothing: The number that stands for no word.
     """
-    lengths = torch.tensor([len(words) for words, _ in trees])
+    lengths = torch.tensor([len(words) for words, _, _ in trees])
     tokens = torch.zeros(len(trees), int(lengths.max()), dtype=torch.long)
     made = torch.full((len(trees), 2 * int(lengths.max()) - 1), -1)
-    for row, (words, heads) in enumerate(trees):
+    for row, (words, heads, late) in enumerate(trees):
         tokens[row, : len(words)] = torch.tensor(words)
-        made[row, : 2 * len(words) - 1] = torch.tensor(oracle(heads))
+        made[row, : 2 * len(words) - 1] = torch.tensor(oracle(heads, late))
     stacks = Stacks(tokens, lengths, nothing, None)
     features = []
     for chosen in made.unbind(1):
