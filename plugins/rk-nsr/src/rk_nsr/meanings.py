@@ -6,6 +6,7 @@ value of a symbol that says nothing, such as a bracket, which the symbol above i
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -154,23 +155,26 @@ class Meanings:
             return None
         return frozenset(part.variable for part in subterms(meaning.term) if part.variable is not None)
 
-    def solve(self, symbol: int, place: int, others: Inputs, targets: Sequence[Value]) -> list[Value]:
+    def solve(
+        self, symbol: int, place: int, others: Inputs, targets: Sequence[Value], tries: Iterable[Value] = ()
+    ) -> list[Value]:
         """Returns values for the child at `place` that may make the symbol's value one of `targets` (App. A, Alg. 1).
 
-        Remembered examples with the same other inputs are looked up. For lists the empty one is tried too, for integers
-        the values of symbols without arguments.
+        Remembered examples with the same other inputs are looked up, and values are tried: for lists the empty one, for
+        integers those of symbols without arguments, and `tries`.
 
         Args:
             symbol: Its number.
             place: Place of the child among the inputs.
             others: Inputs at the other places.
             targets: Values of the symbol that are wanted.
+            tries: Further values that are tried.
         """
         meaning = self.of[symbol]
         if len(others) + 1 != len(meaning.takes):
             return []
         found = dict.fromkeys(v for v, best in meaning.by_others.get((place, others), ()) if best in targets)
-        for value in [()] if self.kind == LIST.name else self.leaves:
+        for value in itertools.chain([()] if self.kind == LIST.name else self.leaves, tries):
             if value not in found and self.call(symbol, (*others[:place], value, *others[place:])) in targets:
                 found[value] = None
         return list(found)

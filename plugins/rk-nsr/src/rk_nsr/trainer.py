@@ -206,15 +206,18 @@ class DeductionAbduction:
                 edited = abduce(tree, wanted, meanings, draws.randrange, self.turn)
                 if edited is None or edited.value != wanted:
                     continue
-            kept += 1
             if self.turn == SYNTAX:
+                plain = enclosed(tree)
+                if plain is None:
+                    continue
                 silent = [node for node, value in enumerate(tree.values) if value == NOTHING]
-                self.buffer.append((words[:n], enclosed(tree), silent))
+                self.buffer.append((words[:n], plain, silent))
             elif self.turn == PERCEPTION:
                 self.images.append((batch["images"][row, :n], tree.symbols))
             else:
                 for example in tree.examples(meanings):
                     self.pairs[example] = self.pairs.get(example, 0.0) + 1
+            kept += 1
         return kept
 
     def _symbols(self, seen: Tensor) -> Tensor:

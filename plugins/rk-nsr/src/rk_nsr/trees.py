@@ -17,6 +17,8 @@ from rk_programs.types import LIST
 from rk_nsr.meanings import NOTHING, Inputs, Meanings, Value, log
 
 Module = Literal["semantics", "perception"]
+TRIES = range(101)
+"""Values that are tried for a child where symbols are edited: programs are known there better than by their examples."""
 
 
 @dataclass
@@ -154,7 +156,7 @@ def abduce(
         for doubt, change in edits(tree, node, targets, meanings, choose):
             heapq.heappush(queue, (doubt, next(pushed), node, targets, change))
         for child in tree.children[node]:
-            found = _wanted(tree, node, child, targets, meanings)
+            found = _wanted(tree, node, child, targets, meanings, TRIES if module == "perception" else ())
             if found:
                 doubt = trust[child] - log(1 - math.exp(trust[child]))
                 heapq.heappush(queue, (doubt, next(pushed), child, tuple(found), None))
@@ -211,11 +213,11 @@ def _symbols(
 
 
 def _wanted(
-    tree: Tree, node: int, child: int, targets: Sequence[Value], meanings: Meanings
+    tree: Tree, node: int, child: int, targets: Sequence[Value], meanings: Meanings, tries: Sequence[int]
 ) -> list[Value]:
     """Returns values of a child that make the value of `node` one of `targets`."""
     symbol, (place, others) = tree.symbols[node], tree.others(node, child)
-    found = meanings.solve(symbol, place, others, targets)
+    found = meanings.solve(symbol, place, others, targets, tries)
     if meanings.kind != LIST.name and _is_leaf(tree, child, meanings) and meanings.call(symbol, others) in targets:
         found.append(NOTHING)
     return found
@@ -225,11 +227,12 @@ def _is_leaf(tree: Tree, node: int, meanings: Meanings) -> bool:
     return not tree.children[node] and not meanings.of[tree.symbols[node]].takes
 
 
-def enclosed(tree: Tree) -> list[int]:
+def enclosed(tree: Tree) -> list[int] | None:
     """Returns the heads of the tree with each pair of leaves that say nothing below the node that is between them.
 
     Such leaves change no value, so one answer has many trees, which differ in their places alone. The parser learns
-    from one of these: brackets belong to what they enclose. A tree where such a pair is missing is returned as it is.
+    from one of these: brackets belong to what they enclose. None where one encloses nothing: such a tree gives its
+    answer by chance.
     """
     heads = list(tree.parents)
     silent = {node for node in tree.order if tree.values[node] == NOTHING and not tree.children[node]}
@@ -246,7 +249,7 @@ def enclosed(tree: Tree) -> list[int]:
                 heads[leaf] = node
                 free.remove(leaf)
             first[node], last[node] = first[node] - 1, last[node] + 1
-    return list(tree.parents) if free else heads
+    return None if free else heads
 
 
 def _trust(tree: Tree, meanings: Meanings) -> list[float]:

@@ -181,7 +181,10 @@ class Language(nn.Module):
 
     def redefine(self, name: str, body: Term) -> Primitive:
         """Gives a function of the library another body; what calls it changes too. Raises `ValueError` as `define`."""
-        return self._defined(name, self.library[name][0], body)
+        made = self._defined(name, self.library[name][0], body)
+        for other in self.callers(name) - {name}:  # they remember what they gave with the former body
+            self._defined(other, *self.library[other])
+        return made
 
     def callers(self, name: str) -> set[str]:
         """Returns the functions of the library that call `name`, through others too, and itself."""
