@@ -39,11 +39,17 @@ class AnyBatch(TypedDict):
 
 
 class Decoded(TypedDict):
-    """Answers that were decoded, with `END`, padded with -100; head and symbol of each place where a tree was built."""
+    """Answers that were decoded, with `END`, padded with -100."""
 
     decoded: Int[Tensor, "batch answer_time"]
-    heads: NotRequired[Int[Tensor, "batch time"]]
-    perceived: NotRequired[Int[Tensor, "batch time"]]
+
+
+class Explained(TypedDict):
+    """Answers that were computed, with `END`, padded with -100; the head and the symbol of each place of the tree."""
+
+    decoded: Int[Tensor, "batch answer_time"]
+    heads: Int[Tensor, "batch time"]
+    perceived: Int[Tensor, "batch time"]
 
 
 def written(value: Any) -> list[int]:

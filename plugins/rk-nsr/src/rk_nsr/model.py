@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rk.fields import IGNORED
 from rk.protocols import Outputs
-from rk_nsr.fields import END, AnyBatch, Decoded, written
+from rk_nsr.fields import END, AnyBatch, Explained, written
 from rk_nsr.meanings import Meanings, Value
 from rk_nsr.parser import TransitionNet, parse
 from rk_nsr.trees import Tree, deduce
@@ -72,15 +72,18 @@ class NSR(nn.Module):
         self.meanings = Meanings(dsl, arities, kind, prior, max_size, max_terms, names=symbols)
         self.arities = torch.tensor(arities) if use_arity else None
 
-    def forward(self, *, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, "batch"]) -> Decoded:
+    def forward(self, *, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, "batch"]) -> Explained:
         """Returns the answers, and the likeliest trees; ``values_meta`` has the values of all nodes."""
-        return self._answered(*self.trees(tokens, lengths))
+        return self.answered(tokens, lengths)
 
-    def _answered(self, heads: Tensor, trees: Sequence[Tree]) -> Decoded:
+    def answered(self, tokens: Tensor, lengths: Tensor) -> Explained:
+        """Returns the answers for symbols of (batch, time), as `forward` does."""
+        heads, trees = self.trees(tokens, lengths)
         answers = [torch.tensor([*written(tree.value), END]) for tree in trees]
         outputs: Any = {
             "decoded": pad_sequence(answers, batch_first=True, padding_value=IGNORED),
             "heads": heads,
+            "perceived": tokens,
             "values_meta": [[self._shown(tree, node) for node in range(len(tree.values))] for tree in trees],
         }
         return outputs
@@ -122,7 +125,7 @@ class Machine(nn.Module):
         super().__init__()
         self.model = model
 
-    def predict(self, batch: Outputs) -> Decoded:
+    def predict(self, batch: Outputs) -> Explained:
         names = [name for name in ("tokens", "images", "lengths") if name in batch]
-        found: Decoded = self.model(**{name: batch[name] for name in names})
+        found: Explained = self.model(**{name: batch[name] for name in names})
         return found

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rk.protocols import Factory
-from rk_nsr.fields import AnyBatch, Decoded
+from rk_nsr.fields import AnyBatch, Explained
 from rk_nsr.model import NSR
 from rk_nsr.perception import Perception
 
@@ -44,12 +44,9 @@ class VisualNSR(NSR):
 
     def forward(  # type: ignore[override]  # images in place of symbols
         self, *, images: Float[Tensor, "batch time height width"], lengths: Int[Tensor, "batch"]
-    ) -> Decoded:
+    ) -> Explained:
         """Returns the answers, the likeliest symbols and trees; ``values_meta`` has the values of all nodes."""
-        perceived = self._scores(images).argmax(-1)
-        found = self._answered(*self.trees(perceived, lengths))
-        found["perceived"] = perceived
-        return found
+        return self.answered(self._scores(images).argmax(-1), lengths)
 
     def seen(self, batch: AnyBatch) -> Tensor:
         """Returns the log-probability of each symbol at each place, (batch, time, symbols)."""
