@@ -83,7 +83,9 @@ def library() -> None:
     except ImportError:
         compress = None
         print('Stitch is not installed: pip install "rk-programs[stitch]"')
-    print(f"{'programs':>8} {'symbols':>8} {'ours':>8} {'s':>8} {'Stitch':>8} {'s':>8} {'s/s':>6}   library, 3 functions")
+    print(
+        f"{'programs':>8} {'symbols':>8} {'ours':>8} {'s':>8} {'Stitch':>8} {'s':>8} {'s/s':>6}   library, 3 functions"
+    )
     for count in (9, 20, 40):
         programs = _programs(count)
         seconds, (functions, written) = _timed(lambda programs=programs: learn_library(ListDsl(), programs))

@@ -2,9 +2,9 @@
 
 import pytest
 from rk_programs.dsl import Language
-from rk_programs.primitives import Primitive
 from rk_programs.list_dsl import ListDsl
 from rk_programs.peano_dsl import PeanoDsl
+from rk_programs.primitives import Primitive
 from rk_programs.terms import Term, parse
 from rk_programs.types import BOUND, INT, LIST
 

@@ -14,10 +14,20 @@ from torch import Tensor
 
 from rk import UserError
 from rk.protocols import Batch, Outputs, Share
-from rk.sampling import batch_count, generator, rows
+from rk.sampling import generator, rows
 from rk.sheets import draw_sheet
 from rk_nsr.fields import ImagesBatch, SentenceBatch
-from rk_nsr.hint_grammar import ARITIES, DIGITS, FUNCTIONS, SYMBOLS, Words, infix, pairs, parsed, sampled, singles, values
+from rk_nsr.hint_grammar import (
+    ARITIES,
+    DIGITS,
+    SYMBOLS,
+    Words,
+    pairs,
+    parsed,
+    sampled,
+    singles,
+    values,
+)
 from rk_nsr.sentences import Pair, SentenceData, accuracy
 from rk_nsr.symbol_images import Gallery, gallery
 

@@ -310,9 +310,7 @@ class _Split:
         weights: Shares of the examples, (examples,).
     """
 
-    def __init__(
-        self, made: Enumeration, gives: str, wanted: Rows, defined: np.ndarray, weights: np.ndarray
-    ) -> None:
+    def __init__(self, made: Enumeration, gives: str, wanted: Rows, defined: np.ndarray, weights: np.ndarray) -> None:
         self.made, self.gives, self.weights = made, gives, weights
         self.places = [
             (size, place)
