@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -98,7 +99,7 @@ def drawn(symbol: str, count: int, part: str) -> Float[Tensor, "count 8 8"]:
     x, y = cosine * x + sine * y, cosine * y - sine * x
     distance = torch.full_like(x, torch.inf)
     for stroke in STROKES[symbol]:
-        for (x0, y0), (x1, y1) in zip(stroke[:-1], stroke[1:], strict=True):
+        for (x0, y0), (x1, y1) in pairwise(stroke):
             along = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / ((x1 - x0) ** 2 + (y1 - y0) ** 2)
             along = along.clamp(0, 1)
             near = (x - x0 - along * (x1 - x0)) ** 2 + (y - y0 - along * (y1 - y0)) ** 2

@@ -18,7 +18,7 @@ from rk_nsr.meanings import NOTHING, Inputs, Meanings, Value, log
 
 Module = Literal["semantics", "perception"]
 TRIES = range(101)
-"""Values that are tried for a child where symbols are edited: programs are known there better than by their examples."""
+"""Values that are tried for a child where symbols are edited: programs say more than their examples there."""
 
 
 @dataclass

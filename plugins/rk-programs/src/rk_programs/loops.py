@@ -1,7 +1,7 @@
 """Programs that call themselves once, run as loops: sums and quotients of large numbers need no deep calls.
 
-The form is ``(if0 x<i> base step)`` where `step` has one ``(rec ...)`` in it. The inputs of the calls are made one after
-the other until x<i> is 0, and the values from there back: linear recursion.
+The form is ``(if0 x<i> base step)`` where `step` has one ``(rec ...)`` in it. The inputs of the calls are made one
+after the other until x<i> is 0, and the values from there back: linear recursion.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Loop:
         following: Gives the inputs of the next call, one function each.
         back: Takes the inputs of a call, the value of the next one behind them, and gives its value.
         by: What each call adds to the value of the next one, where that is all that it does.
-        moves: What each call adds to each input of the next one, where that is all that it does, and the counter loses 1.
-            Where both are known, nothing is repeated.
+        moves: What each call adds to each input of the next one, where that is all that it does and the counter
+            loses 1. Where both are known, nothing is repeated.
     """
 
     counter: int
@@ -133,7 +133,7 @@ def _with_value(term: Term, part: Term, value: Term) -> Term:
 
 
 def _added(term: Term, number: int) -> int | None:
-    """Returns what nested `incr` or nested `decr0` add to a variable, 0 for the variable itself; None for another term."""
+    """Returns what nested `incr` or nested `decr0` add to a variable, 0 for the variable; None for another term."""
     added = 0
     while term.variable is None:
         step = {"incr": 1, "decr0": -1}.get(term.head, 0)
