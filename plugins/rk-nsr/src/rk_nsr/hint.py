@@ -211,7 +211,7 @@ class HintImages(Hint):
         return images * there[:, :, None, None]
 
     def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws the first expressions, each image with the symbol that was read, green where it is known to be right."""
+        """Draws the first expressions, each image with the symbol that was read, green where it is right."""
         images, captions, right = [], [], []
         for row, n in enumerate(batch["lengths"].tolist()[:ROWS]):
             for place in range(n):

@@ -62,6 +62,7 @@ class DeductionAbduction:
         labelled: Images of each symbol that perception learns from before the first step and in each of its turns; the
             only symbols that are given.
         labelled_epochs: Passes over them before the first step.
+        rest: Turns of the programs that are left out while all are solved.
         stage_steps: The data goes on to its next stage, longer sentences, after so many steps; null: all from the
             first step.
         decay: What the weight of remembered examples is multiplied by at each turn of the programs.
@@ -85,6 +86,7 @@ class DeductionAbduction:
         perception_batch: Annotated[int, Ge(1)] = 64,
         labelled: Annotated[int, Ge(1)] = 5,
         labelled_epochs: Annotated[int, Ge(1)] = 60,
+        rest: Annotated[int, Ge(0)] = 0,
         stage_steps: Annotated[int, Ge(1)] | None = None,
         decay: Annotated[float, Ge(0), Le(1)] = 0.5,
         exploration: Annotated[float, Ge(0), Lt(1)] = 0.1,
@@ -97,6 +99,7 @@ class DeductionAbduction:
         self.syntax_epochs, self.syntax_batch = syntax_epochs, syntax_batch
         self.perception_epochs, self.perception_batch = perception_epochs, perception_batch
         self.labelled, self.labelled_epochs = labelled, labelled_epochs
+        self.rest, self.rested = rest, 0
         self.stage_steps = stage_steps
         self.exploration = exploration
         self.stop_at, self.stop_after = stop_at, stop_after
@@ -152,9 +155,9 @@ class DeductionAbduction:
         if self.reached >= self.stop_after:
             return None
         kept = self._gather(batch)
-        self.seen += len(batch["tokens"])
+        self.seen += len(batch["lengths"])
         self.kept += kept
-        logs = {"kept": torch.tensor(kept / len(batch["tokens"]))}
+        logs = {"kept": torch.tensor(kept / len(batch["lengths"]))}
         if self.seen >= self.turn_examples:
             learn = {
                 SEMANTICS: self._learn_semantics,
@@ -162,10 +165,19 @@ class DeductionAbduction:
                 SYNTAX: self._learn_syntax,
             }
             logs |= learn[self.turn]()
-            turns = self.turns
-            self.turn = turns[(turns.index(self.turn) + 1) % len(turns)]
+            self.turn = self._next_turn()
             self.seen = self.kept = 0
         return logs
+
+    def _next_turn(self) -> Turn:
+        turns = self.turns
+        chosen = turns[(turns.index(self.turn) + 1) % len(turns)]
+        meanings = self.model.meanings
+        if chosen != SEMANTICS or self.rested == self.rest or min(m.likelihood for m in meanings.of) < meanings.solved:
+            self.rested = 0 if chosen == SEMANTICS else self.rested
+            return chosen
+        self.rested += 1
+        return turns[1]
 
     def validated(self, metrics: Mapping[str, float]) -> None:
         self.reached = self.reached + 1 if metrics.get("val/accuracy", 0.0) >= self.stop_at else 0
@@ -285,6 +297,7 @@ class DeductionAbduction:
             "seen": self.seen,
             "kept": self.kept,
             "reached": self.reached,
+            "rested": self.rested,
             "pairs": [[symbol, inputs, output, count] for (symbol, inputs, output), count in self.pairs.items()],
             "buffer": [list(tree) for tree in self.buffer],
             "images": [[images.clone(), symbols] for images, symbols in self.images],
@@ -294,6 +307,7 @@ class DeductionAbduction:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.turn, self.seen, self.kept = state["turn"], state["seen"], state["kept"]
         self.reached = state["reached"]
+        self.rested = state.get("rested", 0)  # runs of 0.1 have none
         self.pairs = {(symbol, inputs, output): count for symbol, inputs, output, count in state["pairs"]}
         self.buffer = [(tree[0], tree[1], tree[2] if len(tree) > 2 else []) for tree in state["buffer"]]
         self.images = [(images, symbols) for images, symbols in state.get("images", [])]  # runs of 0.1 have none
