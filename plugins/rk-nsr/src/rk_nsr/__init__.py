@@ -14,13 +14,17 @@ arXiv:2210.01603:
 from rk import hookimpl
 
 _FEW = ("data.num_examples=30", "data.num_val=10", "data.limit=20")
+_HINT = ("data.num_examples=60", "data.num_val=10", "data.limit=10", "data.batch_size=10")
 _SCAN = ("scan-jump", "scan-length", "scan-around-right")
 
 RK_TRIAL = {
     **dict.fromkeys(
-        (*_SCAN, "pcfg-quick"), (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300")
+        (*_SCAN, "pcfg-quick", "pcfg-iid", "pcfg-productivity", "pcfg-systematicity"),
+        (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
     ),
     **{f"{name}-lstm": _FEW for name in _SCAN},
+    **dict.fromkeys(("hint-quick", "hint-images"), (*_HINT, "trainer.turn_examples=10", "model.max_terms=300")),
+    "hint-lstm": _HINT,
 }
 
 

@@ -61,7 +61,7 @@ class Hint(SentenceData):
         data: {name: hint, num_examples: 2200, limit: 200}
     """
 
-    splits = ("train", "val", "test-i", "test-ss", "test-ls", "test-sl", "test-ll")
+    splits: tuple[str, ...] = ("train", "val", "test-i", "test-ss", "test-ls", "test-sl", "test-ll")
 
     def __init__(
         self,
@@ -92,8 +92,8 @@ class Hint(SentenceData):
         every = [*singles(), *draws.sample(pairs(), len(pairs()))]
         made: list[tuple[Words, int]] = every[: self.num_examples]
         share = max(0, self.num_examples - len(made)) // (SHORT - 1)
-        for operators in range(2, SHORT + 1):
-            made += sampled(draws, operators, share, 0, SMALL, set())
+        for number in range(2, SHORT + 1):
+            made += sampled(draws, number, share, 0, SMALL, set())
         known = {words for words, _ in made}
         found = {"train": made, "val": self._sampled(draws, self.num_val, (3, SHORT), (0, SMALL), known)}
         known |= {words for words, _ in found["val"]}

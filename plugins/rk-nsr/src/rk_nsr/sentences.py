@@ -46,7 +46,7 @@ class SentenceData(ABC):
         batch_size: Sentences per batch.
     """
 
-    splits = ("train", "val", "test")
+    splits: tuple[str, ...] = ("train", "val", "test")
     metrics: Mapping[str, Any] = {"accuracy": accuracy}
     text_ending = (".txt",)
 

@@ -143,7 +143,7 @@ class DeductionAbduction:
     @property
     def stage(self) -> int:
         """The stage of the data's curriculum, from 0."""
-        return LAST_STAGE if self.stage_steps is None else self.runtime.step // self.stage_steps
+        return LAST_STAGE if self.stage_steps is None else (self.runtime.step or 0) // self.stage_steps
 
     @property
     def turns(self) -> list[Turn]:
@@ -215,7 +215,8 @@ class DeductionAbduction:
             if tree.value != wanted:
                 if self.turn == SYNTAX or not self.abduction:
                     continue
-                edited = abduce(tree, wanted, meanings, draws.randrange, self.turn)
+                module = PERCEPTION if self.turn == PERCEPTION else SEMANTICS
+                edited = abduce(tree, wanted, meanings, draws.randrange, module)
                 if edited is None or edited.value != wanted:
                     continue
             if self.turn == SYNTAX:
