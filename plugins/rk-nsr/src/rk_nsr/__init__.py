@@ -19,7 +19,7 @@ _SCAN = ("scan-jump", "scan-length", "scan-around-right")
 
 RK_TRIAL = {
     **dict.fromkeys(
-        (*_SCAN, "pcfg-quick", "pcfg-iid", "pcfg-productivity", "pcfg-systematicity"),
+        (*_SCAN, "pcfg-quick"),
         (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
     ),
     **{f"{name}-lstm": _FEW for name in _SCAN},
