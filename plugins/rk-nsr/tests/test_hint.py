@@ -126,7 +126,7 @@ def test_a_number_is_written_in_decimal_digits(value):
     assert value_of(written((3, 5)), "list") == (3, 5)
 
 
-def test_a_child_that_says_nothing_is_no_input():
+def test_a_child_that_says_nothing_is_left_out():
     #        ( 7 - 2 ) * 3
     words, heads = "(7-2)*3", [2, 2, 5, 2, 2, -1, 5]
     tree = _tree(words, heads, _meanings())
@@ -251,7 +251,7 @@ def test_symbols_behind_the_end_do_not_count():
         ("3/(2-2)", "divided by 0"),
     ],
 )
-def test_a_line_that_is_no_expression_is_refused_with_its_place(tmp_path, line, message):
+def test_a_line_without_an_expression_is_refused_with_its_place(tmp_path, line, message):
     path = tmp_path / "lines.txt"
     path.write_text(f"1+1\n{line}\n")
     with pytest.raises(UserError, match=rf"lines\.txt:2: .*{message}"):

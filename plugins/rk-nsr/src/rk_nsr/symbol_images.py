@@ -15,7 +15,7 @@ from rk.sampling import generator
 
 SIDE = 8
 DRAWN = 200
-"""Drawings of each symbol that is no digit, for training; validation and test have half as many."""
+"""Drawings of each operator and bracket for training; validation and test have half as many."""
 CURVE = [(math.cos(angle), math.sin(angle)) for angle in (2.1, 2.5, 2.9, 3.4, 3.8, 4.2)]
 STROKES: dict[str, list[list[tuple[float, float]]]] = {
     "+": [[(-0.8, 0), (0.8, 0)], [(0, -0.8), (0, 0.8)]],

@@ -63,7 +63,7 @@ class DeductionAbduction:
             only symbols that are given.
         labelled_epochs: Passes over them before the first step.
         rest: Turns of the programs that are left out while all are solved.
-        stage_steps: The data goes on to its next stage, longer sentences, after so many steps; null: all from the
+        stage_steps: The data moves to its next stage, longer sentences, after so many steps; null: all from the
             first step.
         decay: What the weight of remembered examples is multiplied by at each turn of the programs.
         exploration: Share of transitions that are drawn with equal chances while trees are looked for. The paper has 0
@@ -125,7 +125,7 @@ class DeductionAbduction:
         return learner
 
     def begin(self, data: Data, runtime: Runtime) -> None:
-        """Teaches perception the few images whose symbols are known."""
+        """Trains perception on the few images whose symbols are known."""
         if not isinstance(self.model, VisualNSR):
             return
         self.known = cast(HasLabelled, data).labelled(self.labelled)
