@@ -17,7 +17,7 @@ from rk_nsr.fields import END, AnyBatch, value_of
 from rk_nsr.meanings import NOTHING, Inputs, Value
 from rk_nsr.model import NSR, Machine
 from rk_nsr.parser import FEATURES, Stacks, oracle, parse
-from rk_nsr.trees import abduce, deduce, enclosed
+from rk_nsr.trees import Module, abduce, deduce, enclosed
 from rk_nsr.visual import VisualNSR
 
 Turn = Literal["semantics", "perception", "syntax"]
@@ -215,7 +215,7 @@ class DeductionAbduction:
             if tree.value != wanted:
                 if self.turn == SYNTAX or not self.abduction:
                     continue
-                module = PERCEPTION if self.turn == PERCEPTION else SEMANTICS
+                module: Module = "perception" if self.turn == PERCEPTION else "semantics"
                 edited = abduce(tree, wanted, meanings, draws.randrange, module)
                 if edited is None or edited.value != wanted:
                     continue
