@@ -28,6 +28,14 @@ class VisualNSR(NSR):
 
     Examples:
         model: {name: nsr-images, dsl: peano-dsl, perception: symbol-cnn, use_arity: false}
+
+        >>> import torch
+        >>> from rk_programs.peano_dsl import PeanoDsl
+        >>> from rk_nsr.perception import SymbolCnn
+        >>> facts = {"vocab_size": 2, "arities": [0, 2], "symbols": ["1", "+"], "input_shape": (8, 8)}
+        >>> model = VisualNSR(**facts, perception=SymbolCnn, dsl=PeanoDsl())
+        >>> model(images=torch.zeros(1, 3, 8, 8), lengths=torch.tensor([3]))["perceived"].shape
+        torch.Size([1, 3])
     """
 
     def __init__(
