@@ -83,7 +83,7 @@ def test_a_run_that_was_killed_ends_with_the_same_programs_and_memory(tmp_path):
 
 HINT = {
     "data": {"num_examples": 60, "num_val": 10, "limit": 10, "batch_size": 20},
-    "trainer": {"turn_examples": 40, "labelled": 2, "labelled_epochs": 60, "stage_steps": 4},
+    "trainer": {"turn_examples": 40, "labelled": 2, "labelled_epochs": 30, "stage_steps": 4},
 }
 
 
