@@ -131,7 +131,7 @@ def test_memory_answers_where_no_program_is_trusted():
     assert meanings.call(TWICE, ((1,),)) == (1, 1)
     assert meanings.call(TWICE, ((1,),), draw=0.99) == (1,)
     assert meanings.call(TWICE, ((2,),)) is None
-    assert meanings.solve(TWICE, 0, ((9,),), [(1, 1)]) == [(1,)]
+    assert meanings.solve(TWICE, 0, (), [(1, 1)]) == [(1,)]
 
 
 def test_what_is_known_is_text_and_back():

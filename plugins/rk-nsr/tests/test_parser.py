@@ -108,7 +108,9 @@ def test_examples_of_the_oracle_are_what_the_parser_sees_on_that_way():
     net = _net(4)
     tokens, lengths = _sentences(12, 6)
     parsed = parse(net, tokens, lengths, None)
-    trees = [(t[:n], h[:n]) for t, h, n in zip(tokens.tolist(), parsed.heads.tolist(), lengths.tolist(), strict=True)]
+    trees = [
+        (t[:n], h[:n], []) for t, h, n in zip(tokens.tolist(), parsed.heads.tolist(), lengths.tolist(), strict=True)
+    ]
     features, transitions = oracle_examples(trees, 5)
     assert len(features) == len(transitions) == sum(2 * n - 1 for n in lengths.tolist())
     for row, n in enumerate(lengths.tolist()):

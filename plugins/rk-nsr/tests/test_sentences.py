@@ -106,6 +106,20 @@ def test_strings_are_renamed_by_first_appearance_and_end_in_a_comma():
     assert prepared(words, interpret(words), 2) is None
 
 
+def test_names_at_random_change_no_meaning_and_leave_none_out():
+    sizes = {"num_examples": 150, "num_val": 30, "limit": 20, "max_names": 40, "strings": 0.0}
+    common, even = PcfgSet(seed=2, **sizes), PcfgSet(seed=2, shuffle_names=True, **sizes)
+    seen = []
+    for data in (common, even):
+        data.prepare()
+        pairs = data._pairs["train"]
+        seen.append({word for words, _ in pairs for word in words if word in data._names})
+        for words, answer in pairs:
+            assert interpret(words[:-1]) == answer
+    assert len(seen[0]) < 25
+    assert len(seen[1]) == 40
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [("append A1 B1", "expected ','"), ("copy", "got the end"), ("A1 copy B1", "expected the end")],

@@ -3,11 +3,16 @@
 import pytest
 import torch
 from rk_nsr.fields import END
+from rk_nsr.hint import HintImages
 from rk_nsr.model import NSR
+from rk_nsr.perception import SymbolCnn
 from rk_nsr.seq2seq import LstmSeq2Seq
 from rk_nsr.trainer import DeductionAbduction
+from rk_nsr.visual import VisualNSR
 from rk_programs.analysis import ProgramsAnalysis
 from rk_programs.list_dsl import ListDsl
+from rk_programs.peano_dsl import PeanoDsl
+from rk_programs.terms import Term, parse
 
 import rk
 from rk import LoadedRun
@@ -58,8 +63,11 @@ def test_programs_and_trees_are_found_from_answers_and_without_abduction_only_wo
 class _Adam:
     schedule = None
 
+    def __init__(self, lr=1e-2):
+        self.lr = lr
+
     def __call__(self, params):
-        return torch.optim.Adam(params, lr=1e-2)
+        return torch.optim.Adam(params, lr=self.lr)
 
 
 def test_a_run_that_was_killed_ends_with_the_same_programs_and_memory(tmp_path):
@@ -71,6 +79,61 @@ def test_a_run_that_was_killed_ends_with_the_same_programs_and_memory(tmp_path):
     for name, value in one.state_dict().items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, other.state_dict()[name]), name
+
+
+HINT = {
+    "data": {"num_examples": 60, "num_val": 10, "limit": 10, "batch_size": 20},
+    "trainer": {"turn_examples": 40, "labelled": 2, "labelled_epochs": 30, "stage_steps": 4},
+}
+
+
+def test_symbols_are_learned_from_values_and_a_killed_run_ends_the_same(tmp_path):
+    whole = rk.train("nsr/hint-images", runs_dir=tmp_path, fit={"max_steps": 9, "validate_every": 9}, **HINT)
+    cut = rk.train("nsr/hint-images", runs_dir=tmp_path, fit={"max_steps": 3, "validate_every": 9}, **HINT)
+    one, other = (run.learner for run in (whole, cut.resume(fit={"max_steps": 9})))
+    assert one.model.get_extra_state() == other.model.get_extra_state()
+    for name, value in one.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, other.state_dict()[name]), name
+    assert whole.metrics["test-i/symbol-accuracy"] > 0.2, "two images of each symbol are labelled"
+
+
+def test_perception_learns_symbols_that_were_edited():
+    torch.manual_seed(0)
+    data = HintImages(seed=1, num_examples=10, num_val=9, limit=9, batch_size=10)
+    data.prepare()
+    model = VisualNSR(
+        16, data.arities, data.symbols, (8, 8), lambda **sizes: SymbolCnn(**sizes), dsl=PeanoDsl(), use_arity=False
+    )
+    for symbol in range(10):  # the digits are known, and images are not
+        one = model.meanings.of[symbol]
+        one.term, one.likelihood = Term(str(symbol)), 1.0
+    trainer = DeductionAbduction(_Adam(3e-3), turn_examples=50, labelled=1, labelled_epochs=1, perception_epochs=80)
+    trainer.setup(model=model, runtime=rk.Runtime())
+    trainer.begin(data, trainer.runtime)
+    trainer.turn = "perception"
+    for i in range(5):
+        trainer.step(data.batch("train", i))
+    assert trainer.turn == "syntax"
+    model.eval()
+    batch = data.batch("train", 9)
+    read = model(images=batch["images"], lengths=batch["lengths"])["perceived"]
+    assert (read == batch["symbols"]).float().mean() > 0.4, "one in sixteen is chance"
+
+
+def test_turns_of_the_programs_are_left_out_while_all_are_solved():
+    trainer = DeductionAbduction(_Adam(), turn_examples=8, rest=2)
+    trainer.setup(model=NSR(4, ARITIES, SYMBOLS, ListDsl()), runtime=rk.Runtime())
+    for one, text in zip(trainer.model.meanings.of, ("(singleton 1)", "(singleton 2)", "x0", "x0"), strict=True):
+        one.term, one.likelihood = parse(text), 1.0
+    turns = []
+    for _ in range(8):
+        turns.append(trainer.turn)
+        trainer.turn = trainer._next_turn()
+    assert turns == ["semantics", "syntax", "syntax", "syntax", "semantics", "syntax", "syntax", "syntax"]
+    trainer.model.meanings.of[2].likelihood = 0.9
+    trainer.turn = "syntax"
+    assert [trainer._next_turn() for _ in range(3)] == ["semantics"] * 3
 
 
 def test_the_analysis_programs_shows_what_a_run_has_learned(tmp_path, capsys):

@@ -3,11 +3,12 @@
 import itertools
 
 import pytest
-from rk_programs.dsl import Language, Primitive
+from rk_programs.dsl import Language
 from rk_programs.enumeration import Enumeration
 from rk_programs.list_dsl import ListDsl
 from rk_programs.naive import smallest_terms
 from rk_programs.peano_dsl import PeanoDsl
+from rk_programs.primitives import Primitive
 from rk_programs.terms import parse
 from rk_programs.types import INT
 

@@ -1,9 +1,10 @@
 """Terms are text and back; a language knows types, values, and the functions that it has learned."""
 
 import pytest
-from rk_programs.dsl import Language, Primitive
+from rk_programs.dsl import Language
 from rk_programs.list_dsl import ListDsl
 from rk_programs.peano_dsl import PeanoDsl
+from rk_programs.primitives import Primitive
 from rk_programs.terms import Term, parse
 from rk_programs.types import BOUND, INT, LIST
 

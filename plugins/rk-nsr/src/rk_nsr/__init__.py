@@ -14,24 +14,42 @@ arXiv:2210.01603:
 from rk import hookimpl
 
 _FEW = ("data.num_examples=30", "data.num_val=10", "data.limit=20")
+_HINT = ("data.num_examples=60", "data.num_val=10", "data.limit=10", "data.batch_size=10")
 _SCAN = ("scan-jump", "scan-length", "scan-around-right")
 
 RK_TRIAL = {
     **dict.fromkeys(
-        (*_SCAN, "pcfg-quick"), (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300")
+        (*_SCAN, "pcfg-quick"),
+        (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
     ),
     **{f"{name}-lstm": _FEW for name in _SCAN},
+    **dict.fromkeys(("hint-quick", "hint-images"), (*_HINT, "trainer.turn_examples=10", "model.max_terms=300")),
+    "hint-lstm": _HINT,
 }
 
 
 @hookimpl
 def rk_models() -> dict[str, str]:
-    return {"nsr": "rk_nsr.model:NSR", "lstm-seq2seq": "rk_nsr.seq2seq:LstmSeq2Seq"}
+    return {
+        "nsr": "rk_nsr.model:NSR",
+        "nsr-images": "rk_nsr.visual:VisualNSR",
+        "lstm-seq2seq": "rk_nsr.seq2seq:LstmSeq2Seq",
+    }
+
+
+@hookimpl
+def rk_layers() -> dict[str, str]:
+    return {"symbol-cnn": "rk_nsr.perception:SymbolCnn"}
 
 
 @hookimpl
 def rk_data() -> dict[str, str]:
-    return {"scan": "rk_nsr.scan:Scan", "pcfg-set": "rk_nsr.pcfg:PcfgSet"}
+    return {
+        "scan": "rk_nsr.scan:Scan",
+        "pcfg-set": "rk_nsr.pcfg:PcfgSet",
+        "hint": "rk_nsr.hint:Hint",
+        "hint-images": "rk_nsr.hint:HintImages",
+    }
 
 
 @hookimpl

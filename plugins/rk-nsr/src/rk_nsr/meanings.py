@@ -1,10 +1,12 @@
 """Semantics: a program for each symbol, from examples some of which are wrong (arXiv:2210.01603, Sec. 3.2, App. A).
 
-A value is a tuple of integers or an integer. None is a value that is not known: the paper's MISSING.
+A value is a tuple of integers or an integer. None is a value that is not known: the paper's MISSING. `NOTHING` is the
+value of a symbol that says nothing, such as a bracket, which the symbol above it does not get: the paper's EMPTY.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,12 +20,15 @@ from rk_programs.types import LIST
 Value = Any
 Inputs = tuple[Value, ...]
 
+NOTHING = "nothing"
 TRUSTED = 0.5
 """A program with a larger likelihood is run; below, remembered examples answer."""
 FIRST_TERMS = 4000
 """Most terms of a symbol's first search; each search that fails doubles it, up to `Meanings.max_terms`."""
 SHORT = 6
 """Examples without a longer list are searched with first."""
+NUMBERS = 100
+"""Most examples of a search for a function of numbers: gaps in them hide what a program that calls itself needs."""
 FORGOTTEN = 0.1
 """Examples of less weight are dropped."""
 
@@ -48,10 +53,11 @@ class Meaning:
         """What the program gave: it is run once for the same inputs."""
         self.by_others: dict[tuple[int, Inputs], list[tuple[Value, Value]]] = {}
         """Place and the inputs at other places -> (input at the place, likeliest output), for `Meanings.solve`."""
+        self.function: str | None = None
+        """What the language calls its program, where others may call it."""
 
     def refresh(self) -> None:
-        """Makes again what follows from the program and the examples."""
-        self.results = {}
+        """Makes again what follows from the examples."""
         self.by_others = {}
         for inputs, outputs in self.examples.items():
             best = heaviest(outputs)
@@ -60,12 +66,16 @@ class Meaning:
                 self.by_others.setdefault((place, others), []).append((value, best))
 
     def confident(self) -> list[tuple[Inputs, Value, float]]:
-        """Returns the examples that count: per inputs the heaviest output, of weight 1 and more than half of all."""
+        """Returns the examples that count: per inputs the heaviest output, of weight 1 and more than half of all.
+
+        Each counts by the square root of its weight. By the weight itself, the few inputs of the shortest sentences
+        outweigh all others, and a program that holds for these alone is trusted.
+        """
         found = []
         for inputs, outputs in self.examples.items():
             best = heaviest(outputs)
             if outputs[best] >= 1 and outputs[best] > 0.5 * sum(outputs.values()):
-                found.append((inputs, best, outputs[best]))
+                found.append((inputs, best, math.sqrt(outputs[best])))
         return found
 
 
@@ -80,12 +90,14 @@ class Meanings:
     Args:
         dsl: The language of programs.
         arities: Arguments of each symbol.
-        kind: Type of all values, ``list`` or ``int``.
+        kind: Type of all values, ``list`` or ``int``. Functions of integers may call themselves, and those that are
+            solved become functions of the language, which others may call.
         prior: A symbol with few examples is trusted less: likelihood is divided by ``prior * arity / examples``.
         max_size: Largest size of programs.
         max_terms: Most terms of one search, once a symbol's earlier ones have failed.
         max_examples: Most examples of one search.
         solved: Likelihood from which a symbol counts as solved; a search ends with a share of the examples as large.
+        names: What the functions of the language are called, for each symbol.
     """
 
     def __init__(
@@ -98,10 +110,14 @@ class Meanings:
         max_terms: int = 4000,
         max_examples: int = 24,
         solved: float = 0.95,
+        names: Sequence[str] = (),
     ) -> None:
         self.dsl, self.kind, self.prior, self.solved = dsl, kind, prior, solved
         self.max_size, self.max_terms, self.max_examples = max_size, max_terms, max_examples
         self.of = [Meaning([kind] * arity, kind) for arity in arities]
+        self.names = names or [f"symbol{i}" for i in range(len(arities))]
+        self.leaves: list[Value] = []
+        """What an argument may be where examples do not say: values of symbols without arguments."""
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -118,7 +134,7 @@ class Meanings:
             return None
         if meaning.term is not None and meaning.likelihood > TRUSTED:
             if inputs not in meaning.results:
-                meaning.results[inputs] = self.dsl(meaning.term, inputs)
+                meaning.results[inputs] = self._run(meaning.term, inputs)
             return meaning.results[inputs]
         outputs = meaning.examples.get(inputs)
         if not outputs:
@@ -139,19 +155,32 @@ class Meanings:
             return None
         return frozenset(part.variable for part in subterms(meaning.term) if part.variable is not None)
 
-    def solve(self, symbol: int, place: int, inputs: Inputs, targets: Sequence[Value]) -> list[Value]:
+    def solve(
+        self, symbol: int, place: int, others: Inputs, targets: Sequence[Value], tries: Iterable[Value] = ()
+    ) -> list[Value]:
         """Returns values for the child at `place` that may make the symbol's value one of `targets` (App. A, Alg. 1).
 
-        Remembered examples with the same other inputs are looked up; for lists, the empty one is tried too.
+        Remembered examples with the same other inputs are looked up, and values are tried: for lists the empty one, for
+        integers those of symbols without arguments, and `tries`.
+
+        Args:
+            symbol: Its number.
+            place: Place of the child among the inputs.
+            others: Inputs at the other places.
+            targets: Values of the symbol that are wanted.
+            tries: Further values that are tried.
         """
         meaning = self.of[symbol]
-        if len(inputs) != len(meaning.takes):
+        if len(others) + 1 != len(meaning.takes):
             return []
-        others = inputs[:place] + inputs[place + 1 :]
         found = dict.fromkeys(v for v, best in meaning.by_others.get((place, others), ()) if best in targets)
-        if self.kind == LIST.name and self.call(symbol, (*inputs[:place], (), *inputs[place + 1 :])) in targets:
-            found[()] = None
+        for value in itertools.chain([()] if self.kind == LIST.name else self.leaves, tries):
+            if value not in found and self.call(symbol, (*others[:place], value, *others[place:])) in targets:
+                found[value] = None
         return list(found)
+
+    def _run(self, term: Term, inputs: Inputs) -> Value:
+        return NOTHING if term.head == NOTHING else self.dsl(term, inputs)
 
     # -- learning ------------------------------------------------------------------------------------------------------
 
@@ -170,6 +199,12 @@ class Meanings:
         for meaning in self.of:
             meaning.refresh()
             self._judge(meaning)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Makes again what follows from all programs together."""
+        found = [self.call(symbol, ()) for symbol, meaning in enumerate(self.of) if not meaning.takes]
+        self.leaves = [value for value in dict.fromkeys(found) if value is not None and value != NOTHING]
 
     def likelihood(self, meaning: Meaning, term: Term, examples: Sequence[tuple[Inputs, Value, float]]) -> float:
         """Returns how far a program is trusted: the weighted share of examples it reproduces, less where they are few.
@@ -178,14 +213,18 @@ class Meanings:
         in wrong trees alone.
         """
         total = sum(weight for _, _, weight in examples)
-        right = sum(weight for inputs, output, weight in examples if self.dsl(term, inputs) == output)
+        known = meaning.results if term == meaning.term else {}
+        for inputs, _, _ in examples:
+            if inputs not in known:
+                known[inputs] = self._run(term, inputs)
+        right = sum(weight for inputs, output, weight in examples if known[inputs] == output)
         few = max(1.0, self.prior * len(meaning.takes) / max(1, len(examples)))
         return right / total / few if total else 0.0
 
     def induce(self) -> int:
         """Searches a program for every symbol that has examples against its own; returns how many got another one."""
         changed = 0
-        for meaning in self.of:
+        for symbol, meaning in enumerate(self.of):
             examples = meaning.confident()
             if not examples or meaning.likelihood >= 1.0:
                 continue
@@ -197,24 +236,46 @@ class Meanings:
             shorter = meaning.term is None or len(str(term)) < len(str(meaning.term))
             if likelihood > meaning.likelihood or (likelihood == meaning.likelihood and shorter):
                 meaning.term, meaning.likelihood = term, likelihood
-                meaning.results = {}
+                self._publish(symbol)
                 changed += 1
+        if changed:
+            for meaning in self.of:
+                meaning.results = {}
+            self._settle()
         return changed
+
+    def _publish(self, symbol: int) -> None:
+        """Makes a solved program a function of the language (App. B); one that is there already gets the new body."""
+        meaning = self.of[symbol]
+        if self.kind == LIST.name or not meaning.takes or meaning.term is None:
+            return
+        if meaning.function is not None:
+            self.dsl.redefine(meaning.function, meaning.term)
+        elif meaning.likelihood >= self.solved:
+            meaning.function = self.names[symbol]
+            self.dsl.define(meaning.function, meaning.takes, meaning.term)
 
     def _judge(self, meaning: Meaning) -> None:
         examples = meaning.confident()
         meaning.num_examples = len(examples)
         if meaning.term is not None and examples:
             meaning.likelihood = self.likelihood(meaning, meaning.term, examples)
+            if meaning.function is None:
+                self._publish(self.of.index(meaning))
 
     def _search(self, meaning: Meaning, examples: Sequence[tuple[Inputs, Value, float]]) -> Term | None:
         """Returns the best program for the heaviest examples."""
-        # what the present program gets wrong says most; long lists make every term costly
-        known = {} if meaning.term is None else {inputs: self.dsl(meaning.term, inputs) for inputs, _, _ in examples}
-        order = sorted(examples, key=lambda one: (known.get(one[0]) == one[1], _length(one) > SHORT, -one[2]))
-        some = order[: self.max_examples]
-        outputs = [output for _, output, _ in some]
+        if not meaning.takes and examples[0][1] == NOTHING:
+            return Term(NOTHING)
+        # what the present program gets wrong says most; long lists and large numbers make every term costly
+        known = {} if meaning.term is None else {inputs: self._run(meaning.term, inputs) for inputs, _, _ in examples}
         numbers = self.kind != LIST.name
+        if numbers:
+            order = sorted(examples, key=lambda one: (sum(one[0]), -one[2]))
+        else:
+            order = sorted(examples, key=lambda one: (known.get(one[0]) == one[1], _length(one) > SHORT, -one[2]))
+        some = order[: NUMBERS if numbers else self.max_examples]
+        outputs = [output for _, output, _ in some]
         capacity = 0 if numbers else max(len(v) for inputs, output, _ in some for v in (*inputs, output))
         enumeration = Enumeration(
             self.dsl,
@@ -224,6 +285,7 @@ class Meanings:
             literals=_literals(some),
             recursion=outputs if numbers and meaning.takes else None,
             gives=meaning.gives,
+            without=() if meaning.function is None else self.dsl.callers(meaning.function),
             max_terms=min(self.max_terms, FIRST_TERMS << min(meaning.failed, 20)),
         )
         found = enumeration.search(
@@ -248,6 +310,7 @@ class Meanings:
                 "likelihood": one.likelihood,
                 "num_examples": one.num_examples,
                 "failed": one.failed,
+                "function": one.function,
                 "examples": [[inputs, list(outputs.items())] for inputs, outputs in one.examples.items()],
             }
             for one in self.of
@@ -258,11 +321,13 @@ class Meanings:
         for one, kept in zip(self.of, state, strict=True):
             one.term = None if kept["program"] is None else parse(kept["program"])
             one.likelihood, one.num_examples, one.failed = kept["likelihood"], kept["num_examples"], kept["failed"]
+            one.function = kept.get("function")  # runs of 0.1 have none
             one.examples = {
                 tuple(_value(v) for v in inputs): {_value(output): weight for output, weight in outputs}
                 for inputs, outputs in kept["examples"]
             }
             one.refresh()
+        self._settle()
 
 
 def _literals(examples: Sequence[tuple[Inputs, Value, float]]) -> list[int]:

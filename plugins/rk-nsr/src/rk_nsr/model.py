@@ -10,12 +10,13 @@ from annotated_types import Ge, Gt, Lt
 from jaxtyping import Int
 from rk_programs.dsl import Dsl
 from rk_programs.learned import LearnedProgram
+from rk_programs.types import INT, LIST
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from rk.fields import IGNORED
 from rk.protocols import Outputs
-from rk_nsr.fields import END, Decoded
+from rk_nsr.fields import END, AnyBatch, Explained, written
 from rk_nsr.meanings import Meanings, Value
 from rk_nsr.parser import TransitionNet, parse
 from rk_nsr.trees import Tree, deduce
@@ -67,20 +68,23 @@ class NSR(nn.Module):
         self.dsl = dsl
         self.symbols = tuple(symbols)
         self.net = TransitionNet(vocab_size, embed_dim, hidden_size, dropout)
-        self.meanings = Meanings(dsl, arities, "list", prior, max_size, max_terms)
+        kind = LIST.name if LIST.name in dsl.types else INT.name
+        self.meanings = Meanings(dsl, arities, kind, prior, max_size, max_terms, names=symbols)
         self.arities = torch.tensor(arities) if use_arity else None
 
-    def forward(self, *, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, "batch"]) -> Decoded:
+    def forward(self, *, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, "batch"]) -> Explained:
         """Returns the answers, and the likeliest trees; ``values_meta`` has the values of all nodes."""
-        answers, values = [], []
+        return self.answered(tokens, lengths)
+
+    def answered(self, tokens: Tensor, lengths: Tensor) -> Explained:
+        """Returns the answers for symbols of (batch, time), as `forward` does."""
         heads, trees = self.trees(tokens, lengths)
-        for tree in trees:
-            answers.append(torch.tensor([*(tree.value or ()), END]))
-            values.append([self._shown(tree, node) for node in range(len(tree.values))])
+        answers = [torch.tensor([*written(tree.value), END]) for tree in trees]
         outputs: Any = {
             "decoded": pad_sequence(answers, batch_first=True, padding_value=IGNORED),
             "heads": heads,
-            "values_meta": values,
+            "perceived": tokens,
+            "values_meta": [[self._shown(tree, node) for node in range(len(tree.values))] for tree in trees],
         }
         return outputs
 
@@ -90,6 +94,10 @@ class NSR(nn.Module):
             parsed = parse(self.net, tokens, lengths, self.arities)
         rows = zip(tokens.tolist(), parsed.heads.tolist(), parsed.order.tolist(), lengths.tolist(), strict=True)
         return parsed.heads, [deduce(words[:n], heads[:n], order[:n], self.meanings) for words, heads, order, n in rows]
+
+    def seen(self, batch: AnyBatch) -> Tensor | None:
+        """Returns the log-probability of each symbol at each place, (batch, time, symbols); None: symbols are given."""
+        return None
 
     def programs(self) -> Sequence[LearnedProgram]:
         """Returns the program of each symbol."""
@@ -117,6 +125,7 @@ class Machine(nn.Module):
         super().__init__()
         self.model = model
 
-    def predict(self, batch: Outputs) -> Decoded:
-        found: Decoded = self.model(tokens=batch["tokens"], lengths=batch["lengths"])
+    def predict(self, batch: Outputs) -> Explained:
+        names = [name for name in ("tokens", "images", "lengths") if name in batch]
+        found: Explained = self.model(**{name: batch[name] for name in names})
         return found

@@ -5,7 +5,7 @@ arXiv:2210.01603, Sec. 3.2: a greedy arc-standard parser (Chen and Manning, EMNL
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -201,11 +201,13 @@ class Stacks:
         self.order[self.rows, self.finished] = self.top(0) - 1
 
 
-def oracle(heads: Sequence[int]) -> list[int]:
+def oracle(heads: Sequence[int], late: Collection[int] = ()) -> list[int]:
     """Returns the transitions that make a tree (arXiv:2210.01603, Sec. 3.2).
 
     Args:
         heads: The head of each word, -1 for the root: a projective tree.
+        late: Words that become the left children of their heads only when these have all their right children. An
+            opening bracket whose group is not yet read has to wait: where it belongs, no parser can know before.
 
     Raises:
         ValueError: When no transitions make it.
@@ -215,7 +217,8 @@ def oracle(heads: Sequence[int]) -> list[int]:
     made: list[int] = []
     at = 0
     while at < len(heads) or len(stack) > 1:
-        if len(stack) > 1 and heads[stack[-2]] == stack[-1] and not waiting[stack[-2]]:
+        wait = len(stack) > 1 and stack[-2] in late and stack[-1] in heads[at:]
+        if len(stack) > 1 and heads[stack[-2]] == stack[-1] and not waiting[stack[-2]] and not wait:
             made.append(LEFT)
             waiting[stack[-1]] -= 1
             del stack[-2]

@@ -27,6 +27,8 @@ class PcfgSet(SentenceData):
         max_names: Most different words of strings in a sentence; sentences with more are left out.
         longest: Most words of one string.
         strings: Share of the training sentences that are strings without a function, of up to four words.
+        shuffle_names: Names the words of training sentences at random instead, so that each name is seen as often. With
+            many names, those that appear late are else rare in sentences as short as those of training.
         files: Tests the published sentences, where they have at most `max_names` words.
 
     Examples:
@@ -41,6 +43,7 @@ class PcfgSet(SentenceData):
         max_names: Annotated[int, Ge(2)] = 12,
         longest: Annotated[int, Ge(2)] = 4,
         strings: Annotated[float, Ge(0)] = 0.2,
+        shuffle_names: bool = False,
         files: bool = False,
         **common: Any,
     ) -> None:
@@ -51,6 +54,7 @@ class PcfgSet(SentenceData):
         self.max_functions, self.test_functions = max_functions, test_functions
         self.max_names, self.longest = max_names, longest
         self.strings = strings
+        self.shuffle_names = shuffle_names
         self.files = files
 
     @property
@@ -90,10 +94,17 @@ class PcfgSet(SentenceData):
         for words in sentences(draws, self.max_functions, self.longest):
             pair = prepared(words, interpret(words), self.max_names)
             if pair is not None and not (self.split == "systematicity" and has_new_pair(words)):
-                found[pair] = None
+                found[self._renamed(pair, draws)] = None
             if len(found) >= count:
                 return list(found)
         raise AssertionError("sentences never end")
+
+    def _renamed(self, pair: Pair, draws: random.Random) -> Pair:
+        """Returns a pair with other names, each as likely, if `shuffle_names` is on."""
+        if not self.shuffle_names:
+            return pair
+        others = dict(zip(self._names, draws.sample(self._names, self.max_names), strict=True))
+        return tuple(others.get(word, word) for word in pair[0]), tuple(others[word] for word in pair[1])
 
     def _tested(self, count: int, trained: set[Words]) -> list[Pair]:
         draws = random.Random(f"{self.seed} test")

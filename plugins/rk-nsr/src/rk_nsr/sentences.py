@@ -46,7 +46,7 @@ class SentenceData(ABC):
         batch_size: Sentences per batch.
     """
 
-    splits = ("train", "val", "test")
+    splits: tuple[str, ...] = ("train", "val", "test")
     metrics: Mapping[str, Any] = {"accuracy": accuracy}
     text_ending = (".txt",)
 
@@ -111,8 +111,11 @@ class SentenceData(ABC):
         if split != "train":
             i %= batch_count(len(pairs), self.batch_size)
         chosen = rows(len(pairs), self.batch_size, i, seed=self.seed, shuffle=split == "train").tolist()
-        fields = self._collated([pairs[row][0] for row in chosen])
-        answers = [torch.tensor([*(self._answers[word] for word in pairs[row][1]), END]) for row in chosen]
+        return self._batch([pairs[row] for row in chosen])
+
+    def _batch(self, pairs: Sequence[Pair]) -> SentenceBatch:
+        fields = self._collated([words for words, _ in pairs])
+        answers = [torch.tensor([*(self._answers[word] for word in answer), END]) for _, answer in pairs]
         return {
             "tokens": fields["tokens"],
             "lengths": fields["lengths"],
@@ -138,10 +141,11 @@ class SentenceData(ABC):
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         """Returns each sentence with its answer and, where a tree was built, the tree and how its values came about."""
         names, found = self.answer_words, []
-        for i, (tokens, length) in enumerate(zip(batch["tokens"].tolist(), batch["lengths"].tolist(), strict=True)):
+        read = outputs["perceived"] if "perceived" in outputs else batch["tokens"]
+        for i, (tokens, length) in enumerate(zip(read.tolist(), batch["lengths"].tolist(), strict=True)):
             words = [self.symbols[token] for token in tokens[:length]]
             answer = [names[token] for token in outputs["decoded"][i].tolist() if token > END]
-            row: dict[str, Any] = {"sentence": " ".join(words), "answer": " ".join(answer)}
+            row: dict[str, Any] = {"sentence": " ".join(words), "answer": self._joined(answer)}
             if "values_meta" in outputs:
                 heads = outputs["heads"][i, :length].tolist()
                 row["tree"] = bracketed(words, heads)
@@ -152,14 +156,18 @@ class SentenceData(ABC):
 
     def _step(self, words: Sequence[str], heads: Sequence[int], node: int, values: Sequence[Any]) -> str:
         """Returns one line: a symbol, the values of its children, its value and its program."""
-        names = self.answer_words
-
-        def shown(value: Any) -> str:
-            return "?" if value is None else f"[{' '.join(names[n] if n < len(names) else str(n) for n in value)}]"
-
-        inputs = [shown(values[child][0]) for child, head in enumerate(heads) if head == node]
+        inputs = [self._shown(values[child][0]) for child, head in enumerate(heads) if head == node]
         value, program = values[node]
-        return f"{' '.join((words[node], *inputs))} = {shown(value)}  by {program or 'memory'}"
+        return f"{' '.join((words[node], *inputs))} = {self._shown(value)}  by {program or 'memory'}"
+
+    def _shown(self, value: Any) -> str:
+        """Returns a value of a step as text."""
+        names = self.answer_words
+        return "?" if value is None else f"[{' '.join(names[n] if n < len(names) else str(n) for n in value)}]"
+
+    def _joined(self, words: Sequence[str]) -> str:
+        """Returns the words of an answer as text."""
+        return " ".join(words)
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
 from torch import nn
 
 from rk.protocols import Layer
-from rk_programs.terms import Term, parse
-from rk_programs.types import INT, Rows, ValueType
+from rk_programs.loops import Loop, as_loop
+from rk_programs.primitives import Primitive
+from rk_programs.terms import Term, parse, subterms
+from rk_programs.types import INT, ValueType
 
 MAX_CALLS = 400
 """How often one run of a program may call `rec`; a program that needs more is undefined there."""
 STACK = 20_000
 """Python's recursion limit while a program runs: functions of the library may call themselves within each other."""
-
-
-@dataclass(frozen=True)
-class Primitive:
-    """A function of a language.
-
-    Attributes:
-        name: What terms call it.
-        takes: Names of the types of its arguments.
-        gives: Name of the type of its result.
-        call: Computes it from plain values; None where it is undefined.
-        rows: Computes it for many examples at once: an array of (terms, examples, width) per argument and the capacity
-            of lists give one of (terms, examples, width). Without it, `call` is called for each example.
-        lazy: Whether it takes arguments that are undefined, such as the branch of a condition that is not taken.
-    """
-
-    name: str
-    takes: tuple[str, ...]
-    gives: str
-    call: Callable[..., Any]
-    rows: Callable[..., Rows] | None = None
-    lazy: bool = False
 
 
 class Dsl(Layer, Protocol):
@@ -68,6 +47,14 @@ class Dsl(Layer, Protocol):
 
     def define(self, name: str, takes: Sequence[str], body: Term) -> Primitive:
         """Adds a function to the library, which terms may call from then on."""
+        ...
+
+    def redefine(self, name: str, body: Term) -> Primitive:
+        """Gives a function of the library another body."""
+        ...
+
+    def callers(self, name: str) -> set[str]:
+        """Returns the functions of the library that call `name`, through others too, and itself."""
         ...
 
 
@@ -121,12 +108,19 @@ class Language(nn.Module):
         self.primitives: dict[str, Primitive] = {one.name: one for one in primitives}
         self.library: dict[str, tuple[tuple[str, ...], Term]] = {}
         """Name -> types of the arguments, body: the functions that were learned."""
+        self._loops: dict[Term, Loop | None] = {}
 
     def forward(self, term: Term, inputs: Sequence[Any]) -> Any:
         """Returns the value of `term` where variable ``x<i>`` is ``inputs[i]``; None where it is undefined.
 
-        ``(rec a b)`` calls the whole program again with other inputs; `MAX_CALLS` bounds how often.
+        ``(rec a b)`` calls the whole program again with other inputs. Programs of the form of `rk_programs.loops` do it
+        in a loop; for others `MAX_CALLS` bounds how often.
         """
+        if term not in self._loops:
+            self._loops[term] = as_loop(term, len(inputs), self.primitives)
+        loop = self._loops[term]
+        if loop is not None:
+            return loop(tuple(inputs))
         call = _Call(self.primitives, term)
         limit = sys.getrecursionlimit()
         try:
@@ -183,13 +177,32 @@ class Language(nn.Module):
         """
         if name in self.primitives or parse(name).variable is not None or name == "rec":
             raise ValueError(f"{name}: the name is taken")
+        return self._defined(name, tuple(takes), body)
+
+    def redefine(self, name: str, body: Term) -> Primitive:
+        """Gives a function of the library another body; what calls it changes too. Raises `ValueError` as `define`."""
+        made = self._defined(name, self.library[name][0], body)
+        for other in self.callers(name) - {name}:  # they remember what they gave with the former body
+            self._defined(other, *self.library[other])
+        return made
+
+    def callers(self, name: str) -> set[str]:
+        """Returns the functions of the library that call `name`, through others too, and itself."""
+        found = {name}
+        for other, (_, body) in self.library.items():  # a function calls earlier ones alone
+            if any(part.head in found for part in subterms(body)):
+                found.add(other)
+        return found
+
+    def _defined(self, name: str, takes: tuple[str, ...], body: Term) -> Primitive:
         try:
             gives = self.type_of(body, takes)
         except ValueError:
             gives = self.type_of(body, takes, next(iter(self.types)))
-        made = Primitive(name, tuple(takes), gives, lru_cache(1 << 16)(lambda *values: self(body, values)))
+        made = Primitive(name, takes, gives, lru_cache(1 << 16)(lambda *values: self(body, values)))
         self.primitives[name] = made
-        self.library[name] = (tuple(takes), body)
+        self.library[name] = (takes, body)
+        self._loops = {}
         return made
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -198,6 +211,6 @@ class Language(nn.Module):
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         for name in self.library:
             del self.primitives[name]
-        self.library = {}
+        self.library, self._loops = {}, {}
         for name, (takes, body) in state.items():
             self.define(name, takes, parse(body))

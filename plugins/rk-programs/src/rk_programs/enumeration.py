@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from rk_programs.dsl import Dsl, Primitive
+from rk_programs.dsl import Dsl
+from rk_programs.primitives import Primitive
 from rk_programs.terms import Term, variable
 from rk_programs.types import BOUND, INT, UNDEFINED, Rows
 
 CHUNK = 1 << 21
 """Integers that one call of a primitive computes at most: it bounds memory."""
 
+BRANCH = "if0"
+"""The function whose branches are searched apart where programs may call themselves."""
 CANDIDATES = 8
 """Terms of a size that are run as they are, where programs may call themselves."""
 
@@ -59,7 +62,10 @@ class Enumeration:
         recursion: Output of each example, for languages whose programs may call themselves. While terms are enumerated
             ``(rec ...)`` is looked up in the examples. It is undefined where they do not have it, and where an argument
             is larger than the input of its place or all are the same: so what is found comes to an end.
+            The two branches of an ``(if0 x<i> base step)`` around the program are searched apart: the one by the
+            examples in which x<i> is 0, the other by the rest. So a sum of sizes is searched, not a product.
         gives: Type of the outputs; `recursion` needs it.
+        without: Functions that terms must not call.
         max_terms: Most terms that are kept.
         time_limit: Seconds after which no further terms are made; None: no limit. A search that this ends depends on
             the machine: give `max_terms` where a result must be the same everywhere.
@@ -75,6 +81,7 @@ class Enumeration:
         literals: Sequence[int] = (),
         recursion: Sequence[Any] | None = None,
         gives: str | None = None,
+        without: Collection[str] = (),
         max_terms: int = 200_000,
         time_limit: float | None = None,
     ) -> None:
@@ -92,9 +99,10 @@ class Enumeration:
         """Terms whose values were computed."""
         self._seen: dict[str, set[bytes]] = {name: set() for name in dsl.types}
         self._literals = tuple(dict.fromkeys(literals))
-        self._primitives = dict(dsl.primitives)
+        self._primitives = {name: one for name, one in dsl.primitives.items() if name not in without}
         if recursion is not None:
             assert gives is not None
+            self._primitives.pop(BRANCH, None)
             self._primitives["rec"] = self._looked_up(recursion, gives)
         self._size = 0
 
@@ -141,7 +149,7 @@ class Enumeration:
         defined = wanted[:, 0] != UNDEFINED
         share = np.ones(len(outputs)) if weights is None else np.asarray(weights, dtype=np.float64)
         share = share / share.sum()
-        best: tuple[float, int, int] | None = None
+        best: Found | None = None
         while self._size < max_size and not self._is_over():
             level = self.grow().get(gives)
             if level is None:
@@ -150,13 +158,19 @@ class Enumeration:
             shares = right @ share
             if "rec" in self._primitives:
                 wrong = (level.rows[..., 0] != UNDEFINED) & ~right
-                shares = self._in_truth(gives, wrong @ share, shares, outputs, share, tolerance)
-            place = int(shares.argmax())
-            if best is None or shares[place] > best[0] + 1e-9:
-                best = float(shares[place]), self._size, place
-            if best[0] >= 1 - tolerance - 1e-9:
+                split = _Split(self, gives, wanted, defined, share)
+                likely = self._likely(wrong @ share, shares, tolerance)
+                terms = [self.term(gives, self._size, place) for place in likely] + split.terms(tolerance)
+                judged = [Found(term, self._in_truth(term, outputs, share)) for term in terms]
+            else:
+                place = int(shares.argmax())
+                judged = [Found(self.term(gives, self._size, place), float(shares[place]))]
+            for one in judged:
+                if best is None or one.share > best.share + 1e-9:
+                    best = one
+            if best is not None and best.share >= 1 - tolerance - 1e-9:
                 break
-        return None if best is None else Found(self.term(gives, best[1], best[2]), best[0])
+        return best
 
     def term(self, kind: str, size: int, place: int) -> Term:
         """Returns the term at a place of a level."""
@@ -164,28 +178,20 @@ class Enumeration:
         takes = self._primitives[head].takes if arguments else ()
         return Term(head, tuple(self.term(k, *where) for k, where in zip(takes, arguments, strict=True)))
 
-    def _in_truth(
-        self,
-        gives: str,
-        wrong: np.ndarray,
-        right: np.ndarray,
-        outputs: Sequence[Any],
-        weights: np.ndarray,
-        tolerance: float,
-    ) -> np.ndarray:
-        """Returns the shares, (terms,), that terms of the last level reproduce when they call themselves.
+    @staticmethod
+    def _likely(wrong: np.ndarray, right: np.ndarray, tolerance: float) -> list[int]:
+        """Returns the places of the terms that get most right, of shares of (terms,), and next to nothing wrong.
 
-        A look-up is undefined where the examples have a gap, so terms are judged by what they get wrong. Only the
-        `CANDIDATES` that get most right are run; the others count as 0.
+        A look-up is undefined where the examples have a gap, so terms are judged by what they get wrong. At most
+        `CANDIDATES` are run as they are.
         """
-        shares = np.zeros_like(right)
         order = np.argsort(-right, kind="stable")
-        likely = [place for place in order.tolist() if wrong[place] <= tolerance + 1e-9 and right[place] > 0]
-        for place in likely[:CANDIDATES]:
-            term = self.term(gives, self._size, place)
-            made = [self.dsl(term, inputs) == output for inputs, output in zip(self.examples, outputs, strict=True)]
-            shares[place] = np.array(made) @ weights
-        return shares
+        return [place for place in order.tolist() if wrong[place] <= tolerance + 1e-9 and right[place] > 0][:CANDIDATES]
+
+    def _in_truth(self, term: Term, outputs: Sequence[Any], weights: np.ndarray) -> float:
+        """Returns the share of the examples that a term reproduces when it calls itself."""
+        made = [self.dsl(term, inputs) == output for inputs, output in zip(self.examples, outputs, strict=True)]
+        return float(np.array(made) @ weights)
 
     # -- how a level is made -------------------------------------------------------------------------------------------
 
@@ -291,6 +297,46 @@ class Enumeration:
             return np.where(known, results[at], UNDEFINED)[..., None]
 
         return Primitive("rec", self.takes, gives, lambda *values: table.get(values), rows)
+
+
+class _Split:
+    """Terms ``(if0 x<i> base step)``, whose branches are terms that an enumeration has made.
+
+    Args:
+        made: The enumeration.
+        gives: Type of the outputs.
+        wanted: Rows of the outputs, (examples, width).
+        defined: Which outputs there are, (examples,).
+        weights: Shares of the examples, (examples,).
+    """
+
+    def __init__(self, made: Enumeration, gives: str, wanted: Rows, defined: np.ndarray, weights: np.ndarray) -> None:
+        self.made, self.gives, self.weights = made, gives, weights
+        self.places = [
+            (size, place)
+            for (kind, size), level in made.levels.items()
+            if kind == gives
+            for place in range(len(level.origins))
+        ]
+        rows = np.concatenate([level.rows for (kind, _), level in made.levels.items() if kind == gives])
+        self.right = (rows == wanted).all(-1) & defined
+        self.wrong = (rows[..., 0] != UNDEFINED) & ~self.right
+
+    def terms(self, tolerance: float) -> list[Term]:
+        """Returns likely terms, for each input that is 0 in some examples and not in others."""
+        found = []
+        for i, kind in enumerate(self.made.takes):
+            zero = np.array([inputs[i] == 0 for inputs in self.made.examples])
+            if kind != INT.name or zero.all() or not zero.any():
+                continue
+            at_zero, elsewhere = np.where(zero, self.weights, 0), np.where(zero, 0, self.weights)
+            base = int((self.right @ at_zero).argmax())
+            if self.right[base] @ at_zero < at_zero.sum() - tolerance - 1e-9:
+                continue
+            for step in self.made._likely(self.wrong @ elsewhere, self.right @ elsewhere, tolerance):
+                branches = [self.made.term(self.gives, *self.places[place]) for place in (base, step)]
+                found.append(Term(BRANCH, (variable(i), *branches)))
+        return found
 
 
 def _packed(keys: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rk_programs.dsl import Language, Primitive
+from rk_programs.dsl import Language
+from rk_programs.primitives import Primitive
 from rk_programs.types import BOUND, INT, UNDEFINED, Rows
 
 
