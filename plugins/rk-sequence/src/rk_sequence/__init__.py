@@ -16,6 +16,9 @@ def rk_models() -> dict[str, str]:
         "language-model": "rk_sequence.language_model:LanguageModel",
         "ngram-linear": "rk_sequence.ngram_linear:NgramLinear",
         "random-kernels": "rk_sequence.random_kernels:RandomKernels",
+        "seq2seq-lstm": "rk_sequence.seq2seq_lstm:Seq2SeqLSTM",
+        "seq2seq-prefix": "rk_sequence.seq2seq_prefix:Seq2SeqPrefix",
+        "seq2seq-transformer": "rk_sequence.seq2seq_transformer:Seq2SeqTransformer",
         "sequence": "rk_sequence.model:SequenceModel",
     }
 
