@@ -43,6 +43,7 @@ def rk_data() -> dict[str, str]:
         "sequential-mnist": "rk_sequence.sequential_mnist:SequentialMNIST",
         "temporal-order": "rk_sequence.temporal_order:TemporalOrder",
         "text": "rk_sequence.text:Text",
+        "token-pairs": "rk_sequence.token_pairs:TokenPairs",
         "two-sided": "rk_sequence.two_sided:TwoSided",
     }
 
