@@ -120,11 +120,12 @@ class AttentionTrace:
         source, answer = self.run.data.source_words, self.run.data.answer_words
         read = [source[token] for token in tokens.tolist()][: int(weights[0, 0, 0].count_nonzero())]
         layers, heads = scores.shape
+        shown = weights[:, :, : len(written), : len(read)].double().numpy()
         with chart(1.9 * heads + 0.4, 2.3 * layers, layers, heads, sharex=True, sharey=True) as (figure, *axes):
             for k in range(layers):
                 for h in range(heads):
                     axis = axes[k * heads + h]
-                    axis.imshow(weights[k, h, : len(written), : len(read)], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+                    axis.imshow(shown[k, h], cmap="Blues", vmin=0, vmax=1, aspect="auto")
                     axis.set_title(f"layer {k}, head {h}: {scores[k, h]:+.2f}", fontsize=8)
                     axis.set_xticks(range(len(read)), read, rotation=90, fontsize=6)
                     axis.set_yticks(range(len(written)), [answer[token] for token in written], fontsize=6)

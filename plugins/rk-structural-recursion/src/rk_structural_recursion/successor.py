@@ -45,7 +45,7 @@ class BinarySuccessor(PairData):
         edge_oversample: Share of the training examples that is drawn as in `depth-balanced` besides.
         held_out: Share of the numbers of each depth that is not trained on; half of it is validated. Of the few numbers
             of a large depth, half is not trained on.
-        train_depth: Deepest number that is trained on; null: all depths.
+        train_depth: Deepest number that is trained on; null: all. Of deeper ones, half is validated, half tested.
         test_lengths: A further split ``test-N`` for each of these lengths, above `max_length`; null for none.
         eval_examples: Examples of ``val``, ``test`` and ``test-N``.
         examples_per_depth: Most examples of each depth in ``test-depth``.
@@ -115,10 +115,12 @@ class BinarySuccessor(PairData):
     def prepare(self) -> None:
         values = self._values()
         depth = numbers.depths(values)
-        val, test = numbers.held_out(depth, numbers.random_shares(values, self.seed), self.held_out)
+        shares = numbers.random_shares(values, self.seed)
+        val, test = numbers.held_out(depth, shares, self.held_out)
         if self.train_depth is not None:
-            test |= depth > self.train_depth
-            val &= ~test
+            deep_val, deep_test = numbers.held_out(depth, shares, 1.0)
+            deeper = depth > self.train_depth
+            val, test = torch.where(deeper, deep_val, val), torch.where(deeper, deep_test, test)
         parts = {"train": values[~val & ~test], "val": values[val], "test": values[test]}
         for name, part in parts.items():
             if not len(part):
