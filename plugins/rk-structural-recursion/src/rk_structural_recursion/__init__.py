@@ -14,6 +14,21 @@ Emulate Structural Recursion", TMLR 2024, arXiv:2401.12947:
 
 from rk import hookimpl
 
+_FEW = ("data.batch_size=8", "data.eval_examples=24", "data.examples_per_depth=8", "model.d_model=16")
+RK_TRIAL = dict.fromkeys(
+    (
+        "successor-quick",
+        "successor-deeper",
+        "successor-full",
+        "successor-oversample",
+        "preorder-quick",
+        "inorder-quick",
+        "postorder-quick",
+        "inorder-step",
+    ),
+    (*_FEW, "model.dim_feedforward=32", "model.max_answer=24"),
+)
+
 
 @hookimpl
 def rk_data() -> dict[str, str]:

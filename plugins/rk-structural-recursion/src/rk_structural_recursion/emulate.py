@@ -87,9 +87,8 @@ def emulated(
     """
     if getattr(run.data, "mode", None) != "step" or not hasattr(run.data, "beginnings"):
         raise UserError("the run is not of single steps", HINT)
-    count = run.data.batches(split)
     right, steps, ended, exact, depth = [], [], [], [], []
-    for i in range(count if limit is None else min(limit, count)):
+    for i, _ in enumerate(run.batches(split, limit)):  # which prepares the data of a run that is loaded
         batch = run.data.beginnings(split, i)
         nodes = (batch["targets"] > END).sum(1)
         moved = {key: value.to(run.runtime.device) for key, value in batch.items()}

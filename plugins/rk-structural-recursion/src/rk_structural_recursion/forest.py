@@ -82,7 +82,7 @@ class Forest:
         return (following - self.place) * self.is_node
 
     def ranks(self, order: Order) -> Int[Tensor, "b i"]:
-        """Returns the place of each item, nodes and leaves, in a traversal (Eq. 2).
+        """Returns the place of each item, nodes and leaves, in a traversal.
 
         The items before one in in-order are those before it in pre-order, less the nodes in whose left subtree it is,
         and those of its own left subtree. In post-order, they are those before the end of its subtree, less the nodes
@@ -115,11 +115,20 @@ class Forest:
 
     def texts(self) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b"]]:
         """Returns the tokens of the trees, ``( label LEFT RIGHT )`` and ``.``, padded with 0, and their numbers."""
-        tokens, counts = self.states(torch.zeros_like(self.nodes), "pre")
-        return tokens[:, 1:], counts - 1
+        start, close = self._text_places
+        counts = 4 * self.nodes + 1
+        most = int(counts.max())
+        tokens = torch.full((len(start), most + 1), LEAF)  # leaves are there already; the last column is for no item
+        for token, place in (
+            (torch.full_like(start, OPEN), start),
+            (LABEL + self.labels, start + 1),
+            (torch.full_like(start, CLOSE), close),
+        ):
+            tokens.scatter_(1, torch.where(self.is_node, place, most), token)
+        return tokens[:, :most], counts
 
     def states(self, steps: Int[Tensor, "b"], order: Order) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b"]]:
-        """Returns the states of the reduction after so many steps (Eq. 3).
+        """Returns the states of the reduction after so many steps.
 
         Each step unfolds the leftmost call, and calls are in pre-order in any traversal: after k steps the first k
         items are unfolded. A node among them is its label. Of the others, each whose ancestors are all unfolded is a
@@ -159,7 +168,7 @@ class Forest:
         return above.int().argmax(1)
 
     def traversals(self, order: Order) -> tuple[Int[Tensor, "b n"], Int[Tensor, "b"]]:
-        """Returns the labels of the nodes in a traversal, padded with 0, and their numbers (Eq. 2)."""
+        """Returns the labels of the nodes in a traversal, padded with 0, and their numbers."""
         ranks = self.ranks(order).masked_fill(~self.is_node, _NEVER)
         most = int(self.nodes.max())
         labels = self.labels.gather(1, ranks.argsort(1)[:, :most])

@@ -14,7 +14,7 @@ def term(n: int) -> list[str]:
 
 
 def successor(n: list[str]) -> list[str]:
-    """Returns s(n): s(01) = X0 01, s(X0 n) = X1 n, s(X1 n) = X0 s(n) (Eq. 1)."""
+    """Returns s(n): s(01) = X0 01, s(X0 n) = X1 n, s(X1 n) = X0 s(n)."""
     if n == ["01"]:
         return ["X0", "01"]
     return ["X1", *n[1:]] if n[0] == "X0" else ["X0", *successor(n[1:])]
@@ -47,7 +47,7 @@ def height(tree: Tree) -> int:
 
 
 def traversal(tree: Tree, order: Order) -> list[str]:
-    """Returns the labels in pre-order, in-order or post-order (Eq. 2)."""
+    """Returns the labels in pre-order, in-order or post-order."""
     if tree is None:
         return []
     left, right = traversal(tree.left, order), traversal(tree.right, order)
@@ -63,7 +63,7 @@ class Call(NamedTuple):
 
 
 def reduced(tree: Tree, order: Order) -> Iterator[list[str | Call]]:
-    """Yields the states of the reduction: at each step the leftmost call is unfolded, until none is left (Eq. 3)."""
+    """Yields the states of the reduction: at each step the leftmost call is unfolded, until none is left."""
     state: list[str | Call] = [Call(tree)]
     yield state
     while any(isinstance(item, Call) for item in state):
@@ -93,7 +93,7 @@ def state_words(state: list[str | Call]) -> list[str]:
 
 
 def machine(n: list[str]) -> list[str]:
-    """Returns the successor by the abstract state machine: one pass with a mode, carry or copy (Eq. 4)."""
+    """Returns the successor by the abstract state machine: one pass with a mode, carry or copy."""
     mode, written = "carry", []
     for read in n:
         if mode == "copy":

@@ -39,7 +39,7 @@ def terms(n: Int[Tensor, "b"], lengths: Int[Tensor, "b"], reverse: bool = False)
 
 
 def successors(n: Int[Tensor, "b"], reverse: bool = False) -> Int[Tensor, "b t"]:
-    """Returns the terms of n + 1 as answers, with the token that ends them, padded with -100 (Eq. 1)."""
+    """Returns the terms of n + 1 as answers, with the token that ends them, padded with -100."""
     return as_answers(terms(n + 1, lengths := digit_counts(n + 1), reverse), lengths)
 
 

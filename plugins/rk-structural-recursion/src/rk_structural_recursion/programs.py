@@ -20,7 +20,7 @@ def successor_program(
     carry: int = UNBOUNDED,
     copy: int = UNBOUNDED,
 ) -> tuple[Int[Tensor, "b s"], Int[Tensor, "b"]]:
-    """Returns what a program writes for numbers, and how many digits (Eq. 4).
+    """Returns what a program writes for numbers, and how many digits.
 
     ``asm`` is the machine: it begins in the mode carry, in which X1 becomes X0 and is followed by the same mode, X0
     becomes X1 and is followed by the mode copy, and 01 becomes X0 01. ``first-flip`` carries over no digit: it flips
@@ -67,7 +67,7 @@ def traversal_program(
 ) -> tuple[Int[Tensor, "b n"], Int[Tensor, "b"]]:
     """Returns the labels that a program writes for trees, and how many.
 
-    ``asm`` is the recursion (Eq. 2). ``input-order`` writes labels in the order of the input, which is right in
+    ``asm`` is the recursion. ``input-order`` writes labels in the order of the input, which is right in
     pre-order. ``bounded`` recurses into so many levels, and leaves out what is below.
 
     Args:

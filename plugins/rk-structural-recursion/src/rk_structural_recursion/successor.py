@@ -27,7 +27,7 @@ ACCEPTED = "give a text file with a number on each line: decimal, or its constru
 
 
 class BinarySuccessor(PairData):
-    """A binary number and its successor, both as terms: 5 -> 6 is ``X1 X0 01 -> X0 X1 01`` (arXiv:2401.12947, Eq. 1).
+    """A binary number and its successor, both as terms: 5 -> 6 is ``X1 X0 01 -> X0 X1 01`` (arXiv:2401.12947).
 
     ``01`` is 1, ``X0 n`` is 2n, ``X1 n`` is 2n + 1: the outermost constructor is the lowest digit. The depth of an
     example is the number of recursive calls: the ``X1`` in front, and one. With fair digits a depth of k has the

@@ -30,10 +30,10 @@ TRIES = 200
 
 
 class TreeTraversal(PairData):
-    """A binary tree and its labels in pre-order, in-order or post-order (arXiv:2401.12947, Eq. 2).
+    """A binary tree and its labels in pre-order, in-order or post-order (arXiv:2401.12947).
 
     A tree is ``( label LEFT RIGHT )``, a leaf ``.``. With `mode` full the answer is the list of labels; with `step`,
-    the state after one more step of the reduction (Eq. 3), which unfolds the leftmost call, ``UNROLL`` and a tree: the
+    the state after one more step of the reduction, which unfolds the leftmost call, ``UNROLL`` and a tree: the
     callback `emulate` iterates it. With `trace` the answer is what each step unfolds, a label or ``.``, then ``=`` and
     the list. The depth of an example is the height of its tree.
 
