@@ -1,4 +1,4 @@
-"""The plugin structural-recursion keeps rk's contract: the kit runs its recipes, cut off, resumed and loaded."""
+"""The plugin structural-recursion keeps rk's contract: the kit runs its recipes, cut off, resumed, loaded and exported."""
 
 from rk.testing import PluginContract
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from rk_sequence.prefix_lm import PrefixLM
 from rk_sequence.seq2seq_lstm import Seq2SeqLSTM
 from rk_sequence.seq2seq_transformer import Seq2SeqTransformer
 from rk_structural_recursion import naive
@@ -133,9 +134,27 @@ def test_curves_of_runs_are_in_one_table_and_figure(numbers, tmp_path):
     assert [row["accuracy"] for row in depth] == ["1.0"] * 8
 
 
+def test_models_of_the_next_token_are_judged_by_the_scores_behind_the_true_answer(numbers):
+    data = PrefixLM(numbers)
+
+    def wrong_from_the_third_token(batch):
+        right = batch["targets"].clamp(min=0)
+        start = (batch["targets"] != -100).int().argmax(1, keepdim=True)
+        place = torch.arange(right.shape[1])
+        wrong = (place == start + 2) & (batch["depth"] > 4).unsqueeze(1)
+        return nn.functional.one_hot(torch.where(wrong, (right + 1) % data.num_outputs, right), data.num_outputs)
+
+    run = run_of(data, None)
+    run.learner.predict = lambda batch: {"logits": wrong_from_the_third_token(batch).double()}
+    found, pairs = judged(run, "test-depth"), judged(program_run(numbers, "asm"), "test-depth")
+    assert torch.equal(found.depth, pairs.depth) and torch.equal(found.length, pairs.length)
+    assert found.first_error.tolist() == [2 if depth > 4 else -1 for depth in found.depth.tolist()]
+    assert found.agreement is None
+
+
 def test_a_run_without_decoded_answers_is_refused(numbers):
     run = program_run(numbers, "asm")
-    run.learner.predict = lambda batch: {"logits": torch.zeros(1)}
+    run.learner.predict = lambda batch: {"logits": torch.zeros(1, 1)}
     with pytest.raises(UserError, match="gives no decoded"):
         judged(run, "test")
 

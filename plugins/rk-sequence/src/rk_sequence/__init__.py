@@ -38,6 +38,7 @@ def rk_data() -> dict[str, str]:
         "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
         "labelled-text": "rk_sequence.labelled_text:LabelledText",
         "parity": "rk_sequence.parity:Parity",
+        "prefix-lm": "rk_sequence.prefix_lm:PrefixLM",
         "reber": "rk_sequence.reber_next:Reber",
         "reber-strings": "rk_sequence.reber_strings:ReberStrings",
         "sequential-mnist": "rk_sequence.sequential_mnist:SequentialMNIST",

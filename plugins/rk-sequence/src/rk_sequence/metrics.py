@@ -50,15 +50,36 @@ def first_errors(
     return wrong.int().argmax(1).masked_fill(~wrong.any(1), -1)
 
 
-class MacroAccuracy:
-    """Mean over the depths of the share of right answers: rare depths count as much as frequent ones."""
+class MacroAverage:
+    """Mean over the depths of the share of examples that are right: rare depths count as much as frequent ones."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all answers."""
+        """Forgets all examples."""
         self.counts: dict[int, tuple[int, int]] = {}
+
+    def add(self, depth: Int[Tensor, "batch"], right: Bool[Tensor, "batch"]) -> None:
+        """Adds the examples of a batch."""
+        for key, value in zip(depth.tolist(), right.tolist(), strict=True):
+            total, count = self.counts.get(key, (0, 0))
+            self.counts[key] = total + value, count + 1
+
+    def merge(self, other: MacroAverage) -> None:
+        """Adds the examples that another metric has seen."""
+        for key, (right, many) in other.counts.items():
+            total, count = self.counts.get(key, (0, 0))
+            self.counts[key] = total + right, count + many
+
+    def compute(self) -> float:
+        """Returns the mean; NaN over nothing."""
+        shares = [right / count for right, count in self.counts.values()]
+        return sum(shares) / len(shares) if shares else math.nan
+
+
+class MacroAccuracy(MacroAverage):
+    """Mean over the depths of the share of decoded answers that are right."""
 
     def update(
         self,
@@ -68,17 +89,4 @@ class MacroAccuracy:
         depth: Int[Tensor, "batch"],
     ) -> None:
         """Adds the answers of a batch."""
-        for d, right in zip(depth.tolist(), right_answers(decoded, targets).tolist(), strict=True):
-            total, count = self.counts.get(d, (0, 0))
-            self.counts[d] = total + right, count + 1
-
-    def merge(self, other: MacroAccuracy) -> None:
-        """Adds the answers that another metric has seen."""
-        for d, (right, many) in other.counts.items():
-            total, count = self.counts.get(d, (0, 0))
-            self.counts[d] = total + right, count + many
-
-    def compute(self) -> float:
-        """Returns the mean; NaN over nothing."""
-        shares = [right / count for right, count in self.counts.values()]
-        return sum(shares) / len(shares) if shares else math.nan
+        self.add(depth, right_answers(decoded, targets))

@@ -29,8 +29,8 @@ class Pair(NamedTuple):
 class TokenPairs(PairData):
     """Your own pairs of sequences: a table or JSON lines with a column of inputs and one of answers.
 
-    Tokens are what white space separates. Those of the training inputs and answers are the vocabularies; any other is
-    refused with its line. Equal inputs are in one split, so that none is trained and tested.
+    Tokens are what white space separates. Those of the file are the vocabularies; any other is refused with its line.
+    Equal inputs are in one split, so that none is trained and tested.
 
     Args:
         file: The pairs.
@@ -69,12 +69,12 @@ class TokenPairs(PairData):
 
     @property
     def source_words(self) -> list[str]:
-        """The tokens of the training inputs."""
+        """The tokens of the inputs."""
         return self._source
 
     @property
     def answer_words(self) -> list[str]:
-        """The tokens of the training answers, after the one that ends them."""
+        """The tokens of the answers, after the one that ends them."""
         return [END_WORD, *self._answer]
 
     def prepare(self) -> None:
@@ -84,7 +84,7 @@ class TokenPairs(PairData):
         shares = {"val": self.val_fraction, "test": 0.0 if self.test else self.test_fraction}
         split_of: dict[tuple[str, ...], str] = {}
         for split, share in shares.items():
-            count = max(1, round(share * len(order))) if share else 0
+            count = max(1, round(share * len(inputs))) if share else 0
             split_of |= dict.fromkeys(order[:count], split)
             order = order[count:]
         if not order:
@@ -94,8 +94,8 @@ class TokenPairs(PairData):
             parts[split_of.get(pair.words, "train")].append((pair, place))
         if self.test is not None:
             parts["test"] = self._pairs_of(self.test)
-        self._source = sorted({word for pair, _ in parts["train"] for word in pair.words})
-        self._answer = sorted({word for pair, _ in parts["train"] for word in pair.answer})
+        self._source = sorted({word for pair, _ in pairs for word in pair.words})
+        self._answer = sorted({word for pair, _ in pairs for word in pair.answer})
         self._parts = {split: self._numbered(found) for split, found in parts.items()}
 
     def _pairs_of(self, path: Path) -> list[tuple[Pair, str]]:
@@ -133,9 +133,7 @@ class TokenPairs(PairData):
         for pair, place in pairs:
             for words, known, what in ((pair.words, source, "inputs"), (pair.answer, answers, "answers")):
                 if unknown := [word for word in words if word not in known]:
-                    raise UserError(
-                        f"{place}: {unknown[0]!r} is in no {what} that are trained on", "train on more pairs"
-                    )
+                    raise UserError(f"{place}: {unknown[0]!r} is in no {what} of {self.file}", "add pairs with it")
             found.append(([source[w] for w in pair.words], [answers[w] for w in pair.answer], pair.depth))
         return found
 

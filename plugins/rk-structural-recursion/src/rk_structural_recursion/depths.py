@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from rk_sequence.metrics import first_errors
 from torch import Tensor
 
-from rk import FitContext, Run
+from rk import FitContext, Run, UserError
 from rk.authoring import answers, evaluating
 from rk.binding import Bound
 from rk.fields import IGNORED
@@ -63,6 +63,8 @@ class Judged:
 def judged(run: Run | FitContext, split: str, limit: int | None = None, forced: bool = True) -> Judged:
     """Returns how each answer over a split is judged.
 
+    Of models of the next token (on prefix-lm), the scores behind the true answer take the place of decoded answers.
+
     Args:
         run: A run, finished or training.
         split: The split.
@@ -70,17 +72,26 @@ def judged(run: Run | FitContext, split: str, limit: int | None = None, forced: 
         forced: Whether the scores behind the true answers are looked at too.
 
     Raises:
-        UserError: When the run decodes no answers, or the data gives no depths.
+        UserError: When the run neither decodes answers nor scores each token, or the data gives no depths.
     """
     model = getattr(run.learner, "model", None)
     scores = Bound(model.forward, call=model) if forced and model is not None else None
     depth, length, error, forced_error = [], [], [], []
-    for batch, outputs in answers(run, split, limit, needs=("decoded", "targets", "depth", "lengths"), hint=HINT):
+    for batch, outputs in answers(run, split, limit, needs=("targets", "depth"), hint=HINT):
+        targets = batch["targets"]
         depth.append(batch["depth"].cpu())
-        length.append(batch["lengths"].cpu())
-        error.append(first_errors(outputs["decoded"], batch["targets"]).cpu())
-        if scores is not None:
-            forced_error.append(_forced(run, scores, batch))
+        if "decoded" in outputs:
+            length.append(batch["lengths"].cpu())
+            error.append(first_errors(outputs["decoded"], targets).cpu())
+            if scores is not None:
+                forced_error.append(_forced(run, scores, batch))
+        elif "logits" in outputs and outputs["logits"].shape[:-1] == targets.shape:
+            start = (targets != IGNORED).int().argmax(1)
+            found = _first_errors(outputs["logits"], targets)
+            length.append(start.cpu())
+            error.append(torch.where(found < 0, found, found - start).cpu())
+        else:
+            raise UserError(f"{run.recipe.name} gives no decoded answers", HINT)
     return Judged(
         torch.cat(depth), torch.cat(length), torch.cat(error), torch.cat(forced_error) if forced_error else None
     )
@@ -89,8 +100,11 @@ def judged(run: Run | FitContext, split: str, limit: int | None = None, forced: 
 def _forced(run: Run | FitContext, scores: Bound, batch: Batch) -> Int[Tensor, "b"]:
     with evaluating(run.learner, 0), run.runtime.autocast():
         logits = scores(dict(batch))["logits"]
-    targets = batch["targets"]
-    return first_errors(logits.argmax(-1).masked_fill(targets == IGNORED, IGNORED), targets).cpu()
+    return _first_errors(logits, batch["targets"]).cpu()
+
+
+def _first_errors(logits: Float[Tensor, "b t classes"], targets: Int[Tensor, "b t"]) -> Int[Tensor, "b"]:
+    return first_errors(logits.argmax(-1).masked_fill(targets == IGNORED, IGNORED), targets)
 
 
 def curve(shares: dict[int, tuple[float, int]]) -> tuple[list[int], list[float]]:
