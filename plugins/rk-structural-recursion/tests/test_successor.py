@@ -179,7 +179,7 @@ def test_own_numbers_are_decimals_or_terms(tmp_path, order):
 
 
 @pytest.mark.parametrize("line", ["0", "X0", "X1 01 X0", "five", str(2**62)])
-def test_a_line_that_is_no_number_is_refused_with_its_place(tmp_path, line):
+def test_a_line_that_is_not_a_number_is_refused_with_its_place(tmp_path, line):
     file = tmp_path / "numbers.txt"
     file.write_text(f"3\n\n{line}\n")
     with pytest.raises(UserError, match=r"numbers\.txt:3: expected a number"):

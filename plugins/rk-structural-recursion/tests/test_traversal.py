@@ -228,7 +228,7 @@ def test_a_tree_begins_its_reduction_with_a_call(tmp_path):
         ("3", r"expected '\(' or '\.', got '3'"),
     ],
 )
-def test_a_line_that_is_no_tree_is_refused_with_its_place(tmp_path, line, said):
+def test_a_line_that_is_not_a_tree_is_refused_with_its_place(tmp_path, line, said):
     file = tmp_path / "trees.txt"
     file.write_text(f"( 3 . . )\n\n{line}\n")
     with pytest.raises(UserError, match=rf"trees\.txt:3: {said}"):
@@ -263,7 +263,7 @@ def test_a_sentence_is_a_tree_of_first_dependents_and_next_siblings(tmp_path):
     assert (data.batch("train", 0)["lengths"] == 21).all()
 
 
-def test_a_sentence_that_is_no_tree_is_refused_with_its_place(tmp_path):
+def test_a_sentence_that_is_not_a_tree_is_refused_with_its_place(tmp_path):
     file = tmp_path / "trees.conllu"
     file.write_text(SENTENCE + SENTENCE.replace("\t0\troot", "\t3\troot"))
     with pytest.raises(UserError, match=r"trees\.conllu:10: the sentence is not one tree: 0 of its 5 words"):

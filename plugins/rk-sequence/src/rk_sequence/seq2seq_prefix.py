@@ -76,7 +76,7 @@ class Seq2SeqPrefix(SequenceModel):
         steps = torch.cat([tokens, before(targets) + self.inputs], 1)
         if lengths is None:
             return self.embed(steps), (None,)
-        # padding of answers is behind all that is asked for: only that of inputs stands between steps that exist
+        # padding of answers is behind all that is asked for: only that of inputs is between steps that exist
         mask = torch.cat([present(tokens, lengths), torch.ones_like(targets, dtype=torch.bool)], 1)
         return self.embed(steps), (mask,)
 

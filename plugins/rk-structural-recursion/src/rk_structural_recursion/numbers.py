@@ -118,6 +118,6 @@ class Groups:
         return self.items[self.starts[group] + rank]
 
     def first(self, most: int) -> Int[Tensor, "m"]:
-        """Returns the first items of each group, at most so many."""
+        """Returns the first `most` items of each group."""
         rank = torch.arange(len(self.items)) - self.starts.repeat_interleave(self.counts)
         return self.items[rank < most]

@@ -57,7 +57,7 @@ def successor_program(
 
 
 def carrying(digits: Int[Tensor, "b t"], most: int) -> Bool[Tensor, "b t"]:
-    """Returns which digits are read in the mode carry: those behind X1 alone, and at most so many."""
+    """Returns which digits are read in the mode carry: those behind X1 alone, the first `most` of them."""
     before = torch.nn.functional.pad((digits == X1).long(), (1, -1), value=1).cumprod(1).bool()
     return before & (torch.arange(digits.shape[1]) < most)
 

@@ -264,7 +264,7 @@ def value_of(words: list[str], place: str) -> int:
 
 
 def number_or_none(words: list[str]) -> int | None:
-    """Returns the number that constructors are, lowest digit first; None where they are no term."""
+    """Returns the number that constructors are, lowest digit first; None where they are not a term."""
     if words[-1:] != ["01"] or not set(words[:-1]) <= {"X0", "X1"}:
         return None
     return sum((word == "X1") << i for i, word in enumerate(words[:-1])) + (1 << (len(words) - 1))

@@ -26,7 +26,7 @@ from rk_structural_recursion.tree_files import TREEBANKS, parse_tree, read_trees
 MOST = 64
 """Most nodes of a tree."""
 TRIES = 200
-"""Draws of a batch until no tree of its split is found any more."""
+"""Draws without a tree of the split, after which there is none."""
 
 
 class TreeTraversal(PairData):

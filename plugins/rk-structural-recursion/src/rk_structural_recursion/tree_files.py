@@ -47,7 +47,7 @@ def parse_tree(words: Sequence[str], place: str) -> Tree:
     """Reads ``( label LEFT RIGHT )`` and ``.``, token by token.
 
     Raises:
-        UserError: When the tokens are no tree, with the place and the token.
+        UserError: When the tokens are not a tree, with the place and the token.
     """
     items: list[int] = []
     labels: list[str] = []
@@ -100,7 +100,7 @@ def dependency_shapes(path: Path) -> list[tuple[int, ...]]:
     A word's left subtree begins with its first dependent, its right one with the next dependent of its own head.
 
     Raises:
-        UserError: When the file is no CoNLL-U, or a sentence no tree, with the line.
+        UserError: When the file is not in CoNLL-U, or a sentence is not a tree, with the line.
     """
     return [_binary(heads, f"{path}:{line}") for line, heads in _sentences(path)]
 
