@@ -59,8 +59,8 @@ class AttentionTrace:
         run: The run.
         split: The split of the examples.
         limit: The most batches to take; null takes all.
-        example: Number of the example in the figure, among those of the first batch: of equal depth as the middle one,
-            null.
+        example: Number of the example in the figure, among those of the first batch; null: the one with the most
+            digits in both modes.
 
     Examples:
         rk analyze attention-trace --run last --split test-depth
@@ -93,6 +93,8 @@ class AttentionTrace:
                     tokens=batch["tokens"], targets=batch["targets"], lengths=batch["lengths"]
                 ).cpu()
             aligned, carry, copy = self.run.data.phases(batch)
+            if not i:
+                both = torch.minimum(carry.sum(1), copy.sum(1))
             totals.append((*recursion_scores(weights, aligned, carry, copy), int(carry.sum()), int(copy.sum())))
             saved[f"weights-{i}"] = weights.contiguous()
             saved |= {f"{name}-{i}": batch[name].cpu().contiguous() for name in ("tokens", "targets", "depth")}
@@ -106,15 +108,14 @@ class AttentionTrace:
             ("layer", "head", "carrying", "copying", "score"),
             [(k, h, carried[k, h].item(), copied[k, h].item(), scores[k, h].item()) for k, h in heads],
         )
-        self._draw(saved, scores, out / "attention-trace.png")
+        chosen = int(both.argmax()) if self.example is None else self.example
+        self._draw(saved, scores, chosen, out / "attention-trace.png")
         found = {f"layer-{k}/head-{h}": scores[k, h].item() for k, h in heads}
         return {**found, "recursion-head": max(found.values(), key=abs)}
 
-    def _draw(self, saved: dict[str, Tensor], scores: Float[Tensor, "layers heads"], path: Path) -> None:
-        depth = saved["depth-0"]
-        row = int((depth - depth.double().median()).abs().argmin()) if self.example is None else self.example
-        if row >= len(depth):
-            raise UserError(f"example must be < {len(depth)}, the examples of the first batch, got {row}")
+    def _draw(self, saved: dict[str, Tensor], scores: Float[Tensor, "layers heads"], row: int, path: Path) -> None:
+        if row >= len(saved["depth-0"]):
+            raise UserError(f"example must be < {len(saved['depth-0'])}, the examples of the first batch, got {row}")
         tokens, targets, weights = saved["tokens-0"][row], saved["targets-0"][row], saved["weights-0"][row]
         written = targets[targets >= 0].tolist()
         source, answer = self.run.data.source_words, self.run.data.answer_words
