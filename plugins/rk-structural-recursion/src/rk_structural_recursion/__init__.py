@@ -23,6 +23,7 @@ RK_TRIAL = dict.fromkeys(
         "successor-oversample",
         "preorder-quick",
         "inorder-quick",
+        "inorder-full",
         "postorder-quick",
         "inorder-step",
     ),
