@@ -12,6 +12,7 @@ from rk_sequence.metrics import MacroAccuracy, answer_accuracy, first_errors
 from rk_sequence.prefix_lm import PrefixLM, StepMacroAccuracy
 from rk_sequence.token_pairs import TokenPairs
 
+import rk
 from rk import UserError
 
 LINES = [("turn left", "L"), ("walk", "W"), ("walk twice", "W W"), ("turn left twice", "L L"), ("run", "R")]
@@ -140,6 +141,24 @@ def test_a_language_model_continues_a_user_s_inputs_to_the_end_of_the_answer(dat
     assert [row["answer"] for row in rows] == ["W", "L L L"]
     with pytest.raises(UserError, match="does not continue a sequence"):
         wrapped.answers(batch, {"logits": said})
+
+
+def test_a_language_model_is_trained_on_pairs_and_answers_a_line(tmp_path):
+    recipe = {
+        "rk": 1,
+        "model": {"name": "language-model", "layer": "attention", "d_model": 16, "temperature": 0},
+        "data": {"name": "prefix-lm", "base": {"name": "token-pairs", "file": str(table(tmp_path))}},
+        "loss": {"name": "cross-entropy", "ignore_index": -100},
+        "trainer": {"name": "backprop", "optimizer": {"name": "adam", "lr": 1e-2}},
+        "fit": {"max_steps": 60, "seed": 1, "threads": 1},
+    }
+    run = rk.train(recipe, runs_dir=tmp_path / "runs")
+    assert run.metrics["test/accuracy"] > 0.5
+    line = tmp_path / "line.txt"
+    line.write_text("w1 turn left twice\n")
+    [row] = run.predict(line)
+    assert row["input"] == "w1 turn left twice"
+    assert set(row["answer"].split()) <= {"L", "W", "R"}
 
 
 def test_an_answer_is_right_when_all_of_it_is():

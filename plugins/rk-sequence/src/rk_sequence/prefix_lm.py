@@ -122,19 +122,3 @@ class PrefixLM(DataWrapper):
         lengths = batch["mask"].sum(1) - 1
         fields = {"tokens": batch["tokens"][:, :-1] * present(batch["tokens"][:, :-1], lengths), "lengths": lengths}
         return self.base.answers(fields, {"decoded": decoded.masked_fill(ended, IGNORED)})
-
-    def render(self, batch: Batch, outputs: Outputs, out: Path) -> list[Path]:
-        """Draws nothing."""
-        return []
-
-    def prepare(self) -> None:
-        """Prepares the base."""
-        self.base.prepare()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns what the base keeps."""
-        return self.base.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes `state_dict`'s result back."""
-        self.base.load_state_dict(state)

@@ -23,7 +23,6 @@ RK_TRIAL = dict.fromkeys(
         "successor-oversample",
         "preorder-quick",
         "inorder-quick",
-        "inorder-full",
         "postorder-quick",
         "inorder-step",
     ),
