@@ -16,6 +16,9 @@ def rk_models() -> dict[str, str]:
         "language-model": "rk_sequence.language_model:LanguageModel",
         "ngram-linear": "rk_sequence.ngram_linear:NgramLinear",
         "random-kernels": "rk_sequence.random_kernels:RandomKernels",
+        "seq2seq-lstm": "rk_sequence.seq2seq_lstm:Seq2SeqLSTM",
+        "seq2seq-prefix": "rk_sequence.seq2seq_prefix:Seq2SeqPrefix",
+        "seq2seq-transformer": "rk_sequence.seq2seq_transformer:Seq2SeqTransformer",
         "sequence": "rk_sequence.model:SequenceModel",
     }
 
@@ -35,11 +38,13 @@ def rk_data() -> dict[str, str]:
         "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
         "labelled-text": "rk_sequence.labelled_text:LabelledText",
         "parity": "rk_sequence.parity:Parity",
+        "prefix-lm": "rk_sequence.prefix_lm:PrefixLM",
         "reber": "rk_sequence.reber_next:Reber",
         "reber-strings": "rk_sequence.reber_strings:ReberStrings",
         "sequential-mnist": "rk_sequence.sequential_mnist:SequentialMNIST",
         "temporal-order": "rk_sequence.temporal_order:TemporalOrder",
         "text": "rk_sequence.text:Text",
+        "token-pairs": "rk_sequence.token_pairs:TokenPairs",
         "two-sided": "rk_sequence.two_sided:TwoSided",
     }
 

@@ -44,3 +44,9 @@ class SequenceOutputs(TypedDict):
 
     logits: Float[Tensor, "batch *positions outputs"]
     values: Float[Tensor, "batch *positions outputs"]
+
+
+class DecodedAnswers(TypedDict):
+    """Answers of a model from sequence to sequence, each with the token 0 that ends it, padded with -100."""
+
+    decoded: Int[Tensor, "batch answer_time"]
