@@ -521,7 +521,7 @@ def test_without_weights_one_message_and_no_run(tmp_path, capsys):
         (("--protect-first", "8"), "leave no layer of 8"),
         (("--num-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
-        (("--data", "digits"), "data=digits"),
+        (("--data", "digits"), "cola needs questions; Digits has none"),
         (("--data", "mine.jsonl"), r"\{name: exact-jsonl, file: mine.jsonl\}"),
         (("--max-new-tokens", "0"), "must be >= 1"),
         (("--chat",), "gemma has no chat template"),
