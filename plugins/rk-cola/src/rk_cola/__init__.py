@@ -24,3 +24,8 @@ RK_TRIAL = {"tiny-quick": ("data.num_questions=3", "search.num_simulations=5")}
 @hookimpl
 def rk_searches() -> dict[str, str]:
     return {"cola": "rk_cola.search:Cola"}
+
+
+@hookimpl
+def rk_exporters() -> dict[str, str]:
+    return {"path": "rk_cola.exporter:PathExporter"}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rk import UserError
 from rk.blocks import run_blocks
-from rk.protocols import Batch, Layered, Outputs
+from rk.protocols import Batch, Layered, Outputs, Run
 from rk_cola.rows import as_bytes, path_of, rows_of
 
 
@@ -27,17 +27,17 @@ class RunPaths(nn.Module):
     fields; one that was not searched is answered by the unmodified model.
 
     Args:
-        learner: The learner of the run; its weights stay in the run.
-        model: Its model.
+        run: The run; its weights stay there.
+        model: The model of its learner.
         controls: Whether a best fixed path is looked for.
     """
 
     lazy_buffers = ("digest", "asked", "paths", "control_paths", "fixed_path")
 
-    def __init__(self, learner: nn.Module, model: Layered, controls: bool) -> None:
+    def __init__(self, run: Run, model: Layered, controls: bool) -> None:
         super().__init__()
-        self._learner = (learner,)  # in a tuple they are no submodules: their weights are not copied
-        self._model = (model,)
+        self.run = run
+        self._model = (model,)  # in a tuple it is no submodule: its weights are not copied
         self._controls = controls
         self.digest: Tensor
         self._digest = as_bytes(digest_of(cast(nn.Module, model)))
@@ -46,6 +46,16 @@ class RunPaths(nn.Module):
         for name in ("paths", "control_paths"):
             self.register_buffer(name, torch.zeros(0, 0, dtype=torch.int16))
         self.register_buffer("fixed_path", torch.zeros(0, dtype=torch.int16))
+
+    @property
+    def model(self) -> nn.Module:
+        """The frozen model that was searched."""
+        return cast(nn.Module, self._model[0])
+
+    @property
+    def depth(self) -> int:
+        """The blocks of the model."""
+        return len(self._model[0].blocks)
 
     def keep(self, asked: Sequence[bytes], paths: Sequence[Path], control: Sequence[Path], fixed: Path | None) -> None:
         """Takes what has been found for the examples with the digests `asked`."""
@@ -68,7 +78,7 @@ class RunPaths(nn.Module):
             raise UserError(
                 "the run has other weights than those that were searched", "the paths that were found mean nothing"
             )
-        return self._learner[0]
+        return self.run.learner
 
     def _oracle(self, batch: Batch) -> Outputs:
         return self._along(batch, self._own(batch, self.paths))
@@ -82,7 +92,7 @@ class RunPaths(nn.Module):
 
     @property
     def _full(self) -> Path:
-        return tuple(range(len(self._model[0].blocks)))
+        return tuple(range(self.depth))
 
     def _own(self, batch: Batch, rows: Tensor) -> list[Path]:
         places = {bytes(one): i for i, one in enumerate(self.asked.tolist())}

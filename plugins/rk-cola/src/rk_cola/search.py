@@ -218,10 +218,10 @@ class Cola:
 
     def _of_run(self, run: Run, data: Data) -> nn.Module:
         """Takes the model of a run; returns the learner."""
-        learner = run.learner.to(self.runtime.device)
+        run.learner.to(self.runtime.device)
         subject = RunSubject(run, data, self.split, self.positions, self.seed, self.limit)
         self.subject = subject
-        return RunPaths(learner, subject.model, self.controls)
+        return RunPaths(run, subject.model, self.controls)
 
     @property
     def evaluated(self) -> int:
