@@ -27,5 +27,20 @@ def rk_searches() -> dict[str, str]:
 
 
 @hookimpl
+def rk_models() -> dict[str, str]:
+    return {"path-predictor": "rk_cola.predictor:PathPredictor"}
+
+
+@hookimpl
+def rk_losses() -> dict[str, str]:
+    return {"segment-operations": "rk_cola.segment_loss:SegmentOperations"}
+
+
+@hookimpl
+def rk_data() -> dict[str, str]:
+    return {"searched-paths": "rk_cola.searched_paths:SearchedPaths"}
+
+
+@hookimpl
 def rk_exporters() -> dict[str, str]:
     return {"path": "rk_cola.exporter:PathExporter"}

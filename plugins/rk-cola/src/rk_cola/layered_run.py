@@ -63,6 +63,23 @@ class BlockRows:
         out: Tensor = self.model.blocks[i](hidden, *(self._of(one, index) for one in self._context))
         return out
 
+    def states(self, layers: int) -> list[Tensor]:
+        """Returns each example's states after the first `layers` blocks, (time, width).
+
+        A vector is one step; of an image the channels are the width. Steps that do not exist are left out.
+        """
+        hidden = self._hidden
+        rows = [*range(len(self.members))]
+        for i in range(layers):
+            hidden = self.layer(i, rows, hidden)
+        if hidden.ndim > 3:
+            hidden = hidden.flatten(2).transpose(1, 2)
+        steps = hidden.unsqueeze(1) if hidden.ndim == 2 else hidden
+        mask = self.fields.get("mask")
+        if mask is None or mask.shape != steps.shape[:2]:
+            return [*steps.float().cpu()]
+        return [row[there].float().cpu() for row, there in zip(steps, mask, strict=True)]
+
     def leave(self, rows: list[int], hidden: Tensor) -> Tensor:
         """Returns the logits of some rows from their final states."""
         index = torch.tensor(rows, device=hidden.device)
@@ -271,6 +288,13 @@ class RunSubject:
             for row, place in zip(best, group.members, strict=True):
                 wanted = self._wanted[numbers[place]]
                 found[place] = tuple(row[wanted != IGNORED].tolist())
+        return [found[place] for place in range(len(numbers))]
+
+    @torch.inference_mode()
+    def states(self, numbers: Sequence[int], layers: int) -> list[Tensor]:
+        found: dict[int, Tensor] = {}
+        for group in self._rows_of(numbers):
+            found |= zip(group.members, group.states(layers), strict=True)
         return [found[place] for place in range(len(numbers))]
 
     def right(self, number: int) -> Hashable:

@@ -26,3 +26,17 @@ def rows_of(paths: Sequence[Path]) -> Tensor:
 def path_of(row: Tensor) -> Path:
     """Returns the path of a row."""
     return tuple(layer for layer in row.tolist() if layer != PADDING)
+
+
+def by_owner(paths: Sequence[Sequence[Path]]) -> tuple[Tensor, Tensor]:
+    """Returns the paths of each owner as rows of (all paths, longest), and of each row the number of its owner."""
+    owners = [i for i, own in enumerate(paths) for _ in own]
+    return rows_of([path for own in paths for path in own]), torch.tensor(owners, dtype=torch.int32)
+
+
+def of_owners(rows: Tensor, owners: Tensor, count: int) -> list[list[Path]]:
+    """Returns what `by_owner` has taken, for the owners 0 to `count` - 1."""
+    found: list[list[Path]] = [[] for _ in range(count)]
+    for row, owner in zip(rows, owners.tolist(), strict=True):
+        found[owner].append(path_of(row))
+    return found

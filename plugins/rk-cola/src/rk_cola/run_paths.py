@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rk import UserError
 from rk.blocks import run_blocks
 from rk.protocols import Batch, Layered, Outputs, Run
-from rk_cola.rows import as_bytes, path_of, rows_of
+from rk_cola.rows import as_bytes, by_owner, of_owners, path_of, rows_of
 
 
 class RunPaths(nn.Module):
@@ -32,7 +32,7 @@ class RunPaths(nn.Module):
         controls: Whether a best fixed path is looked for.
     """
 
-    lazy_buffers = ("digest", "asked", "paths", "control_paths", "fixed_path")
+    lazy_buffers = ("digest", "asked", "paths", "control_paths", "fixed_path", "valid_paths", "valid_of")
 
     def __init__(self, run: Run, model: Layered, controls: bool) -> None:
         super().__init__()
@@ -43,8 +43,9 @@ class RunPaths(nn.Module):
         self._digest = as_bytes(digest_of(cast(nn.Module, model)))
         self.register_buffer("digest", self._digest)
         self.register_buffer("asked", torch.zeros(0, 8, dtype=torch.uint8))
-        for name in ("paths", "control_paths"):
+        for name in ("paths", "control_paths", "valid_paths"):
             self.register_buffer(name, torch.zeros(0, 0, dtype=torch.int16))
+        self.register_buffer("valid_of", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("fixed_path", torch.zeros(0, dtype=torch.int16))
 
     @property
@@ -57,11 +58,24 @@ class RunPaths(nn.Module):
         """The blocks of the model."""
         return len(self._model[0].blocks)
 
-    def keep(self, asked: Sequence[bytes], paths: Sequence[Path], control: Sequence[Path], fixed: Path | None) -> None:
-        """Takes what has been found for the examples with the digests `asked`."""
+    def keep(
+        self,
+        asked: Sequence[bytes],
+        paths: Sequence[Path],
+        control: Sequence[Path],
+        fixed: Path | None,
+        valid: Sequence[Sequence[Path]],
+    ) -> None:
+        """Takes what has been found for the examples with the digests `asked`; `valid` are all paths that are right."""
+        self.valid_paths, self.valid_of = by_owner(valid)
         self.asked = torch.tensor([[*one] for one in asked], dtype=torch.uint8)
         self.paths, self.control_paths = rows_of(paths), rows_of(control)
         self.fixed_path = torch.tensor(fixed or (), dtype=torch.int16)
+
+    @property
+    def valid(self) -> list[list[Path]]:
+        """The valid paths of each example that was searched."""
+        return of_owners(self.valid_paths, self.valid_of, len(self.asked))
 
     def predict(self, batch: Batch) -> Outputs:
         answer: Callable[[Batch], Outputs] = self._checked().predict

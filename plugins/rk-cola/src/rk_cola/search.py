@@ -269,12 +269,14 @@ class Cola:
         paths = [s.search.best or full for s in done]
         control = [(s.control.best if s.control else None) or full for s in done]
         fixed = found.fixed if found else None
+        valid = [s.search.valid for s in done]
         if isinstance(self.learner, RunPaths):
             assert isinstance(self.subject, RunSubject)
-            self.learner.keep(self.subject.digests([s.number for s in done]), paths, control, fixed)
+            self.learner.keep(self.subject.digests([s.number for s in done]), paths, control, fixed, valid)
         elif isinstance(self.learner, Programs):
             wrong = [self.subject.wrong(s.number) for s in done]
-            self.learner.keep([s.question for s in done], wrong, paths, control, fixed, found.held_out if found else [])
+            held_out = found.held_out if found else []
+            self.learner.keep([s.question for s in done], wrong, paths, control, fixed, held_out, valid)
 
     @property
     def _full(self) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol, TypeGuard
 
+import torch
 from rk_lm.cached import generate
 from rk_lm.engine import Engine
 from rk_lm.items import Item, Scores
@@ -13,9 +14,13 @@ from rk_lm.layered import Path, full_path
 from rk_lm.load import LanguageModel, Reference
 from rk_lm.question import Question
 from rk_lm.questions import shuffled_gold
+from torch import Tensor
 
 from rk.protocols import Data
 from rk_cola.evaluations import Evaluations, Target, targets
+
+BATCH = 64
+"""Prompts whose states are computed at once."""
 
 
 class Scorer(Protocol):
@@ -68,6 +73,10 @@ class Subject(Protocol):
 
     def right(self, number: int) -> Hashable:
         """Returns the answer of `answers` that is right."""
+        ...
+
+    def states(self, numbers: Sequence[int], layers: int) -> list[Tensor]:
+        """Returns the hidden states of each of these questions after the first `layers` layers, (time, d_model)."""
         ...
 
     def head(self) -> dict[str, str]:
@@ -155,6 +164,25 @@ class LanguageSubject:
         prompts = [list(item.prompt) for item in items]
         rows = generate(self.lm.layered, path, prompts, pad, max_new_tokens=longest, do_sample=False).tolist()
         return [tuple(row[: len(item.continuations[0])]) for row, item in zip(rows, items, strict=True)]
+
+    def states(self, numbers: Sequence[int], layers: int) -> list[Tensor]:
+        """Returns the states of the prompts alone: no answer is in them."""
+        return self.states_of([self._items[number].prompt for number in numbers], layers)
+
+    @torch.inference_mode()
+    def states_of(self, prompts: Sequence[Sequence[int]], layers: int) -> list[Tensor]:
+        """Returns the hidden states of prompts, given as tokens, after the first `layers` layers."""
+        found = []
+        for start in range(0, len(prompts), BATCH):
+            some = prompts[start : start + BATCH]
+            longest = max(map(len, some))
+            rows = [[*prompt, *[0] * (longest - len(prompt))] for prompt in some]  # causal: padding is never seen
+            tokens = torch.tensor(rows, device=self.lm.layered.device)
+            context, hidden = self.lm.layered.context(tokens), self.lm.layered.embed(tokens)
+            for i in range(layers):
+                hidden = self.lm.layered.layer(i, hidden, context)
+            found += [state[: len(prompt)].float().cpu() for state, prompt in zip(hidden, some, strict=True)]
+        return found
 
     def right(self, number: int) -> Hashable:
         question = self.questions[number]
