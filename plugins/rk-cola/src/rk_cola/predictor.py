@@ -82,7 +82,7 @@ class PathPredictor(nn.Module):
         keys = self.project(states)
         queries = self.queries.weight.expand(len(states), -1, -1)
         found, _ = self.attention(queries, keys, keys, key_padding_mask=~mask, need_weights=False)
-        found = self.encoder(found)
+        found = self.encoder(queries + found)  # of a single state, attention alone is the same for every layer
         return {
             "boundary_logits": self.boundary_head(found).squeeze(-1),
             "operation_logits": self.operation_head(found),

@@ -96,6 +96,7 @@ class SearchedPaths:
         self.shuffle = shuffle
         self.batch_size = batch_size
         self._evaluations: dict[tuple[int, Path], Evaluation] = {}
+        self._answered: dict[Path, list[bool]] = {}
         self._fixed: list[Path] = []
 
     @property
@@ -235,23 +236,29 @@ class SearchedPaths:
         return [self.subject.targets(number)[0].judge(one).valid for (number, _), one in found]
 
     @property
-    def fixed(self) -> list[Path]:
-        """Five paths for all questions: each answers the most training questions that those before it do not answer."""
-        if not self._fixed:
+    def answered(self) -> dict[Path, list[bool]]:
+        """Of the full path and those that are valid most often: whether each training question is answered."""
+        if not self._answered:
             full = tuple(range(self.depth))
             counts = Counter(path for number in self.train for path in self.valid[number] if path != full)
             ordered = sorted(counts, key=lambda p: (-counts[p], len(p), p))
             candidates = [full, *ordered[: self.num_candidates - 1]]
             right = self.right([(number, path) for path in candidates for number in self.train])
             n = len(self.train)
-            answered = {path: right[i * n : (i + 1) * n] for i, path in enumerate(candidates)}
-            left = [True] * n
-            for _ in range(min(5, len(candidates))):
-                rest = [path for path in candidates if path not in self._fixed]
-                gains = {path: sum(a and b for a, b in zip(answered[path], left, strict=True)) for path in rest}
-                best = min(rest, key=lambda p: (-gains[p], -sum(answered[p]), len(p), p))
+            self._answered = {path: right[i * n : (i + 1) * n] for i, path in enumerate(candidates)}
+        return self._answered
+
+    @property
+    def fixed(self) -> list[Path]:
+        """Five paths for all questions: each answers the most training questions that those before it do not answer."""
+        if not self._fixed:
+            left = [True] * len(self.train)
+            for _ in range(min(5, len(self.answered))):
+                rest = [path for path in self.answered if path not in self._fixed]
+                gains = {p: sum(a and b for a, b in zip(self.answered[p], left, strict=True)) for p in rest}
+                best = min(rest, key=lambda p: (-gains[p], -sum(self.answered[p]), len(p), p))
                 self._fixed.append(best)
-                left = [a and not b for a, b in zip(left, answered[best], strict=True)]
+                left = [a and not b for a, b in zip(left, self.answered[best], strict=True)]
         return self._fixed
 
     # -- metrics ---------------------------------------------------------------------------------------------------
