@@ -161,7 +161,9 @@ def searched(tmp_path_factory):
         patch.setattr("rk_cola.drawing.draw", lambda samples, depth, folder: [])
         run = rk.train(MLP, runs_dir="mlp", progress=False)
         budget = ["--num-simulations", "12", "--space", "segments", "fit.threads=1"]
-XX        tiny_model("llama", seed=2, num_hidden_layers=4).save_pretrained("model")
+        command = ["search", "cola", "--run", str(run.path), "--limit", "40"]
+        cli([*command, *budget, "--runs-dir", "digits"], standalone_mode=False)
+        tiny_model("llama", seed=2, num_hidden_layers=4).save_pretrained("model")
         byte_tokenizer().save_pretrained("model")
         rows = [{"prompt": "x" * (i % 3) + f"{i}=", "options": ["a", "b"], "answer": "ab"[i % 2]} for i in range(8)]
         Path("asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
