@@ -25,6 +25,7 @@ WORDS = {
     "trainer": {"name": "backprop", "optimizer": "adam"},
     "fit": {"max_steps": 3, "seed": 1, "threads": 1},
 }
+LOOPED = {**WORDS, "model": {**WORDS["model"], "num_layers": 4, "num_loops": 2}}
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +46,12 @@ def folder(tmp_path_factory):
         byte_tokenizer().save_pretrained("model")
         Path("asked.jsonl").write_text("\n".join(json.dumps({"prompt": f"{i}=", "answer": "a"}) for i in range(3)))
         run = rk.train(WORDS, runs_dir="trained", progress=False)
+        looped = rk.train(LOOPED, runs_dir="trained-looped", progress=False)
         budget = ["--num-simulations", "3", "--controls", "fit.threads=1"]
         data = "{name: exact-jsonl, file: asked.jsonl}"
         cli(["search", "cola", "--model", "model", "--data", data, *budget, "--runs-dir", "lm"], standalone_mode=False)
         cli(["search", "cola", "--run", str(run.path), *budget, "--runs-dir", "words"], standalone_mode=False)
+        cli(["search", "cola", "--run", str(looped.path), *budget, "--runs-dir", "looped"], standalone_mode=False)
     return folder
 
 
@@ -87,10 +90,11 @@ def test_the_best_fixed_path_is_the_default_and_the_weights_may_have_16_bits(fol
     assert model.config.rk_path == json.loads((run / "summary.json").read_text())["fixed_path"]
 
 
-def test_the_path_of_a_trained_run_is_a_run(folder, capsys):
-    found = only(folder / "words")
-    export(found, "exporter.path=0-1 1 0 2")
-    derived, inner = LoadedRun.open(Path("out")), LoadedRun.open(only(folder / "trained"))
+@pytest.mark.parametrize(("searched", "trained"), [("words", "trained"), ("looped", "trained-looped")])
+def test_the_path_of_a_trained_run_is_a_run(folder, capsys, searched, trained):
+    """Of a looped one too: each layer of the path has weights of its own."""
+    export(only(folder / searched), "exporter.path=0-1 1 0 2")
+    derived, inner = LoadedRun.open(Path("out")), LoadedRun.open(only(folder / trained))
     batch = next(iter(inner.batches("test")))
     with torch.inference_mode():
         expected = run_blocks(layered_of(inner.learner), batch, (0, 1, 1, 0, 2))["logits"]

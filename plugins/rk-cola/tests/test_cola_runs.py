@@ -37,15 +37,15 @@ WORDS = {
     },
     "fit": {"max_steps": 3, "seed": 1, "threads": 1},
 }
+LOOPED = {**WORDS, "model": {**WORDS["model"], "num_layers": 4, "num_loops": 2}}
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Trained runs: an MLP of five equal layers on digits, and attention over words of a group, hardly trained."""
+    """Trained runs: an MLP of five equal layers on digits, attention over words of a group, and two looped blocks."""
     root = tmp_path_factory.mktemp("runs")
-    return {
-        name: rk.train(recipe, runs_dir=root, progress=False).path for name, recipe in (("mlp", MLP), ("words", WORDS))
-    }
+    recipes = {"mlp": MLP, "words": WORDS, "looped": LOOPED}
+    return {name: rk.train(recipe, runs_dir=root, progress=False).path for name, recipe in recipes.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def draw_paths(depth: int, count: int) -> list[tuple[int, ...]]:
     return [tuple(draw.randrange(depth) for _ in range(draw.randint(1, 2 * depth))) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", ["mlp", "words"])
+@pytest.mark.parametrize("name", ["mlp", "words", "looped"])
 @pytest.mark.parametrize("positions", ["all", "last"])
 def test_scores_are_those_of_the_blocks_run_one_after_the_other(runs, name, positions):
     """The naive twin: `rk.blocks.run_blocks` on one example and one path at a time."""

@@ -78,12 +78,15 @@ class PathExporter:
         inner = cast(LoadedRun, learner.run)
         path = self._chosen(learner.fixed_path, learner.depth)
         spec = inner.recipe.model
-        if spec is None or "num_layers" not in {**spec.defaults, **spec.params}:
+        known = {} if spec is None else {**spec.defaults, **spec.params}
+        if "num_layers" not in known:
             raise UserError(
                 f"the model of the run {inner.recipe.name} has no parameter num_layers, which a path changes",
                 "a model with num_layers can be written: sequence, language-model",
             )
-        inner.derive({"model.num_layers": len(path)}, _stacked(inner.learner, learner.model, path), out)
+        loops = {"model.num_loops": 1} if "num_loops" in known else {}  # each layer then has weights of its own
+        changes = {"model.num_layers": len(path), **loops}
+        inner.derive(changes, _stacked(inner.learner, learner.searched, path), out)
         return _files(out)
 
 

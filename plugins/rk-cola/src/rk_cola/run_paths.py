@@ -49,8 +49,8 @@ class RunPaths(nn.Module):
         self.register_buffer("fixed_path", torch.zeros(0, dtype=torch.int16))
 
     @property
-    def model(self) -> nn.Module:
-        """The frozen model that was searched."""
+    def searched(self) -> nn.Module:
+        """The frozen model; it is not called `model`, as the weights of this learner are not its weights."""
         return cast(nn.Module, self._model[0])
 
     @property
