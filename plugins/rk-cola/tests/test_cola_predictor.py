@@ -300,6 +300,6 @@ def test_a_training_that_was_stopped_ends_bit_equal(searched, tmp_path):
     assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
-def test_what_is_no_search_is_refused(searched, tmp_path):
+def test_what_is_not_a_search_is_refused(searched, tmp_path):
     with pytest.raises(UserError, match="is not a search of cola"):
         rk.train(recipe(only(searched / "mlp")), runs_dir=tmp_path, progress=False)

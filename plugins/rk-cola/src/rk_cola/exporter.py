@@ -46,7 +46,7 @@ class PathExporter:
         """Writes the model into `out`, an empty folder.
 
         Raises:
-            rk.UserError: When the run is no search of cola, has no best fixed path and none is given, or when a model
+            rk.UserError: When the run is not a search of cola, has no best fixed path and none is given, or when a model
                 with the layers of the path is not defined.
         """
         learner = run.learner

@@ -153,7 +153,7 @@ class RunSubject:
         limit: Takes the first so many examples; None takes all.
 
     Raises:
-        rk.UserError: When the run's model is no chain of blocks that keep their shape, or there is no such split.
+        rk.UserError: When the run's model is not a chain of blocks that keep their shape, or there is no such split.
     """
 
     def __init__(
@@ -334,7 +334,7 @@ def asked_targets(batch: Batch, positions: Positions) -> Int[Tensor, "rows posit
         positions: All that there are, or each example's last one.
 
     Raises:
-        rk.UserError: When the targets are no class numbers, or an example has none.
+        rk.UserError: When the targets are not class numbers, or an example has none.
     """
     targets = batch.get("targets")
     if not isinstance(targets, Tensor) or targets.is_floating_point() or not targets.ndim:

@@ -122,7 +122,7 @@ def decode(
         boundaries: Scores, 0 where a segment is as likely to begin as not.
         operations: Log-probabilities of the operations; they count at the first layer of a segment.
         num_paths: Most paths.
-        beam: Programs that are followed; None: `num_paths`, one more for the empty path, which is no answer.
+        beam: Programs that are followed; None: `num_paths`, one more for the empty path, which cannot answer.
 
     Returns:
         At least one path, none of them empty.

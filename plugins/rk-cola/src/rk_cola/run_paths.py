@@ -37,7 +37,7 @@ class RunPaths(nn.Module):
     def __init__(self, run: Run, model: Layered, controls: bool) -> None:
         super().__init__()
         self.run = run
-        self._model = (model,)  # in a tuple it is no submodule: its weights are not copied
+        self._model = (model,)  # in a tuple it is not a submodule: its weights are not copied
         self._controls = controls
         self.digest: Tensor
         self._digest = as_bytes(digest_of(cast(nn.Module, model)))

@@ -46,7 +46,7 @@ class SearchedPaths:
     """Questions with the valid paths that a search has found for them; held-out ones to measure a predictor on.
 
     A question is given as the frozen model's own states of it after a few layers. In ``train``, an example is one of
-    its valid paths, as a program of segments (arXiv:2606.06574); paths that are no such program are left out. In
+    its valid paths, as a program of segments (arXiv:2606.06574); paths without such a program are left out. In
     ``test``, each held-out question comes once; its predicted paths are run by the frozen model. Metrics:
 
     - ``pass-at-1`` and ``pass-at-5``: whether the first, or any of five predicted paths answers right;
@@ -66,7 +66,7 @@ class SearchedPaths:
         batch_size: Examples of a batch.
 
     Raises:
-        rk.UserError: When the run is no search of cola, or has found no program for any training question.
+        rk.UserError: When the run is not a search of cola, or has found no program for any training question.
 
     Examples:
         data: {name: searched-paths, run: last}
