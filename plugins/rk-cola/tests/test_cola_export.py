@@ -1,11 +1,12 @@
 """`rk export RUN --to path`: one path as a model of its own."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
-from rk_cola.paths import path_text
+from rk_cola.paths import read_path
 from rk_lm.layered import run_path
 from rk_lm.load import load
 from rk_lm.tiny import byte_tokenizer, tiny_model
@@ -118,11 +119,12 @@ def test_what_cannot_be_exported_is_one_message(folder, monkeypatch, name, optio
         export(only(Path(name)), option)
 
 
-def test_without_a_fixed_path_one_must_be_given(folder):
-    cli(
-        ["search", "cola", "--run", str(only(folder / "trained")), "--limit", "1", "--num-simulations", "1"],
-        standalone_mode=False,
-    )
-    with pytest.raises(UserError, match="no best fixed path") as error:
-        export(only(Path("runs")))
-    assert "--controls" in error.value.hint and path_text((0, 1)) == "0-1"
+def test_without_a_fixed_path_the_one_that_is_valid_for_most_questions_is_written(folder):
+    command = ["search", "cola", "--run", str(only(folder / "trained")), "--positions", "last", "--num-simulations"]
+    cli([*command, "8", "--limit", "6", "--method", "random", "fit.threads=1"], standalone_mode=False)
+    found = only(Path("runs"))
+    rows = [json.loads(line) for line in (found / "samples.jsonl").read_text().splitlines()]
+    counts = Counter(path["path"] for row in rows for path in row["paths"])
+    export(found)
+    written = read_path(min(counts, key=lambda path: (-counts[path], len(read_path(path)), read_path(path))))
+    assert len(layered_of(LoadedRun.open(Path("out")).learner).blocks) == len(written)

@@ -69,8 +69,9 @@ def draw_paths(depth: int, count: int) -> list[tuple[int, ...]]:
     return [tuple(draw.randrange(depth) for _ in range(draw.randint(1, 2 * depth))) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", ["mlp", "words", "looped"])
-@pytest.mark.parametrize("positions", ["all", "last"])
+@pytest.mark.parametrize(
+    ("name", "positions"), [("mlp", "all"), ("words", "all"), ("words", "last"), ("looped", "all")]
+)
 def test_scores_are_those_of_the_blocks_run_one_after_the_other(runs, name, positions):
     """The naive twin: `rk.blocks.run_blocks` on one example and one path at a time."""
     run = LoadedRun.open(runs[name])
@@ -141,8 +142,9 @@ def test_the_weights_stay_in_the_run_and_other_weights_are_refused(runs, tmp_pat
 
 
 def test_a_search_over_a_run_is_resumed_with_a_larger_budget(runs):
-    short = search(runs["words"], "--positions", "last", runs="a")
-    long = search(runs["words"], "--positions", "last", "--num-simulations", "16", runs="b")
+    few = ("--positions", "last", "--limit", "3")
+    short = search(runs["words"], *few, runs="a")
+    long = search(runs["words"], *few, "--num-simulations", "16", runs="b")
     cli(["search", "cola", "--resume", str(short.path), "--num-simulations", "16"], standalone_mode=False)
     assert lines(short, "samples.jsonl") == lines(long, "samples.jsonl")
 

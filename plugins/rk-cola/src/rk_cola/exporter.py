@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path as FilePath
 from typing import Literal, cast
 
@@ -25,8 +26,8 @@ class PathExporter:
     run whose model has as many layers as the path: for `rk eval`, `rk predict` and recipes that begin from it.
 
     Args:
-        path: The path, as ascending runs of layers: "0-11 13-29". By default the best fixed path of the search, which
-            must have looked for one (`controls`).
+        path: The path, as ascending runs of layers: "0-11 13-29". By default the best fixed path of the search, where
+            it has looked for one (`controls`); else the path that is valid for most questions.
         dtype: Of the weights of a language model.
 
     Examples:
@@ -46,22 +47,24 @@ class PathExporter:
         """Writes the model into `out`, an empty folder.
 
         Raises:
-            rk.UserError: When the run is not a search of cola, has no best fixed path and none is given, or when a model
+            rk.UserError: When the run is not a search of cola, has found no path and none is given, or when a model
                 with the layers of the path is not defined.
         """
         learner = run.learner
         if isinstance(learner, Programs):
-            return self._model(learner.lm, self._chosen(learner.fixed_path, learner.lm.layered.depth), out)
+            return self._model(learner.lm, self._chosen(learner, learner.lm.layered.depth), out)
         if isinstance(learner, RunPaths):
             return self._run(learner, out)
         raise UserError(f"{run.folder.label} is not a search of cola", "rk search cola finds paths")
 
-    def _chosen(self, fixed: Tensor, depth: int) -> Path:
-        path = tuple(fixed.tolist()) if self.path is None else self.path
+    def _chosen(self, learner: Programs | RunPaths, depth: int) -> Path:
+        """Returns the path that is asked for, else the best fixed one, else the one that most questions have."""
+        path = self.path or tuple(learner.fixed_path.tolist())
         if not path:
-            raise UserError(
-                "the search has no best fixed path", 'search with --controls, or give one: exporter.path="0-11 13-29"'
-            )
+            counts = Counter(path for own in learner.valid for path in own)
+            path = min(counts, key=lambda p: (-counts[p], len(p), p), default=())
+        if not path:
+            raise UserError("the search has found no path", 'give one: exporter.path="0-11 13-29"')
         if strange := [i for i in path if not 0 <= i < depth]:
             raise UserError(f"exporter.path: there is no layer {strange[0]}: the model has {depth}, counted from 0")
         return path
@@ -76,7 +79,7 @@ class PathExporter:
 
     def _run(self, learner: RunPaths, out: FilePath) -> list[FilePath]:
         inner = cast(LoadedRun, learner.run)
-        path = self._chosen(learner.fixed_path, learner.depth)
+        path = self._chosen(learner, learner.depth)
         spec = inner.recipe.model
         known = {} if spec is None else {**spec.defaults, **spec.params}
         if "num_layers" not in known:
