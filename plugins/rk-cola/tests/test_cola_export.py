@@ -121,7 +121,7 @@ def test_what_cannot_be_exported_is_one_message(folder, monkeypatch, name, optio
 
 def test_without_a_fixed_path_the_one_that_is_valid_for_most_questions_is_written(folder):
     command = ["search", "cola", "--run", str(only(folder / "trained")), "--positions", "last", "--num-simulations"]
-    cli([*command, "8", "--limit", "6", "--method", "random", "fit.threads=1"], standalone_mode=False)
+    cli([*command, "8", "--method", "random", "fit.threads=1"], standalone_mode=False)
     found = only(Path("runs"))
     rows = [json.loads(line) for line in (found / "samples.jsonl").read_text().splitlines()]
     counts = Counter(path["path"] for row in rows for path in row["paths"])
