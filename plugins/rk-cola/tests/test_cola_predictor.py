@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rk_cola.paths import read_path
 from rk_cola.predictor import PathPredictor, decode, read_paths, segments
 from rk_cola.programs import KEEP, REPEAT, SKIP, Program, parse, preference
 from rk_cola.searched_paths import SearchedPaths
@@ -290,6 +291,26 @@ def test_a_predictor_is_trained_on_either_kind_of_search_and_measured_again(sear
     capsys.readouterr()
     cli(["eval", str(run.path), "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["metrics"] == metrics
+
+
+def test_a_users_own_questions_are_answered_along_their_predicted_paths(searched, tmp_path, monkeypatch):
+    from rk_lm.load import load
+    from rk_lm.naive import score
+    from rk_lm.question_lines import read_questions
+
+    monkeypatch.chdir(tmp_path)
+    run = rk.train(recipe(only(searched / "lm")), runs_dir=tmp_path, progress=False)
+    rows = [{"prompt": "abc=", "options": ["a", "b", "c"]}, {"prompt": "x=", "options": ["c", "d"]}]
+    Path("asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    cli(["predict", str(run.path), "asked.jsonl", "-o", "answers.json"], standalone_mode=False)
+    lm = load(str(searched / "model"))
+    questions = read_questions(Path("asked.jsonl"), need_answer=False)
+    for asked, found in zip(questions, json.loads(Path("answers.json").read_text()), strict=True):
+        item = lm.encode(asked, asked.options)
+        means = score(lm.layered, item, read_path(found["path"])).log_probs / torch.tensor(
+            [*map(len, item.continuations)]
+        )
+        assert (found["prompt"], found["answer"]) == (asked.prompt, asked.options[int(means.argmax())].strip())
 
 
 def test_a_training_that_was_stopped_ends_bit_equal(searched, tmp_path):

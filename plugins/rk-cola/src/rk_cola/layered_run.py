@@ -297,6 +297,25 @@ class RunSubject:
             found |= zip(group.members, group.states(layers), strict=True)
         return [found[place] for place in range(len(numbers))]
 
+    @torch.inference_mode()
+    def states_asked(self, asked: Batch, layers: int) -> list[Tensor]:
+        return self._asked(asked).states(layers)
+
+    @torch.inference_mode()
+    def answers_asked(self, asked: Batch, paths: Sequence[Path]) -> list[dict[str, Any]]:
+        """Returns the class, or those of all positions."""
+        fields = self._asked(asked).fields
+        found = []
+        for row, path in enumerate(paths):
+            one = {name: value[row : row + 1] for name, value in fields.items()}
+            best = by_position(run_blocks(self.model, one, path)["logits"]).argmax(-1)[0].tolist()
+            found.append({"answer": best[0] if len(best) == 1 else best})
+        return found
+
+    def _asked(self, asked: Batch) -> BlockRows:
+        fields = {name: value.to(self.device) for name, value in asked.items() if isinstance(value, Tensor)}
+        return BlockRows(self.model, fields, [*range(len(next(iter(fields.values()))))])
+
     def right(self, number: int) -> Hashable:
         wanted = self._wanted[number]
         return tuple(wanted[wanted != IGNORED].tolist())

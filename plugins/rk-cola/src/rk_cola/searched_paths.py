@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path as FilePath
 from typing import Annotated, Any, TypedDict, cast
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor
 
 from rk import LoadedRun, Run, UserError
 from rk.fields import IGNORED
-from rk.protocols import Share
+from rk.protocols import Batch, Outputs, Share
 from rk.sampling import batch_count, generator, rows
 from rk_cola.controls import pass_at
 from rk_cola.evaluations import Evaluation
 from rk_cola.learner import Programs
+from rk_cola.paths import path_text
 from rk_cola.predictor import read_paths
 from rk_cola.programs import Program, parse
 from rk_cola.run_paths import RunPaths
@@ -119,15 +121,20 @@ class SearchedPaths:
 
     # -- examples --------------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
+    def _searched(self) -> Programs | RunPaths:
+        """Returns the learner of the search; from then on, its subject is known."""
         learner = self.run.learner
         search = self.run.parts.trainer
         if not isinstance(learner, Programs | RunPaths) or not isinstance(search, Cola):
             raise UserError(
                 f"{self.run.folder.label} is not a search of cola", "rk search cola finds paths to learn from"
             )
-        self.run.prepare()
         self.subject = search.subject
+        return learner
+
+    def prepare(self) -> None:
+        learner = self._searched()
+        self.run.prepare()
         self.valid = learner.valid
         count = len(self.valid)
         self.subject.prepare(count)
@@ -196,23 +203,39 @@ class SearchedPaths:
         return number, whole, 0.0
 
     def _batch(self, examples: Sequence[tuple[int, Program, float]]) -> PathBatch:
-        own = [self._states[number] for number, _, _ in examples]
-        states = torch.nn.utils.rnn.pad_sequence(own, batch_first=True)
-        lengths = torch.tensor([len(one) for one in own])
-        boundaries = torch.zeros(len(own), self.depth)
-        operations = torch.full((len(own), self.depth), IGNORED)
+        states, mask = _padded([self._states[number] for number, _, _ in examples])
+        boundaries = torch.zeros(len(examples), self.depth)
+        operations = torch.full((len(examples), self.depth), IGNORED)
         for row, (_, program, _) in enumerate(examples):
             starts = torch.tensor(program.starts)
             boundaries[row, starts] = 1.0
             operations[row, starts] = torch.tensor(program.operations)
         return {
             "states": states,
-            "mask": torch.arange(states.shape[1]) < lengths.unsqueeze(1),
+            "mask": mask,
             "boundaries": boundaries,
             "operations": operations,
             "weights": torch.tensor([weight for _, _, weight in examples]),
             "question": torch.tensor([number for number, _, _ in examples]),
         }
+
+    # -- a user's own questions ------------------------------------------------------------------------------------
+
+    def read(self, path: FilePath) -> Batch:
+        """Reads a file as the data of the search does; its questions need no answers."""
+        self._searched()
+        if not hasattr(self.run.data, "read"):
+            raise UserError(f"{type(self.run.data).__name__}, which was searched, reads no files")
+        asked = self.run.data.read(path)
+        states = self.subject.states_asked(asked, self.layers)
+        padded, mask = _padded(states)
+        return {"states": padded, "mask": mask, "asked_meta": asked}
+
+    def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:  # Any: plain values
+        """Returns the first predicted path of each question, and what the frozen model answers along it."""
+        paths = [read_paths(row)[0] for row in outputs["paths"]]
+        said = self.subject.answers_asked(batch["asked_meta"], paths)
+        return [{**words, "path": path_text(path)} for words, path in zip(said, paths, strict=True)]
 
     # -- running paths ---------------------------------------------------------------------------------------------
 
@@ -300,6 +323,13 @@ class SearchedPaths:
         pairs = [(number, path) for number, own in zip(numbers, paths, strict=True) for path in own]
         answered = {number for (number, _), right in zip(pairs, self.right(pairs), strict=True) if right}
         return _share([number in answered for number in numbers])
+
+
+def _padded(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns states of unequal lengths as one tensor, and where they exist."""
+    lengths = torch.tensor([len(one) for one in states])
+    padded = torch.nn.utils.rnn.pad_sequence([*states], batch_first=True)
+    return padded, torch.arange(padded.shape[1]) < lengths.unsqueeze(1)
 
 
 def _share(flags: Sequence[bool]) -> Share:

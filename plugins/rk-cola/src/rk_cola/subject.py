@@ -7,18 +7,21 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Protocol, TypeGuard
 
 import torch
+from rk_lm.answer import answers
 from rk_lm.cached import generate
 from rk_lm.engine import Engine
-from rk_lm.items import Item, Scores
+from rk_lm.items import Item, Scores, encode_prompt
 from rk_lm.layered import Path, full_path
 from rk_lm.load import LanguageModel, Reference
 from rk_lm.question import Question
 from rk_lm.questions import shuffled_gold
 from torch import Tensor
 
-from rk.protocols import Data
+from rk.protocols import Batch, Data
 from rk_cola.evaluations import Evaluations, Target, targets
 
+NEW_TOKENS = 64
+"""Most tokens of an answer to a user's own question."""
 BATCH = 64
 """Prompts whose states are computed at once."""
 
@@ -77,6 +80,14 @@ class Subject(Protocol):
 
     def states(self, numbers: Sequence[int], layers: int) -> list[Tensor]:
         """Returns the hidden states of each of these questions after the first `layers` layers, (time, d_model)."""
+        ...
+
+    def states_asked(self, asked: Batch, layers: int) -> list[Tensor]:
+        """Returns the same states of a user's own questions, as the data has read them."""
+        ...
+
+    def answers_asked(self, asked: Batch, paths: Sequence[Path]) -> list[dict[str, Any]]:
+        """Returns the model's answer to each of these, along its path."""
         ...
 
     def head(self) -> dict[str, str]:
@@ -183,6 +194,15 @@ class LanguageSubject:
                 hidden = self.lm.layered.layer(i, hidden, context)
             found += [state[: len(prompt)].float().cpu() for state, prompt in zip(hidden, some, strict=True)]
         return found
+
+    def states_asked(self, asked: Batch, layers: int) -> list[Tensor]:
+        prompts = [encode_prompt(self.lm.tokenizer, q.prompt, self.chat) for q in asked["questions_meta"]]
+        return self.states_of(prompts, layers)
+
+    def answers_asked(self, asked: Batch, paths: Sequence[Path]) -> list[dict[str, Any]]:
+        questions = asked["questions_meta"]
+        said = answers(self.lm, questions, paths, self.chat, NEW_TOKENS)
+        return [{"prompt": q.prompt, "answer": text} for q, text in zip(questions, said, strict=True)]
 
     def right(self, number: int) -> Hashable:
         question = self.questions[number]
