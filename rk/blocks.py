@@ -1,15 +1,30 @@
-"""The blocks of a layered model, run in any order or left early: see `rk.Layered`."""
+"""The blocks of a layered model, found in a learner, run in any order or left early: see `rk.Layered`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from rk.capabilities import HasBlocks, HasModel, supports
 from rk.errors import UserError
 from rk.fit.bind import Bound
 from rk.protocols import Layered, Outputs
 
-__all__ = ["run_blocks", "run_exits"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["layered_of", "run_blocks", "run_exits"]
+
+
+def layered_of(learner: nn.Module) -> Layered | None:
+    """Returns the layered model of a learner: itself, or its ``model``; None where there is none.
+
+    Args:
+        learner: The learner of a run.
+    """
+    candidates: tuple[Any, ...] = (learner, *((learner.model,) if supports(learner, HasModel) else ()))
+    found = next((one for one in candidates if supports(one, HasBlocks)), None)
+    return cast("Layered | None", found)
 
 
 def run_blocks(model: Layered, fields: Mapping[str, Any], order: Sequence[int] | None = None) -> Outputs:

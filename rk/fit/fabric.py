@@ -122,7 +122,10 @@ class FabricRuntime(Runtime):
             if not self._shared:
                 self._check_alike([learner])
             for buffer in learner.buffers():
-                dist.broadcast(buffer, 0)
+                raw = buffer.detach().contiguous().flatten().view(torch.uint8)  # gloo does not know every dtype
+                dist.broadcast(raw, 0)
+                if not buffer.is_contiguous():
+                    buffer.copy_(raw.view(buffer.dtype).view(buffer.shape))
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         context: contextlib.AbstractContextManager[None] = self.fabric.autocast()

@@ -22,6 +22,7 @@ from rk.recipe.reader import RecipeReader
 from rk.recipe.tree import Mapping, Scalar
 from rk.recipe.values import INVALID
 from rk.record import record
+from rk.static.types import RunType, Type, UnionType
 from rk.values import PlainDict
 
 RunFinder = Callable[[str], Path]
@@ -151,7 +152,8 @@ def check_search(
         kind: ``search`` or ``analysis``.
         name: The component's name.
         options: Parameter -> text as written on the command line.
-        overrides: ``fit.x=...`` and others; they come after those in the component's own ``defaults``.
+        overrides: ``fit.x=...`` and others; they come after those in the component's own ``defaults``. Where a run is
+            given, its data is the default, and none that these name.
         catalog: The installed components.
         run_finder: Turns the text of a `Run` parameter into a folder.
     """
@@ -162,7 +164,11 @@ def check_search(
     problems: list[Problem] = []
     for key, text in options.items():
         problems += apply_override(tree, f"search.{key}={text}")
-    for override in (*class_literal(catalog.info(catalog.resolve(kind, name)), "defaults"), *overrides):
+    component = catalog.resolve(kind, name)
+    defaults = class_literal(catalog.info(component), "defaults")
+    if any(_takes_run(p.type) for p in catalog.signature(component).params if p.name in options):
+        defaults = tuple(text for text in defaults if not text.startswith("data="))
+    for override in (*defaults, *overrides):
         problems += apply_override(tree, override)
     reader = _reader(catalog, None, run_finder, component_keys={**COMPONENT_KEYS, "search": kind})
     reader.problems += problems
@@ -174,6 +180,11 @@ def check_search(
         lacking = [p for p in search.missing if p.name != "seed"]
         broken = [Problem(search.mark, f"--{p.name.replace('_', '-')}", missing(p)) for p in lacking]
     return Checked(recipe, Binding(), [*reader.problems, *broken], [])
+
+
+def _takes_run(declared: Type) -> bool:
+    options = declared.options if isinstance(declared, UnionType) else (declared,)
+    return any(isinstance(option, RunType) for option in options)
 
 
 def read_component(kind: str, name: str, overrides: tuple[str, ...], catalog: Catalog) -> Spec:

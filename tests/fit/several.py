@@ -59,7 +59,9 @@ def agreed(fit, catalog, folder):
     runtime = FabricRuntime(fit)
     learner = torch.nn.BatchNorm1d(3)
     learner.running_mean += runtime.rank + 1.0
+    learner.register_buffer("codes", (torch.arange(6, dtype=torch.int16).view(2, 3) * (1 - runtime.rank)).t())
     runtime.share_buffers(learner)
+    assert learner.codes.tolist() == [[0, 3], [1, 4], [2, 5]]  # of a dtype that gloo does not know, not contiguous
     mine = {"loss": 1.0 + runtime.rank, **({"only-here": 5.0} if runtime.is_main else {})}
     collected = runtime.collect(float(learner.running_mean[0]))
     return runtime.mean_of(mine), runtime.agree(runtime.rank), collected, float(runtime.gather(torch.tensor(2.0)))

@@ -9,6 +9,7 @@ from rk_cola.controls import candidates, halves, majority, pass_at, ranked
 from rk_cola.evaluations import Evaluation, Evaluations, Target
 from rk_cola.mcts import Finding
 from rk_cola.sample import PathSearch, Sample
+from rk_cola.subject import LanguageSubject
 from rk_lm.items import Item, encode
 from rk_lm.layered import run_path
 from rk_lm.load import load
@@ -54,7 +55,7 @@ def test_pass_at_n_is_stable_at_its_ends(log_prob, expected):
 def sample(number: int, findings: dict, level: str = "") -> Sample:
     path_search = PathSearch(Target(0), method=None)
     path_search.paths, path_search.findings = list(findings), [Finding(valid, 0.0) for valid in findings.values()]
-    return Sample(number, Question("?", "x", level=level), Item((1,), ((2,),)), path_search, None)
+    return Sample(number, Question("?", "x", level=level), path_search, None)
 
 
 def test_every_second_question_of_a_level_is_held_out():
@@ -87,6 +88,21 @@ def test_paths_are_ranked_by_what_they_answer_and_then_by_length():
     assert ranked([FULL, SHORT, LONG], samples, known) == [LONG, SHORT, FULL]
 
 
+class Asked:
+    """Data of given questions."""
+
+    def __init__(self, *questions):
+        self.questions = list(questions)
+
+    def questions_of(self, split):
+        return self.questions
+
+
+def voted(subject: LanguageSubject, paths: list, known: Evaluations) -> bool:
+    *_, (verdict,) = majority(paths, lambda path: subject.answers(path, [0], known), [subject.right(0)])
+    return verdict
+
+
 def test_the_majority_of_generated_answers_counts():
     lm = load("llama", random_init=True)
     paths = [tuple(range(8)), (0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 3, 4, 5, 6, 7, 7)]
@@ -96,24 +112,25 @@ def test_the_majority_of_generated_answers_counts():
             answers = [int(run_path(lm.layered, torch.tensor([ids]), p)[0, -1].argmax()) for p in paths]
         winner = max(answers, key=lambda a: (answers.count(a), -answers.index(a)))
         for gold in {*answers, (winner + 1) % 200}:
-            one = sample(0, {})
-            one.question, one.item = Question(prompt, "-"), Item(tuple(ids), ((gold,),))
-            *_, verdict = majority(paths, [one], Evaluations(), lm)
-            assert verdict == {0: gold == winner}
+            subject = LanguageSubject(lm, Asked(Question(prompt, "-")), 0, chat=False)
+            subject.prepare(1)
+            subject._items = [Item(tuple(ids), ((gold,),))]
+            assert voted(subject, paths, Evaluations()) == (gold == winner)
 
 
 def test_the_majority_of_choices_counts():
     draw = random.Random(0)
-    one = sample(0, {})
-    one.question = Question("?", " b", (" a", " b", " c"))
-    one.item = Item((1,), ((2,), (3,), (4,)))
+    subject = LanguageSubject(
+        load("llama", random_init=True), Asked(Question("?", " b", (" a", " b", " c"))), 0, chat=False
+    )
+    subject.prepare(1)
     known = Evaluations()
     for path, best in ((FULL, 1), (SHORT, 0), (LONG, 1)):
-        logs = [-3.0 - draw.random() for _ in range(3)]
+        logs = [-30.0 - draw.random() for _ in range(3)]
         logs[best] = -1.0
         known.of[0][path] = Evaluation((False,) * 3, tuple(logs))
-    assert list(majority([FULL, SHORT, LONG], [one], known, lm=None))[-1] == {0: True}
-    assert list(majority([SHORT, FULL], [one], known, lm=None))[-1] == {0: False}, "of a tie, the better path's answer"
+    assert voted(subject, [FULL, SHORT, LONG], known)
+    assert not voted(subject, [SHORT, FULL], known), "of a tie, the better path's answer"
 
 
 def test_a_prompt_is_put_into_the_chat_template_when_asked(tmp_path):

@@ -11,7 +11,7 @@ RESULTS = json.loads((PLUGIN / "src/rk_cola/recipes/results.json").read_text())[
 COLUMNS = ("accuracy", "accuracy@oracle", "accuracy@control", "accuracy@oracle-over-control", "accuracy@pass-at-n")
 
 
-@pytest.mark.parametrize("name", RESULTS)
+@pytest.mark.parametrize("name", [n for n, found in RESULTS.items() if "test/accuracy@oracle" in found["metrics"]])
 def test_the_readme_has_the_measured_numbers(name):
     lines = (PLUGIN / "README.md").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith(f"| `{name}` |")]

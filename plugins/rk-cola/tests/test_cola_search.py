@@ -247,7 +247,7 @@ def test_the_target_of_a_search_can_no_longer_be_changed(world):
 def test_a_run_is_measured_again_without_a_copy_of_the_model_in_it(plain, capsys):
     run = plain
     assert run.model.stat().st_size < 10_000
-    found = {"asked", "answers", "wrong", "paths", "control_paths", "fixed_path", "held_out"}
+    found = {"asked", "answers", "wrong", "paths", "control_paths", "fixed_path", "held_out", "valid_paths", "valid_of"}
     assert load_file(run.model).keys() == {"digest", *found}
     capsys.readouterr()
     cli(["eval", str(run.path), "--json"], standalone_mode=False)
@@ -521,7 +521,7 @@ def test_without_weights_one_message_and_no_run(tmp_path, capsys):
         (("--protect-first", "8"), "leave no layer of 8"),
         (("--num-simulations", "0"), "must be >= 1"),
         (("--method", "magic"), "mcts"),
-        (("--data", "digits"), "data=digits"),
+        (("--data", "digits"), "cola needs questions; Digits has none"),
         (("--data", "mine.jsonl"), r"\{name: exact-jsonl, file: mine.jsonl\}"),
         (("--max-new-tokens", "0"), "must be >= 1"),
         (("--chat",), "gemma has no chat template"),

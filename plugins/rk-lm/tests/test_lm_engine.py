@@ -143,7 +143,7 @@ def test_all_exits_of_a_model_cost_one_pass(llama):
 
 
 def kept(engine) -> int:
-    return sum(bucket.cache.bytes for bucket in engine._buckets)
+    return sum(cache.bytes for cache in engine._caches)
 
 
 def test_states_beyond_the_limit_are_given_up_and_computed_again(llama, requests, expected):
@@ -177,7 +177,7 @@ def test_the_tree_of_prefixes_does_not_grow_beyond_what_it_keeps(llama, requests
     def size(node) -> int:
         return 1 + sum(map(size, node.children.values()))
 
-    most = len(engine._buckets) * max(len(p) for _, p in pairs)
+    most = len(engine.groups) * max(len(p) for _, p in pairs)
     assert sum(map(size, engine._roots)) <= len(items) + most, "one state of each length is kept, and the way there"
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rk_lm.cached import generate
 from rk_lm.layered import Path
-from rk_lm.load import LanguageModel
 
 from rk_cola.evaluations import Evaluation, Evaluations, Target
 from rk_cola.sample import Sample
@@ -86,38 +84,20 @@ def missing(paths: Sequence[Path], samples: Sequence[Sample], evaluations: Evalu
 
 
 def majority(
-    paths: Sequence[Path], samples: Sequence[Sample], evaluations: Evaluations, lm: LanguageModel
-) -> Iterator[dict[int, bool] | None]:
-    """Yields None after each path that has answered, at last whether the most frequent answer to each sample is right.
+    paths: Sequence[Path], answers: Callable[[Path], Sequence[Hashable]], right: Sequence[Hashable]
+) -> Iterator[list[bool] | None]:
+    """Yields None after each path that has answered, at last whether each question's most frequent answer is right.
 
-    Of equally frequent answers that of the better path counts. A multiple choice is answered from its evaluations; an
-    answer that has to be produced is generated.
+    Of equally frequent answers that of the better path counts.
+
+    Args:
+        paths: The paths that vote, the best one first.
+        answers: Returns the answers to all questions along a path.
+        right: The right ones.
     """
-    answers: dict[int, list[object]] = {s.number: [] for s in samples}
-    free = [s for s in samples if not s.question.options]
+    found: list[list[Hashable]] = [[] for _ in right]
     for path in paths:
-        for sample in samples:
-            if sample.question.options:
-                lengths = [*map(len, sample.item.continuations)]
-                means = evaluations.of[sample.number][path].mean_log_probs(lengths)
-                answers[sample.number].append(max(range(len(means)), key=means.__getitem__))
-        if free:
-            for sample, tokens in zip(free, _generated(path, free, lm), strict=True):
-                answers[sample.number].append(tokens)
-            yield None
-    yield {s.number: Counter(answers[s.number]).most_common(1)[0][0] == _right(s) for s in samples}
-
-
-def _generated(path: Path, samples: Sequence[Sample], lm: LanguageModel) -> list[tuple[int, ...]]:
-    """Returns the first tokens that greedy decoding gives under `path`: as many as the right answer has."""
-    longest = max(len(s.item.continuations[0]) for s in samples)
-    pad = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else 0
-    prompts = [list(s.item.prompt) for s in samples]
-    found = generate(lm.layered, path, prompts, pad, max_new_tokens=longest, do_sample=False).tolist()
-    return [tuple(row[: len(s.item.continuations[0])]) for row, s in zip(found, samples, strict=True)]
-
-
-def _right(sample: Sample) -> object:
-    if sample.question.options:
-        return sample.question.options.index(sample.question.answer)
-    return sample.item.continuations[0]
+        for votes, answer in zip(found, answers(path), strict=True):
+            votes.append(answer)
+        yield None
+    yield [Counter(votes).most_common(1)[0][0] == answer for votes, answer in zip(found, right, strict=True)]

@@ -21,9 +21,7 @@ from rk.protocols import Batch
 from rk_cola.controls import pass_at
 from rk_cola.evaluations import Evaluation, Target, targets
 from rk_cola.paths import path_text
-
-PADDING = -1
-"""The padding of rows of layer numbers, and of bytes of texts."""
+from rk_cola.rows import PADDING, as_bytes, by_owner, of_owners, path_of, rows_of
 
 
 class Programs(nn.Module):
@@ -53,7 +51,18 @@ class Programs(nn.Module):
         max_new_tokens: Most tokens of an answer to a user's own question.
     """
 
-    lazy_buffers = ("digest", "asked", "answers", "wrong", "paths", "control_paths", "fixed_path", "held_out")
+    lazy_buffers = (
+        "digest",
+        "asked",
+        "answers",
+        "wrong",
+        "paths",
+        "control_paths",
+        "fixed_path",
+        "held_out",
+        "valid_paths",
+        "valid_of",
+    )
 
     def __init__(
         self,
@@ -77,20 +86,21 @@ class Programs(nn.Module):
         self._max_new_tokens = max_new_tokens
         self._warned = False
         self._scored: dict[tuple[Item, Path], Evaluation] = {}  # of the batch that `predict` has got last
-        for name in ("paths", "control_paths", "wrong"):
+        for name in ("paths", "control_paths", "wrong", "valid_paths"):
             self.register_buffer(name, torch.zeros(0, 0, dtype=torch.int16))
         for name in ("asked", "answers"):
             self.register_buffer(name, torch.zeros(0, 8, dtype=torch.uint8))
+        self.register_buffer("valid_of", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("fixed_path", torch.zeros(0, dtype=torch.int16))
         self.register_buffer("held_out", torch.zeros(0, dtype=torch.bool))
         self.digest: Tensor
-        self.register_buffer("digest", _bytes(lm.reference.digest))
+        self.register_buffer("digest", as_bytes(lm.reference.digest))
 
     @property
     def lm(self) -> LanguageModel:
         """The frozen model. Raises `rk.UserError` when it is not the one that was searched."""
         lm = self._lm[0]
-        if not torch.equal(self.digest.cpu(), _bytes(lm.reference.digest)):
+        if not torch.equal(self.digest.cpu(), as_bytes(lm.reference.digest)):
             raise UserError(
                 f"{lm.reference.asked} ({lm.reference.source}) has other weights than those that were searched",
                 "the paths that were found are of no meaning for it",
@@ -105,14 +115,24 @@ class Programs(nn.Module):
         control: Sequence[Path],
         fixed: Path | None,
         held_out: Sequence[bool],
+        valid: Sequence[Sequence[Path]],
     ) -> None:
-        """Takes what has been found for `questions`, whose control was led to the answers `wrong`."""
+        """Takes what has been found for `questions`, whose control was led to the answers `wrong`.
+
+        `valid` are all paths that answer each question right, the shortest first.
+        """
+        self.valid_paths, self.valid_of = by_owner(valid)
         self.asked = torch.tensor([[*q.asked_digest] for q in questions], dtype=torch.uint8)
         self.answers = torch.tensor([[*q.answer_digest] for q in questions], dtype=torch.uint8)
-        self.wrong = _rows([tuple((text or "").encode()) for text in wrong])
-        self.paths, self.control_paths = _rows(paths), _rows(control)
+        self.wrong = rows_of([tuple((text or "").encode()) for text in wrong])
+        self.paths, self.control_paths = rows_of(paths), rows_of(control)
         self.fixed_path = torch.tensor(fixed or (), dtype=torch.int16)
         self.held_out = torch.tensor(held_out, dtype=torch.bool)
+
+    @property
+    def valid(self) -> list[list[Path]]:
+        """The valid paths of each question that was searched; none in a run of before they were kept."""
+        return of_owners(self.valid_paths, self.valid_of, len(self.asked))
 
     # -- answering -------------------------------------------------------------------------------------------------
 
@@ -256,7 +276,7 @@ class Programs(nn.Module):
 
     def _path(self, rows: Tensor, place: int | None) -> Path | None:
         """Returns the path of the question at `place`; None for one that was not searched."""
-        return None if place is None else tuple(layer for layer in rows[place].tolist() if layer != PADDING)
+        return None if place is None else path_of(rows[place])
 
     def _wrong_answer(self, place: int | None, number: int) -> str | None:
         """Returns what the control looks for: what it was led to, where the question was searched."""
@@ -277,15 +297,7 @@ class Programs(nn.Module):
             )
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        for name in ("asked", "answers", "wrong"):  # a run of rk-cola before it knew questions again: none is known
+        # A run of rk-cola before it knew questions again, or kept all valid paths: none is known
+        for name in ("asked", "answers", "wrong", "valid_paths", "valid_of"):
             state.setdefault(prefix + name, getattr(self, name))
         super()._load_from_state_dict(state, prefix, *rest)
-
-
-def _bytes(digest: str) -> Tensor:
-    return torch.tensor([*bytes.fromhex(digest)], dtype=torch.uint8)
-
-
-def _rows(paths: Sequence[Path]) -> Tensor:
-    longest = max(map(len, paths), default=0)
-    return torch.tensor([[*p, *[PADDING] * (longest - len(p))] for p in paths], dtype=torch.int16)

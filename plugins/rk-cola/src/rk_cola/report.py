@@ -8,19 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import Any, Protocol
 
-from rk_lm.load import LanguageModel
-
 from rk.jsontext import finite, to_json
 from rk.writing import write_atomic
 from rk_cola.controls import Controls
 from rk_cola.paths import layer_entropy, pareto, path_text
 from rk_cola.sample import Sample, best_of, by_level
+from rk_cola.subject import Subject
 
 
 class Searched(Protocol):
     """The members of a search that tables report: `rk_cola.search.Cola`."""
 
-    lm: LanguageModel
+    subject: Subject
     num_simulations: int
     samples: list[Sample]
     found: Controls | None
@@ -59,7 +58,7 @@ def write(search: Searched, folder: FilePath) -> str:
     write_atomic(folder / "summary.json", to_json(summary_record(search, samples), indent=2) + "\n")
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
-    draw(samples, search.lm.layered.depth, figures)
+    draw(samples, search.subject.depth, figures)
     return text
 
 
@@ -88,9 +87,9 @@ def sample_record(sample: Sample) -> dict[str, Any]:
 
 def summary_record(search: Searched, samples: Sequence[Sample]) -> dict[str, Any]:
     """Returns the numbers of the summary, for all questions and for each level."""
-    depth = search.lm.layered.depth
+    depth = search.subject.depth
     return {
-        "model": search.lm.reference.plain(),
+        "model": search.subject.reference.plain(),
         "depth": depth,
         "method": search.method,
         "num_simulations": search.num_simulations,
@@ -98,18 +97,18 @@ def summary_record(search: Searched, samples: Sequence[Sample]) -> dict[str, Any
         "paths_tried": _tried(samples),
         "evaluations": search.evaluated,
         "seconds_since_resumed": round(search.seconds, 1),
-        "all": _numbers(search, samples),
-        "levels": {level: _numbers(search, group) for level, group in by_level(samples).items()},
+        "all": numbers_of(search, samples),
+        "levels": {level: numbers_of(search, group) for level, group in by_level(samples).items()},
         "depths": _depths(samples, depth),
         **({} if search.found is None else {"fixed_path": path_text(search.found.fixed)}),
     }
 
 
-def _numbers(search: Searched, samples: Sequence[Sample]) -> dict[str, float | int | None]:
+def numbers_of(search: Searched, samples: Sequence[Sample]) -> dict[str, float | int | None]:
     """Returns the counts and shares of point: base, oracle, control, and what `--controls` adds."""
     right = [s for s in samples if s.search.base]
     wrong = [s for s in samples if not s.search.base]
-    depth = search.lm.layered.depth
+    depth = search.subject.depth
     controls = [(s, s.control) for s in samples if s.control is not None and s.control.paths]
     n = len(samples)
     numbers: dict[str, float | int | None] = {
@@ -173,8 +172,8 @@ def summary_text(search: Searched, samples: Sequence[Sample]) -> str:
     """Returns the summary as Markdown that reads as plain text."""
     levels = by_level(samples)
     groups = {"all": samples, **(levels if len(levels) > 1 else {})}
-    numbers = {name: _numbers(search, group) for name, group in groups.items()}
-    reference, depth = search.lm.reference, search.lm.layered.depth
+    numbers = {name: numbers_of(search, group) for name, group in groups.items()}
+    reference, depth = search.subject.reference, search.subject.depth
 
     def cells(text: Callable[[dict[str, Any]], str]) -> list[str]:
         return [text(one) for one in numbers.values()]

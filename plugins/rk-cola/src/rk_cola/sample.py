@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rk_lm.items import Item
 from rk_lm.layered import Path
 from rk_lm.question import Question
 
@@ -67,14 +66,12 @@ class Sample:
     Attributes:
         number: Its place in the data.
         question: What is asked.
-        item: Its tokens.
         search: The search for the answer.
         control: The search for a wrong one; None where there is no other.
     """
 
     number: int
     question: Question
-    item: Item
     search: PathSearch
     control: PathSearch | None
 

@@ -1,61 +1,51 @@
-"""`rk search cola`: a search for paths through a frozen language model, question by question."""
+"""`rk search cola`: a search for paths through a frozen model, question by question."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Protocol, TypeGuard
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
-from rk_lm.engine import Engine
-from rk_lm.items import Item
-from rk_lm.layered import Path, full_path
+from rk_lm.layered import Path
 from rk_lm.load import load
-from rk_lm.question import Question
-from rk_lm.questions import shuffled_gold
-from torch import Tensor
+from torch import Tensor, nn
 
-from rk import Runtime, UserError
+from rk import Run, Runtime, UserError
 from rk.protocols import Data, Decode
 from rk_cola import controls as checks
-from rk_cola.evaluations import Evaluation, Evaluations, targets
+from rk_cola.evaluations import Evaluation, Evaluations
+from rk_cola.layered_run import Positions, RunSubject
 from rk_cola.learner import Programs
 from rk_cola.mcts import Method, TreeSearch
 from rk_cola.rivals import Beam, RandomPaths, SingleEdits
+from rk_cola.run_paths import RunPaths
 from rk_cola.sample import PathSearch, Sample
 from rk_cola.spaces import Edits, Limits, Segments, Space
+from rk_cola.subject import LanguageSubject, Scorer, Subject, asks_questions
 
 EVALUATIONS = "evaluations.jsonl"
 CONTROL_CHUNK = 256
 """Evaluations of the controls between two looks at the keyboard."""
 
 
-class AsksQuestions(Data, Protocol):
-    """Data whose examples are questions: `rk_lm.questions.QuestionData`, or what wraps it."""
-
-    def questions_of(self, split: str) -> list[Question]:
-        """Returns the questions of a split, in order."""
-        ...
-
-
-def _asks_questions(data: Data) -> TypeGuard[AsksQuestions]:
-    return hasattr(data, "questions_of")
-
-
 class Cola:
-    """Chain of layers: searches, for every question, a path through a frozen language model that answers it right.
+    """Chain of layers: searches, for every question, a path through a frozen model that answers it right.
 
-    Layers are skipped and repeated; shorter paths are preferred. The right answer is the reward, so the accuracy found
-    is an oracle's: it knows which path to take. It is reported beside the result of the same search for
-    a wrong answer.
+    The model is a pretrained language model, or that of a trained run: any chain of blocks. The questions are then the
+    examples of the run's data, answered right where the argmax of the logits is the target. Layers are skipped and
+    repeated; shorter paths are preferred. The right answer is the reward, so the accuracy found is an oracle's: it
+    knows which path to take. It is reported beside the result of the same search for a wrong answer.
 
     Args:
-        model: An alias (gemma, llama, qwen, smollm2, ...), an id on the Hugging Face hub, or a folder.
         seed: Of the trees, each of which has its own, and of the control's answers.
+        model: An alias (gemma, llama, qwen, smollm2, ...), an id on the Hugging Face hub, or a folder.
+        run: In place of a model, a trained run whose model is a chain of blocks (`rk.Layered`).
+        split: With a run, the split whose examples are searched; null: the first one for tests, else for validation.
+        positions: With a run, which targets of an example must be reached: `all`, or the `last` one.
         limit: Takes the first so many questions; null takes all.
         num_simulations: Paths that are evaluated per question, besides the full one.
         method: Tree search, or one of its rivals: random programs, single edits, a beam.
@@ -109,8 +99,11 @@ class Cola:
 
     def __init__(
         self,
-        model: str,
         seed: int,
+        model: str | None = None,
+        run: Run | None = None,
+        split: str | None = None,
+        positions: Positions = "all",
         limit: Annotated[int, Ge(1)] | None = None,
         num_simulations: Annotated[int, Ge(1)] = 200,
         method: Literal["mcts", "random", "exhaustive-1", "beam"] = "mcts",
@@ -142,6 +135,9 @@ class Cola:
         cache_mb: Annotated[int, Ge(1)] = 1024,
     ) -> None:
         self.model = model
+        self.run = run
+        self.split = split
+        self.positions = positions
         self.seed = seed
         self.limit = limit
         self.num_simulations = num_simulations
@@ -183,21 +179,17 @@ class Cola:
         self._restored_rounds = 0
         self._asked: set[tuple[int, Path]] = set()
         self._work: Iterator[dict[str, Tensor]] | None = None
-        self._wrong: list[str | None] | None = None
+        if (model is None) == (run is None):
+            raise ValueError("give a model, or a run: one of the two")
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be >= 1, got {max_new_tokens}")
 
     # -- what the loop calls ---------------------------------------------------------------------------------------
 
-    def setup(self, *, data: Data, runtime: Runtime) -> Programs:
-        if not _asks_questions(data):
-            raise UserError(f"cola needs questions; {type(data).__name__} has none", "rk list data")
-        self.data: AsksQuestions = data
+    def setup(self, *, data: Data, runtime: Runtime) -> nn.Module:
         self.runtime = runtime
-        self.lm = load(self.model, random_init=self.random_init, seed=self.seed, device=runtime.device)
-        if self.chat:
-            self.lm.check_chat()
-        depth = self.lm.layered.depth
+        self.learner = self._of_model(data) if self.run is None else self._of_run(self.run, data)
+        depth = self.subject.depth
         limits = Limits(
             depth=depth,
             ops=self.ops,
@@ -208,21 +200,28 @@ class Cola:
             protect_last=self.protect_last,
         )
         self.programs: Space = Edits(limits) if self.space == "edits" else Segments(limits)
-        self.learner = Programs(
-            self.lm,
-            lambda: self.data.questions_of("test"),
-            self._wrong_answer,
-            self.num_simulations,
-            self.chat,
-            self.limit,
-            self.controls,
-            self.max_new_tokens,
-        )
-        if runtime.training:
-            size = f"{self.lm.reference.parameters / 1e6:.3g} million parameters in {depth} layers"
-            budget = f"questions: {self.num_questions}, paths for each: {self.num_simulations}"
-            print(f"{self.model}: {size}; {budget}", file=sys.stderr, flush=True)
         return self.learner
+
+    def _of_model(self, data: Data) -> nn.Module:
+        """Takes a pretrained language model; returns the learner."""
+        if not asks_questions(data):
+            raise UserError(
+                f"cola needs questions; {type(data).__name__} has none",
+                "data: arith-levels, arc, gsm8k, exact-jsonl, mc-jsonl; the examples of any data: --run RUN",
+            )
+        lm = load(self.model or "", random_init=self.random_init, seed=self.seed, device=self.runtime.device)
+        if self.chat:
+            lm.check_chat()
+        self.subject: Subject = LanguageSubject(lm, data, self.seed, self.chat)
+        settings = (self.num_simulations, self.chat, self.limit, self.controls, self.max_new_tokens)
+        return Programs(lm, lambda: data.questions_of("test"), self.subject.wrong, *settings)
+
+    def _of_run(self, run: Run, data: Data) -> nn.Module:
+        """Takes the model of a run; returns the learner."""
+        run.learner.to(self.runtime.device)
+        subject = RunSubject(run, data, self.split, self.positions, self.seed, self.limit)
+        self.subject = subject
+        return RunPaths(run, subject.model, self.controls)
 
     @property
     def evaluated(self) -> int:
@@ -232,7 +231,7 @@ class Cola:
     @property
     def num_questions(self) -> int:
         """Questions that are searched."""
-        there = len(self.data.questions_of("test"))
+        there = len(self.subject.questions)
         return min(there, self.limit or there)
 
     @property
@@ -259,20 +258,48 @@ class Cola:
         done = [s for s in self.samples if s.search.paths]
         if not done:
             return
-        full = full_path(self.lm.layered)
-        found = self.found
-        self.learner.keep(
-            [s.question for s in done],
-            [self._wrong_answer(s.number) for s in done],
-            [s.search.best or full for s in done],
-            [(s.control.best if s.control else None) or full for s in done],
-            found.fixed if found else None,
-            found.held_out if found else [],
-        )
-        if self.runtime.training and self.runtime.folder is not None:
+        self._keep(done)
+        if self.runtime.training and self.runtime.folder is not None and self.runtime.is_main:
             from rk_cola.report import write
 
             self._summary = write(self, self.runtime.folder)
+
+    def _keep(self, done: list[Sample]) -> None:
+        full, found = self._full, self.found
+        paths = [s.search.best or full for s in done]
+        control = [(s.control.best if s.control else None) or full for s in done]
+        fixed = found.fixed if found else None
+        valid = [s.search.valid for s in done]
+        if isinstance(self.learner, RunPaths):
+            assert isinstance(self.subject, RunSubject)
+            self.learner.keep(self.subject.digests([s.number for s in done]), paths, control, fixed, valid)
+        elif isinstance(self.learner, Programs):
+            wrong = [self.subject.wrong(s.number) for s in done]
+            held_out = found.held_out if found else []
+            self.learner.keep([s.question for s in done], wrong, paths, control, fixed, held_out, valid)
+
+    @property
+    def _full(self) -> Path:
+        """The path of the unmodified model."""
+        return tuple(range(self.subject.depth))
+
+    lower_is_better = ("control", "mean-length")
+
+    def results(self) -> dict[str, float]:
+        """Returns, for a run, the shares of the summary: the metrics of its data count something else."""
+        samples = [s for s in self.samples if s.search.paths]
+        if self.run is None or not samples:
+            return {}
+        from rk_cola.report import numbers_of
+
+        numbers, lengths = numbers_of(self, samples), [len(s.search.best) for s in samples if s.search.best]
+        found = {name.replace("_", "-"): numbers.get(name) for name in _RESULTS}
+        if numbers["control"] is not None:
+            found["oracle-over-control"] = float(numbers["oracle"] or 0) - float(numbers["control"])
+        found["right-shorter"] = _ratio(numbers["right_shorter"], numbers["right"])
+        found["wrong-fixed"] = _ratio(numbers["wrong_fixed"], numbers["wrong"])
+        found["mean-length"] = sum(lengths) / len(lengths) if lengths else None
+        return {name: float(value) for name, value in found.items() if value is not None}
 
     def summary(self) -> str:
         """Returns the table that the command ends with."""
@@ -295,34 +322,23 @@ class Cola:
             yield from self._control()
 
     def _prepare(self) -> None:
-        questions = self.data.questions_of("test")[: self.limit]
-        wrong = [self._wrong_answer(i) for i in range(len(questions))]
-        items = self._items(questions, wrong)
-        folder = self.runtime.folder
-        head = {
-            "model": self.lm.reference.digest,
-            "questions": _digest([self.data.questions_of("test"), self._wrong, self.chat and "as the model says it"]),
-        }
-        self.evaluations = Evaluations(None if folder is None else folder / EVALUATIONS, head)
-        for number, (question, item) in enumerate(zip(questions, items, strict=True)):
-            right, other = targets(question, wrong[number], tuple(map(len, item.continuations)))
+        subject, folder, main = self.subject, self.runtime.folder, self.runtime.is_main
+        subject.prepare(self.num_questions)
+        if main:
+            size = f"{subject.reference.parameters / 1e6:.3g} million parameters in {subject.depth} layers"
+            budget = f"questions: {self.num_questions}, paths for each: {self.num_simulations}"
+            print(f"{subject.reference.asked}: {size}; {budget}", file=sys.stderr, flush=True)
+        file = folder / EVALUATIONS if folder is not None and main else None
+        self.evaluations = Evaluations(file, subject.head())
+        if not main:  # what the first process has read from before a kill
+            self.evaluations.of.update(self.runtime.collect(None)[0])
+        elif self.runtime.world > 1:
+            self.runtime.collect(dict(self.evaluations.of))
+        for number, question in enumerate(subject.questions[: self.num_questions]):
+            right, other = subject.targets(number)
             search = PathSearch(right, self._method(number))
             control = None if other is None else PathSearch(other, self._method(number))
-            self.samples.append(Sample(number, question, item, search, control))
-
-    def _items(self, questions: list[Any], wrong: list[str | None]) -> list[Item]:
-        found = []
-        for question, other in zip(questions, wrong, strict=True):
-            asked = question.continuations if question.options or other is None else (question.answer, other)
-            found.append(self.lm.encode(question, asked, self.chat))
-        self.lm.check_items(found)
-        return found
-
-    def _wrong_answer(self, number: int) -> str | None:
-        """Returns the control's answer to a question."""
-        if self._wrong is None:
-            self._wrong = shuffled_gold(self.data.questions_of("test"), self.seed)
-        return self._wrong[number] if 0 <= number < len(self._wrong) else None
+            self.samples.append(Sample(number, question, search, control))
 
     def _method(self, number: int) -> Method:
         """Makes what proposes paths; that of the control has the same seed, so it begins with the same ones."""
@@ -334,7 +350,7 @@ class Cola:
                 return SingleEdits(self.programs, seed)
             case "beam":
                 return Beam(self.programs, seed, self.beam_size, self.children)
-        return TreeSearch(self.programs, self.lm.layered.depth, seed, **self.tree)
+        return TreeSearch(self.programs, self.subject.depth, seed, **self.tree)
 
     def _search(self, samples: list[Sample]) -> Iterator[dict[str, Tensor]]:
         """Grows the trees of `samples` together.
@@ -342,8 +358,7 @@ class Cola:
         What is on disk is not evaluated again. Rounds before the checkpoint take no step; those that a kill has cut off
         from it take the step that they took before, so that `fit.max_steps` means as many rounds as without the kill.
         """
-        engine = self._engine(samples)
-        place = {sample.number: i for i, sample in enumerate(samples)}
+        scorer, place = self._scorer(samples)
         known = self.evaluations.of
         while True:
             proposed = [
@@ -358,7 +373,7 @@ class Cola:
             unasked = [pair for pair in pairs if pair not in self._asked]
             self._asked.update(unasked)
             new = [(number, path) for number, path in unasked if path not in known[number]]
-            rate = self._evaluated(engine, place, new) if new else None
+            rate = self._evaluated(scorer, place, new) if new else None
             for sample, path_search, path in proposed:
                 path_search.observe(path, path_search.target.judge(known[sample.number][path]))
                 path_search.over = self._is_over(path_search)
@@ -366,19 +381,24 @@ class Cola:
             if new or (unasked and self.rounds > self._restored_rounds):
                 yield self._numbers(rate)
 
-    def _evaluated(self, engine: Engine, place: dict[int, int], new: list[tuple[int, Path]]) -> float:
-        """Evaluates pairs of question and path, and keeps them; returns how many per second."""
+    def _evaluated(self, scorer: Scorer, place: dict[int, int], new: list[tuple[int, Path]]) -> float:
+        """Evaluates pairs of question and path, and keeps them; returns how many per second.
+
+        Several processes share them by their questions. Each then has all, in the same order, and so the same trees.
+        """
         started = time.perf_counter()
-        scores = engine.score([(place[number], path) for number, path in new])
-        self.evaluations.add((number, path, one) for (number, path), one in zip(new, scores, strict=True))
+        mine = [pair for pair in new if pair[0] % self.runtime.world == self.runtime.rank]
+        scores = scorer.score([(place[number], path) for number, path in mine])
+        found = {pair: one for part in self.runtime.collect([*zip(mine, scores, strict=True)]) for pair, one in part}
+        self.evaluations.add((*pair, found[pair]) for pair in new)
         self.evaluated_here += len(new)
         return len(new) / (time.perf_counter() - started)
 
-    def _engine(self, samples: list[Sample]) -> Engine:
-        items, cache_bytes = [s.item for s in samples], self.cache_mb * 2**20
-        engine = Engine(self.lm.layered, items, batch_tokens=self.batch_tokens, cache_bytes=cache_bytes)
-        engine.pin(full_path(self.lm.layered))
-        return engine
+    def _scorer(self, samples: list[Sample]) -> tuple[Scorer, dict[int, int]]:
+        """Returns what scores the questions of this process among `samples`, and the place of each there."""
+        mine = [s.number for s in samples if s.number % self.runtime.world == self.runtime.rank]
+        scorer = self.subject.scorer(mine, self.batch_tokens, self.cache_mb * 2**20)
+        return scorer, {number: i for i, number in enumerate(mine)}
 
     def _propose(self, path_search: PathSearch) -> Path | None:
         if path_search.over or len(path_search.paths) > self.num_simulations:  # the full path is beyond the budget
@@ -390,7 +410,7 @@ class Cola:
     def _is_over(self, path_search: PathSearch) -> bool:
         if self.early_stop == "none" or not path_search.findings[-1].valid:
             return False
-        return self.early_stop == "first-valid" or len(path_search.paths[-1]) < self.lm.layered.depth
+        return self.early_stop == "first-valid" or len(path_search.paths[-1]) < self.subject.depth
 
     def _numbers(self, rate: float | None) -> dict[str, Tensor]:
         """The numbers of the progress bar: evaluations per second, and how many questions are right so far."""
@@ -416,8 +436,10 @@ class Cola:
         yield from self._evaluate(paths, train)
         best = checks.ranked(paths, train, known)[: self.num_votes]
         yield from self._evaluate(best, test)
-        vote: dict[int, bool] = {}
-        for answered in checks.majority(best, test, known, self.lm):
+        numbers = [s.number for s in test]
+        right = [self.subject.right(number) for number in numbers]
+        vote: list[bool] = []
+        for answered in checks.majority(best, lambda path: self.subject.answers(path, numbers, known), right):
             if answered is None:
                 yield {}
             else:
@@ -427,7 +449,7 @@ class Cola:
             fixed=best[0],
             fixed_correct={s.number: s.judge(known.of[s.number][best[0]]) for s in test},
             vote=best,
-            vote_correct=vote,
+            vote_correct=dict(zip(numbers, vote, strict=True)),
         )
 
     def pass_at(self, samples: list[Sample]) -> list[float]:
@@ -442,19 +464,19 @@ class Cola:
         return [math.nan if h is None else checks.pass_at(self.num_simulations, h.target, e) for h, e in found]
 
     def _base(self, samples: list[Sample]) -> list[Evaluation]:
-        full = full_path(self.lm.layered)
-        return [self.evaluations.of[s.number][full] for s in samples]
+        return [self.evaluations.of[s.number][self._full] for s in samples]
 
     def _evaluate(self, paths: list[Path], samples: list[Sample]) -> Iterator[dict[str, Tensor]]:
         """Evaluates all `paths` on all `samples`, as far as that has not been done."""
         requests = checks.missing(paths, samples, self.evaluations)
-        engine = self._engine(samples)
-        place = {sample.number: i for i, sample in enumerate(samples)}
+        scorer, place = self._scorer(samples)
         for start in range(0, len(requests), CONTROL_CHUNK):
             chunk = requests[start : start + CONTROL_CHUNK]
-            yield {"evaluations/s": torch.tensor(self._evaluated(engine, place, chunk))}
+            yield {"evaluations/s": torch.tensor(self._evaluated(scorer, place, chunk))}
 
 
-def _digest(asked: list[Any]) -> str:
-    """Returns a digest of what is asked, so that evaluations are never taken for those of other questions."""
-    return hashlib.sha256(repr(asked).encode()).hexdigest()
+_RESULTS = ("base", "oracle", "control", "pass_at_n", "held_out_base", "fixed_path", "vote")
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole
