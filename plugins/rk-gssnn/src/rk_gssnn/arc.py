@@ -100,9 +100,7 @@ class ArcRules:
         tasks = self._tasks[split]
         chosen = rows(self._count(split), self.batch_size, i, seed=self.seed, shuffle=split == "train")
         images, targets = [], []
-        random = np.random.default_rng(
-            torch.randint(2**31, (2,), generator=generator(self.seed, split, i)).tolist()
-        )
+        random = np.random.default_rng(torch.randint(2**31, (2,), generator=generator(self.seed, split, i)).tolist())
         for number in chosen.tolist():
             task = tasks[number % len(tasks)]
             *shown, (given, output) = (task[k] for k in random.permutation(len(task))[:3])
@@ -141,7 +139,11 @@ class ArcRules:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the tasks, so that a run can be measured without the file."""
-        return {"tasks": json.dumps({s: [[[g.tolist() for g in p] for p in t] for t in ts] for s, ts in self._tasks.items()})}
+        return {
+            "tasks": json.dumps(
+                {s: [[[g.tolist() for g in p] for p in t] for t in ts] for s, ts in self._tasks.items()}
+            )
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         plain = json.loads(state["tasks"])
@@ -153,7 +155,9 @@ class ArcRules:
         for row, pair in enumerate(pairs):
             for column, grid in enumerate(pair):
                 top, left = row * (height // 3) + 1, column * (width // 2) + 1
-                image[:, top : top + grid.shape[0], left : left + grid.shape[1]] = grid == np.arange(colors)[:, None, None]
+                image[:, top : top + grid.shape[0], left : left + grid.shape[1]] = (
+                    grid == np.arange(colors)[:, None, None]
+                )
         return torch.from_numpy(image)
 
 

@@ -36,5 +36,7 @@ def draw_grids(
         for i, (axis, caption) in enumerate(zip(axes, captions, strict=False)):
             cells = (images[i].argmax(0) + 1) * (images[i].sum(0) > 0)
             axis.imshow(cells.cpu().numpy(), cmap=colors, vmin=0, vmax=10, interpolation="nearest")
-            axis.set_title(plain(caption), fontsize=8, color="black" if right is None else "green" if right[i] else "red")
+            axis.set_title(
+                plain(caption), fontsize=8, color="black" if right is None else "green" if right[i] else "red"
+            )
         return save(figure, out)

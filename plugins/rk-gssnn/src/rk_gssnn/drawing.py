@@ -41,9 +41,7 @@ def draw(matrices: Sequence[Matrix], size: int) -> Float[Tensor, "matrices 1 siz
     for part in range(2):
         for slot in range(MOST):
             shown = [
-                i
-                for i, m in enumerate(matrices)
-                if part < len(m.components) and slot < len(_PLACES[m.layout][part])
+                i for i, m in enumerate(matrices) if part < len(m.components) and slot < len(_PLACES[m.layout][part])
             ]
             if not shown:
                 continue

@@ -26,9 +26,7 @@ def write_report(out: Path, dsl: GraphDsl, members: Sequence[Member]) -> None:
     """
     write_csv(out / "population.csv", [field.name for field in fields(Member)], [member.row() for member in members])
     library = {name: [len(takes), str(body)] for name, (takes, body) in dsl.library.items()}
-    programs = [
-        {**vars(member), "graph": [list(edge) for edge in dsl.graph(member.plain).edges]} for member in members
-    ]
+    programs = [{**vars(member), "graph": [list(edge) for edge in dsl.graph(member.plain).edges]} for member in members]
     write_atomic(out / "programs.json", to_json({"library": library, "programs": programs}, indent=1) + "\n")
     lines = [_function(name, arity, body) for name, (arity, body) in library.items()]
     write_atomic(out / "library.txt", "".join(f"{line}\n" for line in lines))

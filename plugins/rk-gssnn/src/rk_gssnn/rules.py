@@ -101,8 +101,8 @@ def table(random: np.random.Generator, rule: str, count: int) -> Any:
     """Returns values from 0 to `count` - 1 that follow a rule along each row, (3, 3).
 
     `constant`: a value per row. `progression`: plus the same step, in all rows. `arithmetic`: the third value plus one
-    is the sum of the other two plus one each, or their difference. `distribute-three`: three values in each row, in another
-    order.
+    is the sum of the other two plus one each, or their difference. `distribute-three`: the same three values in each
+    row, in another order.
     """
     if rule == "constant":
         return np.repeat(random.integers(count, size=(3, 1)), 3, axis=1)

@@ -27,10 +27,10 @@ class SymbolicSynthesis:
     """Symbolic synthesis of neural networks (arXiv:2303.03340): programs -> graphs -> networks -> survivors -> library.
 
     A step is one iteration. Exploration enumerates programs, the most probable first, until the population is full of
-    programs whose graphs are not isomorphic. For each new program a network is trained: the run's recipe, with its model
-    as the encoder before a head with the program's graph. Those with the best training accuracy survive. Compression
-    finds functions that make the survivors shorter; the library grows by them, and the probabilities of all functions
-    are fitted to the survivors.
+    programs whose graphs are not isomorphic. For each new program a network is trained: the run's recipe, with its
+    model as the encoder before a head with the program's graph. Those with the best training accuracy survive.
+    Compression finds functions that make the survivors shorter; the library grows by them, and the probabilities of all
+    functions are fitted to the survivors.
 
     The run answers as the survivor with the best training accuracy. It writes ``population.csv``, ``programs.json``
     (programs, graphs, library) and ``library.txt`` after each step, and at the end ``figures/graphs.png`` and
@@ -49,7 +49,7 @@ class SymbolicSynthesis:
         population: Programs of each iteration, survivors included.
         survivors: Programs that are kept.
         judge: `train`: networks are trained. `random`: none is, and survivors are drawn at random (control).
-        proposals: `enumeration`, or `random`: words of random functions (control).
+        proposals: `enumeration`, or `random`: programs of random connected graphs (control).
         evaluations: Prefixes of programs that exploration executes at most, in each iteration.
         max_size: Most functions of a program.
         functions: Functions that each compression adds at most; 0: no library (control).
@@ -218,7 +218,7 @@ class SymbolicSynthesis:
         known = [self.dsl.graph(member.plain).simple for member in self.members]
         wanted = self.population - len(kept)
         if self.proposals == "random":
-            found, tried = proposed_at_random(self.dsl, self.exploration, known, wanted, self.seed, self.done)
+            found, tried = proposed_at_random(self.dsl, self.exploration.most, known, wanted, self.seed, self.done)
         else:
             weights = fitted(self.dsl, kept, self.max_difference) if kept else None
             found, tried = self.exploration.run(self.dsl, weights, known, wanted)

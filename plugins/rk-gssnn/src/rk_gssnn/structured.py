@@ -14,10 +14,10 @@ class GraphStructured(nn.Module):
     """A graph network over one vector, with the graph of a program (arXiv:2303.03340).
 
     The vector is cut into as many chunks as the graph has nodes and edges. Each of these gets the chunk of its number,
-    repeated to the width of the vector, and a code of its number and its port. Layers are GINE
-    (arXiv:1905.12265): a linear map of a node plus the sum of what its neighbours send, relu(neighbour + edge). The mean
-    over the nodes is mapped to the answer. The graph is the same for all vectors, so the chunks are one selection by an
-    index that is computed once, and messages one tensor operation.
+    repeated to the width of the vector, and a code of its number and its port. Layers are GINE (arXiv:1905.12265): a
+    linear map of a node plus the sum of what its neighbours send, relu(neighbour + edge). The mean over the nodes is
+    mapped to the answer. The graph is the same for all vectors, so the chunks are one selection by an index that is
+    computed once, and messages one tensor operation.
 
     Args:
         graph: The graph.

@@ -2,8 +2,8 @@
 
 A prefix is a word of functions with places that are still open. What it has done is a configuration: the functions that
 are left of what it has called, the blocks that are open, the state. Two prefixes with the same configuration have the
-same continuations, so only the cheaper one is extended. The search is A* over configurations: a place that is open costs
-at least what the cheapest program does. The plain enumeration executes each program from its beginning
+same continuations, so only the cheaper one is extended. The search is A* over configurations: a place that is open
+costs at least what the cheapest program does. The plain enumeration executes each program from its beginning
 (`rk_programs.naive.all_terms`, `ChainLanguage.run`).
 """
 
@@ -28,7 +28,7 @@ _FAILED = -2
 _Control = tuple[str | None, ...]
 """Functions that are left to execute."""
 _Frames = tuple[Any, ...]
-"""The innermost open block: its name, the number of the state before it, its part, the value so far, the next frames."""
+"""The innermost open block: its name, the state before it, its part, the value so far, what is around."""
 _Config = tuple[_Control, _Frames, int]
 _Word = tuple[Any, str] | None
 """The functions of a prefix, the last one first."""
@@ -84,7 +84,7 @@ class ChainEnumeration:
         for name, primitive in dsl.primitives.items():
             if name in dsl.library:
                 tokens = word(dsl.library[name][1], dsl.library)
-                if tokens is None:
+                if tokens is None or tokens.count(_HOLE) != len(primitive.takes):
                     continue
             elif shared and name in dsl.blocks and dsl.blocks[name].inlined:
                 continue
@@ -119,9 +119,9 @@ class ChainEnumeration:
             if not control:
                 yield FoundChain(self._term(prefix), self._states[state], cost, self.tried)
                 continue
-            if size + len(control) > self.max_size:
-                continue
             open_places = control.count(_HOLE)
+            if size + open_places > self.max_size:
+                continue
             for name, tokens, own_cost, is_step in ending if state == _SKIPPED else functions:
                 if evaluations is not None and self.tried >= evaluations:
                     return
@@ -147,7 +147,7 @@ class ChainEnumeration:
                 bound = total + self._least * places
                 heapq.heappush(heap, (bound, pushed, size + 1, (prefix, name), after, total, key))
 
-    # -- states are numbers: each is executed, compared and stored once -------------------------------------------------
+    # -- states are numbers: each is executed, compared and stored once ----------------------------------------------
 
     def _number(self, state: Any) -> int:
         if state is None:

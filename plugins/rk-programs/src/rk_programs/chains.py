@@ -191,9 +191,9 @@ def expanded(term: Term, library: Mapping[str, tuple[tuple[str, ...], Term]]) ->
 
 
 def word(body: Term, library: Mapping[str, tuple[tuple[str, ...], Term]]) -> tuple[str | None, ...] | None:
-    """Returns the functions of a body from left to right, None for each argument; functions of the library are written out.
+    """Returns the functions of a body from left to right, None for each argument, functions of the library written out.
 
-    None where an argument is used twice, never, or before an earlier one: executing such a function would need what is
+    None where an argument is used twice, or before an earlier one: executing such a function would need what is
     not written yet.
     """
     plain = expanded(body, library)

@@ -59,9 +59,8 @@ def isomorphic(one: Neighbours, other: Neighbours) -> bool:
         for to in range(len(other)):
             if to in taken or theirs[to] != colors[node]:
                 continue
-            if all((other_node in one[node]) == (image in other[to]) for other_node, image in mapped.items()) and extends(
-                mapped | {node: to}, taken | {to}
-            ):
+            fits = all((before in one[node]) == (image in other[to]) for before, image in mapped.items())
+            if fits and extends(mapped | {node: to}, taken | {to}):
                 return True
         return False
 
