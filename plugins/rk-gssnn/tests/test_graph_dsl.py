@@ -144,8 +144,8 @@ def test_every_graph_can_be_written_as_a_program():
 
 def test_random_graphs_are_a_function_of_the_seed_and_all_different():
     dsl = GraphDsl()
-    one, again, other = (proposed_at_random(dsl, 30, (), 12, seed, 0)[0] for seed in (1, 1, 2))
+    one, again, other = (proposed_at_random(dsl, Exploration(1, 150, 30), (), 12, seed, 0)[0] for seed in (1, 1, 2))
     assert [str(p.plain) for p in one] == [str(p.plain) for p in again] != [str(p.plain) for p in other]
     assert len(one) == 12
     assert not any(isomorphic(a.graph.simple, b.graph.simple) for a, b in itertools.combinations(one, 2))
-    assert all(len(p.graph.nodes) + len(p.graph.edges) <= 30 for p in one)
+    assert all(len(p.graph.nodes) + len(p.graph.edges) <= 30 and p.plain.size <= 150 for p in one)

@@ -1,5 +1,6 @@
 """Chains are enumerated cheapest first, each prefix executed once; nothing is missed that the plain recursion finds."""
 
+import itertools
 import math
 
 import pytest
@@ -65,7 +66,9 @@ def test_it_finds_every_state_at_the_size_of_the_smallest_program(library):
             state = robot.run(term)
             if state is not None:
                 smallest.setdefault(state, size)
-    found = _states(ChainEnumeration(robot, max_size=max_size))
+    most = max_size * math.log(len(robot.primitives)) + 1e-6
+    programs = ChainEnumeration(robot).programs()
+    found = {one.state: one for one in itertools.takewhile(lambda one: one.cost < most, programs)}
     assert {state: one.term.size for state, one in found.items()} == smallest
     assert all(robot.run(one.term) == state for state, one in found.items())
     assert len(smallest) > 10
@@ -114,6 +117,14 @@ def test_a_library_of_chains_takes_each_argument_once_and_changes_no_program():
     assert library and all(word(one.body, robot.library) is not None for one in library)
     assert [expanded(term, robot.library) for term in written] == programs
     assert [robot.run(term) for term in written] == [robot.run(term) for term in programs]
+
+
+def test_the_size_is_bounded_with_functions_of_the_library_written_out():
+    robot = Robot()
+    robot.define("twice", ["chain"], parse("(step (step x0))"))
+    found = [one.term for one in ChainEnumeration(robot, max_size=5).programs()]
+    assert max(expanded(term, robot.library).size for term in found) == 5
+    assert "(twice (twice end))" in map(str, found)
 
 
 def test_what_cannot_be_executed_in_order_is_not_enumerated():

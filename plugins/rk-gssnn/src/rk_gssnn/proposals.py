@@ -40,7 +40,7 @@ class Exploration:
 
     Attributes:
         evaluations: Prefixes that are executed at most.
-        max_size: Most functions of a program.
+        max_size: Most functions of a program, those of the library written out.
         most: Most nodes and edges of a graph.
     """
 
@@ -75,7 +75,7 @@ class Exploration:
 
 
 def proposed_at_random(
-    dsl: GraphDsl, most: int, known: Iterable[Neighbours], wanted: int, seed: int, iteration: int
+    dsl: GraphDsl, exploration: Exploration, known: Iterable[Neighbours], wanted: int, seed: int, iteration: int
 ) -> tuple[list[Proposal], int]:
     """Returns programs of random connected graphs, and how many graphs were drawn: the control of enumeration.
 
@@ -83,7 +83,7 @@ def proposed_at_random(
 
     Args:
         dsl: The language.
-        most: Most nodes and edges of a graph.
+        exploration: Its bounds of programs and graphs.
         known: Graphs that do not count.
         wanted: How many are enough.
         seed: Of the graphs.
@@ -101,10 +101,10 @@ def proposed_at_random(
         others = [pair for pair in itertools.combinations(range(nodes), 2) if pair not in tree]
         edges = tree + [pair for pair in others if random.random() < density]
         degrees = Counter(itertools.chain(*edges))
-        if nodes + len(edges) > most or max(degrees.values()) > dsl.max_ports or not seen.add(neighbours(edges)):
+        if nodes + len(edges) > exploration.most or max(degrees.values()) > dsl.max_ports:
             continue
         term = written(dsl, edges)
-        if term is not None:
+        if term is not None and term.size <= exploration.max_size and seen.add(neighbours(edges)):
             found.append(Proposal(term, term, dsl.graph(str(term))))
     return found, tried
 

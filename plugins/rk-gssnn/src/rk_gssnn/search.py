@@ -51,7 +51,7 @@ class SymbolicSynthesis:
         judge: `train`: networks are trained. `random`: none is, and survivors are drawn at random (control).
         proposals: `enumeration`, or `random`: programs of random connected graphs (control).
         evaluations: Prefixes of programs that exploration executes at most, in each iteration.
-        max_size: Most functions of a program.
+        max_size: Most functions of a program, those of the library written out.
         functions: Functions that each compression adds at most; 0: no library (control).
         max_arity: Most arguments of such a function.
         max_difference: Largest difference of two logarithmic probabilities in the grammar.
@@ -218,7 +218,7 @@ class SymbolicSynthesis:
         known = [self.dsl.graph(member.plain).simple for member in self.members]
         wanted = self.population - len(kept)
         if self.proposals == "random":
-            found, tried = proposed_at_random(self.dsl, self.exploration.most, known, wanted, self.seed, self.done)
+            found, tried = proposed_at_random(self.dsl, self.exploration, known, wanted, self.seed, self.done)
         else:
             weights = fitted(self.dsl, kept, self.max_difference) if kept else None
             found, tried = self.exploration.run(self.dsl, weights, known, wanted)

@@ -57,7 +57,7 @@ class ChainEnumeration:
     Args:
         dsl: The language. Functions of its library whose arguments cannot be executed in order are left out.
         weights: Function -> its logarithmic probability; None: all functions are equally likely.
-        max_size: Most functions of a program.
+        max_size: Most functions of a program, those of the library written out.
         shared: Whether prefixes with the same configuration share their continuations; without it every word is
             executed, for comparison.
 
@@ -110,7 +110,10 @@ class ChainEnumeration:
         begin: _Config = ((_HOLE,), (), self._number(self.dsl.initial()))
         best: dict[Any, float] = {}
         heap: list[tuple[float, int, int, _Word, _Config, float, Any]] = [(0.0, 0, 0, None, begin, 0.0, None)]
-        functions = [(name, self._tokens[name], self._cost[name], name in self._changes) for name in self._tokens]
+        functions = [
+            (name, tokens, self._cost[name], len(tokens) - tokens.count(_HOLE), name in self._changes)
+            for name, tokens in self._tokens.items()
+        ]
         ending = [one for one in functions if one[0] == self.dsl.end]
         while heap:
             _, _, size, prefix, (control, frames, state), cost, alike = heapq.heappop(heap)
@@ -122,7 +125,7 @@ class ChainEnumeration:
             open_places = control.count(_HOLE)
             if size + open_places > self.max_size:
                 continue
-            for name, tokens, own_cost, is_step in ending if state == _SKIPPED else functions:
+            for name, tokens, own_cost, length, is_step in ending if state == _SKIPPED else functions:
                 if evaluations is not None and self.tried >= evaluations:
                     return
                 self.tried += 1
@@ -145,7 +148,7 @@ class ChainEnumeration:
                     best[key] = total
                 pushed += 1
                 bound = total + self._least * places
-                heapq.heappush(heap, (bound, pushed, size + 1, (prefix, name), after, total, key))
+                heapq.heappush(heap, (bound, pushed, size + length, (prefix, name), after, total, key))
 
     # -- states are numbers: each is executed, compared and stored once ----------------------------------------------
 
