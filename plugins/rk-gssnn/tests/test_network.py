@@ -58,10 +58,10 @@ def test_networks_of_other_graphs_answer_otherwise_with_the_same_weights():
 def test_any_classifier_is_an_encoder_and_all_its_weights_learn():
     torch.manual_seed(0)
 
-    def encoder(input_shape, num_classes):
+    def encoder(num_classes):
         return MLP(num_features=64, num_classes=num_classes, hidden_sizes=(8,))
 
-    net = GSSNN(input_shape=(8, 8), num_classes=3, program=STAR, encoder=encoder, dim=16)
+    net = GSSNN(num_classes=3, program=STAR, encoder=encoder, dim=16)
     net(inputs=torch.rand(5, 8, 8))["logits"].sum().backward()
     assert all(p.grad is not None and p.grad.any() for name, p in net.named_parameters() if "bias" not in name)
 
@@ -83,7 +83,7 @@ def test_the_encoder_reads_patches_of_any_rectangle_and_gives_several_answers():
 )
 def test_a_wrong_program_is_a_mistake_of_the_recipe(program, message):
     with pytest.raises(ValueError, match=message):
-        GSSNN(input_shape=(8, 8), num_classes=2, program=program, encoder=MLP, dim=16)
+        GSSNN(num_classes=2, program=program, encoder=MLP, dim=16)
 
 
 def test_a_graph_that_does_not_fit_is_refused():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 from annotated_types import Ge
-from rk_programs.chains import Block, ChainLanguage, Step
+from rk_programs.chains import Block, ChainDsl, ChainLanguage, Step
 from rk_programs.isomorphism import Neighbours, neighbours
 
 
@@ -59,6 +59,28 @@ class Graph:
 
     def __str__(self) -> str:
         return " ".join(f"{edge.one}-{edge.other}" for edge in self.edges)
+
+
+class GraphLanguage(ChainDsl, Protocol):
+    """The slot of `gssnn`: a language of chains whose programs make graphs. `graph-dsl` is one.
+
+    Attributes:
+        max_ports: Ports of a node.
+    """
+
+    max_ports: int
+
+    def initial(self) -> GraphState:
+        """Returns the state at which programs begin."""
+        ...
+
+    def made(self, state: Any) -> Graph | None:
+        """Returns the graph of a program that ends in `state`; None where there is none that counts."""
+        ...
+
+    def graph(self, text: str) -> Graph:
+        """Returns the graph of a program. Raises `ValueError` where the text is none, or it makes no graph."""
+        ...
 
 
 class GraphDsl(ChainLanguage):

@@ -22,13 +22,13 @@ class AnswerOutputs(TypedDict):
 class ImageEncoder(Model, Protocol):
     """What `gssnn` takes as its encoder: any model that classifies images. Its scores are read as features."""
 
-    def __init__(self, *, input_shape: tuple[int, ...], num_classes: int) -> None: ...
+    def __init__(self, *, num_classes: int) -> None: ...
 
     def forward(self, *, inputs: Tensor) -> AnswerOutputs:
         """Returns features as `logits` of (batch, num_classes).
 
         Args:
-            inputs: (batch, *input_shape).
+            inputs: (batch, *shape).
         """
         ...
 

@@ -11,7 +11,7 @@ from rk_programs.terms import parse
 from torch import nn
 
 from rk import Batch, LoadedRun, Outputs
-from rk_gssnn.dsl import GraphDsl
+from rk_gssnn.dsl import GraphLanguage
 from rk_gssnn.population import Member
 
 
@@ -31,7 +31,7 @@ class Population(nn.Module):
         members: The programs that were judged.
     """
 
-    def __init__(self, dsl: GraphDsl, baseline: nn.Module, folder: Path | None) -> None:
+    def __init__(self, dsl: GraphLanguage, baseline: nn.Module, folder: Path | None) -> None:
         super().__init__()
         self.dsl = dsl
         self.folder = folder

@@ -22,7 +22,6 @@ class GSSNN(nn.Module):
     The graph is what `program` makes, a text in the language `graph-dsl`. The search `gssnn` looks for programs.
 
     Args:
-        input_shape: Shape of one input.
         num_classes: Classes.
         program: The program. It must make a connected graph of two nodes or more.
         encoder: Any model that classifies images; its `num_classes` is `dim` here.
@@ -44,15 +43,14 @@ class GSSNN(nn.Module):
         >>> from rk_gssnn.encoder import PixelViT
         >>> import torch
         >>> text = "(push (add (connect (next_port (add (connect identity))))))"
-        >>> encoder = lambda **sizes: PixelViT(**sizes, patch_size=8, d_model=16)
-        >>> net = GSSNN(input_shape=(1, 32, 32), num_classes=2, program=text, encoder=encoder, dim=32)
+        >>> encoder = lambda num_classes: PixelViT((1, 32, 32), num_classes, patch_size=8, d_model=16)
+        >>> net = GSSNN(num_classes=2, program=text, encoder=encoder, dim=32)
         >>> print(net.graph, net(inputs=torch.rand(3, 1, 32, 32))["logits"].shape)
         1-0 3-0 torch.Size([3, 2])
     """
 
     def __init__(
         self,
-        input_shape: tuple[Annotated[int, Ge(1)], ...],
         num_classes: int,
         program: str,
         encoder: Factory[ImageEncoder],
@@ -68,9 +66,11 @@ class GSSNN(nn.Module):
             self.graph = self.dsl.graph(program)
         except ValueError as error:
             raise ValueError(f"program: {error}") from None
+        except RecursionError:
+            raise ValueError("program: it is too long") from None
         self.term = self.dsl.parse(program)
         self.num_answers = num_answers
-        self.encoder = encoder(input_shape=input_shape, num_classes=dim)
+        self.encoder = encoder(num_classes=dim)
         self.head = GraphStructured(self.graph, dim, num_answers * num_classes, num_layers, dropout)
 
     def forward(self, *, inputs: Float[Tensor, "batch *shape"]) -> AnswerOutputs:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch.multiprocessing as mp
 
-from rk import LoadedRun, Run, Runtime
+from rk import LoadedRun, Run, Runtime, UserError
 from rk.training import train_inside
 
 WAIT = 0.05
@@ -102,6 +102,9 @@ class Networks:
     def measured(self, folder: Path) -> tuple[float, float]:
         """Returns the accuracy of a run on its training and on its validation images."""
         found = LoadedRun.open(folder).evaluate(("train", "val"))
+        names = [name.removeprefix("val/") for name in found if name.startswith("val/")]
+        if self.metric not in names:
+            raise UserError(f"the baseline measures no {self.metric!r}", f"search.metric takes: {', '.join(names)}")
         return found[f"train/{self.metric}"], found[f"val/{self.metric}"]
 
     def _model(self, program: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rk_programs.chains import expanded
 from rk_programs.isomorphism import GraphSet, Neighbours, neighbours
 from rk_programs.terms import Term
 
-from rk_gssnn.dsl import Graph, GraphDsl
+from rk_gssnn.dsl import Graph, GraphLanguage
 
 MOST_NODES = 8
 """Of a random graph."""
@@ -49,7 +49,11 @@ class Exploration:
     most: int
 
     def run(
-        self, dsl: GraphDsl, weights: Mapping[str, float] | None, known: Iterable[Neighbours], wanted: int | None = None
+        self,
+        dsl: GraphLanguage,
+        weights: Mapping[str, float] | None,
+        known: Iterable[Neighbours],
+        wanted: int | None = None,
     ) -> tuple[list[Proposal], int]:
         """Returns programs with new graphs, cheapest first, and how many prefixes were executed.
 
@@ -75,7 +79,7 @@ class Exploration:
 
 
 def proposed_at_random(
-    dsl: GraphDsl, exploration: Exploration, known: Iterable[Neighbours], wanted: int, seed: int, iteration: int
+    dsl: GraphLanguage, exploration: Exploration, known: Iterable[Neighbours], wanted: int, seed: int, iteration: int
 ) -> tuple[list[Proposal], int]:
     """Returns programs of random connected graphs, and how many graphs were drawn: the control of enumeration.
 
@@ -109,7 +113,7 @@ def proposed_at_random(
     return found, tried
 
 
-def written(dsl: GraphDsl, edges: Sequence[tuple[int, int]]) -> Term | None:
+def written(dsl: GraphLanguage, edges: Sequence[tuple[int, int]]) -> Term | None:
     """Returns a program for a graph: the cursor walks to each edge's first node, and to its second or adds it.
 
     Args:

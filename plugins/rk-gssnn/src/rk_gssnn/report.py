@@ -10,13 +10,13 @@ from typing import Any
 from rk.charts import COLORS, chart, plain, save
 from rk.jsontext import to_json
 from rk.writing import write_atomic, write_csv
-from rk_gssnn.dsl import Graph, GraphDsl
+from rk_gssnn.dsl import Graph, GraphLanguage
 from rk_gssnn.population import Member
 
 MOST_GRAPHS = 12
 
 
-def write_report(out: Path, dsl: GraphDsl, members: Sequence[Member]) -> None:
+def write_report(out: Path, dsl: GraphLanguage, members: Sequence[Member]) -> None:
     """Writes ``population.csv``, ``programs.json`` and ``library.txt``.
 
     Args:
@@ -37,7 +37,7 @@ def _function(name: str, arity: Any, body: Any) -> str:
     return f"({name}{arguments}) = {body}" if arity else f"{name} = {body}"
 
 
-def draw_report(out: Path, dsl: GraphDsl, members: Sequence[Member], baselines: Sequence[float]) -> None:
+def draw_report(out: Path, dsl: GraphLanguage, members: Sequence[Member], baselines: Sequence[float]) -> None:
     """Writes ``figures/graphs.png`` and, where networks were trained, ``figures/ranks.png``."""
     figures = out / "figures"
     figures.mkdir(exist_ok=True)

@@ -16,7 +16,7 @@ from rk_programs.terms import parse
 from torch import Tensor
 
 from rk import Run, Runtime, UserError
-from rk_gssnn.dsl import GraphDsl
+from rk_gssnn.dsl import GraphDsl, GraphLanguage
 from rk_gssnn.learner import Population
 from rk_gssnn.population import Member, Networks
 from rk_gssnn.proposals import Exploration, proposed_at_random
@@ -78,7 +78,7 @@ class SymbolicSynthesis:
         self,
         run: Run,
         seed: int,
-        dsl: GraphDsl | None = None,
+        dsl: GraphLanguage | None = None,
         iterations: Annotated[int, Ge(1)] = 5,
         population: Annotated[int, Ge(2)] = 50,
         survivors: Annotated[int, Ge(1)] = 25,
