@@ -79,7 +79,7 @@ def test_a_condition_compares_where_two_programs_lead(test, port):
     assert (state.port, state.pos, state.stack) == (port, 1, (1, 0))
 
 
-def test_what_is_no_connected_graph_of_two_nodes_is_refused():
+def test_what_is_not_a_connected_graph_of_two_nodes_is_refused():
     dsl = GraphDsl()
     for text in ("identity", "(push (add identity))"):
         with pytest.raises(ValueError, match="connected graph of two nodes"):

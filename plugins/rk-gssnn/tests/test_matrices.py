@@ -158,7 +158,7 @@ def test_what_is_altered_is_never_the_same():
         ('{"train": [{"input": [[0,0,0,0,0,0,0,0,0]], "output": [[1]]}]}', "sides must be at most 8, got 1 x 9"),
     ],
 )
-def test_a_file_that_is_no_task_is_refused_with_its_place(tmp_path, text, message):
+def test_a_file_without_a_task_is_refused_with_its_place(tmp_path, text, message):
     path = tmp_path / "task.json"
     path.write_text(text)
     with pytest.raises(UserError, match=message):

@@ -16,7 +16,7 @@ TRIANGLE = "(push (add (connect (next_port (push (add (connect (next_port (pop (
 DOUBLE = "(push (add (connect (next_port (connect identity)))))"
 
 
-def test_chunks_are_equal_but_for_the_first_and_are_repeated_to_the_width():
+def test_chunks_are_equal_except_the_first_and_are_repeated_to_the_width():
     index = chunks(3, 8)
     assert index.tolist() == [[0, 1, 2, 3, 0, 1, 2, 3], [4, 5, 4, 5, 4, 5, 4, 5], [6, 7, 6, 7, 6, 7, 6, 7]]
     assert chunks(1, 8).tolist() == [list(range(8))]

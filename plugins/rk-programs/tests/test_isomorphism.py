@@ -26,7 +26,7 @@ def test_there_are_as_many_connected_graphs_as_are_known(nodes, count):
     assert len(found) == count
 
 
-def test_graphs_that_colours_do_not_tell_apart_are_told_apart():
+def test_graphs_with_the_same_colours_are_distinguished():
     hexagon = [(i, (i + 1) % 6) for i in range(6)]
     triangles = [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3)]
     one, other = neighbours(hexagon), neighbours(triangles)

@@ -12,6 +12,22 @@ Whitehouse, "Symbolic Synthesis of Neural Networks", 2023, arXiv:2303.03340:
 
 from rk import hookimpl
 
+_FEW = ("search.evaluations=4000", "search.population=3", "search.survivors=1")
+RK_TRIAL = {
+    "raven-baseline": ("data.val_examples=16", "data.test_examples=8"),
+    "graphs-quick": _FEW,
+    "graphs-plain": _FEW,
+    "library-counts": ("evaluations=20000", "seeds=1", "max_ports=4"),
+}
+
+_NETWORKS = "a step trains the networks of an iteration at their full number of steps; graphs-quick is taken"
+_LONG = "a step explores for 600,000 evaluations; those of graphs-quick are taken"
+RK_EXEMPT = {
+    "recipe-takes-two-steps:raven-full": _NETWORKS,
+    "recipe-takes-two-steps:raven-random": _NETWORKS,
+    "recipe-takes-two-steps:graphs-plain": _LONG,
+}
+
 
 @hookimpl
 def rk_models() -> dict[str, str]:

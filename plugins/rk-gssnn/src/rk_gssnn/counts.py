@@ -22,7 +22,7 @@ class LibraryCounts:
 
     The first round explores without a library. A random share of its programs survives, for each seed another one, and
     compression makes a library of them; no network is trained. The second round explores with this library, and so on.
-    Without a library, the first exploration goes on for as many evaluations as all rounds have. An evaluation executes
+    Without a library, the first exploration continues for as many evaluations as all rounds have. An evaluation executes
     one more function at the end of a prefix, or one function of the library.
 
     It writes ``counts.csv``: new graphs that are connected, and not isomorphic to any earlier one, in each round.

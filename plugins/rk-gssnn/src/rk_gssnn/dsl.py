@@ -21,7 +21,7 @@ class Edge(NamedTuple):
 
 
 class GraphState(NamedTuple):
-    """A graph, and where a program stands in it.
+    """A graph, and the place of a program in it.
 
     Attributes:
         edges: In the order of their creation.

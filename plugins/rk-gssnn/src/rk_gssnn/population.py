@@ -18,6 +18,8 @@ import torch.multiprocessing as mp
 from rk import LoadedRun, Run, Runtime, UserError
 from rk.training import train_inside
 
+SEEDS = 1000
+"""So far apart are the seeds of two searches: their networks have no seed in common."""
 WAIT = 0.05
 """Seconds between two looks at the processes."""
 
@@ -65,15 +67,17 @@ class Networks:
         run: The baseline: a run whose model classifies images.
         head: Parameters of the model `gssnn` besides encoder and program.
         metric: The accuracy, without its split.
+        seed: Seeds the networks. Their images are those of the run.
         jobs: How many are trained at once, each in a process of its own.
         runtime: That of the search.
     """
 
-    def __init__(self, run: Run, head: Mapping[str, Any], metric: str, jobs: int, runtime: Runtime) -> None:
+    def __init__(self, run: Run, head: Mapping[str, Any], metric: str, seed: int, jobs: int, runtime: Runtime) -> None:
         self.recipe = Path(run.folder.path) / "recipe.yaml"
         plain = run.recipe.plain()
         self.encoder: Any = plain["model"]
-        self.seed = int(plain["fit"]["seed"])
+        self.data_seed = int(plain["fit"]["seed"])
+        self.seed = SEEDS * seed
         self.head = dict(head)
         self.metric = metric
         self.jobs = jobs
@@ -125,7 +129,7 @@ class Networks:
         if model is not None:
             overrides.append(f"model={json.dumps(model)}")
         if self.seeded:
-            overrides.append(f"data.seed={self.seed}")  # other weights, the same images
+            overrides.append(f"data.seed={self.data_seed}")  # other weights, the same images
         return overrides
 
     def _in_processes(self, work: Sequence[tuple[str, list[str]]]) -> None:

@@ -43,7 +43,7 @@ class SymbolicSynthesis:
 
     Args:
         run: The baseline: a run whose model classifies images.
-        seed: Seeds what is drawn at random.
+        seed: Seeds the networks, and what is drawn at random. Images are those of the run.
         dsl: The language; null: `graph-dsl`.
         iterations: Rounds of exploration, training, selection and compression.
         population: Programs of each iteration, survivors included.
@@ -101,7 +101,7 @@ class SymbolicSynthesis:
             raise ValueError(f"survivors must be below population, {population}, got {survivors}")
         self.run = run
         self.seed = seed
-        self.dsl = GraphDsl() if dsl is None else dsl
+        self.dsl: GraphLanguage = GraphDsl() if dsl is None else dsl
         self.iterations = iterations
         self.population = population
         self.survivors = survivors
@@ -127,7 +127,7 @@ class SymbolicSynthesis:
     def setup(self, *, runtime: Runtime) -> Population:
         """Returns the learner: the language with its library, and what answers."""
         self.runtime = runtime
-        self.networks = Networks(self.run, self.head, self.metric, self.jobs, runtime)
+        self.networks = Networks(self.run, self.head, self.metric, self.seed, self.jobs, runtime)
         self.learner = Population(self.dsl, self.run.learner, runtime.folder)
         return self.learner
 

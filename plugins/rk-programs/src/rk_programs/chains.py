@@ -25,7 +25,7 @@ class ChainType:
     name = CHAIN
 
     def width(self, capacity: int) -> int:
-        """Raises `TypeError`: a function is no row of integers."""
+        """Raises `TypeError`: a function is not a row of integers."""
         raise TypeError("chains have no rows: rk_programs.chain_enumeration enumerates them")
 
     def encode(self, values: Sequence[Any], capacity: int) -> Rows:
@@ -122,8 +122,8 @@ class ChainLanguage(Language):
 
     def __init__(self, end: str, steps: Iterable[Step], blocks: Iterable[Block] = ()) -> None:
         self.end = end
-        self.steps = {one.name: one for one in steps}
-        self.blocks = {one.name: one for one in blocks}
+        self.steps: Mapping[str, Step] = {one.name: one for one in steps}
+        self.blocks: Mapping[str, Block] = {one.name: one for one in blocks}
         primitives = [Primitive(end, (), CHAIN, lambda: _same)]
         primitives += [Primitive(one.name, (CHAIN,), CHAIN, _stepping(one)) for one in self.steps.values()]
         primitives += [
