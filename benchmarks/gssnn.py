@@ -114,7 +114,7 @@ def population() -> None:
         folder = Path(scratch)
         (folder / "baseline.yaml").write_text(BASELINE)
         with contextlib.redirect_stdout(io.StringIO()):
-            baseline = Path(rk.train(folder / "baseline.yaml", runs_dir=folder).folder.path)
+            baseline = Path(rk.train(folder / "baseline.yaml", runs_dir=folder).path)
         found = interleave(
             {
                 "one after the other": lambda: seconds(lambda: search(folder / "one", 1)),

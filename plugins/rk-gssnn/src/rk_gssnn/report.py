@@ -75,6 +75,7 @@ def draw_graphs(graphs: Sequence[Graph], captions: Sequence[str], path: Path) ->
             for node in graph.nodes:
                 axis.text(*places[node], str(node), fontsize=7, color="white", ha="center", va="center", zorder=3)
             axis.margins(0.15)
+            axis.set_aspect("equal", "datalim")
             axis.set_title(plain(caption), fontsize=8)
         save(figure, path)
 
