@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from pathlib import Path
@@ -39,12 +40,6 @@ def done(tmp_path_factory):
     return next(RunFolder.all(folder)).path
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def search(baseline, name="s", **settings):
     """Runs a small search; returns its folder."""
     small = {"iterations": 2, "population": 3, "survivors": 2, "dim": 32, "evaluations": 80_000}
@@ -65,8 +60,34 @@ def metrics_of(folder):
     return RunFolder(folder).read()["metrics"]
 
 
-def test_a_search_that_stops_is_resumed_and_ends_the_same(here, done, monkeypatch):
-    whole = search(done, "whole", baselines=1)
+@pytest.fixture(scope="module")
+def whole(done, tmp_path_factory):
+    """The folder of a search that nothing has disturbed."""
+    with contextlib.chdir(tmp_path_factory.mktemp("whole")):
+        return search(done, baselines=1, repeats=1).resolve()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def weights_of(folder):
+    return (folder / "inside" / "network-0-001" / "model.safetensors").read_bytes()
+
+
+def same(one, other):
+    """Whether two searches have found the same, to the last bit."""
+    files = ("population.csv", "programs.json", "library.txt")
+    return (
+        metrics_of(one) == metrics_of(other)
+        and all((one / name).read_text() == (other / name).read_text() for name in files)
+        and weights_of(one) == weights_of(other)
+    )
+
+
+def test_a_search_that_stops_is_resumed_and_ends_the_same(here, done, whole, monkeypatch):
     real, calls = SymbolicSynthesis._select, []
 
     def stopping(self, members):
@@ -77,41 +98,44 @@ def test_a_search_that_stops_is_resumed_and_ends_the_same(here, done, monkeypatc
 
     monkeypatch.setattr(SymbolicSynthesis, "_select", stopping)
     with pytest.raises(click.exceptions.Abort):
-        search(done, "cut", baselines=1)
+        search(done, baselines=1, repeats=1)
     monkeypatch.undo()
     monkeypatch.chdir(here)
-    cut = next(RunFolder.all(Path("cut"))).path
+    cut = next(RunFolder.all(Path("s"))).path
     assert not cli(["train", "--resume", str(cut)], standalone_mode=False)
-    assert metrics_of(cut) == metrics_of(whole)
-    for name in ("population.csv", "programs.json", "library.txt"):
-        assert (cut / name).read_text() == (whole / name).read_text()
+    assert same(cut, whole)
 
 
-def test_networks_that_are_trained_in_processes_are_the_same(here, done):
-    one, two = (search(done, f"jobs-{jobs}", iterations=1, jobs=jobs) for jobs in (1, 2))
-    assert members_of(one) == members_of(two) and len(members_of(one)) == 3
-    weights = [LoadedRun.open(f / "inside" / "network-0-001").learner.state_dict() for f in (one, two)]
-    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items() if torch.is_tensor(value))
+def test_networks_that_are_trained_in_processes_are_the_same(here, done, whole):
+    both = search(done, iterations=1, population=2, survivors=1, jobs=2), whole
+    one, other = ([(m["plain"], m["train"], m["val"]) for m in members_of(folder)[:2]] for folder in both)
+    assert one == other and len(one) == 2
+    assert weights_of(both[0]) == weights_of(whole)
 
 
-def test_the_best_by_training_accuracy_survive_and_the_best_of_them_answers(here, done):
-    folder = search(done, iterations=1, baselines=2, repeats=1)
-    members, metrics = members_of(folder), metrics_of(folder)
-    order = sorted(members, key=lambda m: (-float(m["train"]), int(m["number"])))
-    assert [m["kept"] for m in order] == ["True", "True", "False"]
+def test_the_best_by_training_accuracy_survive_and_the_best_of_them_answers(done, whole):
+    members, metrics = members_of(whole), metrics_of(whole)
+    assert [m["iteration"] for m in members] == ["0"] * 3 + ["1"]
+
+    def best(some):
+        return sorted(some, key=lambda m: (-float(m["train"]), m["iteration"], m["number"]))[:2]
+
+    kept = best(best(members[:3]) + members[3:])
+    assert [m["plain"] for m in members if m["kept"] == "True"] == [m["plain"] for m in members if m in kept]
     values = [float(m["val"]) for m in members]
     assert metrics["run/range"] == pytest.approx(max(values) - min(values))
-    assert metrics["run/survivors-max"] == pytest.approx(max(float(m["val"]) for m in order[:2]))
-    names = [f"baseline-{i}" for i in (1, 2)]
-    baseline = [metrics_of(done)["val/accuracy"]] + [metrics_of(folder / "inside" / n)["val/accuracy"] for n in names]
-    assert metrics["run/baseline-mean"] == pytest.approx(sum(baseline) / 3)
-    assert metrics["run/baseline-range"] == pytest.approx(max(baseline) - min(baseline))
-    loaded = LoadedRun.open(folder)
-    best = LoadedRun.open(folder / "inside" / f"network-0-00{order[0]['number']}")
-    batch = next(best.batches("test", 1))
-    assert torch.equal(loaded.learner.predict(batch)["logits"], best.learner.predict(batch)["logits"])
-    assert best.recipe.plain()["model"]["program"] == order[0]["plain"]
-    assert {path.name for path in (folder / "figures").glob("*.png")} >= {"graphs.png", "ranks.png"}
+    assert metrics["run/survivors-max"] == pytest.approx(max(float(m["val"]) for m in kept))
+    baseline = [metrics_of(folder)["val/accuracy"] for folder in (done, whole / "inside" / "baseline-1")]
+    assert metrics["run/baseline-mean"] == pytest.approx(sum(baseline) / 2)
+    assert metrics["run/baseline-range"] == pytest.approx(abs(baseline[0] - baseline[1]))
+    again = metrics_of(whole / "inside" / "repeat-1")["val/accuracy"]
+    assert metrics["run/repeat-range"] == pytest.approx(abs(again - float(kept[0]["val"])))
+    loaded = LoadedRun.open(whole)
+    answering = LoadedRun.open(whole / "inside" / f"network-{kept[0]['iteration']}-00{kept[0]['number']}")
+    batch = next(answering.batches("test", 1))
+    assert torch.equal(loaded.learner.predict(batch)["logits"], answering.learner.predict(batch)["logits"])
+    assert answering.recipe.plain()["model"]["program"] == kept[0]["plain"]
+    assert {path.name for path in (whole / "figures").glob("*.png")} >= {"graphs.png", "ranks.png"}
 
 
 def test_the_library_grows_and_is_kept_with_the_run(here, done, capsys):
@@ -142,12 +166,12 @@ def test_random_graphs_take_the_place_of_programs_that_were_found(here, done):
 
 
 def test_the_counts_of_the_analysis_are_those_of_its_rounds(tmp_path):
-    numbers = LibraryCounts(evaluations=75_000, max_ports=4, seeds=2, share=1.0).analyze(tmp_path)
+    numbers = LibraryCounts(evaluations=75_000, max_ports=4, seeds=1, share=1.0, rounds=1).analyze(tmp_path)
     assert numbers["first-round"] == 3
     assert numbers["with-library/least"] == numbers["with-library/most"] > numbers["without-library"] == 0
     with open(tmp_path / "counts.csv", encoding="utf-8") as file:
         rows = [*csv.DictReader(file)]
-    assert [row["round"] for row in rows] == ["1", "1", "all"] and "fn_0" in rows[0]["new functions"]
+    assert [row["round"] for row in rows] == ["1", "all"] and "fn_0" in rows[0]["new functions"]
     assert len({row["evaluations"] for row in rows}) == 1, "both have as many evaluations"
 
 

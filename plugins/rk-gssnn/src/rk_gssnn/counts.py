@@ -22,8 +22,8 @@ class LibraryCounts:
 
     The first round explores without a library. A random share of its programs survives, for each seed another one, and
     compression makes a library of them; no network is trained. The second round explores with this library, and so on.
-    Without a library, the first exploration continues for as many evaluations as all rounds have. An evaluation executes
-    one more function at the end of a prefix, or one function of the library.
+    Without a library, the first exploration continues for as many evaluations as all rounds have. An evaluation
+    executes one more function at the end of a prefix, or one function of the library.
 
     It writes ``counts.csv``: new graphs that are connected, and not isomorphic to any earlier one, in each round.
 
@@ -44,9 +44,9 @@ class LibraryCounts:
     def __init__(
         self,
         evaluations: Annotated[int, Ge(1)] = 300_000,
-        rounds: Annotated[int, Ge(1)] = 1,
+        rounds: Annotated[int, Ge(1)] = 2,
         functions: Annotated[int, Ge(1)] = 3,
-        share: Annotated[float, Gt(0), Le(1)] = 0.6,
+        share: Annotated[float, Gt(0), Le(1)] = 0.8,
         most: Annotated[int, Ge(1)] = 25,
         most_elements: Annotated[int, Ge(3)] = 64,
         seeds: Annotated[int, Ge(1)] = 3,

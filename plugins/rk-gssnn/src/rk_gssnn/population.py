@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from rk.training import train_inside
 
 SEEDS = 1000
 """So far apart are the seeds of two searches: their networks have no seed in common."""
-WAIT = 0.05
-"""Seconds between two looks at the processes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class Networks:
         head: Parameters of the model `gssnn` besides encoder and program.
         metric: The accuracy, without its split.
         seed: Seeds the networks. Their images are those of the run.
-        jobs: How many are trained at once, each in a process of its own.
+        jobs: How many are trained at once: one in this process, each other in a process of its own.
         runtime: That of the search.
     """
 
@@ -116,10 +113,11 @@ class Networks:
 
     def _trained(self, given: Sequence[tuple[str, dict[str, Any] | None, int]]) -> list[tuple[float, float]]:
         work = [(name, self._overrides(model, seed)) for name, model, seed in given]
-        if self.jobs > 1 and len(work) > 1:
-            self._in_processes(work)
+        with self._others(work):
+            for name, overrides in work[:: self.jobs]:
+                train_inside(self.recipe, overrides, name=name, within=self.runtime)
         found = []
-        for name, overrides in work:  # what the processes have trained is finished, and only read
+        for name, overrides in work:  # what a process has finished is only read, and what it has not is trained here
             run = train_inside(self.recipe, overrides, name=name, within=self.runtime)
             found.append(self.measured(run.folder))
         return found
@@ -132,30 +130,29 @@ class Networks:
             overrides.append(f"data.seed={self.data_seed}")  # other weights, the same images
         return overrides
 
-    def _in_processes(self, work: Sequence[tuple[str, list[str]]]) -> None:
-        """Trains in `jobs` processes, each its share.
+    @contextlib.contextmanager
+    def _others(self, work: Sequence[tuple[str, list[str]]]) -> Iterator[None]:
+        """Trains in `jobs` - 1 processes, each its share, while the block trains the first share.
 
-        A signal ends them with their checkpoints. What fails in one of them fails again in this process, which has
-        everything trained that is not yet.
+        The block is followed by a wait for them. Where it ends by an error or a signal, so do they, with checkpoints.
         """
-        folder = self.runtime.folder
-        if folder is None:
-            return
         context: Any = mp.get_context("spawn")  # its stub has no Process
-        shares = [list(work[i :: self.jobs]) for i in range(min(self.jobs, len(work)))]
+        shares = [list(work[i :: self.jobs]) for i in range(1, min(self.jobs, len(work)))]
+        folder = str(self.runtime.folder)
         processes = [
-            context.Process(target=_train, args=(str(self.recipe), share, str(folder)), daemon=True) for share in shares
+            context.Process(target=_train, args=(str(self.recipe), share, folder), daemon=True) for share in shares
         ]
         for process in processes:
             process.start()
-        while any(process.is_alive() for process in processes):
-            time.sleep(WAIT)
-            if self.runtime.signal is not None and self.runtime.signal.caught:
-                for process in processes:
-                    process.terminate()
-                break
-        for process in processes:
-            process.join()
+        try:
+            yield
+        except BaseException:
+            for process in processes:
+                process.terminate()
+            raise
+        finally:
+            for process in processes:
+                process.join()
 
 
 def _train(recipe: str, work: Sequence[tuple[str, list[str]]], folder: str) -> None:
