@@ -20,17 +20,9 @@ class AnswerOutputs(TypedDict):
 
 
 class ImageEncoder(Model, Protocol):
-    """What `gssnn` takes as its encoder: any model that classifies images. Its scores are read as features."""
+    """The encoder of `gssnn`: any model that classifies images; its logits, (batch, num_classes), are features."""
 
     def __init__(self, *, num_classes: int) -> None: ...
-
-    def forward(self, *, inputs: Tensor) -> AnswerOutputs:
-        """Returns features as `logits` of (batch, num_classes).
-
-        Args:
-            inputs: (batch, *shape).
-        """
-        ...
 
 
 class PixelViT(nn.Module):

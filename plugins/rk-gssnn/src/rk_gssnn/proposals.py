@@ -69,10 +69,10 @@ class Exploration:
         found: list[Proposal] = []
         enumeration = ChainEnumeration(dsl, weights=weights, max_size=self.max_size)
         for one in enumeration.programs(self.evaluations):
-            graph = dsl.made(one.state)
-            if graph is None or len(graph.nodes) + len(graph.edges) > self.most or not seen.add(graph.simple):
+            made = dsl.made(one.state)
+            if made is None or len(made.nodes) + len(made.edges) > self.most or not seen.add(made.simple):
                 continue
-            found.append(Proposal(one.term, expanded(one.term, dsl.library), graph))
+            found.append(Proposal(one.term, expanded(one.term, dsl.library), made))
             if len(found) == wanted:
                 break
         return found, enumeration.tried
