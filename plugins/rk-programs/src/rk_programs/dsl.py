@@ -104,9 +104,11 @@ class Language(nn.Module):
 
     def __init__(self, types: Sequence[ValueType], primitives: Sequence[Primitive]) -> None:
         super().__init__()
-        self.types: dict[str, ValueType] = {one.name: one for one in types}
-        self.primitives: dict[str, Primitive] = {one.name: one for one in primitives}
-        self.library: dict[str, tuple[tuple[str, ...], Term]] = {}
+        self.types: Mapping[str, ValueType] = {one.name: one for one in types}
+        self._primitives: dict[str, Primitive] = {one.name: one for one in primitives}
+        self.primitives: Mapping[str, Primitive] = self._primitives
+        self._library: dict[str, tuple[tuple[str, ...], Term]] = {}
+        self.library: Mapping[str, tuple[tuple[str, ...], Term]] = self._library
         """Name -> types of the arguments, body: the functions that were learned."""
         self._loops: dict[Term, Loop | None] = {}
 
@@ -200,8 +202,8 @@ class Language(nn.Module):
         except ValueError:
             gives = self.type_of(body, takes, next(iter(self.types)))
         made = Primitive(name, takes, gives, lru_cache(1 << 16)(lambda *values: self(body, values)))
-        self.primitives[name] = made
-        self.library[name] = (takes, body)
+        self._primitives[name] = made
+        self._library[name] = (takes, body)
         self._loops = {}
         return made
 
@@ -210,7 +212,8 @@ class Language(nn.Module):
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
         for name in self.library:
-            del self.primitives[name]
-        self.library, self._loops = {}, {}
+            del self._primitives[name]
+        self._library.clear()
+        self._loops = {}
         for name, (takes, body) in state.items():
             self.define(name, takes, parse(body))

@@ -48,6 +48,7 @@ def learn_library(
     max_functions: int = 3,
     max_arity: int = 2,
     prefix: str = "f",
+    linear: bool = False,
 ) -> tuple[list[Abstraction], list[Term]]:
     """Returns functions that make `programs` shorter, and the programs written with them; adds them to the language.
 
@@ -57,10 +58,11 @@ def learn_library(
         max_functions: Most functions; fewer where no further one saves anything.
         max_arity: Most arguments of a function.
         prefix: Names begin with it; numbers follow.
+        linear: Whether a function uses each argument once: what `rk_programs.chains` can enumerate.
     """
     written, library = list(programs), list[Abstraction]()
     for _ in range(max_functions):
-        best = _best(written, max_arity)
+        best = _best(written, max_arity, linear)
         if best is None:
             break
         body, saved = best
@@ -86,12 +88,23 @@ def expand(term: Term, library: Sequence[Abstraction]) -> Term:
 
 def rewrite(term: Term, name: str, body: Term) -> Term:
     """Returns the shortest way to write `term` with the function ``name``."""
-    plain = Term(term.head, tuple(rewrite(argument, name, body) for argument in term.args))
-    bound: dict[int, Term] = {}
-    if not _matches(body, term, bound):
-        return plain
-    called = Term(name, tuple(rewrite(bound[i], name, body) for i in range(len(bound))))
-    return called if called.size < plain.size else plain
+    known: dict[int, tuple[Term, int]] = {}  # each subterm once: matches overlap in long chains
+
+    def written(part: Term) -> tuple[Term, int]:
+        if id(part) not in known:
+            args = [written(argument) for argument in part.args]
+            plain = Term(part.head, tuple(arg for arg, _ in args)) if args else part
+            best = plain, 1 + sum(size for _, size in args)
+            bound: dict[int, Term] = {}
+            if _matches(body, part, bound):
+                given = [written(bound[i]) for i in range(len(bound))]
+                size = 1 + sum(size for _, size in given)
+                if size < best[1]:
+                    best = Term(name, tuple(arg for arg, _ in given)), size
+            known[id(part)] = best
+        return known[id(part)]
+
+    return written(term)[0]
 
 
 def _matches(pattern: Term, term: Term, bound: dict[int, Term]) -> bool:
@@ -106,14 +119,14 @@ def _matches(pattern: Term, term: Term, bound: dict[int, Term]) -> bool:
     )
 
 
-def _best(programs: Sequence[Term], max_arity: int) -> tuple[Term, int] | None:
+def _best(programs: Sequence[Term], max_arity: int, linear: bool) -> tuple[Term, int] | None:
     """Returns the body that saves most, and how much; None where none saves anything."""
     parts = list(dict.fromkeys(part for term in programs for part in subterms(term) if part.args))
     bodies: dict[Term, None] = {}
     for i, one in enumerate(parts):
         for other in parts[i:]:
             if one.head == other.head and len(one.args) == len(other.args):
-                body, arity = common(one, other)
+                body, arity = common(one, other, linear=linear)
                 if arity <= max_arity and body.size - arity >= 2:
                     bodies[body] = None
     before, best = description_length(programs), None
@@ -124,18 +137,19 @@ def _best(programs: Sequence[Term], max_arity: int) -> tuple[Term, int] | None:
     return best
 
 
-def common(one: Term, other: Term) -> tuple[Term, int]:
+def common(one: Term, other: Term, *, linear: bool = False) -> tuple[Term, int]:
     """Returns what two terms have in common, with ``x0``, ``x1``, ... for the rest, and how many variables that has.
 
-    Equal pairs of differences get the same variable: the least general generalisation. A variable of the terms is a
-    difference too: a function has no access to the inputs of the program that calls it.
+    Equal pairs of differences get the same variable: the least general generalisation. With `linear`, each difference
+    has a variable to itself. A variable of the terms is a difference too: a function has no access to the inputs of the
+    program that calls it.
     """
-    pairs: dict[tuple[Term, Term], Term] = {}
+    pairs: dict[tuple[Term, Term] | int, Term] = {}
 
     def general(a: Term, b: Term) -> Term:
         if a.head == b.head and len(a.args) == len(b.args) and a.variable is None and a.head != "rec":
             return Term(a.head, tuple(general(x, y) for x, y in zip(a.args, b.args, strict=True)))
-        return pairs.setdefault((a, b), variable(len(pairs)))
+        return pairs.setdefault(len(pairs) if linear else (a, b), variable(len(pairs)))
 
     body = general(one, other)
     return body, len(pairs)
