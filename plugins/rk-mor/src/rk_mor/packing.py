@@ -43,7 +43,7 @@ class Packed:
 
     @classmethod
     def in_place(cls, active: Bool[Tensor, "b t"] | None) -> Self:
-        """Leaves all tokens in the long sequence and masks those that do not run: it saves nothing, but has one shape."""
+        """Leaves all tokens where they are and masks those that do not run: it saves nothing, but has one shape."""
         return cls(None, active)
 
     @property

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from rk import FitContext, UserError
+from rk import FitContext
 from rk.authoring import Recorder, answers
 from rk.writing import write_csv
 from rk_mor.capacity import models_of
