@@ -27,15 +27,20 @@ class Keys:
         positions: (b, k) int64, of the tokens of this piece.
         exists: (b, k) bool, which of them run; None: all.
         past: Those of the pieces before.
+        compact: Whether entries that no row needs are dropped between pieces.
     """
 
     def __init__(
-        self, positions: Int[Tensor, "b k"], exists: Bool[Tensor, "b k"] | None, past: KeyState | None = None
+        self,
+        positions: Int[Tensor, "b k"],
+        exists: Bool[Tensor, "b k"] | None,
+        past: KeyState | None = None,
+        compact: bool = True,
     ) -> None:
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self._past = past
-        self._ragged = exists is not None
+        self._ragged = compact and exists is not None
         if past is not None:
             here = torch.ones_like(positions, dtype=torch.bool) if exists is None else exists
             positions = torch.cat([past["positions"], positions], 1)

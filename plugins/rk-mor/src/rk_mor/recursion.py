@@ -292,7 +292,8 @@ class Recursion(nn.Module):
     ) -> tuple[Float[Tensor, "b k d"], KeyState | None]:
         """Runs layers whose keys and values later recursions read."""
         positions = packed.take_numbers(route.positions)
-        keys = route.keys = Keys(positions, packed.exists, past)
+        hybrid = self.rules.kv == "hybrid"  # which notes by column what later recursions cover
+        keys = route.keys = Keys(positions, packed.exists, past, compact=not hybrid)
         route.first = packed
         allowed = None
         if past is not None or not packed.right_padded:
