@@ -6,7 +6,10 @@ from typing import TypedDict
 
 import torch
 from jaxtyping import Bool, Float, Int
+from rk_sequence.attention import needed
 from torch import Tensor
+
+from rk_mor.packing import Rows
 
 # b batch, s tokens that have keys, k tokens that ask, h heads, c width of a head
 
@@ -61,17 +64,38 @@ class Keys:
         found = self.positions.unsqueeze(1) <= positions.unsqueeze(2)
         return found if self.exists is None else found & self.exists.unsqueeze(1)
 
+    def of_rows(self, rows: Rows) -> Keys:
+        """Returns those of some rows."""
+        exists = None if self.exists is None else rows.take(self.exists)
+        found = Keys(rows.take(self.positions), exists)
+        found.keys, found.values = [rows.take(k) for k in self.keys], [rows.take(v) for v in self.values]
+        return found
+
     def state(self) -> KeyState:
-        """Returns what the next piece needs, without entries that no row needs."""
+        """Returns what the next piece needs."""
         exists = torch.ones_like(self.positions, dtype=torch.bool) if self.exists is None else self.exists
-        keys, values, positions = tuple(self.keys), tuple(self.values), self.positions
-        if self._ragged:
-            most = int(exists.sum(1).max())
-            kept = exists.to(torch.uint8).argsort(dim=1, stable=True)[:, exists.shape[1] - most :]
-            rows = torch.arange(len(kept), device=kept.device).unsqueeze(1)
-            keys, values = tuple(k[rows, kept] for k in keys), tuple(v[rows, kept] for v in values)
-            positions, exists = positions[rows, kept], exists[rows, kept]
-        return {"keys": keys, "values": values, "positions": positions, "exists": exists}
+        state: KeyState = {
+            "keys": tuple(self.keys),
+            "values": tuple(self.values),
+            "positions": self.positions,
+            "exists": exists,
+        }
+        return compacted(state) if self._ragged else state
+
+
+def compacted(state: KeyState) -> KeyState:
+    """Returns the state without entries that no row needs, where they are many."""
+    exists = state["exists"]
+    kept = needed(exists)
+    if kept is None:
+        return state
+    rows = torch.arange(len(kept), device=kept.device).unsqueeze(1)
+    return {
+        "keys": tuple(k[rows, kept] for k in state["keys"]),
+        "values": tuple(v[rows, kept] for v in state["values"]),
+        "positions": state["positions"][rows, kept],
+        "exists": exists[rows, kept],
+    }
 
 
 def no_keys(layers: int, like: Float[Tensor, "b zero h c"]) -> KeyState:

@@ -51,6 +51,11 @@ class Packed:
         """Whether tokens that do not run are behind all that do: then a causal layer needs no mask."""
         return self.index is not None or self.exists is None
 
+    def of_rows(self, rows: Rows) -> Packed:
+        """Returns the tokens of some rows."""
+        index, exists = (None if of is None else rows.take(of) for of in (self.index, self.exists))
+        return Packed(index, exists, self.empty)
+
     def take(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b k d"]:
         """Returns the rows of the tokens that run."""
         return x if self.index is None else x.flatten(0, 1)[self._flat(x.shape[1])].unflatten(0, self.index.shape)
@@ -71,3 +76,31 @@ class Packed:
         assert self.index is not None
         start = torch.arange(len(self.index), device=self.index.device).unsqueeze(1) * t
         return (self.index + start).flatten()
+
+
+class Rows:
+    """The rows of a batch of single steps whose token runs; the others are left out.
+
+    Args:
+        packed: The tokens, one in each row.
+    """
+
+    def __init__(self, packed: Packed) -> None:
+        assert packed.exists is not None
+        self.rows = packed.exists[:, 0].nonzero().squeeze(1)
+
+    def take(self, x: Tensor) -> Tensor:
+        """Returns these rows."""
+        return x.index_select(0, self.rows)
+
+    take_numbers = take
+
+    def put(self, x: Tensor, new: Tensor) -> Tensor:
+        """Returns `x` with these rows in their places."""
+        return x.index_copy(0, self.rows, new)
+
+    def put_grown(self, x: Tensor, new: Tensor) -> Tensor:
+        """Returns the same of states, which may have an entry more by now: other rows get one that does not exist."""
+        if new.dim() > 1 and new.shape[1] > x.shape[1]:
+            x = torch.cat([x, x.new_zeros(x.shape[0], new.shape[1] - x.shape[1], *x.shape[2:])], 1)
+        return self.put(x, new)

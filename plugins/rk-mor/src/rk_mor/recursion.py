@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int
 from rk_sequence.model import Block
 from torch import Tensor, nn
 
-from rk_mor.keys import Keys, KeyState, at_least_one, no_keys
-from rk_mor.packing import Packed
+from rk.states import map_states
+from rk_mor.keys import Keys, KeyState, at_least_one, compacted, no_keys
+from rk_mor.packing import Packed, Rows
 from rk_mor.route import Route
 from rk_mor.routers import Gating, Router, RouterFunction, RouterType, gate, gated, top_tokens
 
@@ -200,18 +201,40 @@ class Recursion(nn.Module):
 
     def _run(self, x: Float[Tensor, "b t d"], past: Any, route: Route) -> tuple[Float[Tensor, "b t d"], Any]:
         packed, gates = self._chosen(x, route)
-        before = packed.take(x)
         if packed.empty and self.rules.kv == "recursion":
             return x, past
+        single = past is not None and x.shape[1] == 1 and packed.index is not None and packed.exists is not None
+        if single and (self.number > 1 or self.rules.kv == "recursion"):
+            rows = Rows(packed)  # at a single step, those rows are left out whose token does not run
+            before = rows.take(x)
+            after, state = self._layers(before, Packed(), map_states(rows.take, past), route.of_rows(rows))
+            state = map_states(rows.put_grown, past, state)
+            if self.rules.kv == "recursion":
+                state = tuple(
+                    block.layer.compacted(of) if is_positioned(block.layer) else of
+                    for block, of in zip(_blocks(self.layers), state, strict=True)
+                )
+            elif state:
+                state = {**state, "own": compacted(state["own"])}
+            return rows.put(x, self._joined(before, after, rows, gates, route)), state
+        before = packed.take(x)
         after, state = self._layers(before, packed, past, route)
-        if route.depths is None:
-            taken = None if gates is None else packed.take_numbers(gates)
-            return packed.put(x, gated(before, after, taken, self.rules.gating)), state
-        if route.gates is None or route.entered is None:
-            raise AssertionError("a number of recursions has a gate")
-        ended = gated(packed.take(route.entered), after, packed.take_numbers(route.gates), self.rules.gating)
-        last = packed.take_numbers(route.depths) == self.number
-        return packed.put(x, torch.where(last.unsqueeze(-1), ended, after)), state
+        return packed.put(x, self._joined(before, after, packed, gates, route)), state
+
+    def _joined(
+        self,
+        before: Float[Tensor, "b k d"],
+        after: Float[Tensor, "b k d"],
+        taken: Packed | Rows,
+        gates: Float[Tensor, "b t"] | None,
+        route: Route,
+    ) -> Float[Tensor, "b k d"]:
+        """Returns what the tokens that ran are now."""
+        if route.depths is None or route.gates is None or route.entered is None:
+            return gated(before, after, None if gates is None else taken.take_numbers(gates), self.rules.gating)
+        ended = gated(taken.take(route.entered), after, taken.take_numbers(route.gates), self.rules.gating)
+        last = taken.take_numbers(route.depths) == self.number
+        return torch.where(last.unsqueeze(-1), ended, after)
 
     # which tokens
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rk_mor.keys import Keys
-from rk_mor.packing import Packed
+from rk_mor.packing import Packed, Rows
 
 # b batch, t time, n recursions, d width
 
@@ -60,6 +60,13 @@ class Route:
         if self.in_place or active is None:
             return Packed.in_place(active)
         return Packed.of(active)
+
+    def of_rows(self, rows: Rows) -> Route:
+        """Returns what some rows of a single step need of it."""
+        keys = None if self.keys is None else self.keys.of_rows(rows)
+        first = self.first.of_rows(rows)
+        active = {number: None if of is None else rows.take(of) for number, of in self.active.items()}
+        return Route(None, rows.take(self.positions), counted=False, active=active, keys=keys, first=first)
 
     def whole(self, active: Bool[Tensor, "b t"] | None) -> Bool[Tensor, "b t"]:
         """Returns which tokens these are, where None means all."""

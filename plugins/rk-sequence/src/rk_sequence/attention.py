@@ -174,14 +174,13 @@ class Attention(nn.Module):
         return y, (*self._kept(keys, values, present, mask), seen + count[:, -1])
 
     def compacted(self, state: AttentionState) -> AttentionState:
-        """Returns the state without the entries that no row needs: as many as the row with most entries has stay."""
+        """Returns the state without entries that no row needs, where they are many: a mask leaves such behind."""
         keys, values, present, seen = state
-        if self.window is not None:
+        kept = needed(present) if self.window is None else None
+        if kept is None:
             return state
-        newest = present.to(torch.uint8).argsort(dim=1, stable=True)
-        newest = newest[:, present.shape[1] - int(present.sum(1).max()) :] if present.numel() else newest
-        rows = torch.arange(len(present), device=present.device).unsqueeze(1)
-        return keys[rows, newest], values[rows, newest], present[rows, newest], seen
+        rows = torch.arange(len(kept), device=kept.device).unsqueeze(1)
+        return keys[rows, kept], values[rows, kept], present[rows, kept], seen
 
     def _turned(
         self, x: Float[Tensor, "b t h c"], position: Int[Tensor, "b t"] | Int[Tensor, "t"]
@@ -223,3 +222,13 @@ class Attention(nn.Module):
         newest = present.to(torch.uint8).argsort(dim=1, stable=True)[:, start:]
         rows = torch.arange(len(present), device=present.device).unsqueeze(1)
         return keys[rows, newest], values[rows, newest], present[rows, newest]
+
+
+def needed(present: Bool[Tensor, "b s"]) -> Int[Tensor, "b k"] | None:
+    """Returns which entries to keep, as many as the row with most has; None where too few would go to pay for it."""
+    if not present.numel():
+        return None
+    most = int(present.sum(1).max())
+    if present.shape[1] <= 1.25 * most + 8:
+        return None
+    return present.to(torch.uint8).argsort(dim=1, stable=True)[:, present.shape[1] - most :]
