@@ -14,6 +14,15 @@ Bae et al., "Mixture-of-Recursions: Learning Dynamic Recursive Depths for Adapti
 
 from rk import hookimpl
 
+_HOPS = ("model.d_model=8", "data.batch_size=4", "data.val_examples=8", "data.test_examples=8")
+RK_TRIAL = {
+    "quick": _HOPS,
+    "quick-no-hold": _HOPS,
+    "quick-random": _HOPS,
+    "quick-recursive": _HOPS,
+    "quick-token": _HOPS,
+}
+
 
 @hookimpl
 def rk_models() -> dict[str, str]:

@@ -18,7 +18,7 @@ from rk.wrappers import LossWrapper
 
 
 class RouterLoss(LossWrapper):
-    """A loss, and the terms that train the routers of `mor` (arXiv:2507.10524, Sec. 2.2 and 4).
+    """A loss, and the terms that train the routers of `mor` (arXiv:2507.10524).
 
     Of a model whose recursions choose tokens: for each recursion, the binary cross-entropy of a score and whether the
     token was chosen. It drives scores to both sides of one half, so that a score alone tells what a look at the whole

@@ -78,7 +78,7 @@ class Rules:
     in_place: bool = False
 
     def share(self, number: int) -> float:
-        """Returns the capacity of a recursion now (Eq. of the capacity warm-up)."""
+        """Returns the capacity of a recursion now."""
         final = self.capacity[number - 1]
         return final + (1 - final) * (self.slack / 10**9)
 
