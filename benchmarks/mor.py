@@ -53,7 +53,9 @@ def step(model: MoR, tokens: Tensor) -> Callable[[], object]:
     return run
 
 
-def timed(title: str, runs: dict[str, Callable[[], object]], tokens: int, limits: dict[str, float] | None = None) -> None:
+def timed(
+    title: str, runs: dict[str, Callable[[], object]], tokens: int, limits: dict[str, float] | None = None
+) -> None:
     """Takes turns and reports medians; the first contestant is the baseline."""
     found = interleave({name: partial(seconds, run) for name, run in runs.items()}, ROUNDS)
     report(title, found, baseline=next(iter(runs)), limits=limits)

@@ -23,7 +23,9 @@ def _one_thread():
 def make_mor():
     """Returns a function that makes a small model in 64 bits whose routers disagree, of attention by default."""
 
-    def make(layer=partial(Attention, num_heads=2), **changes) -> MoR:
+    two_heads = partial(Attention, num_heads=2)
+
+    def make(layer=two_heads, **changes) -> MoR:
         torch.manual_seed(0)
         settings = {
             "vocab_size": 7,

@@ -21,7 +21,7 @@ class RouterLoss(LossWrapper):
     """A loss, and the terms that train the routers of `mor` (arXiv:2507.10524).
 
     Of a model whose recursions choose tokens: for each recursion, the binary cross-entropy of a score and whether the
-    token was chosen. It drives scores to both sides of one half, so that a score alone tells what a look at the whole
+    token was chosen. It drives scores to both sides of one half, so that a score alone gives what a look at the whole
     sequence has chosen. Of a model whose tokens choose: N times the sum over numbers of recursions of the share of
     tokens that chose it and the mean probability that it has, which is least where all are chosen alike; and the square
     of the log-sum-exp of the scores.

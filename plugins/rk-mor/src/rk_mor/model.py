@@ -141,13 +141,13 @@ class MoR(SequenceModel):
             inference=inference,
             aux_router=aux_router,
         )
-        layers = relax(self.blocks, self.layout, rank)
+        layers = list(relax(self.blocks, self.layout, rank))
         _check(self.rules, layers)
         self.blocks = nn.ModuleList(self._chain_of(layers))
         self.register_buffer("capacity_slack", torch.zeros((), dtype=torch.int64))
         self._last: weakref.ref[Route] | None = None
 
-    def _chain_of(self, layers: nn.ModuleList) -> list[nn.Module]:
+    def _chain_of(self, layers: list[nn.Module]) -> list[nn.Module]:
         first, shared = int(self.layout.has_ends), self.layout.num_shared
         chain: list[nn.Module] = [Straight(layers[:first])] if first else []
         for number in range(1, len(self.rules.capacity) + 1):
@@ -299,7 +299,7 @@ def _capacities(capacity: Sequence[float] | None, num_recursions: int) -> tuple[
     return tuple(capacity)
 
 
-def _check(rules: Rules, layers: nn.ModuleList) -> None:
+def _check(rules: Rules, layers: list[nn.Module]) -> None:
     if (rules.function == "softmax") and rules.kind != "token":
         raise ValueError("router_func: softmax is over the numbers of recursions, for router: token")
     if rules.aux_router and rules.kind != "expert":

@@ -20,7 +20,7 @@ class Packed:
     needs no mask.
 
     Attributes:
-        index: (b, k) int64, where the tokens of the short sequence stand in the long one; None: all of them, in place.
+        index: (b, k) int64, where the tokens of the short sequence are in the long one; None: all of them, in place.
         exists: (b, k) bool, which of them run; None: all.
         empty: Whether no token runs.
     """

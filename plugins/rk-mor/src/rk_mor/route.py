@@ -20,7 +20,7 @@ class Route:
 
     Attributes:
         exists: (b, t) bool, which steps exist; None: all.
-        positions: (b, t) int64, where each step stands in its sequence.
+        positions: (b, t) int64, where each step is in its sequence.
         counted: Whether positions are 0, 1, 2, ... in each row: then layers need not be given them.
         in_place: Whether tokens that do not run are masked, and not left out: slower, but of one shape.
         active: By recursion, (b, t) bool, which tokens ran; None: all.

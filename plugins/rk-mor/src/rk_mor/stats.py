@@ -1,4 +1,4 @@
-"""The callback `router-stats`: how many tokens take each recursion, which ones, and whether scores tell."""
+"""The callback `router-stats`: how many tokens take each recursion, which ones, and whether scores give the choice."""
 
 from __future__ import annotations
 
@@ -139,14 +139,14 @@ def _shares(batches: list[Routes]) -> list[float]:
 
 
 def sampling_accuracy(batches: list[Routes]) -> float:
-    """Returns the share of candidates whose score tells the choice; NaN where all recursions take all of them."""
+    """Returns the share of candidates whose score gives the choice; NaN where all recursions take all of them."""
     right = count = 0
     for found in batches:
         for routes, candidates, logits in zip(
             *(found[name].unbind(-1) for name in ("routes", "candidates", "router_logits")), strict=True
         ):
             if bool((routes == candidates).all()):
-                continue  # it takes all of its candidates: there is nothing to tell
+                continue  # it takes all of its candidates: there is no choice
             right += int((((logits >= 0) == routes) & candidates).sum())
             count += int(candidates.sum())
     return right / count if count else float("nan")

@@ -86,7 +86,7 @@ class Attention(nn.Module):
         Args:
             x: (batch, time, d_model).
             mask: (batch, time), True where a step exists.
-            positions: (batch, time), ascending: where each step stands in a longer sequence of which `x` has some
+            positions: (batch, time), ascending: where each step is in a longer sequence of which `x` has some
                 steps. By default they are counted, those that exist.
         """
         if mask is not None or self.window is not None:
