@@ -53,9 +53,10 @@ def step(model: MoR, tokens: Tensor) -> Callable[[], object]:
     return run
 
 
-def timed(
-    title: str, runs: dict[str, Callable[[], object]], tokens: int, limits: dict[str, float] | None = None
-) -> None:
+Runs = dict[str, Callable[[], object]]
+
+
+def timed(title: str, runs: Runs, tokens: int, limits: dict[str, float] | None = None) -> None:
     """Takes turns and reports medians; the first contestant is the baseline."""
     found = interleave({name: partial(seconds, run) for name, run in runs.items()}, ROUNDS)
     report(title, found, baseline=next(iter(runs)), limits=limits)
@@ -106,11 +107,11 @@ def rows_of_tokens() -> None:
 
 
 def decoding() -> None:
-    """New tokens behind a prompt, from the caches. Scores of routers that have not learned halve the tokens each time."""
+    """New tokens behind a prompt, from the caches. Routers that have not learned halve the tokens each time."""
     new = 16 if QUICK else 64
     for rows in (1, 32):
         prompt = torch.randint(0, 256, (rows, LENGTH // 2))
-        runs: dict[str, Callable[[], object]] = {}
+        runs: Runs = {}
         for name, settings in {
             "plain, eight layers": {"num_recursions": 1},
             "looped, four": {"router": "none"},
