@@ -21,8 +21,8 @@ from rk.states import tensors_of
 
 FACTS = {"vocab_size": 256, "num_features": None, "num_outputs": 256, "readout": "step"}
 QUICK = "--quick" in sys.argv
-WIDTH, LENGTH, ROWS = (64, 128, 4) if QUICK else (128, 512, 4)
-ROUNDS = 3 if QUICK else 5
+WIDTH, LENGTH, ROWS = (64, 128, 4) if QUICK else (128, 256, 4)
+ROUNDS = 3
 
 
 def main() -> None:
@@ -108,7 +108,7 @@ def rows_of_tokens() -> None:
 
 def decoding() -> None:
     """New tokens behind a prompt, from the caches. Routers that have not learned halve the tokens each time."""
-    new = 16 if QUICK else 64
+    new = 16 if QUICK else 32
     for rows in (1, 32):
         prompt = torch.randint(0, 256, (rows, LENGTH // 2))
         runs: Runs = {}
