@@ -13,6 +13,7 @@ from rk_mor.capacity import slack
 from rk_mor.loss import RouterLoss, balancing, selection, z_term
 from rk_mor.recursion import TokenChoice
 from rk_mor.stats import choosing, dead_tokens, histogram, sampling_accuracy
+from safetensors import safe_open
 
 import rk
 
@@ -239,3 +240,40 @@ def test_callbacks_for_routers_refuse_other_models(tmp_path):
     for callback in ("capacity-warmup", "router-stats", "loss-free-balance"):
         with pytest.raises(rk.UserError, match=f"{callback}: the model is not mor"):
             trained(tmp_path, model=other, loss=loss, callbacks=[callback])
+
+
+# runs
+
+
+def test_it_continues_your_own_text_from_its_caches(tmp_path):
+    (tmp_path / "my.txt").write_text("the cat sat on the mat. " * 200)
+    small = {"model.d_model": 8, "model.layer.num_heads": 2, "data.batch_size": 4, "fit.max_steps": 3}
+    data = {"name": "text", "path": str(tmp_path / "my.txt"), "length": 16, "eval_length": 16, "batch_size": 4}
+    run = rk.train("mor/text-quick", runs_dir=tmp_path, progress=False, **small, data=data, **{"fit.validate_every": 3})
+    (answer,) = run.predict(text="the c", **{"model.max_new_tokens": 7})
+    assert len(answer["continuation"].replace("<unk>", "?")) == 7
+    with pytest.raises(rk.UserError, match="a model with inference: top-k does not stream"):
+        run.predict(text="the c", **{"model.inference": "top-k"})
+
+
+def test_a_file_has_each_shared_tensor_once(tmp_path):
+    run = trained(tmp_path, {"model.rank": 2})
+    (weights, _) = run.export("safetensors", tmp_path / "out")
+    with safe_open(weights, framework="pt") as file:
+        names, aliases = set(file.keys()), json.loads(file.metadata()["aliases"])
+    shared = "layers.0.layer.in_proj.weight"
+    assert f"model.blocks.0.{shared}" in names
+    assert aliases[f"model.blocks.1.{shared}"] == f"model.blocks.0.{shared}"
+    own = "layers.0.layer.in_proj.relaxation.A"
+    assert {f"model.blocks.0.{own}", f"model.blocks.1.{own}"} <= names
+    loaded = rk.load(run.path).learner.model
+    assert loaded.blocks[0].layers[0].layer.in_proj.weight is loaded.blocks[1].layers[0].layer.in_proj.weight
+
+
+def test_layers_of_other_plugins_run_in_recursions(tmp_path):
+    pytest.importorskip("rk_deltaproduct")
+    layer = {"name": "deltaproduct", "num_heads": 2}
+    run = trained(tmp_path, {"model.kv": "recursion"}, **{"model.layer": layer})
+    assert run.metrics["run/occupancy-2"] == 1
+    with pytest.raises(rk.UserError, match="kv: share needs the layer attention"):
+        trained(tmp_path, **{"model.layer": layer})

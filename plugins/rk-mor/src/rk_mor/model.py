@@ -90,8 +90,8 @@ class MoR(SequenceModel):
         >>> from rk_sequence.attention import Attention
         >>> facts = {"vocab_size": 5, "num_features": None, "num_outputs": 5, "readout": "step"}
         >>> model = MoR(layer=Attention, num_layers=4, num_recursions=2, **facts)
-        >>> model(tokens=torch.tensor([[0, 1, 2, 3]]))["depths"]  # the second recursion takes half of them
-        tensor([[1, 2, 1, 2]])
+        >>> model(tokens=torch.tensor([[0, 1, 2, 3]]))["routes"].sum(1)  # the second recursion takes half of them
+        tensor([[4, 2]])
     """
 
     capacity_slack: Tensor
