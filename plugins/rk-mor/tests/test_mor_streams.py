@@ -55,7 +55,7 @@ CASES = [("attention", "recursion"), ("attention", "share"), ("attention", "hybr
 
 @pytest.mark.parametrize(("layer", "kv"), [*CASES, ("decaying", "recursion")])
 @pytest.mark.parametrize("router", ["expert", "token", "none"])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.sets(st.integers(1, 14)), exists=st.lists(st.booleans(), min_size=45, max_size=45) | st.none())
 def test_pieces_have_the_answers_of_the_whole(make_mor, router, layer, kv, cuts, exists):
     model = make_mor(layer=LAYERS[layer], router=router, kv=kv)

@@ -175,7 +175,7 @@ def _rules():
 
 
 def test_balance_without_a_loss_evens_out_what_tokens_choose(tmp_path):
-    changes = {"model.router": "token", "loss.balance": 0, "fit.max_steps": 25}
+    changes = {"model.router": "token", "loss.balance": 0, "fit.max_steps": 15}
     plain = trained(tmp_path / "a", changes, callbacks=["router-stats"])
     balance = {"name": "loss-free-balance", "update_rate": 0.002}
     balanced = trained(tmp_path / "b", changes, callbacks=[balance, "router-stats"])
