@@ -224,6 +224,20 @@ def test_queries_alone_read_the_keys_of_others():
     torch.testing.assert_close(layer.queries(x, places), 2 * query)
 
 
+def test_a_step_of_some_rows_leaves_the_others_as_they_are():
+    torch.manual_seed(0)
+    layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(3, 7, 8).double()
+    _, state = layer.scan(x[:, :5], layer.initial_state(3))
+    rows, places = torch.tensor([0, 2]), torch.tensor([[5], [5]])
+    y, after = layer.scan_rows(x[rows, 5:6], state, rows, places)
+    mask = torch.tensor([[True], [False], [True]])
+    expected, other = layer.scan(x[:, 5:6], state, mask)
+    torch.testing.assert_close(y, expected[rows])
+    exists = torch.ones(3, 1, dtype=torch.bool)
+    for kept in (after, other):  # what follows is the same
+        torch.testing.assert_close(layer.scan(x[:, 6:], kept, exists)[0], layer.scan(x[:, 6:], other, exists)[0])
+
+
 def test_a_cache_drops_the_entries_that_no_row_needs():
     torch.manual_seed(0)
     layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(2, 40, 8).double()

@@ -35,12 +35,15 @@ class PositionedLayer(Protocol):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor: ...
 
+    def scan_rows(self, x: Tensor, state: Any, rows: Tensor, positions: Tensor) -> tuple[Tensor, Any]: ...
+
     def compacted(self, state: Any) -> Any: ...
 
 
 def is_positioned(layer: object) -> TypeGuard[PositionedLayer]:
     """Returns whether a layer takes positions and lets others read its keys and values."""
-    return all(hasattr(layer, name) for name in ("project", "queries", "attend", "compacted"))
+    names = ("project", "queries", "attend", "scan_rows", "compacted")
+    return all(hasattr(layer, name) for name in names)
 
 
 @dataclass
@@ -207,15 +210,12 @@ class Recursion(nn.Module):
         if single and (self.number > 1 or self.rules.kv == "recursion"):
             rows = Rows(packed)  # at a single step, those rows are left out whose token does not run
             before = rows.take(x)
-            after, state = self._layers(before, Packed(), map_states(rows.take, past), route.of_rows(rows))
-            state = map_states(rows.put_grown, past, state)
             if self.rules.kv == "recursion":
-                state = tuple(
-                    block.layer.compacted(of) if is_positioned(block.layer) else of
-                    for block, of in zip(_blocks(self.layers), state, strict=True)
-                )
-            elif state:
-                state = {**state, "own": compacted(state["own"])}
+                after, state = self._rows_alone(before, rows, past, route)
+            else:
+                after, state = self._layers(before, Packed(), map_states(rows.take, past), route.of_rows(rows))
+                state = map_states(rows.put_grown, past, state)
+                state = {**state, "own": compacted(state["own"])} if state else state
             return rows.put(x, self._joined(before, after, rows, gates, route)), state
         before = packed.take(x)
         after, state = self._layers(before, packed, past, route)
@@ -297,7 +297,7 @@ class Recursion(nn.Module):
         """Runs layers that see the tokens of this recursion alone: recursion-wise caching."""
         positions = packed.take_numbers(route.positions)
         plain = packed.index is None and packed.exists is None and route.counted
-        states = []
+        states: list[Any] = []
         for number, block in enumerate(_blocks(self.layers)):
             layer: Any = block.layer
             more = {} if plain or not is_positioned(layer) else {"positions": positions}
@@ -305,9 +305,35 @@ class Recursion(nn.Module):
                 mask = None if packed.right_padded and hasattr(layer, "scan") else packed.exists
                 x = block.around(x, lambda n, layer=layer, mask=mask, more=more: layer(n, mask, **more))
                 continue
-            mixed, state = block.streaming.scan(block.layer_norm(x), past[number], packed.exists, **more)
-            states.append(layer.compacted(state) if is_positioned(layer) and packed.exists is not None else state)
-            x = block.around(x, lambda _, mixed=mixed: mixed)
+
+            def mix(n: Tensor, layer: Any = block.streaming, before: Any = past[number], more: Any = more) -> Tensor:
+                mixed, state = layer.scan(n, before, packed.exists, **more)
+                ragged = packed.exists is not None and is_positioned(layer)
+                states.append(layer.compacted(state) if ragged else state)
+                return mixed
+
+            x = block.around(x, mix)
+        return x, tuple(states)
+
+    def _rows_alone(
+        self, x: Float[Tensor, "r 1 d"], rows: Rows, past: Any, route: Route
+    ) -> tuple[Float[Tensor, "r 1 d"], Any]:
+        """Runs the same for one step of some rows, whose states are among those of all."""
+        positions = rows.take(route.positions)
+        states: list[Any] = []
+        for number, block in enumerate(_blocks(self.layers)):
+
+            def mix(n: Tensor, layer: Any = block.streaming, before: Any = past[number]) -> Tensor:
+                if is_positioned(layer) and getattr(layer, "window", None) is None:
+                    mixed, state = layer.scan_rows(n, before, rows.rows, positions)
+                    states.append(layer.compacted(state))
+                    return mixed
+                more = {"positions": positions} if is_positioned(layer) else {}
+                mixed, state = layer.scan(n, map_states(rows.take, before), **more)
+                states.append(map_states(rows.put_grown, before, state))
+                return mixed
+
+            x = block.around(x, mix)
         return x, tuple(states)
 
     def _first(

@@ -173,6 +173,27 @@ class Attention(nn.Module):
         y = self.attend(query, keys, values, self._allowed(present, x.shape[1]))
         return y, (*self._kept(keys, values, present, mask), seen + count[:, -1])
 
+    def scan_rows(
+        self, x: Float[Tensor, "r 1 d"], state: AttentionState, rows: Int[Tensor, "r"], positions: Int[Tensor, "r 1"]
+    ) -> tuple[Float[Tensor, "r 1 d"], AttentionState]:
+        """Maps one step of some rows of a batch alone; the state is that of all, of which the others' stay as they are.
+
+        Args:
+            x: (r, 1, d_model), the step of each of these rows.
+            state: The state of the whole batch, of a layer without a window; it is not changed.
+            rows: (r,) int64, which rows they are.
+            positions: (r, 1) int64, where each step is in its sequence.
+        """
+        keys, values, present, seen = state
+        query, key, value = self.project(x, positions)
+        here = torch.zeros_like(seen).index_fill(0, rows, 1)
+        empty = keys.new_zeros(len(keys), 1, *keys.shape[2:])
+        keys = torch.cat([keys, empty.index_copy(0, rows, key)], 1)
+        values = torch.cat([values, empty.index_copy(0, rows, value)], 1)
+        present = torch.cat([present, here.bool().unsqueeze(1)], 1)
+        y = self.attend(query, keys[rows], values[rows], present[rows].unsqueeze(1))
+        return y, (keys, values, present, seen + here)
+
     def compacted(self, state: AttentionState) -> AttentionState:
         """Returns the state without entries that no row needs, where they are many: a mask leaves such behind."""
         keys, values, present, seen = state
