@@ -121,7 +121,7 @@ def choosing(model: MoR, inference: Inference) -> Iterator[None]:
 
 def _measured(fit: FitContext, split: str, limit: int) -> Iterator[Routes]:
     for batch, outputs in answers(fit, split, limit, needs=("routes",)):
-        names = ("routes", "candidates", "router_logits", "depths", "mask")
+        names = ("routes", "candidates", "router_logits", "aux_logits", "depths", "mask")
         found = {name: of[name] for of in (batch, outputs) for name in names if name in of}
         found |= {name: batch[name] for name in ("kinds", "tokens") if name in batch}
         yield found
@@ -142,9 +142,9 @@ def sampling_accuracy(batches: list[Routes]) -> float:
     """Returns the share of candidates whose score gives the choice; NaN where all recursions take all of them."""
     right = count = 0
     for found in batches:
-        for routes, candidates, logits in zip(
-            *(found[name].unbind(-1) for name in ("routes", "candidates", "router_logits")), strict=True
-        ):
+        scores = "aux_logits" if "aux_logits" in found else "router_logits"
+        parts = (found[name].unbind(-1) for name in ("routes", "candidates", scores))
+        for routes, candidates, logits in zip(*parts, strict=True):
             if bool((routes == candidates).all()):
                 continue  # it takes all of its candidates: there is no choice
             right += int((((logits >= 0) == routes) & candidates).sum())
