@@ -92,6 +92,18 @@ def test_a_continuation_from_caches_is_that_of_reading_all_again(make_mor, route
     assert torch.equal(found, text[:, 15:])
 
 
+@pytest.mark.parametrize("kv", KV)
+@pytest.mark.parametrize("router", ["expert", "token"])
+def test_autocast_trains_and_continues_a_text(make_mor, router, kv):
+    model = make_mor(router=router, kv=kv, max_new_tokens=4, temperature=0.0).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model.train()(tokens=TOKENS)["logits"].float().square().mean()
+        found = model.eval().predict(tokens=TOKENS, continue_meta=True)
+    loss.backward()
+    assert found["continuation"].shape == (3, 4)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
 @pytest.mark.parametrize("readout", ["last", "mean"])
 def test_answers_for_a_whole_sequence_stream_too(make_mor, readout):
     model = make_mor(readout=readout)

@@ -66,6 +66,7 @@ class Packed:
 
     def put(self, x: Float[Tensor, "b t d"], new: Float[Tensor, "b k d"]) -> Float[Tensor, "b t d"]:
         """Returns `x` with the rows of `new` in the places of the tokens that run."""
+        new = new.to(x.dtype)
         if self.exists is not None:
             new = torch.where(self.exists.unsqueeze(-1), new, self.take(x))
         if self.index is None:
@@ -97,7 +98,7 @@ class Rows:
 
     def put(self, x: Tensor, new: Tensor) -> Tensor:
         """Returns `x` with these rows in their places."""
-        return x.index_copy(0, self.rows, new)
+        return x.index_copy(0, self.rows, new.to(x.dtype))
 
     def put_grown(self, x: Tensor, new: Tensor) -> Tensor:
         """Returns the same of states, which may have an entry more by now: other rows get one that does not exist."""

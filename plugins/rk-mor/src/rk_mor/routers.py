@@ -60,9 +60,10 @@ def gated(
     """
     if gates is None:
         return after
+    after = after.to(before.dtype)  # autocast gives layers and routers fewer bits than the residual stream
     if gating == "additive":
         return before + after
-    g = gates.unsqueeze(-1)
+    g = gates.unsqueeze(-1).to(before.dtype)
     return torch.lerp(before, after, g.expand_as(after)) if gating == "interpolate" else torch.addcmul(before, g, after)
 
 
