@@ -6,6 +6,7 @@ import pytest
 import torch
 from rk_sequence.adding import Adding, solved
 from rk_sequence.copying import Copying, memoryless_loss, recall
+from rk_sequence.hop_mix import HopMix, one_hop_accuracy, two_hop_accuracy
 from rk_sequence.metrics import class_accuracy, sequence_accuracy, token_accuracy
 from rk_sequence.parity import Parity
 from rk_sequence.recall import AssociativeRecall
@@ -151,3 +152,31 @@ def test_a_task_that_asks_at_each_step_draws_where_answers_are_right(tmp_path):
     assert path.name == "test.png"
     assert path.read_bytes().startswith(b"\x89PNG")
     assert Adding(seed=1).render({}, {}, tmp_path / "test") == []
+
+
+# -- hop-mix -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_query_of_two_hops_is_looked_up_twice_in_the_table_of_its_sequence():
+    batch = HopMix(seed=1, num_symbols=5, length=40, two_hop=0.4, batch_size=8).batch("train", 0)
+    assert batch["inputs"].shape == (8, 45, 17)
+    for row in range(8):
+        codes = batch["inputs"][row]
+        table = {int(step[:5].argmax()): int(step[5:10].argmax()) for step in codes[:5]}
+        assert sorted(table) == sorted(table.values()) == [0, 1, 2, 3, 4]
+        for step, target, kind in zip(codes, batch["targets"][row].tolist(), batch["kinds"][row].tolist(), strict=True):
+            if kind == 0:
+                assert target == -100 and step[10:].sum() == 0
+                continue
+            query = int(step[10:15].argmax())
+            assert step[:10].sum() == 0 and int(step[15:].argmax()) == kind - 1
+            assert target == (table[query] if kind == 1 else table[table[query]])
+    assert 0.3 < (batch["kinds"] == 2).sum() / (batch["kinds"] > 0).sum() < 0.5
+
+
+def test_accuracy_is_measured_for_each_number_of_hops():
+    kinds, targets = torch.tensor([[0, 1, 1, 2]]), torch.tensor([[-100, 0, 1, 1]])
+    logits = torch.tensor([[[1.0, 0.0]] * 4])
+    fields = {"logits": logits, "targets": targets, "kinds": kinds}
+    assert [int(n) for n in one_hop_accuracy(**fields)] == [1, 2]
+    assert [int(n) for n in two_hop_accuracy(**fields)] == [0, 1]

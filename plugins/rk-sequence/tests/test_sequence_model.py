@@ -196,6 +196,58 @@ def test_attention_agrees_with_its_definition(window):
     torch.testing.assert_close(layer(x), plain_attention(layer, x, window))
 
 
+def test_some_steps_of_a_sequence_keep_the_positions_that_they_have_in_it():
+    torch.manual_seed(0)
+    layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(2, 9, 8).double()
+    chosen = torch.tensor([[0, 3, 4, 8], [1, 2, 6, 7]])
+    mask = torch.zeros(2, 9, dtype=torch.bool).scatter(1, chosen, True)
+    places = torch.arange(9).expand(2, 9)
+    rows = torch.arange(2).unsqueeze(1)
+    short = layer(x[rows, chosen], positions=chosen)
+    torch.testing.assert_close(short, layer(x, mask, places)[rows, chosen])
+    state, found = layer.initial_state(2), []
+    for span in (slice(0, 1), slice(1, 4)):
+        y, state = layer.scan(x[rows, chosen][:, span], state, positions=chosen[:, span])
+        found.append(y)
+    torch.testing.assert_close(torch.cat(found, 1), short)
+    assert not torch.allclose(short, layer(x[rows, chosen]))
+
+
+def test_queries_alone_read_the_keys_of_others():
+    torch.manual_seed(0)
+    layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(2, 5, 8).double()
+    places = torch.arange(5).expand(2, 5)
+    query, key, value = layer.project(x)
+    torch.testing.assert_close(layer.queries(x, places), query)
+    torch.testing.assert_close(layer.attend(query, key, value), layer(x))
+    layer.in_proj.register_forward_hook(lambda _, __, output: 2 * output)  # as a matrix of low rank would
+    torch.testing.assert_close(layer.queries(x, places), 2 * query)
+
+
+def test_a_step_of_some_rows_leaves_the_others_as_they_are():
+    torch.manual_seed(0)
+    layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(3, 7, 8).double()
+    _, state = layer.scan(x[:, :5], layer.initial_state(3))
+    rows, places = torch.tensor([0, 2]), torch.tensor([[5], [5]])
+    y, after = layer.scan_rows(x[rows, 5:6], state, rows, places)
+    mask = torch.tensor([[True], [False], [True]])
+    expected, other = layer.scan(x[:, 5:6], state, mask)
+    torch.testing.assert_close(y, expected[rows])
+    torch.testing.assert_close(layer.scan(x[:, 6:], after)[0], layer.scan(x[:, 6:], other)[0])
+
+
+def test_a_cache_drops_the_entries_that_no_row_needs():
+    torch.manual_seed(0)
+    layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(2, 40, 8).double()
+    mask = torch.arange(40) % torch.tensor([[4], [5]]) == 0
+    _, state = layer.scan(x[:, :39], layer.initial_state(2), mask[:, :39])
+    small = layer.compacted(state)
+    assert (state[0].shape[1], small[0].shape[1]) == (39, 10)
+    last = x[:, 39:], mask[:, 39:] | True
+    torch.testing.assert_close(layer.scan(last[0], small, last[1])[0], layer.scan(last[0], state, last[1])[0])
+    assert layer.compacted(small)[0] is small[0]
+
+
 def test_gradients_do_not_depend_on_the_pieces():
     torch.manual_seed(0)
     layer, x = Attention(d_model=8, num_heads=2).double(), torch.randn(2, 6, 8).double()

@@ -6,7 +6,7 @@ import functools
 
 import pytest
 import torch
-from rk_sequence import language_model
+from rk_sequence import generation
 from rk_sequence.attention import Attention
 from rk_sequence.language_model import LanguageModel
 from rk_sequence.tbptt import TBPTT
@@ -254,7 +254,7 @@ def test_a_long_prompt_is_read_in_pieces_with_the_same_continuation(monkeypatch)
     model.temperature, model.max_new_tokens = 0.0, 5
     with torch.no_grad():
         whole = model.predict(tokens=tokens, mask=mask, continue_meta=True)
-        monkeypatch.setattr(language_model, "PIECE", 4)
+        monkeypatch.setattr(generation, "PIECE", 4)
         found = model.predict(tokens=tokens, mask=mask, continue_meta=True)
     assert torch.equal(found["continuation"], whole["continuation"])
     torch.testing.assert_close(found["logits"], whole["logits"])
@@ -275,7 +275,7 @@ def test_a_prompt_of_any_length_is_read_with_bounded_memory(monkeypatch):
     with torch.no_grad():
         outputs = model.predict(tokens=torch.zeros(1, 100_000, dtype=torch.int64), continue_meta=True)
     assert outputs["logits"].shape[1] == 1
-    assert max(pieces) == language_model.PIECE
+    assert max(pieces) == generation.PIECE
     assert len(set(states)) == 1
 
 

@@ -35,6 +35,7 @@ def rk_data() -> dict[str, str]:
         "associative-recall": "rk_sequence.recall:AssociativeRecall",
         "copying": "rk_sequence.copying:Copying",
         "group-words": "rk_sequence.group_words:GroupWords",
+        "hop-mix": "rk_sequence.hop_mix:HopMix",
         "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
         "labelled-text": "rk_sequence.labelled_text:LabelledText",
         "parity": "rk_sequence.parity:Parity",

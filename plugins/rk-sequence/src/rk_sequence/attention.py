@@ -75,15 +75,55 @@ class Attention(nn.Module):
         self.in_proj = nn.Linear(d_model, 3 * num_heads * head_dim, bias=False)
         self.out_proj = nn.Linear(num_heads * head_dim, d_model, bias=False)
 
-    def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
-        """Maps `x` to the same shape; `mask` is True where a step exists."""
+    def forward(
+        self,
+        x: Float[Tensor, "b t d"],
+        mask: Bool[Tensor, "b t"] | None = None,
+        positions: Int[Tensor, "b t"] | None = None,
+    ) -> Float[Tensor, "b t d"]:
+        """Maps `x` to the same shape.
+
+        Args:
+            x: (batch, time, d_model).
+            mask: (batch, time), True where a step exists.
+            positions: (batch, time), ascending: where each step is in a longer sequence of which `x` has some
+                steps. By default they are counted, those that exist.
+        """
         if mask is not None or self.window is not None:
-            return self.scan(x, self.initial_state(x.shape[0]), mask)[0]
-        query, key, value = self._heads(x)
-        position = torch.arange(x.shape[1], device=x.device)
-        query, key = self._turned(query, position), self._turned(key, position)
-        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            return self.scan(x, self.initial_state(x.shape[0]), mask, positions)[0]
+        return self.attend(*self.project(x, positions))
+
+    def project(
+        self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"] | None = None
+    ) -> tuple[Float[Tensor, "b t h c"], Float[Tensor, "b t h c"], Float[Tensor, "b t h c"]]:
+        """Returns queries, keys and values; the first two turned by their positions, by default 0, 1, 2, ..."""
+        query, key, value = (part.unflatten(-1, (self.num_heads, -1)) for part in self.in_proj(x).chunk(3, -1))
+        position = torch.arange(x.shape[1], device=x.device) if positions is None else positions
+        return self._turned(query, position), self._turned(key, position), value
+
+    def queries(self, x: Float[Tensor, "b t d"], positions: Int[Tensor, "b t"]) -> Float[Tensor, "b t h c"]:
+        """Returns the queries alone, for keys and values that other steps or layers have."""
+        whole = self.in_proj
+        plain = type(whole) is nn.Linear and not (whole._forward_hooks or whole._forward_pre_hooks)
+        # a map that is more than its matrix, with another of low rank for instance, is run as it is
+        query = F.linear(x, whole.weight[: self.num_heads * self.head_dim]) if plain else whole(x).chunk(3, -1)[0]
+        return self._turned(query.unflatten(-1, (self.num_heads, -1)), positions)
+
+    def attend(
+        self,
+        query: Float[Tensor, "b t h c"],
+        key: Float[Tensor, "b s h c"],
+        value: Float[Tensor, "b s h c"],
+        allowed: Bool[Tensor, "b t s"] | None = None,
+    ) -> Float[Tensor, "b t d"]:
+        """Returns the output for queries, keys and values: what each query may see, by default no later key."""
+        mixed = F.scaled_dot_product_attention(
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            attn_mask=None if allowed is None else allowed.unsqueeze(1),
+            is_causal=allowed is None,
+        )
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
     def initial_state(self, batch_size: int) -> AttentionState:
@@ -95,44 +135,73 @@ class Attention(nn.Module):
         return empty, empty, present, torch.zeros(batch_size, dtype=torch.int64, device=weight.device)
 
     def scan(
-        self, x: Float[Tensor, "b t d"], state: AttentionState, mask: Bool[Tensor, "b t"] | None = None
+        self,
+        x: Float[Tensor, "b t d"],
+        state: AttentionState,
+        mask: Bool[Tensor, "b t"] | None = None,
+        positions: Int[Tensor, "b t"] | None = None,
     ) -> tuple[Float[Tensor, "b t d"], AttentionState]:
-        """Maps a further piece of any length; see `rk.protocols.StatefulSequenceLayer`.
+        """Maps a further piece of any length; see `rk.protocols.StatefulSequenceLayer`, and `forward` for positions.
 
         A long piece is mapped block by block: what is held at once grows with the block and with what a step sees, not
         with the square of the piece.
         """
         size = max(BLOCK, self.window or 0)
         if x.shape[1] <= size or torch.compiler.is_exporting():  # the length of an exported graph is not known
-            return self._scan_block(x, state, mask)
+            return self._scan_block(x, state, mask, positions)
         found = []
         for start in range(0, x.shape[1], size):
             span = slice(start, start + size)
-            y, state = self._scan_block(x[:, span], state, None if mask is None else mask[:, span])
+            part, places = (None if of is None else of[:, span] for of in (mask, positions))
+            y, state = self._scan_block(x[:, span], state, part, places)
             found.append(y)
         return torch.cat(found, 1), state
 
     def _scan_block(
-        self, x: Float[Tensor, "b t d"], state: AttentionState, mask: Bool[Tensor, "b t"] | None
+        self,
+        x: Float[Tensor, "b t d"],
+        state: AttentionState,
+        mask: Bool[Tensor, "b t"] | None,
+        positions: Int[Tensor, "b t"] | None,
     ) -> tuple[Float[Tensor, "b t d"], AttentionState]:
         keys, values, present, seen = state
-        query, key, value = self._heads(x)
         exists = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
         count = exists.cumsum(1)
-        position = seen.unsqueeze(1) + count - 1
-        query, key = self._turned(query, position), self._turned(key, position)
+        query, key, value = self.project(x, seen.unsqueeze(1) + count - 1 if positions is None else positions)
         keys, values = torch.cat([keys, key], 1), torch.cat([values, value], 1)
         present = torch.cat([present, exists], 1)
-
-        allowed = self._allowed(present, x.shape[1])
-        mixed = F.scaled_dot_product_attention(
-            query.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), attn_mask=allowed.unsqueeze(1)
-        )
-        y = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        y = self.attend(query, keys, values, self._allowed(present, x.shape[1]))
         return y, (*self._kept(keys, values, present, mask), seen + count[:, -1])
 
-    def _heads(self, x: Float[Tensor, "b t d"]) -> tuple[Float[Tensor, "b t h c"], ...]:
-        return tuple(part.unflatten(-1, (self.num_heads, -1)) for part in self.in_proj(x).chunk(3, -1))
+    def scan_rows(
+        self, x: Float[Tensor, "r 1 d"], state: AttentionState, rows: Int[Tensor, "r"], positions: Int[Tensor, "r 1"]
+    ) -> tuple[Float[Tensor, "r 1 d"], AttentionState]:
+        """Maps one step of some rows of a batch alone; the state is that of all, of which the others' stay as they are.
+
+        Args:
+            x: (r, 1, d_model), the step of each of these rows.
+            state: The state of the whole batch, of a layer without a window; it is not changed.
+            rows: (r,) int64, which rows they are.
+            positions: (r, 1) int64, where each step is in its sequence.
+        """
+        keys, values, present, seen = state
+        query, key, value = self.project(x, positions)
+        here = torch.zeros_like(seen).index_fill(0, rows, 1)
+        empty = keys.new_zeros(len(keys), 1, *keys.shape[2:])
+        keys = torch.cat([keys, empty.index_copy(0, rows, key.to(keys.dtype))], 1)
+        values = torch.cat([values, empty.index_copy(0, rows, value.to(keys.dtype))], 1)
+        present = torch.cat([present, here.bool().unsqueeze(1)], 1)
+        y = self.attend(query, keys[rows], values[rows], present[rows].unsqueeze(1))
+        return y, (keys, values, present, seen + here)
+
+    def compacted(self, state: AttentionState) -> AttentionState:
+        """Returns the state without entries that no row needs, where they are many: a mask leaves such behind."""
+        keys, values, present, seen = state
+        kept = needed(present) if self.window is None else None
+        if kept is None:
+            return state
+        rows = torch.arange(len(kept), device=kept.device).unsqueeze(1)
+        return keys[rows, kept], values[rows, kept], present[rows, kept], seen
 
     def _turned(
         self, x: Float[Tensor, "b t h c"], position: Int[Tensor, "b t"] | Int[Tensor, "t"]
@@ -174,3 +243,13 @@ class Attention(nn.Module):
         newest = present.to(torch.uint8).argsort(dim=1, stable=True)[:, start:]
         rows = torch.arange(len(present), device=present.device).unsqueeze(1)
         return keys[rows, newest], values[rows, newest], present[rows, newest]
+
+
+def needed(present: Bool[Tensor, "b s"]) -> Int[Tensor, "b k"] | None:
+    """Returns which entries to keep, as many as the row with most has; None where too few would go to pay for it."""
+    if not present.numel():
+        return None
+    most = int(present.sum(1).max())
+    if present.shape[1] <= 1.25 * most + 8:
+        return None
+    return present.to(torch.uint8).argsort(dim=1, stable=True)[:, present.shape[1] - most :]

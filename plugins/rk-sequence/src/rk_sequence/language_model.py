@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-import torch
 from annotated_types import Ge
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rk.protocols import Decode
+from rk_sequence.generation import continued
 from rk_sequence.model import SequenceModel
-
-PIECE = 512
-"""Steps of a prompt that are read at once."""
 
 
 class LanguageOutputs(TypedDict):
@@ -86,44 +83,5 @@ class LanguageModel(SequenceModel):
         if not continue_meta:
             outputs = self.forward(tokens=tokens, mask=mask)
             return {"logits": outputs["logits"], "values": outputs["values"]}
-        logits, state = self._read_prompt(tokens, mask)
-        last = logits.unsqueeze(1)
-        drawn: list[Tensor] = []
-        for _ in range(self.max_new_tokens):
-            drawn.append(self._draw(logits))
-            following, state = self.scan(state=state, tokens=drawn[-1])
-            logits = following["logits"][:, -1]
-        return {"logits": last, "values": last, "continuation": torch.cat(drawn, 1)}
-
-    def _read_prompt(
-        self, tokens: Int[Tensor, "batch time"], mask: Bool[Tensor, "batch time"] | None
-    ) -> tuple[Float[Tensor, "batch tokens"], Any]:
-        """Returns the scores behind the last step that exists of each prompt, and the state there.
-
-        Prompts are read in pieces, of which only the last step's scores are kept: a long prompt needs no more memory
-        than the layers' own state.
-        """
-        state = self.initial_state(tokens.shape[0])
-        logits: Tensor | None = None
-        for start in range(0, tokens.shape[1], PIECE):
-            span = slice(start, start + PIECE)
-            part = None if mask is None else mask[:, span]
-            outputs, state = self.scan(state=state, tokens=tokens[:, span], mask=part)
-            found = outputs["logits"][:, -1]
-            if part is not None:
-                last = part.cumsum(1).argmax(1)  # of equal numbers the first: the last step that exists
-                found = outputs["logits"][torch.arange(len(last), device=last.device), last]
-                if logits is not None:
-                    found = torch.where(part.any(1, keepdim=True), found, logits)
-            logits = found
-        if logits is None:
-            raise ValueError("a prompt must have at least one token")
-        return logits, state
-
-    def _draw(self, logits: Float[Tensor, "batch tokens"]) -> Int[Tensor, "batch 1"]:
-        if self.temperature == 0:
-            return logits.argmax(-1, keepdim=True)
-        if self.top_k is not None and self.top_k < logits.shape[-1]:
-            least = logits.topk(self.top_k, dim=-1).values[:, -1:]
-            logits = logits.masked_fill(logits < least, -torch.inf)
-        return (logits / self.temperature).softmax(-1).multinomial(1)
+        last, drawn = continued(self, tokens, mask, self.max_new_tokens, self.temperature, self.top_k)
+        return {"logits": last, "values": last, "continuation": drawn}

@@ -173,11 +173,16 @@ class SequenceModel(nn.Module):
         for block, before in zip(self._chain(), state["layers"], strict=True):
             hidden, after = block.scan(hidden, before, mask)
             layers.append(after)
-        state = {**state, "layers": tuple(layers)}
+        return self.leave_piece(hidden, {**state, "layers": tuple(layers)}, mask)
+
+    def leave_piece(
+        self, hidden: Float[Tensor, "batch time d_model"], state: dict[str, Any], mask: Bool[Tensor, "b t"] | None
+    ) -> tuple[SequenceOutputs, dict[str, Any]]:
+        """Returns the answers from what the last block gave for a further piece, and the state with what was pooled."""
         if self.readout == "step":
             return self._outputs(hidden), state
-        state["pooled"] = _pool(hidden, mask, state["pooled"], self.readout)
-        return self._outputs(_pooled(state["pooled"], self.readout)), state
+        pooled = _pool(hidden, mask, state["pooled"], self.readout)
+        return self._outputs(_pooled(pooled, self.readout)), {**state, "pooled": pooled}
 
     def embed(
         self, tokens: Int[Tensor, "b t"] | None = None, inputs: Float[Tensor, "b t features"] | None = None
@@ -232,7 +237,13 @@ class Block(nn.Module):
         return streaming
 
     def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
-        return self._after(x, self.layer(self.layer_norm(x), mask))
+        return self.around(x, lambda normed: self.layer(normed, mask))
+
+    def around(
+        self, x: Float[Tensor, "b t d"], mix: Callable[[Float[Tensor, "b t d"]], Float[Tensor, "b t d"]]
+    ) -> Float[Tensor, "b t d"]:
+        """Maps `x` with `mix` in the place of the layer: it takes what the layer would, behind the norm."""
+        return self._after(x, mix(self.layer_norm(x)))
 
     def scan(
         self, x: Float[Tensor, "b t d"], state: Any, mask: Bool[Tensor, "b t"] | None = None
