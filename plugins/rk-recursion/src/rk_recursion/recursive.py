@@ -68,7 +68,7 @@ class Recursive(ModelWrapper):
         source: Training[Run] | None = None,
     ) -> None:
         super().__init__(base)
-        layered = _layered(base)
+        layered = layered_of(base)
         layers = list(layered.blocks)
         self.layout = Layout(len(layers), num_loops, sharing)
         states: list[dict[str, Tensor]] | None = None
@@ -83,7 +83,7 @@ class Recursive(ModelWrapper):
         layered.blocks = relax(shared, self.layout, rank, start, own_norms=not tie_norms)
 
 
-def _layered(base: Any) -> Layered:
+def layered_of(base: Any) -> Layered:
     """Returns the model that has the blocks, which may be wrapped. Raises `UserError` where none can run twice."""
     while isinstance(base, ModelWrapper):
         base = base.base
