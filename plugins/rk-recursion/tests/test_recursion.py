@@ -295,6 +295,16 @@ def test_with_the_full_rank_a_looped_model_answers_as_its_source():
     assert torch.equal(run_blocks(model, {"inputs": x})["logits"], model(inputs=x)["logits"])
 
 
+def test_blocks_at_random_are_not_those_of_the_source():
+    source = mlp()
+    torch.manual_seed(1)
+    base = MLP(num_features=8, num_classes=3, hidden_sizes=(8, 8, 8, 8))
+    fresh = base.blocks[1].state_dict()["0.weight"].clone()
+    model = Recursive(base, seed=0, num_loops=2, initial="random", source=Source(source))
+    assert torch.equal(model.blocks[1].state_dict()["0.weight"], fresh)
+    assert torch.equal(model.head.weight, source.head.weight)
+
+
 def test_without_a_rank_it_has_the_weights_of_its_blocks_alone():
     model = Recursive(mlp(), seed=0, num_loops=2)
     assert sum(p.numel() for p in model.blocks.parameters()) == 2 * (8 * 8 + 8)

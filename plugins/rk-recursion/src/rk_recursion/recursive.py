@@ -73,14 +73,20 @@ class Recursive(ModelWrapper):
         self.layout = Layout(len(layers), num_loops, sharing)
         states: list[dict[str, Tensor]] | None = None
         if source is not None:
-            taken = _model_of(source, self.base)
-            self.base.load_state_dict(taken.state_dict())
-            states = [{name: t.detach().clone() for name, t in block.state_dict().items()} for block in layers]
+            random = [_cloned(layer) for layer in layers]
+            self.base.load_state_dict(_model_of(source, self.base).state_dict())
+            states = [_cloned(layer) for layer in layers]
+            for layer, weights in zip(layers, random, strict=True):  # for blocks that begin with no layer
+                layer.load_state_dict(weights)
         shared = tied(layers, self.layout)
         if states is not None:
             initialise(shared, self.layout, states, initial, seed)
         start = states if low_rank_initial == "svd" else None
         layered.blocks = relax(shared, self.layout, rank, start, own_norms=not tie_norms)
+
+
+def _cloned(layer: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in layer.state_dict().items()}
 
 
 def layered_of(base: Any) -> Layered:

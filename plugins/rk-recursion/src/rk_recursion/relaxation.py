@@ -149,6 +149,17 @@ def _separate_norms(layer: nn.Module, state: Mapping[str, Tensor] | None) -> Non
             setattr(part, key, nn.Parameter(value.detach().to(parameter).clone()))
 
 
+def without(layer: nn.Module) -> nn.Module:
+    """Returns a twin of a layer of a relaxed stack that answers as its shared block does, without the `LowRank`s."""
+    plain = deep_twin(layer)
+    for _, linear in linear_layers(plain):
+        if isinstance(linear._modules.get(NAME), LowRank):
+            del linear._modules[NAME]
+            for key in [key for key, hook in linear._forward_hooks.items() if hook is _add]:
+                del linear._forward_hooks[key]
+    return plain
+
+
 @torch.no_grad()
 def truncate(layers: Layers, rank: int) -> None:
     """Keeps of each `LowRank` the first rows of A and columns of B.

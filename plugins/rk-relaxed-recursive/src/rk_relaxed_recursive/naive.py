@@ -46,3 +46,18 @@ def naive_oracle(logits: Sequence[Float[Tensor, "positions classes"]]) -> list[i
         final = int(logits[-1][position].argmax())
         found.append(next(b for b, one in enumerate(logits) if int(one[position].argmax()) == final))
     return found
+
+
+def concatenated_low_rank(
+    x: Float[Tensor, "rows time in_features"],
+    loops: Int[Tensor, "rows"],
+    parts: Sequence[tuple[Float[Tensor, "rank in_features"], Float[Tensor, "out_features rank"]]],
+) -> Float[Tensor, "rows time out_features"]:
+    """Returns ``B_b A_b x`` of each row at its loop b as the authors do: all loops as one matrix, masked.
+
+    Every row is multiplied with the matrices of all loops, of which one counts: the work grows with the loops.
+    """
+    rank = len(parts[0][0])
+    low = x @ torch.cat([a for a, _ in parts]).T
+    own = torch.arange(low.shape[-1], device=x.device) // rank == loops.view(-1, 1, 1)
+    return (low * own) @ torch.cat([b for _, b in parts], 1).T
