@@ -32,5 +32,6 @@ def rk_callbacks() -> dict[str, str]:
 def rk_analyses() -> dict[str, str]:
     return {
         "conversion": "rk_relaxed_recursive.conversion:Conversion",
+        "depthwise-batching": "rk_relaxed_recursive.batching:DepthwiseBatching",
         "exit-stats": "rk_relaxed_recursive.exit_stats:ExitStats",
     }

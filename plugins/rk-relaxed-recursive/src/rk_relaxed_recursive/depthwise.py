@@ -67,6 +67,12 @@ class Slot:
     pending: list[list[Tensor]]
 
     @property
+    def is_behind(self) -> bool:
+        """Whether tokens before the newest one have not been at its loop."""
+        waiting = self.pending[self.loop]
+        return len(waiting) > 1 or len(waiting[0]) > 1
+
+    @property
     def known_exit(self) -> int | None:
         """The loop after which its next token is given, where the request says so."""
         return None if self.request.exits is None else self.request.exits[len(self.tokens)]
@@ -205,7 +211,16 @@ class Batcher:
         """Runs the shared blocks once, and takes what comes out."""
         deepest = max(slot.loop for slot in self.occupied.values())
         running = [(p, s) for p, s in self.occupied.items() if self.order == "depth" or s.loop == deepest]
-        running.sort(key=lambda one: one[1].loop)
+        result.steps += 1
+        result.rows += len(running)
+        by_length: dict[bool, list[tuple[int, Slot]]] = {}
+        for one in running:  # long pieces apart: short ones would be padded to their length
+            by_length.setdefault(one[1].is_behind, []).append(one)
+        for rows in by_length.values():
+            self._advance(sorted(rows, key=lambda one: one[1].loop), result)
+
+    def _advance(self, running: list[tuple[int, Slot]], result: Result) -> None:
+        """Runs the shared blocks for some slots, sorted by their loops, and takes what comes out."""
         places, slots = [place for place, _ in running], [slot for _, slot in running]
         pieces = [torch.cat(slot.pending[slot.loop]) for slot in slots]
         lengths = torch.tensor([len(piece) for piece in pieces])
@@ -214,8 +229,6 @@ class Batcher:
         if int(lengths.min()) < x.shape[1]:
             mask = (torch.arange(x.shape[1]) < lengths.unsqueeze(1)).to(x.device)
         x = self._run(x, places, [slot.loop for slot in slots], mask)
-        result.steps += 1
-        result.rows += len(slots)
         tokens = self._leaving(x[torch.arange(len(slots)), lengths - 1], slots)
         for i, (place, slot) in enumerate(running):
             self._take(place, slot, x[i, : lengths[i]], tokens.get(i), result)
