@@ -35,3 +35,11 @@ def rk_analyses() -> dict[str, str]:
         "depthwise-batching": "rk_relaxed_recursive.batching:DepthwiseBatching",
         "exit-stats": "rk_relaxed_recursive.exit_stats:ExitStats",
     }
+
+
+@hookimpl
+def rk_exporters() -> dict[str, str]:
+    return {
+        "tied-safetensors": "rk_relaxed_recursive.tied:TiedSafetensors",
+        "untied": "rk_relaxed_recursive.untied:Untied",
+    }
