@@ -69,3 +69,24 @@ def test_other_runs_and_files_are_refused(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"no")
     with pytest.raises(UserError, match="cannot be read"):
         read_tied(tmp_path / "x.safetensors")
+
+
+def test_an_untied_language_model_is_read_by_the_transformers_library(tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text("It was the best of times, it was the worst of times.\n" * 40)
+    base = "{name: causal-lm, model: llama, random_init: true}"
+    model = f"{{name: recursive, base: {base}, num_loops: 2, initial: average, rank: 4, tie_norms: false}}"
+    text = RECIPE.format(model=model, trainer=PLAIN).replace(
+        "digits",
+        "{name: lm-text, model: llama, random_init: true, path: book.txt, length: 16, batch_size: 4, eval_length: 16}",
+    )
+    (tmp_path / "tied.yaml").write_text(text)
+    run = rk.train(tmp_path / "tied.yaml", fit={"max_steps": 3})
+    run.export("untied", tmp_path / "alone")
+    rk.load(tmp_path / "alone").export("transformers", tmp_path / "library")
+    tokens = torch.randint(250, (2, 9), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "library")(input_ids=tokens).logits
+        expected = run.learner.predict({"tokens": tokens})["logits"]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

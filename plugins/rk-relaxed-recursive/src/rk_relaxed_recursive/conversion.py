@@ -6,10 +6,9 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import torch
-from rk_recursion.initial import Initial
+from rk_recursion.initial import Initial, redraw
 from rk_recursion.layouts import Layout, Sharing
 from rk_recursion.recursive import layered_of
 from rk_recursion.relaxation import relax, truncate, with_own_norms
@@ -77,9 +76,7 @@ def conversions(
         whole: nn.Module = copy.deepcopy(model)
         inner = layered_of(whole)
         if initial == "random":
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                inner.blocks.apply(_reset)
+            redraw(inner.blocks, seed)
         shared = tied(inner.blocks, layout)
         initialise(shared, layout, states, initial, seed)
         numbers = sorted({rank for rank in ranks if rank is not None}, reverse=True)
@@ -92,13 +89,6 @@ def conversions(
         for rank in numbers:
             truncate(relaxed, rank)
             yield initial, rank, whole
-
-
-def _reset(part: nn.Module) -> None:
-    """Draws the weights of a module as its class does."""
-    draw: Any = getattr(part, "reset_parameters", None)
-    if draw is not None:
-        draw()
 
 
 def measured(
