@@ -14,6 +14,33 @@ Layer-wise LoRA", ICLR 2025, arXiv:2410.20672:
 
 from rk import hookimpl
 
+_WEIGHTS = "it converts SmolLM2, whose weights not every machine has; lm-tiny goes through the same without weights"
+_SOURCE = "it is trained as the source of text-quick"
+_ALIKE = "it differs by numbers from text-quick or lm-tiny, whose steps are taken; each would train its sources first"
+_GRID = [f"text-{name}" for name in ("average", "lower", "random", "stepwise")]
+_OTHERS = ("text-kd", "text-reduced", "text-reduced-full", "text-uptrained")
+_EXITS = ("text-exits", "text-exits-none", "text-exits-targets", "text-exits-weighted")
+
+RK_EXEMPT = {
+    "recipe-takes-two-steps:smollm2": _WEIGHTS,
+    "recipe-takes-two-steps:text-vanilla": _SOURCE,
+    **{
+        f"recipe-takes-two-steps:{name}{by}": _ALIKE
+        for name in _GRID
+        for by in ("", "-svd", "-zero")
+        if name + by != "text-average-svd"
+    },
+    **{f"recipe-takes-two-steps:{name}": _ALIKE for name in (*_OTHERS, *_EXITS)},
+}
+RK_TRIAL = {
+    "text-quick": (
+        "data.batch_size=4",
+        "model.source={recipe: relaxed-recursive/text-vanilla, overrides: ['callbacks=[]']}",
+    ),
+    "conversion": ("initials=[average]", "ranks=[0, 4]", "limit=1"),
+    "depthwise-batching": ("slots=2", "sequences=3", "prompt_length=2", "new_tokens=3"),
+}
+
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:
