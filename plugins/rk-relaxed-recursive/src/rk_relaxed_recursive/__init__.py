@@ -14,7 +14,6 @@ Layer-wise LoRA", ICLR 2025, arXiv:2410.20672:
 
 from rk import hookimpl
 
-_WEIGHTS = "it converts SmolLM2, whose weights not every machine has; lm-tiny goes through the same without weights"
 _SOURCE = "it is trained as the source of text-quick"
 _ALIKE = "it differs by numbers from text-quick or lm-tiny, whose steps are taken; each would train its sources first"
 _GRID = [f"text-{name}" for name in ("average", "lower", "random", "stepwise")]
@@ -22,7 +21,6 @@ _OTHERS = ("text-kd", "text-reduced", "text-reduced-full", "text-uptrained")
 _EXITS = ("text-exits", "text-exits-none", "text-exits-targets", "text-exits-weighted")
 
 RK_EXEMPT = {
-    "recipe-takes-two-steps:smollm2": _WEIGHTS,
     "recipe-takes-two-steps:text-vanilla": _SOURCE,
     **{
         f"recipe-takes-two-steps:{name}{by}": _ALIKE
@@ -32,11 +30,13 @@ RK_EXEMPT = {
     },
     **{f"recipe-takes-two-steps:{name}": _ALIKE for name in (*_OTHERS, *_EXITS)},
 }
+_SHORT = (
+    "data.batch_size=4",
+    "model.source={recipe: relaxed-recursive/text-vanilla, overrides: ['callbacks.0.initials=[average]']}",
+)
 RK_TRIAL = {
-    "text-quick": (
-        "data.batch_size=4",
-        "model.source={recipe: relaxed-recursive/text-vanilla, overrides: ['callbacks=[]']}",
-    ),
+    "text-quick": _SHORT,
+    "text-average": _SHORT,
     "conversion": ("initials=[average]", "ranks=[0, 4]", "limit=1"),
     "depthwise-batching": ("slots=2", "sequences=3", "prompt_length=2", "new_tokens=3"),
 }

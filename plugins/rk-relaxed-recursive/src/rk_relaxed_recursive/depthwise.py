@@ -129,7 +129,8 @@ class Batcher:
         order: Order = "depth",
         missing: Missing = "lazy",
     ) -> None:
-        inner, layout = layered_of(model), getattr(model, "layout", None)
+        inner: object = layered_of(model)
+        layout = getattr(model, "layout", None)
         if not isinstance(inner, LanguageModel) or not isinstance(layout, Layout) or layout.num_loops == 1:
             raise UserError("depth-wise batching needs a language-model whose blocks run in loops", "num_loops: 2")
         if not layout.sharing.endswith("cycle"):
