@@ -32,7 +32,7 @@ def looped(sharing: str = "cycle", num_layers: int = 6, num_loops: int = 2, rank
 
 def prompts() -> list[Request]:
     random = torch.Generator().manual_seed(1)
-    sizes = [(1, 9), (5, 4), (3, 12), (8, 1), (2, 7), (6, 10), (4, 3)]
+    sizes = [(1, 5), (5, 3), (3, 7), (8, 1), (2, 4), (6, 6)]
     return [Request(torch.randint(11, (length,), generator=random).tolist(), new) for length, new in sizes]
 
 
@@ -44,7 +44,7 @@ def alone(model, request: Request) -> list[int]:
 
 
 @pytest.mark.parametrize("order", ["depth", "sequence"])
-@pytest.mark.parametrize("slots", [1, 3, 16])
+@pytest.mark.parametrize("slots", [3, 16])
 def test_without_exits_the_tokens_are_those_of_one_sequence_at_a_time(slots, order):
     model = looped()
     found = Batcher(model, slots, order=order).run(prompts())
@@ -72,8 +72,7 @@ def test_every_layout_and_layer_that_streams_is_continued(sharing, num_layers, n
     assert len({loop for exits in found.exits for loop in exits}) == num_loops
 
 
-@pytest.mark.parametrize("order", ["depth", "sequence"])
-@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize(("slots", "order"), [(1, "depth"), (4, "depth"), (4, "sequence")])
 def test_with_oracle_exits_keys_that_come_late_are_those_of_the_whole_model(slots, order):
     model = looped()
     expected = [alone(model, request) for request in prompts()]
@@ -96,7 +95,9 @@ def test_a_token_leaves_where_it_is_sure_enough():
             hidden = block(hidden, *context)
             if depth not in model.layout.exits:
                 continue
-            likely = model.leave(hidden)["logits"].softmax(-1)[0, len(request.prompt) - 1 : -1].max(-1)
+            likely = (
+                model.leave(hidden.detach())["logits"].detach().softmax(-1)[0, len(request.prompt) - 1 : -1].max(-1)
+            )
             for i, loop in enumerate(exits):
                 if loop == model.layout.exits.index(depth):
                     assert int(likely.indices[i]) == tokens[i]
@@ -142,7 +143,7 @@ def test_slots_are_never_empty_while_texts_wait():
     depth, sequence = Batcher(model, 4).run(requests), Batcher(model, 4, order="sequence").run(requests)
     assert depth.rows == sequence.rows == 6 * 4 * (1 + 2)
     assert depth.steps <= 6 * 4 * 3 / 4 + 2  # the last texts leave slots empty
-    assert sequence.steps >= 1.2 * depth.steps
+    assert sequence.steps == 3 * 4 * 2  # three rounds of four texts, whose tokens all wait for the second loop
 
 
 @pytest.mark.parametrize("sizes", [(3, 3), (1, 4), (4, 0, 2), (0, 5)])

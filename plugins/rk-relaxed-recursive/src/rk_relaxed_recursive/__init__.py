@@ -15,13 +15,15 @@ Layer-wise LoRA", ICLR 2025, arXiv:2410.20672:
 from rk import hookimpl
 
 _SOURCE = "it is trained as the source of text-quick"
-_ALIKE = "it differs by numbers from text-quick or lm-tiny, whose steps are taken; each would train its sources first"
+_SMALLER = "the other checks take its steps, at smaller sizes"
+_ALIKE = "it differs by numbers from text-quick or lm-tiny, whose steps are taken; it would train its sources first"
 _GRID = [f"text-{name}" for name in ("average", "lower", "random", "stepwise")]
 _OTHERS = ("text-kd", "text-reduced", "text-reduced-full", "text-uptrained")
 _EXITS = ("text-exits", "text-exits-none", "text-exits-targets", "text-exits-weighted")
 
 RK_EXEMPT = {
     "recipe-takes-two-steps:text-vanilla": _SOURCE,
+    "recipe-takes-two-steps:text-quick": _SMALLER,
     **{
         f"recipe-takes-two-steps:{name}{by}": _ALIKE
         for name in _GRID
@@ -32,7 +34,7 @@ RK_EXEMPT = {
 }
 _SHORT = (
     "data.batch_size=4",
-    "model.source={recipe: relaxed-recursive/text-vanilla, overrides: ['callbacks.0.initials=[average]']}",
+    "model.source.overrides=['callbacks.0.initials=[average]', 'callbacks.0.ranks=[0]']",
 )
 RK_TRIAL = {
     "text-quick": _SHORT,

@@ -23,7 +23,8 @@ class Groups:
         self.sizes = tuple(sizes)
         self.present = tuple(loop for loop, size in enumerate(sizes) if size)
         most, start = max(sizes), 0
-        into, back = [], []
+        into: list[int] = []
+        back: list[int] = []
         for place, loop in enumerate(self.present):
             size = sizes[loop]
             into += [*range(start, start + size), *[start] * (most - size)]  # the padding repeats a row; none reads it
