@@ -57,7 +57,7 @@ class CausalLM(nn.Module):
         config, decoder = whole.config.get_text_config(decoder=True), whole.get_decoder()
         if config.model_type not in LIKE_LLAMA or len(set(getattr(config, "layer_types", None) or ["full"])) > 1:
             raise UserError(
-                f"{model} is a {config.model_type} whose layers are not alike: they cannot stand in for each other",
+                f"{model} is a {config.model_type} whose layers are not alike: one cannot replace another",
                 f"take a model of one of these families: {', '.join(LIKE_LLAMA)}",
             )
         self.keeps_shape = True

@@ -58,7 +58,7 @@ def _chosen(first: int, last: int, count: int, initial: Initial, seed: int) -> l
 
 
 def redraw(module: nn.Module, seed: int) -> None:
-    """Draws the weights of all layers within a module anew, each as its class does (``reset_parameters``)."""
+    """Draws the weights of all layers within a module again, each as its class does (``reset_parameters``)."""
 
     def draw(part: nn.Module) -> None:
         reset: Any = getattr(part, "reset_parameters", None)

@@ -74,7 +74,7 @@ class Slot:
 
     @property
     def known_exit(self) -> int | None:
-        """The loop after which its next token is given, where the request says so."""
+        """The loop after which its next token is given, where the request gives it."""
         return None if self.request.exits is None else self.request.exits[len(self.tokens)]
 
 
@@ -115,7 +115,7 @@ class Batcher:
         missing: A later token that goes deeper than an earlier one needs keys and values that were not computed.
             ``lazy``: they are computed then, in one piece, from the hidden states with which tokens have left. The
             tokens are those of a model that computes all loops. ``copy``: those of the loop at which the token left
-            stand in for them, at once; only for attention without a window.
+            are taken for them, at once; only for attention without a window.
 
     Raises:
         rk.UserError: When the model has no blocks that run in loops, or they cannot be one batch.
