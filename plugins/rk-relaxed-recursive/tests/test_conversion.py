@@ -102,6 +102,15 @@ def test_loops_that_do_not_divide_the_blocks_are_a_mistake(text, tmp_path):
         Conversion(LoadedRun.open(text.path), num_loops=3).analyze(tmp_path)
 
 
+def test_the_table_refuses_a_model_that_cannot_be_tied_before_it_is_trained(tmp_path, monkeypatch):
+    import rk
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flat.yaml").write_text(RECIPE + "callbacks: [{name: conversion-table, num_loops: 3}]\n")
+    with pytest.raises(UserError, match="num_loops must divide the 4 layers"):
+        rk.train(tmp_path / "flat.yaml")
+
+
 # exits
 
 

@@ -169,9 +169,12 @@ class ConversionTable:
         self.found: list[Converted] = []
         self.lower_is_better = (SOURCE, *(_name(initial, rank) for initial in initials for rank in ranks))
 
+    def fit_start(self, fit: FitContext) -> None:
+        """Refuses a model that cannot be tied, before it is trained."""
+        layout_of(fit.learner, self.num_loops, self.sharing)
+
     def fit_end(self, fit: FitContext) -> None:
-        model = getattr(fit.learner, "model", None)
-        layout = Layout(len(layered_of(model).blocks), self.num_loops, self.sharing)
+        layout = layout_of(fit.learner, self.num_loops, self.sharing)
         self.found = measured(
             fit.learner, lambda: fit.batches(self.split), layout, self.initials, self.ranks, self.seed
         )
@@ -223,11 +226,7 @@ class Conversion:
         Raises:
             rk.UserError: When the run's model has no blocks that can run twice, or the loops do not divide them.
         """
-        model = getattr(self.run.learner, "model", None)
-        try:
-            layout = Layout(len(layered_of(model).blocks), self.num_loops, self.sharing)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        layout = layout_of(self.run.learner, self.num_loops, self.sharing)
         found = measured(
             self.run.learner,
             lambda: self.run.batches(self.split, self.limit),
@@ -238,6 +237,14 @@ class Conversion:
         )
         write(found, out / "conversion.csv", out / "conversion.png")
         return {c.name: c.loss for c in found}
+
+
+def layout_of(learner: nn.Module, num_loops: int, sharing: Sharing) -> Layout:
+    """Returns which block each layer of a learner's model would run. Raises `rk.UserError` where it cannot be tied."""
+    try:
+        return Layout(len(layered_of(getattr(learner, "model", None)).blocks), num_loops, sharing)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def check(initials: Sequence[str], ranks: Sequence[int | None]) -> None:
