@@ -179,6 +179,6 @@ def test_exits_are_trained_measured_and_counted(tmp_path, monkeypatch):
     m = run.metrics
     assert m["run/exit-2-oracle"] + m["run/exit-4-oracle"] == pytest.approx(1)
     assert m["run/oracle-depth"] == pytest.approx(2 * m["run/exit-2-oracle"] + 4 * m["run/exit-4-oracle"])
-    assert m["test/perplexity@exit-2"] == pytest.approx(torch.tensor(m["run/exit-2-loss"]).exp().item(), rel=1e-3)
+    assert m["test/perplexity@exit-2"] == pytest.approx(torch.tensor(m["run/first-exit-loss"]).exp().item(), rel=1e-3)
     assert m["test/accuracy"] == pytest.approx(m["run/exit-4-accuracy"])
     assert (run.path / "exits.csv").is_file() and (run.path / "figures" / "exits.png").is_file()

@@ -88,11 +88,13 @@ def measure(model: nn.Module, loss: Loss, batches: Iterable[Batch], exits: Seque
 
 
 def numbers(found: Sequence[Exit]) -> dict[str, float]:
-    """Returns the results: ``exit-3-loss``, ``exit-3-accuracy``, ``exit-3-oracle``, and ``oracle-depth``."""
-    results = {}
+    """Returns the results: ``exit-3-accuracy`` and ``exit-3-oracle`` of each exit, and three of which less is better.
+
+    These are ``first-exit-loss``, ``last-exit-loss`` and ``oracle-depth``, the blocks that the oracle runs on average.
+    """
+    results = {"first-exit-loss": found[0].loss, "last-exit-loss": found[-1].loss}
     for one in found:
-        for name in ("loss", "accuracy", "oracle"):
-            results[f"{name_of(one.depth)}-{name}"] = getattr(one, name)
+        results |= {f"{name_of(one.depth)}-accuracy": one.accuracy, f"{name_of(one.depth)}-oracle": one.oracle}
     results["oracle-depth"] = sum(one.depth * one.oracle for one in found)
     return {name: value for name, value in results.items() if value == value}
 
@@ -117,8 +119,9 @@ class ExitStatsCallback:
     """Measures, at the end of a run, each exit of its model: loss, accuracy, and how often the oracle leaves there.
 
     The oracle leaves at the first exit whose likeliest class is the whole model's. It writes ``exits.csv`` and
-    ``figures/exits.png``; the results are ``run/exit-3-loss``, ``run/exit-3-accuracy``, ``run/exit-3-oracle`` and
-    ``run/oracle-depth``, the blocks that the oracle runs on average. The model may be trained by any trainer.
+    ``figures/exits.png``; the results are ``run/first-exit-loss`` and ``run/last-exit-loss``, ``run/exit-3-accuracy``
+    and ``run/exit-3-oracle`` of each exit, and ``run/oracle-depth``, the blocks that the oracle runs on average. The
+    model may be trained by any trainer.
 
     Args:
         exits: After how many blocks it answers; the last must be all of them. Empty: after each loop.
@@ -128,14 +131,15 @@ class ExitStatsCallback:
         callbacks: [exit-stats]
     """
 
+    lower_is_better = ("first-exit-loss", "last-exit-loss", "oracle-depth")
+
     def __init__(self, exits: tuple[Annotated[int, Ge(1)], ...] = (), split: str = "test") -> None:
         self.exits, self.split = exits, split
         self.found: list[Exit] = []
-        self.lower_is_better: tuple[str, ...] = ("oracle-depth",)
 
     def fit_start(self, fit: FitContext) -> None:
-        model, _ = parts_of(fit.learner)
-        self.lower_is_better = ("oracle-depth", *(f"{name_of(d)}-loss" for d in exits_of(model, self.exits)))
+        """Refuses a model without exits, before it is trained."""
+        exits_of(parts_of(fit.learner)[0], self.exits)
 
     def fit_end(self, fit: FitContext) -> None:
         model, loss = parts_of(fit.learner)
