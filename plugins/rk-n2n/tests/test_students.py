@@ -13,6 +13,8 @@ import torch
 from rk_n2n.architecture import Architecture
 from rk_n2n.choosers import Evolution, Random, Reinforce
 from rk_n2n.distill import BATCHES, Distill
+from rk_n2n.divergences import divergence
+from rk_n2n.naive import naive_divergence
 from rk_n2n.policies import RemovalPolicy, ShrinkPolicy
 from rk_n2n.ranks import spearman
 from rk_n2n.reward import WORST, constrained, reward
@@ -30,6 +32,7 @@ from rk.errors import RkError
 from rk.recipe import check_recipe
 from rk.recipe.find import RecipeFile
 from rk.runs import RunFolder
+from rk.testing import assert_twins
 from rk.training import train_inside
 
 TEACHER = """
@@ -171,6 +174,30 @@ def test_logits_are_matched_by_mean_squared_error_or_by_divergence():
     p, q = (wanted / 2).softmax(1), (given / 2).softmax(1)
     assert float(total / count) == pytest.approx(float(4 * (p * (p / q).log()).sum(1).mean()), rel=1e-5)
     assert float(Distill(None, None, "kl").matched(wanted, wanted)[0]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize("kind", ["kl", "reverse-kl", "jsd", "tvd"])
+def test_divergences_are_those_of_the_equations(kind, temperature):
+    torch.manual_seed(0)
+    given, wanted = 2 * torch.randn(5, 4, dtype=torch.float64), 2 * torch.randn(5, 4, dtype=torch.float64)
+    assert_twins(
+        lambda given, wanted: Distill(None, None, kind, temperature).matched(given, wanted)[0],
+        lambda given, wanted: naive_divergence(kind, given, wanted, temperature),
+        given,
+        wanted,
+    )
+    assert Distill(None, None, kind).matched(given, wanted)[1] == 5
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("kl", "greater"), ("reverse-kl", "greater"), ("jsd", 1), ("tvd", 1)])
+def test_only_jensen_shannon_and_total_variation_are_bounded(kind, expected):
+    given, wanted = torch.tensor([[0.0, 60.0]]), torch.tensor([[60.0, 0.0]])
+    total = float(divergence(kind, given, wanted)[0])
+    if expected == "greater":
+        assert total == pytest.approx(60, rel=1e-3)
+    else:
+        assert total == pytest.approx(0.6931 if kind == "jsd" else 1.0, rel=1e-3)
 
 
 def test_standardised_logits_have_the_scale_that_a_new_student_can_reach():

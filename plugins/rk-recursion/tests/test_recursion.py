@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rk_recursion.initial import sources
 from rk_recursion.layouts import Layout
 from rk_recursion.recursive import Recursive
-from rk_recursion.relaxation import LowRank, linear_layers, merged, relax
+from rk_recursion.relaxation import LowRank, linear_layers, merged, relax, truncate, with_own_norms, without
 from rk_recursion.stack import initialise, looped, tied
 from rk_recursion.twins import deep_twin
 from torch import nn
@@ -217,6 +217,37 @@ def test_layers_that_run_a_block_alone_add_nothing():
     assert has == [False, True, True, True, True, False]
 
 
+def test_a_stack_that_is_cut_to_a_rank_is_one_that_began_with_it():
+    layout = Layout(6, 2)
+
+    def relaxed(rank):
+        layers = plain()
+        before = states(layers)
+        shared = tied(layers, layout)
+        initialise(shared, layout, before, "average")
+        return relax(shared, layout, rank, before)
+
+    whole = relaxed(9)
+    for rank in (4, 1, 0):
+        truncate(whole, rank)
+        torch.testing.assert_close(run(whole, X), run(relaxed(rank), X), atol=1e-5, rtol=1e-4)
+
+
+def test_layers_with_their_own_norms_leave_the_stack_as_it_was():
+    layers, layout = plain(), Layout(6, 2)
+    before, expected = states(layers), run(layers, X)
+    shared = tied(layers, layout)
+    initialise(shared, layout, before, "average")
+    relaxed = relax(shared, layout, 9, before)
+    tied_answer = run(relaxed, X)
+    own = with_own_norms(relaxed, layout, before)
+    torch.testing.assert_close(run(own, X), expected, atol=1e-5, rtol=1e-4)
+    assert torch.equal(run(relaxed, X), tied_answer)
+    assert own[0].up.weight is relaxed[0].up.weight
+    plain_block = without(relaxed[0])
+    torch.testing.assert_close(plain_block(X), shared[0](X))
+
+
 def test_merged_layers_answer_as_the_looped_ones():
     layout, layers = Layout(6, 2), plain()
     before = states(layers)
@@ -293,6 +324,16 @@ def test_with_the_full_rank_a_looped_model_answers_as_its_source():
     model = Recursive(base, seed=0, num_loops=2, initial="average", rank=8, source=Source(source))
     torch.testing.assert_close(model(inputs=x)["logits"], source(inputs=x)["logits"], atol=1e-5, rtol=1e-5)
     assert torch.equal(run_blocks(model, {"inputs": x})["logits"], model(inputs=x)["logits"])
+
+
+def test_blocks_at_random_are_not_those_of_the_source():
+    source = mlp()
+    torch.manual_seed(1)
+    base = MLP(num_features=8, num_classes=3, hidden_sizes=(8, 8, 8, 8))
+    fresh = base.blocks[1].state_dict()["0.weight"].clone()
+    model = Recursive(base, seed=0, num_loops=2, initial="random", source=Source(source))
+    assert torch.equal(model.blocks[1].state_dict()["0.weight"], fresh)
+    assert torch.equal(model.head.weight, source.head.weight)
 
 
 def test_without_a_rank_it_has_the_weights_of_its_blocks_alone():

@@ -15,4 +15,15 @@ def rk_data() -> dict[str, str]:
         "mc-jsonl": "rk_lm.jsonl:MultipleChoiceJsonl",
         "arc": "rk_lm.arc:Arc",
         "gsm8k": "rk_lm.gsm8k:Gsm8k",
+        "lm-text": "rk_lm.text:LMText",
     }
+
+
+@hookimpl
+def rk_models() -> dict[str, str]:
+    return {"causal-lm": "rk_lm.causal_lm:CausalLM"}
+
+
+@hookimpl
+def rk_exporters() -> dict[str, str]:
+    return {"transformers": "rk_lm.transformers_folder:TransformersFolder"}

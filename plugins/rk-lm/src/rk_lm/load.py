@@ -118,6 +118,35 @@ def load(name: str, *, random_init: bool = False, seed: int = 0, device: str | t
     return LanguageModel(Layered(model.to(device)), tokenizer, reference)
 
 
+def configuration(name: str) -> Any:
+    """Returns the configuration of a model, for which its weights are not read. Raises `rk.UserError`."""
+    from transformers import AutoConfig
+
+    config = _part(name, AutoConfig)
+    check_family(config.get_text_config(decoder=True))
+    return config
+
+
+def tokenizer(name: str) -> Any:
+    """Returns the tokenizer of a model, for which its weights are not read. Raises `rk.UserError`."""
+    from transformers import AutoTokenizer
+
+    return _part(name, AutoTokenizer)
+
+
+def _part(name: str, auto: Any) -> Any:
+    """Reads the configuration or the tokenizer of a model, out of a folder, the local cache or the hub."""
+    source = _source(name, all_aliases().get(name))
+    if name == "smollm2":
+        with contextlib.suppress(smollm2.NoPackage):
+            source = str(smollm2.converted())
+    with quiet():
+        try:
+            return auto.from_pretrained(source, local_files_only=Path(source).is_dir(), trust_remote_code=False)
+        except (OSError, ValueError) as error:
+            raise _not_loaded(source, error) from error
+
+
 def digest(model: torch.nn.Module) -> str:
     """Returns a SHA-256 over names, shapes and up to 256 evenly spaced values of every parameter.
 

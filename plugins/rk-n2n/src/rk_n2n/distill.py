@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, cast
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
-from torch.nn import functional
 
 from rk import Batch, Data, Loss, Model, Optimizer, Outputs, Run, Runtime, Term, Training, UserError
 from rk.binding import Bound
 from rk.builtin.backprop import Supervised
+from rk_n2n.divergences import divergence
 
 BATCHES = 20
 """Batches over which the scale of the teacher's logits is measured."""
@@ -56,9 +56,10 @@ class Distill:
         teacher: A run of any plugin whose answers have `logits` of the same classes.
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
         matching: `mse`: mean squared error of logits, as the paper has it. `standardized`: the same, to the teacher's
-            logits less their mean, divided by their standard deviation over the first batches. `kl`: Kullback-Leibler
-            divergence of probabilities, times the square of the temperature (Hinton et al., arXiv:1503.02531).
-        temperature: Softens the probabilities of `kl`.
+            logits less their mean, divided by their standard deviation over the first batches. `kl`, `reverse-kl`,
+            `jsd`, `tvd`: a divergence of probabilities, times the square of the temperature (of `tvd`, the temperature
+            itself); see `rk_n2n.divergences.divergence`.
+        temperature: Softens the probabilities of these four.
         hard_weight: Weight of the recipe's own loss on the targets; 0 leaves it out.
         others: Name -> a further student, which learns from the same batches as if alone: the teacher answers once for
             all. Its metrics have its name, ``val/accuracy@NAME``. They need a hard_weight of 0.
@@ -71,7 +72,7 @@ class Distill:
         self,
         teacher: Training[Run],
         optimizer: Optimizer | dict[str, Optimizer],
-        matching: Literal["mse", "standardized", "kl"] = "mse",
+        matching: Literal["mse", "standardized", "kl", "reverse-kl", "jsd", "tvd"] = "mse",
         temperature: Annotated[float, Gt(0)] = 3.0,
         hard_weight: Annotated[float, Ge(0)] = 0.0,
         others: dict[str, Model] | None = None,
@@ -132,13 +133,11 @@ class Distill:
 
     def matched(self, given: Tensor, wanted: Tensor) -> tuple[Tensor, int]:
         """Returns the sum of the distances of answers of (*positions, classes), and how many it is over."""
-        positions = given.numel() // given.shape[-1]
+        if self.matching != "mse" and self.matching != "standardized":
+            return divergence(self.matching, given, wanted, self.temperature)
         if self.matching == "standardized":
             wanted = (wanted - self.mean) / self.scale
-        if self.matching != "kl":
-            return (given - wanted).square().mean(-1).sum(), positions
-        soft, target = (given / self.temperature).log_softmax(-1), (wanted / self.temperature).log_softmax(-1)
-        return self.temperature**2 * functional.kl_div(soft, target, reduction="sum", log_target=True), positions
+        return (given - wanted).square().mean(-1).sum(), given.numel() // given.shape[-1]
 
     @staticmethod
     def _logits(outputs: object, whose: str) -> Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rk.sampling import generator
 from rk_recursion.layouts import Layout
@@ -55,6 +55,19 @@ def _chosen(first: int, last: int, count: int, initial: Initial, seed: int) -> l
         return list(range(last - count + 1, last + 1))
     order = torch.randperm(last - first + 1, generator=generator(seed))
     return sorted(first + int(i) for i in order[:count])
+
+
+def redraw(module: nn.Module, seed: int) -> None:
+    """Draws the weights of all layers within a module again, each as its class does (``reset_parameters``)."""
+
+    def draw(part: nn.Module) -> None:
+        reset: Any = getattr(part, "reset_parameters", None)
+        if reset is not None:
+            reset()
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module.apply(draw)
 
 
 def mean_of(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

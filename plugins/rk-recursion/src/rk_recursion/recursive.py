@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rk import Run, UserError
 from rk.protocols import Layered, Model, Training
 from rk.wrappers import ModelWrapper
-from rk_recursion.initial import Initial
+from rk_recursion.initial import Initial, redraw
 from rk_recursion.layouts import Layout, Sharing
 from rk_recursion.relaxation import Start, relax
 from rk_recursion.stack import initialise, tied
@@ -21,8 +21,8 @@ class Recursive(ModelWrapper):
 
     With a `source`, a trained run of the base's recipe, the blocks begin with the source's: layers at even distances,
     their mean, ... All other weights, such as the embedding and the head, are the source's. With a `rank`, each layer
-    adds matrices of low rank of its own to the shared ones (relaxed recursion). Without a source, the base is tied as
-    it is, with random weights.
+    adds matrices of low rank of its own to the shared ones (relaxed recursion). A base that brings weights, such as
+    `causal-lm`, is its own source. Without either, the base is tied as it is, with random weights.
 
     Every layer stays one of `blocks`: what runs, leaves early, prunes or streams the blocks of the base does so here.
 
@@ -68,14 +68,20 @@ class Recursive(ModelWrapper):
         source: Training[Run] | None = None,
     ) -> None:
         super().__init__(base)
-        layered = _layered(base)
+        layered = layered_of(base)
         layers = list(layered.blocks)
         self.layout = Layout(len(layers), num_loops, sharing)
         states: list[dict[str, Tensor]] | None = None
         if source is not None:
-            taken = _model_of(source, self.base)
-            self.base.load_state_dict(taken.state_dict())
-            states = [{name: t.detach().clone() for name, t in block.state_dict().items()} for block in layers]
+            random = [_cloned(layer) for layer in layers]
+            self.base.load_state_dict(_model_of(source, self.base).state_dict())
+            states = [_cloned(layer) for layer in layers]
+            for layer, weights in zip(layers, random, strict=True):  # for blocks that begin with no layer
+                layer.load_state_dict(weights)
+        elif getattr(layered, "has_weights", False):
+            states = [_cloned(layer) for layer in layers]
+            if initial == "random":
+                redraw(layered.blocks, seed)
         shared = tied(layers, self.layout)
         if states is not None:
             initialise(shared, self.layout, states, initial, seed)
@@ -83,7 +89,11 @@ class Recursive(ModelWrapper):
         layered.blocks = relax(shared, self.layout, rank, start, own_norms=not tie_norms)
 
 
-def _layered(base: Any) -> Layered:
+def _cloned(layer: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in layer.state_dict().items()}
+
+
+def layered_of(base: Any) -> Layered:
     """Returns the model that has the blocks, which may be wrapped. Raises `UserError` where none can run twice."""
     while isinstance(base, ModelWrapper):
         base = base.base

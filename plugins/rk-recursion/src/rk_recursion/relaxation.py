@@ -117,6 +117,28 @@ def _add_low_rank(layer: nn.Module, rank: int, state: Mapping[str, Tensor] | Non
         linear.register_forward_hook(_add)
 
 
+def with_own_norms(
+    layers: Layers, layout: Layout, states: Sequence[Mapping[str, Tensor]] | None = None
+) -> nn.ModuleList:
+    """Returns twins of a stack's layers, of which those that share a block have norms of their own.
+
+    All other weights stay those of the stack.
+
+    Args:
+        layers: The looped stack, which may be relaxed; it stays as it is.
+        layout: Which block each layer runs.
+        states: The weights of each layer without loops, with which the norms begin; None: as the block's.
+    """
+    found = []
+    for number, (layer, block) in enumerate(zip(layers, layout.blocks, strict=True)):
+        own = layer
+        if len(layout.layers(block)) > 1:
+            own = deep_twin(layer)
+            _separate_norms(own, None if states is None else states[number])
+        found.append(own)
+    return nn.ModuleList(found)
+
+
 def _separate_norms(layer: nn.Module, state: Mapping[str, Tensor] | None) -> None:
     """Gives a layer's norms parameters of their own: those of all modules with Norm in the name of their class."""
     for name, part in layer.named_modules():
@@ -125,6 +147,36 @@ def _separate_norms(layer: nn.Module, state: Mapping[str, Tensor] | None) -> Non
         for key, parameter in list(part.named_parameters(recurse=False)):
             value = parameter if state is None else state[f"{name}.{key}" if name else key]
             setattr(part, key, nn.Parameter(value.detach().to(parameter).clone()))
+
+
+def without(layer: nn.Module) -> nn.Module:
+    """Returns a twin of a layer of a relaxed stack that answers as its shared block does, without the `LowRank`s."""
+    plain = deep_twin(layer)
+    for _, linear in linear_layers(plain):
+        if isinstance(linear._modules.get(NAME), LowRank):
+            del linear._modules[NAME]
+            for key in [key for key, hook in linear._forward_hooks.items() if hook is _add]:
+                del linear._forward_hooks[key]
+    return plain
+
+
+@torch.no_grad()
+def truncate(layers: Layers, rank: int) -> None:
+    """Keeps of each `LowRank` the first rows of A and columns of B.
+
+    Of matrices that begin with ``svd`` these are the largest singular values: what is left is what a start with the
+    lower rank gives. So one decomposition serves all ranks.
+
+    Args:
+        layers: A relaxed stack.
+        rank: So many are kept at most.
+    """
+    for layer in layers:
+        for _, linear in linear_layers(layer):
+            low = linear._modules.get(NAME)
+            if isinstance(low, LowRank):
+                low.A = nn.Parameter(low.A[:rank].clone())
+                low.B = nn.Parameter(low.B[:, :rank].clone())
 
 
 def linear_layers(layer: nn.Module) -> Iterator[tuple[str, nn.Linear]]:

@@ -129,7 +129,7 @@ class Text:
     def prepare(self) -> None:
         train, val, test = self._parts()
         train = train[: self.train_limit]
-        self._vocabulary = Vocabulary.of(train, self.unit, self.vocab_limit)
+        self._vocabulary = self._known(train)
         self._train = self._vocabulary.encode(train)
         self._windows = {"val": self._cut(val, "validation"), "test": self._cut(test, "test")}
         self._pieces = (len(self._train) - 1) // (self.streams * self.length)
@@ -140,6 +140,14 @@ class Text:
                 "a smaller data.batch_size or data.length, or a longer text",
             )
 
+    def _known(self, train: list[str]) -> Vocabulary:
+        """Returns the vocabulary of the tokens that are trained on; data with tokens of their own have their own."""
+        return Vocabulary.of(train, self.unit, self.vocab_limit)
+
+    def _split(self, text: str) -> list[str]:
+        """Returns the tokens of a text."""
+        return split_text(text, self.unit)
+
     def _parts(self) -> tuple[list[str], list[str], list[str]]:
         """Returns the tokens to train on, to validate and to test."""
         if self.path is not None:
@@ -147,9 +155,9 @@ class Text:
         else:
             source, other = CORPORA[self.corpus]
             text, held_out = source.read(), other and other.read()
-        tokens = split_text(text, self.unit)
+        tokens = self._split(text)
         if held_out is not None:
-            rest = split_text(held_out, self.unit)
+            rest = self._split(held_out)
             return tokens, rest[: len(rest) // 2], rest[len(rest) // 2 :]
         size = round(self.held_out * len(tokens))
         return tokens[: len(tokens) - 2 * size], tokens[-2 * size : -size], tokens[-size:]
