@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rk_programs.dsl import Dsl, Language, Primitive
+from rk_programs.dsl import Dsl, Language
+from rk_programs.primitives import Primitive
 from rk_programs.terms import Term, substitute, subterms
 from rk_programs.types import Rows
 
