@@ -56,7 +56,7 @@ $(VENV)/.ready: $(VENV)/.build pyproject.toml $(PLUGINS)
 
 results: $(VENV)/.ready ## write results.json into docs/results, READMEs and headers of recipes
 	$(BIN)/python docs/fill_numbers.py --write
-	$(BIN)/rk reproduce all recipes recipes/sequence-zoo --stored --pages docs/results
+	$(BIN)/rk reproduce all recipes recipes/looped-paths recipes/recursion-zoo recipes/sequence-zoo --stored --pages docs/results
 
 docs: $(VENV)/.ready ## write the reference from the docstrings
 	$(BIN)/python docs/generate.py
