@@ -13,6 +13,7 @@ from rk_tcnca.convolution import causal_filter, dilated_stack, histories
 
 # b batch, t time, c channels, n order of the EMA
 
+
 class Mixer(nn.Module):
     """A causal mixer that is nothing: each step sees itself alone.
 
