@@ -1,0 +1,22 @@
+"""TCNCA: temporal convolutions with chunked attention, and the damped EMA of MEGA in their place as the baseline.
+
+Terzic, Hersche, Karunaratne, Benini, Sebastian and Rahimi, "TCNCA: Temporal Convolution Network with Chunked Attention
+for Scalable Sequence Processing", 2023, arXiv:2312.05605; MEGA is Ma et al., ICLR 2023, arXiv:2209.10655:
+
+    @article{terzic2023tcnca,
+      title   = {{TCNCA}: Temporal Convolution Network with Chunked Attention for Scalable Sequence Processing},
+      author  = {Terzic, Aleksandar and Hersche, Michael and Karunaratne, Geethan and Benini, Luca and Sebastian, Abu
+                 and Rahimi, Abbas},
+      journal = {arXiv preprint arXiv:2312.05605},
+      year    = {2023}
+    }
+"""
+
+from rk import hookimpl
+
+RK_TRIAL = {"recall-quick": ("data.batch_size=8", "data.num_pairs=3")}
+
+
+@hookimpl
+def rk_layers() -> dict[str, str]:
+    return {"tcnca": "rk_tcnca.layer:TCNCA"}
