@@ -33,6 +33,7 @@ def rk_data() -> dict[str, str]:
         "copying": "rk_sequence.copying:Copying",
         "group-words": "rk_sequence.group_words:GroupWords",
         "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
+        "labelled-sounds": "rk_sequence.labelled_sounds:LabelledSounds",
         "labelled-text": "rk_sequence.labelled_text:LabelledText",
         "parity": "rk_sequence.parity:Parity",
         "reber": "rk_sequence.reber_next:Reber",
