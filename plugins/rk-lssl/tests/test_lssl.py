@@ -325,7 +325,7 @@ def test_a_script_of_numpy_answers_as_the_model(tmp_path, readout):
         layer=layer, vocab_size=None, num_features=3, num_outputs=2, readout=readout, d_model=4, num_layers=2
     ).eval()
     series = torch.randn(17, 3)
-    np.savez(tmp_path / "recurrence.npz", **{n: np.asarray(v) for n, v in weights(model).items()})
+    np.savez(tmp_path / "recurrence.npz", **weights(model))
     (tmp_path / "recurrence.py").write_text(SCRIPT)
     np.savetxt(tmp_path / "series.csv", series.numpy(), delimiter=",")
     command = [sys.executable, tmp_path / "recurrence.py", tmp_path / "series.csv"]

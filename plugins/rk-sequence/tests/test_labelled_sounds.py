@@ -99,7 +99,7 @@ def test_a_folder_without_classes_is_one_message(tmp_path):
 
 
 def test_a_folder_or_a_dataset():
-    with pytest.raises(ValueError, match="give data.folder, your own recordings, or data.dataset"):
+    with pytest.raises(ValueError, match=r"give data\.folder, your own recordings, or data\.dataset"):
         LabelledSounds(seed=0)
 
 

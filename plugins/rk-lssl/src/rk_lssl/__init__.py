@@ -14,6 +14,11 @@ State-Space Layers", NeurIPS 2021, arXiv:2110.13985:
 
 from rk import hookimpl
 
+RK_TRIAL = {
+    "smnist-quick": ("data.batch_size=8", "data.train_limit=200", "data.shrink=7", "model.layer.order=4"),
+    "speech-quick": ("data.batch_size=8", "data.train_limit=200", "data.rate=100", "model.layer.order=4"),
+}
+
 
 @hookimpl
 def rk_layers() -> dict[str, str]:

@@ -17,10 +17,10 @@ Method = Literal["bilinear", "backward", "forward", "zoh"]
 def discretize(
     a: Float[Tensor, "*h n n"], b: Float[Tensor, "*h n"], dt: Float[Tensor, "*h"], method: Method = "bilinear"
 ) -> tuple[Float[Tensor, "*h n n"], Float[Tensor, "*h n"]]:
-    """Returns the matrices of ``x_t = Ab x_{t-1} + Bb u_t`` for ``x' = A x + B u`` (arXiv:2110.13985, Eq. 3 and 4).
+    """Returns the matrices of ``x_t = Ab x_{t-1} + Bb u_t`` for ``x' = A x + B u`` (arXiv:2110.13985, Eq. 3, Eq. 4).
 
-    ``bilinear``, ``backward`` and ``forward`` are the generalised bilinear transform with alpha 1/2, 1 and 0; ``zoh`` is
-    exact for an input that is constant within a step.
+    ``bilinear``, ``backward`` and ``forward`` are the generalised bilinear transform with alpha 1/2, 1 and 0; ``zoh``
+    is exact for an input that is constant within a step.
 
     Args:
         a: A.
@@ -61,7 +61,7 @@ def krylov(length: int, a: Float[Tensor, "*h n n"], b: Float[Tensor, "*h n"]) ->
 
 
 def causal_convolution(kernel: Float[Tensor, "h m t"], u: Float[Tensor, "b h t"]) -> Float[Tensor, "b h m t"]:
-    """Returns ``y_t = sum_{s <= t} K_s u_{t-s}`` of each feature and channel, by FFT in O(t log t) (Sec. 3.2).
+    """Returns ``y_t = sum_{s <= t} K_s u_{t-s}`` of each feature and channel, by FFT in O(t log t) (Eq. 7).
 
     Args:
         kernel: K, at least as long as u.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rk import LoadedRun, UserError
 from rk_lssl.layer import LSSL
 
-SCRIPT = '''"""Runs the recurrence step by step, with numpy alone: python recurrence.py series.csv (a row for each step)."""
+SCRIPT = '''"""Runs the recurrence with numpy alone: python recurrence.py series.csv, with a row for each step."""
 import math
 import sys
 import numpy as np
@@ -65,10 +65,11 @@ class Recurrence:
         """Writes the two files into `out`.
 
         Raises:
-            rk.UserError: When the run's model is not a `sequence` of numbers with `lssl` layers, norms `rms` and no MLP.
+            rk.UserError: When the run's model is not a `sequence` of numbers with `lssl` layers, norms `rms`, no MLP.
         """
         files = out / "recurrence.npz", out / "recurrence.py"
-        np.savez(files[0], **{name: np.asarray(v) for name, v in weights(_model(run)).items()})
+        arrays: Any = weights(_model(run))  # Any: savez takes arrays by whatever name
+        np.savez(files[0], **arrays)
         files[1].write_text(SCRIPT, encoding="utf-8")
         return list(files)
 

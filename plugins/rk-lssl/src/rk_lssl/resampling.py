@@ -1,4 +1,4 @@
-"""The analysis `resampling`: a trained model on signals that are sampled less often, with and without stretched steps."""
+"""The analysis `resampling`: a trained model on signals that are sampled less often."""
 
 from __future__ import annotations
 
