@@ -49,8 +49,8 @@ def fetch(name: str, url: str, checksum: str | None, *, verify: bool = False) ->
     Args:
         name: Path in the data folder, ``mnist/t10k-images-idx3-ubyte.gz``.
         url: Its public home.
-        checksum: Of the published file, ``sha256:...`` or ``md5:...``. None: of an archive that is packed for each download;
-            then the caller checks its content.
+        checksum: Of the published file, ``sha256:...`` or ``md5:...``. None: of an archive that is packed for each
+            download; then the caller checks its content.
         verify: Checks a file that was there, too; else it is taken as it is.
 
     Raises:

@@ -20,7 +20,7 @@ class Resampling:
     """Accuracy on series of which only every second, fourth, ... step is given, without any training on them.
 
     A state-space layer follows the new rate by longer steps of its equation (arXiv:2110.13985, Sec. 5.3); the same
-    model with its old steps stands beside it.
+    model with its old steps is measured beside it.
 
     Args:
         run: A run of a model with layers `lssl`, whose data has `inputs` of (batch, time, features) and a class each.

@@ -39,7 +39,7 @@ def read_wav(source: Path | bytes, rate: int, shown: str | None = None) -> Float
         shown: What the file is called in messages.
 
     Raises:
-        UserError: When it is no such file, or has no samples.
+        UserError: When it is another file, or has no samples.
     """
     shown = shown or str(source)
     data = source if isinstance(source, bytes) else read_bytes(source)
