@@ -41,7 +41,7 @@ def data_folder() -> Path:
     return Path(os.environ.get(DATA_VARIABLE) or cache_folder() / "data")
 
 
-def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
+def fetch(name: str, url: str, checksum: str | None, *, verify: bool = False) -> Path:
     """Returns the file `name` of the data folder, downloaded unless it is there.
 
     What is downloaded is checked.
@@ -49,7 +49,8 @@ def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
     Args:
         name: Path in the data folder, ``mnist/t10k-images-idx3-ubyte.gz``.
         url: Its public home.
-        checksum: Of the published file, ``sha256:...`` or ``md5:...``.
+        checksum: Of the published file, ``sha256:...`` or ``md5:...``. None: of an archive that is packed for each
+            download; then the caller checks its content.
         verify: Checks a file that was there, too; else it is taken as it is.
 
     Raises:
@@ -60,7 +61,7 @@ def fetch(name: str, url: str, checksum: str, *, verify: bool = False) -> Path:
     if (noted := _noted.get()) is not None:
         noted[name] = path
     if path.is_file():
-        if verify and not is_intact(path, checksum):
+        if verify and checksum is not None and not is_intact(path, checksum):
             raise damaged(path)
         return path
     try:

@@ -37,6 +37,7 @@ def rk_data() -> dict[str, str]:
         "group-words": "rk_sequence.group_words:GroupWords",
         "hop-mix": "rk_sequence.hop_mix:HopMix",
         "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
+        "labelled-sounds": "rk_sequence.labelled_sounds:LabelledSounds",
         "labelled-text": "rk_sequence.labelled_text:LabelledText",
         "parity": "rk_sequence.parity:Parity",
         "prefix-lm": "rk_sequence.prefix_lm:PrefixLM",
