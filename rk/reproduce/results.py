@@ -35,7 +35,11 @@ def settings(recipe: Recipe) -> PlainDict:
     """
     values = trained(recipe.plain())
     values["fit"] = {k: v for k, v in plain(recipe.fit).items() if v != getattr(Fit(), k)}
-    return flatten(values) | _of_named(recipe, settings)
+    found = flatten(values)
+    for key, run in named_runs(recipe):
+        if isinstance(run.wanted, Trainable):
+            found[f"{key}.recipe"] = run.wanted.file.name  # wherever on this machine the file is
+    return found | _of_named(recipe, settings)
 
 
 def _of_named(recipe: Recipe, values: Callable[[Recipe], PlainDict]) -> PlainDict:

@@ -226,6 +226,18 @@ def test_a_parameter_added_later_to_a_run_that_is_trained_first_is_not_a_change_
     assert not measured([0.9], **entry).is_of(check_recipe(item.file, changed, catalog).valid())
 
 
+def test_results_do_not_depend_on_where_the_recipe_of_a_run_that_is_trained_first_is(recipes, catalog):
+    entries = []
+    for folder in (recipes / "here", recipes / "there"):
+        folder.mkdir()
+        for name in ("net.yaml", "linear.yaml"):
+            (folder / name).write_text((recipes / name).read_text())
+        (folder / "tuned.yaml").write_text("rk: 1\nextends: net.yaml\ninit_from: {run: {recipe: net.yaml}}\n")
+        (item,) = plan((str(folder / "tuned.yaml"),), catalog)
+        entries.append(described(item.recipe))
+    assert entries[0] == entries[1]
+
+
 def test_entries_of_earlier_versions_are_judged_by_their_settings(recipes, catalog):
     (item,) = plan(("net.yaml",), catalog)
     then = settings(item.recipe)
