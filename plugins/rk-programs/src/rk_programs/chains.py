@@ -7,6 +7,7 @@ A function takes the rest of the program as its last argument and hands the stat
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -110,7 +111,7 @@ class ChainDsl(Dsl, Protocol):
         ...
 
 
-class ChainLanguage(Language):
+class ChainLanguage(Language, ABC):
     """A language of chains, given by its functions. A class that extends it has `initial` and `made`.
 
     States must be hashable and are never changed in place: equal states are one state.
@@ -132,13 +133,13 @@ class ChainLanguage(Language):
         ]
         super().__init__((ChainType(),), primitives)
 
+    @abstractmethod
     def initial(self) -> Hashable:
         """Returns the state at which programs begin."""
-        raise NotImplementedError
 
+    @abstractmethod
     def made(self, state: Any) -> Any:
         """Returns what a program has made that ends in `state`; None for nothing that is worth keeping."""
-        raise NotImplementedError
 
     def alike(self, state: Any) -> Hashable:
         """Returns a key that states share from which the same programs make the same; here: the state itself."""
