@@ -9,13 +9,12 @@ has for the CPU is the code that its own tests compare with, read here from the 
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from paired import interleave, report
+from paired import interleave, process_seconds, report
 from rk_deltaproduct import naive
 from rk_deltaproduct.layer import DeltaProduct
 from rk_deltaproduct.ops import delta_product
@@ -36,13 +35,6 @@ def main() -> None:
     chunk_sizes()
     growth()
     decoding()
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Returns the CPU seconds of one call: with one thread, the time that it takes when nothing else runs."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
 
 
 def make_inputs(t: int, n: int) -> list[Tensor]:
@@ -119,7 +111,7 @@ def growth(rounds: int = 7) -> None:
     runs = {t: differentiated(delta_product, make_inputs(t, 2)) for t in lengths}
     for run in runs.values():
         run()
-    times = [{t: seconds(run) for t, run in runs.items()} for _ in range(rounds)]
+    times = [{t: process_seconds(run) for t, run in runs.items()} for _ in range(rounds)]
     memory = {t: kept_for_backward(delta_product, t) for t in lengths}
     products = {t: operations(run) for t, run in runs.items()}
     for t in lengths:
@@ -174,7 +166,10 @@ def decoding(t: int = 256) -> None:
         return torch.cat([layer(x[:, : i + 1])[:, -1:] for i in range(t)], 1)
 
     torch.testing.assert_close(step_by_step(), all_again(), rtol=1e-3, atol=1e-5)
-    timed = {"all again for each step": lambda: seconds(all_again), "scan": lambda: seconds(step_by_step)}
+    timed = {
+        "all again for each step": lambda: process_seconds(all_again),
+        "scan": lambda: process_seconds(step_by_step),
+    }
     report(f"Decoding {t} steps of {BATCH} sequences", interleave(timed, 3), baseline="all again for each step")
 
 
@@ -190,7 +185,7 @@ def compare(
     expected = next(iter(runs.values()))()
     for run in runs.values():
         torch.testing.assert_close(run(), expected, rtol=1e-3, atol=1e-3)
-    timed = {name: lambda run=run: seconds(run) for name, run in runs.items()}
+    timed = {name: lambda run=run: process_seconds(run) for name, run in runs.items()}
     report(title, interleave(timed, rounds), baseline=next(iter(contestants)), limits=limits)
 
 

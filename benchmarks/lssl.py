@@ -5,12 +5,11 @@ python benchmarks/lssl.py
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from paired import interleave, report
+from paired import interleave, process_seconds, report
 from rk_lssl.hippo import hippo
 from rk_lssl.layer import LSSL
 from rk_lssl.ops import discretize, krylov, recur
@@ -27,13 +26,6 @@ def main() -> None:
     doubling()
     kept_basis()
     decoding()
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Returns the CPU seconds of one call: with one thread, the time that it takes when nothing else runs."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
 
 
 def stepwise(layer: LSSL, x: Tensor) -> Tensor:
@@ -60,7 +52,7 @@ def growth() -> None:
             "recurrence": trained(lambda u: stepwise(layer, u), x),
             "torch's GRU": trained(lambda u: gru(u)[0], x),
         }
-        found = interleave({n: (lambda f=f: seconds(f)) for n, f in contestants.items()}, 3)  # type: ignore[misc]
+        found = interleave({n: (lambda f=f: process_seconds(f)) for n, f in contestants.items()}, 3)  # type: ignore[misc]
         report(f"forward and backward, {length} steps", found, "convolution")
         for name, value in found.items():
             times[name].append(value)
@@ -81,7 +73,11 @@ def doubling() -> None:
         return torch.stack(found, -1)
 
     found = interleave(
-        {"doubling": lambda: seconds(lambda: krylov(1024, a, b)), "step by step": lambda: seconds(steps)}, 3
+        {
+            "doubling": lambda: process_seconds(lambda: krylov(1024, a, b)),
+            "step by step": lambda: process_seconds(steps),
+        },
+        3,
     )
     report("Krylov matrix of 64 features, order 64, 1024 steps, 64 bits", found, "doubling")
 
@@ -90,7 +86,7 @@ def kept_basis() -> None:
     """Prints the time of a training step where the matrices are fixed, shared and per feature."""
     x = torch.randn(16, 784, 32)
     layers = {name: LSSL(d_model=32, order=64, learned=name) for name in ("fixed", "shared", "per-feature")}
-    found = interleave({n: (lambda m=m: seconds(trained(m, x))) for n, m in layers.items()}, 3)  # type: ignore[misc]
+    found = interleave({n: (lambda m=m: process_seconds(trained(m, x))) for n, m in layers.items()}, 3)  # type: ignore[misc]
     report("forward and backward of 16 x 784 steps, what is learned", found, "fixed")
 
 
@@ -102,8 +98,8 @@ def decoding() -> None:
         _, state = layer.scan(x[:, :1000], layer.initial_state(1))
         found = interleave(
             {
-                "from the state": lambda: seconds(lambda: layer.scan(x[:, 1000:], state)),
-                "all steps again": lambda: seconds(lambda: layer(x)),
+                "from the state": lambda: process_seconds(lambda: layer.scan(x[:, 1000:], state)),
+                "all steps again": lambda: process_seconds(lambda: layer(x)),
             },
             5,
         )

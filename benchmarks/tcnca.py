@@ -5,12 +5,11 @@ python benchmarks/tcnca.py
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from paired import interleave, report
+from paired import interleave, process_seconds, report
 from rk_sequence.attention import Attention
 from rk_tcnca.convolution import causal_filter, long_filter
 from rk_tcnca.layer import TCNCA
@@ -29,13 +28,6 @@ def main() -> None:
     decoding()
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Returns the CPU seconds of one call: with one thread, the time that it takes when nothing else runs."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
 def trained(function: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
     """Returns a forward and backward pass."""
     return lambda: function(x).square().sum().backward()
@@ -47,7 +39,7 @@ def compared(title: str, functions: dict[str, Callable[[Tensor], Tensor]], basel
     for length in LENGTHS:
         x = torch.randn(BATCH, length, WIDTH)
         calls = {name: trained(function, x) for name, function in functions.items()}
-        found = interleave({n: (lambda f=f: seconds(f)) for n, f in calls.items()}, rounds)  # type: ignore[misc]
+        found = interleave({n: (lambda f=f: process_seconds(f)) for n, f in calls.items()}, rounds)  # type: ignore[misc]
         report(f"{title}, forward and backward, {length} steps", found, baseline)
         for name, value in found.items():
             times[name].append(value)
@@ -88,8 +80,8 @@ def decoding() -> None:
         _, state = layer.scan(x[:, :2000], layer.initial_state(1))
         found = interleave(
             {
-                "from the state": lambda: seconds(lambda: layer.scan(x[:, 2000:], state)),
-                "all steps again": lambda: seconds(lambda: layer(x)),
+                "from the state": lambda: process_seconds(lambda: layer.scan(x[:, 2000:], state)),
+                "all steps again": lambda: process_seconds(lambda: layer(x)),
             },
             5,
         )
