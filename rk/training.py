@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -36,7 +37,7 @@ from rk.runs import RunFolder
 from rk.runs.kept import INSIDE
 from rk.values import PlainDict
 
-__all__ = ["InnerRun", "settings", "train_inside"]
+__all__ = ["InnerRun", "Trainings", "settings", "train_inside"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -99,6 +100,52 @@ def settings(recipe: str | Path, overrides: Iterable[str] = ()) -> PlainDict:
     """
     catalog = Catalog()
     return check_recipe(find_recipe(os.fspath(recipe), catalog.plugins), tuple(overrides), catalog).valid().plain()
+
+
+class Trainings:
+    """Trains one recipe several times, with changes: what curves and tables over many trainings have in common.
+
+    Args:
+        recipe: Its name or path.
+        metric: The ``split/metric`` that is compared; None: the accuracy of the tests, else `fit.monitor`, else the
+            loss of the tests, else that of validation.
+        within: The folder of the analysis, or the runtime of the search.
+
+    Attributes:
+        plain: The recipe as plain values.
+        metric: What is compared; None until the first score where none was given.
+    """
+
+    def __init__(self, recipe: str, metric: str | None, within: Runtime | Path) -> None:
+        self.plain = settings(recipe)
+        self.recipe = recipe
+        self.metric = metric
+        self.within = within
+
+    def train(self, name: str, seed: int, overrides: Iterable[str] = ()) -> InnerRun:
+        """Trains with changes; what was trained already is taken as it is.
+
+        Args:
+            name: Of the training.
+            seed: Added to the recipe's own.
+            overrides: What is changed, ``key=value``.
+        """
+        changes = [f"fit.seed={self.plain['fit']['seed'] + seed}", *overrides]
+        return train_inside(self.recipe, changes, name=name, within=self.within)
+
+    def score(self, run: InnerRun) -> float:
+        """Returns the metric that is compared.
+
+        Raises:
+            rk.UserError: When it is not measured, or not a number.
+        """
+        if self.metric is None:
+            chosen = ("test/accuracy", self.plain["fit"].get("monitor"), "test/loss", "val/loss")
+            self.metric = next((name for name in chosen if name in run.metrics), None)
+        value = None if self.metric is None else run.metrics.get(self.metric)
+        if value is None or not math.isfinite(value):
+            raise UserError(f"{self.recipe} measures no {self.metric!r}", f"--metric takes: {', '.join(run.metrics)}")
+        return value
 
 
 def train_inside(recipe: str | Path, overrides: Iterable[str] = (), *, name: str, within: Runtime | Path) -> InnerRun:

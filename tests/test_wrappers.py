@@ -12,7 +12,7 @@ from rk.runs import RunFolder
 WRAPPERS = '''
 import torch
 from torch import Tensor, nn
-from rk import Batch, Data, Loss, Metric, Model, Objective, Outputs
+from rk import Batch, Data, Factory, Loss, Metric, Model, Objective, Outputs
 from rk.wrappers import DataWrapper, LossWrapper, MetricWrapper, ModelWrapper
 
 
@@ -31,6 +31,22 @@ class Damped(ModelWrapper):
     def forward(self, **fields: Tensor) -> Outputs:
         outputs = super().forward(**fields)
         return {name: value * self.log_factor.exp() for name, value in outputs.items()}
+
+
+class Pair(nn.Module):
+    """The sum of two models of one recipe.
+
+    Args:
+        base: The model; two are built.
+    """
+
+    def __init__(self, base: Factory[Model]) -> None:
+        super().__init__()
+        self.first, self.second = base(), base()
+
+    def forward(self, **fields: Tensor) -> Outputs:
+        mine, other = self.first(inputs=fields["inputs"]), self.second(inputs=fields["inputs"])
+        return {name: mine[name] + other[name] for name in mine}
 
 
 class Doubled(LossWrapper):
@@ -129,7 +145,7 @@ def wrapping(workshop):
     plugin = workshop.plugin(
         "wrapping",
         WRAPPERS,
-        models={"damped": "Damped", "blocky": "Blocky"},
+        models={"damped": "Damped", "pair": "Pair", "blocky": "Blocky"},
         losses={"doubled": "Doubled"},
         data={"permuted": "Permuted"},
         metrics={"error": "Error"},
@@ -159,6 +175,15 @@ def test_facts_are_those_of_the_data_inside(check, wrapping):
 def test_fields_that_the_base_needs_are_required(check, wrapping):
     messages = [p.message for p in check(recipe(loss="mse"), catalog=wrapping).problems]
     assert "loss doubled needs the field 'values', which nothing provides" in messages
+
+
+def test_a_wrapper_of_a_factory_builds_what_it_wraps_twice(check, wrapping, tmp_path):
+    found = check(recipe("{name: pair, base: {name: mlp, hidden_sizes: [4]}}"), catalog=wrapping)
+    assert found.problems == []
+    fields = {field.name: field for field in found.binding.fields}
+    assert fields["inputs"].readers == ["model pair"] and fields["logits"].provider == "model pair"
+    facts = {(f.owner.key, f.param): f.source for f in found.binding.facts}
+    assert facts["model.base", "num_classes"] == "data"
 
 
 def test_wrappers_wrap_wrappers(check, wrapping):

@@ -214,8 +214,8 @@ MISTAKES = {
     "evidence: no constant": (FixedScale, "forward", "2 * math.pi", "1"),
     "step: downhill": (MarginalLikelihood, "step", "(-evidence, ", "(evidence, "),
     "step: not per target": (MarginalLikelihood, "step", "model.observed_targets.numel()", "1"),
-    "classes: not centred": (KernelRegression, "finish", "targets - 1 / self.num_classes", "targets"),
-    "classes: an absolute ridge": (KernelRegression, "finish", " * float(gram.diagonal().mean())", " * 2"),
+    "classes: not centred": (KernelRegression, "_regressed", " - 1 / self.num_classes", ""),
+    "classes: an absolute ridge": (KernelRegression, "_solve", " * float(gram.diagonal().mean())", " * 2"),
 }
 
 

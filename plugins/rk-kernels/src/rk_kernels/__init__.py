@@ -24,7 +24,14 @@ def rk_models() -> dict[str, str]:
     return {
         "gaussian-process": "rk_kernels.process:GaussianProcess",
         "context-process": "rk_kernels.process:ContextProcess",
+        "ensemble": "rk_kernels.ensemble:Ensemble",
+        "ntk-mlp": "rk_kernels.ntk_mlp:NTKMLP",
     }
+
+
+@hookimpl
+def rk_losses() -> dict[str, str]:
+    return {"per-member": "rk_kernels.per_member:PerMember"}
 
 
 @hookimpl
@@ -32,7 +39,9 @@ def rk_trainers() -> dict[str, str]:
     return {
         "marginal-likelihood": "rk_kernels.evidence:MarginalLikelihood",
         "kernel-regression": "rk_kernels.classifier:KernelRegression",
+        "kernel-ridge": "rk_kernels.classifier:KernelRidge",
         "as-is": "rk_kernels.as_is:AsIs",
+        "feature-regression": "rk_kernels.feature_regression:FeatureRegression",
     }
 
 
@@ -47,7 +56,10 @@ def rk_data() -> dict[str, str]:
 
 @hookimpl
 def rk_analyses() -> dict[str, str]:
-    return {"calibration": "rk_kernels.calibration:Calibration"}
+    return {
+        "calibration": "rk_kernels.calibration:Calibration",
+        "learning-curve": "rk_kernels.learning_curve:LearningCurve",
+    }
 
 
 @hookimpl
@@ -55,5 +67,7 @@ def rk_metrics() -> dict[str, str]:
     return {
         "predictive-nll": "rk_kernels.metrics:NegativeLogLikelihood",
         "rmse": "rk_kernels.metrics:RootMeanSquaredError",
+        "squared-error": "rk_kernels.metrics:SquaredError",
         "calibration-error": "rk_kernels.metrics:CalibrationError",
+        "per-member": "rk_kernels.per_member:PerMemberMetric",
     }

@@ -36,6 +36,20 @@ class NegativeLogLikelihood:
         return -found.sum(), found.numel()
 
 
+class SquaredError:
+    """Mean squared distance of the central value from the target: what theories of learning curves are about.
+
+    Examples:
+        metrics: {squared-error: squared-error}
+    """
+
+    higher_is_better = False
+
+    def __call__(self, *, values: Float[Tensor, "batch targets"], targets: Float[Tensor, "batch targets"]) -> Share:
+        """Returns the sum and the number of targets."""
+        return (values.double() - targets).square().sum(), targets.numel()
+
+
 class RootMeanSquaredError:
     """Root of the mean squared distance of the central value from the target.
 

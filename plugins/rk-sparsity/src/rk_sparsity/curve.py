@@ -71,7 +71,7 @@ class SparsityCurve:
         for method, density in plan:
             extra = [] if method == "dense" else [self._callback(method, density)]
             for seed in range(self.seeds):
-                run = trainings.train(f"{method}-{density:g}-seed-{seed}", seed, *extra)
+                run = trainings.train_with(f"{method}-{density:g}-seed-{seed}", seed, *extra)
                 kept = {k: run.metrics.get(f"run/{k}") for k in ("density", "explored", "mean-density")}
                 row = {k: 1.0 if v is None else v for k, v in kept.items()}
                 rows.setdefault((method, density), []).append({**row, "score": trainings.score(run)})

@@ -93,7 +93,7 @@ class TicketSearch:
         trainings = Trainings(self.recipe, self.metric, self.runtime)
         folder = Path(self.runtime.folder or ".")
         tickets = Tickets(trainings, folder, self.rounds, self.prune_fraction, self.rewind_steps, self.weights)
-        found = tickets.trained(self.seed - int(trainings.fit["seed"]))
+        found = tickets.trained(self.seed - int(trainings.plain["fit"]["seed"]))
         for _ in self.rows:
             next(found)
         return found

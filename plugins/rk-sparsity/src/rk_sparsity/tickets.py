@@ -86,11 +86,11 @@ class Tickets:
             file = self.out / f"ticket-{number}{suffix}.safetensors"
             density = self._prune(run, number, file)
             masks = {"name": "given-masks", "file": str(file), "start_step": self.rewind_steps, **self.weights}
-            run = self.trainings.train(f"round-{number}{suffix}", seed, masks)
+            run = self.trainings.train_with(f"round-{number}{suffix}", seed, masks)
             yield self._noted(f"round {number}", run, density)
-        again = self.trainings.train(f"reinit{suffix}", seed + _OTHER_SEED, masks)
+        again = self.trainings.train_with(f"reinit{suffix}", seed + _OTHER_SEED, masks)
         yield self._noted("reinit", again, density)
-        shuffled = self.trainings.train(f"shuffle{suffix}", seed, {**masks, "shuffle": True})
+        shuffled = self.trainings.train_with(f"shuffle{suffix}", seed, {**masks, "shuffle": True})
         yield self._noted("shuffle", shuffled, density)
 
     def _noted(self, name: str, run: InnerRun, density: float) -> Trained:
