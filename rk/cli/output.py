@@ -29,9 +29,18 @@ Row = Sequence[Any]
 
 def print_json(value: Plain) -> None:
     """Prints JSON, and gives standard output back that was kept for it; once in a command."""
+    print_json_text(to_json(value, indent=2, default=str, ascii=only_ascii()))
+
+
+def print_json_text(text: str) -> None:
+    """Prints what is JSON already, as `print_json` does."""
     restore_for_json()
-    unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    click.echo(to_json(value, indent=2, default=str, ascii=not unicode), file=sys.stdout)
+    click.echo(text, file=sys.stdout)
+
+
+def only_ascii() -> bool:
+    """Whether standard output takes no other characters."""
+    return "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
 
 
 def echo(text: str, err: bool = False, nl: bool = True) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from rk.jsontext import to_json
 from rk.reads import note
-from rk.values import PlainDict
 
 if TYPE_CHECKING:
     from rk.catalog import Catalog
@@ -24,19 +22,21 @@ def schema() -> None:
     # then, on a recipe's first line:   # yaml-language-server: $schema=recipe.schema.json
     """
     from rk.catalog import Catalog
-    from rk.cli.output import print_json
+    from rk.cli.output import only_ascii, print_json_text
     from rk.index.answers import Answers
     from rk.recipe.world import world_of
     from rk.snapshot import listed
 
     catalog = Catalog(listed())
     with Answers(catalog.plugins.index, "schema", world=lambda: world_of(catalog.plugins)) as answers:
-        print_json(answers.answer("schema", lambda: _read(catalog)))
+        ascii = only_ascii()
+        # The text is kept, not the schema: writing it takes longer than all else that is done here
+        text = answers.answer("ascii" if ascii else "text", lambda: _read(catalog, ascii))
+    print_json_text(str(text))
 
 
-def _read(catalog: Catalog) -> PlainDict:
+def _read(catalog: Catalog, ascii: bool) -> str:
     from rk.recipe.schema import recipe_schema
 
     note(installed=True)
-    schema: PlainDict = json.loads(to_json(recipe_schema(catalog), default=str))
-    return schema
+    return to_json(recipe_schema(catalog), indent=2, default=str, ascii=ascii)
