@@ -1,0 +1,40 @@
+"""Recoding: gradient steps on the activations of a language model while it reads.
+
+Ulmer, "Recoding latent sentence representations -- Dynamic gradient-based activation modification in RNNs", master's
+thesis, Universiteit van Amsterdam, 2019, arXiv:2101.00674:
+
+    @mastersthesis{ulmer2019recoding,
+      title  = {Recoding latent sentence representations -- Dynamic gradient-based activation modification in {RNN}s},
+      author = {Ulmer, Dennis},
+      school = {Universiteit van Amsterdam},
+      year   = {2019}
+    }
+"""
+
+from rk import hookimpl
+
+
+@hookimpl
+def rk_models() -> dict[str, str]:
+    return {
+        "recoded": "rk_recoding.model:Recoded",
+        "anchored-ensemble": "rk_recoding.ensemble:AnchoredEnsemble",
+    }
+
+
+@hookimpl
+def rk_losses() -> dict[str, str]:
+    return {"anchored": "rk_recoding.anchored:Anchored"}
+
+
+@hookimpl
+def rk_metrics() -> dict[str, str]:
+    return {
+        "signal-drop": "rk_recoding.metrics:SignalDrop",
+        "signal-falls": "rk_recoding.metrics:SignalFalls",
+    }
+
+
+@hookimpl
+def rk_trainers() -> dict[str, str]:
+    return {"unchanged": "rk_recoding.unchanged:Unchanged"}
