@@ -19,6 +19,7 @@ def rk_models() -> dict[str, str]:
     return {
         "recoded": "rk_recoding.model:Recoded",
         "anchored-ensemble": "rk_recoding.ensemble:AnchoredEnsemble",
+        "dynamic-evaluation": "rk_recoding.dynamic:DynamicEvaluation",
     }
 
 
@@ -38,3 +39,19 @@ def rk_metrics() -> dict[str, str]:
 @hookimpl
 def rk_trainers() -> dict[str, str]:
     return {"unchanged": "rk_recoding.unchanged:Unchanged"}
+
+
+@hookimpl
+def rk_data() -> dict[str, str]:
+    return {
+        "garden-path": "rk_recoding.garden_path:GardenPath",
+        "nltk-text": "rk_recoding.nltk_text:NltkText",
+    }
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {
+        "recoding-sweep": "rk_recoding.sweep:RecodingSweep",
+        "region-surprisal": "rk_recoding.regions:RegionSurprisal",
+    }

@@ -1,4 +1,4 @@
-"""The model `anchored-ensemble`: several heads, each tied to its own random anchor (Pearce et al., arXiv:1810.05546)."""
+"""The model `anchored-ensemble`: heads that are each tied to a random anchor (arXiv:1810.05546)."""
 
 # b batch, d width, v tokens, k members
 

@@ -13,7 +13,7 @@ TINY = 1e-4
 
 
 class SignalDrop:
-    """Mean fall of the signal at the step at which the state is recoded, in the signal's own unit (arXiv:2101.00674)."""
+    """Mean fall of the signal at the step at which the state is recoded, in its own unit (arXiv:2101.00674)."""
 
     def __call__(
         self,
