@@ -18,7 +18,7 @@ from torch import Tensor
 from rk import UserError
 from rk.fields import IGNORED
 from rk.protocols import Model
-from rk.states import map_states, tensors_of
+from rk.states import map_states, tensors_of, with_rows_from
 from rk.wrappers import ModelWrapper
 from rk_recoding.ensemble import AnchoredHead
 from rk_recoding.fields import RecodedOutputs
@@ -173,8 +173,8 @@ class Recoded(ModelWrapper):
         with torch.enable_grad(), self._watched() as seen:
             for t in range(tokens.shape[1]):
                 here = None if mask is None else mask[:, t : t + 1]
-                state = map_states(_differentiable if learns else _leaf, state)
-                outputs, state = self.base.scan(state=state, tokens=tokens[:, t : t + 1], mask=here)
+                previous = map_states(_differentiable if learns else _leaf, state)
+                outputs, state, grew = self._read(previous, tokens[:, t : t + 1], here)
                 logits, given = outputs["logits"][:, -1], seen[0]
                 hidden = given[:, -1]
                 aim = torch.where(known[:, t], gold[:, t], logits.detach().argmax(-1))
@@ -184,6 +184,8 @@ class Recoded(ModelWrapper):
                 masks = self._masks(hidden)
                 signal = self._signal(logits, hidden, aim, masks) * counts
                 state, recoded = self._step(state, signal, given, learns)
+                if here is not None and not grew:
+                    state = with_rows_from(previous, ~here[:, 0], state)
                 found.append(self.head(recoded) if self.redecode else logits)
                 if measure:
                     before.append(signal.detach())
@@ -196,6 +198,20 @@ class Recoded(ModelWrapper):
         stacked = (torch.stack(part, 1) if part else none for part in (found, before, after))
         logits, one, two = stacked
         return logits, one, two, state
+
+    def _read(
+        self, state: Any, tokens: Int[Tensor, "b 1"], mask: Bool[Tensor, "b 1"] | None
+    ) -> tuple[Any, Any, bool]:
+        """Returns the outputs of one step, the state after it, and whether that is larger than the one before.
+
+        A mask may hide the state from the answer: rows without this step are put back later. A state that grows, as
+        that of attention does, must be masked by the layer.
+        """
+        outputs, after = self.base.scan(state=state, tokens=tokens)
+        grew = any(a.shape != b.shape for a, b in zip(tensors_of(after), tensors_of(state), strict=True))
+        if mask is not None and grew:
+            outputs, after = self.base.scan(state=state, tokens=tokens, mask=mask)
+        return outputs, after, grew
 
     def _gold(
         self, tokens: Int[Tensor, "b t"], targets: Int[Tensor, "b t"] | None
