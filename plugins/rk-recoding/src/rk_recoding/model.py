@@ -199,9 +199,7 @@ class Recoded(ModelWrapper):
         logits, one, two = stacked
         return logits, one, two, state
 
-    def _read(
-        self, state: Any, tokens: Int[Tensor, "b 1"], mask: Bool[Tensor, "b 1"] | None
-    ) -> tuple[Any, Any, bool]:
+    def _read(self, state: Any, tokens: Int[Tensor, "b 1"], mask: Bool[Tensor, "b 1"] | None) -> tuple[Any, Any, bool]:
         """Returns the outputs of one step, the state after it, and whether that is larger than the one before.
 
         A mask may hide the state from the answer: rows without this step are put back later. A state that grows, as
@@ -255,16 +253,13 @@ class Recoded(ModelWrapper):
         places = list(tensors_of(state))
         numbers = chosen(state, self.layers, self.states)
         tensors = [places[i] for i in numbers]
-        reached = [k for k, tensor in enumerate(tensors) if tensor.requires_grad]
-        inputs = [*(tensors[k] for k in reached), given]
-        *gradients, of_given = torch.autograd.grad(signal.sum(), inputs, retain_graph=learns, allow_unused=True)
-        known = {k: g for k, g in zip(reached, gradients, strict=True) if g is not None}
+        gradients, of_given = _gradients(signal, tensors, given, learns)
+        known = {k: _finite(g) for k, g in enumerate(gradients) if g is not None}
         if not known:
             raise UserError(
                 "no tensor of the state is in the answer of its own step: nothing can be recoded",
                 "another layer, or other model.states",
             )
-        known = {k: _finite(g) for k, g in known.items()}
         of_hidden = _finite(of_given)[:, -1]
         if self.grad_clip is not None:
             norms = torch.stack([g.flatten(1).norm(dim=1) for g in known.values()]).norm(dim=0)
@@ -301,6 +296,30 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 def _differentiable(tensor: Tensor) -> Tensor:
     return tensor if tensor.requires_grad else _leaf(tensor)
+
+
+def _gradients(
+    signal: Float[Tensor, "b"], tensors: list[Tensor], given: Float[Tensor, "b 1 d"], learns: bool
+) -> tuple[list[Tensor | None], Tensor]:
+    """Returns the gradient of the signal for each tensor of a state, in one pass, and that for what the head was given.
+
+    A tensor may be a view of what the answer is computed from: then the gradient of that is viewed in the same way.
+    """
+    wanted: dict[int, Tensor] = {id(given): given}
+    for tensor in tensors:
+        for one in (tensor, tensor._base):
+            if one is not None and one.requires_grad:
+                wanted[id(one)] = one
+    found = torch.autograd.grad(signal.sum(), list(wanted.values()), retain_graph=learns, allow_unused=True)
+    of = dict(zip(wanted, found, strict=True))
+    gradients = []
+    for tensor in tensors:
+        base, gradient = tensor._base, of.get(id(tensor))
+        if gradient is None and base is not None and base.is_contiguous() and of.get(id(base)) is not None:
+            start = tensor.storage_offset() - base.storage_offset()
+            gradient = of[id(base)].contiguous().as_strided(tensor.shape, tensor.stride(), start)
+        gradients.append(gradient)
+    return gradients, of[id(given)]
 
 
 def _finite(gradient: Tensor) -> Tensor:
