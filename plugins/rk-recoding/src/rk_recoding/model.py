@@ -80,7 +80,7 @@ class Recoded(ModelWrapper):
         eval_only: bool = False,
     ) -> None:
         super().__init__(base)
-        if lacking := [name for name in ("initial_state", "scan", "head") if not hasattr(self, name)]:
+        if lacking := [name for name in ("initial_state", "scan", "head") if not hasattr(base, name)]:
             raise ValueError(f"base must be a language model that streams, got one without {lacking[0]}")
         if signal == "ensemble-entropy" and not isinstance(self.head, AnchoredHead):
             raise ValueError(MEMBERS)
@@ -135,6 +135,10 @@ class Recoded(ModelWrapper):
         if not self.recodes:
             logits = super().forward(**fields)["logits"]
         return {"logits": logits, "values": logits, "signal": before, "recoded_signal": after}
+
+    def initial_state(self, batch_size: int) -> Any:
+        """Returns the base's state before the first token."""
+        return self.base.initial_state(batch_size)
 
     def scan(
         self,
