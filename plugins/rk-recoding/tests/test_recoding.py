@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -28,24 +27,24 @@ from rk.testing import assert_close
 SIGNALS = ("nll", "ppl-token", "mc-entropy", "ensemble-entropy")
 
 
-def language_model(layer: Any = LSTM, **settings: Any) -> LanguageModel:
+def language_model(layer=LSTM, **settings):
     torch.manual_seed(0)
     given = {"d_model": 12, "num_layers": 2, "norm": "none", "residual": False} | settings
     return LanguageModel(vocab_size=11, layer=layer, **given).double().eval()
 
 
-def base_for(signal: str, **settings: Any) -> Any:
+def base_for(signal, **settings):
     base = language_model(**settings)
     return AnchoredEnsemble(base, members=3).double() if signal == "ensemble-entropy" else base
 
 
-def text(rows: int = 3, time: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
+def text(rows=3, time=7):
     whole = torch.randint(11, (rows, time + 1), generator=torch.Generator().manual_seed(1))
     return whole[:, :-1], whole[:, 1:]
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_a_batch_is_recoded_as_one_sentence_at_a_time(signal: str) -> None:
+def test_a_batch_is_recoded_as_one_sentence_at_a_time(signal):
     base = base_for(signal)
     model = Recoded(base, signal=signal, step_size=0.7).eval()
     tokens, gold = text()
@@ -60,7 +59,7 @@ def test_a_batch_is_recoded_as_one_sentence_at_a_time(signal: str) -> None:
 
 
 @pytest.mark.parametrize("layer", [LSTM, GRU])
-def test_step_0_is_the_base_to_the_last_bit(layer: Any) -> None:
+def test_step_0_is_the_base_to_the_last_bit(layer):
     base = language_model(layer).float()
     tokens, gold = text()
     with torch.no_grad():
@@ -75,7 +74,7 @@ def test_step_0_is_the_base_to_the_last_bit(layer: Any) -> None:
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_a_small_step_lowers_the_signal_of_the_same_step_for_every_example(signal: str) -> None:
+def test_a_small_step_lowers_the_signal_of_the_same_step_for_every_example(signal):
     model = Recoded(base_for(signal), signal=signal, step_size=1e-3).eval()
     tokens, gold = text(rows=8)
     with torch.no_grad():
@@ -83,7 +82,7 @@ def test_a_small_step_lowers_the_signal_of_the_same_step_for_every_example(signa
     assert (found["recoded_signal"] < found["signal"]).all()
 
 
-def test_a_surprisal_changes_predictions_from_the_next_step_on_alone() -> None:
+def test_a_surprisal_changes_predictions_from_the_next_step_on_alone():
     base = language_model()
     tokens, gold = text()
     with torch.no_grad():
@@ -97,12 +96,12 @@ def test_a_surprisal_changes_predictions_from_the_next_step_on_alone() -> None:
     assert not torch.allclose(found[:, 4], changed[:, 4])
 
 
-def test_redecoding_with_the_gold_token_is_refused() -> None:
+def test_redecoding_with_the_gold_token_is_refused():
     with pytest.raises(ValueError, match="gold: never"):
         Recoded(language_model(), signal="nll", redecode=True)
 
 
-def test_an_entropy_decodes_the_recoded_hidden_vector_of_the_top_layer() -> None:
+def test_an_entropy_decodes_the_recoded_hidden_vector_of_the_top_layer():
     base = language_model()
     model = Recoded(base, signal="mc-entropy", step_size=0.3).eval()
     tokens, _ = text(time=1)
@@ -113,7 +112,7 @@ def test_an_entropy_decodes_the_recoded_hidden_vector_of_the_top_layer() -> None
     assert_close(logits[:, 0], base.head(top))
 
 
-def test_the_official_signal_of_a_rare_token_falls_when_the_token_becomes_rarer() -> None:
+def test_the_official_signal_of_a_rare_token_falls_when_the_token_becomes_rarer():
     logits = torch.zeros(1, 10, dtype=torch.float64, requires_grad=True)  # p = 0.1, below 1/e
     gold = torch.tensor([4])
     (of_official,) = torch.autograd.grad(token_perplexity(logits, gold).sum(), logits)
@@ -122,20 +121,20 @@ def test_the_official_signal_of_a_rare_token_falls_when_the_token_becomes_rarer(
     assert_close(token_perplexity(logits, gold).detach(), torch.tensor([0.1**-0.1 - 1], dtype=torch.float64))
 
 
-def test_the_entropy_averages_over_members_and_not_over_the_batch() -> None:
+def test_the_entropy_averages_over_members_and_not_over_the_batch():
     sure = torch.tensor([[50.0, 0.0], [0.0, 50.0]])
     agree, disagree = torch.stack([sure, sure]), torch.stack([sure, sure.flip(0)])
     assert predictive_entropy(agree).max() < 1e-6
     assert_close(predictive_entropy(disagree), torch.full((2,), math.log(2)))
 
 
-def test_a_gradient_that_is_not_a_number_leaves_the_state_and_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_that_is_not_a_number_leaves_the_state_and_warns(monkeypatch):
     base = language_model()
     model = Recoded(base, step_size=0.5).eval()
     tokens, gold = text()
     inner = model._signal
 
-    def broken(*args: Any) -> torch.Tensor:
+    def broken(*args):
         signal = inner(*args)
         return signal * torch.tensor([math.nan, 1.0, 1.0])
 
@@ -155,7 +154,7 @@ def test_a_gradient_that_is_not_a_number_leaves_the_state_and_warns(monkeypatch:
         (lambda d_model: Attention(d_model=d_model, num_heads=2, window=4), None),
     ],
 )
-def test_states_of_every_kind_are_recoded(layer: Any, changed: int | None) -> None:
+def test_states_of_every_kind_are_recoded(layer, changed):
     base = language_model(layer, norm="rms", residual=True)
     tokens, gold = text(time=4)
     model = Recoded(base, step_size=1e-2).eval()
@@ -169,7 +168,7 @@ def test_states_of_every_kind_are_recoded(layer: Any, changed: int | None) -> No
     assert sum(moved) == changed if changed is not None else any(moved)
 
 
-def test_only_the_tensors_that_are_named_are_recoded() -> None:
+def test_only_the_tensors_that_are_named_are_recoded():
     base = language_model()
     tokens, gold = text(time=1)
     model = Recoded(base, layers="top", states=[1], step_size=0.5).eval()
@@ -180,9 +179,9 @@ def test_only_the_tensors_that_are_named_are_recoded() -> None:
     assert moved == [False, False, False, True]
 
 
-def test_a_state_that_the_answer_does_not_come_from_is_refused() -> None:
+def test_a_state_that_the_answer_does_not_come_from_is_refused():
     class Hidden(LSTM):
-        def scan(self, x: Any, state: Any, mask: Any = None) -> Any:
+        def scan(self, x, state, mask=None):
             y, after = super().scan(x, state, mask)
             return y, tuple(one.detach().requires_grad_() for one in after)
 
@@ -191,7 +190,7 @@ def test_a_state_that_the_answer_does_not_come_from_is_refused() -> None:
         model.predict(tokens=text()[0])
 
 
-def test_a_masked_step_leaves_the_row_as_it_was() -> None:
+def test_a_masked_step_leaves_the_row_as_it_was():
     base = language_model()
     model = Recoded(base, step_size=0.5).eval()
     tokens, gold = text()
@@ -205,7 +204,7 @@ def test_a_masked_step_leaves_the_row_as_it_was() -> None:
         assert not torch.allclose(whole[0], part[0])
 
 
-def test_two_pieces_give_what_the_whole_gives() -> None:
+def test_two_pieces_give_what_the_whole_gives():
     model = Recoded(language_model(), step_size=0.5).eval()
     tokens, gold = text()
     with torch.no_grad():
@@ -215,7 +214,7 @@ def test_two_pieces_give_what_the_whole_gives() -> None:
     assert_close(torch.cat([one["logits"], two["logits"]], 1), whole["logits"])
 
 
-def test_the_norm_of_a_rows_gradient_is_bounded() -> None:
+def test_the_norm_of_a_rows_gradient_is_bounded():
     base = language_model()
     tokens, gold = text(time=1)
     with torch.no_grad():
@@ -228,7 +227,7 @@ def test_the_norm_of_a_rows_gradient_is_bounded() -> None:
     assert_close(moved, torch.full((3,), 1e-3, dtype=torch.float64))
 
 
-def test_gradients_of_the_loss_take_the_direction_as_a_constant() -> None:
+def test_gradients_of_the_loss_take_the_direction_as_a_constant():
     base = language_model(num_layers=1)
     model = Recoded(base, step="learned", step_size=0.1).double().train()
     tokens, gold = text(rows=2, time=2)
@@ -250,7 +249,7 @@ def test_gradients_of_the_loss_take_the_direction_as_a_constant() -> None:
 
 
 @pytest.mark.parametrize("step", ["learned", "mlp"])
-def test_step_sizes_are_learned_and_do_not_decay(step: str) -> None:
+def test_step_sizes_are_learned_and_do_not_decay(step):
     model = Recoded(language_model(), step=step).double().train()
     tokens, gold = text()
     F.cross_entropy(model(tokens=tokens, targets=gold)["logits"].flatten(0, 1), gold.flatten()).backward()
@@ -260,7 +259,7 @@ def test_step_sizes_are_learned_and_do_not_decay(step: str) -> None:
     assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in weights[:1])
 
 
-def test_training_without_gold_uses_the_likeliest_token() -> None:
+def test_training_without_gold_uses_the_likeliest_token():
     base = language_model()
     model = Recoded(base, gold="eval-only", step_size=0.5).train()
     tokens, gold = text()
@@ -269,18 +268,18 @@ def test_training_without_gold_uses_the_likeliest_token() -> None:
     assert torch.equal(one, other)
 
 
-def test_a_recoded_model_continues_a_text() -> None:
+def test_a_recoded_model_continues_a_text():
     model = Recoded(language_model(max_new_tokens=3), step_size=0.5).eval()
     with torch.no_grad():
         found = model.predict(tokens=text()[0], continue_meta=True)
     assert found["continuation"].shape == (3, 3)
 
 
-def test_anchors_are_drawn_kept_and_pull_the_heads() -> None:
+def test_anchors_are_drawn_kept_and_pull_the_heads():
     model = AnchoredEnsemble(language_model(), members=3, prior=0.25)
-    loss = Anchored(lambda: (torch.tensor(0.0), 1), data_noise=0.1, num_examples=10)  # type: ignore[arg-type]  # a loss
+    loss = Anchored(lambda: (torch.tensor(0.0), 1), data_noise=0.1, num_examples=10)
     loss.watch(model)
-    total, count, weight = loss.forward()["anchor"]  # type: ignore[call-overload, index]  # it has several terms
+    total, count, weight = loss.forward()["anchor"]
     head = model.head
     expected = sum(
         torch.linalg.norm(w - a) + torch.linalg.norm(b - c)
@@ -295,20 +294,20 @@ def test_anchors_are_drawn_kept_and_pull_the_heads() -> None:
     assert "head.anchor_weight" in dict(model.base.named_buffers())
 
 
-def test_an_ensemble_answers_with_the_mean_of_its_members_logits() -> None:
+def test_an_ensemble_answers_with_the_mean_of_its_members_logits():
     head = AnchoredEnsemble(language_model(), members=3).double().head
     x = torch.randn(2, 5, 12, dtype=torch.float64)
     assert_close(head(x), head.members(x).mean(0))
 
 
-def test_the_ensemble_signal_needs_an_ensemble() -> None:
+def test_the_ensemble_signal_needs_an_ensemble():
     with pytest.raises(ValueError, match="anchored-ensemble"):
         Recoded(language_model(), signal="ensemble-entropy")
     with pytest.raises(UserError, match="needs a model with an ensemble"):
-        Supervised(language_model(), Anchored(lambda: None))  # type: ignore[arg-type, return-value]  # never called
+        Supervised(language_model(), Anchored(lambda: None))
 
 
-def test_dynamic_evaluation_is_gradient_descent_from_segment_to_segment() -> None:
+def test_dynamic_evaluation_is_gradient_descent_from_segment_to_segment():
     base = language_model(num_layers=1)
     before = [weight.detach().clone() for weight in base.parameters()]
     tokens, _ = text(rows=1, time=4)
@@ -327,7 +326,7 @@ def test_dynamic_evaluation_is_gradient_descent_from_segment_to_segment() -> Non
     assert_close(found, torch.cat([outputs["logits"], later["logits"]], 1).detach())
 
 
-def test_each_row_of_dynamic_evaluation_begins_with_the_trained_weights() -> None:
+def test_each_row_of_dynamic_evaluation_begins_with_the_trained_weights():
     model = DynamicEvaluation(language_model(), lr=0.5, segment=2).eval()
     tokens, _ = text()
     with torch.no_grad():

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -46,13 +44,13 @@ SUITE = {
 }  # fmt: skip
 
 
-def numbers_of(folder: Path, name: str) -> list[dict[str, str]]:
+def numbers_of(folder, name):
     (path,) = folder.glob(f"**/{name}.csv")
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_sentences_have_a_second_verb_with_the_given_probability_and_its_place_is_marked() -> None:
+def test_sentences_have_a_second_verb_with_the_given_probability_and_its_place_is_marked():
     batch = GardenPath(seed=1, length=200, share=0.25, batch_size=64).batch("train", 0)
     second = torch.tensor([word in SECOND for word in WORDS])
     assert torch.equal(batch["peak"], second[batch["targets"]])
@@ -61,7 +59,7 @@ def test_sentences_have_a_second_verb_with_the_given_probability_and_its_place_i
     assert torch.equal(batch["tokens"][:, 1:], batch["targets"][:, :-1])
 
 
-def test_a_reader_that_knows_the_grammar_has_the_ideal_surprisal_of_second_verbs() -> None:
+def test_a_reader_that_knows_the_grammar_has_the_ideal_surprisal_of_second_verbs():
     batch = GardenPath(seed=1, share=0.1).batch("test", 0)
     ideal = torch.full((*batch["targets"].shape, len(WORDS)), -math.inf)
     ideal[..., [i for i, word in enumerate(WORDS) if word in SECOND]] = math.log(0.1 / 6)
@@ -80,13 +78,13 @@ def test_a_reader_that_knows_the_grammar_has_the_ideal_surprisal_of_second_verbs
         ("[(1;%a%) > (1;%b%)] & [(2;%a%) < (2;%b%)]", False),
     ],
 )
-def test_predictions_are_judged_by_the_surprisals(formula: str, expected: bool) -> None:
+def test_predictions_are_judged_by_the_surprisals(formula, expected):
     values = {(1, "a"): 3.0, (1, "b"): 1.0, (2, "a"): 2.0, (2, "b"): 2.0}
     assert holds(formula, values) is expected
 
 
 @pytest.mark.parametrize("formula", ["(1;%c%) > 2", "__import__('os')", "(1;%a%)(2)", "[(1;%a%) > ", "9**9**9 > 1"])
-def test_a_prediction_of_another_form_is_refused(formula: str) -> None:
+def test_a_prediction_of_another_form_is_refused(formula):
     with pytest.raises(UserError, match="prediction"):
         holds(formula, {(1, "a"): 1.0})
 
@@ -94,26 +92,26 @@ def test_a_prediction_of_another_form_is_refused(formula: str) -> None:
 @pytest.mark.parametrize(
     "value", [[], {"items": []}, {**SUITE, "items": [{"conditions": [{}]}]}, {**SUITE, "items": []}]
 )
-def test_json_of_another_form_is_not_a_suite(value: Any) -> None:
+def test_json_of_another_form_is_not_a_suite(value):
     with pytest.raises(UserError, match=r"mine\.json"):
         suite_of(value, "mine.json")
 
 
 @pytest.mark.parametrize("name", SUITES)
-def test_published_suites_are_read(name: str, have: Callable[..., Any]) -> None:
+def test_published_suites_are_read(name, have):
     suite = suite_of(have(published_suite, name), name)
     values = {(n, c): 1.0 for c, regions in suite.items[0].items() for n, _ in regions}
     assert all(holds(formula, values) is False for formula in suite.predictions)
 
 
-def test_published_pairs_are_read(have: Callable[..., Any]) -> None:
+def test_published_pairs_are_read(have):
     name = next(iter(PAIRS))
     assert len(have(published_pairs, name)) == 1000
 
 
 @pytest.fixture
-def have() -> Callable[..., Any]:
-    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+def have():
+    def call(function, *arguments):
         try:
             return function(*arguments)
         except UserError as error:
@@ -124,14 +122,14 @@ def have() -> Callable[..., Any]:
     return call
 
 
-def test_a_corpus_of_nltk_is_text_by_words(published: Callable[[Any], Any]) -> None:
+def test_a_corpus_of_nltk_is_text_by_words(published):
     data = published(NltkText(seed=1, corpus="sentence-polarity", vocab_limit=500, eval_length=32, eval_limit=4))
     batch = data.batch("train", 0)
     assert batch["tokens"].shape == (32, 64)
     assert data.vocab_size == 500
 
 
-def test_the_sweep_measures_the_model_and_each_step(rk_folder: Any) -> None:
+def test_the_sweep_measures_the_model_and_each_step(rk_folder):
     run = rk_folder.train(RECIPE)
     rk_folder.rk("analyze", "recoding-sweep", "--run", run.path, "--steps", "[0, 0.001]", "--runs-dir", "found")
     plain, zero, small = numbers_of(rk_folder.folder / "found", "recoding-sweep")
@@ -142,7 +140,7 @@ def test_the_sweep_measures_the_model_and_each_step(rk_folder: Any) -> None:
     assert list((rk_folder.folder / "found").glob("**/recoding-sweep.png"))
 
 
-def test_a_suite_and_pairs_of_a_user_are_measured_and_unknown_words_are_listed(rk_folder: Any) -> None:
+def test_a_suite_and_pairs_of_a_user_are_measured_and_unknown_words_are_listed(rk_folder):
     run = rk_folder.train(RECIPE)
     Path("mine.json").write_text(json.dumps(SUITE))
     pairs = [{"sentence_good": "the horse fell .", "sentence_bad": "the horse fell fell fell fell ."}]
@@ -157,7 +155,7 @@ def test_a_suite_and_pairs_of_a_user_are_measured_and_unknown_words_are_listed(r
     assert float(judged["good plain"]) < float(judged["bad plain"])
 
 
-def test_pairs_without_two_sentences_are_refused(rk_folder: Any) -> None:
+def test_pairs_without_two_sentences_are_refused(rk_folder):
     run = rk_folder.train(RECIPE)
     Path("mine.json").write_text(json.dumps(SUITE))
     Path("mine.jsonl").write_text('{"sentence_good": "the horse fell ."}')
@@ -166,7 +164,7 @@ def test_pairs_without_two_sentences_are_refused(rk_folder: Any) -> None:
                      "--pairs-file", "mine.jsonl", "--runs-dir", "found")  # fmt: skip
 
 
-def test_a_trained_model_is_recoded_without_training(rk_folder: Any) -> None:
+def test_a_trained_model_is_recoded_without_training(rk_folder):
     plain = rk_folder.train(RECIPE)
     recoded = RECIPE.replace("model: {", "model: {name: recoded, step_size: 0.1, base: {").replace("false}", "false}}")
     recoded = recoded.replace("{name: backprop, optimizer: {name: adam, lr: 1e-2}}", "unchanged")
@@ -177,7 +175,7 @@ def test_a_trained_model_is_recoded_without_training(rk_folder: Any) -> None:
     assert metrics["test/perplexity"] == pytest.approx(before["test/perplexity"], rel=0.05)
 
 
-def test_training_with_recoding_only_for_answers_is_the_training_of_the_base_bit_for_bit(rk_folder: Any) -> None:
+def test_training_with_recoding_only_for_answers_is_the_training_of_the_base_bit_for_bit(rk_folder):
     plain = rk_folder.train(RECIPE)
     recoded = RECIPE.replace("model: {", "model: {name: recoded, eval_only: true, base: {").replace("false}", "false}}")
     run = rk_folder.train(recoded, runs="other")

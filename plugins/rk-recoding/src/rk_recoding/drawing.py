@@ -27,6 +27,7 @@ def draw_sweep(
         right.set_ylabel(f"fall of {signal} at the step")
         for axis in (left, right):
             axis.set_xscale("symlog", linthresh=min((s for s in steps if s > 0), default=1.0))
+            axis.set_xlim(left=0)
             axis.set_xlabel("step size")
         return save(figure, out / "recoding-sweep.png")
 

@@ -128,7 +128,8 @@ class Recoded(ModelWrapper):
         tokens, mask = fields["tokens"], fields.get("mask")
         state = self.initial_state(len(tokens))
         if fields.get("continue_meta"):
-            last, drawn = continued(self, tokens, mask, self.max_new_tokens, self.temperature, self.top_k)
+            whole: Any = self  # Any: its `scan` needs tokens
+            last, drawn = continued(whole, tokens, mask, self.max_new_tokens, self.temperature, self.top_k)
             none = last.new_zeros(last.shape[:2])
             return {"logits": last, "values": last, "signal": none, "recoded_signal": none, "continuation": drawn}
         logits, before, after, _ = self.loop(state, tokens, mask, targets, measure=True)

@@ -110,10 +110,10 @@ class RegionSurprisal:
         of_token = self._read(models, [[t for _, part in row for t in part] for row in pieces], reader.line)
         values: dict[str, list[dict[tuple[int, str], float]]] = {how: [{} for _ in suite.items] for how in models}
         for how, rows in of_token.items():
-            for (i, condition), row, numbers in zip(keys, pieces, rows, strict=True):
+            for (i, condition), row, losses in zip(keys, pieces, rows, strict=True):
                 start = 0
                 for number, part in row:
-                    total = sum(numbers[start : start + len(part)])
+                    total = sum(losses[start : start + len(part)])
                     values[how][i][number, condition] = total / max(len(part), 1) if suite.mean else total
                     start += len(part)
         numbers = sorted(suite.regions)
