@@ -13,6 +13,15 @@ thesis, Universiteit van Amsterdam, 2019, arXiv:2101.00674:
 
 from rk import hookimpl
 
+_SMALL = ("data.batch_size=4", "data.length=8", "data.train_limit=3000", "data.eval_limit=4", "data.eval_length=16")
+RK_TRIAL = dict.fromkeys(
+    (
+        "dynamic", "ensemble-entropy", "ensemble-plain", "mc-entropy", "recoded-learned", "recoded-quick",
+        "recoded-trained", "reviews", "wikitext-quick",
+    ),
+    (*_SMALL, "data.vocab_limit=50"),
+)  # fmt: skip
+
 
 @hookimpl
 def rk_models() -> dict[str, str]:
