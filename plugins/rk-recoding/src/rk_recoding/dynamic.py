@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt
@@ -16,6 +16,7 @@ from rk.fields import IGNORED
 from rk.protocols import Model, Outputs
 from rk.states import map_states
 from rk.wrappers import ModelWrapper
+from rk_recoding.fields import LAYERED
 
 
 class DynamicEvaluation(ModelWrapper):
@@ -57,6 +58,12 @@ class DynamicEvaluation(ModelWrapper):
         self.segment = segment
         self.decay = decay
         self.grad_clip = grad_clip
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what the base has, except what makes it a chain of blocks: with steps between tokens it is none."""
+        if name in LAYERED:
+            raise AttributeError(name)
+        return super().__getattr__(name)
 
     def forward(self, **fields: Tensor) -> Outputs:
         """Returns the base's outputs in training, else those of `predict`."""

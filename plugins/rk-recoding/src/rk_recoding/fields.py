@@ -1,4 +1,4 @@
-"""What a recoded model returns."""
+"""What a recoded model returns, and what it does not take over from the model inside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import NotRequired, TypedDict
 
 from jaxtyping import Float, Int
 from torch import Tensor
+
+LAYERED = ("blocks", "keeps_shape", "enter", "leave")
+"""Members of a model that is a chain of blocks (`rk.Layered`)."""
 
 
 class RecodedOutputs(TypedDict):

@@ -21,7 +21,7 @@ from rk.protocols import Model
 from rk.states import map_states, tensors_of, with_rows_from
 from rk.wrappers import ModelWrapper
 from rk_recoding.ensemble import AnchoredHead
-from rk_recoding.fields import RecodedOutputs
+from rk_recoding.fields import LAYERED, RecodedOutputs
 from rk_recoding.places import Layers, chosen, first_of_top, replaced
 from rk_recoding.signals import ENTROPIES, Signal, predictive_entropy, surprisal, token_perplexity
 from rk_recoding.steps import Step, StepSizes
@@ -103,6 +103,12 @@ class Recoded(ModelWrapper):
         self.grad_clip = grad_clip
         self.eval_only = eval_only
         self.steps = StepSizes(step, sizes, step_size)
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what the base has, except what makes it a chain of blocks: with steps between tokens it is none."""
+        if name in LAYERED:
+            raise AttributeError(name)
+        return super().__getattr__(name)
 
     @property
     def recodes(self) -> bool:
