@@ -25,6 +25,14 @@ class Anchored(LossWrapper):
 
     Examples:
         loss: {name: anchored, base: cross-entropy}
+
+        >>> from rk_recoding.ensemble import AnchoredEnsemble
+        >>> from rk_rnn.lstm import LSTM
+        >>> from rk_sequence.language_model import LanguageModel
+        >>> loss = Anchored(lambda: (torch.tensor(0.0), 1))
+        >>> loss.watch(AnchoredEnsemble(LanguageModel(vocab_size=5, layer=LSTM), members=3))
+        >>> sorted(loss())
+        ['anchor', 'answers']
     """
 
     def __init__(

@@ -13,7 +13,11 @@ TINY = 1e-4
 
 
 class SignalDrop:
-    """Mean fall of the signal at the step at which the state is recoded, in its own unit (arXiv:2101.00674)."""
+    """Mean fall of the signal at the step at which the state is recoded, in its own unit (arXiv:2101.00674).
+
+    Examples:
+        metrics: {signal-drop: signal-drop}
+    """
 
     def __call__(
         self,
@@ -27,7 +31,11 @@ class SignalDrop:
 
 
 class SignalFalls:
-    """Share of the steps at which the signal falls; one that is below 1e-4 need not (arXiv:2101.00674)."""
+    """Share of the steps at which the signal falls; one that is below 1e-4 need not (arXiv:2101.00674).
+
+    Examples:
+        metrics: {signal-falls: signal-falls}
+    """
 
     def __call__(
         self,
