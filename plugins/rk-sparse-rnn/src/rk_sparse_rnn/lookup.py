@@ -40,9 +40,9 @@ class NgramLookup:
     def classify(self, tokens: Int[Tensor, "batch time"]) -> Int[Tensor, "batch"]:
         """Returns the class of each string."""
         codes, exists = _ngrams(tokens, self.n, self.vocab_size)
-        by_size = sorted(range(len(self.seen)), key=lambda c: len(self.seen[c]), reverse=True)
-        found = torch.full((len(tokens),), by_size[0], device=tokens.device)
-        for number in by_size[1:]:
+        *fewer, most = sorted(range(len(self.seen)), key=lambda c: len(self.seen[c]))
+        found = torch.full((len(tokens),), most, device=tokens.device)
+        for number in reversed(fewer):  # the class with the fewest has the last word
             known = torch.isin(codes, self.seen[number].to(tokens.device)) | ~exists
             found = torch.where(known.all(1), number, found)
         return found
