@@ -8,14 +8,19 @@ from rk_sparse_rnn.lookup import NgramLookup
 from rk_sparse_rnn.strings import LabelledStrings
 
 from rk import UserError
-from rk.cli import cli
 
 
 def naive_lookup(strings, labels, n, asked):
     """Goes string by string and n-gram by n-gram."""
-    seen = {c: {s[i : i + n] for s, t in zip(strings, labels, strict=True) if t == c for i in range(len(s) - n + 1)} for c in set(labels)}
+    seen = {
+        c: {s[i : i + n] for s, t in zip(strings, labels, strict=True) if t == c for i in range(len(s) - n + 1)}
+        for c in set(labels)
+    }
     order = sorted(seen, key=lambda c: len(seen[c]))
-    return [next((c for c in order if all(s[i : i + n] in seen[c] for i in range(len(s) - n + 1))), order[-1]) for s in asked]
+    return [
+        next((c for c in order if all(s[i : i + n] in seen[c] for i in range(len(s) - n + 1))), order[-1])
+        for s in asked
+    ]
 
 
 @pytest.fixture
@@ -113,7 +118,7 @@ def test_a_damaged_file_is_one_message(tmp_path, text, message):
         prepared(path)
 
 
-def test_a_column_that_is_missing_is_named_on_the_command_line(file, capsys):
-    command = ["train", "sparse-rnn/base-gru", "data.corpus=null", f"data.file={file}", "data.string=text"]
-    assert cli([*command, "--runs-dir", str(file.parent / "runs")], standalone_mode=False) == 2
-    assert "there is no column 'text'" in capsys.readouterr().err
+def test_a_column_that_is_missing_is_named(file):
+    with pytest.raises(UserError, match="there is no column 'text'") as error:
+        prepared(file, string="text")
+    assert error.value.hint == "data.string: string, label"

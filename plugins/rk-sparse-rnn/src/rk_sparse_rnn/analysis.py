@@ -61,15 +61,17 @@ class WiringAnalysis:
         columns = [*PROPERTIES, self.target, self.control]
         table = np.concatenate([_numbers(path, columns) for path in self.files])
         if len(table) < 2 * self.folds:
-            raise UserError(f"{len(table)} graphs are too few for {self.folds} folds", "give more tables, or fewer folds")
+            raise UserError(
+                f"{len(table)} graphs are too few for {self.folds} folds", "give more tables, or fewer folds"
+            )
         if (table[:, -1] <= 0).any():
             raise UserError(f"column {self.control!r} must be > 0 in every row")
         if np.ptp(table[:, -2]) == 0:
             raise UserError(f"column {self.target!r} has the same number in every row: there is nothing to explain")
-        fits = regress(
-            PROPERTIES, table[:, :-2], table[:, -2], table[:, -1], self.folds, self.repeats, self.seed
+        fits = regress(PROPERTIES, table[:, :-2], table[:, -2], table[:, -1], self.folds, self.repeats, self.seed)
+        write_csv(
+            out / "r2.csv", ["model", "R2", "standard deviation"], [[n, *v] for n, v in fits.r2.items()], digits=4
         )
-        write_csv(out / "r2.csv", ["model", "R2", "standard deviation"], [[n, *v] for n, v in fits.r2.items()], digits=4)
         rows = [[name, fits.correlation[name], fits.partial[name]] for name in PROPERTIES]
         write_csv(out / "correlations.csv", ["property", "correlation", "partial"], rows, digits=4)
         _draw(fits, self.target, self.control, out / "correlations.png")

@@ -118,7 +118,11 @@ class GraphRNN(nn.Module):
         for level, *pieces in zip(levels, *parts, strict=True):
             for piece in pieces:
                 piece.uniform_(-(level.width**-0.5), level.width**-0.5)
-        for weight, level in ((self.weight_ih_input, levels[0]), (self.out_weight, levels[-1]), (self.out_bias, levels[-1])):
+        for weight, level in (
+            (self.weight_ih_input, levels[0]),
+            (self.out_weight, levels[-1]),
+            (self.out_bias, levels[-1]),
+        ):
             weight.uniform_(-(level.width**-0.5), level.width**-0.5)
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:

@@ -74,7 +74,9 @@ class PruneAndRegain(Prune):
         for batch in fit.batches(self.split):
             outputs: Mapping[str, Any] = fit.learner.predict(batch)  # type: ignore[operator]  # of a learner
             if "logits" not in outputs or "targets" not in batch:
-                raise UserError("prune-and-regain measures an accuracy: it needs logits and targets", "use a classifier")
+                raise UserError(
+                    "prune-and-regain measures an accuracy: it needs logits and targets", "use a classifier"
+                )
             right = outputs["logits"].argmax(-1) == batch["targets"]
             hits, total = hits + int(right.sum()), total + right.numel()
         fit.learner.train(training)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Int
 from rk_sequence.corpora import Source
 from rk_sequence.labelled import Example, LabelledData
@@ -144,7 +143,9 @@ class LabelledStrings(LabelledData):
         string = self.string or named(found.names, STRING_NAMES)
         self.string, self.label = find_columns(found, string, self.label)
         return [
-            Example(found.text(row, self.string, "a string"), found.text(row, self.label, "a class"), f"{path}:{row.line}")
+            Example(
+                found.text(row, self.string, "a string"), found.text(row, self.label, "a class"), f"{path}:{row.line}"
+            )
             for row in found.rows
         ]
 

@@ -154,7 +154,7 @@ class PruneSweep:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.base = state["base"]
-        self.rows = [(str(t), float(p), float(a), float(l), int(e)) for t, p, a, l, e in state["rows"]]
+        self.rows = [(str(t), float(p), float(now), float(end), int(e)) for t, p, now, end, e in state["rows"]]
 
 
 def _number(run: InnerRun, name: str) -> float:

@@ -86,7 +86,12 @@ class GraphZoo:
         if accuracy is None:
             raise UserError(f"{self.recipe} measures no test/accuracy", "graph-zoo needs a classifier")
         layer = _wired(trained.learner)
-        row = {"graph": kind, "seed": seed, "accuracy": accuracy, "parameters": sum(p.numel() for p in layer.parameters())}
+        row = {
+            "graph": kind,
+            "seed": seed,
+            "accuracy": accuracy,
+            "parameters": sum(p.numel() for p in layer.parameters()),
+        }
         self.rows.append({**row, **properties(layer.plan.edges)})
         return {"nodes": torch.tensor(nodes), "accuracy": torch.tensor(accuracy)}
 
