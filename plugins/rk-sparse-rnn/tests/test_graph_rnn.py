@@ -9,16 +9,16 @@ from rk_sparse_rnn.layer import GATES, GraphRNN
 from rk_sparse_rnn.wiring import directed, draw, layers
 from rk_sparsity.weights import prunable
 
-from rk.catalog import Catalog
-from rk.recipe.find import RecipeFile
-from rk.testing import Trial, assert_twins
+from rk import UserError
+from rk.api import load, train
+from rk.testing import assert_twins
 
 KINDS = ("watts-strogatz", "barabasi-albert")
 
 
 def make(cell="gru", graph="watts-strogatz", **changes):
     torch.manual_seed(0)
-    return GraphRNN(d_model=5, seed=3, cell=cell, graph=graph, **{"nodes": 14, **changes}).double()
+    return GraphRNN(d_model=5, cell=cell, graph=graph, **{"seed": 3, "nodes": 14, **changes}).double()
 
 
 def test_layers_are_those_of_the_worked_example():
@@ -79,20 +79,27 @@ def test_a_stored_wiring_is_loaded_whatever_networkx_draws(tmp_path, monkeypatch
         "data: {name: adding, length: 5, batch_size: 4, val_examples: 4, test_examples: 4}\nloss: mse\n"
         "trainer: {name: backprop, optimizer: {name: adam, lr: 1e-2}}\nfit: {max_steps: 2, seed: 1, threads: 1}\n"
     )
-    ended = Trial(RecipeFile(recipe), Catalog(), tmp_path / "runs").run(2)
-    before = next(m for m in ended.learner.modules() if isinstance(m, GraphRNN))
-    stored = {name: value.clone() for name, value in ended.learner.state_dict().items()}
-    other = [(0, 1), (1, 2), (2, 3)]
-    monkeypatch.setattr("rk_sparse_rnn.layer.draw", lambda *_: other)
-    from rk.fit.weights import load_weights
-
-    again = Trial(RecipeFile(recipe), Catalog(), tmp_path / "again").run(0).learner
-    layer = next(m for m in again.modules() if isinstance(m, GraphRNN))
-    assert layer.edges.T.tolist() == [list(edge) for edge in other]
-    load_weights(again, stored)
+    run = train(recipe, runs_dir=tmp_path / "runs")
+    before = next(m for m in run.learner.modules() if isinstance(m, GraphRNN))
+    monkeypatch.setattr("rk_sparse_rnn.layer.draw", lambda *_: [(0, 1), (1, 2), (2, 3)])
+    layer = next(
+        m for m in load(next((tmp_path / "runs" / "wired").iterdir())).learner.modules() if isinstance(m, GraphRNN)
+    )
+    assert torch.equal(layer.edges, before.edges)
     x = torch.randn(2, 4, 6)
     assert torch.equal(layer(x), before(x))
-    assert torch.equal(layer.edges, before.edges)
+
+
+def test_an_optimizer_keeps_the_weights_that_are_loaded_and_weights_of_two_graphs_are_refused():
+    layer, other = make(seed=3), make(seed=4)
+    given = [*layer.parameters()]
+    layer.load_state_dict(other.state_dict())
+    assert all(a is b for a, b in zip(given, layer.parameters(), strict=True))
+    x = torch.randn(2, 4, 5, dtype=torch.double)
+    assert torch.equal(layer(x), other(x))
+    mixed = make(seed=3).state_dict() | {"edges": other.edges}
+    with pytest.raises(UserError, match="not those of its edges"):
+        make(seed=3).load_state_dict(mixed)
 
 
 def test_masks_of_recurrent_weights_see_those_of_a_wired_network():

@@ -14,6 +14,13 @@ arXiv:2407.20601:
 
 from rk import hookimpl
 
+_SMALL = ("data.train_limit=400", "model.layer.nodes=10")
+RK_TRIAL = {"ws-gru": _SMALL, "ba-gru": _SMALL}
+RK_EXEMPT = {
+    f"recipe-takes-two-steps:{recipe}": "a step is a whole training; the plugin's tests take small ones"
+    for recipe in ("sweep-gru", "sweep-tanh", "zoo-gru")
+}
+
 
 @hookimpl
 def rk_layers() -> dict[str, str]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -17,6 +17,7 @@ from rk_rnn.recurrent import Weights
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rk import UserError
 from rk_sparse_rnn.plan import Plan, plan
 from rk_sparse_rnn.wiring import Edges, Kind, directed, draw
 
@@ -58,9 +59,6 @@ class GraphRNN(nn.Module):
         torch.Size([2, 5, 8])
     """
 
-    lazy_buffers = ("edges",)
-    lazy_parameters = ("weight_ih_input", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "out_weight")
-
     def __init__(
         self,
         *,
@@ -93,7 +91,8 @@ class GraphRNN(nn.Module):
         self.out_weight = nn.Parameter(torch.empty(d_model, end))
         self.out_bias = nn.Parameter(torch.empty(d_model))
         self._begin()
-        self.register_load_state_dict_post_hook(_forget_plan)
+        self.register_load_state_dict_pre_hook(_take_sizes)
+        self.register_load_state_dict_post_hook(_take_wiring)
 
     def _planned(self, edges: Edges) -> Plan:
         return plan(1 + max(v for _, v in edges), edges, GATES[self.cell])
@@ -200,6 +199,20 @@ def _placed(weight: Tensor, place: Tensor, sizes: list[int]) -> tuple[Tensor, ..
     return zeros.scatter(0, place.to(weight.device).flatten(), weight.flatten()).split(sizes)
 
 
-def _forget_plan(layer: GraphRNN, _: object) -> None:
-    """Lets the edges that were loaded give the plan."""
+def _take_sizes(layer: GraphRNN, state: Mapping[str, Any], prefix: str, *_: object) -> None:
+    """Gives weights the sizes that they have in a file: those of another graph, if networkx drew another one now.
+
+    The parameters are the same objects afterwards: an optimizer may have them already.
+    """
+    for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
+        stored = state.get(prefix + name)
+        if isinstance(stored, Tensor) and stored.shape != tensor.shape:
+            tensor.data = tensor.new_empty(stored.shape)
+
+
+def _take_wiring(layer: GraphRNN, _: object) -> None:
+    """Lets the edges that were loaded give the plan. Raises `UserError` where weights are those of another graph."""
     layer._plan = None
+    sizes = {"weight_ih": layer.plan.ih.shape, "weight_hh": layer.plan.hh.shape}
+    if any(getattr(layer, name).shape != size for name, size in sizes.items()):
+        raise UserError("the weights of graph-rnn are not those of its edges", "give the seed and graph of that run")
