@@ -19,7 +19,7 @@ _HINT = "give the zoo.csv of runs of the search graph-zoo, or a table with these
 
 
 class WiringAnalysis:
-    """Regression of the accuracy on 23 properties of graphs (arXiv:2407.20601, Sec. 4.3), on rows that were held out.
+    """Regression of the accuracy on 23 properties of graphs (arXiv:2407.20601, Sec. 6.4), on rows that were held out.
 
     The tables of the search `graph-zoo` are taken together, or tables of your own with the same columns. R2 is measured
     by repeated k-fold cross-validation, beside that of the number of parameters alone: graphs with more nodes make

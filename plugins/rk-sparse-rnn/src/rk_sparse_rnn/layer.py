@@ -27,7 +27,7 @@ _KERNELS = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu, "lstm": torch.lstm, 
 
 
 class GraphRNN(nn.Module):
-    """Layers of recurrent cells with a weight for each edge of a random graph (arXiv:2407.20601, Sec. 3.3).
+    """Layers of recurrent cells with a weight for each edge of a random graph (arXiv:2407.20601, Sec. 5.3).
 
     Edges lead from the earlier to the later node. A node without predecessors is in layer 0, any other one layer behind
     its last predecessor. Each layer is a recurrent cell as wide as its nodes: dense from state to state, and with a

@@ -1,4 +1,4 @@
-"""The 23 properties of a graph whose relation to the accuracy the thesis looks at (arXiv:2407.20601, Sec. 4.3)."""
+"""The 23 properties of a graph whose relation to the accuracy the thesis looks at (arXiv:2407.20601, Sec. 5.3.2)."""
 
 from __future__ import annotations
 

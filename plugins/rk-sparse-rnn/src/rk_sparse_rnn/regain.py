@@ -14,7 +14,7 @@ from rk.writing import write_csv
 
 
 class PruneAndRegain(Prune):
-    """Prunes a trained network once, then trains it until its accuracy is back (arXiv:2407.20601, Sec. 3.2).
+    """Prunes a trained network once, then trains it until its accuracy is back (arXiv:2407.20601, Sec. 5.2).
 
     The run begins with trained weights (``init_from``). The accuracy is measured before pruning, at once behind it, and
     after each epoch; the masks are those of rk-sparsity's `prune`. The run reports ``base``, ``at-once``, ``last`` (the

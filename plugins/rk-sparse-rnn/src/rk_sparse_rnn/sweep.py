@@ -26,7 +26,7 @@ class PruneSweep:
     """Prunes a trained recurrent network by each percentage of each target, and counts the epochs that it needs.
 
     The first step trains the recipe with ``fit.seed``. Each further one begins with these weights, removes the given
-    percentage of the smallest (arXiv:2407.20601, Sec. 3.2), and trains with fixed masks and a new optimizer until the
+    percentage of the smallest (arXiv:2407.20601, Sec. 5.2), and trains with fixed masks and a new optimizer until the
     accuracy of the tests is back, or `epochs` have passed. The run answers with the network of the fewest weights that
     has regained; ``sweep.csv`` and a figure have all of them.
 

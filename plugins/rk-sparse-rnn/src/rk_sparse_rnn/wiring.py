@@ -12,7 +12,7 @@ _TRIES = 1000
 
 
 def draw(kind: Kind, nodes: int, neighbours: int | None, rewire: float, attach: int | None, seed: int) -> Edges:
-    """Returns the edges of a connected random graph, as networkx draws it (arXiv:2407.20601, Sec. 3.3).
+    """Returns the edges of a connected random graph, as networkx draws it (arXiv:2407.20601, Sec. 5.3).
 
     Args:
         kind: `watts-strogatz`, a ring whose edges are rewired, or `barabasi-albert`, which grows by attachment.

@@ -23,7 +23,7 @@ _KINDS = ("watts-strogatz", "barabasi-albert")
 
 
 class GraphZoo:
-    """Trains a recipe in the wiring of random graphs (arXiv:2407.20601, Sec. 4.3), and measures graphs and accuracies.
+    """Trains a recipe in the wiring of random graphs (arXiv:2407.20601, Sec. 6.4), and measures graphs and accuracies.
 
     The number of nodes is drawn; for each there is a graph of either kind, so that the kinds are compared at the same
     sizes. ``zoo.csv`` has a line for each: what was drawn, the accuracy of the tests, parameters, and the 23 properties
