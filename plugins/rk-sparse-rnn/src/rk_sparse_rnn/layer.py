@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -23,7 +23,12 @@ from rk_sparse_rnn.wiring import Edges, Kind, directed, draw
 
 Cell = Literal["tanh", "relu", "lstm", "gru"]
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
-_KERNELS = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu, "lstm": torch.lstm, "gru": torch.gru}
+_KERNELS: dict[Cell, Callable[..., tuple[Tensor, ...]]] = {
+    "tanh": torch.rnn_tanh,
+    "relu": torch.rnn_relu,
+    "lstm": torch.lstm,
+    "gru": torch.gru,
+}
 
 
 class GraphRNN(nn.Module):
@@ -59,6 +64,8 @@ class GraphRNN(nn.Module):
         torch.Size([2, 5, 8])
     """
 
+    edges: Tensor
+
     def __init__(
         self,
         *,
@@ -79,20 +86,21 @@ class GraphRNN(nn.Module):
             raise ValueError("edges must have at least one edge")
         if min(u for u, _ in drawn) < 0:
             raise ValueError("edges must be pairs of nodes >= 0")
-        self._plan: Plan | None = self._planned(drawn)
-        self.register_buffer("edges", torch.tensor(self._plan.edges).T.contiguous())
-        g, first, end = GATES[cell], self._plan.levels[0].width, self._plan.levels[-1].width
-        biases = sum(level.cells * level.width for level in self._plan.levels)
+        drawn_plan = self._planned(drawn)
+        self._plan: Plan | None = drawn_plan
+        self.register_buffer("edges", torch.tensor(drawn_plan.edges).T.contiguous())
+        g, first, end = GATES[cell], drawn_plan.levels[0].width, drawn_plan.levels[-1].width
+        biases = sum(level.cells * level.width for level in drawn_plan.levels)
         self.weight_ih_input = nn.Parameter(torch.empty(g * first, d_model))
         self.weight_ih = nn.Parameter(torch.empty(g, len(drawn)))
-        self.weight_hh = nn.Parameter(torch.empty(self._plan.hh.shape))
+        self.weight_hh = nn.Parameter(torch.empty(drawn_plan.hh.shape))
         self.bias_ih = nn.Parameter(torch.empty(g, biases))
         self.bias_hh = nn.Parameter(torch.empty(g, biases))
         self.out_weight = nn.Parameter(torch.empty(d_model, end))
         self.out_bias = nn.Parameter(torch.empty(d_model))
         self._begin()
-        self.register_load_state_dict_pre_hook(_take_sizes)
-        self.register_load_state_dict_post_hook(_take_wiring)
+        self.register_load_state_dict_pre_hook(_take_sizes)  # type: ignore[no-untyped-call]  # torch has no types here
+        self.register_load_state_dict_post_hook(_take_wiring)  # type: ignore[no-untyped-call]  # nor here
 
     def _planned(self, edges: Edges) -> Plan:
         return plan(1 + max(v for _, v in edges), edges, GATES[self.cell])

@@ -48,7 +48,7 @@ def cells(layer: GraphRNN) -> list[OneCell]:
         sources = sorted({level_of[u] for u, v in edges if level_of[v] == target}, reverse=True) or [-1]
         for source in sources:
             if source < 0:
-                weight_ih = layer.weight_ih_input
+                weight_ih: Tensor = layer.weight_ih_input
                 mask_ih = torch.ones_like(weight_ih)
             else:
                 weight_ih = torch.zeros(gates * n, len(members[source]), dtype=layer.weight_ih.dtype)

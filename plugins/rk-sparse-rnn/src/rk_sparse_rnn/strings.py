@@ -185,8 +185,8 @@ class LabelledStrings(LabelledData):
 
     def batch(self, split: str, i: int, stage: int = 0) -> LabelledStringsBatch:
         chosen = self._chosen(split, i)
-        fields: Any = self._collated(chosen)  # Any: with a mask, or without
-        return {**fields, "targets": self._targets(chosen)}
+        fields: Any = {**self._collated(chosen), "targets": self._targets(chosen)}  # Any: with a mask, or without
+        return fields
 
     def _chosen(self, split: str, i: int) -> list[Example]:
         if split != "train" or self.padded:
