@@ -96,6 +96,9 @@ def test_all_weights_from_state_to_state_may_be_removed_but_not_those_of_the_inp
     assert ended.parts.callbacks[0].masks.density == 0
     with pytest.raises(UserError, match=r"no weight of .*weight_ih is kept"):
         trial(tmp_path, "lstm", removed.format("input-to-hidden")).run(4)
+    emptied = removed.format("input-to-hidden, allow_empty: true")
+    ended = trial(tmp_path, "lstm", emptied).run(2)
+    assert not any(w.any() for n, w in ended.learner.named_parameters() if n.endswith("weight_ih"))
 
 
 def test_a_learner_without_recurrent_layers_is_refused_with_what_to_do():

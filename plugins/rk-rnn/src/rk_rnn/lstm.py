@@ -77,7 +77,7 @@ class LSTM(Recurrent):
         else:
             weights = self._four_gates()
             if front is not None:
-                x, weights = _held(x, front, weights)
+                x, weights = held(x, front, weights)
             hidden, _, cell = unrolled(torch.lstm, x, tuple(s.unsqueeze(0) for s in state), weights)
             cell = cell[0]
         return hidden, (last(hidden, state[0], front), cell)
@@ -110,7 +110,7 @@ class LSTM(Recurrent):
         return hidden.transpose(0, 1), cell
 
 
-def _held(
+def held(
     x: Float[Tensor, "b t d"], front: Bool[Tensor, "b t"], weights: Weights
 ) -> tuple[Float[Tensor, "b t wider"], Weights]:
     """Lets the cells stay as they are after a row's last step, without a kernel that knows of masks.

@@ -30,6 +30,7 @@ class Sparsifier:
 
     def __init__(self, include: tuple[str, ...] = (), exclude: tuple[str, ...] = (), target: Target = "all") -> None:
         self.include, self.exclude, self.target = tuple(include), tuple(exclude), target
+        self.allow_empty = False
         self.masks: Masks | None = None
         self.spent = 0.0
         self._kept_state: Mapping[str, Any] | None = None
@@ -72,12 +73,13 @@ class Sparsifier:
 
         Raises:
             rk.UserError: When a layer keeps nothing: it would answer with a constant. A recurrent layer may lose all
-                weights from state to state.
+                weights from state to state; with `allow_empty`, any layer may.
         """
         before = self.known.kept
         self.known.set(kept)
         kinds = recurrent_weights(self.fit.learner)
-        if empty := [name for name in self.known.empty() if kinds.get(name) != "hidden-to-hidden"]:
+        empty = [name for name in self.known.empty() if kinds.get(name) != "hidden-to-hidden"]
+        if empty and not self.allow_empty:
             raise UserError(
                 f"no weight of {empty[0]} is kept: the layer would answer with a constant",
                 "raise the density, keep_least, or choose distribution=erk",

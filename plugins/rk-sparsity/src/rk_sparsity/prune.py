@@ -37,6 +37,7 @@ class Prune(Sparsifier):
         keep_least: How many weights each layer keeps at least, where scores are compared over all layers.
         init_rescale: Whether the weights that are left are divided by the square root of their layer's density, so that
             the signal keeps its size.
+        allow_empty: Whether a layer may lose all of its weights, with `keep_least` 0: it then answers with a constant.
 
     Examples:
         callbacks: [{name: prune, method: synflow, density: 0.02}]
@@ -54,6 +55,7 @@ class Prune(Sparsifier):
         rounds: Annotated[int, Ge(1)] = 100,
         keep_least: Annotated[int, Ge(0)] = 1,
         init_rescale: bool = False,
+        allow_empty: bool = False,
         **weights: Any,
     ) -> None:
         super().__init__(**weights)
@@ -67,6 +69,7 @@ class Prune(Sparsifier):
         self.rounds = rounds
         self.keep_least = keep_least
         self.init_rescale = init_rescale
+        self.allow_empty = allow_empty
 
     def fit_start(self, fit: FitContext) -> None:
         self.step = step_at(self.at, fit, "prune")
