@@ -42,6 +42,8 @@ SAMPLES = (
 ADDRESS = re.compile(r"https://(?:github|raw\.githubusercontent)\.com/[\w.-]+/recursion-kit\b(?!\.)")
 ADDRESSED = ("README.md", "CITATION.cff", "docs/**/*.md", "plugins/*/*.md", ".github/**/*.*")
 LINK = re.compile(r"(?P<image>!?)(?P<text>\[[^\]]*\])\((?!https?:|mailto:|#)(?P<target>[^)\s]+)\)")
+NAMED = re.compile(r"(!?)\[(?:[^\[\]]+\]\[)?([\w./#-]+)\](?![\[(:])")
+"""A link in brackets: with its target behind its text, or its target alone."""
 DEFINED = re.compile(r"^\[[^\]]+\]: (?P<address>\S+)$", re.MULTILINE)
 
 Key = tuple[str, str]
@@ -282,6 +284,10 @@ class Repository:
             file.wanted, given = self._absolute(file.wanted, path.parent), file.wanted
             if not LINK.search(given) and file.wanted != given:
                 file.faults.append("the addresses at the end must be sorted")
+            for image, target in self._without_address(file.wanted, path.parent):
+                file.faults.append(f"[{target}]: the page has no address for it")
+                line = self._defined(target, path.parent, image=bool(image))
+                file.wanted = self._absolute(f"{file.wanted}{line}\n", path.parent)
         file.faults += [
             f"{target}: an address leads to it, and it is not in the repository" for target in self.dead(file.wanted)
         ]
@@ -294,13 +300,23 @@ class Repository:
             rest.append(last)
             text = text.removesuffix(last).rstrip("\n")
         for link in LINK.finditer(text):
-            target, hash_, anchor = link["target"].partition("#")
-            inside = posixpath.normpath(posixpath.join(folder.relative_to(self.root).as_posix(), target))
-            kind = "tree" if (self.root / inside).is_dir() else "blob"
-            start = self.raw if link["image"] else f"{self.address}/{kind}"
-            rest.append(f"[{link['target']}]: {start}/main/{inside}{hash_}{anchor}")
+            rest.append(self._defined(link["target"], folder, image=bool(link["image"])))
         text = LINK.sub(named, text)
         return "\n".join([text, "", *sorted({*rest}, key=str.casefold), ""]) if rest else page
+
+    def _defined(self, target: str, folder: Path, image: bool = False) -> str:
+        """Returns the line that defines the address of a relative link."""
+        name, hash_, anchor = target.partition("#")
+        inside = posixpath.normpath(posixpath.join(folder.relative_to(self.root).as_posix(), name))
+        kind = "tree" if (self.root / inside).is_dir() else "blob"
+        start = self.raw if image else f"{self.address}/{kind}"
+        return f"[{target}]: {start}/main/{inside}{hash_}{anchor}"
+
+    def _without_address(self, page: str, folder: Path) -> list[tuple[str, str]]:
+        """Returns the files that links in brackets name without an address in the page, each after "!" for an image."""
+        defined = {line.partition("]: ")[0][1:] for line in page.splitlines() if DEFINED.fullmatch(line)}
+        lacking = {(image, target) for image, target in NAMED.findall(page) if target not in defined}
+        return sorted(link for link in lacking if (folder / link[1].partition("#")[0]).exists())
 
     def dead(self, page: str) -> list[str]:
         """Returns what addresses in a page name and this repository does not have: files, or headings in them."""

@@ -155,3 +155,19 @@ def test_a_new_plugin_is_made_alike_except_for_files_that_a_person_should_remove
     tables = [line for line in made.splitlines() if line.startswith("[")]
     assert tables == [line for line in known.splitlines() if line.startswith("[")]
     assert tomllib.loads(made)["tool"].keys() == {"hatch"} and "lint.ignore" not in made
+
+
+def test_a_link_or_an_image_without_an_address_gets_one(copy, capsys):
+    page = copy / "plugins" / "rk-lm" / "README.md"
+    right = page.read_text(encoding="utf-8")
+    page.write_text(
+        right.replace("elsewhere", "").replace("# Title", "# Title\n\n[CHANGELOG.md], ![a][pyproject.toml]")
+    )
+    assert check(copy, capsys) == [
+        "plugins/rk-lm/README.md: [CHANGELOG.md]: the page has no address for it",
+        "plugins/rk-lm/README.md: [pyproject.toml]: the page has no address for it",
+    ]
+    assert check(copy, capsys, write=True) == ["plugins/rk-lm/README.md written"]
+    written = page.read_text(encoding="utf-8")
+    assert "/blob/main/plugins/rk-lm/CHANGELOG.md\n" in written
+    assert "raw.githubusercontent" in written and "/main/plugins/rk-lm/pyproject.toml\n" in written
