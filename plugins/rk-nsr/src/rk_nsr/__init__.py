@@ -22,6 +22,7 @@ RK_TRIAL = {
         (*_SCAN, "pcfg-quick"),
         (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
     ),
+    "pcfg-files": (*_FEW, "data.files=false", "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
     **{f"{name}-{baseline}": _FEW for name in (*_SCAN, "pcfg") for baseline in ("lstm", "transformer")},
     **dict.fromkeys(("hint-quick", "hint-images"), (*_HINT, "trainer.turn_examples=10", "model.max_terms=300")),
     **dict.fromkeys(("hint-lstm", "hint-transformer"), _HINT),
