@@ -119,7 +119,7 @@ def _cases(data: Scan, meanings: Meanings) -> list[Case]:
         ):
             case = words[:n], heads[:n], order[:n], value_of(answer[: answer.index(END)], "list")
             tree = deduce(*case[:3], meanings)
-            if tree.value == case[3] or abduce(tree, case[3], meanings) is None:
+            if tree.value == case[3] or abduce(tree, case[3], meanings) is None or tree.edited is None:
                 continue
             assert (tree.edited, tree.values[tree.edited]) in edits(*case, meanings)
             cases.append(case)
@@ -140,9 +140,9 @@ def _meanings(data: Scan) -> Meanings:
         one.term, one.likelihood = program(text), 1.0
     lists = [tuple(draws.choices(range(1, 7), k=draws.randint(1, 8))) for _ in range(60)]
     meanings.of[words["thrice"]].examples = {(x,): {x * 3: 2.0} for x in lists}
-    for left in ("and", "after"):
-        order = (lambda x, y: x + y) if left == "and" else (lambda x, y: y + x)
-        meanings.of[words[left]].examples = {(x, y): {order(x, y): 2.0} for x in lists[:20] for y in lists[:20]}
+    pairs = [(x, y) for x in lists[:20] for y in lists[:20]]
+    meanings.of[words["and"]].examples = {(x, y): {x + y: 2.0} for x, y in pairs}
+    meanings.of[words["after"]].examples = {(x, y): {y + x: 2.0} for x, y in pairs}
     for meaning in meanings.of:
         meaning.refresh()
     return meanings
