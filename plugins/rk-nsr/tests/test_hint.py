@@ -9,6 +9,7 @@ from rk_nsr.fields import value_of, written
 from rk_nsr.hint import TESTS, Hint, HintImages, symbol_accuracy
 from rk_nsr.hint_grammar import ARITIES, SYMBOLS, expressions, infix, parsed, values
 from rk_nsr.meanings import NOTHING, Meanings
+from rk_nsr.model import NSR, Machine
 from rk_nsr.parser import LEFT, RIGHT, SHIFT, oracle
 from rk_nsr.symbol_images import gallery
 from rk_nsr.trees import abduce, deduce, enclosed
@@ -146,6 +147,34 @@ def test_brackets_come_to_say_nothing_where_that_gives_the_answer():
     meanings.induce()
     assert str(meanings.of[SYMBOLS.index(")")].term) == NOTHING
     assert _tree(words, heads, meanings).value == 15
+
+
+def test_an_answer_shows_its_tree_the_symbols_their_values_and_programs(tmp_path, monkeypatch):
+    words, heads, meanings = "(7-2)*3", [2, 2, 5, 2, 2, -1, 5], _meanings()
+    model = NSR(len(SYMBOLS), ARITIES, SYMBOLS, dsl=PeanoDsl(), use_arity=False)
+    model.meanings = meanings
+    monkeypatch.setattr(model, "trees", lambda *_: (torch.tensor([heads]), [_tree(words, heads, meanings)]))
+    data, path = Hint(seed=0), tmp_path / "lines.txt"
+    path.write_text(f"{words}\n")
+    batch = data.read(path)
+    [row] = data.answers(batch, Machine(model).predict(batch))
+    times, minus = PROGRAMS["*"], PROGRAMS["-"]
+    assert row == {
+        "sentence": "( 7 - 2 ) * 3",
+        "answer": "15",
+        "tree": "(* (- ( 7 2 )) 3)",
+        "steps": "\n".join(
+            (
+                "( = nothing  by nothing",
+                "7 = 7  by 7",
+                "2 = 2  by 2",
+                ") = nothing  by nothing",
+                f"- nothing 7 2 nothing = 5  by {minus}",
+                "3 = 3  by 3",
+                f"* 5 3 = 15  by {times}",
+            )
+        ),
+    }
 
 
 def test_functions_of_numbers_are_found_one_upon_the_other_and_kept():

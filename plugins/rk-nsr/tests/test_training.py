@@ -121,6 +121,47 @@ def test_perception_learns_symbols_that_were_edited():
     assert (read == batch["symbols"]).float().mean() > 0.4, "one in sixteen is chance"
 
 
+def _reader(digits, sure, **settings):
+    """Returns a trainer whose perception reads one digit in each sentence, with a probability, and a batch of them."""
+    data = HintImages(seed=1)
+    model = VisualNSR(
+        16, data.arities, data.symbols, (8, 8), lambda **sizes: SymbolCnn(**sizes), dsl=PeanoDsl(), use_arity=False
+    )
+    probabilities = torch.zeros(len(digits), 1, 16)
+    for row, (digit, probability) in enumerate(zip(digits, sure, strict=True)):
+        probabilities[row, 0, [digit, 9]] = torch.tensor([probability, 1 - probability])
+    model.seen = lambda batch: probabilities.log()
+    trainer = DeductionAbduction(_Adam(), turn_examples=1000, **settings)
+    trainer.setup(model=model, runtime=rk.Runtime())
+    return trainer, {
+        "images": torch.zeros(len(digits), 1, 8, 8),
+        "lengths": torch.ones(len(digits), dtype=torch.long),
+        "targets": torch.tensor([[digit + 1, END] for digit in digits]),
+    }
+
+
+@pytest.mark.parametrize("confidence", [0.0, 0.9])
+def test_programs_learn_from_what_is_read_with_confidence(confidence):
+    torch.manual_seed(0)
+    trainer, batch = _reader([3, 4], [1.0, 0.85], confidence=confidence)
+    for _ in range(30):
+        trainer.step(batch)
+    wrong = {(9, (), 4)}  # 4 was read as 9
+    right = {(3, (), 3)} if confidence else {(3, (), 3), (4, (), 4)}
+    assert set(trainer.pairs) == (right if confidence else right | wrong)
+
+
+@pytest.mark.parametrize("certain", [0.0, 0.9])
+def test_perception_learns_from_programs_that_are_certain(certain):
+    trainer, batch = _reader([3, 4], [1.0, 1.0], certain=certain)
+    for digit, likelihood in ((3, 1.0), (4, 0.6)):
+        one = trainer.model.meanings.of[digit]
+        one.term, one.likelihood = Term(str(digit)), likelihood
+    trainer.turn = "perception"
+    trainer.step(batch)
+    assert [symbols for _, symbols in trainer.images] == ([[3]] if certain else [[3], [4]])
+
+
 def test_turns_of_the_programs_are_left_out_while_all_are_solved():
     trainer = DeductionAbduction(_Adam(), turn_examples=8, rest=2)
     trainer.setup(model=NSR(4, ARITIES, SYMBOLS, ListDsl()), runtime=rk.Runtime())

@@ -22,9 +22,10 @@ RK_TRIAL = {
         (*_SCAN, "pcfg-quick"),
         (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
     ),
-    **{f"{name}-lstm": _FEW for name in _SCAN},
+    "pcfg-files": (*_FEW, "data.files=false", "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
+    **{f"{name}-{baseline}": _FEW for name in (*_SCAN, "pcfg") for baseline in ("lstm", "transformer")},
     **dict.fromkeys(("hint-quick", "hint-images"), (*_HINT, "trainer.turn_examples=10", "model.max_terms=300")),
-    "hint-lstm": _HINT,
+    **dict.fromkeys(("hint-lstm", "hint-transformer"), _HINT),
 }
 
 
@@ -49,6 +50,7 @@ def rk_data() -> dict[str, str]:
         "pcfg-set": "rk_nsr.pcfg:PcfgSet",
         "hint": "rk_nsr.hint:Hint",
         "hint-images": "rk_nsr.hint:HintImages",
+        "sentence-pairs": "rk_nsr.own_pairs:SentencePairs",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,30 +140,11 @@ class SentenceData(ABC):
 
     def answers(self, batch: Batch, outputs: Outputs) -> list[dict[str, Any]]:
         """Returns each sentence with its answer and, where a tree was built, the tree and how its values came about."""
-        names, found = self.answer_words, []
-        read = outputs["perceived"] if "perceived" in outputs else batch["tokens"]
-        for i, (tokens, length) in enumerate(zip(read.tolist(), batch["lengths"].tolist(), strict=True)):
-            words = [self.symbols[token] for token in tokens[:length]]
-            answer = [names[token] for token in outputs["decoded"][i].tolist() if token > END]
-            row: dict[str, Any] = {"sentence": " ".join(words), "answer": self._joined(answer)}
-            if "values_meta" in outputs:
-                heads = outputs["heads"][i, :length].tolist()
-                row["tree"] = bracketed(words, heads)
-                steps = [self._step(words, heads, node, outputs["values_meta"][i]) for node in _upwards(heads)]
-                row["steps"] = "\n".join(steps)
-            found.append(row)
-        return found
-
-    def _step(self, words: Sequence[str], heads: Sequence[int], node: int, values: Sequence[Any]) -> str:
-        """Returns one line: a symbol, the values of its children, its value and its program."""
-        inputs = [self._shown(values[child][0]) for child, head in enumerate(heads) if head == node]
-        value, program = values[node]
-        return f"{' '.join((words[node], *inputs))} = {self._shown(value)}  by {program or 'memory'}"
+        return explained(batch, outputs, self.symbols, self.answer_words, self._shown, self._joined)
 
     def _shown(self, value: Any) -> str:
         """Returns a value of a step as text."""
-        names = self.answer_words
-        return "?" if value is None else f"[{' '.join(names[n] if n < len(names) else str(n) for n in value)}]"
+        return list_of_words(value, self.answer_words)
 
     def _joined(self, words: Sequence[str]) -> str:
         """Returns the words of an answer as text."""
@@ -174,6 +155,52 @@ class SentenceData(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._numbers = {symbol: i for i, symbol in enumerate(self.symbols)}
+
+
+def explained(
+    batch: Batch,
+    outputs: Outputs,
+    symbols: Sequence[str],
+    names: Sequence[str],
+    shown: Callable[[Any], str],
+    joined: Callable[[Sequence[str]], str] = " ".join,
+) -> list[dict[str, Any]]:
+    """Returns each sentence with its answer and, where a tree was built, the tree and how its values came about.
+
+    Args:
+        batch: Sentences.
+        outputs: What answered them.
+        symbols: What each symbol is called.
+        names: What each token of an answer is called; the first ends it.
+        shown: Returns a value of the tree as text.
+        joined: Returns the words of an answer as text.
+    """
+    found = []
+    read = outputs["perceived"] if "perceived" in outputs else batch["tokens"]
+    for i, (tokens, length) in enumerate(zip(read.tolist(), batch["lengths"].tolist(), strict=True)):
+        words = [symbols[token] for token in tokens[:length]]
+        answer = [names[token] for token in outputs["decoded"][i].tolist() if token > END]
+        row: dict[str, Any] = {"sentence": " ".join(words), "answer": joined(answer)}
+        if "values_meta" in outputs:
+            heads, values = outputs["heads"][i, :length].tolist(), outputs["values_meta"][i]
+            row["tree"] = bracketed(words, heads)
+            row["steps"] = "\n".join(_step(words, heads, node, values, shown) for node in _upwards(heads))
+        found.append(row)
+    return found
+
+
+def _step(
+    words: Sequence[str], heads: Sequence[int], node: int, values: Sequence[Any], shown: Callable[[Any], str]
+) -> str:
+    """Returns one line: a symbol, the values of its children, its value and its program."""
+    inputs = [shown(values[child][0]) for child, head in enumerate(heads) if head == node]
+    value, program = values[node]
+    return f"{' '.join((words[node], *inputs))} = {shown(value)}  by {program or 'memory'}"
+
+
+def list_of_words(value: Any, names: Sequence[str]) -> str:
+    """Returns a list of tokens as text; a token without a name is a number."""
+    return "?" if value is None else f"[{' '.join(names[n] if n < len(names) else str(n) for n in value)}]"
 
 
 def bracketed(words: Sequence[str], heads: Sequence[int]) -> str:

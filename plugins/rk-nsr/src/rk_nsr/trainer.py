@@ -62,6 +62,10 @@ class DeductionAbduction:
         labelled: Images of each symbol that perception learns from before the first step and in each of its turns; the
             only symbols that are given.
         labelled_epochs: Passes over them before the first step.
+        confidence: Programs learn from those sentences alone each of whose images is read with at least this
+            probability: a misread image gives a wrong example.
+        certain: Perception learns from those trees alone all of whose programs have at least this likelihood: a wrong
+            program gives wrong symbols.
         rest: Turns of the programs that are left out while all are solved.
         stage_steps: The data moves to its next stage, longer sentences, after so many steps; null: all from the
             first step.
@@ -86,6 +90,8 @@ class DeductionAbduction:
         perception_batch: Annotated[int, Ge(1)] = 64,
         labelled: Annotated[int, Ge(1)] = 5,
         labelled_epochs: Annotated[int, Ge(1)] = 60,
+        confidence: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        certain: Annotated[float, Ge(0), Le(1)] = 0.0,
         rest: Annotated[int, Ge(0)] = 0,
         stage_steps: Annotated[int, Ge(1)] | None = None,
         decay: Annotated[float, Ge(0), Le(1)] = 0.5,
@@ -99,6 +105,7 @@ class DeductionAbduction:
         self.syntax_epochs, self.syntax_batch = syntax_epochs, syntax_batch
         self.perception_epochs, self.perception_batch = perception_epochs, perception_batch
         self.labelled, self.labelled_epochs = labelled, labelled_epochs
+        self.confidence, self.certain = confidence, certain
         self.rest, self.rested = rest, 0
         self.stage_steps = stage_steps
         self.exploration = exploration
@@ -196,6 +203,7 @@ class DeductionAbduction:
         with torch.no_grad():
             seen = self.model.seen(batch)
             tokens = batch["tokens"] if seen is None else self._symbols(seen)
+            sure = self._sure(seen, tokens, lengths)
             parsed = parse(self.model.net, tokens, lengths, self.model.arities, self._drawn)
         meanings = self.model.meanings
         probabilities = [None] * len(tokens) if seen is None else seen.tolist()
@@ -210,6 +218,8 @@ class DeductionAbduction:
                 strict=True,
             )
         ):
+            if self.turn == SEMANTICS and not sure[row]:
+                continue
             wanted = value_of(answer[: answer.index(END)], meanings.kind)
             tree = deduce(words[:n], heads[:n], order[:n], meanings, draws.random, probabilities[row])
             if tree.value != wanted:
@@ -226,6 +236,8 @@ class DeductionAbduction:
                 silent = [node for node, value in enumerate(tree.values) if value == NOTHING]
                 self.buffer.append((words[:n], plain, silent))
             elif self.turn == PERCEPTION:
+                if min(meanings.of[symbol].likelihood for symbol in tree.symbols) < self.certain:
+                    continue
                 self.images.append((batch["images"][row, :n], tree.symbols))
             else:
                 for example in tree.examples(meanings):
@@ -236,6 +248,15 @@ class DeductionAbduction:
     def _symbols(self, seen: Tensor) -> Tensor:
         """Returns a symbol of each place, (batch, time), drawn from the log-probabilities that perception gives."""
         return torch.multinomial(seen.exp().flatten(0, 1), 1).view(seen.shape[:2])
+
+    def _sure(self, seen: Tensor | None, tokens: Tensor, lengths: Tensor) -> list[bool]:
+        """Returns whether each sentence is read with enough confidence for programs to learn from it."""
+        if seen is None:
+            return [True] * len(tokens)
+        read = seen.gather(-1, tokens[:, :, None])[:, :, 0].exp()
+        behind = torch.arange(tokens.shape[1]) >= lengths[:, None]
+        sure: list[bool] = ((read >= self.confidence) | behind).all(1).tolist()
+        return sure
 
     def _drawn(self, log_probabilities: Tensor) -> Tensor:
         """Returns a transition of each row, (batch,), drawn from its probabilities, some from equal ones."""
