@@ -16,7 +16,11 @@ from rk import hookimpl
 
 @hookimpl
 def rk_layers() -> dict[str, str]:
-    return {"plstm": "rk_plstm.layer:PLSTM", "plstm-2d": "rk_plstm.image:PLSTM2D"}
+    return {
+        "plstm": "rk_plstm.layer:PLSTM",
+        "plstm-2d": "rk_plstm.image:PLSTM2D",
+        "plstm-graph": "rk_plstm.graph:PLSTMGraph",
+    }
 
 
 @hookimpl

@@ -138,7 +138,10 @@ class ArrowPointing:
         size = self.sizes.get(split, self.image_size)
         scenes = [self.scene(np.random.default_rng(first + n), size) for n in numbers]
         images = torch.from_numpy(np.stack([draw(scene, size) for scene in scenes]))
-        return {"inputs": images.unsqueeze(1).float().div_(255), "targets": torch.tensor([int(s.points) for s in scenes])}
+        return {
+            "inputs": images.unsqueeze(1).float().div_(255),
+            "targets": torch.tensor([int(s.points) for s in scenes]),
+        }
 
     def scene(self, random: np.random.Generator, size: int) -> Scene:
         """Draws an arrow and a disc for an image of `size` pixels, in the order of the published generator."""

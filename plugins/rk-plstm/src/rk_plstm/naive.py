@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -75,25 +77,26 @@ def dag(
     k: Float[Tensor, "m d"],
     v: Float[Tensor, "m e"],
     edges: list[tuple[int, int]],
+    order: Iterable[int],
     transition: Float[Tensor, "m"],
     source: Float[Tensor, "m"],
     mark: Float[Tensor, "m"],
     direct: Float[Tensor, "m"],
 ) -> Float[Tensor, "m e"]:
-    """Runs ``C_e = sum T C_e' + S k v^T`` edge by edge; edges go from a node to a later one."""
+    """Runs ``C_e = sum T C_e' + S k v^T`` edge by edge; `order` has the start of each edge before its end."""
     states: dict[tuple[int, int], Tensor] = {}
-    found = []
-    for node in range(len(q)):
+    found = {}
+    for node in order:
         entering = q.new_zeros(q.shape[1], v.shape[1])
         for edge in edges:
             if edge[1] == node:
                 entering = entering + states[edge]
         y, outer = _node(q[node], k[node], v[node], mark[node] * entering, direct[node])
-        found.append(y)
+        found[node] = y
         for edge in edges:
             if edge[0] == node:
                 states[edge] = transition[node] * entering + source[node] * outer
-    return torch.stack(found)
+    return torch.stack([found[node] for node in range(len(q))])
 
 
 def _node(q: Tensor, k: Tensor, v: Tensor, entering: Tensor, direct: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from rk_vision.shapes import as_picture, picture_shape
 
 
 class VisionTransformer(nn.Module):
-    """Patches of an image, learned positions, and residual blocks of a mixer and an MLP (arXiv:2010.11929, Eqs. 1 to 4).
+    """Patches of an image, learned positions, and residual blocks of a mixer and an MLP (arXiv:2010.11929, Sec. 3.1).
 
     With `image-attention` it is ViT, without its class token. Images of another size than those of training have other
     numbers of patches; their positions are interpolated.
