@@ -43,7 +43,7 @@ def compared(
     """Prints forward and backward passes at every size, and the exponents that fit them."""
     times: dict[str, list[float]] = {}
     for size in sizes:
-        calls = {name: (lambda f=f: f().square().sum().backward()) for name, f in made(size).items()}  # type: ignore[misc]
+        calls = {name: (lambda f=f: f().square().sum().backward()) for name, f in made(size).items()}
         found = interleave({n: (lambda f=f: process_seconds(f)) for n, f in calls.items()}, 3)  # type: ignore[misc]
         report(f"{title}, forward and backward, {size}", found, baseline)
         for name, value in found.items():

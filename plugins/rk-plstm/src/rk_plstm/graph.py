@@ -87,18 +87,18 @@ class Places(NamedTuple):
     Attributes:
         component: (n,) number of the component.
         rank: (n,) place among the nodes of the component, in the order of all nodes.
-        count: Components.
+        total: Components.
         size: Nodes of the largest one.
     """
 
     component: Int[Tensor, "n"]
     rank: Int[Tensor, "n"]
-    count: int
+    total: int
     size: int
 
     def spread(self, values: Float[Tensor, "n *rest"]) -> Float[Tensor, "g m *rest"]:
         """Returns one row of nodes for each component, with zeros where it has fewer."""
-        empty = values.new_zeros(self.count, self.size, *values.shape[1:])
+        empty = values.new_zeros(self.total, self.size, *values.shape[1:])
         return empty.index_put((self.component, self.rank), values)
 
 
@@ -123,6 +123,6 @@ def component_places(edge_index: Int[Tensor, "2 edges"], num_nodes: int) -> Plac
 def _adjacency(edge_index: Int[Tensor, "2 edges"], places: Places) -> Float[Tensor, "g 2 m m"]:
     """Returns 1 where an edge goes to a later node, and to an earlier one; rows are where it goes to."""
     start, end = edge_index[:, edge_index[0] != edge_index[1]]
-    found = torch.zeros(places.count, 2, places.size, places.size, device=edge_index.device)
+    found = torch.zeros(places.total, 2, places.size, places.size, device=edge_index.device)
     found[places.component[end], (end < start).long(), places.rank[end], places.rank[start]] = 1
     return found

@@ -147,7 +147,7 @@ class PLSTM(nn.Module):
             exists = mask.unsqueeze(1)
             transition, source = torch.where(exists, transition, 1.0), source * exists
         q, k, v = self.heads.project(x)
-        y, state = plstm_1d(q, k, v, transition, source, mark, direct, state, self.chunk_size)
+        y, state = plstm_1d(q, k, v, transition, source, mark, direct, state, chunk=self.chunk_size)
         return self.heads(y), state
 
     def gate_values(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -47,7 +47,8 @@ def grid(
         mirrored = GridGates(*(gate[..., number, :, :] for gate in gates)).flipped(flips)
         axes = tuple(axis - 1 for axis in flips)
         own = direct if number == 0 else torch.zeros_like(direct)
-        total = total + _one_grid(*(x.flip(axes) for x in (q, k, v)), mirrored, own).flip(axes)
+        found = _one_grid(q.flip(axes), k.flip(axes), v.flip(axes), mirrored, own)
+        total = total + found.flip(axes)
     return total
 
 

@@ -30,6 +30,7 @@ def plstm_1d(
     mark: Float[Tensor, "*b t"],
     direct: Float[Tensor, "*b t"],
     state: State,
+    *,
     chunk: int = 64,
 ) -> tuple[Float[Tensor, "*b t e"], State]:
     """Runs ``C_t = T_t C_{t-1} + S_t k_t v_t^T``, ``y_t = (M_t q_t C_{t-1} + D_t (q_t k_t) v_t) / sqrt(d)``.
