@@ -27,9 +27,14 @@ def rk_models() -> dict[str, str]:
         "conv-net": "rk_vision.conv_net:ConvNet",
         "patch-linear": "rk_vision.unet:PatchLinear",
         "unet": "rk_vision.unet:UNet",
+        "vit": "rk_vision.vit:VisionTransformer",
     }
 
 
 @hookimpl
 def rk_layers() -> dict[str, str]:
-    return {"mlp-block": "rk_vision.mlp_block:MLPBlock", "conv-block": "rk_vision.conv_block:ConvBlock"}
+    return {
+        "conv-block": "rk_vision.conv_block:ConvBlock",
+        "image-attention": "rk_vision.image_attention:ImageAttention",
+        "mlp-block": "rk_vision.mlp_block:MLPBlock",
+    }
