@@ -34,6 +34,10 @@ def evaluated(tokens: list[str]) -> int:
     raise AssertionError("a list is left open")
 
 
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 def depth(tokens: list[str]) -> int:
     """Returns the most lists that are open at once."""
     level, most = 0, 0
@@ -61,7 +65,7 @@ def test_the_value_is_that_of_the_expression(batch):
 
 
 def test_an_example_of_each_operator():
-    assert evaluated("[SM 4 [MED 1 2 5 2 ] [MAX 3 9 ] [MIN 8 6 ] ]".split()) == (4 + 2 + 9 + 6) % 10
+    assert evaluated(words("[SM 4 [MED 1 2 5 2 ] [MAX 3 9 ] [MIN 8 6 ] ]")) == (4 + 2 + 9 + 6) % 10
 
 
 def test_sizes_are_as_asked_for(batch):
@@ -90,12 +94,13 @@ def test_a_batch_is_a_function_of_seed_split_and_number():
 
 
 def test_the_longest_expression_is_full_of_lists():
-    assert longest(1, 2) == len("[MIN 1 2 ]".split())
-    assert longest(2, 2) == len("[MIN [MIN 1 2 ] [MIN 1 2 ] ]".split())
+    assert longest(1, 2) == len(words("[MIN 1 2 ]"))
+    assert longest(2, 2) == len(words("[MIN [MIN 1 2 ] [MIN 1 2 ] ]"))
 
 
 def test_lengths_that_no_expression_has_are_refused():
-    with pytest.raises(ValueError, match="a length of 100 needs 25 tokens at least, max_depth 1 and max_args 5 allow 7"):
+    message = "a length of 100 needs 25 tokens at least, max_depth 1 and max_args 5 allow 7"
+    with pytest.raises(ValueError, match=message):
         ListOps(seed=1, length=100, max_depth=1, max_args=5)
 
 
@@ -103,7 +108,7 @@ def test_a_file_is_read_line_by_line(tmp_path):
     path = tmp_path / "own.txt"
     path.write_text("[MAX 4 [MIN 2 3 ] 1 ]\n\n[SM 1 2 ]\n", encoding="utf-8")
     data = ListOps(seed=1)
-    assert expressions(data.read(path)) == ["[MAX 4 [MIN 2 3 ] 1 ]".split(), "[SM 1 2 ]".split()]
+    assert expressions(data.read(path)) == [words("[MAX 4 [MIN 2 3 ] 1 ]"), words("[SM 1 2 ]")]
     logits = torch.nn.functional.one_hot(torch.tensor([4, 3]), 10) * 9.0
     assert [answer["value"] for answer in data.answers({}, {"logits": logits})] == [4, 3]
 

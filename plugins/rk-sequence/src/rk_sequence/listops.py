@@ -32,10 +32,10 @@ NUMBER = {token: i for i, token in enumerate(TOKENS)}
 class ListOps(TokenTask):
     """ListOps: ``[MAX 4 [MIN 2 3 ] 1 0 ]`` is 4 (arXiv:1804.06028), with the settings of the Long Range Arena.
 
-    Operators are MIN, MAX, MED, the median rounded down, and SM, the sum modulo 10. An expression is drawn from its root:
-    each of an operator's 2 to `max_args` arguments is an expression again with the probability `branch`, else a digit.
-    Those that have too many tokens, or too few, are drawn again. Without repetitions, training data are never used up. A
-    run answers files with an expression on each line.
+    Operators are MIN, MAX, MED, the median rounded down, and SM, the sum modulo 10. An expression is drawn from its
+    root: each of an operator's 2 to `max_args` arguments is an expression again with the probability `branch`, else a
+    digit. Those that have too many tokens, or too few, are drawn again. A run answers files with an expression on each
+    line.
 
     The Long Range Arena (arXiv:2011.04006, Sec. 2.2.1) has ``length: 2000, max_depth: 10, max_args: 10``.
 
@@ -73,10 +73,8 @@ class ListOps(TokenTask):
         most = longest(max_depth, max_args)
         for each in self.test_lengths.values():
             if each // 4 > most:
-                raise ValueError(
-                    f"a length of {each} needs {each // 4} tokens at least, max_depth {max_depth} and max_args {max_args} "
-                    f"allow {most}"
-                )
+                depths = f"max_depth {max_depth} and max_args {max_args} allow {most}"
+                raise ValueError(f"a length of {each} needs {each // 4} tokens at least, {depths}")
         self.max_depth = max_depth
         self.max_args = max_args
         self.branch = branch

@@ -85,7 +85,7 @@ class Text:
 
     Of `wikitext-2` (CC BY-SA 3.0) the published test text is trained on, 245 000 words, and the validation text is
     halved into ``val`` and ``test``: the training text, ten times as long, is more than a small machine asks for.
-    `enwiki-piece` is 6 MB of the XML of English Wikipedia (CC BY-SA 3.0), 206 pages: a piece of what enwik8 was cut from.
+    `enwiki-piece` is 6 MB of XML, 206 pages of English Wikipedia (CC BY-SA 3.0): a piece of what enwik8 was cut from.
 
     Args:
         seed: Chooses where the streams of an epoch begin.

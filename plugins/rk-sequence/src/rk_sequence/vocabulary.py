@@ -30,7 +30,7 @@ def split_text(text: str, unit: Unit) -> list[str]:
 
 
 def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
-    """Returns the text that the tokens are; bytes that are no UTF-8 become U+FFFD."""
+    """Returns the text that the tokens are; bytes without a meaning in UTF-8 become U+FFFD."""
     if unit == "char":
         return "".join(tokens)
     if unit == "byte":

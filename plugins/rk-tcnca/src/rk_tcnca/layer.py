@@ -34,14 +34,14 @@ class TCNCA(nn.Module):
         depth: Convolutions: they see ``1 + (taps - 1) (dilation^depth - 1) / (dilation - 1)`` steps.
         ema_order: Averages of each channel, with the mixer `ema`.
         attend: What makes weights of scores: `softmax`, `laplace` or `relu2`.
-        bias: What is added to scores by distance: `simple`, a number for each; `rotary`, of two vectors that are turned;
-            or `none`.
+        bias: What is added to scores by distance: `simple`, a number for each; `rotary`, the product of two vectors
+            that are turned; or `none`.
         simplified: Without gates: attention with queries and keys of the mixed inputs, and one linear layer.
         dropout: Share of what goes into the gates and comes out that is dropped in training.
 
     Raises:
-        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps; or `z_dim` is odd with
-            a `rotary` bias.
+        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps; or `z_dim` is odd, and
+            the bias `rotary`.
 
     Examples:
         model: {name: sequence, layer: {name: tcnca, chunk_size: 64, depth: 4}, d_model: 64, num_layers: 2}
