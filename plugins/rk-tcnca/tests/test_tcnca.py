@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rk_tcnca.attention import RotaryBias, attend_in_chunks, weights
-from rk_tcnca.convolution import causal_filter, dilated_stack, long_filter, receptive_field
+from rk_tcnca.convolution import causal_filter, dilated_stack, long_filter, receptive_field, shifted_stack
 from rk_tcnca.layer import TCNCA
 from rk_tcnca.mixers import Convolutions, DampedEMA
 
@@ -38,7 +38,9 @@ def naive_stack(x, weight, dilation):
 @pytest.mark.parametrize(("taps", "dilation", "depth"), [(1, 1, 1), (2, 2, 3), (4, 3, 2), (3, 1, 2)])
 def test_the_stack_is_the_sum_over_its_taps(taps, dilation, depth):
     x, weight = normal(2, 19, 3), normal(depth, 3, taps, seed=1)
-    torch.testing.assert_close(dilated_stack(x, weight, dilation)[0], naive_stack(x, weight, dilation))
+    expected = naive_stack(x, weight, dilation)
+    torch.testing.assert_close(dilated_stack(x, weight, dilation)[0], expected)
+    torch.testing.assert_close(shifted_stack(x, weight, dilation), expected)
 
 
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 3))
