@@ -40,7 +40,7 @@ class TCNCA(nn.Module):
         dropout: Share of what goes into the gates and comes out that is dropped in training.
 
     Raises:
-        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps; or `z_dim` is odd, and
+        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps. When `z_dim` is odd, and
             the bias `rotary`.
 
     Examples:
