@@ -30,7 +30,7 @@ NUMBER = {token: i for i, token in enumerate(TOKENS)}
 
 
 class ListOps(TokenTask):
-    """ListOps: ``[MAX 4 [MIN 2 3 ] 1 0 ]`` is 4 (arXiv:1804.06028), with the settings of the Long Range Arena.
+    """ListOps: ``[MAX 4 [MIN 2 3 ] 1 0 ]`` is 4 (arXiv:1804.06028, Sec. 2), with the settings of the Long Range Arena.
 
     Operators are MIN, MAX, MED, the median rounded down, and SM, the sum modulo 10. An expression is drawn from its
     root: each of an operator's 2 to `max_args` arguments is an expression again with the probability `branch`, else a

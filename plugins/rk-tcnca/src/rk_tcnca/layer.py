@@ -40,8 +40,8 @@ class TCNCA(nn.Module):
         dropout: Share of what goes into the gates and comes out that is dropped in training.
 
     Raises:
-        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps. When `z_dim` is odd, and
-            the bias `rotary`.
+        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps. With a `rotary`
+            bias, when `z_dim` is odd.
 
     Examples:
         model: {name: sequence, layer: {name: tcnca, chunk_size: 64, depth: 4}, d_model: 64, num_layers: 2}
