@@ -32,7 +32,9 @@ def main() -> None:
     catalog = Catalog(Plugins())
     tasks = sys.argv[1:] or sorted({path.stem.partition("-")[0] for path in ZOO.glob("*.yaml")})
     for task in tasks:
-        calls, sizes, tokens = {}, {}, 0
+        calls: dict[str, Callable[[], None]] = {}
+        sizes: dict[str, int] = {}
+        tokens = 0
         for path in sorted(ZOO.glob(f"{task}-*.yaml")):
             layer = path.stem.removeprefix(f"{task}-")
             calls[layer], sizes[layer], tokens = trained(path, catalog)
