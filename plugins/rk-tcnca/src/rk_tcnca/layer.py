@@ -144,10 +144,7 @@ class TCNCA(nn.Module):
 
     def by_distance(self) -> Float[Tensor, "chunk"] | None:
         """Returns what is added to scores by how many steps ago; None: nothing."""
-        if self.rotary is None:
-            return self.bias
-        found: Tensor = self.rotary()
-        return found
+        return self.bias if self.rotary is None else self.rotary()
 
     def _mixed(self, mixed: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         return self.dropout(F.silu(mixed))
