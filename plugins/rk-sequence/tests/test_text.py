@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 from rk_sequence.corpora import CORPORA, Source
-from rk_sequence.text import Perplexity, Text
+from rk_sequence.text import BitsPerByte, Perplexity, Text
 from rk_sequence.vocabulary import Vocabulary, join_tokens, split_text
 
 from rk import UserError
@@ -104,6 +104,15 @@ def test_characters_come_back_as_they_were():
     assert vocabulary.decode(vocabulary.encode(tokens).tolist()) == LINES
 
 
+def test_bytes_come_back_and_are_all_known():
+    given = "naïve – \n" + LINES
+    tokens = split_text(given, "byte")
+    assert len(tokens) == len(given.encode())
+    vocabulary = Vocabulary.of(tokens, "byte", None)
+    assert (len(vocabulary), vocabulary.decode(vocabulary.encode(tokens).tolist())) == (257, given)
+    assert join_tokens(tokens[:3], "byte") == "na\ufffd"  # half of a character
+
+
 def test_a_limited_vocabulary_has_the_most_frequent_tokens():
     vocabulary = Vocabulary.of(["a", "b", "b", "c", "c", "c", "<unk>"], "word", 3)
     assert vocabulary.tokens == ["<unk>", "c", "b"]
@@ -131,6 +140,14 @@ def test_an_unfinished_line_is_continued(text, tmp_path):
     for written, expected in (("line of", ["line", "of"]), ("line of\n", ["line", "of", "<eos>"])):
         prompt.write_text(written, encoding="utf-8")
         assert [data._vocabulary.tokens[i] for i in data.read(prompt)["tokens"][0]] == expected
+
+
+def test_bits_per_byte_are_the_mean_loss_in_bits_and_measure_bytes_alone(text):
+    assert "bits-per-byte" in text(unit="byte").metrics
+    assert "bits-per-byte" not in text().metrics
+    metric = BitsPerByte()
+    metric.update(logits=torch.zeros(2, 3, 8), targets=torch.tensor([[1, 2, 3], [4, -100, -100]]))
+    assert metric.compute() == pytest.approx(3)
 
 
 def test_perplexity_is_the_exponential_of_the_mean_loss():
@@ -200,13 +217,15 @@ def encode_plainly(content: bytes, steps: dict) -> list[int]:
     """Follows the table of docs/contract.md."""
     text = content.decode(steps["encoding"])
     tokens = list(text)
+    if steps["unit"] == "byte":
+        tokens = [chr(byte) for byte in content]
     if steps["unit"] == "word":
         tokens = [word for line in text.split("\n") for word in (*line.split(), steps["line"])][:-1]
     numbers = {token: i for i, token in enumerate(steps["vocabulary"])}
     return [numbers.get(token, steps["unknown"]) for token in tokens]
 
 
-@pytest.mark.parametrize("settings", [{}, {"unit": "word"}, {"unit": "word", "vocab_limit": 5}])
+@pytest.mark.parametrize("settings", [{}, {"unit": "byte"}, {"unit": "word"}, {"unit": "word", "vocab_limit": 5}])
 @pytest.mark.parametrize("content", ["line 3 of", "the \u00e9 text\nline", "of the text\n"])
 def test_the_stated_steps_turn_a_file_into_tokens(text, tmp_path, settings, content):
     data = text(**settings)

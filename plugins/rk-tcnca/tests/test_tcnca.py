@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rk_tcnca.attention import attend_in_chunks, weights
-from rk_tcnca.convolution import causal_filter, dilated_stack, long_filter, receptive_field
+from rk_tcnca.attention import RotaryBias, attend_in_chunks, weights
+from rk_tcnca.convolution import causal_filter, dilated_stack, long_filter, receptive_field, shifted_stack
 from rk_tcnca.layer import TCNCA
 from rk_tcnca.mixers import Convolutions, DampedEMA
 
@@ -38,7 +38,9 @@ def naive_stack(x, weight, dilation):
 @pytest.mark.parametrize(("taps", "dilation", "depth"), [(1, 1, 1), (2, 2, 3), (4, 3, 2), (3, 1, 2)])
 def test_the_stack_is_the_sum_over_its_taps(taps, dilation, depth):
     x, weight = normal(2, 19, 3), normal(depth, 3, taps, seed=1)
-    torch.testing.assert_close(dilated_stack(x, weight, dilation)[0], naive_stack(x, weight, dilation))
+    expected = naive_stack(x, weight, dilation)
+    torch.testing.assert_close(dilated_stack(x, weight, dilation)[0], expected)
+    torch.testing.assert_close(shifted_stack(x, weight, dilation), expected)
 
 
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(1, 3))
@@ -116,6 +118,26 @@ def test_laplace_is_the_error_function_of_mega():
     torch.testing.assert_close(found[0], torch.tensor(expected, dtype=torch.float64))
 
 
+def test_a_rotary_bias_is_the_product_of_two_turned_vectors():
+    torch.manual_seed(0)
+    bias = RotaryBias(7, 6).double()
+    torch.nn.init.normal_(bias.pair)
+
+    def turned(vector, place):
+        found = torch.empty_like(vector)
+        for k in range(3):
+            angle = place * 10000 ** (-k / 3)
+            x, y = float(vector[k]), float(vector[k + 3])
+            found[k] = x * math.cos(angle) - y * math.sin(angle)
+            found[k + 3] = x * math.sin(angle) + y * math.cos(angle)
+        return found
+
+    found, (alpha, beta) = bias().detach(), bias.pair.detach()
+    for i in range(7):
+        for j in range(i + 1):
+            assert float(found[i - j]) == pytest.approx(float(turned(alpha, i) @ turned(beta, j)), abs=1e-6)
+
+
 # the layer
 
 
@@ -123,7 +145,7 @@ def make(mixer: str = "tcn", **settings) -> TCNCA:
     torch.manual_seed(0)
     sizes = {"z_dim": 4, "v_dim": 5, "chunk_size": 5, "taps": 3, "dilation": 2, "depth": 2}
     layer = TCNCA(d_model=6, mixer=mixer, **(sizes | settings)).double()
-    torch.nn.init.normal_(layer.bias)
+    torch.nn.init.normal_(layer.bias if layer.rotary is None else layer.rotary.pair)
     return layer
 
 
@@ -159,9 +181,9 @@ def test_pieces_give_what_the_whole_gives(mixer, simplified, masked, sizes):
         torch.testing.assert_close(layer(x[row : row + 1, mask[row]])[0], expected[row, mask[row]])
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
-def test_pieces_learn_as_the_whole(mixer):
-    layer, x = make(mixer), normal(2, 12, 6)
+@pytest.mark.parametrize(("mixer", "bias"), [*((mixer, "simple") for mixer in MIXERS), ("tcn", "rotary")])
+def test_pieces_learn_as_the_whole(mixer, bias):
+    layer, x = make(mixer, bias=bias), normal(2, 12, 6)
     gradients = []
     for sizes in ((12,), (5, 4, 3)):
         layer.zero_grad()
@@ -181,6 +203,11 @@ def test_another_chunk_is_seen_through_the_mixer_alone(mixer, reaches):
     layer(x)[0, 6].sum().backward()  # in the second chunk of five
     assert bool(x.grad[0, 4].abs().max() > 1e-9) == reaches
     assert float(x.grad[0, 7:].abs().max()) < 1e-12  # nothing looks ahead; a transform rounds
+
+
+def test_a_rotary_bias_needs_an_even_width():
+    with pytest.raises(ValueError, match="z_dim must be even with a rotary bias, got 5"):
+        TCNCA(d_model=4, z_dim=5, bias="rotary")
 
 
 def test_fewer_taps_than_the_dilation_would_leave_out_steps():

@@ -16,7 +16,9 @@ from rk import hookimpl
 
 RK_TRIAL = {
     "smnist-quick": ("data.batch_size=8", "data.train_limit=200", "data.shrink=7", "model.layer.order=4"),
-    "speech-quick": ("data.batch_size=8", "data.train_limit=200", "data.rate=100", "model.layer.order=4"),
+    "gunpoint-linear": ("model.num_kernels=20",),
+    "gunpoint-quick": ("data.batch_size=8", "model.layer.order=4", "model.d_model=8"),
+    "speech-quick": ("data.batch_size=8", "data.train_limit=200", "data.rate=200", "model.layer.order=4"),
 }
 
 

@@ -39,6 +39,7 @@ def rk_data() -> dict[str, str]:
         "labelled-sequences": "rk_sequence.labelled_sequences:LabelledSequences",
         "labelled-sounds": "rk_sequence.labelled_sounds:LabelledSounds",
         "labelled-text": "rk_sequence.labelled_text:LabelledText",
+        "listops": "rk_sequence.listops:ListOps",
         "parity": "rk_sequence.parity:Parity",
         "prefix-lm": "rk_sequence.prefix_lm:PrefixLM",
         "reber": "rk_sequence.reber_next:Reber",

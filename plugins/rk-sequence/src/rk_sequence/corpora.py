@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
 from rk.files import damaged, data_folder, fetch, is_intact
-from rk.reading import read_bytes, read_text
+from rk.reading import read_bytes, read_text, text_of
 
 _EXAMPLES = "https://raw.githubusercontent.com/pytorch/examples/main"
 
@@ -26,8 +27,11 @@ class Source(NamedTuple):
     checksum: str
 
     def read(self) -> str:
-        """Returns the text, downloaded if missing. Raises `rk.UserError`."""
-        return read_text(self.path())
+        """Returns the text, unpacked, downloaded if missing. Raises `rk.UserError`."""
+        path = self.path()
+        if path.suffix != ".bz2":
+            return read_text(path)
+        return text_of(bz2.decompress(read_bytes(path)), path)
 
     def path(self) -> Path:
         """Returns the file, downloaded if missing; a copy that was packed with gzip will do. Raises `rk.UserError`."""
@@ -58,10 +62,17 @@ WIKITEXT_2_TEST = Source(
     f"{_EXAMPLES}/word_language_model/data/wikitext-2/test.txt",
     "sha256:d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
 )
+_ENWIKI = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.xml.bz2"
+ENWIKI_PIECE = Source(
+    f"enwiki-piece/{_ENWIKI}",
+    f"https://raw.githubusercontent.com/piskvorky/gensim/4.4.0/gensim/test/test_data/{_ENWIKI}",
+    "sha256:a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d",
+)
 
 CORPORA: dict[str, tuple[Source, Source | None]] = {
     "tiny-shakespeare": (TINY_SHAKESPEARE, None),
     "wikitext-2": (WIKITEXT_2_TEST, WIKITEXT_2_VALID),
+    "enwiki-piece": (ENWIKI_PIECE, None),
 }
 """Name -> what is trained on, and what is held out; None: a share of the former."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ from rk.sampling import batch_count, generator, rows
 from rk_sequence.corpora import CORPORA
 from rk_sequence.fields import StepsBatch
 from rk_sequence.metrics import token_accuracy
-from rk_sequence.vocabulary import LINE, Vocabulary, split_text
+from rk_sequence.vocabulary import LINE, Unit, Vocabulary, split_text
 
 ACCEPTED = "name a text file in UTF-8"
 SHOWN = 5
@@ -67,8 +68,16 @@ class Perplexity:
         return math.exp(mean) if (mean := self.total / self.count) < 700 else math.inf
 
 
+class BitsPerByte(Perplexity):
+    """The mean cross-entropy of a byte in bits: how long a code the model would need."""
+
+    def compute(self) -> float:
+        """Returns the bits per byte; NaN over nothing."""
+        return self.total / self.count / math.log(2) if self.count else math.nan
+
+
 class Text:
-    """A text to be continued, by characters or by words (what white space separates).
+    """A text to be continued, by characters, by the bytes of its UTF-8, or by words (what white space separates).
 
     The training text is cut into `batch_size` streams, and each batch has the next `length` tokens of each: row b of a
     batch continues where row b of the previous one ended, which the trainer `tbptt` uses. Where the streams
@@ -76,12 +85,13 @@ class Text:
 
     Of `wikitext-2` (CC BY-SA 3.0) the published test text is trained on, 245 000 words, and the validation text is
     halved into ``val`` and ``test``: the training text, ten times as long, is more than a small machine asks for.
+    `enwiki-piece` is 6 MB of XML, 206 pages of English Wikipedia (CC BY-SA 3.0): a piece of what enwik8 was cut from.
 
     Args:
         seed: Chooses where the streams of an epoch begin.
         corpus: A published text.
         path: A text file of your own, in its place.
-        unit: Tokens are characters, `char`, or words.
+        unit: Tokens are characters, `char`, bytes, or words. Bytes are measured in bits each, too.
         vocab_limit: Most tokens that are known, one for all unknown ones included; null: all of the training text.
         length: Tokens of a row of a training batch: gradients go back so far.
         batch_size: Rows of a batch.
@@ -95,7 +105,6 @@ class Text:
     """
 
     splits = ("train", "val", "test")
-    metrics = {"accuracy": token_accuracy, "perplexity": Perplexity}
     num_features: None = None
     readout: Literal["step"] = "step"
 
@@ -103,9 +112,9 @@ class Text:
         self,
         *,
         seed: int,
-        corpus: Literal["tiny-shakespeare", "wikitext-2"] = "tiny-shakespeare",
+        corpus: Literal["tiny-shakespeare", "wikitext-2", "enwiki-piece"] = "tiny-shakespeare",
         path: Path | None = None,
-        unit: Literal["char", "word"] = "char",
+        unit: Unit = "char",
         vocab_limit: Annotated[int, Ge(2)] | None = None,
         length: Annotated[int, Ge(1)] = 64,
         batch_size: Annotated[int, Ge(1)] = 32,
@@ -125,6 +134,12 @@ class Text:
         self.held_out = held_out
         self.train_limit = train_limit
         self.eval_limit = eval_limit
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Accuracy and perplexity of tokens; of bytes, the bits of one too."""
+        own = {"bits-per-byte": BitsPerByte} if self.unit == "byte" else {}
+        return {"accuracy": token_accuracy, "perplexity": Perplexity, **own}
 
     def prepare(self) -> None:
         train, val, test = self._parts()

@@ -14,20 +14,27 @@ from rk.reading import lines_of
 
 UNKNOWN, LINE = "<unk>", "<eos>"
 
-Unit = Literal["char", "word"]
+Unit = Literal["char", "byte", "word"]
 
 
 def split_text(text: str, unit: Unit) -> list[str]:
-    """Returns the tokens of a text: its characters, or what white space separates, with a token for each line's end."""
+    """Returns the tokens of a text: its characters, or what white space separates, with a token for each line's end.
+
+    A byte of its UTF-8 is the character of that number.
+    """
     if unit == "char":
         return list(text)
+    if unit == "byte":
+        return list(text.encode().decode("latin-1"))
     return [word for line in lines_of(text) for word in (*line.split(), LINE)]
 
 
 def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
-    """Returns the text that the tokens are."""
+    """Returns the text that the tokens are; bytes without a meaning in UTF-8 become U+FFFD."""
     if unit == "char":
         return "".join(tokens)
+    if unit == "byte":
+        return "".join(tokens).encode("latin-1").decode(errors="replace")
     lines: list[list[str]] = [[]]
     for token in tokens:
         if token == LINE:
@@ -52,7 +59,12 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokens: Iterable[str], unit: Unit, most: int | None) -> Vocabulary:
-        """Returns a vocabulary of `most` tokens, the unknown included: the most frequent ones of a text."""
+        """Returns a vocabulary of `most` tokens, the unknown included: the most frequent ones of a text.
+
+        Of bytes, all 256 are known, unless `most` limits them.
+        """
+        if unit == "byte" and most is None:
+            return cls(map(chr, range(256)), unit)
         counts = Counter(tokens)
         counts.pop(UNKNOWN, None)
         ordered = sorted(counts, key=lambda token: (-counts[token], token))

@@ -14,7 +14,19 @@ for Scalable Sequence Processing", 2023, arXiv:2312.05605; MEGA is Ma et al., IC
 
 from rk import hookimpl
 
-RK_TRIAL = {"recall-quick": ("data.batch_size=8", "data.num_pairs=3")}
+RK_TRIAL = {
+    "recall-quick": ("data.batch_size=8", "data.num_pairs=3"),
+    "listops-quick": ("data.batch_size=8", "data.length=12", "data.max_depth=2", "model.d_model=16"),
+    "text-quick": (
+        "data.batch_size=4",
+        "data.length=32",
+        "data.corpus=tiny-shakespeare",
+        "data.train_limit=20000",
+        "data.eval_limit=4",
+        "data.eval_length=32",
+        "model.d_model=16",
+    ),
+}
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 # b batch, t time, s steps that may be seen, z width of a key, v width of a value
@@ -40,6 +40,34 @@ def weights(
     else:
         found = (1 + torch.erf((scores - _LAPLACE_MEAN) / (_LAPLACE_DEVIATION * math.sqrt(2)))) / 2
     return found * seen
+
+
+class RotaryBias(nn.Module):
+    """A bias by distance from two vectors that rotary positions turn (MEGA; arXiv:2104.09864, Sec. 3.2.2).
+
+    The bias of step i for step j is ``(R_i a) . (R_j b)``. It depends on i - j alone: 2 z numbers for any chunk.
+
+    Args:
+        chunk: Steps of a chunk.
+        z_dim: Width of the vectors, even.
+    """
+
+    frequency: Tensor
+
+    def __init__(self, chunk: int, z_dim: int) -> None:
+        super().__init__()
+        if z_dim % 2:
+            raise ValueError(f"z_dim must be even with a rotary bias, got {z_dim}")
+        self.chunk = chunk
+        self.pair = nn.Parameter(0.02 * torch.randn(2, z_dim))
+        frequency = 10000 ** -(torch.arange(z_dim // 2) / (z_dim // 2))
+        self.register_buffer("frequency", frequency, persistent=False)
+
+    def forward(self) -> Float[Tensor, "chunk"]:
+        """Returns the bias by how many steps ago."""
+        angle = torch.arange(self.chunk, device=self.pair.device).unsqueeze(1) * self.frequency.to(self.pair.dtype)
+        (a, c), (b, d) = (vector.chunk(2) for vector in self.pair)
+        return angle.cos() @ (a * b + c * d) + angle.sin() @ (a * d - c * b)
 
 
 def attend_in_chunks(

@@ -58,6 +58,26 @@ def dilated_stack(
     return x, tuple(after)
 
 
+def shifted_stack(x: Float[Tensor, "b t c"], weight: Float[Tensor, "n c k"], dilation: int) -> Float[Tensor, "b t c"]:
+    """Returns the outputs of `dilated_stack` for a whole sequence, as sums of shifted inputs.
+
+    Taps that see nothing but the zeros before a short sequence cost nothing.
+
+    Args:
+        x: The inputs.
+        weight: Of each convolution.
+        dilation: f.
+    """
+    for i, taps in enumerate(weight):
+        y = x * taps[:, 0]
+        for j in range(1, taps.shape[1]):
+            ago = j * dilation**i
+            if ago < x.shape[1]:
+                y = y + F.pad(x[:, :-ago] * taps[:, j], (0, 0, ago, 0))
+        x = y
+    return x
+
+
 def long_filter(weight: Float[Tensor, "n c k"], dilation: int) -> Float[Tensor, "c r"]:
     """Returns the one filter that the stack is: entry s is multiplied by the input of s steps ago."""
     found = weight.new_ones(weight.shape[1], 1)

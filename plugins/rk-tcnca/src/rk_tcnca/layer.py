@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rk_tcnca.attention import Attend, ChunkCache, attend_in_chunks
+from rk_tcnca.attention import Attend, ChunkCache, RotaryBias, attend_in_chunks
 from rk_tcnca.mixers import Convolutions, DampedEMA, Mixer
 
 # b batch, t time, d width
@@ -34,12 +34,14 @@ class TCNCA(nn.Module):
         depth: Convolutions: they see ``1 + (taps - 1) (dilation^depth - 1) / (dilation - 1)`` steps.
         ema_order: Averages of each channel, with the mixer `ema`.
         attend: What makes weights of scores: `softmax`, `laplace` or `relu2`.
-        bias: Whether scores have a learned bias by distance: `simple`, or `none`.
+        bias: What is added to scores by distance: `simple`, a number for each; `rotary`, the product of two vectors
+            that are turned; or `none`.
         simplified: Without gates: attention with queries and keys of the mixed inputs, and one linear layer.
         dropout: Share of what goes into the gates and comes out that is dropped in training.
 
     Raises:
-        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps.
+        ValueError: When `taps` are fewer than `dilation`: the convolutions would leave out steps. With a `rotary`
+            bias, when `z_dim` is odd.
 
     Examples:
         model: {name: sequence, layer: {name: tcnca, chunk_size: 64, depth: 4}, d_model: 64, num_layers: 2}
@@ -61,7 +63,7 @@ class TCNCA(nn.Module):
         depth: Annotated[int, Ge(1)] = 3,
         ema_order: Annotated[int, Ge(1)] = 8,
         attend: Attend = "softmax",
-        bias: Literal["simple", "none"] = "simple",
+        bias: Literal["simple", "rotary", "none"] = "simple",
         simplified: bool = False,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
@@ -80,6 +82,7 @@ class TCNCA(nn.Module):
             self.mixer = DampedEMA(d_model, ema_order) if mixer == "ema" else Mixer(d_model)
         self.value = nn.Linear(d_model, v_dim)
         self.bias = nn.Parameter(torch.zeros(chunk_size)) if bias == "simple" else None
+        self.rotary = RotaryBias(chunk_size, z_dim) if bias == "rotary" else None
         self.dropout = nn.Dropout(dropout)
         if simplified:
             self.query_key = nn.Linear(d_model, 2 * z_dim)
@@ -99,7 +102,7 @@ class TCNCA(nn.Module):
             x = _ordered(x, order)
         mixed = self._mixed(self.mixer(x))
         q, k = self._query_key(mixed)
-        read = attend_in_chunks(q, k, self._values(x), self.bias, self.chunk_size, self.attend)
+        read = attend_in_chunks(q, k, self._values(x), self.by_distance(), self.chunk_size, self.attend)
         y = self._out(x, mixed, read)
         return y if order is None else _ordered(y, order.argsort(dim=1))
 
@@ -134,10 +137,14 @@ class TCNCA(nn.Module):
         mixed = self._mixed(mixed)
         q, k = self._query_key(mixed)
         cache = ChunkCache(state["keys"], state["values"], state["seen"], self.chunk_size)
-        read, cache = cache.read(q, k, self._values(x), self.bias, self.attend, exists.sum(1))
+        read, cache = cache.read(q, k, self._values(x), self.by_distance(), self.attend, exists.sum(1))
         y = self._out(x, mixed, read)
         after = {"mixer": mixer, "keys": cache.keys, "values": cache.values, "seen": cache.seen}
         return (y if order is None else _ordered(y, order.argsort(dim=1))), after
+
+    def by_distance(self) -> Float[Tensor, "chunk"] | None:
+        """Returns what is added to scores by how many steps ago; None: nothing."""
+        return self.bias if self.rotary is None else self.rotary()
 
     def _mixed(self, mixed: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         return self.dropout(F.silu(mixed))

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from rk_tcnca.convolution import causal_filter, dilated_stack, histories
+from rk_tcnca.convolution import causal_filter, dilated_stack, histories, shifted_stack
 
 # b batch, t time, c channels, n order of the EMA
 
@@ -56,7 +56,7 @@ class Convolutions(Mixer):
 
     def forward(self, x: Float[Tensor, "b t c"]) -> Float[Tensor, "b t c"]:
         """Returns the outputs of the stack."""
-        return dilated_stack(x, self.weight, self.dilation)[0] + self.omega * x
+        return shifted_stack(x, self.weight, self.dilation) + self.omega * x
 
     def initial_state(self, batch_size: int) -> Any:
         """Returns the inputs that the convolutions see before the first step: zeros."""
