@@ -54,10 +54,13 @@ class Spec:
 
     @property
     def base(self) -> Spec | None:
-        """The one component of the same kind in its parameters: what it wraps, if its methods hand fields on."""
+        """The one component of the same kind in its parameters: what it wraps, if its methods hand fields on.
+
+        It may be a factory, if nothing is supplied to it: what it builds is what the recipe names.
+        """
         kind = self.component.kind
         found = [v for v in self.params.values() if isinstance(v, Spec) and v.component.kind == kind]
-        return found[0] if len(found) == 1 and found[0].supplied is None else None
+        return found[0] if len(found) == 1 and not found[0].supplied else None
 
     def plain(self) -> PlainDict | str:
         """Returns the recipe's value, names qualified and defaults written out."""
