@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from rk_sequence.curriculum import Curriculum
+from rk_sequence.curriculum import UNREACHED, Curriculum
 from rk_sequence.group_words import GroupWords
 from rk_sequence.pace import Evenly, evenly
 from rk_sequence.scheduled import Scheduled
@@ -46,13 +46,14 @@ def test_a_stage_has_the_batches_of_the_data_with_its_values():
 
 def test_validation_and_facts_are_those_of_the_data_as_it_is_written():
     data = scheduled()
-    assert torch.equal(data.batch("val", 0)["tokens"], words()().batch("val", 0)["tokens"])
+    for stage in (0, 1):
+        assert torch.equal(data.batch("val", 0, stage)["tokens"], words()().batch("val", 0)["tokens"])
     assert data.num_outputs == 6
     assert data.stages == 3
 
 
 def test_what_the_data_does_not_take_is_refused():
-    with pytest.raises(ValueError, match="vary, stage 0: .*wide"):
+    with pytest.raises(ValueError, match=r"vary, stage 0: .*wide"):
         Scheduled(words(), {"wide": [1]})
     with pytest.raises(ValueError, match="vary, stage 1: lengths must be >= 1, got 0"):
         Scheduled(words(), {"length": [4, 0]})
@@ -119,6 +120,21 @@ def test_with_a_threshold_a_stage_lasts_until_it_is_mastered():
     trainer.learner.model.answer = 1
     assert stages(trainer, 4) == [2, 3, 3, 3]
     assert trainer.results()["level"] == 13
+
+
+def test_what_is_measured_is_of_the_stage_and_is_not_trained_on():
+    class Watched(Levels):
+        def batch(self, split: str, i: int, stage: int = 0) -> dict[str, torch.Tensor]:
+            asked.append((split, i, stage))
+            return super().batch(split, i, stage)
+
+    asked: list[tuple[str, int, int]] = []
+    trainer = make_trainer(data=Watched(), stage_steps=2, batches=3)
+    stages(trainer, 4)
+    trained = [i for _, i, _ in asked if i < UNREACHED]
+    measured = [(i, stage) for _, i, stage in asked if i >= UNREACHED]
+    assert trained == [0, 1, 2, 3]
+    assert [stage for _, stage in measured] == [0, 0, 0, 1, 1, 1]
 
 
 def test_it_resumes_at_its_stage():

@@ -18,12 +18,16 @@ from rk.errors import suggest
 from rk.protocols import Batch, Data, Loss, Model, Optimizer
 
 
+UNREACHED = 2**40
+"""Index of a batch that training never reaches: generated data has new examples there."""
+
+
 class Curriculum(Backprop):
     """Gradient descent on stage after stage of the data: `scheduled` data, `n-dms`, `n-parity`, or others with stages.
 
-    After every `stage_steps` updates, the metrics of the data are measured on batches of the current stage. Where all of
-    `metrics` reach the threshold, the next stage begins. Without a threshold, it begins in any case. After its last stage
-    the data stays as it is. The runtime's ``val`` is stage 0 of the data throughout.
+    After every `stage_steps` updates, the metrics of the data are measured on batches of the current stage. Where all
+    of `metrics` reach the threshold, the next stage begins. Without a threshold, it begins in any case. After its last
+    stage the data stays as it is. The runtime's ``val`` is stage 0 of the data throughout.
 
     The run ends with ``run/stages``, how many stages were mastered, and, where the data gives its stages a level,
     ``run/level``: that of the last one mastered, 0 for none, and ``run/updates-K``, the updates until level K was.
@@ -33,7 +37,8 @@ class Curriculum(Backprop):
         stage_steps: Updates between two measurements.
         threshold: What each metric must reach, of 1; null: a stage lasts `stage_steps`.
         metrics: Which of the data's metrics must reach it. They must be functions of fields.
-        split: The split that is measured, at the current stage.
+        split: The split that is measured, at the current stage: `train`, from batches that training never reaches; or
+            another one, of data in which it follows the stage.
         batches: How many of its batches.
 
     Examples:
@@ -46,7 +51,7 @@ class Curriculum(Backprop):
         stage_steps: Annotated[int, Ge(1)] = 100,
         threshold: Annotated[float, Gt(0), Le(1)] | None = 0.98,
         metrics: tuple[str, ...] = ("accuracy",),
-        split: str = "val",
+        split: str = "train",
         batches: Annotated[int, Ge(1)] = 5,
     ) -> None:
         super().__init__(optimizer)
@@ -95,8 +100,8 @@ class Curriculum(Backprop):
         """Returns each of `metrics` on batches of the current stage, in eval mode."""
         sums = [[0.0, 0.0] for _ in self.metrics]
         calls = [Bound(m() if inspect.isclass(m) else m) for m in (self.data.metrics[name] for name in self.metrics)]
-        total = self.data.batches(self.split)
-        for i in range(self.batches if total is None else min(self.batches, total)):
+        first = UNREACHED + self.seen if self.split == "train" else 0
+        for i in range(first, first + self.batches):
             batch = self.data.batch(self.split, i, self.stage)
             batch = {k: v.to(self.runtime.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             with evaluating(self.learner, i), self.runtime.autocast():

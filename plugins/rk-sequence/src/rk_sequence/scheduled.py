@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rk.protocols import Batch, Data, Factory
 from rk.wrappers import DataWrapper
@@ -16,13 +15,14 @@ Setting = int | float | str | bool | None
 class Scheduled(DataWrapper):
     """Any data, with parameters that change from stage to stage of the trainer `curriculum`.
 
-    ``train`` is drawn from the data as it is with the values of the stage, and so is what the trainer measures to advance.
-    Validation and tests are those of the data as it is written. Facts, such as the number of classes, must not change.
+    ``train`` is that of the data with the values of the stage; validation and tests are those of the data as it is
+    written. Facts, such as the number of classes, must not change.
 
     Args:
         base: The data.
-        vary: Parameter of the data -> its values, one per stage, the last for all further ones; or ``{first: 4, last: 24,
-            over: 100}``, whole numbers that move evenly over so many stages. A list of one value holds in training alone.
+        vary: Parameter of the data -> its values, one per stage, the last for all further ones; or ``{first: 4, last:
+            24, over: 100}``, whole numbers that move evenly over so many stages. A list of one value holds in training
+            alone.
 
     Raises:
         ValueError: When the data has no such parameter, or does not take a value.
@@ -60,7 +60,7 @@ class Scheduled(DataWrapper):
 
     def batch(self, split: str, i: int, stage: int = 0) -> Batch:
         """Returns batch `i` of the data of a stage; of the data as it is written, outside of training."""
-        data = self._at(stage) if split == "train" or stage else self.base
+        data = self._at(stage) if split == "train" else self.base
         return data.batch(split, i, stage)
 
     def _at(self, stage: int) -> Data:

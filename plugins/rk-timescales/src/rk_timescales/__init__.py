@@ -31,3 +31,12 @@ def rk_data() -> dict[str, str]:
 @hookimpl
 def rk_losses() -> dict[str, str]:
     return {"head-cross-entropy": "rk_timescales.loss:HeadCrossEntropy"}
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {
+        "forgetting": "rk_timescales.forgetting:Forgetting",
+        "lesions": "rk_timescales.lesions:Lesions",
+        "timescales": "rk_timescales.timescales:Timescales",
+    }

@@ -13,8 +13,8 @@ class Growth(NamedTuple):
     """How the N of a task grow from stage to stage (arXiv:2309.12927).
 
     Attributes:
-        schedule: `single` asks one N, `cumulative` all from the first, `sliding` the newest `window` of them, `fixed` all
-            from the first stage on.
+        schedule: `single` asks one N, `cumulative` all from the first, `sliding` the newest `window` of them, `fixed`
+            all from the first stage on.
         first: The smallest N.
         largest: The largest N; the last stage asks it.
         add: How many N a stage adds; for `sliding`, how many it forgets too.

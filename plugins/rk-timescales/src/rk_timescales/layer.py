@@ -23,8 +23,8 @@ class Leaky(nn.Module):
     """A recurrent layer of leaky neurons, each with a time constant tau of its own (arXiv:2309.12927).
 
     ``h_t = f((1 - a) h_{t-1} + a (W h_{t-1} + b + x_t))`` with a = 1 / max(tau, 1): after tau steps, a neuron that gets
-    nothing has lost most of what it had. W has no self-connections: a neuron's own memory is its tau alone. The state is
-    h, (b, n); a sequence begins at random in [0, 0.1) in training, and in the middle of it in evaluation.
+    nothing has lost most of what it had. W has no self-connections: a neuron's own memory is its tau alone. The state
+    is h, (b, n); a sequence begins at random in [0, 0.1) in training, and in the middle of it in evaluation.
 
     Args:
         d_model: Width of input and output.

@@ -1,7 +1,7 @@
 """The recurrence of leaky neurons: one product and one nonlinearity a step, and a backward pass that is written out.
 
-With the nonlinearity outside, leak and weights are one matrix, so that a step is ``f(current + h M)``. The gradient of the
-matrix is one product over all steps, after the chain of small ones; autograd would add it up step by step.
+With the nonlinearity outside, leak and weights are one matrix, so that a step is ``f(current + h M)``. The gradient of
+the matrix is one product over all steps, after the chain of small ones; autograd would add it up step by step.
 """
 
 # t time, b batch, n neurons

@@ -1,4 +1,4 @@
-"""The layer and the loss as the paper writes them, step by step and head by head: what tests and benchmark compare with."""
+"""The layer and the loss as the paper writes them, step by step and head by head: what fast code is compared with."""
 
 # b batch, t time, d width, n neurons
 

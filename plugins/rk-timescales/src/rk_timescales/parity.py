@@ -16,16 +16,14 @@ class NParity(WindowTask):
     """Parity of the last N bits, with growing N (arXiv:2309.12927).
 
     Args:
-        bias: Chance of a one: `uniform` draws one for each sequence, so that easy sequences are frequent; a number is that
-            of all sequences.
+        bias: Chance of a one: `uniform` draws one for each sequence, so that easy sequences are frequent; a number is
+            that of all sequences.
 
     Examples:
         data: {name: n-parity, schedule: cumulative, largest: 20}
     """
 
-    def __init__(
-        self, *, bias: Literal["uniform"] | Annotated[float, Gt(0), Lt(1)] = "uniform", **common: Any
-    ) -> None:
+    def __init__(self, *, bias: Literal["uniform"] | Annotated[float, Gt(0), Lt(1)] = "uniform", **common: Any) -> None:
         super().__init__(**common)
         self.bias = bias
 

@@ -52,9 +52,9 @@ def asked_heads(logits: Float[Tensor, "b outputs"], targets: Int[Tensor, "b head
 class WindowTask(ABC):
     """Sequences of random bits with a question of two classes about the last N, for growing N (arXiv:2309.12927).
 
-    A stage of the trainer's curriculum asks some N, see `schedule`. Each N has two outputs of the model, its head; head k
-    answers for N = `first` + k. All sequences of a batch have one length, drawn from ``largest N asked + margin`` on, with
-    ``reach x largest N`` lengths. ``val`` is as ``train``; each ``test-N`` asks a single N, of lengths as for it.
+    A stage of the trainer's curriculum asks some N, see `schedule`. Each N has two outputs of the model, its head; head
+    k answers for N = `first` + k. All sequences of a batch have one length, drawn from ``largest N asked + margin`` on,
+    with ``reach x largest N`` lengths. ``val`` is as ``train``; each ``test-N`` asks a single N, of lengths as for it.
 
     Args:
         seed: Every sequence is a function of it.
