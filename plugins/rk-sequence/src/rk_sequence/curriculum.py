@@ -17,7 +17,6 @@ from rk.builtin.backprop import Backprop, Supervised
 from rk.errors import suggest
 from rk.protocols import Batch, Data, Loss, Model, Optimizer
 
-
 UNREACHED = 2**40
 """Index of a batch that training never reaches: generated data has new examples there."""
 
