@@ -150,7 +150,7 @@ def test_a_metric_that_the_data_does_not_have_is_refused():
         make_trainer(metrics=("acuracy",))
 
 
-def test_a_metric_that_is_no_function_of_fields_is_refused():
+def test_a_metric_that_has_an_update_is_refused():
     class Object:
         def update(self) -> None: ...
 

@@ -77,7 +77,7 @@ def test_the_diagonal_gets_no_gradient_and_is_not_written():
     assert (layer.connections.diagonal() == 0).all()
 
 
-def test_fixed_time_constants_are_no_parameters():
+def test_fixed_time_constants_are_not_trained():
     layer = Leaky(d_model=4, train_tau=False, tau_init=(3.0, 3.0))
     assert "tau" not in dict(layer.named_parameters())
     assert layer.state_dict()["tau"].tolist() == [3.0] * 4
