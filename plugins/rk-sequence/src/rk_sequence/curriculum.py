@@ -98,7 +98,8 @@ class Curriculum(Backprop):
     def measure(self) -> list[float]:
         """Returns each of `metrics` on batches of the current stage, in eval mode."""
         sums = [[0.0, 0.0] for _ in self.metrics]
-        calls = [Bound(m() if inspect.isclass(m) else m) for m in (self.data.metrics[name] for name in self.metrics)]
+        chosen: list[Any] = [self.data.metrics[name] for name in self.metrics]  # Any: functions of their own fields
+        calls = [Bound(metric() if inspect.isclass(metric) else metric) for metric in chosen]
         first = UNREACHED + self.seen if self.split == "train" else 0
         for i in range(first, first + self.batches):
             batch = self.data.batch(self.split, i, self.stage)

@@ -67,7 +67,10 @@ class Leaky(nn.Module):
         self.nonlinearity = nonlinearity
         self.activation: Activation = activation
         self.weight_hh, self.bias_hh = _linear(n, n)
-        self.weight_ih, self.bias_ih = _linear(n, d_model) if input_weights else (None, None)
+        self.weight_ih: nn.Parameter | None = None
+        self.bias_ih: nn.Parameter | None = None
+        if input_weights:
+            self.weight_ih, self.bias_ih = _linear(n, d_model)
         tau = torch.empty(n).uniform_(low, high)
         if train_tau:
             self.tau: Tensor = nn.Parameter(tau)
