@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -98,8 +97,7 @@ class Curriculum(Backprop):
     def measure(self) -> list[float]:
         """Returns each of `metrics` on batches of the current stage, in eval mode."""
         sums = [[0.0, 0.0] for _ in self.metrics]
-        chosen: list[Any] = [self.data.metrics[name] for name in self.metrics]  # Any: functions of their own fields
-        calls = [Bound(metric() if inspect.isclass(metric) else metric) for metric in chosen]
+        calls = [_called(self.data.metrics[name]) for name in self.metrics]
         first = UNREACHED + self.seen if self.split == "train" else 0
         for i in range(first, first + self.batches):
             batch = self.data.batch(self.split, i, self.stage)
@@ -129,3 +127,9 @@ class Curriculum(Backprop):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.seen, self.stage = state["seen"], state["stage"]
         self.mastered = {int(stage): updates for stage, updates in state["mastered"].items()}
+
+
+def _called(metric: Any) -> Bound:
+    """Returns a metric, a function or a class without required parameters, as what takes all fields."""
+    made: Any = metric() if isinstance(metric, type) else metric
+    return Bound(made)
