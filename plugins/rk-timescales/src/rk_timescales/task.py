@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
 from jaxtyping import Float, Int
+from rk_sequence.fields import StepsBatch
 from torch import Tensor
 
 from rk.fields import IGNORED
@@ -18,7 +19,7 @@ from rk_timescales.growth import Growth, Schedule
 # b batch, t time
 
 
-class HeadsBatch(TypedDict):
+class HeadsBatch(StepsBatch):
     """Bits, and for each head the class that it must answer, -100 where it is not asked."""
 
     inputs: Float[Tensor, "batch time features"]
