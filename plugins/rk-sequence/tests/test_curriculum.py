@@ -53,7 +53,7 @@ def test_validation_and_facts_are_those_of_the_data_as_it_is_written():
 
 
 def test_what_the_data_does_not_take_is_refused():
-    with pytest.raises(ValueError, match=r"vary, stage 0: .*wide"):
+    with pytest.raises(ValueError, match="vary must name parameters of the data with their values, got wide"):
         Scheduled(words(), {"wide": [1]})
     with pytest.raises(ValueError, match="vary, stage 1: lengths must be >= 1, got 0"):
         Scheduled(words(), {"length": [4, 0]})

@@ -69,6 +69,11 @@ class Scheduled(DataWrapper):
         if key not in self._built:
             try:
                 self._built[key] = self._build(**values)
-            except (TypeError, ValueError) as error:
+            except ValueError as error:
                 raise ValueError(f"vary, stage {stage}: {error}") from None
+            except TypeError as error:
+                names = ", ".join(values)
+                raise ValueError(
+                    f"vary must name parameters of the data with their values, got {names}: {error}"
+                ) from None
         return self._built[key]
