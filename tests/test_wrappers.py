@@ -81,6 +81,25 @@ class Permuted(DataWrapper):
         return {**batch, "inputs": batch["inputs"].flatten(1)[:, self.order].view(-1, 8, 8)}
 
 
+class Halved(DataWrapper):
+    """Training batches of half the size.
+
+    Args:
+        base: The data.
+    """
+
+    def __init__(self, base: Factory[Data]) -> None:
+        super().__init__(base())
+        self.half = base(batch_size=self.base.batch_size // 2)
+
+    def prepare(self) -> None:
+        self.base.prepare()
+        self.half.prepare()
+
+    def batch(self, split: str, i: int, stage: int = 0) -> Batch:
+        return (self.half if split == "train" else self.base).batch(split, i, stage)
+
+
 class Error(MetricWrapper):
     """One minus a metric.
 
@@ -147,7 +166,7 @@ def wrapping(workshop):
         WRAPPERS,
         models={"damped": "Damped", "pair": "Pair", "blocky": "Blocky"},
         losses={"doubled": "Doubled"},
-        data={"permuted": "Permuted"},
+        data={"permuted": "Permuted", "halved": "Halved"},
         metrics={"error": "Error"},
         trainers={"blockwise": "Blockwise"},
     )
@@ -188,6 +207,18 @@ def test_a_wrapper_of_a_factory_builds_what_it_wraps_twice(check, wrapping, tmp_
 
 def test_wrappers_wrap_wrappers(check, wrapping):
     assert check(recipe(f"{{name: damped, base: {MLP}}}"), catalog=wrapping).problems == []
+
+
+def test_a_wrapper_may_build_what_it_wraps_more_than_once(check, wrapping, tmp_path):
+    text = recipe().replace("permuted, base: {name: digits, batch_size: 64}, seed: 3", "halved, base: {name: digits}")
+    found = check(text, catalog=wrapping)
+    assert found.problems == [] and found.binding.splits == ("train", "val", "test")
+    folder = RunFolder.begin(tmp_path / "runs", "halved", found.recipe.to_yaml())
+    train(found.recipe, wrapping, folder)
+    run = LoadedRun.open(folder.path, wrapping)
+    run.prepare()
+    data = run.data
+    assert [len(data.batch(split, 0)["targets"]) for split in ("train", "val")] == [32, 64]
 
 
 @pytest.mark.parametrize(("inside", "fits"), [("blocky", True), ("{name: mlp, hidden_sizes: [4]}", False)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from annotated_types import Ge
+from rk_sequence.pace import evenly
 from torch import Tensor
 
 from rk import UserError
@@ -19,7 +20,8 @@ class LengthCurriculum(Backprop):
     authors' code has such a curriculum for group words. Steps beyond the current length are cut off, not only left out
     of the loss: training is faster too. Validation and tests see whole sequences.
 
-    For data with a target for each step: every field with as many entries along its second dimension is cut.
+    For data with a target for each step: every field with as many entries along its second dimension is cut. The data
+    `scheduled` of rk-sequence draws shorter sequences instead, at the same pace, and lets other parameters grow too.
 
     Args:
         optimizer: The optimizer and its schedule, or several by patterns of the names of what they train.
@@ -61,7 +63,7 @@ class LengthCurriculum(Backprop):
     def length(self, whole: int) -> int:
         """Returns how many steps of a sequence of `whole` are learned from in this update."""
         updates = self.seen // self.runtime.accumulate
-        return min(whole, self.initial_length + updates * max(0, whole - self.initial_length) // self.over)
+        return evenly(updates, min(self.initial_length, whole), whole, self.over)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen}

@@ -44,6 +44,7 @@ def rk_data() -> dict[str, str]:
         "prefix-lm": "rk_sequence.prefix_lm:PrefixLM",
         "reber": "rk_sequence.reber_next:Reber",
         "reber-strings": "rk_sequence.reber_strings:ReberStrings",
+        "scheduled": "rk_sequence.scheduled:Scheduled",
         "sequential-mnist": "rk_sequence.sequential_mnist:SequentialMNIST",
         "temporal-order": "rk_sequence.temporal_order:TemporalOrder",
         "text": "rk_sequence.text:Text",
@@ -54,4 +55,8 @@ def rk_data() -> dict[str, str]:
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:
-    return {"ridge": "rk_sequence.ridge:Ridge", "tbptt": "rk_sequence.tbptt:TBPTT"}
+    return {
+        "curriculum": "rk_sequence.curriculum:Curriculum",
+        "ridge": "rk_sequence.ridge:Ridge",
+        "tbptt": "rk_sequence.tbptt:TBPTT",
+    }
