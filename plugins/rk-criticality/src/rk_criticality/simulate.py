@@ -39,9 +39,7 @@ class Network:
     gamma: float = 0.0
 
 
-def units(
-    net: Network, gram: Tensor, inits: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
+def units(net: Network, gram: Tensor, inits: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields the pre-activations of each layer without weights, (inits, inputs, width), after their covariance.
 
     The covariance, (inits, inputs, inputs), is that of a unit over the draws of its own weights, without a skip.

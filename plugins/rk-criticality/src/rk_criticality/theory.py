@@ -205,9 +205,7 @@ def exact_v(nu: float, width: float, layer: int) -> float:
     return (1 + nu / width) ** (layer - 1) - 1
 
 
-def cosines(
-    name: Name, c_b: float, c_w: float, k: float, cosine: float, depth: int, gamma: float = 0.0
-) -> list[float]:
+def cosines(name: Name, c_b: float, c_w: float, k: float, cosine: float, depth: int, gamma: float = 0.0) -> list[float]:
     """Returns the cosine of the pre-activations of two inputs of equal kernels at layers 1 to `depth` (Eq. 5.37)."""
     dual = dual_of(name)
     same, other = (torch.tensor(x, dtype=torch.float64) for x in (k, cosine * k))

@@ -1,0 +1,203 @@
+"""What passes through a network once: the outputs of its layers in the order of execution, and how gradients pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from rk import Batch, UserError
+from rk_criticality.activations import Name, recognised
+
+MOST = 64
+"""Calls of layers that are kept: a recurrence may have many."""
+_NOT_LAYERS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase)
+
+
+@dataclass
+class Probe:
+    """One call of a layer.
+
+    Attributes:
+        name: The module's name; a later call of the same module ends in ``#2``.
+        module: The layer: a module that has a matrix of weights.
+        z: What it returned, in the graph.
+        entered: What it was given.
+    """
+
+    name: str
+    module: nn.Module
+    z: Tensor
+    entered: Tensor | None
+
+    @property
+    def rows(self) -> Tensor:
+        """The output as (positions, units), float64."""
+        z = self.z.detach()
+        z = z.movedim(1, -1) if isinstance(self.module, _ConvNd) else z
+        return z.reshape(-1, z.shape[-1]).double()
+
+    @property
+    def weight(self) -> nn.Parameter:
+        """The first matrix of the layer."""
+        return next(p for p in self.module.parameters(recurse=False) if p.ndim >= 2)
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Returns whether a module has a matrix of its own: neither an embedding nor a norm."""
+    return not isinstance(module, _NOT_LAYERS) and any(p.ndim >= 2 for p in module.parameters(recurse=False))
+
+
+def scalable(module: nn.Module) -> bool:
+    """Returns whether a module is a plain linear map or convolution, whose fan-in is known."""
+    return isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+
+
+def fan_in(weight: Tensor) -> int:
+    """Returns the inputs of each output of a linear map or convolution."""
+    return weight[0].numel()
+
+
+@dataclass
+class Pass:
+    """One pass through a learner.
+
+    Attributes:
+        probes: The calls of its layers, in the order of execution.
+        loss: The objective, a number in the graph; None where the learner has none.
+    """
+
+    probes: list[Probe]
+    loss: Tensor | None
+
+
+@contextmanager
+def passed(learner: nn.Module, batch: Batch) -> Iterator[Pass]:
+    """Runs a batch through a learner and yields what its layers returned; gradients can be taken within.
+
+    The learner is in eval mode but for batch norms, which take the statistics of the batch: at the start they have no
+    others. Modes and buffers are restored.
+
+    Raises:
+        rk.UserError: When no layer was called.
+    """
+    modes = {module: module.training for module in learner.modules()}
+    buffers = {name: value.detach().clone() for name, value in learner.named_buffers()}
+    probes: list[Probe] = []
+    calls: Counter[str] = Counter()
+    hooks = [
+        module.register_forward_hook(_hook(name, probes, calls))
+        for name, module in learner.named_modules()
+        if is_layer(module)
+    ]
+    learner.eval()
+    for module in modes:
+        if isinstance(module, _NormBase) and not any(
+            buffer.any() for buffer in (module.running_mean,) if buffer is not None
+        ):
+            module.train()
+    try:
+        with torch.enable_grad():
+            loss = _objective(learner, batch)
+            if not probes:
+                raise UserError("criticality: no layer with weights was called", "take a model with linear maps")
+            yield Pass(probes, loss)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes.items():
+            module.training = training
+        for name, value in learner.named_buffers():
+            value.detach().copy_(buffers[name])
+
+
+def _hook(name: str, probes: list[Probe], calls: Counter[str]) -> Any:  # Any: torch's type of hooks
+    def keep(module: nn.Module, given: tuple[Any, ...], returned: Any) -> Any:  # Any: whatever the layer returns
+        z = returned[0] if isinstance(returned, tuple) else returned
+        if len(probes) >= MOST or not isinstance(z, Tensor) or not z.is_floating_point() or not z.ndim:
+            return None
+        calls[name] += 1
+        z = z if z.requires_grad else z.detach().requires_grad_()
+        entered = next((x for x in given if isinstance(x, Tensor) and x.is_floating_point()), None)
+        label = name or "model"
+        probes.append(Probe(label if calls[name] == 1 else f"{label}#{calls[name]}", module, z, entered))
+        passed_on = z.clone()  # an activation in place changes the clone
+        return (passed_on, *returned[1:]) if isinstance(returned, tuple) else passed_on
+
+    return keep
+
+
+def _objective(learner: nn.Module, batch: Batch) -> Tensor | None:
+    if type(learner).forward is nn.Module.forward:
+        learner.predict(batch)  # type: ignore[operator]  # every learner has one
+        return None
+    found = learner(batch)
+    terms = found.values() if isinstance(found, dict) else [found]
+    total = sum((weight[0] if weight else 1.0) * share / count for share, count, *weight in terms)
+    return total if isinstance(total, Tensor) and total.requires_grad else None
+
+
+@dataclass
+class Step:
+    """How a layer is reached from the one before it.
+
+    Attributes:
+        parent: Index of the last layer before it that its output depends on; None for a first one.
+        activation: What is between the two, where it is elementwise; None else.
+        chi_perp: |d z / d z_parent|^2 / outputs: how the squared norm of a gradient grows on its way back.
+        chi_par: Growth of the kernel's change when the parent's output is scaled.
+        from_first: |d z / d z_first|^2 / outputs, over all layers between, skips included.
+    """
+
+    parent: int | None = None
+    activation: Name | None = None
+    chi_perp: float | None = None
+    chi_par: float | None = None
+    from_first: float | None = None
+
+
+def steps(probes: list[Probe], draws: int, generator: torch.Generator, *, whole: bool = True) -> list[Step]:
+    """Returns how each layer is reached: partial Jacobians (APJN, arXiv:2111.12143, Eq. 5) by Hutchinson's estimator.
+
+    E_v |v J|^2 = |J|_F^2 for v ~ N(0, 1): one product of a vector with the Jacobian for each draw in place of one for
+    each output.
+
+    Args:
+        probes: The layers.
+        draws: Vectors v for each layer.
+        generator: What they are drawn from, on the CPU.
+        whole: Also what reaches the first layer, and how changes of the norm grow.
+    """
+    zs = [probe.z for probe in probes]
+    found = [Step() for _ in probes]
+    for i, step in enumerate(found[1:], 1):
+        squares: dict[int, float] = {}
+        for _ in range(draws):
+            v = torch.randn(zs[i].shape, generator=generator).to(zs[i])
+            earlier = range(i) if step.parent is None or whole else [step.parent]
+            grads = torch.autograd.grad(zs[i], [zs[j] for j in earlier], v, retain_graph=True, allow_unused=True)
+            for j, grad in zip(earlier, grads, strict=True):
+                if grad is not None:
+                    squares[j] = squares.get(j, 0.0) + float(grad.double().square().sum()) / (draws * zs[i].numel())
+            if not squares:
+                break
+            step.parent = max(squares)
+        if step.parent is None:
+            continue
+        parent = probes[step.parent]
+        entered = probes[i].entered
+        step.activation = None if entered is None else recognised(parent.z, entered)
+        step.chi_perp, step.from_first = squares[step.parent], squares.get(0)
+        if whole:
+            kernel = zs[i].square().mean()
+            (slope,) = torch.autograd.grad(kernel, parent.z, retain_graph=True)
+            z = parent.z.detach()
+            step.chi_par = float((slope * z).sum() / (2 * z.square().mean()).clamp(min=1e-30))
+    return found
