@@ -101,7 +101,7 @@ def summary(rows: list[Row]) -> dict[str, float]:
     found = {
         verdict: float(sum(row.verdict == verdict for row in rows)) for verdict in ("ordered", "critical", "chaotic")
     }
-    deepest = max((i for i, row in enumerate(rows[:-1]) if row.from_first), default=None)
+    deepest = max((i for i, row in enumerate(rows) if row.from_first and row.verdict != "last"), default=None)
     if deepest:
         total = rows[deepest].from_first or 1.0
         found["growth"] = total ** (1 / deepest)

@@ -17,7 +17,7 @@ from rk_criticality.theory import critical
 class CriticalInit:
     """Gives the linear maps and convolutions of any model critical weights before the first step.
 
-    `theory` draws them from the critical (C_b, C_W) of the activation before each layer (Sec. 5.1 of arXiv:2106.10165),
+    `theory` draws them from the critical (C_b, C_W) of the activation before each layer (Sec. 5.3 of arXiv:2106.10165),
     which it finds by looking at a batch. Layers behind something else (a pooling, a norm, attention, a skip) stay as
     they are. `data` keeps the weights that the model has and rescales them until a gradient keeps its norm from layer
     to layer (chi_perp = 1), whatever is between. Embeddings, norms and recurrent cells stay as they are.

@@ -39,10 +39,12 @@ def draw_ledger(entries: Mapping[str, Sequence[Entry]], path: Path, title: str) 
 
 
 def draw_drift(steps: Sequence[int], layers: Mapping[str, Sequence[float]], path: Path) -> Path:
-    """Draws chi_perp of each layer over the steps of a run, from blue (first) to orange (last); returns the file."""
+    """Draws chi_perp of each layer over the steps of a run, from blue (the first half) to orange; returns the file."""
     with chart(5.4, 3.2) as (figure, axis):
         for i, (name, values) in enumerate(layers.items()):
-            axis.plot(steps, values, color=COLORS[0] if i < len(layers) / 2 else COLORS[1], alpha=0.3 + 0.7 * i / len(layers), linewidth=1.2, label=plain(name))  # fmt: skip
+            share = i / max(1, len(layers) - 1)
+            color = COLORS[0] if share < 0.5 else COLORS[1]
+            axis.plot(steps, values, color=color, alpha=0.3 + 0.7 * share, linewidth=1.2, label=plain(name))
         axis.axhline(1.0, color=COLORS[7], linewidth=0.8)
         axis.set_yscale("log")
         axis.set_xlabel("step")
@@ -62,5 +64,5 @@ def _panel(axis: Axes, name: str, measured: Points, predicted: Points, *, log: b
         axis.set_yscale("log")
     axis.set_title(name, loc="left", fontsize=9)
     axis.set_xlabel("layer")
-    if predicted:
+    if any(x is not None for x in predicted):
         axis.legend()

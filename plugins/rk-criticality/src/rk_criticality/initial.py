@@ -127,7 +127,7 @@ def from_data(
     """Rescales linear maps and convolutions until a gradient keeps its norm from each to the one before it.
 
     chi_perp of a layer is proportional to the square of its weights, whatever is between the two layers. Layers that
-    read the inputs, and layers that nothing reads, stay as they are. Returns the largest \\|log chi_perp\\| that is left.
+    read the inputs, and layers that nothing reads, stay as they are. Returns the largest |log chi_perp| that is left.
 
     Args:
         learner: Changed in place.

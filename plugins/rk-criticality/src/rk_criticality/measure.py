@@ -79,7 +79,8 @@ class Row:
         cosine_predicted: By the recursion.
         from_first: Squared norm of a gradient at the first layer, for one of norm 1 here.
         gradient: Norm of the gradient of the weights.
-        verdict: ordered, critical or chaotic; first or last where no layer is before or after it.
+        verdict: ordered, critical or chaotic; first or last where no layer is before or
+            after it, branch at both ends of a branch beside a skip.
         advice: What to set.
     """
 
@@ -191,6 +192,9 @@ def _rows(sums: list[Sums], count: int) -> list[Row]:
                 row.k_predicted, row.cosine_predicted = float(grams[i].diagonal().mean()), _cosine(grams[i])
         _judge(row, is_last=i not in last)
         found.append(row)
+        if parent is not None and sum(step.bypassed for step in total.steps) > len(total.steps) / 2:
+            for branch in (row, found[parent]):  # a branch beside a skip need not keep the norm
+                branch.verdict, branch.advice = "branch", ""
     return found
 
 

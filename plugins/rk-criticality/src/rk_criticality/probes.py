@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.utils.hooks import RemovableHandle
 
 from rk import Batch, UserError
 from rk_criticality.activations import Name, recognised
@@ -28,13 +29,15 @@ class Probe:
     Attributes:
         name: The module's name; a later call of the same module ends in ``#2``.
         module: The layer: a module that has a matrix of weights.
-        z: What it returned, in the graph.
+        z: What it returned, in the graph: the first tensor.
+        outputs: All tensors that it returned; a recurrent layer has its states there.
         entered: What it was given.
     """
 
     name: str
     module: nn.Module
     z: Tensor
+    outputs: list[Tensor]
     entered: Tensor | None
 
     @property
@@ -47,7 +50,7 @@ class Probe:
     @property
     def weight(self) -> nn.Parameter:
         """The first matrix of the layer."""
-        return next(p for p in self.module.parameters(recurse=False) if p.ndim >= 2)
+        return next(p for p in self.module.parameters() if p.ndim >= 2)
 
 
 def is_layer(module: nn.Module) -> bool:
@@ -93,15 +96,14 @@ def passed(learner: nn.Module, batch: Batch) -> Iterator[Pass]:
     probes: list[Probe] = []
     calls: Counter[str] = Counter()
     hooks = [
-        module.register_forward_hook(_hook(name, probes, calls))
+        hook
         for name, module in learner.named_modules()
-        if is_layer(module)
+        if any(is_layer(part) for part in module.modules())
+        for hook in _hooks(name, module, probes, calls)
     ]
     learner.eval()
     for module in modes:
-        if isinstance(module, _NormBase) and not any(
-            buffer.any() for buffer in (module.running_mean,) if buffer is not None
-        ):
+        if isinstance(module, _NormBase) and module.running_mean is not None and not module.running_mean.any():
             module.train()
     try:
         with torch.enable_grad():
@@ -118,20 +120,41 @@ def passed(learner: nn.Module, batch: Batch) -> Iterator[Pass]:
             value.detach().copy_(buffers[name])
 
 
-def _hook(name: str, probes: list[Probe], calls: Counter[str]) -> Any:  # Any: torch's type of hooks
-    def keep(module: nn.Module, given: tuple[Any, ...], returned: Any) -> Any:  # Any: whatever the layer returns
-        z = returned[0] if isinstance(returned, tuple) else returned
-        if len(probes) >= MOST or not isinstance(z, Tensor) or not z.is_floating_point() or not z.ndim:
+def _hooks(name: str, module: nn.Module, probes: list[Probe], calls: Counter[str]) -> list[RemovableHandle]:
+    """Keeps what a layer returns; of any other module, only where the layers within were used without being called."""
+    starts: list[int] = []
+
+    def enter(module: nn.Module, given: tuple[Any, ...]) -> None:  # Any: whatever the layer takes
+        starts.append(len(probes))
+
+    def leave(module: nn.Module, given: tuple[Any, ...], returned: Any) -> Any:  # Any: whatever it returns
+        new = len(probes) > starts.pop()
+        outputs: list[Tensor] = []
+        copied = _copied(returned, outputs)
+        if len(probes) >= MOST or not outputs or (new and not is_layer(module)):
             return None
         calls[name] += 1
-        z = z if z.requires_grad else z.detach().requires_grad_()
-        entered = next((x for x in given if isinstance(x, Tensor) and x.is_floating_point()), None)
         label = name or "model"
-        probes.append(Probe(label if calls[name] == 1 else f"{label}#{calls[name]}", module, z, entered))
-        passed_on = z.clone()  # an activation in place changes the clone
-        return (passed_on, *returned[1:]) if isinstance(returned, tuple) else passed_on
+        entered = next((x for x in given if isinstance(x, Tensor) and x.is_floating_point()), None)
+        label = label if calls[name] == 1 else f"{label}#{calls[name]}"
+        probes.append(Probe(label, module, outputs[0], outputs, entered))
+        return copied
 
-    return keep
+    return [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+
+
+def _copied(returned: Any, outputs: list[Tensor]) -> Any:  # Any: nested as the layer returns it
+    """Returns what a layer returned with copies of its tensors, which go to `outputs`.
+
+    An activation in place then changes the copy, and a gradient with respect to the tensor is that of all its uses.
+    """
+    if isinstance(returned, tuple) and type(returned) is tuple:
+        return tuple(_copied(part, outputs) for part in returned)
+    if not isinstance(returned, Tensor) or not returned.is_floating_point() or not returned.ndim:
+        return returned
+    kept = returned if returned.requires_grad else returned.detach().requires_grad_()
+    outputs.append(kept)
+    return kept.clone()
 
 
 def _objective(learner: nn.Module, batch: Batch) -> Tensor | None:
@@ -154,6 +177,7 @@ class Step:
         chi_perp: |d z / d z_parent|^2 / outputs: how the squared norm of a gradient grows on its way back.
         chi_par: Growth of the kernel's change when the parent's output is scaled.
         from_first: |d z / d z_first|^2 / outputs, over all layers between, skips included.
+        bypassed: Whether more of it comes past the parent than through it: the layer reads a skip.
     """
 
     parent: int | None = None
@@ -161,10 +185,11 @@ class Step:
     chi_perp: float | None = None
     chi_par: float | None = None
     from_first: float | None = None
+    bypassed: bool = False
 
 
 def steps(probes: list[Probe], draws: int, generator: torch.Generator, *, whole: bool = True) -> list[Step]:
-    """Returns how each layer is reached: partial Jacobians (APJN, arXiv:2111.12143, Eq. 5) by Hutchinson's estimator.
+    """Returns how each layer is reached: partial Jacobians (APJN, arXiv:2111.12143) by Hutchinson's estimator.
 
     E_v |v J|^2 = |J|_F^2 for v ~ N(0, 1): one product of a vector with the Jacobian for each draw in place of one for
     each output.
@@ -182,8 +207,10 @@ def steps(probes: list[Probe], draws: int, generator: torch.Generator, *, whole:
         for _ in range(draws):
             v = torch.randn(zs[i].shape, generator=generator).to(zs[i])
             earlier = range(i) if step.parent is None or whole else [step.parent]
-            grads = torch.autograd.grad(zs[i], [zs[j] for j in earlier], v, retain_graph=True, allow_unused=True)
-            for j, grad in zip(earlier, grads, strict=True):
+            owners = [j for j in earlier for _ in probes[j].outputs]
+            tensors = [output for j in earlier for output in probes[j].outputs]
+            grads = torch.autograd.grad(zs[i], tensors, v, retain_graph=True, allow_unused=True)
+            for j, grad in zip(owners, grads, strict=True):
                 if grad is not None:
                     squares[j] = squares.get(j, 0.0) + float(grad.double().square().sum()) / (draws * zs[i].numel())
             if not squares:
@@ -195,9 +222,12 @@ def steps(probes: list[Probe], draws: int, generator: torch.Generator, *, whole:
         entered = probes[i].entered
         step.activation = None if entered is None else recognised(parent.z, entered)
         step.chi_perp, step.from_first = squares[step.parent], squares.get(0)
+        through = (found[step.parent].from_first or 0.0) * step.chi_perp
+        step.bypassed = step.parent > 0 and step.from_first is not None and step.from_first > 2 * through
         if whole:
             kernel = zs[i].square().mean()
-            (slope,) = torch.autograd.grad(kernel, parent.z, retain_graph=True)
+            (slope,) = torch.autograd.grad(kernel, parent.z, retain_graph=True, allow_unused=True)
             z = parent.z.detach()
-            step.chi_par = float((slope * z).sum() / (2 * z.square().mean()).clamp(min=1e-30))
+            if slope is not None:
+                step.chi_par = float((slope * z).sum() / (2 * z.square().mean()).clamp(min=1e-30))
     return found

@@ -48,11 +48,11 @@ class Moments:
         self.sigma = FUNCTIONS[name]
 
     def g(self, k: float) -> float:
-        """<sigma^2>_K: the kernel's map is C_b + C_W g (Eq. 4.69)."""
+        """<sigma^2>_K: the kernel's map is C_b + C_W g (Ch. 4)."""
         return expectation(lambda z: self.sigma(z).square(), k)
 
     def g1(self, k: float) -> float:
-        """dg/dK = <sigma^2 (z^2 - K)>_K / 2K^2; chi_par = C_W g1 (Eq. 5.50)."""
+        """dg/dK = <sigma^2 (z^2 - K)>_K / 2K^2; chi_par = C_W g1 (Sec. 5.3)."""
         return expectation(lambda z: self.sigma(z).square() * (z.square() - k), k) / (2 * k**2)
 
     def g2(self, k: float) -> float:
@@ -60,11 +60,11 @@ class Moments:
         return expectation(lambda z: self.sigma(z).square() * (z**4 - 6 * k * z**2 + 3 * k**2), k) / (4 * k**4)
 
     def slopes(self, k: float) -> float:
-        """<sigma'^2>_K; chi_perp = C_W slopes (Eq. 5.51)."""
+        """<sigma'^2>_K; chi_perp = C_W slopes (Sec. 5.3)."""
         return expectation(lambda z: slope(self.name, z).square(), k)
 
     def h(self, k: float) -> float:
-        """d<sigma'^2>_K / 2dK = <sigma'^2 (z^2 - K)>_K / 4K^2: what bends distances, in units of C_W (Eq. 5.52)."""
+        """d<sigma'^2>_K / 2dK = <sigma'^2 (z^2 - K)>_K / 4K^2: what bends distances, in units of C_W (Sec. 5.3)."""
         return expectation(lambda z: slope(self.name, z).square() * (z.square() - k), k) / (4 * k**2)
 
     def skew(self, k: float) -> float:
@@ -76,7 +76,7 @@ class Moments:
         return expectation(lambda z: self.sigma(z).square() * (z**3 - 3 * k * z), k) / k**3
 
     def spread(self, k: float) -> float:
-        """<sigma^4>_K - <sigma^2>_K^2: the non-Gaussianity that a layer adds, in units of C_W^2 (Eq. 4.70)."""
+        """<sigma^4>_K - <sigma^2>_K^2: the non-Gaussianity that a layer adds, in units of C_W^2 (Ch. 4)."""
         return expectation(lambda z: self.sigma(z) ** 4, k) - self.g(k) ** 2
 
 
@@ -110,7 +110,7 @@ _SMALL = 1e-14
 
 @functools.cache
 def critical(name: Name) -> Critical:
-    """Returns the critical point: chi_par = chi_perp = 1 at K* = C_b + C_W g(K*) >= C_b >= 0 (Sec. 5.1)."""
+    """Returns the critical point: chi_par = chi_perp = 1 at K* = C_b + C_W g(K*), C_b >= 0 (Sec. 5.3)."""
     m = Moments(name)
     gaps = [1 - m.g1(k) / m.slopes(k) for k in _GRID]
     if max(map(abs, gaps)) < 1e-9:
@@ -169,8 +169,8 @@ def flow(
 ) -> list[Layer]:
     """Returns the layers 1 to `depth` of networks of equal widths, from the kernel `k` of the first.
 
-    K <- C_b + C_W g(K) + gamma^2 K (Eq. 4.69); V <- chi_par^2 V + C_W^2 spread (Eq. 4.70);
-    G1 <- chi_par G1 + C_W g'' V / 2 (Eq. 4.71); Theta <- 1 + g(K) + chi_perp Theta (Eq. 8.63 with lambda = 1).
+    K <- C_b + C_W g(K) + gamma^2 K; V <- chi_par^2 V + C_W^2 spread;
+    G1 <- chi_par G1 + C_W g'' V / 2 (Ch. 4); Theta <- 1 + g(K) + chi_perp Theta (Ch. 8, with lambda = 1).
     With skips, gamma^2 is part of both chi, V grows by 4 gamma^2 C_W g' K^2 more (App. B), and, our derivation, by what
     T = n Cov(z_i, z_j^2) adds: a skip keeps the signs of units, and signs shift the next kernel unless sigma is odd.
 
@@ -206,7 +206,7 @@ def exact_v(nu: float, width: float, layer: int) -> float:
 
 
 def cosines(name: Name, c_b: float, c_w: float, k: float, cosine: float, depth: int, gamma: float = 0.0) -> list[float]:
-    """Returns the cosine of the pre-activations of two inputs of equal kernels at layers 1 to `depth` (Eq. 5.37)."""
+    """Returns the cosine of the pre-activations of two inputs of equal kernels at layers 1 to `depth` (Sec. 5.5)."""
     dual = dual_of(name)
     same, other = (torch.tensor(x, dtype=torch.float64) for x in (k, cosine * k))
     found = [cosine]
