@@ -269,4 +269,6 @@ def test_the_analysis_of_a_run_and_the_monitor_of_its_training(tmp_path, monkeyp
     first, second = initial_learners(inner.run, 2, examples)
     weights = [dict(learner.named_parameters())["model.blocks.1.0.weight"] for learner in (first, second)]
     assert not torch.equal(*weights)
-    assert float(weights[0].detach().var()) * 32 == pytest.approx(2.0, rel=0.15)  # critical-init of the recipe acts on each
+    assert float(weights[0].detach().var()) * 32 == pytest.approx(
+        2.0, rel=0.15
+    )  # critical-init of the recipe acts on each

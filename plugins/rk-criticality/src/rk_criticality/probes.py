@@ -85,7 +85,7 @@ class Pass:
 def passed(learner: nn.Module, batch: Batch) -> Iterator[Pass]:
     """Runs a batch through a learner and yields what its layers returned; gradients can be taken within.
 
-    The learner is in eval mode but for batch norms, which take the statistics of the batch: at the start they have no
+    The learner is in eval mode, except batch norms, which take the statistics of the batch: at the start they have no
     others. Modes and buffers are restored.
 
     Raises:
