@@ -11,7 +11,7 @@ from torch import nn
 
 from rk import Batch
 from rk_criticality.activations import Name
-from rk_criticality.probes import Probe, fan_in, passed, scalable, steps
+from rk_criticality.probes import Probe, Scalable, fan_in, passed, scalable, steps
 from rk_criticality.theory import Critical, critical
 
 
@@ -27,7 +27,7 @@ class Place:
         scale: Mean square of what it reads.
     """
 
-    module: nn.Module
+    module: Scalable
     activation: Name | None
     first: bool
     last: bool
@@ -67,7 +67,7 @@ def _placed(probes: Sequence[Probe], generator: torch.Generator) -> list[Place]:
 
 
 @torch.no_grad()
-def draw(module: nn.Module, c_w: float, c_b: float, generator: torch.Generator) -> None:
+def draw(module: Scalable, c_w: float, c_b: float, generator: torch.Generator) -> None:
     """Draws Gaussian weights of variance `c_w` / fan-in, and biases of variance `c_b`, in place."""
     for parameter, variance in ((module.weight, c_w / fan_in(module.weight)), (module.bias, c_b)):
         if parameter is not None:
@@ -141,7 +141,7 @@ def from_data(
         with passed(learner, batch) as run:
             reached = steps(run.probes, draws, generator, whole=False)
             read = {step.parent for step in reached}
-            logs: dict[nn.Module, list[float]] = {}
+            logs: dict[Scalable, list[float]] = {}
             for i, (probe, step) in enumerate(zip(run.probes, reached, strict=True)):
                 if scalable(probe.module) and i in read and step.chi_perp:
                     logs.setdefault(probe.module, []).append(math.log(step.chi_perp))

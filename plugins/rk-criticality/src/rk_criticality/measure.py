@@ -184,12 +184,10 @@ def _rows(sums: list[Sums], count: int) -> list[Row]:
             from_first=_mean([step.from_first for step in total.steps]),
             gradient=_mean(total.gradients),
         )
-        grams.append(total.gram / count)
-        if parent is not None and total.linear and row.activation is not None:
-            _predict(row, found[parent], grams[parent], len(total.gram))
-            if row.k_predicted is not None:
-                grams[i] = _next_gram(row, grams[parent])
-                row.k_predicted, row.cosine_predicted = float(grams[i].diagonal().mean()), _cosine(grams[i])
+        gram = total.gram / count
+        if parent is not None and total.linear and len(grams[parent]) == len(gram):
+            gram = _predict(row, found[parent], grams[parent], gram)
+        grams.append(gram)
         _judge(row, is_last=i not in last)
         found.append(row)
         if parent is not None and sum(step.bypassed for step in total.steps) > len(total.steps) / 2:
@@ -222,33 +220,28 @@ def _cosine(gram: Tensor) -> float | None:
     return float((cosines.sum() - cosines.diagonal().sum()) / (len(gram) * (len(gram) - 1)))
 
 
-def _predict(row: Row, before: Row, gram: Tensor, rows: int) -> None:
-    """Fills in what the recursions make of the layer before; the chain begins at what is measured there."""
-    if len(gram) != rows or row.activation is None or row.c_w is None or row.c_b is None:
-        return
-    moments = Moments(row.activation)
-    ks = [float(k) for k in gram.diagonal()[:8] if k > 0]
-    if not ks:
-        return
-    row.k_predicted = math.nan  # from the covariances, below
+def _predict(row: Row, before: Row, gram: Tensor, measured: Tensor) -> Tensor:
+    """Fills in what the recursions make of the layer before, and returns the covariances that they give.
+
+    A chain begins at what is measured at its first layer. Where the recursions do not apply, the measured covariances
+    are returned: the next chain begins there.
+    """
+    q = gram.diagonal()
+    if row.activation is None or row.c_w is None or row.c_b is None or not bool((q > 0).all()):
+        return measured
+    moments, dual = Moments(row.activation), dual_of(row.activation)
+    ks = q[:8].tolist()
     row.chi_perp_predicted = row.c_w * fmean(map(moments.slopes, ks))
     row.chi_par_predicted = row.c_w * fmean(moments.g1(k) * k for k in ks) / fmean(ks)
     v = 0.0 if before.parent is None else before.v if before.v_predicted is None else before.v_predicted
-    v = 0.0 if v is None else v
-    found = []
-    for k in ks:
-        after = row.c_b + row.c_w * moments.g(k)
-        grown = (row.c_w * moments.g1(k) * k) ** 2 * v
-        found.append((grown + row.c_w**2 * moments.spread(k) / before.units) / after**2)
-    row.v_predicted = fmean(found)
-
-
-def _next_gram(row: Row, gram: Tensor) -> Tensor:
-    assert row.activation is not None and row.c_w is not None and row.c_b is not None
-    dual = dual_of(row.activation)
-    q = gram.diagonal()
+    grown = [
+        (row.c_w * moments.g1(k) * k) ** 2 * (v or 0.0) + row.c_w**2 * moments.spread(k) / before.units for k in ks
+    ]
+    row.v_predicted = fmean(x / (row.c_b + row.c_w * moments.g(k)) ** 2 for x, k in zip(grown, ks, strict=True))
     after = row.c_b + row.c_w * dual.pair(q.unsqueeze(1), gram, q.unsqueeze(0))[0]
-    return after.diagonal_scatter(row.c_b + row.c_w * dual.diagonal(q)[0])
+    after = after.diagonal_scatter(row.c_b + row.c_w * dual.diagonal(q)[0])
+    row.k_predicted, row.cosine_predicted = float(after.diagonal().mean()), _cosine(after)
+    return after
 
 
 def _judge(row: Row, is_last: bool) -> None:

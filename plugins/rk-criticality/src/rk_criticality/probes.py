@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from rk_criticality.activations import Name, recognised
 
 MOST = 64
 """Calls of layers that are kept: a recurrence may have many."""
+Scalable = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 _NOT_LAYERS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, _NormBase)
 
 
@@ -58,7 +59,7 @@ def is_layer(module: nn.Module) -> bool:
     return not isinstance(module, _NOT_LAYERS) and any(p.ndim >= 2 for p in module.parameters(recurse=False))
 
 
-def scalable(module: nn.Module) -> bool:
+def scalable(module: nn.Module) -> TypeGuard[Scalable]:
     """Returns whether a module is a plain linear map or convolution, whose fan-in is known."""
     return isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
 

@@ -147,11 +147,14 @@ def with_weights(
     net: Network, k: float, inits: int, generator: torch.Generator
 ) -> tuple[list[Tensor], Sequence[Tensor]]:
     """Returns the pre-activations, (inits, width) per layer, and the matrices between them: the plain way."""
-    draw = {"generator": generator, "dtype": torch.float64}
-    zs, weights = [k**0.5 * torch.randn(inits, net.width, **draw)], []
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    zs, weights = [k**0.5 * draw(inits, net.width)], []
     for _ in range(net.depth - 1):
-        weight = (net.c_w / net.width) ** 0.5 * torch.randn(inits, net.width, net.width, **draw)
-        bias = net.c_b**0.5 * torch.randn(inits, net.width, **draw)
+        weight = (net.c_w / net.width) ** 0.5 * draw(inits, net.width, net.width)
+        bias = net.c_b**0.5 * draw(inits, net.width)
         a = FUNCTIONS[net.name](zs[-1]).unsqueeze(-1)
         zs.append((weight @ a).squeeze(-1) + bias + net.gamma * zs[-1])
         weights.append(weight)
