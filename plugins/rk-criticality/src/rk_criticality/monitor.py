@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
@@ -39,10 +39,12 @@ class CriticalityMonitor(Recorder):
         super().__init__(split)
         self.examples = examples
         self.draws = draws
+        self.layers: list[str] = []
 
     def fit_start(self, fit: FitContext) -> None:
         super().fit_start(fit)
-        self.take(fit)
+        if fit.step == 0:  # a resumed run has measured where it was stopped
+            self.take(fit)
 
     def measure(self, fit: FitContext) -> list[float]:
         """Returns K, chi_perp and the gradient of each layer, one layer after the other; what there is not is 0."""
@@ -53,6 +55,13 @@ class CriticalityMonitor(Recorder):
         if self.record.rows and len(values) != len(self.record.rows[0]):
             raise UserError("criticality-monitor: the model has other layers than at the first step")
         return [0.0 if value is None else float(f"{value:.6g}") for value in values]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "layers": list(self.layers)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.layers = list(state["layers"])
 
     def table(self, path: Path) -> None:
         """Writes a line per step and layer."""
