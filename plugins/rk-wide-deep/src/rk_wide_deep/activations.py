@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
+from rk_kernels.activations import dual_of
+from rk_kernels.duals import Dual
+from rk_kernels.series import Hermite, hermite_coefficients
 from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn import functional
 
 from rk.errors import suggest
-from rk_kernels.activations import dual_of
-from rk_kernels.duals import Dual
-from rk_kernels.series import Hermite, hermite_coefficients
 
 DEGREE = 100
 """Of the series of functions: of tanh, the slowest here, the terms beyond it have a share below 1e-12."""

@@ -8,27 +8,25 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
+from rk_kernels.depth import depth_map
+from rk_kernels.duals import Dual
+from rk_kernels.linalg import kernel_regression, with_ridge
+from rk_kernels.series import Hermite
 from torch import Tensor
 from torch.nn import functional
 
 from rk.charts import chart, save
 from rk.writing import write_csv
-from rk_kernels.depth import depth_map
-from rk_kernels.duals import Dual
-from rk_kernels.linalg import kernel_regression, with_ridge
-from rk_kernels.series import Hermite
 from rk_wide_deep.activations import dual
 from rk_wide_deep.data import DirichletSphere
 from rk_wide_deep.deep import log_deep
 from rk_wide_deep.kernel import DeepKernel, limit_weights
 from rk_wide_deep.smoothers import gaps, voting
-from rk_wide_deep.taxonomy import Limit, limit_of
+from rk_wide_deep.taxonomy import RIDGE, Limit, limit_of
 
 NEAR = (1e-6, 1e-3)
 """Distances between which the exponent is measured."""
-RIDGE = 1e-6
-"""Of kernels with a constant term: without it, the matrices of some are singular to rounding."""
-TESTS = 500
+TESTS = 300
 NAMES = {
     "nearest": "the nearest neighbour",
     "singular": "a singular kernel",
@@ -43,7 +41,7 @@ class DepthLimit:
     The prediction: A, a and b (the normalised dual at 0, its slope at 0 and at 1), which of the paper's classes they
     are in, the exponent alpha of a singular kernel, the d of the sphere S^d for which that is optimal, and about how
     many layers it takes. The measurement: the slope of the logarithm of the kernel at distances of 1e-6 to 1e-3, and
-    the share of 500 inputs of `dirichlet-sphere` on which kernel regression with a network of each depth gives the
+    the share of 300 inputs of `dirichlet-sphere` on which kernel regression with a network of each depth gives the
     class that the limit gives. Writes ``depth-limit.csv`` and ``depth-limit.png``.
 
     Args:
@@ -65,9 +63,9 @@ class DepthLimit:
         activation: str | tuple[float, ...] = "opt",
         dimension: Literal[1, 2, 4, 8] = 2,
         kind: Literal["nngp", "ntk"] = "nngp",
-        rows: Annotated[int, Ge(10)] = 100,
+        rows: Annotated[int, Ge(10)] = 60,
         depths: tuple[Annotated[int, Ge(1)], ...] = (),
-        seed: int = 0,
+        seed: int = 1717,
     ) -> None:
         self.activation = activation
         self.dimension = dimension

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Lt
 from jaxtyping import Float, Int
+from rk_kernels.tables import read_table
 from scipy.special import gammaln
 from torch import Tensor
 from torch.nn import functional
@@ -18,7 +19,6 @@ from rk.builtin.metrics import Accuracy
 from rk.fields import ClassificationBatch
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, generator, rows
-from rk_kernels.tables import read_table
 from rk_wide_deep.metrics import ExcessError, as_majority, as_nearest, bayes_accuracy
 from rk_wide_deep.smoothers import NearestKernel
 
@@ -71,6 +71,8 @@ class DirichletSphere:
         "as-nearest": as_nearest,
         "as-majority": as_majority,
     }
+    num_features: int
+    input_shape: tuple[int, ...]
     num_classes: int = 2
     labels: tuple[str, ...] = ("0", "1")
 
@@ -100,8 +102,8 @@ class DirichletSphere:
         self.counts = {"train": train_examples, "val": val_examples, "test": test_examples}
         self.batch_size = batch_size
         self.radius = radius
-        self.num_features: int = len(first)
-        self.input_shape: tuple[int, ...] = (len(first),)
+        self.num_features = len(first)
+        self.input_shape = (len(first),)
 
     def prepare(self) -> None:
         drawn = {split: self._drawn(split, count) for split, count in self.counts.items()}

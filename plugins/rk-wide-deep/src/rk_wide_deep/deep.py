@@ -13,11 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
-from torch import Tensor
-
 from rk_kernels.covariance import Kind
 from rk_kernels.series import Hermite
+from scipy.interpolate import CubicSpline
+from torch import Tensor
 
 LEAST = 1e-32
 """Gaps are at least this: a training input that is asked again answers for itself."""

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge
 from jaxtyping import Float
-from torch import Tensor
-
-from rk import UserError
 from rk_kernels.depth import depth_map
 from rk_kernels.duals import Dual
 from rk_kernels.series import Hermite
 from rk_kernels.tiles import tiled
+from torch import Tensor
+
+from rk import UserError
 from rk_wide_deep.activations import dual
 from rk_wide_deep.deep import Signed, log_deep, log_diagonal, log_singular
 from rk_wide_deep.smoothers import Smoother, gaps, voting

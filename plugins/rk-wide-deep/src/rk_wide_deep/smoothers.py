@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from rk_wide_deep.deep import LEAST
 
-ENTRIES = 2**21
-"""Entries of a kernel matrix that are computed at once."""
+ENTRIES = 2**17
+"""Entries of a kernel matrix that are computed at once: a core's cache holds them."""
 
 
 def gaps(x1: Float[Tensor, "n1 features"], x2: Float[Tensor, "n2 features"]) -> Float[Tensor, "n1 n2"]:

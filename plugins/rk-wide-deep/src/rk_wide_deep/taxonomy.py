@@ -6,11 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from rk_kernels.depth import moments
 from rk_kernels.duals import Dual
 
 Rule = Literal["nearest", "singular", "majority", "linear"]
 ROUNDING = 1e-9
+RIDGE = 1e-6
+"""Of kernels with a constant term: without it, the matrices of those with b < 1 are singular to rounding."""
+SETTLED = 1e-3
+"""What is left of the other inputs' weight, or of differences between weights, when a depth counts as enough."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Limit:
         rule: nearest: the class of the nearest training input. singular: weights R / distance^alpha. majority: the most
             frequent class. linear: no limit, the kernel stays the cosine.
         alpha: Of a singular kernel; infinite for the nearest neighbour, 0 for the majority.
+        rate: What a layer multiplies the distance to the limit by, once near inputs have parted.
     """
 
     shared: float
@@ -31,6 +37,7 @@ class Limit:
     near: float
     rule: Rule
     alpha: float
+    rate: float
 
     @property
     def dimension(self) -> int | None:
@@ -39,18 +46,22 @@ class Limit:
         return d if d and abs(self.alpha - d) < 1e-6 else None
 
     def depth(self, rows: int, dimension: int) -> float:
-        """Returns about how many layers it takes with so many training inputs on S^d.
+        """Returns about how many layers it takes with so many training inputs on S^d: an estimate of ours.
 
-        A gap of neighbours, rows^(-2/d) / 2, grows by b until it is of order 1; then, for a singular kernel, a^L falls
-        until all other inputs together do not count against the input itself. With b = 1 the distance to the limit
-        falls as 1 / L, and inputs add up. Infinite for a linear activation.
+        The gap of neighbours, rows^(-2/d) / 2, grows by b until it is of order 1; from there, `rate` takes all others
+        to a thousandth of what counts. With b = 1 the distance to the limit falls as 1 / L and inputs add up: 500
+        layers for each. With b < 1 the matrix goes to a constant, and a ridge of 1e-6 decides. Infinite for a linear
+        activation.
         """
         if self.rule == "linear":
             return math.inf
-        if self.near <= 1 + ROUNDING:
-            return 100.0 * rows
-        apart = math.log(2 * rows ** (2 / dimension)) / math.log(self.near)
-        return apart + (math.log(1e3 * rows) / -math.log(self.far) if self.rule == "singular" else 0.0)
+        if abs(self.near - 1) < ROUNDING:
+            return 500.0 * rows
+        apart = max(0.0, math.log(2 * rows ** (2 / dimension)) / math.log(self.near))
+        if self.rule == "nearest":  # logarithms of weights double; those of neighbours differ by a thousandth
+            return apart + math.log2(math.log(rows / SETTLED) / SETTLED)
+        left = SETTLED / rows * (RIDGE if self.near < 1 else 1.0)
+        return apart + math.log(left) / math.log(self.rate)
 
 
 def limit_of(dual: Dual) -> Limit:
@@ -66,9 +77,19 @@ def limit_of(dual: Dual) -> Limit:
     """
     shared, far, near = moments(dual)
     if shared > ROUNDING:
-        return Limit(shared, far, near, "majority", 0.0)
+        return Limit(shared, far, near, "majority", 0.0, near if near <= 1 + ROUNDING else _pull(dual))
     if far < ROUNDING:
-        return Limit(0.0, 0.0, near, "nearest", math.inf)
+        return Limit(0.0, 0.0, near, "nearest", math.inf, 0.0)
     if far > 1 - ROUNDING:
-        return Limit(0.0, 1.0, 1.0, "linear", math.nan)
-    return Limit(0.0, far, near, "singular", -2 * math.log(far) / math.log(near))
+        return Limit(0.0, 1.0, 1.0, "linear", math.nan, 1.0)
+    return Limit(0.0, far, near, "singular", -2 * math.log(far) / math.log(near), far)
+
+
+def _pull(dual: Dual) -> float:
+    """Returns the slope at the fixed point c < 1 that all cosines go to."""
+    one = torch.ones((), dtype=torch.float64)
+    gain = dual.diagonal(one)[0]
+    before, fixed = one, torch.zeros_like(one)
+    while float((fixed - before).abs()) > 1e-12:
+        before, fixed = fixed, dual.pair(one, fixed, one)[0] / gain
+    return float(dual.pair(one, fixed, one)[1] / gain)
