@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
+from rk_kernels.covariance import Kind
 from rk_kernels.depth import depth_map
 from rk_kernels.duals import Dual
 from rk_kernels.linalg import kernel_regression, with_ridge
@@ -78,12 +79,12 @@ class DepthLimit:
     def analyze(self, out: Path) -> dict[str, float]:
         """Returns the prediction and what was measured; what is not finite is left out."""
         limit = limit_of(self.dual)
-        needed = limit.depth(self.rows, self.dimension)
+        needed = limit.depth(self.rows, self.dimension, self.kind)
         found = {"A": limit.shared, "a": limit.far, "b": limit.near, "alpha": limit.alpha, "depth": needed}
         optimal = "no S^d" if limit.dimension is None else f"S^{limit.dimension}"
         print(f"limit of infinite depth: {NAMES[limit.rule]}; optimal on {optimal}")
         if limit.rule == "singular" and isinstance(self.dual, Hermite):
-            found["alpha/measured"] = measured_alpha(self.dual, limit)
+            found["alpha/measured"] = measured_alpha(self.dual, limit, self.kind)
         shares = self._agreement(needed) if limit.rule != "linear" else {}
         write_csv(out / "depth-limit.csv", ("depth", "agreement"), list(shares.items()))
         self._draw(limit, shares, out / "depth-limit.png")
@@ -116,6 +117,8 @@ class DepthLimit:
 
     def _draw(self, limit: Limit, shares: dict[int, float], path: Path) -> None:
         distances = torch.logspace(-3, math.log10(math.sqrt(2)), 300, dtype=torch.float64)[:-1]
+        if not shares:
+            return
         with chart(8.4, 3.2, columns=2) as (figure, left, right):
             for depth in shares:
                 logs = log_kernel(self.dual, distances.square() / 2, depth, self.kind) / math.log(10)
@@ -135,18 +138,19 @@ class DepthLimit:
             save(figure, path)
 
 
-def log_kernel(dual: Dual, gaps: Tensor, depth: int, kind: Literal["nngp", "ntk"]) -> Tensor:
+def log_kernel(dual: Dual, gaps: Tensor, depth: int, kind: Kind) -> Tensor:
     """Returns the logarithm of a kernel of finite depth that is positive at these gaps."""
     if isinstance(dual, Hermite) and dual.lowest:
         return log_deep(dual, gaps, depth, kind)[0]
     return depth_map(dual, 1 - gaps, depth, kind).log()
 
 
-def measured_alpha(dual: Hermite, limit: Limit, kind: Literal["nngp", "ntk"] = "nngp") -> float:
+def measured_alpha(dual: Hermite, limit: Limit, kind: Kind = "nngp") -> float:
     """Returns minus the slope of the logarithm of the kernel over that of the distance, between 1e-6 and 1e-3.
 
     The network is just deep enough that the nearest of these inputs has forgotten that it was near: ten further layers
-    change the slope by less than it is measured to.
+    change the slope by less than it is measured to. The NTK has alpha + 2 at such a depth: it follows the slope of the
+    limit until the depth exceeds 1 / gap.
 
     Args:
         dual: Of the activation.

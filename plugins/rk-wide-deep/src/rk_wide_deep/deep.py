@@ -68,7 +68,7 @@ def log_diagonal(dual: Hermite, depth: int, kind: Kind) -> float:
 
 
 def log_singular(dual: Hermite, gaps: Tensor) -> Signed:
-    """Returns log |G| and the sign of G = lim S_L / a^L, which is also that of NTKs over L a^(L-1).
+    """Returns log |G| and the sign of G = lim S_L / a^L, which is also the limit of T_L over L a^L, the NTK.
 
     G solves G(T(z)) = a G(z) with slope 1 at 0 (Koenigs' function), and near z = 1 it is R / gap^(alpha/2), with R
     bounded. For z >= 0 it is read from a spline of log(G / z) over the logarithm of the gap.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from rk_kernels.covariance import Kind
 from rk_kernels.depth import moments
 from rk_kernels.duals import Dual
 
@@ -45,11 +46,12 @@ class Limit:
         d = round(self.alpha) if math.isfinite(self.alpha) else 0
         return d if d and abs(self.alpha - d) < 1e-6 else None
 
-    def depth(self, rows: int, dimension: int) -> float:
+    def depth(self, rows: int, dimension: int, kind: Kind = "nngp") -> float:
         """Returns about how many layers it takes with so many training inputs on S^d: an estimate of ours.
 
         The gap of neighbours, rows^(-2/d) / 2, grows by b until it is of order 1; from there, `rate` takes all others
-        to a thousandth of what counts. With b = 1 the distance to the limit falls as 1 / L and inputs add up: 500
+        to a thousandth of what counts. The NTK of a singular kernel needs more: at a gap it is L G + G' b / (b - 1), up
+        to a factor, and only far more than 1 / gap layers let the first term count alone. With b = 1 the distance to the limit falls as 1 / L and inputs add up: 500
         layers for each. With b < 1 the matrix goes to a constant, and a ridge of 1e-6 decides. Infinite for a linear
         activation.
         """
@@ -60,6 +62,8 @@ class Limit:
         apart = max(0.0, math.log(2 * rows ** (2 / dimension)) / math.log(self.near))
         if self.rule == "nearest":  # logarithms of weights double; those of neighbours differ by a thousandth
             return apart + math.log2(math.log(rows / SETTLED) / SETTLED)
+        if self.rule == "singular" and kind == "ntk":
+            return max(apart, 20 * rows ** (2 / dimension))
         left = SETTLED / rows * (RIDGE if self.near < 1 else 1.0)
         return apart + math.log(left) / math.log(self.rate)
 
@@ -76,9 +80,9 @@ def limit_of(dual: Dual) -> Limit:
         2
     """
     shared, far, near = moments(dual)
-    if shared > ROUNDING:
+    if shared > 0:
         return Limit(shared, far, near, "majority", 0.0, near if near <= 1 + ROUNDING else _pull(dual))
-    if far < ROUNDING:
+    if far == 0:
         return Limit(0.0, 0.0, near, "nearest", math.inf, 0.0)
     if far > 1 - ROUNDING:
         return Limit(0.0, 1.0, 1.0, "linear", math.nan, 1.0)
