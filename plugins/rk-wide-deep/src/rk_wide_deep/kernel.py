@@ -29,7 +29,8 @@ class DeepKernel(Smoother):
     Radhakrishnan, Belkin and Uhler 2023, arXiv:2204.14126. Inputs are divided by their norms, and the kernel is 1 on
     the diagonal. At ``depth: inf`` it is the limit that the taxonomy has for the activation: the identity on the
     training inputs, and for each new input weights of sum 1 over them. Their signs and ratios are those of the limit,
-    so classes are; values (`kernel-ridge`, `gaussian-process`) are then weighted means, where the network's go to 0.
+    so classes are; the values of `kernel-ridge` are then weighted means, where the network's go to 0. A process takes
+    finite depths alone.
 
     Args:
         activation: opt: the polynomial that is optimal on the sphere; opt-sine: the sine that is; relu, leaky-relu,
@@ -92,6 +93,12 @@ class DeepKernel(Smoother):
         if not torch.compiler.is_exporting() and bool((matrix == 0).all(1).any()):
             raise UserError(f"deep-kernel: after {self.depth} layers, all is below the smallest float", "depth=inf")
         return matrix
+
+    def diagonal(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n"]:
+        """Returns ones. Raises `rk.UserError` at infinite depth: a process with that prior is white noise."""
+        if self.depth == "inf":
+            raise UserError("a process needs a deep-kernel of finite depth, got depth inf", "depth=60")
+        return torch.ones(len(x), dtype=torch.float64, device=x.device)
 
     def entries(self, gaps: Tensor, dimension: int) -> Tensor:
         """Returns the kernel at a finite depth, entry by entry."""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rk import UserError
 from rk_wide_deep.deep import LEAST
 
 ENTRIES = 2**17
@@ -36,7 +37,10 @@ def voting(logs: Tensor, signs: Tensor) -> Tensor:
 
 
 class Smoother(nn.Module, ABC):
-    """The matrix of the training inputs is the identity, and each new input has weights of sum 1 over them."""
+    """The matrix of the training inputs is the identity, and each new input has weights of sum 1 over them.
+
+    A kernel for `kernel-regression` and `kernel-ridge`, which then answer weighted means.
+    """
 
     @abstractmethod
     def weights(self, gaps: Tensor, dimension: int) -> Tensor:
@@ -56,8 +60,10 @@ class Smoother(nn.Module, ABC):
         return torch.cat([self.weights(gaps(x, x2), x1.shape[1] - 1) for x in x1.split(rows)])
 
     def diagonal(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n"]:
-        """Returns ones."""
-        return torch.ones(len(x), dtype=torch.float64, device=x.device)
+        """Raises `rk.UserError`: only processes ask for variances, and weights are not a covariance."""
+        raise UserError(
+            "this kernel is a vote, not a covariance: no process has it", "take trainer.name=kernel-regression"
+        )
 
 
 class HilbertKernel(Smoother):
