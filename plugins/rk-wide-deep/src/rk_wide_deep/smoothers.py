@@ -61,9 +61,7 @@ class Smoother(nn.Module, ABC):
 
     def diagonal(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n"]:
         """Raises `rk.UserError`: only processes ask for variances, and weights are not a covariance."""
-        raise UserError(
-            "this kernel is a vote, not a covariance: no process has it", "take trainer.name=kernel-regression"
-        )
+        raise UserError("this kernel is a vote, not the covariance of a process", "take trainer.name=kernel-regression")
 
 
 class HilbertKernel(Smoother):

@@ -50,10 +50,10 @@ class Limit:
         """Returns about how many layers it takes with so many training inputs on S^d: an estimate of ours.
 
         The gap of neighbours, rows^(-2/d) / 2, grows by b until it is of order 1; from there, `rate` takes all others
-        to a thousandth of what counts. The NTK of a singular kernel needs more: up to a factor it is L G + G' b / (b - 1),
-        where G' / G grows as 1 / gap. With b = 1 the distance to the limit falls as 1 / L and inputs add up: 500 layers
-        for each. With b < 1 the matrix goes to a constant, and a ridge of 1e-6 decides. Infinite for a linear
-        activation.
+        to a thousandth of what counts. The NTK of a singular kernel needs more: up to a factor it is L G + G' b /
+        (b - 1), where G' / G grows as 1 / gap. With b = 1 the distance to the limit falls as 1 / L and inputs add up:
+        500 layers for each. With b < 1 the matrix goes to a constant, and a ridge of 1e-6 decides. Infinite for a
+        linear activation.
         """
         if self.rule == "linear":
             return math.inf
