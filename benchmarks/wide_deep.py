@@ -1,4 +1,4 @@
-"""rk-wide-deep: the limit from a spline against layers one by one, and nothing to solve against a dense solve; one thread.
+"""rk-wide-deep: the limit from a spline against layers one by one, and nothing to solve against a dense solve.
 
 python benchmarks/wide_deep.py
 """
