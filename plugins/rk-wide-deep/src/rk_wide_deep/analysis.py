@@ -116,7 +116,7 @@ class DepthLimit:
         return kernel.entries(apart, self.dimension) @ coefficients
 
     def _draw(self, limit: Limit, shares: dict[int, float], path: Path) -> None:
-        distances = torch.logspace(-3, math.log10(math.sqrt(2)), 300, dtype=torch.float64)[:-1]
+        distances = torch.logspace(-3, 0, 300, dtype=torch.float64)
         if not shares:
             return
         with chart(8.4, 3.2, columns=2) as (figure, left, right):
@@ -124,11 +124,11 @@ class DepthLimit:
                 logs = log_kernel(self.dual, distances.square() / 2, depth, self.kind) / math.log(10)
                 left.plot(distances, logs - logs[-1], label=f"depth {depth}")
             if limit.rule == "singular":
-                line = -limit.alpha * (distances / distances[-1]).log10()
+                line = -limit.alpha * distances.log10()
                 left.plot(distances, line, "--", color="0.5", label=f"predicted slope -{limit.alpha:.3g}")
             left.set_xscale("log")
             left.set_xlabel("distance")
-            left.set_ylabel("kernel, powers of ten")
+            left.set_ylabel("kernel over that at distance 1,\npowers of ten")
             left.legend()
             right.plot(list(shares), list(shares.values()), "o-")
             right.axhline(1, color="0.5", linestyle="--")
