@@ -9,6 +9,7 @@ import torch
 from rk_kernels.activations import dual_of
 from rk_kernels.depth import depth_map, log_depth_map, moments
 from rk_kernels.duals import Cos, Erf, Gelu, LeakyRelu, Linear, Relu, Sin
+from rk_kernels.functions import function_of, hermite_function
 from rk_kernels.series import Hermite, Numerical, gauss_hermite, hermite_coefficients
 
 Q11, Q12, Q22 = (torch.tensor(q, dtype=torch.float64) for q in (1.3, 0.5, 0.7))
@@ -149,3 +150,10 @@ def test_shallow_logs_are_those_of_the_map():
 )
 def test_the_moments_that_decide_over_depth(dual, expected):
     assert moments(dual) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_function_of_hermite_coefficients_has_them():
+    coefficients = [0.3, 0.0, -0.5, 0.2]
+    assert hermite_coefficients(function_of(coefficients), 3) == pytest.approx(coefficients)
+    with pytest.raises(ValueError, match="a Hermite coefficient at least"):
+        hermite_function([])

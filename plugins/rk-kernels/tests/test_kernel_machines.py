@@ -92,6 +92,13 @@ def test_regression_without_ridge_interpolates():
     torch.testing.assert_close(k @ kernel_regression(k, y), y, atol=1e-7, rtol=0)
 
 
+@pytest.mark.parametrize("diagonal", [[1.0, 1.0, 1.0], [1.0, 2.0, 4.0]])
+def test_a_diagonal_matrix_is_divided_by(diagonal):
+    k, y = torch.diag(torch.tensor(diagonal).double()), torch.ones(3, 2).double()
+    found = kernel_regression(k, y, ridge=1.0)
+    torch.testing.assert_close(found, torch.linalg.solve(k + torch.eye(3).double(), y))
+
+
 def test_a_posterior_is_that_of_the_joint_gaussian():
     k, cross, test, *_, y = grams()
     found = gp_posterior(k, cross, test, y, noise=0.3)

@@ -35,7 +35,7 @@ class NTKMLP(nn.Module):
         num_outputs: Numbers that are answered.
         hidden_size: Width of the hidden layers.
         depth: Hidden layers.
-        activation: The nonlinearity after each.
+        activation: The nonlinearity after each; a list: its Hermite coefficients a_0, a_1, ...
         w_std: Standard deviation of the weights, times the root of the fan-in.
         b_std: That of the biases; 0: there are none.
         parametrization: Where the factor is.
@@ -53,7 +53,7 @@ class NTKMLP(nn.Module):
         num_outputs: Annotated[int, Ge(1)],
         hidden_size: Annotated[int, Ge(1)] = 512,
         depth: Annotated[int, Ge(1)] = 1,
-        activation: Activation = "relu",
+        activation: Activation | tuple[float, ...] = "relu",
         w_std: Annotated[float, Gt(0)] = 1.0,
         b_std: Annotated[float, Ge(0)] = 0.0,
         parametrization: Literal["ntk", "standard"] = "ntk",
