@@ -116,3 +116,13 @@ def test_a_search_ends_with_its_terms():
     enumeration = Enumeration(ListDsl(), ["list"], LISTS, capacity=4, max_terms=50)
     enumeration.search("list", [(9, 9), (9,), (9, 9), (9, 9)], max_size=12)
     assert 50 <= enumeration.terms < 200
+
+
+def test_functions_that_were_redefined_in_a_circle_are_undefined_and_others_stay_as_they_are():
+    language = PeanoDsl()
+    language.define("f", ("int",), parse("(incr x0)"))
+    language.define("g", ("int",), parse("(incr (f x0))"))
+    assert language(parse("(g x0)"), [3]) == 5
+    language.redefine("f", parse("(g (incr x0))"))
+    assert language(parse("(f x0)"), [3]) is None and language(parse("(incr (g (f x0)))"), [3]) is None
+    assert language(parse("(incr x0)"), [3]) == 4

@@ -17,6 +17,8 @@ from rk_programs.types import INT, ValueType
 
 MAX_CALLS = 400
 """How often one run of a program may call `rec`; a program that needs more is undefined there."""
+MAX_NESTED = 100
+"""How deep functions of the library may be within each other, each once: those in a circle would have no end."""
 STACK = 20_000
 """Python's recursion limit while a program runs: functions of the library may call themselves within each other."""
 
@@ -56,6 +58,10 @@ class Dsl(Layer, Protocol):
     def callers(self, name: str) -> set[str]:
         """Returns the functions of the library that call `name`, through others too, and itself."""
         ...
+
+
+class _Endless(Exception):
+    """Functions of the library call each other without end."""
 
 
 class _Call:
@@ -111,13 +117,28 @@ class Language(nn.Module):
         self.library: Mapping[str, tuple[tuple[str, ...], Term]] = self._library
         """Name -> types of the arguments, body: the functions that were learned."""
         self._loops: dict[Term, Loop | None] = {}
+        self._nested = 0
 
     def forward(self, term: Term, inputs: Sequence[Any]) -> Any:
         """Returns the value of `term` where variable ``x<i>`` is ``inputs[i]``; None where it is undefined.
 
         ``(rec a b)`` calls the whole program again with other inputs. Programs of the form of `rk_programs.loops` do it
-        in a loop; for others `MAX_CALLS` bounds how often.
+        in a loop; for others `MAX_CALLS` bounds how often. Functions of the library that call each other more than
+        `MAX_NESTED` deep, as those that were redefined in a circle do, are undefined.
         """
+        if self._nested == MAX_NESTED:
+            raise _Endless
+        self._nested += 1
+        try:
+            return self._value(term, inputs)
+        except (_Endless, RecursionError):
+            if self._nested > 1:  # the whole term is undefined: parts of it are not tried again
+                raise
+            return None
+        finally:
+            self._nested -= 1
+
+    def _value(self, term: Term, inputs: Sequence[Any]) -> Any:
         if term not in self._loops:
             self._loops[term] = as_loop(term, len(inputs), self.primitives)
         loop = self._loops[term]
