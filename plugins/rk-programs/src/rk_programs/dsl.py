@@ -61,7 +61,7 @@ class Dsl(Layer, Protocol):
 
 
 class _Endless(Exception):
-    """Functions of the library call each other without end."""
+    """Functions of the library call each other endlessly."""
 
 
 class _Call:
