@@ -10,6 +10,8 @@ from rk_kernels.feature_regression import FeatureRegression, solve
 from rk_kernels.learning_curve import LearningCurve
 from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.power_law import fit_power_law
+from rk_kernels.spectrum import Spectrum
+from rk_kernels.tabular import Diabetes
 from torch import nn
 
 from rk import Runtime, UserError
@@ -126,7 +128,7 @@ def test_a_learning_curve_of_any_recipe_has_an_exponent(tmp_path):
     assert found["exponent/low"] <= found["exponent"] <= found["exponent/high"]
     assert found["at/2"] > found["at/8"] and found["exponent"] > 0
     rows = (out / "learning-curve.csv").read_text().splitlines()
-    assert rows[0] == "fit.max_steps,test/loss,fit,seed 1,seed 2" and len(rows) == 3
+    assert rows[0] == "fit.max_steps,test/loss,fit,theory,seed 1,seed 2" and len(rows) == 3
     assert (out / "learning-curve.png").is_file()
 
 
@@ -135,3 +137,40 @@ def test_a_metric_that_is_not_measured_is_named_with_those_that_are(tmp_path):
     recipe.write_text(RECIPE)
     with pytest.raises(UserError, match="measures no 'test/error'"):
         LearningCurve(str(recipe), (1, 2), "fit.max_steps", metric="test/error", seeds=1).analyze(tmp_path)
+
+
+CURVE = """
+rk: 1
+data: diabetes
+search: {name: kernel-curve, kernel: mlp-kernel, ridge: 1.0, sizes: [200, 50, 100], split: val, expected: 0.1}
+fit: {seed: 0, threads: 1}
+"""
+
+
+def test_the_curve_of_a_kernel_is_that_of_regressions_on_each_size(rk_folder):
+    pytest.importorskip("sklearn")
+    (rk_folder.folder / "curve.yaml").write_text(CURVE)
+    run = rk_folder.train("curve.yaml")
+    found = run.read()["metrics"]
+    data = Diabetes(seed=0)
+    data.prepare()
+    train, val = data.batch("train", 0), data.batch("val", 0)
+    kernel = MLPKernel().requires_grad_(False)
+    for n in (50, 100, 200):
+        gram = kernel(train["inputs"][:n])
+        alpha = torch.linalg.solve(gram + gram.diagonal().mean() * torch.eye(n).double(), train["targets"][:n])
+        error = (kernel(val["inputs"], train["inputs"][:n]) @ alpha - val["targets"]).square().mean()
+        assert found[f"run/error-{n}"] == pytest.approx(float(error), rel=1e-5)
+    law = fit_power_law({n: [found[f"run/error-{n}"]] for n in (50, 100, 200)})
+    assert found["run/exponent"] == pytest.approx(law.exponent)
+    assert (run.path / "figures" / "kernel-curve.png").stat().st_size > 5000
+    assert rk_folder.rk("analyze", "kernel-curves", "--runs", f"[{run.path}]", "--runs-dir", "looks") == 0
+    with pytest.raises(UserError, match="sizes must be at most the 354 training rows, got 400"):
+        rk_folder.train("curve.yaml", "search.sizes=[50,400]")
+
+
+def test_a_spectrum_of_several_targets_sums_their_forms():
+    gram, targets = torch.eye(5).double() * 2, torch.randn(5, 3).double()
+    noise = torch.tensor([0.5, 1.0]).double()
+    found = Spectrum(gram, targets).quadratic(noise)
+    torch.testing.assert_close(found, sum(Spectrum(gram, column).quadratic(noise) for column in targets.T))

@@ -21,10 +21,10 @@ from rk_wide_cnn.theory import spectral_decay
 
 
 class Spectrum:
-    """Eigenvalues of the kernel matrix of a run's training rows, divided by their number, and a power law through them.
+    """Eigenvalues of the kernel matrix of a run's training rows, by their number, and the power law through them.
 
-    For hierarchical kernels the theory's decay is beside it: rank^(-1 - 2 nu / d) for the widest sector of functions, of
-    dimension d. The last eigenvalues of a finite matrix fall faster than those of the kernel: leave them out.
+    For hierarchical kernels the theory's decay is beside it: rank^(-1 - 2 nu / d) for the widest sector of functions,
+    of dimension d. The last eigenvalues of a finite matrix fall faster than those of the kernel: leave them out.
 
     Writes ``spectrum.csv`` and ``spectrum.png``.
 

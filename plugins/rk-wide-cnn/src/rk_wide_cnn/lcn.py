@@ -18,8 +18,8 @@ from rk_wide_cnn.order import interval_sizes, tree_order
 class LCN(nn.Module):
     """A locally connected or convolutional network over vectors: with its width, it tends to `hierarchical-kernel`.
 
-    Cagnetta, Favero and Wyart 2023, arXiv:2208.01003: f_1 = sqrt(2) relu(w . patch), f_l = sqrt(2) relu(w . (the f_(l-1)
-    of s_l neighbours) / sqrt(s_l width)), and a linear read-out of all units; weights are N(0, 1), without biases. The
+    Cagnetta, Favero and Wyart 2023, arXiv:2208.01003: f_1 = sqrt(2) relu(w . patch), f_l = sqrt(2) relu(w . (f_(l-1) of
+    s_l neighbours) / sqrt(s_l width)), and a linear read-out of all units; weights are N(0, 1), without biases. The
     limit is the same with shared weights, as the read-out has its own weight for each place.
 
     Args:
@@ -90,7 +90,8 @@ class ImageLCN(LCN):
     Examples:
         model: {name: image-lcn, filter_sizes: [2, 4], num_outputs: 10}
 
-        >>> ImageLCN(filter_sizes=(2, 4), input_shape=(8, 8), num_outputs=10)(inputs=torch.rand(5, 8, 8))["logits"].shape
+        >>> net = ImageLCN(filter_sizes=(2, 4), input_shape=(8, 8), num_outputs=10)
+        >>> net(inputs=torch.rand(5, 8, 8))["logits"].shape
         torch.Size([5, 10])
     """
 

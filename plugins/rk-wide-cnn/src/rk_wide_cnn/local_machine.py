@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from rk_kernels.classifier import KernelMachine
 from rk_kernels.covariance import Kind
 from rk_kernels.hierarchical_kernel import HierarchicalKernel
 from rk_kernels.kernel import Kernel
+from rk_kernels.linalg import kernel_regression
 from rk_kernels.ntk_mlp import NTKOutputs
 from torch import Tensor
 
@@ -25,9 +27,7 @@ def kernel_of(shape: Sequence[int], filter_sizes: Sequence[int], kind: Kind, nor
         kind: ntk or nngp.
         normalise: Divides each patch by its norm.
     """
-    features = 1
-    for size in shape:
-        features *= size
+    features = math.prod(shape)
     if filter_sizes[0] == 0:
         return HierarchicalKernel((features, *filter_sizes[1:]), features, kind, normalise)
     if len(shape) == 1:
@@ -44,7 +44,8 @@ class LocalMachine(KernelMachine):
         normalise: Divides each patch by its norm.
     """
 
-    lazy_buffers = (*KernelMachine.lazy_buffers, "offset")
+    lazy_buffers = (*KernelMachine.lazy_buffers, "center", "offset")
+    center: Tensor
     offset: Tensor
 
     def __init__(self, num_features: int, kind: Kind, normalise: bool) -> None:
@@ -53,20 +54,41 @@ class LocalMachine(KernelMachine):
         self.normalise = normalise
         self.hierarchy: tuple[tuple[int, ...], tuple[int, ...]] = (num_features,), (0,)
 
-    def choose(self, shape: Sequence[int], filter_sizes: Sequence[int]) -> None:
-        """Takes the kernel of these filters on inputs of this shape."""
-        self.hierarchy = tuple(shape), tuple(filter_sizes)
-        self.kernel = kernel_of(*self.hierarchy, self.kind, self.normalise).to(self.coefficients.device)
+    def learn(
+        self, shape: Sequence[int], filter_sizes: Sequence[int], inputs: Tensor, targets: Tensor, noise: float
+    ) -> None:
+        """Takes the kernel of these filters, and regresses.
+
+        Args:
+            shape: Of an input: an image's, or (features,).
+            filter_sizes: As in `kernel_of`.
+            inputs: (n, features).
+            targets: (n, outputs).
+            noise: Added to the diagonal, relative to its mean.
+        """
+        self._choose(shape, filter_sizes)
+        self.center, self.offset = inputs.mean(0), targets.mean(0)
+        self.inputs = inputs - self.center
+        gram = self.kernel(self.inputs)
+        ridge = noise * float(gram.diagonal().mean())
+        self.coefficients = kernel_regression(gram, targets - self.offset, ridge)
 
     def predict(self, batch: InputsOnly) -> NTKOutputs:
         """Returns (batch, outputs) under both names: scores of classes, or real numbers."""
-        values = self.answer(batch["inputs"])
-        values = values + self.offset if self.offset.numel() else values
+        inputs = batch["inputs"].flatten(1)
+        if self.center.numel():
+            values = self.answer(inputs - self.center) + self.offset
+        else:
+            values = self.answer(inputs)
         return {"logits": values, "values": values}
+
+    def _choose(self, shape: Sequence[int], filter_sizes: Sequence[int]) -> None:
+        self.hierarchy = tuple(shape), tuple(filter_sizes)
+        self.kernel = kernel_of(*self.hierarchy, self.kind, self.normalise).to(self.coefficients.device)
 
     def get_extra_state(self) -> dict[str, list[int]]:
         shape, filter_sizes = self.hierarchy
         return {"shape": list(shape), "filter_sizes": list(filter_sizes)}
 
     def set_extra_state(self, state: Mapping[str, Any]) -> None:
-        self.choose(state["shape"], state["filter_sizes"])
+        self._choose(state["shape"], state["filter_sizes"])
