@@ -33,7 +33,7 @@ def materialised(x: Tensor) -> Tensor:
         k1 = (1 - cosines.square()).sqrt() / math.pi + cosines * k0
         cosines, tangents = k1, tangents * k0 + k1
         group = size or len(cosines)
-        cosines, tangents = (q.unflatten(0, (-1, group)).mean(1).clamp(max=1 + len(SIZES)) for q in (cosines, tangents))
+        cosines, tangents = (q.unflatten(0, (-1, group)).mean(1) for q in (cosines, tangents))
         cosines = cosines.clamp(max=1)
     return tangents[0]
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from rk_kernels.classifier import KernelRidge
+from rk_kernels.curves import Curve
 from rk_kernels.feature_regression import FeatureRegression, solve
+from rk_kernels.kernel_curve import KernelCurve
 from rk_kernels.learning_curve import LearningCurve
 from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.power_law import fit_power_law
 from rk_kernels.spectrum import Spectrum
-from rk_kernels.tabular import Diabetes
 from torch import nn
 
 from rk import Runtime, UserError
@@ -139,34 +140,47 @@ def test_a_metric_that_is_not_measured_is_named_with_those_that_are(tmp_path):
         LearningCurve(str(recipe), (1, 2), "fit.max_steps", metric="test/error", seeds=1).analyze(tmp_path)
 
 
-CURVE = """
-rk: 1
-data: diabetes
-search: {name: kernel-curve, kernel: mlp-kernel, ridge: 1.0, sizes: [200, 50, 100], split: val, expected: 0.1}
-fit: {seed: 0, threads: 1}
-"""
+class Splits(Rows):
+    """The same rows as training and test split."""
+
+    splits = ("train", "test")
+
+    def batch(self, split, i, stage=0):
+        return self.rows[i]
 
 
-def test_the_curve_of_a_kernel_is_that_of_regressions_on_each_size(rk_folder):
-    pytest.importorskip("sklearn")
-    (rk_folder.folder / "curve.yaml").write_text(CURVE)
-    run = rk_folder.train("curve.yaml")
-    found = run.read()["metrics"]
-    data = Diabetes(seed=0)
-    data.prepare()
-    train, val = data.batch("train", 0), data.batch("val", 0)
-    kernel = MLPKernel().requires_grad_(False)
-    for n in (50, 100, 200):
-        gram = kernel(train["inputs"][:n])
-        alpha = torch.linalg.solve(gram + gram.diagonal().mean() * torch.eye(n).double(), train["targets"][:n])
-        error = (kernel(val["inputs"], train["inputs"][:n]) @ alpha - val["targets"]).square().mean()
-        assert found[f"run/error-{n}"] == pytest.approx(float(error), rel=1e-5)
-    law = fit_power_law({n: [found[f"run/error-{n}"]] for n in (50, 100, 200)})
-    assert found["run/exponent"] == pytest.approx(law.exponent)
-    assert (run.path / "figures" / "kernel-curve.png").stat().st_size > 5000
-    assert rk_folder.rk("analyze", "kernel-curves", "--runs", f"[{run.path}]", "--runs-dir", "looks") == 0
-    with pytest.raises(UserError, match="sizes must be at most the 354 training rows, got 400"):
-        rk_folder.train("curve.yaml", "search.sizes=[50,400]")
+def test_the_curve_of_a_kernel_is_that_of_regressions_on_each_size(tmp_path):
+    data, runtime, kernel = Splits(), Runtime(folder=tmp_path), MLPKernel().requires_grad_(False)
+    search = KernelCurve(MLPKernel(), sizes=(4, 2, 3), ridge=1.0, expected=0.5)
+    learner = search.setup(data=data, runtime=runtime)
+    first = search.step()
+    resumed = KernelCurve(MLPKernel(), sizes=(4, 2, 3), ridge=1.0, expected=0.5)
+    resumed.load_state_dict(search.state_dict())
+    learner = resumed.setup(data=data, runtime=runtime)
+    assert float(first["rows"]) == 2 and [*resumed.step()] and [*resumed.step()] and resumed.step() is None
+    resumed.finish()
+    found = resumed.results()
+    inputs, targets = (torch.cat([row[name] for row in data.rows]).double() for name in ("inputs", "targets"))
+    for n in (2, 3, 4):
+        gram = kernel(inputs[:n])
+        alpha = torch.linalg.solve(gram + gram.diagonal().mean() * torch.eye(n).double(), targets[:n])
+        answers = kernel(inputs, inputs[:n]) @ alpha
+        assert found[f"error-{n}"] == pytest.approx(float((answers - targets).square().mean()))
+    torch.testing.assert_close(learner.predict({"inputs": inputs})["values"], answers)
+    law = fit_power_law({n: [found[f"error-{n}"]] for n in (2, 3, 4)})
+    assert found["exponent"] == pytest.approx(law.exponent)
+    assert (tmp_path / "figures" / "kernel-curve.png").stat().st_size > 5000
+    curve = Curve.read(tmp_path / "kernel-curve.csv", 0.5)
+    assert curve.law.exponent == pytest.approx(law.exponent) and curve.theory(4) == pytest.approx(law(2) / 2**0.5)
+
+
+def test_more_rows_than_there_are_cannot_be_learned_from():
+    search = KernelCurve(MLPKernel(), sizes=(4, 8))
+    search.setup(data=Splits(), runtime=Runtime())
+    with pytest.raises(UserError, match="sizes must be at most the 6 training rows, got 8"):
+        search.step()
+    with pytest.raises(ValueError, match="two different numbers"):
+        KernelCurve(MLPKernel(), sizes=(4, 4))
 
 
 def test_a_spectrum_of_several_targets_sums_their_forms():

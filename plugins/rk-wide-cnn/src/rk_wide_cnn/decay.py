@@ -24,7 +24,8 @@ class Spectrum:
     """Eigenvalues of the kernel matrix of a run's training rows, by their number, and the power law through them.
 
     For hierarchical kernels the theory's decay is beside it: rank^(-1 - 2 nu / d) for the widest sector of functions,
-    of dimension d. The last eigenvalues of a finite matrix fall faster than those of the kernel: leave them out.
+    of dimension d, where the first patches are uniform on spheres. The first eigenvalues have not reached it, and the
+    last ones of a finite matrix differ from the kernel's.
 
     Writes ``spectrum.csv`` and ``spectrum.png``.
 
@@ -35,13 +36,13 @@ class Spectrum:
         limit: Most training rows.
 
     Examples:
-        rk analyze spectrum --runs last --first 20
+        rk analyze spectrum --runs last --first 30
     """
 
     def __init__(
         self,
         runs: list[Run],
-        first: Annotated[int, Ge(1)] = 10,
+        first: Annotated[int, Ge(1)] = 50,
         last: Annotated[int, Ge(2)] | None = None,
         limit: Annotated[int, Ge(8)] = 2000,
     ) -> None:

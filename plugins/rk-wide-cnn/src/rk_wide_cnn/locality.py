@@ -14,7 +14,7 @@ from rk_kernels.spectrum import Spectrum
 from torch import Tensor
 from torch.nn import functional
 
-from rk import Runtime
+from rk import Runtime, UserError
 from rk.charts import COLORS, chart, save
 from rk.protocols import Data
 from rk.sampling import generator
@@ -66,12 +66,14 @@ class Locality:
         self,
         num_features: int,
         seed: int,
-        candidates: list[list[Annotated[int, Ge(1)]]] | None = None,
+        candidates: list[list[Annotated[int, Ge(0)]]] | None = None,
         depth: Annotated[int, Ge(1)] = 3,
         limit: Annotated[int, Ge(8)] = 500,
         kind: Literal["nngp", "ntk"] = "nngp",
         normalise: bool = True,
     ) -> None:
+        if candidates is not None and not all(candidates):
+            raise ValueError("candidates must be lists of filter sizes, got an empty one")
         self.num_features = num_features
         self.seed = seed
         self.candidates = candidates
@@ -150,9 +152,14 @@ class Locality:
         return max(self.tried, key=lambda one: one[1])
 
     def _candidates(self) -> list[Candidate]:
-        if self.candidates is not None:
-            return [tuple(sizes) for sizes in self.candidates]
         shape = self._shape()
+        if self.candidates is not None:
+            for sizes in self.candidates:
+                try:
+                    kernel_of(shape, sizes, self.kind, self.normalise)
+                except ValueError as error:
+                    raise UserError(f"search.candidates: {error}") from None
+            return [tuple(sizes) for sizes in self.candidates]
         sides = image_size(shape)[1:] if len(shape) > 1 else shape
         local = [sizes for sizes in hierarchies(math.gcd(*sides), self.depth) if {sizes[0]} != set(sides)]
         return [(*sizes, *[1] * (self.depth - len(sizes))) for sizes in [(0,), *local]]
