@@ -67,21 +67,22 @@ def draw_curves(curves: Mapping[str, Curve], x_label: str, y_label: str, path: P
         y_label: What was measured.
         path: The image file.
     """
-    with chart(5.0, 3.4) as (figure, axis):
+    several = len(curves) > 1
+    with chart(7.2 if several else 5.0, 3.4) as (figure, axis):
         for i, (title, curve) in enumerate(curves.items()):
             color = COLORS[i % len(COLORS)]
             for n, many in curve.values.items():
                 axis.plot([n] * len(many), many, "o", color=color, alpha=0.25, markersize=3)
             sizes = sorted(curve.values)
             axis.plot(sizes, [curve.mean(n) for n in sizes], "o", color=color, markersize=4)
-            name = f"{plain(title)}: {curve.law.exponent:.2f}" if title else f"fit: exponent {curve.law.exponent:.3f}"
+            name = f"{plain(title) or 'fit: exponent'} {curve.law.exponent:.2f}"
             axis.plot(sizes, [curve.law(n) for n in sizes], "-", color=color, label=name)
             if curve.expected is not None:
                 line = [curve.theory(n) for n in sizes]
-                axis.plot(sizes, line, "--", color=color, alpha=0.6, label=f"theory: {curve.expected:.3f}")
+                axis.plot(sizes, line, "--", color=color, alpha=0.6, label=f"theory {curve.expected:.3g}")
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlabel(plain(x_label))
         axis.set_ylabel(plain(y_label))
-        axis.legend()
+        axis.legend(**({"loc": "center left", "bbox_to_anchor": (1, 0.5)} if several else {}))
         save(figure, path)

@@ -208,7 +208,7 @@ class Locality:
             axis.plot([row[1] for row in rows], names, "o", color=COLORS[0], label="true order", markersize=5)
             axis.invert_yaxis()
             axis.set_xlabel("log evidence per number, nats")
-            axis.legend(loc="lower left")
+            axis.legend(loc="lower right")
             save(figure, folder / "locality.png")
 
     def state_dict(self) -> dict[str, Any]:
