@@ -19,8 +19,8 @@ from rk_kernels.linalg import kernel_regression
 from torch import Tensor
 
 SIZES = (2, 2, 2)
-FEATURES = 32
-ROWS = (250, 500, 1000, 2000)
+FEATURES = 16
+ROWS = (150, 300, 600, 1200)
 
 
 def materialised(x: Tensor) -> Tensor:
@@ -86,10 +86,10 @@ def peak(name: str, n: int) -> None:
 
 def curves() -> None:
     """Prints a learning curve of four sizes: one matrix and its blocks, or a matrix for each size."""
-    x, tests, y = inputs(1000), inputs(1300)[1000:], torch.randn(1000, 1, dtype=torch.float64)
+    x, tests, y = inputs(800), inputs(1000)[800:], torch.randn(800, 1, dtype=torch.float64)
     kernel = METHODS["in tiles"]
     assert isinstance(kernel, HierarchicalKernel)
-    sizes = (125, 250, 500, 1000)
+    sizes = (100, 200, 400, 800)
 
     def nested() -> None:
         gram, cross = kernel(x), kernel(tests, x)
