@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 from rk_kernels.classifier import KernelRidge
+from rk_kernels.curves import Curve
 from rk_kernels.feature_regression import FeatureRegression, solve
+from rk_kernels.kernel_curve import KernelCurve
 from rk_kernels.learning_curve import LearningCurve
 from rk_kernels.mlp_kernel import MLPKernel
 from rk_kernels.power_law import fit_power_law
+from rk_kernels.spectrum import Spectrum
 from torch import nn
 
 from rk import Runtime, UserError
@@ -126,7 +129,7 @@ def test_a_learning_curve_of_any_recipe_has_an_exponent(tmp_path):
     assert found["exponent/low"] <= found["exponent"] <= found["exponent/high"]
     assert found["at/2"] > found["at/8"] and found["exponent"] > 0
     rows = (out / "learning-curve.csv").read_text().splitlines()
-    assert rows[0] == "fit.max_steps,test/loss,fit,seed 1,seed 2" and len(rows) == 3
+    assert rows[0] == "fit.max_steps,test/loss,fit,theory,seed 1,seed 2" and len(rows) == 3
     assert (out / "learning-curve.png").is_file()
 
 
@@ -135,3 +138,53 @@ def test_a_metric_that_is_not_measured_is_named_with_those_that_are(tmp_path):
     recipe.write_text(RECIPE)
     with pytest.raises(UserError, match="measures no 'test/error'"):
         LearningCurve(str(recipe), (1, 2), "fit.max_steps", metric="test/error", seeds=1).analyze(tmp_path)
+
+
+class Splits(Rows):
+    """The same rows as training and test split."""
+
+    splits = ("train", "test")
+
+    def batch(self, split, i, stage=0):
+        return self.rows[i]
+
+
+def test_the_curve_of_a_kernel_is_that_of_regressions_on_each_size(tmp_path):
+    data, runtime, kernel = Splits(), Runtime(folder=tmp_path), MLPKernel().requires_grad_(False)
+    search = KernelCurve(MLPKernel(), sizes=(4, 2, 3), ridge=1.0, expected=0.5)
+    learner = search.setup(data=data, runtime=runtime)
+    first = search.step()
+    resumed = KernelCurve(MLPKernel(), sizes=(4, 2, 3), ridge=1.0, expected=0.5)
+    resumed.load_state_dict(search.state_dict())
+    learner = resumed.setup(data=data, runtime=runtime)
+    assert float(first["rows"]) == 2 and [*resumed.step()] and [*resumed.step()] and resumed.step() is None
+    resumed.finish()
+    found = resumed.results()
+    inputs, targets = (torch.cat([row[name] for row in data.rows]).double() for name in ("inputs", "targets"))
+    for n in (2, 3, 4):
+        gram = kernel(inputs[:n])
+        alpha = torch.linalg.solve(gram + gram.diagonal().mean() * torch.eye(n).double(), targets[:n])
+        answers = kernel(inputs, inputs[:n]) @ alpha
+        assert found[f"error-{n}"] == pytest.approx(float((answers - targets).square().mean()))
+    torch.testing.assert_close(learner.predict({"inputs": inputs})["values"], answers)
+    law = fit_power_law({n: [found[f"error-{n}"]] for n in (2, 3, 4)})
+    assert found["exponent"] == pytest.approx(law.exponent)
+    assert (tmp_path / "figures" / "kernel-curve.png").stat().st_size > 5000
+    curve = Curve.read(tmp_path / "kernel-curve.csv", 0.5)
+    assert curve.law.exponent == pytest.approx(law.exponent) and curve.theory(4) == pytest.approx(law(2) / 2**0.5)
+
+
+def test_more_rows_than_there_are_cannot_be_learned_from():
+    search = KernelCurve(MLPKernel(), sizes=(4, 8))
+    search.setup(data=Splits(), runtime=Runtime())
+    with pytest.raises(UserError, match="sizes must be at most the 6 training rows, got 8"):
+        search.step()
+    with pytest.raises(ValueError, match="two different numbers"):
+        KernelCurve(MLPKernel(), sizes=(4, 4))
+
+
+def test_a_spectrum_of_several_targets_sums_their_forms():
+    gram, targets = torch.eye(5).double() * 2, torch.randn(5, 3).double()
+    noise = torch.tensor([0.5, 1.0]).double()
+    found = Spectrum(gram, targets).quadratic(noise)
+    torch.testing.assert_close(found, sum(Spectrum(gram, column).quadratic(noise) for column in targets.T))

@@ -58,8 +58,14 @@ def rk_data() -> dict[str, str]:
 def rk_analyses() -> dict[str, str]:
     return {
         "calibration": "rk_kernels.calibration:Calibration",
+        "kernel-curves": "rk_kernels.kernel_curves:KernelCurves",
         "learning-curve": "rk_kernels.learning_curve:LearningCurve",
     }
+
+
+@hookimpl
+def rk_searches() -> dict[str, str]:
+    return {"kernel-curve": "rk_kernels.kernel_curve:KernelCurve"}
 
 
 @hookimpl

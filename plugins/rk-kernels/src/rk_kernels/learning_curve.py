@@ -8,10 +8,8 @@ from typing import Annotated
 from annotated_types import Ge
 
 from rk import UserError
-from rk.charts import chart, plain, save
 from rk.training import Trainings
-from rk.writing import write_csv
-from rk_kernels.power_law import PowerLaw, fit_power_law
+from rk_kernels.curves import Curve, draw_curves
 
 
 class LearningCurve:
@@ -70,27 +68,10 @@ class LearningCurve:
                     )
                 found.setdefault(value, []).append(score)
             print(f"{self.parameter}={value}: {trainings.metric} {' '.join(f'{s:.4g}' for s in found[value])}")
-        law = fit_power_law(found)
-        rows = [[value, sum(scores) / len(scores), law(value), *scores] for value, scores in found.items()]
-        seeds = [f"seed {k + 1}" for k in range(self.seeds)]
-        write_csv(out / "learning-curve.csv", [self.parameter, trainings.metric or "score", "fit", *seeds], rows)
-        self._draw(found, law, trainings.metric or "score", out / "learning-curve.png")
-        means = {f"at/{value}": sum(scores) / len(scores) for value, scores in found.items()}
+        curve = Curve(found, self.expected)
+        metric = trainings.metric or "score"
+        curve.write(out / "learning-curve.csv", self.parameter, metric, "seed")
+        draw_curves({"": curve}, self.parameter, metric, out / "learning-curve.png")
+        law = curve.law
+        means = {f"at/{value}": curve.mean(value) for value in found}
         return {"exponent": law.exponent, "exponent/low": law.low, "exponent/high": law.high, **means}
-
-    def _draw(self, found: dict[float, list[float]], law: PowerLaw, metric: str, path: Path) -> None:
-        ends = [min(found), max(found)]
-        with chart(5.0, 3.4) as (figure, axis):
-            for value, scores in found.items():
-                axis.plot([value] * len(scores), scores, "o", color="C0", alpha=0.6)
-            axis.plot(ends, [law(n) for n in ends], "-", color="C0", label=f"fit: exponent {law.exponent:.3f}")
-            if self.expected is not None:
-                first = law(ends[0])
-                line = [first * (n / ends[0]) ** -self.expected for n in ends]
-                axis.plot(ends, line, "--", color="0.5", label=f"theory: {self.expected:.3f}")
-            axis.set_xscale("log")
-            axis.set_yscale("log")
-            axis.set_xlabel(plain(self.parameter))
-            axis.set_ylabel(plain(metric))
-            axis.legend()
-            save(figure, path)

@@ -11,7 +11,7 @@ class Spectrum:
 
     Args:
         gram: (n, n), without noise.
-        targets: (n,).
+        targets: (n,), or (n, outputs): D is then the sum over the outputs.
     """
 
     def __init__(self, gram: Tensor, targets: Tensor) -> None:
@@ -19,17 +19,18 @@ class Spectrum:
         self.values = self.values.clamp(min=0)
         self.rotated = self.vectors.mT @ targets
         self.count = len(targets)
+        self._squares = self.rotated.square().reshape(self.count, -1).sum(1)
 
     def quadratic(self, noise: Tensor) -> Tensor:
         """Returns D = y' (K + noise I)^-1 y for each noise of (...,)."""
-        return (self.rotated.square() / (self.values + noise.unsqueeze(-1))).sum(-1)
+        return (self._squares / (self.values + noise.unsqueeze(-1))).sum(-1)
 
     def log_determinant(self, noise: Tensor) -> Tensor:
         """Returns log |K + noise I| for each noise of (...,)."""
         return (self.values + noise.unsqueeze(-1)).log().sum(-1)
 
     def answer(self, cross: Tensor, prior: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-        """Returns means and variances of noisy observations at scale 1, (m,) each.
+        """Returns means and variances of noisy observations at scale 1, (m,) each; of targets of (n,).
 
         Args:
             cross: (m, n), test by training inputs.
