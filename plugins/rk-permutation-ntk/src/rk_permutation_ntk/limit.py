@@ -1,0 +1,106 @@
+"""The trainer `limiting-ensemble`: members drawn from what infinitely wide networks answer, without training any."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypedDict
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Float
+from rk_kernels.classifier import KernelMachine, KernelRidge
+from rk_kernels.kernel import Kernel
+from rk_kernels.linalg import Normal, cholesky, gradient_descent_ensemble
+from torch import Tensor
+
+from rk import Runtime
+from rk.fields import InputsOnly
+from rk.protocols import Data
+
+
+class MembersOutputs(TypedDict):
+    """The mean over members, and what each of them answers."""
+
+    values: Float[Tensor, "batch targets"]
+    member_values: Float[Tensor, "batch members targets"]
+
+
+class LimitingMembers(KernelMachine):
+    """Training inputs and coefficients, from which the answers of an ensemble are drawn.
+
+    Args:
+        nngp: Covariance of the networks before training.
+        tangent: The kernel that they learn with.
+        num_outputs: Numbers of each target.
+        num_members: Members.
+    """
+
+    def __init__(self, nngp: Kernel, tangent: Kernel, num_outputs: int, num_members: int) -> None:
+        super().__init__(tangent, num_outputs)
+        self.nngp = nngp
+        self.num_members = num_members
+
+    def distribution(self, inputs: Tensor) -> Normal:
+        """Returns mean and covariance of one network's answers, over its first weights; outputs are independent."""
+        train, inputs = self.inputs, inputs.flatten(1)
+        gram = self.kernel(train)
+        return gradient_descent_ensemble(
+            nngp_train=self.nngp(train),
+            nngp_cross=self.nngp(inputs, train),
+            nngp_test=self.nngp(inputs),
+            ntk_train=gram,
+            ntk_cross=self.kernel(inputs, train),
+            targets=gram @ self.coefficients,  # without ridge, the targets
+        )
+
+    def predict(self, batch: InputsOnly) -> MembersOutputs:
+        """Draws each member's answers to the whole batch at once."""
+        inputs = batch["inputs"]
+        if not self.coefficients.numel():
+            zeros = self.coefficients.new_zeros(len(inputs), self.num_members, self.num_outputs)
+            return {"values": zeros.mean(1), "member_values": zeros}
+        members = drawn(self.distribution(inputs), self.num_members)
+        return {"values": members.mean(1), "member_values": members}
+
+
+class LimitingEnsemble(KernelRidge):
+    """Networks of infinite width that gradient descent has fitted, of different first weights: exact, and no training.
+
+    For any data with real targets and any pair of kernels. The answers of a batch are drawn together, as those of one
+    network to all of its inputs; another batch is another draw.
+
+    Args:
+        nngp: Covariance of the networks before training.
+        num_outputs: Numbers of each target.
+        tangent: The kernel that they learn with; null: `nngp`, as where the last layer learns alone.
+        num_members: Members.
+
+    Examples:
+        trainer: {name: limiting-ensemble, nngp: {name: mlp-kernel, depth: 1}, num_members: 100}
+    """
+
+    def __init__(
+        self,
+        nngp: Kernel,
+        num_outputs: Annotated[int, Ge(1)],
+        tangent: Kernel | None = None,
+        num_members: Annotated[int, Ge(1)] = 100,
+    ) -> None:
+        super().__init__(nngp if tangent is None else tangent, num_outputs)
+        self.nngp = nngp
+        self.num_members = num_members
+
+    def setup(self, *, data: Data, runtime: Runtime) -> LimitingMembers:
+        self._begin(data, runtime)
+        for parameter in self.nngp.parameters():
+            parameter.requires_grad_(False)
+        self.learner = LimitingMembers(self.nngp, self.kernel, self.num_outputs, self.num_members)
+        runtime.setup(self.learner)
+        return self.learner
+
+
+def drawn(distribution: Normal, members: int) -> Tensor:
+    """Returns draws of (batch, members, outputs)."""
+    mean, covariance = distribution.mean, distribution.covariance
+    noise = torch.randn(len(mean), members * mean.shape[1], dtype=mean.dtype, device=mean.device)
+    # inputs that were trained on have no variance: the factor needs the jitter that `cholesky` adds
+    return mean.unsqueeze(1) + (cholesky(covariance) @ noise).unflatten(1, (members, mean.shape[1]))
