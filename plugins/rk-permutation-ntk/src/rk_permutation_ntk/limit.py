@@ -98,9 +98,15 @@ class LimitingEnsemble(KernelRidge):
         return self.learner
 
 
-def drawn(distribution: Normal, members: int) -> Tensor:
-    """Returns draws of (batch, members, outputs)."""
-    mean, covariance = distribution.mean, distribution.covariance
-    noise = torch.randn(len(mean), members * mean.shape[1], dtype=mean.dtype, device=mean.device)
+def drawn(distribution: Normal, members: int, random: torch.Generator | None = None) -> Tensor:
+    """Returns draws of (batch, members, outputs).
+
+    Args:
+        distribution: Of one network.
+        members: Networks.
+        random: Of the draws; None: torch's own.
+    """
+    mean, outputs = distribution.mean, distribution.mean.shape[1]
+    noise = torch.randn(len(mean), members * outputs, dtype=mean.dtype, device=mean.device, generator=random)
     # inputs that were trained on have no variance: the factor needs the jitter that `cholesky` adds
-    return mean.unsqueeze(1) + (cholesky(covariance) @ noise).unflatten(1, (members, mean.shape[1]))
+    return mean.unsqueeze(1) + (cholesky(distribution.covariance) @ noise).unflatten(1, (members, outputs))

@@ -65,11 +65,10 @@ class EnsembleMatch:
         self, *, targets: Float[Tensor, "batch bits"], member_values: Float[Tensor, "batch members bits"] | None = None
     ) -> Share:
         member_values = _of_members(member_values, "ensemble-match")
-        groups = member_values.shape[1] // self.members
+        ensemble = member_values.shape[1]
+        groups = ensemble // self.members
         if not groups:
-            raise UserError(
-                f"ensemble-match: members must be <= {member_values.shape[1]}, those of the ensemble, got {self.members}"
-            )
+            raise UserError(f"ensemble-match: members must be <= {ensemble}, those of the ensemble, got {self.members}")
         whole = member_values[:, : groups * self.members].unflatten(1, (groups, self.members)).mean(2)
         right = (bits_of(whole, self.threshold) == (targets > 0).unsqueeze(1)).all(2)
         return right.sum(), right.numel()

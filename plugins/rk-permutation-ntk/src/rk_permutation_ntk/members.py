@@ -1,0 +1,111 @@
+"""The analysis `members-needed`: how many members of an ensemble decide as all of them do."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from annotated_types import Gt, Lt
+from torch import Tensor
+
+from rk import Run, UserError
+from rk.authoring import answers
+from rk.charts import COLORS, chart, save
+from rk.writing import write_csv
+from rk_permutation_ntk.metrics import TOLERANCE
+from rk_permutation_ntk.theory import fewest
+
+HINT = "members-needed takes runs of the model ensemble, or of the trainer limiting-ensemble"
+
+
+class MembersNeeded:
+    """How often the mean over few members decides as the mean over all of them, measured and by normal theory.
+
+    A decision is the sign of a value less the threshold, or, of ``logits``, which class is highest. An example is
+    decided when all of its decisions are. Theory takes each decision's mean and deviation over members: with M others,
+    it is the same with probability Phi(mean sqrt(M) / deviation), and with M of the N that were measured, the variance
+    is smaller by 1 - M / N. Works for any run with answers of members, whatever it learned. Values on the threshold
+    itself, within 1e-4, decide nothing and are left out. Writes ``members-needed.csv`` and ``members-needed.png``.
+
+    Args:
+        run: A run of an ensemble.
+        split: Whose examples are decided.
+        share: Of the examples, to be decided as by all members.
+        threshold: Of values.
+
+    Examples:
+        rk analyze members-needed --run last --share 0.99
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        split: str = "test",
+        share: Annotated[float, Gt(0), Lt(1)] = 0.9,
+        threshold: float = 0.0,
+    ) -> None:
+        self.run = run
+        self.split = split
+        self.share = share
+        self.threshold = threshold
+
+    def analyze(self, out: Path) -> dict[str, float]:
+        """Returns the members that theory gives for the share; for half of the members, what it gives and the truth."""
+        gaps = self._gaps()
+        members = gaps.shape[1]
+        if members < 2:
+            raise UserError(f"members-needed: the ensemble must have 2 members or more, got {members}", HINT)
+        sizes = sorted({round(2 ** (i / 2)) for i in range(100) if 2 ** (i / 2) <= members / 2} | {members // 2})
+        rows = [(n, predicted(gaps, n), predicted(gaps, n, whole=members), measured(gaps, n)) for n in sizes]
+        needed = fewest(lambda n: predicted(gaps, n) >= self.share or n >= 2**40)
+        write_csv(out / "members-needed.csv", ("members", "others", "of-these", "measured"), rows, digits=5)
+        with chart(4.6, 3.2) as (figure, axis):
+            axis.plot(sizes, [r[1] for r in rows], color=COLORS[0], label="theory: other members")
+            axis.plot(sizes, [r[2] for r in rows], "--", color=COLORS[1], label="theory: some of these")
+            axis.plot(sizes, [r[3] for r in rows], "o", color=COLORS[1], label="measured: some of these")
+            axis.axhline(self.share, color=COLORS[7], linewidth=0.8)
+            axis.set(xscale="log", xlabel="members", ylabel=f"decided as by all {members}", ylim=(0, 1.03))
+            axis.legend()
+            save(figure, out / "members-needed.png")
+        return {"members": needed, "half/predicted": rows[-1][2], "half/measured": rows[-1][3]}
+
+    def _gaps(self) -> Tensor:
+        """Returns how far each member is on the side on which all are, (examples, members, decisions)."""
+        found = []
+        for batch, outputs in answers(self.run, self.split):
+            joined = {**batch, **outputs}
+            if (values := joined.get("member_values")) is not None:
+                gap = values.double() - self.threshold
+                gap = gap.flatten(2) * gap.mean(1, keepdim=True).flatten(2).sign()
+                found.append(gap * (gap.mean(1, keepdim=True) > TOLERANCE))
+            elif (logits := joined.get("member_logits")) is not None:
+                logits = logits.double()
+                first = logits.mean(1, keepdim=True).argmax(-1, keepdim=True).expand(*logits.shape[:-1], 1)
+                others = torch.ones_like(logits, dtype=torch.bool).scatter(-1, first, False)
+                gap = logits.gather(-1, first) - logits
+                found.append(gap[others].unflatten(0, (*logits.shape[:-1], -1)).flatten(2))
+            else:
+                raise UserError("members-needed: the run does not answer with the members' values", HINT)
+        return torch.cat(found)
+
+
+def predicted(gaps: Tensor, members: int, whole: float = math.inf) -> float:
+    """Returns the share of examples of which every decision is that of all, by normal theory.
+
+    Args:
+        gaps: (examples, members, decisions); decisions of zeros count for nothing.
+        members: Members whose mean decides.
+        whole: How many they are chosen from.
+    """
+    mean, deviation = gaps.mean(1), gaps.std(1) * math.sqrt(1 - members / whole)
+    scores = torch.where(deviation > 0, mean * math.sqrt(members) / deviation.clamp(min=1e-300), torch.inf)
+    return float(torch.special.ndtr(scores).prod(1).mean())
+
+
+def measured(gaps: Tensor, members: int) -> float:
+    """Returns the share of examples that groups of so many members decide as all do, over all disjoint groups."""
+    groups = gaps.shape[1] // members
+    means = gaps[:, : groups * members].unflatten(1, (groups, members)).mean(2)
+    return float(((means > 0) | (gaps == 0).all(1).unsqueeze(1)).all(2).double().mean())
