@@ -13,10 +13,13 @@ from torch import Tensor
 from rk import Run, UserError
 from rk.authoring import answers
 from rk.charts import COLORS, chart, save
+from rk.sampling import generator
 from rk.writing import write_csv
 from rk_permutation_ntk.metrics import TOLERANCE
 from rk_permutation_ntk.theory import fewest
 
+DRAWS = 400
+"""Draws for each example."""
 HINT = "members-needed takes runs of the model ensemble, or of the trainer limiting-ensemble"
 
 
@@ -24,10 +27,10 @@ class MembersNeeded:
     """How often the mean over few members decides as the mean over all of them, measured and by normal theory.
 
     A decision is the sign of a value less the threshold, or, of ``logits``, which class is highest. An example is
-    decided when all of its decisions are. Theory takes each decision's mean and deviation over members: with M others,
-    it is the same with probability Phi(mean sqrt(M) / deviation), and with M of the N that were measured, the variance
-    is smaller by 1 - M / N. Works for any run with answers of members, whatever it learned. Values on the threshold
-    itself, within 1e-4, decide nothing and are left out. Writes ``members-needed.csv`` and ``members-needed.png``.
+    decided when all of its decisions are. Theory takes the mean and the covariance over members: the mean over M others
+    is normal with a covariance that is M times smaller, and over M of the N that were measured, by a further 1 - M / N.
+    Works for any run with answers of members, whatever it learned. Values on the threshold itself, within 1e-4, decide
+    nothing and are left out. Writes ``members-needed.csv`` and ``members-needed.png``.
 
     Args:
         run: A run of an ensemble.
@@ -58,8 +61,9 @@ class MembersNeeded:
         if members < 2:
             raise UserError(f"members-needed: the ensemble must have 2 members or more, got {members}", HINT)
         sizes = sorted({round(2 ** (i / 2)) for i in range(100) if 2 ** (i / 2) <= members / 2} | {members // 2})
-        rows = [(n, predicted(gaps, n), predicted(gaps, n, whole=members), measured(gaps, n)) for n in sizes]
-        needed = fewest(lambda n: predicted(gaps, n) >= self.share or n >= 2**40)
+        theory = Theory(gaps)
+        rows = [(n, theory.share(n), theory.share(n, whole=members), measured(gaps, n)) for n in sizes]
+        needed = fewest(lambda n: theory.share(n) >= self.share or n >= 2**40)
         write_csv(out / "members-needed.csv", ("members", "others", "of-these", "measured"), rows, digits=5)
         with chart(4.6, 3.2) as (figure, axis):
             axis.plot(sizes, [r[1] for r in rows], color=COLORS[0], label="theory: other members")
@@ -88,20 +92,32 @@ class MembersNeeded:
                 found.append(gap[others].unflatten(0, (*logits.shape[:-1], -1)).flatten(2))
             else:
                 raise UserError("members-needed: the run does not answer with the members' values", HINT)
-        return torch.cat(found)
+        return torch.cat(found).cpu()
 
 
-def predicted(gaps: Tensor, members: int, whole: float = math.inf) -> float:
-    """Returns the share of examples of which every decision is that of all, by normal theory.
+class Theory:
+    """Means over members as normal vectors of the mean and the covariance that the members have.
 
     Args:
         gaps: (examples, members, decisions); decisions of zeros count for nothing.
-        members: Members whose mean decides.
-        whole: How many they are chosen from.
     """
-    mean, deviation = gaps.mean(1), gaps.std(1) * math.sqrt(1 - members / whole)
-    scores = torch.where(deviation > 0, mean * math.sqrt(members) / deviation.clamp(min=1e-300), torch.inf)
-    return float(torch.special.ndtr(scores).prod(1).mean())
+
+    def __init__(self, gaps: Tensor) -> None:
+        self.mean = gaps.mean(1, keepdim=True)
+        self.none = (gaps == 0).all(1, keepdim=True)
+        weights = torch.randn(DRAWS, gaps.shape[1], dtype=gaps.dtype, generator=generator("members-needed"))
+        # a sum of members with normal weights has their covariance, dependences between decisions included
+        self.noise = weights / math.sqrt(gaps.shape[1] - 1) @ (gaps - self.mean)
+
+    def share(self, members: int, whole: float = math.inf) -> float:
+        """Returns the share of examples of which every decision is that of all.
+
+        Args:
+            members: Members whose mean decides.
+            whole: How many they are chosen from.
+        """
+        deviation = math.sqrt((1 - members / whole) / members)
+        return float(((self.mean + deviation * self.noise > 0) | self.none).all(2).double().mean())
 
 
 def measured(gaps: Tensor, members: int) -> float:

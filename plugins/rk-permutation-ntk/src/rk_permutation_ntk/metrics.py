@@ -144,7 +144,7 @@ class LimitAgreement:
         sums = torch.einsum("tvb,vmb->tm", marks, values)  # by target and member
         self.sums = sums if self.sums is None else self.sums + sums
         self.counts = self.counts + marks.sum((1, 2)).unsqueeze(1)
-        if values.shape[1] > 1:
+        if len(values) and values.shape[1] > 1:
             self.variance += float(values.var(1).sum())
         self.outputs += one.numel()
 
