@@ -23,7 +23,7 @@ EXHAUSTIVE = 14
 
 
 class Permutation:
-    """Trains on the k basis vectors alone, and tests on other vectors of bits: arXiv:2502.16763, Sec. 3.
+    """Trains on the k basis vectors alone, and tests on other vectors of bits: arXiv:2502.16763.
 
     Inputs have unit length, x / sqrt(number of ones), and so have targets. An output above 0 is a one. `rk predict`
     takes a text file with one vector per line, such as ``01101``.

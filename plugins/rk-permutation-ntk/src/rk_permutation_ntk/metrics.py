@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 
 
 def bits_of(values: Float[Tensor, "batch bits"], threshold: float = 0.0) -> Bool[Tensor, "batch bits"]:
-    """Returns which outputs are ones: arXiv:2502.16763, Sec. 4: those above zero.
+    """Returns which outputs are ones, those above zero: arXiv:2502.16763.
 
     Args:
         values: Outputs.

@@ -47,7 +47,7 @@ def ntk(cosine: float) -> float:
 
 
 def limit(bits: int, ones: int, parametrization: Parametrization = "ntk") -> Limit:
-    """Returns the limit for inputs of `bits` bits of which `ones` are one: arXiv:2502.16763, Sec. 4.
+    """Returns the limit for inputs of `bits` bits of which `ones` are one: arXiv:2502.16763.
 
     The training kernel is a I + b 11', so that its inverse is (I - b / (a + k b) 11') / a (Sherman and Morrison). With
     one one, the input is a training vector, and the answer is exact.
@@ -74,7 +74,7 @@ def limit(bits: int, ones: int, parametrization: Parametrization = "ntk") -> Lim
 
 
 def exact_match(bits: int, ones: int, members: float, parametrization: Parametrization = "ntk") -> float:
-    """Returns the probability that all signs of the mean over so many members are right: arXiv:2502.16763, Sec. 5.
+    """Returns the probability that all signs of the mean over so many members are right: arXiv:2502.16763.
 
     Examples:
         >>> f"{exact_match(5, 2, 205):.3f}"
