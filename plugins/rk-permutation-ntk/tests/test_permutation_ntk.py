@@ -14,7 +14,7 @@ from rk_permutation_ntk.analysis import PermutationAnalysis, of_networks
 from rk_permutation_ntk.data import Permutation, unit
 from rk_permutation_ntk.limit import drawn
 from rk_permutation_ntk.members import Theory, measured
-from rk_permutation_ntk.metrics import BitAccuracy, EnsembleMatch, ExactMatch, LimitAgreement
+from rk_permutation_ntk.metrics import BitAccuracy, EnsembleMatch, ExactBits, LimitAgreement
 from rk_permutation_ntk.theory import exact_match, limit, members_for_all, members_needed
 
 from rk import UserError
@@ -158,10 +158,10 @@ def test_lines_that_are_not_such_vectors_are_refused(tmp_path, text):
 
 def test_a_zero_within_rounding_is_a_zero():
     values, targets = torch.tensor([[0.6, 1e-6], [0.4, 0.2]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    assert float(ExactMatch()(values=values, targets=targets)[0]) == 1
+    assert float(ExactBits()(values=values, targets=targets)[0]) == 1
     assert float(BitAccuracy()(values=values, targets=targets)[0]) == 3
     assert float(BitAccuracy(0.5)(values=values, targets=targets)[0]) == 3
-    assert float(ExactMatch(0.5)(values=values, targets=targets)[0]) == 1
+    assert float(ExactBits(0.5)(values=values, targets=targets)[0]) == 1
 
 
 def agreement(statistic, members, **settings):

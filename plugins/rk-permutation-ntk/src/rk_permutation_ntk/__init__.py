@@ -31,7 +31,7 @@ def rk_data() -> dict[str, str]:
 @hookimpl
 def rk_metrics() -> dict[str, str]:
     return {
-        "exact-match": "rk_permutation_ntk.metrics:ExactMatch",
+        "exact-bits": "rk_permutation_ntk.metrics:ExactBits",
         "ensemble-match": "rk_permutation_ntk.metrics:EnsembleMatch",
         "bit-accuracy": "rk_permutation_ntk.metrics:BitAccuracy",
         "limit-agreement": "rk_permutation_ntk.metrics:LimitAgreement",

@@ -16,7 +16,7 @@ from rk.fields import InputsOnly, RegressionBatch
 from rk.protocols import Batch, Outputs
 from rk.reading import lines_of, read_text
 from rk.sampling import batch_count, generator, rows
-from rk_permutation_ntk.metrics import BitAccuracy, ExactMatch, bits_of
+from rk_permutation_ntk.metrics import BitAccuracy, ExactBits, bits_of
 
 EXHAUSTIVE = 14
 """The most bits whose 2^bits - 1 vectors are all tested."""
@@ -34,14 +34,14 @@ class Permutation:
         permutation: Where each bit goes, from 0; null: at random.
         ones: What is tested: vectors with these numbers of ones, a split ``test-N`` for each; ``uniform``: any nonzero
             vectors, at random; ``all``: every nonzero vector.
-        num_tests: The most vectors of a split; those with few ones are all tested, where they are no more than this.
+        num_tests: The most vectors of a split. Where fewer have that number of ones, each of them is tested once.
         batch_size: Test vectors per batch; null: all at once. Training always takes all k.
 
     Examples:
         data: {name: permutation, bits: 10, ones: [2, 3]}
     """
 
-    metrics = {"exact-match": ExactMatch, "bit-accuracy": BitAccuracy}
+    metrics = {"exact-match": ExactBits, "bit-accuracy": BitAccuracy}
     num_features: int
     num_outputs: int
 

@@ -28,14 +28,14 @@ def bits_of(values: Float[Tensor, "batch bits"], threshold: float = 0.0) -> Bool
     return values > threshold + TOLERANCE
 
 
-class ExactMatch:
+class ExactBits:
     """The share of vectors whose bits are all right.
 
     Args:
         threshold: What an output must exceed to be a one. The method's is 0; 0.5 is what rounding would take.
 
     Examples:
-        metrics: {rounded: {name: exact-match, threshold: 0.5}}
+        metrics: {rounded: {name: exact-bits, threshold: 0.5}}
     """
 
     def __init__(self, threshold: float = 0.0) -> None:
