@@ -26,11 +26,11 @@ HINT = "members-needed takes runs of the model ensemble, or of the trainer limit
 class MembersNeeded:
     """How often the mean over few members decides as the mean over all of them, measured and by normal theory.
 
-    A decision is the sign of a value less the threshold, or, of ``logits``, which class is highest. An example is
-    decided when all of its decisions are. Theory takes the mean and the covariance over members: the mean over M others
-    is normal with a covariance that is M times smaller, and over M of the N that were measured, by a further 1 - M / N.
-    Works for any run with answers of members, whatever it learned. Values on the threshold itself, within 1e-4, decide
-    nothing and are left out. Writes ``members-needed.csv`` and ``members-needed.png``.
+    A decision is the sign of a value less the threshold, or, where targets are classes, which one is highest. An
+    example is decided when all of its decisions are. Theory takes the mean and the covariance over members: the mean
+    over M others is normal with a covariance that is M times smaller, and over M of the N that were measured, by a
+    further 1 - M / N. Works for any run with answers of members, whatever it learned. Values on the threshold itself,
+    within 1e-4, decide nothing and are left out. Writes ``members-needed.csv`` and ``members-needed.png``.
 
     Args:
         run: A run of an ensemble.
@@ -78,20 +78,21 @@ class MembersNeeded:
     def _gaps(self) -> Tensor:
         """Returns how far each member is on the side on which all are, (examples, members, decisions)."""
         found = []
-        for batch, outputs in answers(self.run, self.split):
+        for batch, outputs in answers(self.run, self.split, needs=("targets",), hint=HINT):
             joined = {**batch, **outputs}
-            if (values := joined.get("member_values")) is not None:
-                gap = values.double() - self.threshold
-                gap = gap.flatten(2) * gap.mean(1, keepdim=True).flatten(2).sign()
+            field = "member_values" if joined["targets"].is_floating_point() else "member_logits"
+            if field not in joined:
+                raise UserError(f"members-needed: the run must answer with {field}", HINT)
+            members = joined[field].double()
+            if field == "member_values":
+                gap = (members - self.threshold).flatten(2)
+                gap = gap * gap.mean(1, keepdim=True).sign()
                 found.append(gap * (gap.mean(1, keepdim=True) > TOLERANCE))
-            elif (logits := joined.get("member_logits")) is not None:
-                logits = logits.double()
-                first = logits.mean(1, keepdim=True).argmax(-1, keepdim=True).expand(*logits.shape[:-1], 1)
-                others = torch.ones_like(logits, dtype=torch.bool).scatter(-1, first, False)
-                gap = logits.gather(-1, first) - logits
-                found.append(gap[others].unflatten(0, (*logits.shape[:-1], -1)).flatten(2))
             else:
-                raise UserError("members-needed: the run does not answer with the members' values", HINT)
+                winner = members.mean(1, keepdim=True).argmax(-1, keepdim=True).expand(*members.shape[:-1], 1)
+                others = torch.ones_like(members, dtype=torch.bool).scatter(-1, winner, False)
+                gap = members.gather(-1, winner) - members
+                found.append(gap[others].unflatten(0, (*members.shape[:-1], -1)))
         return torch.cat(found).cpu()
 
 
