@@ -66,7 +66,7 @@ class PermutationAnalysis:
         bits: tuple[Annotated[int, Ge(2)], ...] = (5, 10, 15, 20, 25, 30),
         ones: Annotated[int, Ge(2)] = 2,
         accuracy: Annotated[float, Gt(0), Lt(1)] = 0.9,
-        repeats: Annotated[int, Ge(0)] = 5,
+        repeats: Annotated[int, Ge(0)] = 3,
         seed: int = 0,
     ) -> None:
         if not bits or min(bits) < ones:
@@ -125,7 +125,7 @@ class PermutationAnalysis:
             authors = {bits: count for bits, count in AUTHORS.items() if bits in self.bits}
             if authors and self.ones == 2 and self.accuracy == 0.9:
                 axis.plot(list(authors), list(authors.values()), "x", color=COLORS[3], label="authors' networks")
-            axis.set(xlabel="bits", ylabel=f"members for {self.accuracy:.1%}", yscale="log")
+            axis.set(xlabel="bits", ylabel=f"members for {100 * self.accuracy:g}%", yscale="log")
             axis.legend()
             save(figure, path)
 
