@@ -96,7 +96,7 @@ def drawn_or_trained(bits: int, width: int, count: int, steps: int) -> None:
     data = Permutation(0, bits)
     data.prepare()
     train, test = data.batch("train", 0), data.batch("test-2", 0)
-    loss = PerMember(MeanSquaredError())
+    loss, random = PerMember(MeanSquaredError()), torch.Generator()
 
     def trained() -> None:
         ensemble = Ensemble(lambda: NTKMLP(bits, bits, hidden_size=width), num_members=count)
@@ -105,7 +105,7 @@ def drawn_or_trained(bits: int, width: int, count: int, steps: int) -> None:
 
     timed: dict[str, Callable[[], object]] = {
         "trained": trained,
-        "drawn": lambda: drawn(of_networks(train["inputs"], train["targets"], test["inputs"], "ntk"), count),
+        "drawn": lambda: drawn(of_networks(train["inputs"], train["targets"], test["inputs"], "ntk"), count, random),
     }
     compared(f"{count} members of width {width}, {steps} steps", timed, "trained", 3)
 

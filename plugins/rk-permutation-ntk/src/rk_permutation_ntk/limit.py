@@ -15,6 +15,7 @@ from torch import Tensor
 from rk import Runtime
 from rk.fields import InputsOnly
 from rk.protocols import Data
+from rk.sampling import generator
 
 
 class MembersOutputs(TypedDict):
@@ -32,10 +33,12 @@ class LimitingMembers(KernelMachine):
         tangent: The kernel that they learn with.
         num_outputs: Numbers of each target.
         num_members: Members.
+        seed: Of the draws.
     """
 
-    def __init__(self, nngp: Kernel, tangent: Kernel, num_outputs: int, num_members: int) -> None:
+    def __init__(self, nngp: Kernel, tangent: Kernel, num_outputs: int, num_members: int, seed: int) -> None:
         super().__init__(tangent, num_outputs)
+        self.seed = seed
         self.nngp = nngp
         self.num_members = num_members
 
@@ -53,12 +56,13 @@ class LimitingMembers(KernelMachine):
         )
 
     def predict(self, batch: InputsOnly) -> MembersOutputs:
-        """Draws each member's answers to the whole batch at once."""
+        """Draws each member's answers to the whole batch at once: a function of the seed and the batch."""
         inputs = batch["inputs"]
         if not self.coefficients.numel():
             zeros = self.coefficients.new_zeros(len(inputs), self.num_members, self.num_outputs)
             return {"values": zeros.mean(1), "member_values": zeros}
-        members = drawn(self.distribution(inputs), self.num_members)
+        random = generator(self.seed, inputs.cpu().numpy().tobytes().hex())
+        members = drawn(self.distribution(inputs), self.num_members, random)
         return {"values": members.mean(1), "member_values": members}
 
 
@@ -66,11 +70,12 @@ class LimitingEnsemble(KernelRidge):
     """Networks of infinite width that gradient descent has fitted, of different first weights: exact, and no training.
 
     For any data with real targets and any pair of kernels. The answers of a batch are drawn together, as those of one
-    network to all of its inputs; another batch is another draw.
+    network to all of its inputs; another batch is another draw, and the same batch the same.
 
     Args:
         nngp: Covariance of the networks before training.
         num_outputs: Numbers of each target.
+        seed: Of the draws.
         tangent: The kernel that they learn with; null: `nngp`, as where the last layer learns alone.
         num_members: Members.
 
@@ -82,31 +87,33 @@ class LimitingEnsemble(KernelRidge):
         self,
         nngp: Kernel,
         num_outputs: Annotated[int, Ge(1)],
+        seed: int,
         tangent: Kernel | None = None,
         num_members: Annotated[int, Ge(1)] = 100,
     ) -> None:
         super().__init__(nngp if tangent is None else tangent, num_outputs)
         self.nngp = nngp
+        self.seed = seed
         self.num_members = num_members
 
     def setup(self, *, data: Data, runtime: Runtime) -> LimitingMembers:
         self._begin(data, runtime)
         for parameter in self.nngp.parameters():
             parameter.requires_grad_(False)
-        self.learner = LimitingMembers(self.nngp, self.kernel, self.num_outputs, self.num_members)
+        self.learner = LimitingMembers(self.nngp, self.kernel, self.num_outputs, self.num_members, self.seed)
         runtime.setup(self.learner)
         return self.learner
 
 
-def drawn(distribution: Normal, members: int, random: torch.Generator | None = None) -> Tensor:
+def drawn(distribution: Normal, members: int, random: torch.Generator) -> Tensor:
     """Returns draws of (batch, members, outputs).
 
     Args:
         distribution: Of one network.
         members: Networks.
-        random: Of the draws; None: torch's own.
+        random: Of the draws, on the CPU.
     """
     mean, outputs = distribution.mean, distribution.mean.shape[1]
-    noise = torch.randn(len(mean), members * outputs, dtype=mean.dtype, device=mean.device, generator=random)
+    noise = torch.randn(len(mean), members * outputs, dtype=mean.dtype, generator=random).to(mean.device)
     # inputs that were trained on have no variance: the factor needs the jitter that `cholesky` adds
     return mean.unsqueeze(1) + (cholesky(distribution.covariance) @ noise).unflatten(1, (members, outputs))
