@@ -95,6 +95,14 @@ def test_draws_are_joint_over_the_batch():
         torch.testing.assert_close(torch.cov(members[..., output]), found.covariance, atol=1e-3, rtol=0)
 
 
+def test_members_answer_training_inputs_as_they_were_trained():
+    train = whole(bits=6).batch("train", 0)
+    for kind in ("ntk", "standard"):
+        found = of_networks(train["inputs"], train["targets"], train["inputs"], kind)
+        members = drawn(found, 3, torch.Generator().manual_seed(0))
+        torch.testing.assert_close(members, train["targets"].double().unsqueeze(1).expand(6, 3, 6), atol=1e-6, rtol=0)
+
+
 def test_training_is_on_the_basis_vectors_alone():
     data = whole(bits=4, permutation=(2, 0, 3, 1))
     batch = data.batch("train", 7)

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from jaxtyping import Float
 from rk_kernels.classifier import KernelMachine, KernelRidge
 from rk_kernels.kernel import Kernel
-from rk_kernels.linalg import Normal, cholesky, gradient_descent_ensemble
+from rk_kernels.linalg import Normal, gradient_descent_ensemble
 from torch import Tensor
 
 from rk import Runtime
@@ -59,10 +59,10 @@ class LimitingMembers(KernelMachine):
         """Draws each member's answers to the whole batch at once: a function of the seed and the batch."""
         inputs = batch["inputs"]
         if not self.coefficients.numel():
-            zeros = self.coefficients.new_zeros(len(inputs), self.num_members, self.num_outputs)
+            zeros = inputs.new_zeros(len(inputs), self.num_members, self.num_outputs)
             return {"values": zeros.mean(1), "member_values": zeros}
         random = generator(self.seed, inputs.cpu().numpy().tobytes().hex())
-        members = drawn(self.distribution(inputs), self.num_members, random)
+        members = drawn(self.distribution(inputs), self.num_members, random).to(inputs.dtype)
         return {"values": members.mean(1), "member_values": members}
 
 
@@ -115,5 +115,7 @@ def drawn(distribution: Normal, members: int, random: torch.Generator) -> Tensor
     """
     mean, outputs = distribution.mean, distribution.mean.shape[1]
     noise = torch.randn(len(mean), members * outputs, dtype=mean.dtype, generator=random).to(mean.device)
-    # inputs that were trained on have no variance: the factor needs the jitter that `cholesky` adds
-    return mean.unsqueeze(1) + (cholesky(distribution.covariance) @ noise).unflatten(1, (members, outputs))
+    # the symmetric root: inputs that were trained on have no variance, so that there may be no Cholesky factor
+    values, vectors = torch.linalg.eigh(distribution.covariance)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.mT
+    return mean.unsqueeze(1) + (root @ noise).unflatten(1, (members, outputs))
