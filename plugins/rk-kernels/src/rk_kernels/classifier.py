@@ -26,7 +26,7 @@ class KernelMachine(nn.Module):
         num_outputs: Numbers for each example.
     """
 
-    lazy_buffers = ("inputs", "coefficients")
+    lazy_buffers: tuple[str, ...] = ("inputs", "coefficients")
     inputs: Tensor
     coefficients: Tensor
 

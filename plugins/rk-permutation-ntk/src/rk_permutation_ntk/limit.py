@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from jaxtyping import Float
-from rk_kernels.classifier import KernelMachine, KernelRidge
+from rk_kernels.classifier import KernelRidge, KernelValues
 from rk_kernels.kernel import Kernel
 from rk_kernels.linalg import Normal, gradient_descent_ensemble
 from torch import Tensor
 
 from rk import Runtime
-from rk.fields import InputsOnly
+from rk.fields import InputsOnly, ValuesOutputs
 from rk.protocols import Data
 from rk.sampling import generator
 
 
-class MembersOutputs(TypedDict):
+class MembersOutputs(ValuesOutputs):
     """The mean over members, and what each of them answers."""
 
-    values: Float[Tensor, "batch targets"]
     member_values: Float[Tensor, "batch members targets"]
 
 
-class LimitingMembers(KernelMachine):
+class LimitingMembers(KernelValues):
     """Training inputs and coefficients, from which the answers of an ensemble are drawn.
 
     Args:
@@ -100,9 +99,10 @@ class LimitingEnsemble(KernelRidge):
         self._begin(data, runtime)
         for parameter in self.nngp.parameters():
             parameter.requires_grad_(False)
-        self.learner = LimitingMembers(self.nngp, self.kernel, self.num_outputs, self.num_members, self.seed)
-        runtime.setup(self.learner)
-        return self.learner
+        learner = LimitingMembers(self.nngp, self.kernel, self.num_outputs, self.num_members, self.seed)
+        self.learner = learner
+        runtime.setup(learner)
+        return learner
 
 
 def drawn(distribution: Normal, members: int, random: torch.Generator) -> Tensor:

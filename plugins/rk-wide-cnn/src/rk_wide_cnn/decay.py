@@ -67,7 +67,7 @@ class Spectrum:
                 axis.plot(range(1, len(values) + 1), values, ".", color=color, markersize=3)
                 axis.plot(ranks, [law(r) for r in ranks], "-", color=color, label=f"{plain(name)}: {law.exponent:.2f}")
                 numbers[f"{name}/decay"] = law.exponent
-                if (decay := predicted(run.learner.kernel)) is not None:
+                if (decay := predicted(run.learner.get_submodule("kernel"))) is not None:
                     numbers[f"{name}/theory"] = decay
                     line = [2 * law(ranks[0]) * (r / ranks[0]) ** -decay for r in ranks]
                     axis.plot(ranks, line, "--", color=color, alpha=0.6, label=f"theory: {decay:.2f}")

@@ -9,7 +9,6 @@ from typing import Any
 from rk_kernels.classifier import KernelMachine
 from rk_kernels.covariance import Kind
 from rk_kernels.hierarchical_kernel import HierarchicalKernel
-from rk_kernels.kernel import Kernel
 from rk_kernels.linalg import kernel_regression
 from rk_kernels.ntk_mlp import NTKOutputs
 from torch import Tensor
@@ -18,7 +17,9 @@ from rk.fields import InputsOnly
 from rk_wide_cnn.image_kernel import ImageHierarchicalKernel
 
 
-def kernel_of(shape: Sequence[int], filter_sizes: Sequence[int], kind: Kind, normalise: bool) -> Kernel:
+def kernel_of(
+    shape: Sequence[int], filter_sizes: Sequence[int], kind: Kind, normalise: bool
+) -> HierarchicalKernel | ImageHierarchicalKernel:
     """Returns the kernel of a hierarchy.
 
     Args:

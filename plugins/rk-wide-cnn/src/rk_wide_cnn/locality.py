@@ -215,7 +215,7 @@ class Locality:
         return {"tried": [[list(candidate), *numbers] for candidate, *numbers in self.tried]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.tried = [(tuple(sizes), *map(float, numbers)) for sizes, *numbers in state["tried"]]
+        self.tried = [(tuple(sizes), float(a), float(b), float(c)) for sizes, a, b, c in state["tried"]]
 
 
 def _title(candidate: Candidate) -> str:
