@@ -16,6 +16,7 @@ from rk.builtin.backprop import Supervised
 from rk.errors import suggest
 from rk.protocols import Batch, Data, Loss, Model, Optimizer
 from rk_hierarchical_polynomials.exact import LinearPart, Products, solved
+from rk_kernels.feature_regression import FeatureLearner
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Stages:
     that answer each example by itself. A stage without rows of an earlier one keeps the guarantee of the paper. A model
     with ``begin_stage(batches)`` is shown the rows of each stage first.
 
+    Exact stages need no loss.
+
     Args:
         stages: The stages, in order.
         optimizer: Of the stages by gradients, made newly for each; its schedule is over the steps of the stage.
@@ -115,11 +118,16 @@ class Stages:
         self.found: dict[str, float] = {}
         self._prepared: int | None = None
 
-    def setup(self, *, model: Model, loss: Loss, data: Data, runtime: Runtime) -> Supervised:
+    def setup(
+        self, *, model: Model, data: Data, runtime: Runtime, loss: Loss | None = None
+    ) -> Supervised | FeatureLearner:
         if runtime.world > 1:
             raise UserError("stages follow one another in one process", "fit.devices=1")
+        for k, stage in enumerate(self.stages, 1):
+            if loss is None and stage.solver == "gradient":
+                raise UserError(f"stage {k} learns by gradients: the recipe must have a loss", "loss: mse")
         self.data, self.runtime, self.model = data, runtime, model
-        self.learner = Supervised(model, loss)
+        self.learner = FeatureLearner(model) if loss is None else Supervised(model, loss)
         self.objective = runtime.setup(self.learner)
         assert isinstance(model, nn.Module)
         self.parameters = dict(model.named_parameters())
