@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Gt
+from rk_kernels.power_law import fit_power_law
 
 from rk import UserError
 from rk.charts import chart, plain, save
 from rk.training import Trainings
 from rk.writing import write_csv
-from rk_kernels.power_law import fit_power_law
 
 
 class SampleComplexity:
     """Finds n*(d), the training rows at which a metric passes a threshold, and the exponent of n* in d.
 
     Trains a recipe for several dimensions d, each with multiples of d^k rows, and interpolates between logarithms of n.
-    Theorem 1 of Wang et al. 2024, arXiv:2311.13774, has the exponent k for a polynomial of degree k, whatever the degree
-    of the link; kernels need k times that degree. The interval of the exponent is that of a bootstrap over seeds, with a
-    probability of 90 %. Writes ``sample-complexity.csv`` and ``sample-complexity.png``. A stopped analysis is resumed
+    In theory (Wang et al. 2024, arXiv:2311.13774) the exponent is k for a polynomial of degree k, whatever the degree
+    of the link; that of kernels is k times the link's. The interval of the exponent is that of a bootstrap over seeds,
+    with a probability of 90 %. Writes ``sample-complexity.csv`` and ``sample-complexity.png``. A stopped analysis is resumed
     with ``rk analyze sample-complexity --resume last``.
 
     Args:
@@ -102,8 +102,8 @@ class SampleComplexity:
         if not place:
             side = "larger" if place is None else "smaller"
             raise UserError(
-                f"sample-complexity: at d = {d}, {self.metric} does not pass {self.threshold:g} between n = {counts[0]} "
-                f"and {counts[-1]}, got {' '.join(f'{score:.3f}' for score in scores)}",
+                f"sample-complexity: at d = {d}, {self.metric} does not pass {self.threshold:g} between n = "
+                f"{counts[0]} and {counts[-1]}, got {' '.join(f'{score:.3f}' for score in scores)}",
                 f"give {side} multiples",
             )
         (below, low), (above, high) = ((counts[i], scores[i]) for i in (place - 1, place))

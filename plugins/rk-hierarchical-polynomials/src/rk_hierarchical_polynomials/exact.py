@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from rk_kernels.linalg import cholesky, with_ridge
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional
@@ -14,7 +15,6 @@ from torch.nn import functional
 from rk import UserError
 from rk.binding import Bound
 from rk.protocols import Batch
-from rk_kernels.linalg import cholesky, with_ridge
 
 TOLERANCE = 1e-4
 """Largest second difference of an answer that counts as linear, relative to the answers: float32 rounds."""
@@ -57,8 +57,8 @@ class LinearPart:
     def check(self, batch: Batch) -> None:
         """Raises `rk.UserError` unless the answer is linear in the parameters.
 
-        That is judged by a second difference, f(w + v) - 2 f(w) + f(w - v), of random w and v: a second derivative would
-        be zero for networks of relu too, between their kinks.
+        That is judged by a second difference, f(w + v) - 2 f(w) + f(w - v), of random w and v: a second derivative
+        would be zero for networks of relu too, between their kinks.
         """
         fields, name = self._fields(batch), _answered(batch)
         draw = torch.Generator().manual_seed(0)

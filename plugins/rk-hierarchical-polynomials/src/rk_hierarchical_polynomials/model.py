@@ -26,9 +26,9 @@ class ResNetOutputs(TypedDict):
 class ThreeLayerResNet(nn.Module):
     """g(x) = sum_j u_j sigma(v_j . x + s_j) / sqrt(m1), and h(x) = g(x) + sum_i c_i relu(a_i z(x) + b_i) / sqrt(m2).
 
-    Wang et al. 2024, arXiv:2311.13774, Sec. 3. v is on the sphere, s normal, a a sign, b uniform; u and c begin at zero,
-    so that h = g. z is g, standardised on the rows of each stage of the trainer `stages`: b then covers its range. An
-    answer of one number per example.
+    Wang et al. 2024, arXiv:2311.13774, Sec. 3. v is on the sphere, s normal, a a sign, b uniform; u and c begin at
+    zero, so that h = g. z is g, standardised on the rows of each stage of the trainer `stages`: b then covers its
+    range. The answer is one number per example.
 
     Args:
         num_features: d, all input dimensions together.

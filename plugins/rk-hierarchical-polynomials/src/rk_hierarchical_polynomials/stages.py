@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Ge
+from rk_kernels.feature_regression import FeatureLearner
 from torch import Tensor, nn
 
 from rk import Runtime, UserError
@@ -16,7 +17,6 @@ from rk.builtin.backprop import Supervised
 from rk.errors import suggest
 from rk.protocols import Batch, Data, Loss, Model, Optimizer
 from rk_hierarchical_polynomials.exact import LinearPart, Products, solved
-from rk_kernels.feature_regression import FeatureLearner
 
 
 @dataclass(frozen=True)
