@@ -21,8 +21,8 @@ class SampleComplexity:
     Trains a recipe for several dimensions d, each with multiples of d^k rows, and interpolates between logarithms of n.
     In theory (Wang et al. 2024, arXiv:2311.13774) the exponent is k for a polynomial of degree k, whatever the degree
     of the link; that of kernels is k times the link's. The interval of the exponent is that of a bootstrap over seeds,
-    with a probability of 90 %. Writes ``sample-complexity.csv`` and ``sample-complexity.png``. A stopped analysis is resumed
-    with ``rk analyze sample-complexity --resume last``.
+    with a probability of 90 %. Writes ``sample-complexity.csv`` and ``sample-complexity.png``. A stopped analysis is
+    resumed with ``rk analyze sample-complexity --resume last``.
 
     Args:
         recipe: Name or path of the recipe.
