@@ -13,6 +13,9 @@ arXiv:2311.13774:
 
 from rk import hookimpl
 
+SMALL = ("data.num_features=6", "data.train_examples=384", "data.val_examples=64", "data.test_examples=64")
+RK_TRIAL = dict.fromkeys(("tanh-quick", "tanh-kernel", "tanh-stage-one", "z3", "z3-kernel"), SMALL)
+
 
 @hookimpl
 def rk_trainers() -> dict[str, str]:
