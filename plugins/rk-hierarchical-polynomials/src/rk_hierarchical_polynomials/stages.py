@@ -162,6 +162,8 @@ class Stages:
     def finish(self) -> None:
         """Solves an exact stage that was cut off, with the rows that it has seen."""
         if self.number < len(self.stages) and self.stages[self.number].solver == "exact" and self.done:
+            if self._prepared != self.number:  # resumed behind the last step
+                self._prepare(self.stages[self.number])
             self._solve(self.stages[self.number])
         for name in self.trainable:
             self.parameters[name].requires_grad_(True)
@@ -215,7 +217,7 @@ class Stages:
         self.sums = (Products(), Products())
 
     def _prepare(self, stage: Stage) -> None:
-        """Holds all other parameters; makes the optimizer, or checks that there is a closed form."""
+        """Holds all other parameters; makes the optimizer, or looks at the model as a function of the chosen ones."""
         chosen = self.chosen[self.number]
         for name in self.trainable:
             self.parameters[name].requires_grad_(name in chosen)
