@@ -79,13 +79,13 @@ class SampleComplexity:
             print(f"d = {d}: n* {' '.join(f'{n:.0f}' for n in crossings[d])}")
         law = fit_power_law(crossings)
         write_csv(out / "sample-complexity.csv", ["d", "n", "seed", plain(self.metric)], rows)
-        means = {d: sum(found) / len(found) for d, found in crossings.items()}
+        means = {dim: sum(found) / len(found) for dim, found in crossings.items()}
         with chart(4.6, 3.2) as (figure, axis):
-            for d, found in crossings.items():
-                axis.plot([d] * len(found), found, "o", color="C0", alpha=0.6)
-            axis.plot(list(means), [law(d) for d in means], "-", color="C0", label=f"exponent {-law.exponent:.2f}")
+            for dim, found in crossings.items():
+                axis.plot([dim] * len(found), found, "o", color="C0", alpha=0.6)
+            axis.plot(list(means), [law(dim) for dim in means], "-", color="C0", label=f"exponent {-law.exponent:.2f}")
             first = law(self.dims[0])
-            theory = [first * (d / self.dims[0]) ** self.degree for d in means]
+            theory = [first * (dim / self.dims[0]) ** self.degree for dim in means]
             axis.plot(list(means), theory, "--", color="0.5", label=f"theory: {self.degree}")
             axis.set_xscale("log")
             axis.set_yscale("log")
@@ -94,7 +94,7 @@ class SampleComplexity:
             axis.legend()
             save(figure, out / "sample-complexity.png")
         numbers = {"exponent": -law.exponent, "exponent/low": -law.high, "exponent/high": -law.low}
-        return {**numbers, **{f"rows/{d:g}": mean for d, mean in means.items()}}
+        return {**numbers, **{f"rows/{dim:g}": mean for dim, mean in means.items()}}
 
     def _crossing(self, d: int, counts: list[int], scores: list[float]) -> float:
         """Returns the n at which scores first pass the threshold."""

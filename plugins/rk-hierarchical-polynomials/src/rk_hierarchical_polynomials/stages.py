@@ -127,9 +127,9 @@ class Stages:
             if loss is None and stage.solver == "gradient":
                 raise UserError(f"stage {k} learns by gradients: the recipe must have a loss", "loss: mse")
         self.data, self.runtime, self.model = data, runtime, model
+        assert isinstance(model, nn.Module)
         self.learner = FeatureLearner(model) if loss is None else Supervised(model, loss)
         self.objective = runtime.setup(self.learner)
-        assert isinstance(model, nn.Module)
         self.parameters = dict(model.named_parameters())
         self.trainable = [name for name, p in self.parameters.items() if p.requires_grad]
         self.chosen = [self._matching(stage.train, k) for k, stage in enumerate(self.stages, 1)]
