@@ -99,7 +99,7 @@ def grids() -> None:
 
     def made(side: int) -> dict[str, Callable[[], Tensor]]:
         q, k, v = (torch.randn(4, 2, side, side, 16, requires_grad=True) for _ in range(3))
-        grid = GridGates(*(torch.rand(4, 2, 4, side, side, requires_grad=True) / 2 for _ in range(8)))
+        grid = GridGates(*((torch.rand(4, 2, 4, side, side) / 2).requires_grad_() for _ in range(8)))
         direct = torch.rand(4, 2, side, side, requires_grad=True)
         return {
             "gate matrix": lambda: ops.plstm_2d(q, k, v, grid, direct),
