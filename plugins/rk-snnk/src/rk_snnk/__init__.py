@@ -18,6 +18,9 @@ from rk import hookimpl
 def rk_models() -> dict[str, str]:
     return {
         "snnk-mlp": "rk_snnk.model:SnnkMLP",
+        "snnk-replace": "rk_snnk.replace:SnnkReplace",
+        "snnk-adapter": "rk_snnk.adapters:SnnkAdapter",
+        "bottleneck-adapter": "rk_snnk.adapters:BottleneckAdapter",
     }
 
 
