@@ -30,3 +30,8 @@ def rk_layers() -> dict[str, str]:
         "relu-features": "rk_snnk.features:ReluFeatures",
         "trig-features": "rk_snnk.features:TrigFeatures",
     }
+
+
+@hookimpl
+def rk_analyses() -> dict[str, str]:
+    return {"snnk-error": "rk_snnk.estimation:SnnkError"}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Annotated
 
+import torch
 from annotated_types import Ge
 from jaxtyping import Float
+from rk_lora.adapted import Adapted
 from torch import Tensor, nn
 
-import torch
-
 from rk import Factory, Model
-from rk_lora.adapted import Adapted
 from rk_snnk.bundle import new_bundle
 from rk_snnk.features import FeatureLayer
 
@@ -37,7 +36,7 @@ class SnnkAdapter(Adapted):
         trained: Patterns of the names of the base's weights that are trained whole, such as a new head, ``head.*``.
 
     Examples:
-        model: {name: snnk-adapter, base: {name: mlp, hidden_sizes: [64, 64]}, features: relu-features, trained: ["head.*"]}
+        model: {name: snnk-adapter, base: {name: mlp, hidden_sizes: [64]}, features: relu-features, trained: ["head.*"]}
 
         >>> from rk.builtin.mlp import MLP
         >>> from rk_snnk.features import ReluFeatures
@@ -66,7 +65,7 @@ class BottleneckAdapter(Adapted):
         trained: Patterns of the names of the base's weights that are trained whole, such as a new head, ``head.*``.
 
     Examples:
-        model: {name: bottleneck-adapter, base: {name: mlp, hidden_sizes: [64, 64]}, bottleneck: 8, trained: ["head.*"]}
+        model: {name: bottleneck-adapter, base: {name: mlp, hidden_sizes: [64]}, bottleneck: 8, trained: ["head.*"]}
 
         >>> from rk.builtin.mlp import MLP
         >>> BottleneckAdapter(MLP(num_features=8, num_classes=3))(inputs=torch.rand(2, 8))["logits"].shape

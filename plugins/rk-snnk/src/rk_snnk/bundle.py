@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -69,7 +70,7 @@ def new_bundle(features: Factory[FeatureLayer], sizes: Sequence[int]) -> Snnk:
     towers: list[FeatureLayer] = []
     weights: list[tuple[Tensor, Tensor | None]] = []
     width = sizes[0]
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         towers.append(features(in_features=width))
         width = towers[-1].size
         bound = 1 / math.sqrt(before)

@@ -37,13 +37,6 @@ def naive_relu(x: Tensor, w: Tensor, draws: Tensor) -> float:
     return sum(max(float(g @ x), 0) * max(float(g @ w), 0) for g in draws) / len(draws)
 
 
-def arc_cosine(x: Tensor, w: Tensor) -> float:
-    """Returns what `naive_relu` is over all vectors: half of the order-1 arc-cosine kernel of Cho and Saul (2009)."""
-    sizes = float(x.norm() * w.norm())
-    t = math.acos(max(-1.0, min(1.0, float(x @ w) / sizes)))
-    return sizes * (math.sin(t) + (math.pi - t) * math.cos(t)) / (2 * math.pi)
-
-
 def naive_stack(
     x: Tensor,
     layers: Sequence[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor], Tensor]],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -99,13 +100,12 @@ class SnnkReplace(ModelWrapper):
         """Solves for the V of one layer: what it is given here, against what the teacher's activation gave."""
         layer = self.base.get_submodule(name)
         assert isinstance(layer, Snnk)
-        parent, _, place = name.rpartition(".")
+        sequence, _, place = name.rpartition(".")
+        activation = teacher.get_submodule(sequence)[int(place) + 1]  # type: ignore[index]  # an nn.Sequential
         seen: dict[str, Tensor] = {}
         handles = [
             layer.register_forward_hook(lambda _, inputs, output: seen.update(x=inputs[0])),
-            teacher.get_submodule(f"{parent}.{int(place) + 1}" if parent else str(int(place) + 1)).register_forward_hook(
-                lambda _, inputs, output: seen.update(y=output)
-            ),
+            activation.register_forward_hook(lambda _, inputs, output: seen.update(y=output)),
         ]
         calls: list[Any] = [Bound(model.forward, call=model) for model in (self.base, teacher)]
         gram, cross = torch.zeros(()), torch.zeros(())
@@ -125,7 +125,7 @@ def _pairs(module: nn.Module) -> Iterator[tuple[str, tuple[nn.Sequential, int]]]
     """Yields the name and place of each linear layer with an activation behind it."""
     for name, part in module.named_modules():
         if type(part) is nn.Sequential:
-            for place, (one, following) in enumerate(zip(part, part[1:], strict=False)):
+            for place, (one, following) in enumerate(pairwise(part)):
                 if type(one) is nn.Linear and isinstance(following, ACTIVATIONS):
                     yield f"{name}.{place}" if name else str(place), (part, place)
 
