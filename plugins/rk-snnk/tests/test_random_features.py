@@ -134,15 +134,11 @@ def test_a_bundle_is_the_stack_that_it_replaces():
     w1, w2, x = vectors(6, 4), vectors(3, 6, seed=2), vectors(5, 4, seed=3)
     psi1 = first.of_weights(w1)
     layer = Snnk([first, second], [(w1, None), (w2, None)]).double()
-    whole = [
-        (first, lambda row: first.of_weights(row[None])[0], w1),
-        (lambda y: second(first(x_now)), lambda row: second.of_weights((row @ psi1)[None])[0], w2),
-    ]
     for row in x:
-        x_now = row
-        torch.testing.assert_close(layer(row[None])[0], naive_stack(row, whole))
-        hidden = naive_stack(row, whole[:1])
-        torch.testing.assert_close((w2 @ psi1) @ first(row), w2 @ hidden)
+        hidden = naive_stack(row, [(first, lambda unit: first.of_weights(unit[None])[0], w1)])
+        torch.testing.assert_close((w2 @ psi1) @ first(row), w2 @ hidden)  # what is stored, against what it replaces
+        tower = [(lambda y: second(first(y)), lambda unit: second.of_weights((unit @ psi1)[None])[0], w2)]
+        torch.testing.assert_close(layer(row[None])[0], naive_stack(row, tower))
 
 
 def test_a_layer_and_its_twin_learn_alike():
