@@ -107,8 +107,9 @@ class Branch(nn.Module):
     def forward(self, x: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows width"]:
         """Returns up(V Phi(x))."""
         hidden: Tensor = self.snnk(x)
-        if self.up is None:
+        if self.scale is not None:
             return hidden * self.scale
+        assert self.up is not None
         found: Tensor = self.up(hidden)
         return found
 

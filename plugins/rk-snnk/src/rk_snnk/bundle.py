@@ -46,7 +46,7 @@ class Snnk(nn.Module):
 
     def __init__(self, towers: Sequence[FeatureLayer], weights: Sequence[tuple[Tensor, Tensor | None]]) -> None:
         super().__init__()
-        self.towers = nn.Sequential(*towers)  # type: ignore[arg-type]  # each of them is a module
+        self.towers = nn.Sequential(*towers)  # type: ignore[call-overload]  # each of them is a module
         with torch.no_grad():
             self.weight = nn.Parameter(bundled(towers, weights))
 
