@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import torch
@@ -11,12 +11,9 @@ from annotated_types import Ge, Gt, Lt
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _NormBase
 
-from rk import UserError
-from rk.errors import suggest
-from rk.protocols import Model, Outputs
-from rk.wrappers import ModelWrapper
+from rk.protocols import Model
+from rk_lora.adapted import Adapted
 
 NAME = "lora"
 """The name of a layer's `Adapter` among its children: ``head.lora.A`` is beside ``head.weight``."""
@@ -60,7 +57,7 @@ def _add(linear: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tenso
     return output + linear.get_submodule(NAME)(inputs[0])
 
 
-class Lora(ModelWrapper):
+class Lora(Adapted):
     """A model whose own weights stay as they are, beside matrices of low rank that learn (Hu et al., Eq. 3).
 
     A linear layer answers ``W x + (alpha / rank) B A x``. B begins with zeros, so that the model begins as its base,
@@ -95,54 +92,12 @@ class Lora(ModelWrapper):
         targets: tuple[str, ...] = ("*",),
         trained: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(base)
-        module: nn.Module = self.base
-        whole = {name for name, _ in module.named_parameters() if _matches(name, trained)}
-        _check_patterns("trained", trained, [name for name, _ in module.named_parameters()])
-        adapted = dict(_linear_layers(module, whole))
-        _check_patterns("targets", targets, list(adapted))
-        for name, parameter in module.named_parameters():
-            parameter.requires_grad_(name in whole)
-        self._uncalled: set[str] = set()
-        for name, linear in adapted.items():
-            if _matches(name, targets):
-                linear.add_module(NAME, Adapter(linear, rank, alpha, dropout))
-                linear.register_forward_hook(_add)
-                self._uncalled.add(name)
-        self._watched = bool(self._uncalled)
-        self.train(self.training)
+        super().__init__(base, NAME, functools.partial(_adapter, rank, alpha, dropout), _add, targets, trained)
 
-    def train(self, mode: bool = True) -> Lora:
-        """Sets the mode of all but the batch normalisation of the base that is frozen: its statistics stay."""
-        super().train(mode)
-        for part in self.base.modules():
-            if isinstance(part, _NormBase) and not any(p.requires_grad for p in part.parameters()):
-                part.training = False
-        return self
 
-    def forward(self, **fields: Tensor) -> Outputs:
-        """Returns what the base returns with its adapters."""
-        return self._watching(fields) if self._watched else super().forward(**fields)
-
-    def _watching(self, fields: dict[str, Tensor]) -> Outputs:
-        """Returns the same, once, and checks that each adapted layer was called."""
-        called: set[str] = set()
-        handles = [
-            self.base.get_submodule(name).register_forward_hook(lambda *_, name=name: called.add(name))
-            for name in self._uncalled
-        ]
-        try:
-            outputs = super().forward(**fields)
-        finally:
-            for handle in handles:
-                handle.remove()
-        self._watched = False
-        if missing := sorted(self._uncalled - called):
-            raise UserError(
-                f"lora: the base uses the weights of {missing[0]} without calling it: no adapter can be added to it",
-                f"targets that leave it out; there are: {', '.join(sorted(called)[:8])}",
-            )
-        return outputs
+def _adapter(rank: int, alpha: float, dropout: float, linear: nn.Module) -> Adapter:
+    assert isinstance(linear, nn.Linear)
+    return Adapter(linear, rank, alpha, dropout)
 
 
 def adapters(module: nn.Module) -> Iterator[tuple[str, Adapter]]:
@@ -151,21 +106,3 @@ def adapters(module: nn.Module) -> Iterator[tuple[str, Adapter]]:
         found = part._modules.get(NAME)
         if isinstance(part, nn.Linear) and isinstance(found, Adapter):
             yield name, found
-
-
-def _linear_layers(module: nn.Module, whole: set[str]) -> Iterator[tuple[str, nn.Linear]]:
-    """Yields the linear layers that are not trained whole; the forward pass of a subclass may be another."""
-    for name, part in module.named_modules():
-        if type(part) is nn.Linear and f"{name}.weight" not in whole:
-            yield name, part
-
-
-def _check_patterns(parameter: str, patterns: tuple[str, ...], names: list[str]) -> None:
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            what = "weight" if parameter == "trained" else "linear layer that is frozen"
-            raise ValueError(f"{parameter}: {pattern!r} matches no {what} ({suggest(pattern, names, 'there are')})")
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
