@@ -69,6 +69,7 @@ def linear_component(link: Link) -> float:
     By Stein's lemma E g'(z) = E z g(z). 0 for a link without any variance.
 
     Examples:
+        >>> from rk_hierarchical_polynomials.targets import link_of
         >>> round(linear_component(link_of("z3")), 3)
         0.775
         >>> round(linear_component(link_of("polynomial", [-1, 0, 1])), 3)

@@ -28,6 +28,7 @@ class PerMember(LossWrapper):
 
         >>> from rk.builtin.losses import CrossEntropy
         >>> from rk.builtin.mlp import MLP
+        >>> from rk_kernels.ensemble import Ensemble
         >>> model = Ensemble(lambda: MLP(num_features=4, num_classes=3, hidden_sizes=[8]), num_members=5)
         >>> loss = PerMember(CrossEntropy())
         >>> loss.watch(model)

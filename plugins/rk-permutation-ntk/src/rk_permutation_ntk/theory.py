@@ -78,7 +78,7 @@ def exact_match(bits: int, ones: int, members: float, parametrization: Parametri
 
     Examples:
         >>> f"{exact_match(5, 2, 205):.3f}"
-        '0.900'
+        '0.901'
     """
     found = limit(bits, ones, parametrization)
     scale = math.sqrt(members / found.variance) if found.variance > 1e-12 else math.inf

@@ -36,7 +36,7 @@ class Spectrum:
         limit: Most training rows.
 
     Examples:
-        rk analyze spectrum --runs last --first 30
+        rk analyze spectrum --runs '[last]' --first 30
     """
 
     def __init__(
