@@ -26,7 +26,7 @@ fit: {max_steps: 120, seed: 3, validate_every: 40, monitor: val/accuracy, thread
 KERNEL = """
 rk: 1
 data: {name: digits, batch_size: 64}
-trainer: kernel-ridge
+trainer: strain-ridge
 callbacks: [{name: interrupt, at: 7}]
 fit: {threads: 1, seed: 3}
 """
@@ -165,7 +165,7 @@ def test_a_sub_model_is_measured_beside_the_whole(strain, tmp_path):
     ("recipe", "message"),
     [
         (LOCAL + "loss: cross-entropy\n", "trainer local-blocks takes no loss"),
-        (KERNEL + "model: mlp\n", "trainer kernel-ridge takes no model"),
+        (KERNEL + "model: mlp\n", "trainer strain-ridge takes no model"),
         (HEBB.replace("max_steps: 120, ", ""), "trainer hebb does not end by itself"),
         (
             LOCAL.replace("model: {name: mlp, hidden_sizes: [48, 48], dropout: 0.1}\n", ""),

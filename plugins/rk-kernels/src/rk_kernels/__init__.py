@@ -31,7 +31,10 @@ def rk_models() -> dict[str, str]:
 
 @hookimpl
 def rk_losses() -> dict[str, str]:
-    return {"per-member": "rk_kernels.per_member:PerMember"}
+    return {
+        "per-member": "rk_kernels.per_member:PerMember",
+        "squared-error": "rk_kernels.squared_error:SquaredErrorLoss",
+    }
 
 
 @hookimpl

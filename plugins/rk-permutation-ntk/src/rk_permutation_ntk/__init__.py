@@ -15,10 +15,7 @@ Training Size and Quadratic Ensemble Complexity", 2025, arXiv:2502.16763:
 from rk import hookimpl
 
 _JOINT = "a draw of the limit is joint: what a member answers to an input depends on what it answers to the others"
-_NO_MASK = "every output counts, so that there is no mask for the loss mse"
-RK_EXEMPT = {f"recipe-is-valid:five-bits-{name}": _NO_MASK for name in ("quick", "single", "standard")} | {
-    "answers-do-not-depend-on-the-batch:ten-bits-limit": _JOINT
-}
+RK_EXEMPT = {"answers-do-not-depend-on-the-batch:ten-bits-limit": _JOINT}
 RK_TRIAL = {
     "five-bits-quick": ("model.base.hidden_size=16", "model.num_members=64"),
     "five-bits-standard": ("model.base.hidden_size=16", "model.num_members=64"),

@@ -12,11 +12,6 @@ Cagnetta, Favero and Wyart, "What Can Be Learnt With Wide Convolutional Neural N
 
 from rk import hookimpl
 
-RK_EXEMPT = {
-    "recipe-is-valid:net": "the loss mse may take a mask, and these data have none",
-    "recipe-is-valid:net-full": "the loss mse may take a mask, and these data have none",
-}
-
 
 @hookimpl
 def rk_layers() -> dict[str, str]:

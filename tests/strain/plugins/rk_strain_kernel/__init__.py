@@ -5,4 +5,4 @@ from rk import hookimpl
 
 @hookimpl
 def rk_trainers():
-    return {"kernel-ridge": "rk_strain_kernel.trainer:KernelRidge"}
+    return {"strain-ridge": "rk_strain_kernel.trainer:KernelRidge"}
