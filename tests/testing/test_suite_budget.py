@@ -115,7 +115,7 @@ def test_the_cost_of_importing_a_large_library_is_not_counted_for_a_test(pyteste
     pytester.makepyfile(test_import=SLEEPY_IMPORT)
     pytester.runpytest_inprocess(f"--rk-times={tmp_path}", "-q", "-p", "no:xdist").assert_outcomes(passed=1)
     costs = dict(line.split("\t") for line in (tmp_path / "main.tsv").read_text().splitlines())
-    assert float(costs["imports"]) >= 0.3
+    assert float(costs["imports"]) >= 0.25  # 0.3 seconds are spent; clocks of processes tick in hundredths
     assert float(costs["test_import.py::test_first"]) < 0.2
 
 
