@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rk.errors import UserError, suggest
 from rk.isolation import Isolation
 from rk.kinds import KINDS
 from rk.plugins import BUILTIN, DISABLE_VARIABLE, Component, Plugins, said
-from rk.reads import Reads, note_again, noted
+from rk.reads import once
 
 if TYPE_CHECKING:  # reading sources takes a while to import: a listing that the index answers does not need it
     from rk.index.answers import Answers
     from rk.static import ClassInfo, Signature
-
-T = TypeVar("T")
 
 _FILE_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,6}(\.gz)?$")
 """``mine.jsonl``, ``data/rows.csv.gz``: names of components have no dots."""
@@ -149,11 +146,11 @@ class Catalog:
 
     def info(self, component: Component) -> ClassInfo:
         """Returns the component's class as syntax. Raises `UserError` naming the distribution."""
-        return _noted(_info, component)
+        return _info(component)
 
     def signature(self, component: Component) -> Signature:
         """Returns the constructor's parameters. Raises `UserError` naming the distribution."""
-        return _noted(_signature, component)
+        return _signature(component)
 
     def load(self, component: Component) -> type[Any]:
         """Imports the component's class.
@@ -185,29 +182,21 @@ def _imported(component: Component) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _noted(read: Callable[[Component], tuple[T, Reads]], component: Component) -> T:
-    found, reads = read(component)
-    note_again(reads)
-    return found
-
-
-@functools.cache
-def _info(component: Component) -> tuple[ClassInfo, Reads]:
+@once
+def _info(component: Component) -> ClassInfo:
     from rk.static import StaticError, load_class
 
     try:
-        with noted() as reads:
-            return load_class(component.target), reads
+        return load_class(component.target)
     except StaticError as error:
         raise UserError(f"{component.distribution}: {component.kind} {component.name}: {error}") from None
 
 
-@functools.cache
-def _signature(component: Component) -> tuple[Signature, Reads]:
+@once
+def _signature(component: Component) -> Signature:
     from rk.static import StaticError, constructor
 
     try:
-        with noted() as reads:
-            return constructor(_noted(_info, component)), reads
+        return constructor(_info(component))
     except StaticError as error:
         raise UserError(f"{component.distribution}: {component.kind} {component.name}: {error}") from None

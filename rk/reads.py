@@ -6,9 +6,14 @@ The readers of sources and recipes note here what they read. Nothing is kept unl
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 BEGAN = time.time_ns()
 """When this process may have begun to read. Sources are parsed once and kept: what has changed since may be new to
@@ -58,8 +63,28 @@ def note(*, file: object = None, folder: object = None, package: str | None = No
         reads.installed |= installed
 
 
-def note_again(reads: Reads) -> None:
-    """Records that all of this has been read: for an answer that is cached in the process."""
+def once(answer: Callable[P, T]) -> Callable[P, T]:
+    """Makes a function answer from memory, and note what it has read each time all the same.
+
+    Args:
+        answer: Takes what can be hashed, by position, and returns what is never changed. What it raises is not kept.
+    """
+
+    @functools.cache
+    def kept(*args: Hashable) -> tuple[T, Reads]:
+        with noted() as reads:
+            return answer(*args), reads  # type: ignore[call-arg, arg-type]
+
+    @functools.wraps(answer)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        found, reads = kept(*args, **kwargs)  # type: ignore[arg-type]
+        _note_again(reads)
+        return found
+
+    return call
+
+
+def _note_again(reads: Reads) -> None:
     for each in _open:
         each.files |= reads.files
         each.folders |= reads.folders

@@ -106,11 +106,24 @@ def no_file(path: Path) -> str | None:
 
 def owner_of(label: str, plugins: Iterable[Plugin]) -> str | None:
     """Returns the plugin that ships the recipe of a label; None for a file of the user's."""
-    name = os.path.basename(label)
-    for recipe in packaged(plugins):
-        if os.path.basename(recipe.text) == name and os.path.realpath(recipe.text) == os.path.realpath(label):
-            return recipe.plugin
+    stem = os.path.basename(label).removesuffix(ENDING)
+    for plugin in plugins:
+        found = _shipped(plugin, stem)
+        if found is not None and os.path.realpath(found.text) == os.path.realpath(label):
+            return plugin.name
     return None
+
+
+def _shipped(plugin: Plugin, stem: str) -> RecipeFile | None:
+    """Returns that recipe of a plugin, from one look at the disk; None where it has no such file."""
+    if plugin.recipes is None or not stem.isprintable() or not stem or os.sep in stem:
+        return None
+    recipe = RecipeFile(f"{os.fspath(plugin.recipes)}{os.sep}{stem}{ENDING}", plugin.name, plugin.distribution)
+    try:
+        recipe.is_link = os.path.islink(recipe.text)
+        return recipe if os.path.isfile(recipe.text) else None
+    except ValueError:  # not a path
+        return None
 
 
 def packaged(plugins: Iterable[Plugin]) -> list[RecipeFile]:
@@ -172,6 +185,8 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
         UserError: With the nearest right spelling.
     """
     note(installed=True)
+    if (only := _unmistakable(name, plugins, beside)) is not None:
+        return only
     recipes = packaged(plugins)
     if name.endswith((".yaml", ".yml")):
         return _by_path(Path(name) if beside is None else beside.path.parent / name, recipes)
@@ -203,6 +218,20 @@ def find_recipe(name: str, plugins: Plugins, beside: RecipeFile | None = None) -
     if broken and is_name(plugin):
         hint = f"{hint or 'no recipe is installed'}; not loaded: {broken} (see rk plugins doctor)"
     raise UserError(f"unknown recipe {name!r}", hint or "give a path that ends in .yaml, or install a plugin")
+
+
+def _unmistakable(name: str, plugins: Plugins, beside: RecipeFile | None) -> RecipeFile | None:
+    """Returns the recipe of a name that says whose it is, or that is beside it; None where more must be looked at.
+
+    Looking through the recipes of all plugins takes as long as all else that a short recipe's check does.
+    """
+    owner, _, stem = name.rpartition("/")
+    if not owner:
+        owner = beside.plugin if beside is not None and beside.plugin is not None else ""
+    owners = [plugin for plugin in plugins if plugin.name == owner]
+    if len(owners) != 1 or name.endswith((".yaml", ".yml")):
+        return None
+    return _shipped(owners[0], stem)
 
 
 def _by_path(path: Path, recipes: list[RecipeFile]) -> RecipeFile:

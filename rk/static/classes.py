@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from rk.reads import once
 from rk.record import record
 from rk.static.outline import self_attributes
 from rk.static.source import Definition, Module, Ref, StaticError, dotted_name, load_module
@@ -43,14 +44,15 @@ class ClassInfo:
             name = dotted_name(node)
             yield self.module.definition(name) if name else Ref(ast.unparse(base))
 
-    def mro(self) -> list[ClassInfo]:
+    @once
+    def mro(self) -> tuple[ClassInfo, ...]:
         """Returns the class and those of its bases whose source can be followed, in Python's order."""
         order: list[ClassInfo] = []
         for each in self._ancestors(()):  # depth first; a base shared by several comes after the last of them
             if each in order:
                 order.remove(each)
             order.append(each)
-        return order
+        return tuple(order)
 
     def _ancestors(self, seen: tuple[str, ...]) -> Iterator[ClassInfo]:
         if self.dotted in seen:
@@ -100,7 +102,8 @@ class ClassInfo:
                 return not any(k.arg == "init" and ast.unparse(k.value) == "False" for k in settings)
         return False
 
-    def members(self) -> set[str]:
+    @once
+    def members(self) -> frozenset[str]:
         """Returns the public names that instances have, as far as the source shows."""
         names: set[str] = set()
         for info in self.implementations():
@@ -114,7 +117,7 @@ class ClassInfo:
                     names |= set(self_attributes(statement))
         if self.inherits("torch.nn.Module"):
             names |= _MODULE_MEMBERS
-        return {n for n in names if not n.startswith("_")}
+        return frozenset(n for n in names if not n.startswith("_"))
 
     def declared(self) -> set[str]:
         """Returns the public names that the body of this class alone declares."""

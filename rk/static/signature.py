@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from rk.reads import once
 from rk.record import record
 from rk.static.annotations import parse_type
 from rk.static.classes import ClassInfo
@@ -108,6 +109,7 @@ class Signature:
         return parsed is NONE or (isinstance(parsed, UnionType) and NONE in parsed.options)
 
 
+@once
 def constructor(info: ClassInfo) -> Signature:
     """Reads the parameters of a component's constructor.
 
@@ -203,6 +205,7 @@ def _made_by(factory: ast.expr | None) -> ast.expr | None:
     return ast.parse(empty, mode="eval").body if empty else factory
 
 
+@once
 def method(info: ClassInfo, name: str) -> Signature | None:
     """Reads a method, or returns None when neither the class nor a base that can be read defines it."""
     found = info.find(name)
