@@ -349,7 +349,10 @@ def installed(folder, name, module):
         ("killed", RunFailed, "process 1 of 2 exited without an error message: SIGKILL"),
     ],
 )
-def test_when_one_process_fails_all_end_and_the_reason_is_shown(several, tmp_path, catalog, how, error, message):
+def test_when_one_process_fails_all_end_and_the_reason_is_shown(
+    several, tmp_path, catalog, how, error, message, monkeypatch
+):
+    monkeypatch.setattr("rk.fit.launch.GRACE_SECONDS", 1)
     start = time.monotonic()
     with pytest.raises(error) as caught:
         run_processes(Fit(devices=2, accelerator="cpu"), several.fails, catalog, tmp_path, how)
