@@ -114,7 +114,7 @@ def test_the_analysis_marks_the_predicted_depth_among_those_that_it_trains(tmp_p
     assert "depth 2, width 25" in capsys.readouterr().out
 
 
-def test_depths_that_are_no_sweep_and_models_without_hidden_sizes_are_refused(tmp_path):
+def test_a_single_depth_and_models_without_hidden_sizes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="two different numbers"):
         AspectRatio("criticality/rates-tanh", depths=(3, 3))
     with pytest.raises(UserError, match="has no hidden_sizes and activation"):

@@ -22,8 +22,8 @@ class AspectRatio:
     """Trains a perceptron at several depths with as many weights each, and marks the predicted depth / width.
 
     The prediction, r* = 4 / ((20 + 3 outputs) nu) (App. A of arXiv:2106.10165), is where the layers add most to
-    what outputs tell of each other: networks far below it are kernels, networks far above it are chaotic. The recipe
-    should have critical initial weights, and rates that fit any shape (`layer-rates`).
+    what outputs have to do with each other: networks far below it are kernels, networks far above it are chaotic. The
+    recipe should have critical initial weights, and rates that fit any shape (`layer-rates`).
 
     Writes ``aspect-ratio.csv`` and a figure; each training is a run within the folder.
 

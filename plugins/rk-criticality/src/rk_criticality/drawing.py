@@ -11,7 +11,7 @@ from rk.charts import COLORS, chart, plain, save
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rk_criticality.ledger import Entry
+    from rk_criticality.entry import Entry
     from rk_criticality.measure import Row
 
 Points = Sequence[float | None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,22 +11,9 @@ from annotated_types import Ge, Gt, Lt
 from rk.sampling import generator
 from rk.writing import write_csv
 from rk_criticality.activations import Name
+from rk_criticality.entry import Entry
 from rk_criticality.simulate import Network, measure, tangent_kernels
 from rk_criticality.theory import Critical, cosines, critical, flow, next_order, residual_gain
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One number of the ledger: at a layer, predicted and measured."""
-
-    layer: int
-    predicted: float
-    measured: float
-
-    @property
-    def error(self) -> float:
-        """The difference, relative to the prediction."""
-        return abs(self.measured / self.predicted - 1) if self.predicted else abs(self.measured)
 
 
 class Activation:
