@@ -1,12 +1,16 @@
-"""rk-kernels and rk-nngp-mixture against loops over entries, draws and refactorisations, and, where it is installed,
-neural-tangents on the same kernel; one thread.
+"""rk-kernels and rk-nngp-mixture against loops over entries, draws and refactorisations, and, where they are installed,
+neural-tangents, GPyTorch and scikit-learn on the same kernels; one thread.
 
-python benchmarks/kernels.py
+python benchmarks/kernels.py            all
+python benchmarks/kernels.py rivals     other programs alone
+
+pip install --no-deps gpytorch linear_operator. neural-tangents 0.6.5 needs jax==0.4.30, in an environment of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -15,8 +19,10 @@ from rk_kernels import naive
 from rk_kernels.covariance import inner_products
 from rk_kernels.duals import Relu
 from rk_kernels.layers import Activation, Dense, serial
-from rk_kernels.linalg import cholesky, log_determinant, whiten, with_ridge
+from rk_kernels.linalg import cholesky, kernel_regression, log_determinant, whiten, with_ridge
 from rk_kernels.mlp_kernel import MLPKernel
+from rk_kernels.process import GaussianProcess
+from rk_kernels.rbf_kernel import RBFKernel
 from rk_kernels.spectrum import Spectrum
 from rk_kernels.tiles import tiled
 from rk_nngp_mixture import naive as mixture
@@ -24,17 +30,22 @@ from rk_nngp_mixture.burr import Burr
 from torch import Tensor
 
 DEPTH, W_STD, B_STD, FEATURES = 4, 1.4, 0.1, 16
+LENGTH, NOISE = 3.0, 0.1
 
 
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    entries(40)
-    halves(600)
-    tiles(1500)
-    grid(400)
-    scales(20)
+    if sys.argv[1:] != ["rivals"]:
+        entries(40)
+        halves(600)
+        tiles(1500)
+        grid(400)
+        scales(20)
     neural_tangents(500)
+    for n in (300, 1500):
+        ridges(n)
+        evidences(n)
 
 
 def entries(n: int) -> None:
@@ -151,7 +162,122 @@ def neural_tangents(n: int) -> None:
     compare(f"NNGP and NTK of {n} inputs, {DEPTH} layers", timed, 5)
 
 
-def compare(title: str, contestants: dict[str, Callable[[], object]], rounds: int) -> None:
+def ridges(n: int) -> None:
+    """Kernel ridge regression onto one number, fit and answers at as many points, against scikit-learn."""
+    try:
+        from sklearn.kernel_ridge import KernelRidge
+    except ImportError:
+        print("\nscikit-learn is not installed: nothing to compare with")
+        return
+    x, y, points = torch.randn(n, FEATURES).double(), torch.randn(n, 1).double(), torch.randn(n, FEATURES).double()
+    kernel = RBFKernel(LENGTH, learned=False)
+
+    def ours() -> Tensor:
+        return kernel(points, x) @ kernel_regression(kernel(x), y, NOISE)
+
+    def theirs() -> np.ndarray:
+        machine = KernelRidge(kernel="rbf", gamma=0.5 / LENGTH**2, alpha=NOISE)
+        return machine.fit(x.numpy(), y.numpy()).predict(points.numpy())
+
+    torch.testing.assert_close(ours(), torch.from_numpy(theirs()), atol=1e-8, rtol=0)
+    compare(f"Kernel ridge regression on {n} rows", {"scikit-learn": theirs, "rk-kernels": ours}, 5)
+
+
+def evidences(n: int) -> None:
+    """Evidence of an exact process with its gradient, answers with variances, against GPyTorch and scikit-learn."""
+    x, y, points = torch.randn(n, FEATURES).double(), torch.randn(n).double(), torch.randn(n, FEATURES).double()
+    y = (y - y.mean()) / y.std(correction=0)  # ours standardises
+    process = GaussianProcess(RBFKernel(LENGTH), NOISE, scale=1.0)
+    process.observe(x, y.unsqueeze(1))
+
+    def ours() -> list[float]:
+        process.zero_grad()
+        process.release()
+        evidence = process.log_evidence()
+        evidence.backward()
+        return [float(evidence.detach())]
+
+    def answers() -> Tensor:
+        with torch.no_grad():
+            process.condition()
+            found = process(inputs=points)
+        return torch.stack([found["values"][:, 0], found["scales"][:, 0, 0].square()])
+
+    found, answered = {"rk-kernels": ours}, {"rk-kernels": answers}
+    for rival in (gpytorch_process, sklearn_process):
+        try:
+            found_by, answered_by = rival(x, y, points)
+        except ImportError as error:
+            print(f"\n{error.name} is not installed: nothing to compare with")
+            continue
+        name = rival.__name__.removesuffix("_process")
+        torch.testing.assert_close(torch.tensor(found_by()), torch.tensor(ours()), atol=1e-5, rtol=0)
+        torch.testing.assert_close(answered_by(), answers(), atol=1e-6, rtol=0)
+        found, answered = {name: found_by, **found}, {name: answered_by, **answered}
+    if len(found) > 1:
+        compare(f"Evidence and its gradient, {n} rows", found, 5)
+        compare(f"Answers and variances at {n} points, {n} rows", answered, 5)
+
+
+Rival = tuple[Callable[[], list[float]], Callable[[], Tensor]]
+
+
+def gpytorch_process(x: Tensor, y: Tensor, points: Tensor) -> Rival:
+    """Returns evidence and answers by GPyTorch, with Cholesky factors, as ours."""
+    import gpytorch
+
+    class Process(gpytorch.models.ExactGP):
+        def __init__(self, likelihood: gpytorch.likelihoods.GaussianLikelihood) -> None:
+            super().__init__(x, y, likelihood)
+            self.mean_module = gpytorch.means.ZeroMean()
+            self.covar_module = gpytorch.kernels.RBFKernel()
+
+        def forward(self, z: Tensor) -> gpytorch.distributions.MultivariateNormal:
+            return gpytorch.distributions.MultivariateNormal(self.mean_module(z), self.covar_module(z))
+
+    likelihood = gpytorch.likelihoods.GaussianLikelihood().double()
+    process = Process(likelihood).double()
+    process.initialize(**{"covar_module.lengthscale": LENGTH, "likelihood.noise": NOISE})
+    objective = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, process)
+
+    def evidence() -> list[float]:
+        process.train()
+        process.zero_grad()
+        with gpytorch.settings.fast_computations(False, False, False):
+            value = objective(process(x), y)
+            value.backward()
+        return [float(value.detach()) * len(y)]
+
+    def answers() -> Tensor:
+        process.train()  # drops the solution
+        process.eval()
+        with torch.no_grad(), gpytorch.settings.fast_computations(False, False, False):
+            found = likelihood(process(points))
+        return torch.stack([found.mean, found.variance])
+
+    return evidence, answers
+
+
+def sklearn_process(x: Tensor, y: Tensor, points: Tensor) -> Rival:
+    """Returns evidence and answers by scikit-learn."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+
+    machine = GaussianProcessRegressor(RBF(LENGTH) + WhiteKernel(NOISE), alpha=0.0, optimizer=None)
+    machine.fit(x.numpy(), y.numpy())
+    theta = np.array(machine.kernel_.theta)
+
+    def evidence() -> list[float]:
+        return [float(machine.log_marginal_likelihood(theta, eval_gradient=True)[0])]
+
+    def answers() -> Tensor:
+        mean, deviation = machine.fit(x.numpy(), y.numpy()).predict(points.numpy(), return_std=True)
+        return torch.stack([torch.from_numpy(mean), torch.from_numpy(deviation).square()])
+
+    return evidence, answers
+
+
+def compare(title: str, contestants: Mapping[str, Callable[[], object]], rounds: int) -> None:
     """Takes turns and reports medians; the first contestant is the baseline."""
     timed = {name: lambda call=call: seconds(call) for name, call in contestants.items()}
     report(title, interleave(timed, rounds), baseline=next(iter(contestants)))

@@ -16,7 +16,7 @@ MODULES = {
     "rk.authoring": "answers over a split, titles of runs, recording callbacks",
     "rk.binding": "calling by field name",
     "rk.blocks": "the blocks of a layered model, in any order or left early",
-    "rk.builtin.backprop": "the trainer `backprop` and its learner, for those that extend it",
+    "rk.builtin.backprop": "the trainer `backprop`, its learner, and one without an objective",
     "rk.builtin.metrics": "the metric `accuracy`, for data that measure it",
     "rk.charts": "the style of charts",
     "rk.drafting": "the draft of a recipe for a user's file",

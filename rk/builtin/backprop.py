@@ -12,7 +12,7 @@ from rk.fit.runtime import Runtime
 from rk.protocols import Batch, Loss, Model, Objective, Optimizer, Outputs
 from rk.values import Fields
 
-__all__ = ["Backprop", "Supervised"]
+__all__ = ["Answering", "Backprop", "Supervised"]
 
 
 class Supervised(nn.Module):
@@ -54,6 +54,24 @@ class Supervised(nn.Module):
         except TypeError:
             check_outputs(self.model, outputs, "forward")
             raise
+
+
+class Answering(nn.Module):
+    """A model alone as a learner, without an objective: its weights are solved for, or left as they are.
+
+    Args:
+        model: Takes batch fields, returns outputs, which are the answer.
+    """
+
+    def __init__(self, model: Model | nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self._call = Bound(model.forward, call=model)
+
+    def predict(self, batch: Batch) -> Outputs:
+        """Returns what the model gives."""
+        outputs: Outputs = self._call(batch)
+        return outputs
 
 
 class Backprop:

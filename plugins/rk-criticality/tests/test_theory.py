@@ -9,7 +9,7 @@ import torch
 from rk_criticality.activations import FUNCTIONS, dual_of, recognised, slope
 from rk_criticality.ledger import Activation
 from rk_criticality.simulate import Network, measure, tangent_kernels, with_weights
-from rk_criticality.theory import Moments, cosines, critical, exact_v, flow, rates, residual_gain
+from rk_criticality.theory import Moments, contributions, cosines, critical, flow, next_order, rates, residual_gain
 from scipy.integrate import quad
 
 SMOOTH_AND_KINKED = ("tanh", "gelu", "relu", "selu")
@@ -42,8 +42,12 @@ def test_the_moments_are_those_of_adaptive_quadrature(name):
 @pytest.mark.parametrize("name", SMOOTH_AND_KINKED)
 def test_the_derivatives_by_the_kernel_are_those_of_finite_differences(name):
     m, k, d = Moments(name), 1.3, 1e-4
-    assert m.g1(k) == pytest.approx((m.g(k + d) - m.g(k - d)) / (2 * d), rel=1e-6)
-    assert m.g2(k) == pytest.approx((m.g1(k + d) - m.g1(k - d)) / (2 * d), rel=1e-5, abs=1e-7)
+    for order in range(4):
+        change = (m.g(k + d, order) - m.g(k - d, order)) / (2 * d)
+        assert m.g(k, order + 1) == pytest.approx(change, rel=1e-5, abs=1e-6)
+    for order in range(2):
+        change = (m.spread(k + d, order) - m.spread(k - d, order)) / (2 * d)
+        assert m.spread(k, order + 1) == pytest.approx(change, rel=1e-5, abs=1e-6)
     assert m.h(k) == pytest.approx((m.slopes(k + d) - m.slopes(k - d)) / (4 * d), rel=1e-5, abs=1e-7)
     first = [m.skew(x) / x for x in (k - d, k + d)]  # <(sigma^2)'>, whose derivative is half of <(sigma^2)'''>
     assert m.bend(k) == pytest.approx((first[1] - first[0]) / d, rel=1e-5, abs=1e-7)
@@ -91,7 +95,7 @@ def test_a_small_distance_grows_by_chi_perp_and_bends_by_the_square_of_the_diffe
     m, dual = Moments("gelu"), dual_of("gelu")
     up, down, across = (torch.tensor(x, dtype=torch.float64) for x in (k0 + k1 + k2, k0 - k1 + k2, k0 - k2))
     new = [float(c_w * dual.pair(a, b, c)[0]) for a, b, c in ((up, up, up), (down, down, down), (up, across, down))]
-    assert (new[0] - new[1]) / 2 == pytest.approx(c_w * m.g1(k0) * k1, rel=1e-3)
+    assert (new[0] - new[1]) / 2 == pytest.approx(c_w * m.g(k0, 1) * k1, rel=1e-3)
     assert (new[0] + new[1] - 2 * new[2]) / 4 == pytest.approx(c_w * (m.slopes(k0) * k2 + m.h(k0) * k1**2), rel=1e-3)
 
 
@@ -103,11 +107,32 @@ def test_random_networks_follow_the_recursions(name, gamma):
     angles = cosines(name, net.c_b, net.c_w, 1.0, 0.5, net.depth, gamma)
     predicted = flow(name, net.c_b, net.c_w, 1.0, net.depth, net.width, gamma)
     for layer, (p, q, angle) in enumerate(zip(predicted, found, angles, strict=True), 1):
-        v = exact_v(5, 200, layer) if name == "relu" and not gamma else p.v
+        v = (1 + 5 / 200) ** (layer - 1) - 1 if name == "relu" and not gamma else p.v
         assert q.mean == pytest.approx(p.mean, rel=0.01)
         assert (q.chi_par, q.chi_perp) == pytest.approx((p.chi_par, p.chi_perp), rel=0.01)
         assert q.v == pytest.approx(v, rel=0.06, abs=1e-6)
         assert q.cosine == pytest.approx(angle, abs=0.01)
+
+
+def test_of_scale_invariant_activations_v_is_exact_at_any_width():
+    found = next_order("relu", 0, 2, 1.0, 6, 3)
+    assert found == [pytest.approx((1.0, (1 + 5 / 3) ** layer - 1), rel=1e-8) for layer in range(6)]
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "tanh"])
+def test_the_next_order_differs_from_the_first_by_a_square_of_the_inverse_width(name):
+    point = critical(name)
+    start = name, point.c_b, point.c_w, point.k or 1.0, 10
+    gaps = [next_order(*start, width)[-1][1] - flow(*start, width)[-1].v for width in (1e5, 2e5)]
+    assert gaps[0] / gaps[1] == pytest.approx(4, rel=0.01)
+
+
+def test_deep_gelu_networks_follow_the_next_order_where_the_first_is_a_sixth_off():
+    point = critical("gelu")
+    found = measure(Network("gelu", point.c_b, point.c_w, 100, 10), point.k, 0.5, 6000, random(1))[-1].v
+    start = "gelu", point.c_b, point.c_w, point.k, 10, 100
+    assert found == pytest.approx(next_order(*start)[-1][1], rel=0.05)
+    assert found > 1.12 * flow(*start)[-1].v
 
 
 def test_networks_without_weight_matrices_are_those_with_them():
@@ -150,19 +175,15 @@ def test_the_mean_tangent_kernel_follows_its_recursion():
     assert found == pytest.approx([p.theta for p in flow("tanh", 0, 1, 1.0, 4, 100, theta=2.0)], rel=0.05)
 
 
-def test_with_the_rates_of_the_equivalence_principle_the_tangent_kernel_does_not_depend_on_the_depth():
-    def kernel(name, depth):
-        m, point = Moments(name), critical(name)
-        k = theta = 1.0
-        for bias, weight in rates(name, depth)[1:]:
-            theta = bias + weight * m.g(k) + point.c_w * m.slopes(k) * theta
-            k = point.c_w * m.g(k)
-        return theta
-
-    assert kernel("relu", 400) == pytest.approx(kernel("relu", 200), rel=0.01)
-    assert kernel("tanh", 400) == pytest.approx(kernel("tanh", 200), rel=0.02)
-    with pytest.raises(ValueError, match="rates are known"):
-        rates("gelu", 3)
+@pytest.mark.parametrize("name", ["relu", "tanh", "gelu"])
+def test_with_the_rates_of_the_equivalence_principle_layers_contribute_alike_and_depth_does_not_matter(name):
+    shallow, deep = (contributions(name, rates(name, depth)) for depth in (100, 200))
+    assert sum(deep) == pytest.approx(sum(shallow), rel=0.02)
+    assert max(deep[20:]) < 1.2 * min(deep[20:])  # the first kernels of tanh are not yet those of a deep network
+    plain = contributions("tanh", [(1.0, 1.0)] * 200)[20:]
+    assert max(plain) > 5 * min(plain)
+    with pytest.raises(ValueError, match="no rates for elu"):
+        rates("elu", 3)
 
 
 def test_an_activation_is_recognised_by_its_numbers():
@@ -176,6 +197,6 @@ def test_the_ledger_is_written_with_each_prediction_beside_its_measurement(tmp_p
     found = Activation("gelu", width=20, depth=3, inits=200, tangents=5).analyze(tmp_path)
     assert found["c_w"] == pytest.approx(1.98305826) and found["nu"] == pytest.approx(4.9042, abs=1e-3)
     lines = (tmp_path / "ledger.csv").read_text().splitlines()
-    assert lines[0] == "quantity,layer,predicted,measured,error" and len(lines) == 1 + 6 * 2
+    assert lines[0] == "quantity,layer,predicted,measured,error" and len(lines) == 1 + 7 * 2
     assert (tmp_path / "ledger.png").stat().st_size > 1000
     assert "half-stable" in capsys.readouterr().out

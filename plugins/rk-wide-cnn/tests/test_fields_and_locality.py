@@ -22,10 +22,10 @@ def field(seed=0, **settings):
 
 
 def test_patches_of_the_inputs_are_unit_and_their_moments_those_of_a_sphere():
-    inputs = field(size=6, patch_size=3, teacher=(3, 2), train_examples=4000).batch("train", 0)["inputs"]
+    inputs = field(size=6, patch_size=3, teacher=(3, 2), train_examples=1500).batch("train", 0)["inputs"]
     patches = inputs.view(-1, 3)
     torch.testing.assert_close(patches.norm(dim=1), torch.ones(len(patches)))
-    torch.testing.assert_close(patches.T @ patches / len(patches), torch.eye(3) / 3, atol=0.02, rtol=0)
+    torch.testing.assert_close(patches.T @ patches / len(patches), torch.eye(3) / 3, atol=0.03, rtol=0)
 
 
 def test_more_training_rows_keep_the_tests_and_the_first_rows():

@@ -12,11 +12,14 @@ Roberts, Yaida and Hanin, "The Principles of Deep Learning Theory", Cambridge Un
 
 from rk import hookimpl
 
+RK_TRIAL = {"activation": ("width=20", "depth=3", "inits=200", "tangents=5")}
+
 
 @hookimpl
 def rk_analyses() -> dict[str, str]:
     return {
         "activation": "rk_criticality.ledger:Activation",
+        "aspect-ratio": "rk_criticality.aspect_ratio:AspectRatio",
         "criticality": "rk_criticality.analysis:Criticality",
     }
 
@@ -32,3 +35,8 @@ def rk_callbacks() -> dict[str, str]:
 @hookimpl
 def rk_data() -> dict[str, str]:
     return {"sine-classes": "rk_criticality.sine_classes:SineClasses"}
+
+
+@hookimpl
+def rk_optimizers() -> dict[str, str]:
+    return {"layer-rates": "rk_criticality.layer_rates:LayerRates"}

@@ -31,7 +31,10 @@ def draw_rows(rows: Sequence[Row], path: Path, title: str) -> Path:
 
 def draw_ledger(entries: Mapping[str, Sequence[Entry]], path: Path, title: str) -> Path:
     """Draws a panel per quantity of a ledger; returns the file."""
-    with chart(9.6, 5.2, rows=2, columns=3) as (figure, *axes):
+    columns = (len(entries) + 1) // 2
+    with chart(3.2 * columns, 5.2, rows=2, columns=columns) as (figure, *axes):
+        for axis in axes[len(entries) :]:
+            axis.set_axis_off()
         for axis, (name, found) in zip(axes, entries.items(), strict=False):
             _panel(axis, name, [e.measured for e in found], [e.predicted for e in found])
         figure.suptitle(plain(title), x=0.02, ha="left", fontsize=10)

@@ -13,7 +13,7 @@ from rk.writing import write_csv
 from rk_criticality.activations import Name
 from rk_criticality.entry import Entry
 from rk_criticality.simulate import Network, measure, tangent_kernels
-from rk_criticality.theory import Critical, cosines, critical, exact_v, flow, residual_gain
+from rk_criticality.theory import Critical, cosines, critical, flow, next_order, residual_gain
 
 
 class Activation:
@@ -22,6 +22,7 @@ class Activation:
     Prints (C_b, C_W), K*, the universality class, nu and the best depth / width. Then random networks are drawn, whose
     means are compared with the recursions of arXiv:2106.10165, layer by layer: the kernel with its correction of finite
     width, both susceptibilities, the four-point vertex V / (n K^2), the cosine of two inputs, the tangent kernel.
+    Without skips, the kernel and V have the terms of order 1 / width^2; `vertex-first` is V of the book, without them.
 
     It writes ``ledger.csv`` and a figure.
 
@@ -74,7 +75,6 @@ class Activation:
             gamma,
         )
         self.k = k or self.point.k or 1.0
-        self.exact = self.point.kind == "scale-invariant" and not gamma and c_w is None and not c_b
         self.inits = inits
         self.cosine = cosine
         self.tangents = tangents
@@ -108,14 +108,14 @@ class Activation:
         predicted = flow(net.name, net.c_b, net.c_w, self.k, net.depth, net.width, net.gamma, 1 + self.k)
         measured = measure(net, self.k, self.cosine, self.inits, generator(self.seed, "units"))
         angles = cosines(net.name, net.c_b, net.c_w, self.k, self.cosine, net.depth, net.gamma)
-        vertex = [layer.v for layer in predicted]
-        if self.exact and self.point.nu is not None:
-            vertex = [exact_v(self.point.nu, net.width, i) for i in range(1, net.depth + 1)]
+        first = [(p.mean, p.v) for p in predicted]
+        finite = first if net.gamma else next_order(net.name, net.c_b, net.c_w, self.k, net.depth, net.width)
         entries = {
-            "kernel": _entries([p.mean for p in predicted], [m.mean for m in measured]),
+            "kernel": _entries([k for k, _ in finite], [m.mean for m in measured]),
             "chi_par": _entries([p.chi_par for p in predicted], [m.chi_par for m in measured]),
             "chi_perp": _entries([p.chi_perp for p in predicted], [m.chi_perp for m in measured]),
-            "vertex": _entries(vertex, [m.v for m in measured]),
+            "vertex": _entries([v for _, v in finite], [m.v for m in measured]),
+            "vertex-first": _entries([v for _, v in first], [m.v for m in measured]),
             "cosine": _entries(angles, [m.cosine for m in measured]),
         }
         if self.tangents:

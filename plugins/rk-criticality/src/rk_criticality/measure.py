@@ -232,10 +232,10 @@ def _predict(row: Row, before: Row, gram: Tensor, measured: Tensor) -> Tensor:
     moments, dual = Moments(row.activation), dual_of(row.activation)
     ks = q[:8].tolist()
     row.chi_perp_predicted = row.c_w * fmean(map(moments.slopes, ks))
-    row.chi_par_predicted = row.c_w * fmean(moments.g1(k) * k for k in ks) / fmean(ks)
+    row.chi_par_predicted = row.c_w * fmean(moments.g(k, 1) * k for k in ks) / fmean(ks)
     v = 0.0 if before.parent is None else before.v if before.v_predicted is None else before.v_predicted
     grown = [
-        (row.c_w * moments.g1(k) * k) ** 2 * (v or 0.0) + row.c_w**2 * moments.spread(k) / before.units for k in ks
+        (row.c_w * moments.g(k, 1) * k) ** 2 * (v or 0.0) + row.c_w**2 * moments.spread(k) / before.units for k in ks
     ]
     row.v_predicted = fmean(x / (row.c_b + row.c_w * moments.g(k)) ** 2 for x, k in zip(grown, ks, strict=True))
     after = row.c_b + row.c_w * dual.pair(q.unsqueeze(1), gram, q.unsqueeze(0))[0]

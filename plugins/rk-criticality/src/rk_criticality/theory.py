@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +38,16 @@ def expectation(function: Function, k: float) -> float:
     return float((weights * function(k**0.5 * u)).sum())
 
 
+def by_kernel(function: Function, k: float, order: int) -> float:
+    """Returns a derivative of <function>_K by K, from the function alone, which need not be smooth.
+
+    d/dK <f>_K = <f''>_K / 2, so that the derivative is <f He_m(z / sqrt(K))>_K / (2 K)^order, m twice the order.
+    """
+    u, weights = _nodes()
+    hermite = torch.special.hermite_polynomial_he(u, 2 * order)
+    return float((weights * function(k**0.5 * u) * hermite).sum()) / (2 * k) ** order
+
+
 class Moments:
     """What the recursions need of an activation, as functions of the kernel K.
 
@@ -47,37 +59,40 @@ class Moments:
         self.name = name
         self.sigma = FUNCTIONS[name]
 
-    def g(self, k: float) -> float:
-        """<sigma^2>_K: the kernel's map is C_b + C_W g (Ch. 4)."""
-        return expectation(lambda z: self.sigma(z).square(), k)
+    def square(self, z: Tensor) -> Tensor:
+        """sigma(z)^2."""
+        return self.sigma(z).square()
 
-    def g1(self, k: float) -> float:
-        """dg/dK = <sigma^2 (z^2 - K)>_K / 2K^2; chi_par = C_W g1 (Sec. 5.3)."""
-        return expectation(lambda z: self.sigma(z).square() * (z.square() - k), k) / (2 * k**2)
-
-    def g2(self, k: float) -> float:
-        """d^2 g/dK^2 = <sigma^2 (z^4 - 6 K z^2 + 3 K^2)>_K / 4K^4."""
-        return expectation(lambda z: self.sigma(z).square() * (z**4 - 6 * k * z**2 + 3 * k**2), k) / (4 * k**4)
+    def g(self, k: float, order: int = 0) -> float:
+        """<sigma^2>_K, or its derivative by K: the kernel's map is C_b + C_W g (Ch. 4), chi_par C_W g' (Sec. 5.3)."""
+        return by_kernel(self.square, k, order)
 
     def slopes(self, k: float) -> float:
         """<sigma'^2>_K; chi_perp = C_W slopes (Sec. 5.3)."""
         return expectation(lambda z: slope(self.name, z).square(), k)
 
     def h(self, k: float) -> float:
-        """d<sigma'^2>_K / 2dK = <sigma'^2 (z^2 - K)>_K / 4K^2: what bends distances, in units of C_W (Sec. 5.3)."""
-        return expectation(lambda z: slope(self.name, z).square() * (z.square() - k), k) / (4 * k**2)
+        """d<sigma'^2>_K / 2dK: what bends distances, in units of C_W (Sec. 5.3)."""
+        return by_kernel(lambda z: slope(self.name, z).square(), k, 1) / 2
 
     def skew(self, k: float) -> float:
         """<z sigma^2>_K: how a unit's sign shifts the next kernel; 0 for odd and even activations."""
-        return expectation(lambda z: z * self.sigma(z).square(), k)
+        return expectation(lambda z: z * self.square(z), k)
 
     def bend(self, k: float) -> float:
         """<(sigma^2)'''>_K = <sigma^2 (z^3 - 3 K z)>_K / K^3."""
-        return expectation(lambda z: self.sigma(z).square() * (z**3 - 3 * k * z), k) / k**3
+        return expectation(lambda z: self.square(z) * (z**3 - 3 * k * z), k) / k**3
 
-    def spread(self, k: float) -> float:
-        """<sigma^4>_K - <sigma^2>_K^2: the non-Gaussianity that a layer adds, in units of C_W^2 (Ch. 4)."""
-        return expectation(lambda z: self.sigma(z) ** 4, k) - self.g(k) ** 2
+    def spread(self, k: float, order: int = 0) -> float:
+        """<sigma^4>_K - <sigma^2>_K^2, or its derivative by K: the non-Gaussianity that a layer adds, over C_W^2."""
+        square = [self.g(k, i) for i in range(order + 1)]
+        product = sum(math.comb(order, i) * square[i] * square[order - i] for i in range(order + 1))
+        return by_kernel(lambda z: self.sigma(z) ** 4, k, order) - product
+
+    def third(self, k: float) -> float:
+        """The third cumulant of sigma(z)^2 over z ~ N(0, K)."""
+        g = self.g(k)
+        return expectation(lambda z: (self.square(z) - g) ** 3, k)
 
 
 @dataclass(frozen=True)
@@ -112,7 +127,7 @@ _SMALL = 1e-14
 def critical(name: Name) -> Critical:
     """Returns the critical point: chi_par = chi_perp = 1 at K* = C_b + C_W g(K*), C_b >= 0 (Sec. 5.3)."""
     m = Moments(name)
-    gaps = [1 - m.g1(k) / m.slopes(k) for k in _GRID]
+    gaps = [1 - m.g(k, 1) / m.slopes(k) for k in _GRID]
     if max(map(abs, gaps)) < 1e-9:
         return _at(m, "scale-invariant", 1.0)
     if abs(float(m.sigma(torch.zeros((), dtype=torch.float64)))) < 1e-12:
@@ -136,10 +151,10 @@ def _at(m: Moments, kind: Class, k: float) -> Critical:
 
 
 def _bisected(m: Moments, low: float, high: float) -> float:
-    rising = m.slopes(low) < m.g1(low)
+    rising = m.slopes(low) < m.g(low, 1)
     for _ in range(100):
         k = (low + high) / 2
-        low, high = (k, high) if (m.slopes(k) < m.g1(k)) == rising else (low, k)
+        low, high = (k, high) if (m.slopes(k) < m.g(k, 1)) == rising else (low, k)
     return (low + high) / 2
 
 
@@ -188,10 +203,10 @@ def flow(
     skip = gamma**2
     layers = [Layer(k, 1.0, 1.0, 0.0, k, theta)]
     for _ in range(depth - 1):
-        plain = c_w * m.g1(k)
+        plain = c_w * m.g(k, 1)
         par, perp = plain + skip, c_w * m.slopes(k) + skip
         skew = c_w * m.skew(k)
-        g1 = par * g1 + c_w * (m.g2(k) * v + m.bend(k) * t) / 2
+        g1 = par * g1 + c_w * (m.g(k, 2) * v + m.bend(k) * t) / 2
         v = par**2 * v + c_w**2 * m.spread(k) + 4 * skip * plain * k**2 + 2 * t * skew / k * par
         t = gamma * (par * t + skew)
         theta = 1 + m.g(k) + perp * theta
@@ -200,9 +215,39 @@ def flow(
     return layers
 
 
-def exact_v(nu: float, width: float, layer: int) -> float:
-    """Returns V / (n K^2) of a scale-invariant activation at any width: (1 + nu / n)^(l-1) - 1, our derivation."""
-    return (1 + nu / width) ** (layer - 1) - 1
+def next_order(name: Name, c_b: float, c_w: float, k: float, depth: int, width: float) -> list[tuple[float, float]]:
+    """Returns E z^2 and V / (n K^2) of the layers 1 to `depth` with the terms of order 1 / n^2, which `flow` lacks.
+
+    Our derivation (EQUATIONS.md): without skips, the variance of a layer's units given the layer before is a Markov
+    chain, and Cov(z_i^2, z_j^2) is the variance of it; here are its first moments. Of scale-invariant activations the
+    result is exact at any width: V / (n K^2) = (1 + nu / n)^(l-1) - 1.
+
+    Args:
+        name: The activation.
+        c_b: Variance of the biases.
+        c_w: Variance of the weights times fan-in.
+        k: The first kernel.
+        depth: Layers.
+        width: Units of each layer.
+    """
+    m = Moments(name)
+    first = second = third = 0.0  # E d, E d^2, E d^3 with d the chain less K
+    found = [(k, 0.0)]
+    for _ in range(depth - 1):
+        f1, f2, f3, f4 = (c_w * m.g(k, order) for order in range(1, 5))
+        w, w1, w2 = (c_w**2 * m.spread(k, order) / width for order in range(3))
+        fourth = 3 * second**2
+        first, second, third = (
+            f1 * first + f2 * second / 2 + f3 * third / 6 + f4 * fourth / 24,
+            f1**2 * second + f1 * f2 * third + (f2**2 / 4 + f1 * f3 / 3) * fourth + w + w1 * first + w2 * second / 2,
+            f1**3 * third
+            + 3 * f1**2 * f2 * fourth / 2
+            + 3 * (f1 * w * first + (f1 * w1 + f2 * w / 2) * second)
+            + c_w**3 * m.third(k) / width**2,
+        )
+        k = c_b + c_w * m.g(k)
+        found.append((k + first, (second - first**2) / (k + first) ** 2))
+    return found
 
 
 def cosines(name: Name, c_b: float, c_w: float, k: float, cosine: float, depth: int, gamma: float = 0.0) -> list[float]:
@@ -238,14 +283,37 @@ def rates(name: Name, depth: int) -> list[tuple[float, float]]:
     """Returns (lambda_b, lambda_W) of the layers 1 to `depth` by which all contribute alike to the tangent kernel.
 
     The equivalence principle (Sec. 9.4): 1 / L for scale-invariant activations; 1 / l and a constant for odd ones of
-    class `zero`. The rate of a weight is lambda_W / fan-in.
+    class `zero`. At a fixed point K* > 0 the kernel stays and chi_perp is 1, so that 1 / L holds there too. The rate of
+    a weight is lambda_W / fan-in.
 
     Raises:
         ValueError: When the class has no such rates here.
     """
     kind = critical(name).kind
-    if kind == "scale-invariant":
+    if kind in ("scale-invariant", "half-stable"):
         return [(1 / depth, 1 / depth)] * depth
-    if kind == "zero" and name in ("tanh", "sin", "erf"):
+    if name in ("tanh", "sin", "erf"):
         return [(1 / layer, 1.0) for layer in range(1, depth + 1)]
-    raise ValueError(f"rates are known for scale-invariant and odd activations, got {name}")
+    raise ValueError(f"there are no rates for {name}: they are known at critical points, except those of elu and selu")
+
+
+def contributions(name: Name, chosen: Sequence[tuple[float, float]]) -> list[float]:
+    """Returns what each layer adds to the tangent kernel of the last one, at the critical point (Ch. 8).
+
+    lambda_b + lambda_W <sigma^2> of a layer, times chi_perp of all layers behind it. K begins at K*, or 1.
+
+    Args:
+        name: The activation.
+        chosen: (lambda_b, lambda_W) of each layer.
+    """
+    m, point = Moments(name), critical(name)
+    k = point.k or 1.0
+    inside = (k - point.c_b) / point.c_w  # |x|^2 / features, with which K begins
+    found: list[float] = []
+    for bias, weight in chosen:
+        if found:
+            growth, inside = point.c_w * m.slopes(k), m.g(k)
+            found = [growth * value for value in found]
+            k = point.c_b + point.c_w * inside
+        found.append(bias + weight * inside)
+    return found

@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from annotated_types import Ge
-from rk_kernels.feature_regression import FeatureLearner
 from torch import Tensor, nn
 
 from rk import Runtime, UserError
-from rk.builtin.backprop import Supervised
+from rk.builtin.backprop import Answering, Supervised
 from rk.errors import suggest
 from rk.protocols import Batch, Data, Loss, Model, Optimizer
 from rk_hierarchical_polynomials.exact import LinearPart, Products, solved
@@ -118,9 +117,7 @@ class Stages:
         self.found: dict[str, float] = {}
         self._prepared: int | None = None
 
-    def setup(
-        self, *, model: Model, data: Data, runtime: Runtime, loss: Loss | None = None
-    ) -> Supervised | FeatureLearner:
+    def setup(self, *, model: Model, data: Data, runtime: Runtime, loss: Loss | None = None) -> Supervised | Answering:
         if runtime.world > 1:
             raise UserError("stages follow one another in one process", "fit.devices=1")
         for k, stage in enumerate(self.stages, 1):
@@ -128,7 +125,7 @@ class Stages:
                 raise UserError(f"stage {k} learns by gradients: the recipe must have a loss", "loss: mse")
         self.data, self.runtime, self.model = data, runtime, model
         assert isinstance(model, nn.Module)
-        self.learner = FeatureLearner(model) if loss is None else Supervised(model, loss)
+        self.learner = Answering(model) if loss is None else Supervised(model, loss)
         self.objective = runtime.setup(self.learner)
         self.parameters = dict(model.named_parameters())
         self.trainable = [name for name, p in self.parameters.items() if p.requires_grad]

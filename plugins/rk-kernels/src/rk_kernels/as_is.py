@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from rk import Runtime
+from rk.builtin.backprop import Answering
 from rk.protocols import Model
-from rk_kernels.evidence import ProcessLearner
 
 
 class AsIs:
@@ -16,8 +16,8 @@ class AsIs:
         trainer: as-is
     """
 
-    def setup(self, *, model: Model, runtime: Runtime) -> ProcessLearner:
-        learner = ProcessLearner(model)
+    def setup(self, *, model: Model, runtime: Runtime) -> Answering:
+        learner = Answering(model)
         runtime.setup(learner)
         return learner
 

@@ -6,30 +6,13 @@ import math
 from typing import Annotated, Any
 
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import Tensor
 
 from rk import Runtime, UserError
-from rk.binding import Bound
+from rk.builtin.backprop import Answering
 from rk.fields import RegressionBatch
-from rk.protocols import Batch, Data, Model, Optimizer, Outputs
+from rk.protocols import Data, Optimizer
 from rk_kernels.process import Process
-
-
-class ProcessLearner(nn.Module):
-    """A process and what it has observed.
-
-    Args:
-        model: The process.
-    """
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-        self._answer = Bound(model.forward)
-
-    def predict(self, batch: Batch) -> Outputs:
-        """Returns what the process answers."""
-        return self._answer(batch)
 
 
 class MarginalLikelihood:
@@ -60,13 +43,13 @@ class MarginalLikelihood:
         self.best = math.inf
         self.stale = 0
 
-    def setup(self, *, model: Process, data: Data, runtime: Runtime) -> ProcessLearner:
+    def setup(self, *, model: Process, data: Data, runtime: Runtime) -> Answering:
         if runtime.world > 1:
             raise UserError("marginal-likelihood factorises one matrix: it runs in one process", "fit.devices=1")
         self.data = data
         self.runtime = runtime
         self.process = model
-        self.learner = ProcessLearner(model)
+        self.learner = Answering(model)
         runtime.setup(self.learner)
         learned = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = runtime.optimizer(self.factory, learned) if self.factory is not None and learned else None

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from rk import Runtime, UserError
 from rk.binding import Bound
-from rk.protocols import Batch, Data, Model, Outputs
+from rk.builtin.backprop import Answering
+from rk.protocols import Batch, Data, Model
 from rk_kernels.linalg import cholesky, with_ridge
 
 
@@ -24,24 +25,6 @@ class HasFeatures(Model, Protocol):
     def features(self, **fields: Tensor) -> Tensor:
         """Returns (batch, features)."""
         ...
-
-
-class FeatureLearner(nn.Module):
-    """The model, whose head is solved for.
-
-    Args:
-        model: With features and a head.
-    """
-
-    def __init__(self, model: HasFeatures | nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self._call = Bound(model.forward, call=model)
-
-    def predict(self, batch: Batch) -> Outputs:
-        """Returns what the model gives."""
-        outputs: Outputs = self._call(batch)
-        return outputs
 
 
 class FeatureRegression:
@@ -64,12 +47,12 @@ class FeatureRegression:
         self.gram: Tensor | None = None
         self.cross: Tensor | None = None
 
-    def setup(self, *, model: HasFeatures, data: Data, runtime: Runtime) -> FeatureLearner:
+    def setup(self, *, model: HasFeatures, data: Data, runtime: Runtime) -> Answering:
         if runtime.world > 1:
             raise UserError("feature-regression solves for one matrix: it runs in one process", "fit.devices=1")
         self.data = data
         self.model = model
-        self.learner = FeatureLearner(model)
+        self.learner = Answering(model)
         self._features = Bound(model.features)
         runtime.setup(self.learner)
         return self.learner

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rk import Runtime, UserError
-from rk.binding import Bound
-from rk.protocols import Batch, Data, Model, Outputs
+from rk.builtin.backprop import Answering
+from rk.protocols import Batch, Data, Model
 
 PENALTIES = tuple(10.0**power for power in range(-3, 4))
 """What is tried for the penalty; the one with the smallest leave-one-out error is taken."""
@@ -27,24 +27,6 @@ class HasFeatures(Model, Protocol):
         ...
 
 
-class RidgeLearner(nn.Module):
-    """The model, once its head is solved for.
-
-    Args:
-        model: With features and a head.
-    """
-
-    def __init__(self, model: HasFeatures | nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self._call = Bound(model.forward, call=model)
-
-    def predict(self, batch: Batch) -> Outputs:
-        """Returns what the model gives."""
-        outputs: Outputs = self._call(batch)
-        return outputs
-
-
 class Ridge:
     """Ridge regression from standardised features onto numbers, or onto -1 and 1 for each class.
 
@@ -58,12 +40,12 @@ class Ridge:
     def __init__(self) -> None:
         self.seen: list[tuple[Tensor, Tensor]] = []
 
-    def setup(self, *, model: HasFeatures, data: Data, runtime: Runtime) -> RidgeLearner:
+    def setup(self, *, model: HasFeatures, data: Data, runtime: Runtime) -> Answering:
         if runtime.world > 1:
             raise UserError("ridge solves for one matrix: it runs in one process", "fit.devices=1")
         self.data = data
         self.model = model
-        self.learner = RidgeLearner(model)
+        self.learner = Answering(model)
         runtime.setup(self.learner)
         return self.learner
 

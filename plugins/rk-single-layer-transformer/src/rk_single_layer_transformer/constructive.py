@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rk import Runtime, UserError
-from rk.binding import Bound
-from rk.protocols import Batch, Data, Model, Outputs
+from rk.builtin.backprop import Answering
+from rk.protocols import Data, Model
 from rk_single_layer_transformer.construction import Construction, Settings
 from rk_single_layer_transformer.fields import ContinuousBatch
 
@@ -37,24 +37,6 @@ class Samples(Data, Protocol):
     def points(self) -> tuple[Tensor, Tensor]:
         """Returns inputs of (points, time, features) and targets of (points, time, outputs), float64."""
         ...
-
-
-class Constructed(nn.Module):
-    """The model, once its weights are written.
-
-    Args:
-        model: A `single-layer-transformer`, in float64.
-    """
-
-    def __init__(self, model: Constructible | nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self._call = Bound(model.forward, call=model)
-
-    def predict(self, batch: Batch) -> Outputs:
-        """Returns what the model gives."""
-        outputs: Outputs = self._call(batch)
-        return outputs
 
 
 class Constructive:
@@ -109,7 +91,7 @@ class Constructive:
         self.seen: list[tuple[Tensor, Tensor]] = []
         self.found: dict[str, float] = {}
 
-    def setup(self, *, model: Constructible, data: Samples, runtime: Runtime) -> Constructed:
+    def setup(self, *, model: Constructible, data: Samples, runtime: Runtime) -> Answering:
         """Gives the model a network of the size that the construction needs.
 
         Raises:
@@ -119,7 +101,7 @@ class Constructive:
             raise UserError("constructive solves for one matrix: it runs in one process", "fit.devices=1")
         self.data = data
         self.construction = Construction(model, self.settings, data.domain)
-        self.learner = Constructed(model)
+        self.learner = Answering(model)
         runtime.setup(self.learner)
         return self.learner
 

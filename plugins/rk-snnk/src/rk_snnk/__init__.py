@@ -13,6 +13,19 @@ Sehanobish, Choromanski, Zhao, Dubey and Likhosherstov, "Scalable Neural Network
 
 from rk import hookimpl
 
+_ADAPTED = ("smollm2-snnk", "smollm2-bottleneck-8", "smollm2-bottleneck-25")
+_TINY = ("data.model=llama", "data.random_init=true", "data.length=8", "data.eval_length=8", "data.train_limit=2000")
+_INSIDE = ("model.base.model=llama", "model.base.random_init=true", "model.targets=['*.o_proj']")
+
+RK_EXEMPT = {
+    f"recipe-takes-two-steps:{name}": "it needs the weights of SmolLM2, 93 MB to download"
+    for name in (*_ADAPTED, "smollm2-as-is")
+}
+RK_TRIAL = {
+    **dict.fromkeys(_ADAPTED, (*_TINY, *_INSIDE)),
+    "smollm2-as-is": (*_TINY, "model.model=llama", "model.random_init=true"),
+}
+
 
 @hookimpl
 def rk_models() -> dict[str, str]:
