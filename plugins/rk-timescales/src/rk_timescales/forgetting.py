@@ -55,6 +55,7 @@ class Forgetting:
         with chart(4.8, 3.0) as (figure, axis):
             for i, (name, curve) in enumerate(curves.items()):
                 axis.plot([*curve], [*curve.values()], marker="o", label=plain(name), color=COLORS[i % len(COLORS)])
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_xlabel("N")
             axis.set_ylabel("accuracy, weights frozen")
             axis.set_ylim(0.4, 1.02)

@@ -47,7 +47,7 @@ class Lesions:
         runs: list[Run],
         n: Annotated[int, Ge(2)] | None = None,
         neurons: Annotated[int, Ge(1)] = 20,
-        strengths: tuple[Annotated[float, Gt(0)], ...] = (0.02, 0.05, 0.1, 0.2, 0.5),
+        strengths: tuple[Annotated[float, Gt(0)], ...] = (0.05, 0.1, 0.2, 0.5, 1.0),
         repeats: Annotated[int, Ge(1)] = 5,
         examples: Annotated[int, Ge(1)] = 512,
     ) -> None:
