@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rk_recoding import RK_EXEMPT, RK_TRIAL
 from rk_recoding.garden_path import SECOND, WORDS, GardenPath, PeakSurprisal
 from rk_recoding.nltk_text import NltkText
 from rk_recoding.published import PAIRS, SUITES, published_pairs, published_suite
@@ -16,6 +17,9 @@ from rk_recoding.suites import holds, suite_of
 from safetensors.torch import load_file
 
 from rk import UserError
+from rk.training import train_inside
+
+RK_EXEMPTED = [name.partition(":")[2] for name in RK_EXEMPT]
 
 RECIPE = """
     rk: 1
@@ -173,6 +177,14 @@ def test_a_trained_model_is_recoded_without_training(rk_folder):
     before = json.loads((plain.path / "run.json").read_text())["metrics"]
     assert metrics["test/perplexity"] != before["test/perplexity"]
     assert metrics["test/perplexity"] == pytest.approx(before["test/perplexity"], rel=0.05)
+
+
+@pytest.mark.parametrize("recipe", RK_EXEMPTED)
+def test_recipes_that_the_kit_leaves_out_learn_and_answer_in_small(recipe, tmp_path):
+    small = (*RK_TRIAL[recipe], "fit.max_epochs=null", "fit.max_steps=2", "fit.validate_every=2")
+    found = train_inside(f"recoding/{recipe}", small, name="small", within=tmp_path).metrics
+    assert 1 < found["test/perplexity"] < 500  # 50 tokens, hardly trained
+    assert found.get("test/signal-falls", 1) > 0.9
 
 
 def test_training_with_recoding_only_for_answers_is_the_training_of_the_base_bit_for_bit(rk_folder):

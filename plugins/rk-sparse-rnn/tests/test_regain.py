@@ -22,9 +22,9 @@ from rk.testing import Trial
 BASE = """
 rk: 1
 model: {{name: sequence, layer: {layer}, d_model: 6, norm: none, residual: false}}
-data: {{name: labelled-strings, file: {file}, batch_size: 8}}
+data: {{name: labelled-strings, file: {file}, batch_size: 16}}
 loss: cross-entropy
-trainer: {{name: backprop, optimizer: {{name: adam, lr: 5e-2}}}}
+trainer: {{name: backprop, optimizer: {{name: adam, lr: 1e-1}}}}
 fit: {{max_epochs: 6, seed: 1, threads: 1}}
 """
 
@@ -89,9 +89,9 @@ def test_a_run_that_has_regained_ends_and_one_without_inputs_never_does(recipe):
 def test_a_run_that_is_cut_while_it_regains_resumes_with_the_same_curve(recipe, tmp_path):
     base = trained(recipe("base.yaml"))
     one = Trial(RecipeFile(pruned(recipe, base, 0.1, stop=False)), Catalog(), tmp_path / "trials")
-    whole = one.run(30, checkpoint_every=8)
-    cut = one.run(30, checkpoint_every=8, cut_at=20)
-    resumed = one.run(30, checkpoint_every=8, resume=cut.folder)
+    whole = one.run(15, checkpoint_every=4)
+    cut = one.run(15, checkpoint_every=4, cut_at=10)
+    resumed = one.run(15, checkpoint_every=4, resume=cut.folder)
     curves = [run.parts.callbacks[0].curve for run in (whole, resumed)]
     assert len(curves[0]) > 2
     assert curves[0] == curves[1]

@@ -95,10 +95,23 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+SMALL = ("fit.max_steps=3", "model.d_model=8", "data.test_n=[2]", "data.test_examples=64", "data.batch_size=16")
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    settings = ("fit.max_steps=3", "model.d_model=8", "data.test_n=[2]", "data.test_examples=64", "data.batch_size=16")
-    return train_inside("timescales/dms-quick", settings, name="small", within=tmp_path_factory.mktemp("runs")).run
+    return train_inside("timescales/dms-quick", SMALL, name="small", within=tmp_path_factory.mktemp("runs")).run
+
+
+def test_runs_of_one_recipe_count_as_one(run, tmp_path):
+    other = train_inside("timescales/dms-quick", (*SMALL, "fit.seed=2"), name="other", within=tmp_path).run
+    alone, of_other, both = (
+        Forgetting(runs, up_to=3, examples=512).analyze(tmp_path) for runs in ([run], [other], [run, other])
+    )
+    assert alone != of_other
+    assert both == {name: pytest.approx((alone[name] + of_other[name]) / 2) for name in alone}
+    table = rows(tmp_path / "forgetting.csv")
+    assert {(row["recipe"], row["run"]) for row in table} == {("dms-quick", "small"), ("dms-quick", "other")}
 
 
 def test_the_analyses_write_tables_and_figures(run, tmp_path):

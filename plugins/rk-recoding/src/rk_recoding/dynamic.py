@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
@@ -15,11 +15,10 @@ from torch.nn import functional as F
 from rk.fields import IGNORED
 from rk.protocols import Model, Outputs
 from rk.states import map_states
-from rk.wrappers import ModelWrapper
-from rk_recoding.fields import LAYERED
+from rk_recoding.between import BetweenTokens
 
 
-class DynamicEvaluation(ModelWrapper):
+class DynamicEvaluation(BetweenTokens):
     """A language model whose weights follow the text that it answers: the strong relative of `recoded`.
 
     After each segment, w <- w - lr g + decay (w_0 - w), with g the gradient of the mean surprisal of the segment's
@@ -52,18 +51,10 @@ class DynamicEvaluation(ModelWrapper):
         grad_clip: Annotated[float, Gt(0)] | None = 1.0,
     ) -> None:
         super().__init__(base)
-        if lacking := [name for name in ("initial_state", "scan") if not hasattr(self, name)]:
-            raise ValueError(f"base must be a language model that streams, got one without {lacking[0]}")
         self.lr = lr
         self.segment = segment
         self.decay = decay
         self.grad_clip = grad_clip
-
-    def __getattr__(self, name: str) -> Any:
-        """Returns what the base has, except what makes it a chain of blocks: with steps between tokens it is none."""
-        if name in LAYERED:
-            raise AttributeError(name)
-        return super().__getattr__(name)
 
     def forward(self, **fields: Tensor) -> Outputs:
         """Returns the base's outputs in training, else those of `predict`."""

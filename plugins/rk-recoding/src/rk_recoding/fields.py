@@ -1,4 +1,4 @@
-"""What a recoded model returns, and what it does not take over from the model inside."""
+"""What a recoded model returns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from typing import NotRequired, TypedDict
 
 from jaxtyping import Float, Int
 from torch import Tensor
-
-LAYERED = ("blocks", "keeps_shape", "enter", "leave")
-"""Members of a model that is a chain of blocks (`rk.Layered`)."""
 
 
 class RecodedOutputs(TypedDict):

@@ -19,9 +19,9 @@ from rk import UserError
 from rk.fields import IGNORED
 from rk.protocols import Model
 from rk.states import map_states, tensors_of, with_rows_from
-from rk.wrappers import ModelWrapper
+from rk_recoding.between import BetweenTokens
 from rk_recoding.ensemble import AnchoredHead
-from rk_recoding.fields import LAYERED, RecodedOutputs
+from rk_recoding.fields import RecodedOutputs
 from rk_recoding.places import Layers, chosen, first_of_top, replaced
 from rk_recoding.signals import ENTROPIES, Signal, predictive_entropy, surprisal, token_perplexity
 from rk_recoding.steps import Step, StepSizes
@@ -29,7 +29,7 @@ from rk_recoding.steps import Step, StepSizes
 MEMBERS = "ensemble-entropy needs a base with an ensemble of heads: {name: anchored-ensemble, base: ...}"
 
 
-class Recoded(ModelWrapper):
+class Recoded(BetweenTokens):
     """A language model whose state takes a gradient step after each token: s' = s - alpha ds, ds the gradient of an
     error signal with respect to the state that the token has just led to.
 
@@ -79,9 +79,7 @@ class Recoded(ModelWrapper):
         grad_clip: Annotated[float, Gt(0)] | None = None,
         eval_only: bool = False,
     ) -> None:
-        super().__init__(base)
-        if lacking := [name for name in ("initial_state", "scan", "head") if not hasattr(base, name)]:
-            raise ValueError(f"base must be a language model that streams, got one without {lacking[0]}")
+        super().__init__(base, "head")
         if signal == "ensemble-entropy" and not isinstance(self.head, AnchoredHead):
             raise ValueError(MEMBERS)
         if redecode and signal not in ENTROPIES and gold != "never":
@@ -103,12 +101,6 @@ class Recoded(ModelWrapper):
         self.grad_clip = grad_clip
         self.eval_only = eval_only
         self.steps = StepSizes(step, sizes, step_size)
-
-    def __getattr__(self, name: str) -> Any:
-        """Returns what the base has, except what makes it a chain of blocks: with steps between tokens it is none."""
-        if name in LAYERED:
-            raise AttributeError(name)
-        return super().__getattr__(name)
 
     @property
     def recodes(self) -> bool:

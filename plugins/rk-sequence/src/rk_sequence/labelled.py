@@ -15,6 +15,7 @@ from rk import UserError
 from rk.builtin.metrics import Accuracy
 from rk.protocols import Batch, Outputs
 from rk.sampling import batch_count, rows, with_every_class
+from rk_sequence.vocabulary import Vocabulary
 
 MANY = 10
 """With more classes than this, an answer has only the likeliest ones."""
@@ -176,6 +177,29 @@ class LabelledData(ABC):
                 }
             )
         return found
+
+
+class LabelledTokens(LabelledData):
+    """The base of labelled data that are read token by token; `_learn` finds the vocabulary."""
+
+    num_features: None = None
+    text_ending = (".txt",)
+    _vocabulary: Vocabulary
+
+    @property
+    def vocab_size(self) -> int:
+        """Known tokens, and the one for padding and all others."""
+        return len(self._vocabulary)
+
+    @property
+    def num_outputs(self) -> int:
+        """Classes."""
+        return len(self.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes."""
+        return len(self.classes)
 
 
 def in_order(names: set[str]) -> list[str]:

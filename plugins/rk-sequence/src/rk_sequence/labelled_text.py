@@ -20,7 +20,7 @@ from rk.drafting import Draft
 from rk.protocols import Batch
 from rk.reading import read_text
 from rk_sequence.corpora import LABELLED
-from rk_sequence.labelled import Example, LabelledData
+from rk_sequence.labelled import Example, LabelledTokens
 from rk_sequence.records import JSON_LINES, TABLES, Records, ending, named, read_records
 from rk_sequence.text_drafts import draft_table, draft_text_folder
 from rk_sequence.text_files import TEXT_NAMES, find_columns, read_folder
@@ -39,7 +39,7 @@ class ClassifiedTokensBatch(TypedDict):
     mask: Bool[Tensor, "batch time"]
 
 
-class LabelledText(LabelledData):
+class LabelledText(LabelledTokens):
     """Texts of your own with a class each: a table, JSON lines, or a folder with one folder of .txt files per class.
 
     In a folder, folders `train`, `val` and `test` may come first. A text is cut into words and marks, or characters.
@@ -67,10 +67,8 @@ class LabelledText(LabelledData):
         data: {name: labelled-text, file: reviews.csv, text: review, label: stars}
     """
 
-    num_features: None = None
     readout: Literal["mean"] = "mean"
     drafts = (".csv", ".tsv", ".jsonl", "/")
-    text_ending = (".txt",)
 
     def __init__(
         self,
@@ -100,21 +98,6 @@ class LabelledText(LabelledData):
         self.min_count = min_count
         self.vocab_limit = vocab_limit
         self.max_length = max_length
-
-    @property
-    def vocab_size(self) -> int:
-        """Known tokens, and the one for all others."""
-        return len(self._vocabulary)
-
-    @property
-    def num_outputs(self) -> int:
-        """Classes."""
-        return len(self.classes)
-
-    @property
-    def num_classes(self) -> int:
-        """Classes."""
-        return len(self.classes)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ from annotated_types import Ge, Le
 from jaxtyping import Bool, Float
 from rk_rnn.kernels import unrolled
 from rk_rnn.lstm import held
-from rk_rnn.masks import at_front, last, put_back, to_front
-from rk_rnn.recurrent import Weights
+from rk_rnn.masks import last
+from rk_rnn.recurrent import Masked, Weights
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +31,7 @@ _KERNELS: dict[Cell, Callable[..., tuple[Tensor, ...]]] = {
 }
 
 
-class GraphRNN(nn.Module):
+class GraphRNN(Masked):
     """Layers of recurrent cells with a weight for each edge of a random graph (arXiv:2407.20601, Sec. 5.3).
 
     Edges lead from the earlier to the later node. A node without predecessors is in layer 0, any other one layer behind
@@ -137,34 +137,9 @@ class GraphRNN(nn.Module):
         zeros = (self.weight_hh.new_zeros(batch_size, level.units) for level in self.plan.levels)
         return tuple((h, h.clone()) for h in zeros) if self.cell == "lstm" else tuple(zeros)
 
-    def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None = None) -> Float[Tensor, "b t d"]:
-        """Maps all steps, from the initial state; a step that `mask` leaves out gives zeros."""
-        return self.scan(x, self.initial_state(x.shape[0]), mask)[0]
-
-    def scan(
-        self, x: Float[Tensor, "b t d"], state: tuple[Any, ...], mask: Bool[Tensor, "b t"] | None = None
-    ) -> tuple[Float[Tensor, "b t d"], tuple[Any, ...]]:
-        """Maps a further piece of any length; a step that `mask` leaves out gives zeros and keeps the state.
-
-        Args:
-            x: (batch, time, d_model).
-            state: What `initial_state` or the last call returned.
-            mask: (batch, time), True where a step exists.
-
-        Returns:
-            The output, of `x`'s shape, and the state after the last step.
-        """
-        kind = x.device.type
-        if torch.is_autocast_enabled(kind):  # a state that is rounded at every step is not what it was a while ago
-            with torch.autocast(kind, enabled=False):
-                return self.scan(x.to(self.weight_hh.dtype), state, mask)
-        if mask is None:
-            hidden, state = self._unroll(x, state, None)
-            return F.linear(hidden, self.out_weight, self.out_bias), state
-        front = at_front(mask)
-        hidden, state = self._unroll(to_front(x, mask).masked_fill(~front.unsqueeze(-1), 0), state, front)
-        answers = F.linear(put_back(hidden, mask), self.out_weight, self.out_bias)
-        return answers.masked_fill(~mask.unsqueeze(-1), 0), state
+    def out(self, hidden: Float[Tensor, "b t h"]) -> Float[Tensor, "b t d"]:
+        """Maps what the last layer gives to the width of the model."""
+        return F.linear(hidden, self.out_weight, self.out_bias)
 
     def _unroll(
         self, x: Float[Tensor, "b t d"], state: tuple[Any, ...], front: Bool[Tensor, "b t"] | None

@@ -9,7 +9,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import torch
 from jaxtyping import Bool, Int
 from rk_sequence.corpora import Source
-from rk_sequence.labelled import Example, LabelledData
+from rk_sequence.labelled import Example, LabelledTokens
 from rk_sequence.records import JSON_LINES, TABLES, ending, named, read_records
 from rk_sequence.text_files import find_columns
 from rk_sequence.vocabulary import Vocabulary
@@ -50,7 +50,7 @@ class LabelledStringsBatch(TypedDict):
     mask: NotRequired[Bool[Tensor, "batch time"]]
 
 
-class LabelledStrings(LabelledData):
+class LabelledStrings(LabelledTokens):
     """Strings of symbols with a class each, which a network reads to the last symbol.
 
     Every character is a token. Beside the accuracy of the network, each split has that of two look-ups of training
@@ -75,9 +75,7 @@ class LabelledStrings(LabelledData):
         data: {name: labelled-strings, corpus: reber}
     """
 
-    num_features: None = None
     readout: Literal["last"] = "last"
-    text_ending = (".txt",)
 
     def __init__(
         self,
@@ -105,21 +103,6 @@ class LabelledStrings(LabelledData):
     def metrics(self) -> Mapping[str, Any]:  # type: ignore[override]  # the look-ups know the training strings
         """Accuracy of the model, and of the look-ups beside it."""
         return {"accuracy": Accuracy, **self._lookups}
-
-    @property
-    def vocab_size(self) -> int:
-        """Symbols, and one token for padding and unknown symbols."""
-        return len(self._vocabulary)
-
-    @property
-    def num_outputs(self) -> int:
-        """Classes."""
-        return len(self.classes)
-
-    @property
-    def num_classes(self) -> int:
-        """Classes."""
-        return len(self.classes)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -174,7 +157,8 @@ class LabelledStrings(LabelledData):
     # -- batches -------------------------------------------------------------------------------------------------------
 
     def _padded(self, examples: Sequence[Example]) -> Int[Tensor, "rows time"]:
-        return pad_sequence([self._vocabulary.encode(e.content) for e in examples], batch_first=True)
+        together = self._vocabulary.encode("".join(e.content for e in examples))  # one call: a tensor each is slow
+        return pad_sequence(together.split([len(e.content) for e in examples]), batch_first=True)
 
     def _collated(self, examples: Sequence[Example]) -> Batch:
         tokens = self._padded(examples)

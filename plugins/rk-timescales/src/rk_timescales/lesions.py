@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 from torch import nn
 
@@ -15,7 +14,7 @@ from rk import Run
 from rk.charts import COLORS, chart, plain, save
 from rk.sampling import generator
 from rk.writing import write_csv
-from rk_timescales.probing import ablated, accuracy, each, leaky_of, perturbed, task_of
+from rk_timescales.probing import ablated, accuracy, by_recipe, leaky_of, means, perturbed, task_of
 
 SOLVED = 0.98
 """The accuracy from which an N counts as answered."""
@@ -29,7 +28,7 @@ class Lesions:
     left is ``(accuracy - 1/2) / (intact accuracy - 1/2)``: 1 for no harm, 0 for chance.
 
     Args:
-        runs: The runs.
+        runs: The runs; those of one recipe are taken together, and their mean is what counts.
         n: The N that is asked; null: the largest, up to 12, that a run answers with 98 %.
         neurons: How many neurons of each kind are taken out, one at a time.
         strengths: Norms of what is added, as shares of the norm of W or of tau.
@@ -48,7 +47,7 @@ class Lesions:
         runs: list[Run],
         n: Annotated[int, Ge(2)] | None = None,
         neurons: Annotated[int, Ge(1)] = 20,
-        strengths: tuple[Annotated[float, Gt(0)], ...] = (0.02, 0.05, 0.1, 0.2, 0.5),
+        strengths: tuple[Annotated[float, Gt(0)], ...] = (0.05, 0.1, 0.2, 0.5, 1.0),
         repeats: Annotated[int, Ge(1)] = 5,
         examples: Annotated[int, Ge(1)] = 512,
     ) -> None:
@@ -61,15 +60,15 @@ class Lesions:
 
     def analyze(self, out: Path) -> dict[str, float]:
         """Writes `lesions.csv` and a figure; returns what each lesion leaves: ``dms-quick/long``, ``.../W 0.1``."""
-        results: dict[str, float] = {}
-        rows = []
-        for name, run in each(self.runs):
-            for lesion, left in self._lesions(run).items():
-                results[f"{name}/{lesion}"] = left
-                rows.append((name, lesion, left))
-        write_csv(out / "lesions.csv", ("run", "lesion", "left"), rows)
-        self._draw(results, [name for name, _ in each(self.runs)], out / "lesions.png")
-        return results
+        found: dict[str, list[Mapping[str, float]]] = {}
+        rows: list[tuple[str, str, str, float]] = []
+        for name, runs in by_recipe(self.runs).items():
+            found[name] = [self._lesions(run) for run in runs]
+            for run, lesions in zip(runs, found[name], strict=True):
+                rows += [(name, run.folder.path.name, lesion, left) for lesion, left in lesions.items()]
+        write_csv(out / "lesions.csv", ("recipe", "run", "lesion", "left"), rows)
+        self._draw(found, out / "lesions.png")
+        return {f"{name}/{lesion}": left for name, of_runs in found.items() for lesion, left in means(of_runs).items()}
 
     def _lesions(self, run: Run) -> Mapping[str, float]:
         task, device = task_of(run), run.runtime.device
@@ -97,16 +96,26 @@ class Lesions:
         shares = {n: accuracy(run.learner, task, n, self.examples, run.runtime.device) for n in numbers}
         return max((n for n, share in shares.items() if share >= SOLVED), default=numbers[0])
 
-    def _draw(self, results: Mapping[str, float], names: list[str], path: Path) -> None:
+    def _draw(self, found: Mapping[str, list[Mapping[str, float]]], path: Path) -> None:
+        """Draws the mean of the runs of each recipe, and each of them, thin."""
         with chart(7.2, 2.8, columns=3, sharey=True) as (figure, *axes):
-            for i, name in enumerate(names):
+            for i, (name, of_runs) in enumerate(found.items()):
                 color = COLORS[i % len(COLORS)]
-                places = torch.arange(2) + 0.35 * i
-                axes[0].bar(places, [results[f"{name}/{k}"] for k in ("short", "long")], 0.3, color=color)
-                for axis, symbol in zip(axes[1:], ("W", "tau"), strict=True):
-                    values = [results[f"{name}/{symbol} {s:g}"] for s in self.strengths]
-                    axis.plot(self.strengths, values, marker="o", color=color, label=plain(name))
-            axes[0].set_xticks([0.17, 1.17], ["short tau", "long tau"])
+                for lesions, width, opacity in [(means(of_runs), 1.8, 1.0), *((one, 0.7, 0.4) for one in of_runs)]:
+                    kind = {
+                        "color": color,
+                        "linewidth": width,
+                        "alpha": opacity,
+                        "marker": "o",
+                        "markersize": 2 * width,
+                    }
+                    label = plain(name) if opacity == 1 else None
+                    axes[0].plot([0, 1], [lesions[k] for k in ("short", "long")], **kind)
+                    for axis, symbol in zip(axes[1:], ("W", "tau"), strict=True):
+                        values = [lesions[f"{symbol} {s:g}"] for s in self.strengths]
+                        axis.plot(self.strengths, values, label=label, **kind)
+            axes[0].set_xticks([0, 1], ["short tau", "long tau"])
+            axes[0].set_xlim(-0.4, 1.4)
             axes[0].set_ylabel("accuracy that is left")
             axes[0].set_xlabel("one neuron taken out")
             for axis, text in zip(axes[1:], ("W moved by", "tau moved by"), strict=True):

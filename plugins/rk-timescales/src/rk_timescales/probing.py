@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rk import Run, UserError
-from rk.authoring import evaluating
+from rk.authoring import evaluating, titles
 from rk.sampling import generator
 from rk_timescales.layer import Leaky
 from rk_timescales.task import WindowTask, right_answers
@@ -100,10 +101,20 @@ def perturbed(learner: nn.Module, what: str, strength: float, random: torch.Gene
     return changed
 
 
-def each(runs: list[Run]) -> Iterator[tuple[str, Run]]:
-    """Yields a title for each run, and the run."""
-    from rk.authoring import titles
+def by_recipe(runs: list[Run]) -> Mapping[str, list[Run]]:
+    """Returns the runs of each recipe, by a title for each: runs with other seeds are one curve.
 
+    Raises:
+        UserError: When there are none.
+    """
     if not runs:
         raise UserError("runs must not be empty", "give at least one run")
-    yield from zip(titles(runs), runs, strict=True)
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.recipe.name, []).append(run)
+    return dict(zip(titles([same[0] for same in found.values()]), found.values(), strict=True))
+
+
+def means(of_runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns the mean of each number over runs."""
+    return {name: fmean(one[name] for one in of_runs) for name in of_runs[0]}

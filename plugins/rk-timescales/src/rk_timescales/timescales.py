@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 import numpy as np
@@ -16,7 +17,7 @@ from rk.charts import COLORS, chart, plain, save
 from rk.writing import write_csv
 from rk_timescales.autocorrelation import autocorrelation, timescale
 from rk_timescales.layer import Leaky
-from rk_timescales.probing import activity, each
+from rk_timescales.probing import activity, by_recipe, means
 
 
 class Timescales:
@@ -28,7 +29,7 @@ class Timescales:
     dimensions the activity has, (sum of variances)² / sum of their squares over principal components.
 
     Args:
-        runs: The runs.
+        runs: The runs; those of one recipe are taken together: means, and the neurons of all.
         trials: Sequences of random bits.
         steps: Steps of each.
         burn_in: Steps before these, which are not looked at.
@@ -56,26 +57,42 @@ class Timescales:
         self.lags = lags
 
     def analyze(self, out: Path) -> dict[str, float]:
-        """Writes `timescales.csv`, a line per neuron, and a figure; returns each run's means, radius, dimensions."""
+        """Writes `timescales.csv`, a line per neuron, and a figure; returns means, radius, dimensions by recipe."""
         rows: list[list[object]] = []
         results: dict[str, float] = {}
         networks: dict[str, list[float]] = {}
-        for name, run in each(self.runs):
-            signals = activity(run, self.trials, self.steps, self.burn_in)
-            networks[name] = [timescale(values) for values in autocorrelation(signals, self.lags).T.numpy()]
-            results[f"{name}/tau-net-mean"] = float(np.nanmean(networks[name]))
-            results[f"{name}/tau-net-max"] = float(np.nanmax(networks[name]))
-            results[f"{name}/dimensions"] = dimensions(signals)
-            layer = next((m for m in run.learner.modules() if isinstance(m, Leaky)), None)
-            own = [float("nan")] * len(networks[name]) if layer is None else layer.time_constants.tolist()
-            if layer is not None:
-                results[f"{name}/tau-mean"], results[f"{name}/tau-max"] = float(np.mean(own)), max(own)
-                results[f"{name}/tau-at-floor"] = float(np.mean([tau == 1 for tau in own]))
-                results[f"{name}/spectral-radius"] = float(torch.linalg.eigvals(layer.connections.detach()).abs().max())
-            rows += ([name, i, *pair] for i, pair in enumerate(zip(own, networks[name], strict=False)))
-        write_csv(out / "timescales.csv", ("run", "neuron", "tau", "tau-net"), rows)
+        for name, runs in by_recipe(self.runs).items():
+            measured = []
+            networks[name] = []
+            for run in runs:
+                numbers, own, within = self._measure(run)
+                measured.append(numbers)
+                networks[name] += within
+                rows += (
+                    [name, run.folder.path.name, i, *pair] for i, pair in enumerate(zip(own, within, strict=False))
+                )
+            results |= {f"{name}/{what}": mean for what, mean in means(measured).items()}
+        write_csv(out / "timescales.csv", ("recipe", "run", "neuron", "tau", "tau-net"), rows)
         self._draw(networks, out / "timescales.png")
         return results
+
+    def _measure(self, run: Run) -> tuple[dict[str, float], list[float], list[float]]:
+        """Returns what is reported of a run, and tau and tau_net of each neuron; without leaky neurons, tau is NaN."""
+        signals = activity(run, self.trials, self.steps, self.burn_in)
+        within = [timescale(values) for values in autocorrelation(signals, self.lags).T.numpy()]
+        found = {
+            "tau-net-mean": float(np.nanmean(within)),
+            "tau-net-max": float(np.nanmax(within)),
+            "dimensions": dimensions(signals),
+        }
+        layer = next((m for m in run.learner.modules() if isinstance(m, Leaky)), None)
+        if layer is None:
+            return found, [float("nan")] * len(within), within
+        own = layer.time_constants.tolist()
+        radius = float(torch.linalg.eigvals(layer.connections.detach()).abs().max())
+        floor = float(np.mean([tau == 1 for tau in own]))
+        found |= {"tau-mean": fmean(own), "tau-max": max(own), "tau-at-floor": floor, "spectral-radius": radius}
+        return found, own, within
 
     def _draw(self, networks: dict[str, list[float]], path: Path) -> None:
         """Draws the share of neurons up to each tau_net."""
