@@ -116,9 +116,15 @@ class Way(NamedTuple):
     source: Float[Tensor, "*batch n sides w m"]
     mark: Float[Tensor, "*batch n sides w m"]
 
-    def take(self, places: slice) -> Way:
-        """Returns some of the blocks."""
-        return Way(*(part[..., places, :, :, :] for part in self))
+    def halves(self) -> tuple[Way, Way]:
+        """Returns every second block, and those behind them."""
+        pairs = (part.unflatten(-4, (-1, 2)).unbind(-4) for part in self)
+        first, second = zip(*pairs, strict=True)
+        return Way(*first), Way(*second)
+
+    def split(self, place: int) -> tuple[Way, Way]:
+        """Returns the blocks before a place, and the others."""
+        return Way(*(part[..., :place, :, :, :] for part in self)), Way(*(part[..., place:, :, :, :] for part in self))
 
     def reads(self, other: Way) -> Float[Tensor, "*batch n m m2"]:
         """Returns G from the nodes of the block before, `other`, to the own ones: the sum over both sides."""
@@ -136,11 +142,18 @@ class Rows(NamedTuple):
     ways: tuple[Way, Way] | None
     inner: Float[Tensor, "*batch n m m"]
 
-    def take(self, places: slice) -> Rows:
-        """Returns some of the blocks."""
+    def halves(self) -> tuple[Rows, Rows]:
+        """Returns every second block, and those behind them."""
         assert self.ways is not None
-        down, up = self.ways
-        return Rows((down.take(places), up.take(places)), self.inner[..., places, :, :])
+        (down1, down2), (up1, up2) = (way.halves() for way in self.ways)
+        inner1, inner2 = self.inner.unflatten(-3, (-1, 2)).unbind(-3)
+        return Rows((down1, up1), inner1), Rows((down2, up2), inner2)
+
+    def split(self, place: int) -> tuple[Rows, Rows]:
+        """Returns the blocks before a place, and the others."""
+        assert self.ways is not None
+        (down1, down2), (up1, up2) = (way.split(place) for way in self.ways)
+        return Rows((down1, up1), self.inner[..., :place, :, :]), Rows((down2, up2), self.inner[..., place:, :, :])
 
 
 def grid_matrix(gates: GridGates, direct: Float[Tensor, "*batch h w"]) -> Float[Tensor, "*batch h*w h*w"]:
@@ -168,7 +181,7 @@ def _rows(gates: GridGates, direct: Tensor) -> Rows:
     way = Way(
         transition=g.down_down.diag_embed() + turned * from_above,
         source=g.source_down.diag_embed() + turned * own,
-        mark=(g.mark_down.diag_embed() + marked * from_above).mT,
+        mark=g.mark_down.diag_embed() + (marked * from_above).mT,
     )
     down, up = (Way(*parts) for parts in zip(*(part.unbind(-5) for part in way), strict=True))
     return Rows((down, up), (marked * own).sum((-5, -3)) + direct.diag_embed())
@@ -179,10 +192,10 @@ def _joined(rows: Rows, more: bool) -> Rows:
     n = rows.inner.shape[-3]
     if n == 1:
         return rows
-    even, odd = n - n % 2, n % 2 == 1
-    pairs = _stacked(rows.take(slice(0, even, 2)), rows.take(slice(1, even, 2)), more or n > 2)
-    whole = _joined(pairs, more or odd)
-    return _stacked(whole, rows.take(slice(even, n)), more) if odd else whole
+    if n % 2:
+        even, last = rows.split(n - 1)
+        return _stacked(_joined(even, more=True), last, more)
+    return _joined(_stacked(*rows.halves(), more or n > 2), more)
 
 
 def _stacked(above: Rows, below: Rows, more: bool) -> Rows:
