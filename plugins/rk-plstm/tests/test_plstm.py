@@ -324,6 +324,13 @@ def test_images_show_the_scene():
         ].any()
 
 
+def test_on_a_black_ground_what_is_empty_is_0():
+    white, black = (arrows(ground=ground).batch("train", 0) for ground in ("white", "black"))
+    assert torch.equal(black["inputs"], 1 - white["inputs"])
+    assert torch.equal(black["targets"], white["targets"])
+    assert black["inputs"].mean() < 0.2
+
+
 def test_batches_are_a_function_of_seed_split_and_number():
     data = arrows(test_sizes=[128], train_images=40)
     assert data.splits == ("train", "val", "test", "test-128")
