@@ -5,7 +5,7 @@ python benchmarks/plstm.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
 import numpy as np
@@ -50,7 +50,7 @@ def compared(
             times.setdefault(name, []).append(value)
     print("\nexponents:")
     for name, values in times.items():
-        print(f"  {name:<44} {np.polyfit(np.log(sizes[-len(values) :]), np.log(values), 1)[0]:.2f}")
+        print(f"  {name:<44} {exponent(sizes[-len(values) :], values):.2f}")
 
 
 def lines() -> None:
@@ -69,7 +69,7 @@ def lines() -> None:
 
 
 def counted(function: Callable[[], object]) -> int:
-    """Returns the rounds that follow each other: merges of segments, and both halves of each round over chunks."""
+    """Returns the rounds that follow each other: merges of segments or rows, both halves of each round over chunks."""
     calls = [0]
 
     def counting(inner: Callable[..., object], rounds: int) -> Callable[..., object]:
@@ -79,19 +79,43 @@ def counted(function: Callable[[], object]) -> int:
 
         return wrapped
 
-    with patch.object(gates, "merge", counting(gates.merge, 1)), patch.object(ops, "carried", counting(ops.carried, 2)):
+    with (
+        patch.object(gates, "merge", counting(gates.merge, 1)),
+        patch.object(gates, "_stacked", counting(gates._stacked, 1)),
+        patch.object(ops, "carried", counting(ops.carried, 2)),
+    ):
         function()
     return calls[0]
 
 
 def depth() -> None:
-    """Prints the rounds that follow each other, against the length."""
+    """Prints the rounds that follow each other, against the length or the side, and the exponents that fit them."""
     print("\nrounds one after the other:")
-    for t in (2**n for n in range(4, 17, 2)):
+    lengths, rounds = [2**n for n in range(4, 17, 2)], []
+    for t in lengths:
         inputs = [x.detach() for x in line_inputs(t)]
         chunked = counted(lambda inputs=inputs: ops.plstm_1d(*inputs, chunk=64))  # type: ignore[misc]
+        rounds.append(chunked)
         tree = counted(lambda t=t: line_segment(*torch.rand(4, t))) if t <= 4096 else 0  # type: ignore[misc]
         print(f"  {t:>6} steps   chunks of 64: {chunked:>3}   one gate matrix: {tree or '-':>3}   step by step: {t}")
+    print(f"  chunks of 64: {growth(lengths, rounds)}")
+    sides, rounds = [4, 8, 16, 32], []
+    for side in sides:
+        grid, direct = GridGates(*(torch.rand(4, side, side) for _ in range(8))), torch.rand(side, side)
+        rounds.append(counted(lambda grid=grid, direct=direct: gates.grid_matrix(grid, direct)))  # type: ignore[misc]
+        print(f"  {side:>6} x {side:<4} cells, gate matrix: {rounds[-1]:>3}   cell by cell: {4 * side * side}")
+    print(f"  cells, by side: {growth(sides, rounds)}")
+
+
+def exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
+    """Returns the power of the size that fits the values."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def growth(sizes: Sequence[int], rounds: Sequence[int]) -> str:
+    """Returns the power of the size that fits the rounds, and what each doubling of the size adds to them."""
+    added = np.polyfit(np.log2(sizes), rounds, 1)[0]
+    return f"exponent {exponent(sizes, rounds):.2f}; a doubling adds {added:.1f}"
 
 
 def grids() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rk_plstm import gates as gates_module
 from rk_plstm import naive
 from rk_plstm.arrows import ArrowPointing, draw
-from rk_plstm.gates import GridGates, grid_matrix, oriented_matrix
+from rk_plstm.gates import GridGates, grid_matrix
 from rk_plstm.graph import PLSTMGraph
 from rk_plstm.image import PLSTM2D
 from rk_plstm.layer import PLSTM
@@ -93,10 +93,28 @@ def test_rounds_grow_with_the_logarithm_of_the_line(t, rounds, monkeypatch):
     assert len(calls) == rounds
 
 
+@pytest.mark.parametrize(("height", "width", "rounds"), [(1, 1, 0), (8, 4, 2 + 3), (16, 16, 4 + 4), (5, 8, 3 + 3)])
+def test_rounds_grow_with_the_logarithm_of_the_sides_of_a_grid(height, width, rounds, monkeypatch):
+    calls = []
+    for name in ("merge", "_stacked"):
+        inner = getattr(gates_module, name)
+        monkeypatch.setattr(gates_module, name, lambda *x, inner=inner: calls.append(1) or inner(*x))
+    grid_matrix(GridGates(*(torch.rand(4, height, width) for _ in range(8))), torch.rand(height, width))
+    assert len(calls) == rounds
+
+
+def only_right_and_down(number: torch.Tensor) -> torch.Tensor:
+    """Returns it for the first of four orientations, 0 for the others."""
+    return torch.stack([number, *[torch.zeros_like(number)] * 3], -3)
+
+
 def test_the_gate_matrix_is_the_sum_over_all_paths():
     """Two by two: from the first node to the last, over the right and over below."""
-    g = GridGates(*(normal(1, 2, 2, seed=i) for i in range(8)))
-    found = oriented_matrix(g)[3, 0]
+    g = GridGates(*(normal(4, 2, 2, seed=i) for i in range(8)))
+    direct = normal(2, 2, seed=9)
+    matrix = grid_matrix(g, direct)
+    torch.testing.assert_close(matrix.diagonal(), direct.flatten())
+    found = matrix[3, 0]
     right = g.source_right[0, 0, 0] * g.right_down[0, 0, 1] * g.mark_down[0, 1, 1]
     down = g.source_down[0, 0, 0] * g.down_right[0, 1, 0] * g.mark_right[0, 1, 1]
     torch.testing.assert_close(found, right + down)
@@ -171,9 +189,10 @@ def make_grid(mode: str, **settings) -> PLSTM2D:
     return layer
 
 
+@pytest.mark.parametrize("gates", ["input", "constant"])
 @pytest.mark.parametrize("mode", ["P", "D"])
-def test_the_image_layer_learns_as_the_recurrences(mode):
-    layer, x = make_grid(mode), normal(2, 8, 3, 5)
+def test_the_image_layer_learns_as_the_recurrences(mode, gates):
+    layer, x = make_grid(mode, gates=gates), normal(2, 8, 3, 5)
 
     def slow(x):
         x = x.movedim(1, -1)
@@ -195,9 +214,9 @@ def test_propagation_keeps_what_a_node_adds_on_every_diagonal():
     forgets, however far."""
     side = 24
     g = make_grid("P").gate_values(normal(1, side, side, 8))
-    g = GridGates(*(gate[:, :, 0] for gate in g))
-    one = torch.ones_like(g.mark_right)
-    entering = grid_matrix(g._replace(mark_right=one, mark_down=one))[0, 0, :, 0].reshape(side, side)
+    one = torch.ones_like(g.mark_right[..., 0, :, :])
+    mark = only_right_and_down(one)
+    entering = grid_matrix(g._replace(mark_right=mark, mark_down=mark), one)[0, 0, :, 0].reshape(side, side)
     for number in range(1, side):
         diagonal = torch.stack([entering[y, number - y] for y in range(number + 1)])
         torch.testing.assert_close(diagonal.sum(), torch.tensor(1.0, dtype=torch.float64))
@@ -206,8 +225,9 @@ def test_propagation_keeps_what_a_node_adds_on_every_diagonal():
 def test_distribution_has_one_path_between_two_nodes():
     g = make_grid("D").gate_values(normal(2, 3, 5, 8))
     assert not bool(g.right_down.any())
-    ones = torch.ones(1, 4, 5)
-    paths = oriented_matrix(GridGates(ones, ones, ones, 0 * ones, ones, ones, ones, ones)).reshape(4, 5, 4, 5)
+    one = torch.ones(4, 5)
+    ones = only_right_and_down(one)
+    paths = grid_matrix(GridGates(ones, ones, ones, 0 * ones, *[ones] * 4), one).reshape(4, 5, 4, 5)
     counted = paths[3, 4, 0]  # down along a column of the first row's nodes, then right; or right, and never down
     torch.testing.assert_close(counted, torch.ones(5))
 
@@ -302,6 +322,13 @@ def test_images_show_the_scene():
         assert black[
             int(scene.arrow[1]) - 1 : int(scene.arrow[1]) + 3, int(scene.arrow[0]) - 1 : int(scene.arrow[0]) + 3
         ].any()
+
+
+def test_on_a_black_ground_what_is_empty_is_0():
+    white, black = (arrows(ground=ground).batch("train", 0) for ground in ("white", "black"))
+    assert torch.equal(black["inputs"], 1 - white["inputs"])
+    assert torch.equal(black["targets"], white["targets"])
+    assert black["inputs"].mean() < 0.2
 
 
 def test_batches_are_a_function_of_seed_split_and_number():

@@ -33,10 +33,18 @@ def test_attention_is_its_equation():
 @torch.no_grad()
 def test_patches_are_embedded_one_by_one():
     model, x = make(positions=False), torch.rand(1, 3, 8, 12)
+    model.embed.bias.normal_()
     hidden, _ = model.enter(inputs=x)
     assert hidden.shape == (1, 2, 3, 8)
     weight = model.embed.weight.flatten(1)
     torch.testing.assert_close(hidden[0, 1, 2], weight @ x[0, :, 4:, 8:].flatten() + model.embed.bias)
+
+
+@torch.no_grad()
+def test_an_empty_patch_begins_as_its_position():
+    model = make()
+    hidden, _ = model.enter(inputs=torch.zeros(1, 3, 8, 12))
+    torch.testing.assert_close(hidden[0].movedim(-1, 0), model.positions)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Scene:
 
 
 class ArrowPointing:
-    """Arrow-pointing extrapolation (arXiv:2506.11997): an arrow and a disc at random places, black on white.
+    """Arrow-pointing extrapolation (arXiv:2506.11997): an arrow and a disc at random places, on an empty ground.
 
     In half of the images the arrow points at the disc: its ray meets a disc of 1 / 1.2 of the radius; in the others it
     misses one of 1.2 times the radius. In larger images, arrow and disc have the same sizes in pixels, and are further
@@ -68,6 +68,8 @@ class ArrowPointing:
         width: Least and most width of its lines; the latter itself is never drawn.
         radius: Least and most radius of a disc.
         padding: Pixels at the border in which no middle is.
+        ground: `white` with black figures, as published; or `black` with white ones, so that what is empty is 0. Images
+            to predict have the same.
 
     Raises:
         ValueError: When a range is not ascending, or the images are too small for arrow and disc.
@@ -94,6 +96,7 @@ class ArrowPointing:
         width: Range = (2.0, 4.0),
         radius: Range = (15.0, 30.0),
         padding: Annotated[int, Ge(0)] = 30,
+        ground: Literal["white", "black"] = "white",
     ) -> None:
         for name, (low, high) in {"length": length, "width": width, "radius": radius}.items():
             if low > high:
@@ -110,6 +113,7 @@ class ArrowPointing:
         self.splits = ("train", "val", *self.sizes)
         self.length, self.width, self.radius = length, width, radius
         self.padding = padding
+        self.ground = ground
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -137,9 +141,9 @@ class ArrowPointing:
             numbers = range(i * rows, min((i + 1) * rows, count))
         size = self.sizes.get(split, self.image_size)
         scenes = [self.scene(np.random.default_rng(first + n), size) for n in numbers]
-        images = torch.from_numpy(np.stack([draw(scene, size) for scene in scenes]))
+        images = torch.from_numpy(np.stack([draw(scene, size) for scene in scenes])).unsqueeze(1).float().div_(255)
         return {
-            "inputs": images.unsqueeze(1).float().div_(255),
+            "inputs": 1 - images if self.ground == "black" else images,
             "targets": torch.tensor([int(s.points) for s in scenes]),
         }
 
@@ -170,7 +174,7 @@ class ArrowPointing:
         return Scene(points, length, width, (ax + pad, ay + pad), angle, (cx + pad, cy + pad), radius)
 
     def read(self, path: Path) -> Batch:
-        """Reads an image (PNG, JPEG and others), scaled to the size of the training images."""
+        """Reads an image (PNG, JPEG and others) with the same `ground`, scaled to the size of the training images."""
         return {"inputs": read_image(path, 1, (self.image_size, self.image_size)).unsqueeze(0)}
 
     def preprocessing(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class PLSTM2D(nn.Module):
         return self.heads(y[..., :: self.stride, :: self.stride, :]).movedim(-1, 1)
 
     def gate_values(self, x: Float[Tensor, "b h w i"]) -> GridGates:
-        """Returns the gates of edges, each (b, heads, 4 orientations, h, w)."""
+        """Returns the gates of edges, each (b, heads, 4 orientations, h, w); constant ones have a batch of 1."""
         numbers = self.gates(x).unbind(3)
         if self.mode == "P":
             transition, angle = (self.transition_factor * numbers[0]).tanh(), self._angle(numbers[3])

@@ -69,13 +69,13 @@ class GateMap(nn.Module):
         self.bias = nn.Parameter(bias)
         self.weight = nn.Parameter(torch.zeros(bias.numel(), in_channels)) if gates == "input" else None
 
-    def forward(self, x: Float[Tensor, "b *nodes d"]) -> Float[Tensor, "b h *g *nodes"]:
-        """Returns the numbers, with the nodes last."""
+    def forward(self, x: Float[Tensor, "b *nodes d"]) -> Float[Tensor, "#b h *g *nodes"]:
+        """Returns the numbers, with the nodes last; once for the whole batch where they do not depend on it."""
         if self.weight is None:
-            numbers = self.bias.flatten().expand(*x.shape[:-1], -1)
+            numbers = self.bias.flatten().expand(1, *x.shape[1:-1], -1)
         else:
             numbers = x @ self.weight.T + self.bias.flatten()
-        return numbers.movedim(-1, 1).unflatten(1, self.bias.shape)
+        return numbers.movedim(-1, 1).contiguous().unflatten(1, self.bias.shape)  # products along nodes follow
 
 
 class PLSTM(nn.Module):
@@ -146,12 +146,13 @@ class PLSTM(nn.Module):
         if mask is not None:  # what does not exist leaves the state as it is
             exists = mask.unsqueeze(1)
             transition, source = torch.where(exists, transition, 1.0), source * exists
+            transition, source, mark, direct = torch.broadcast_tensors(transition, source, mark, direct)
         q, k, v = self.heads.project(x)
         y, state = plstm_1d(q, k, v, transition, source, mark, direct, state, chunk=self.chunk_size)
         return self.heads(y), state
 
     def gate_values(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns T, S, M and D, each (b, heads, t)."""
+        """Returns T, S, M and D, each (b, heads, t), or (1, heads, t) of constant gates."""
         z, *others = self.gates(x).unbind(2)
         z = self.transition_factor * z
         source, mark, direct = (number.sigmoid() for number in others)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from rk_plstm.gates import GridGates, line_segment, oriented_matrix
+from rk_plstm.gates import GridGates, grid_matrix, line_segment
 
 # b batch (with heads), t time, n chunks, c steps of a chunk, d width of keys, e width of values, h, w of a grid
 
@@ -15,10 +15,10 @@ State = Float[Tensor, "*b d e"]
 
 
 def gated_attention(
-    q: Float[Tensor, "*b m d"], k: Float[Tensor, "*b m d"], v: Float[Tensor, "*b m e"], gate: Float[Tensor, "*b m m"]
+    q: Float[Tensor, "*b m d"], k: Float[Tensor, "*b m d"], v: Float[Tensor, "*b m e"], gate: Float[Tensor, "*#b m m"]
 ) -> Float[Tensor, "*b m e"]:
     """Returns ``(Q K^T / sqrt(d) * G) V``: what every pLSTM is, given its gate matrix."""
-    return (q @ k.mT * q.shape[-1] ** -0.5 * gate) @ v
+    return (q * q.shape[-1] ** -0.5 @ k.mT * gate) @ v
 
 
 def plstm_1d(
@@ -82,24 +82,24 @@ def plstm_2d(
     k: Float[Tensor, "*b h w d"],
     v: Float[Tensor, "*b h w e"],
     gates: GridGates,
-    direct: Float[Tensor, "*b h w"],
+    direct: Float[Tensor, "*#b h w"],
 ) -> Float[Tensor, "*b h w e"]:
     """Runs the recurrences of edges to the right and down, and of the mirrored grids; outputs are their sum.
 
     R = T_rl R_left + T_ru U_above + S_r k v^T, U = T_du U_above + T_dl R_left + S_d k v^T,
-    y = (M_l q R_left + M_u q U_above + D (q k) v) / sqrt(d), where the sum is over orientations.
+    y = (M_l q R_left + M_u q U_above + D (q k) v) / sqrt(d), where the sum is over orientations. One gate matrix of all
+    orientations, and one product of attention.
 
     Args:
         q: Queries.
         k: Keys.
         v: Values.
-        gates: Of (*b, orientations, h, w) each.
+        gates: Of (*b, 4, h, w) each, one for each of `rk_plstm.gates.ORIENTATIONS`; a batch of 1 holds for all.
         direct: D, which all orientations share.
     """
     shape = q.shape[-3:-1]
     q, k, v = (part.flatten(-3, -2) for part in (q, k, v))
-    gate = oriented_matrix(gates) + direct.flatten(-2).diag_embed()
-    return gated_attention(q, k, v, gate).unflatten(-2, shape)
+    return gated_attention(q, k, v, grid_matrix(gates, direct)).unflatten(-2, shape)
 
 
 def dag_matrix(

@@ -74,6 +74,8 @@ class VisionTransformer(nn.Module):
             raise ValueError("mixers must have at least one layer, got none")
         self.pool = pool
         self.embed = nn.Conv2d(channels, d_model, patch_size, stride=patch_size)
+        assert self.embed.bias is not None
+        nn.init.zeros_(self.embed.bias)  # a norm follows: an empty patch begins as its position
         grid = (height // patch_size, width // patch_size)
         self.positions = nn.Parameter(0.02 * torch.randn(d_model, *grid)) if positions else None
         self.blocks = nn.ModuleList(
