@@ -83,7 +83,7 @@ def test_a_run_that_was_killed_ends_with_the_same_programs_and_memory(tmp_path):
 
 HINT = {
     "data": {"num_examples": 60, "num_val": 10, "limit": 10, "batch_size": 20},
-    "trainer": {"turn_examples": 40, "labelled": 2, "labelled_epochs": 30, "stage_steps": 4},
+    "trainer": {"turn_examples": 40, "labelled": 2, "labelled_epochs": 15, "stage_steps": 4},
 }
 
 
@@ -108,7 +108,7 @@ def test_perception_learns_symbols_that_were_edited():
     for symbol in range(10):  # the digits are known, and images are not
         one = model.meanings.of[symbol]
         one.term, one.likelihood = Term(str(symbol)), 1.0
-    trainer = DeductionAbduction(_Adam(3e-3), turn_examples=50, labelled=1, labelled_epochs=1, perception_epochs=80)
+    trainer = DeductionAbduction(_Adam(3e-3), turn_examples=50, labelled=1, labelled_epochs=1, perception_epochs=50)
     trainer.setup(model=model, runtime=rk.Runtime())
     trainer.begin(data, trainer.runtime)
     trainer.turn = "perception"

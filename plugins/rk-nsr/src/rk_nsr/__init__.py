@@ -23,8 +23,14 @@ RK_TRIAL = {
         (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
     ),
     "pcfg-files": (*_FEW, "data.files=false", "data.batch_size=10", "trainer.turn_examples=10", "model.max_terms=300"),
-    **{f"{name}-{baseline}": _FEW for name in (*_SCAN, "pcfg") for baseline in ("lstm", "transformer")},
-    **dict.fromkeys(("hint-quick", "hint-images"), (*_HINT, "trainer.turn_examples=10", "model.max_terms=300")),
+    **{f"{name}-{baseline}": _FEW for name in _SCAN for baseline in ("lstm", "transformer")},
+    **dict.fromkeys(("pcfg-lstm", "pcfg-transformer"), (*_FEW, "model.max_answer=10")),
+    "translation-quick": (*_FEW, "data.batch_size=10", "trainer.turn_examples=10"),
+    "translation-files": (*_FEW, "data.batch_size=10", "trainer.turn_examples=10", "data.source=generated"),
+    **{f"translation-{baseline}": _FEW for baseline in ("lstm", "transformer")},
+    **{f"translation-files-{baseline}": (*_FEW, "data.source=generated") for baseline in ("lstm", "transformer")},
+    "hint-quick": (*_HINT, "trainer.turn_examples=10", "model.max_terms=300"),
+    "hint-images": (*_HINT, "trainer.turn_examples=10", "model.max_terms=300", "trainer.labelled_epochs=2"),
     **dict.fromkeys(("hint-lstm", "hint-transformer"), _HINT),
 }
 
@@ -50,6 +56,7 @@ def rk_data() -> dict[str, str]:
         "pcfg-set": "rk_nsr.pcfg:PcfgSet",
         "hint": "rk_nsr.hint:Hint",
         "hint-images": "rk_nsr.hint:HintImages",
+        "translation": "rk_nsr.translation:Translation",
         "sentence-pairs": "rk_nsr.own_pairs:SentencePairs",
     }
 

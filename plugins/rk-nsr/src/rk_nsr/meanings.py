@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rk_programs.dsl import Dsl
@@ -22,7 +22,7 @@ Inputs = tuple[Value, ...]
 
 NOTHING = "nothing"
 TRUSTED = 0.5
-"""A program with a larger likelihood is run; below, remembered examples answer."""
+"""A program with a larger likelihood is run, unless `Meanings.trusted` says otherwise; else, what is remembered."""
 FIRST_TERMS = 4000
 """Most terms of a symbol's first search; each search that fails doubles it, up to `Meanings.max_terms`."""
 SHORT = 6
@@ -98,6 +98,8 @@ class Meanings:
         max_examples: Most examples of one search.
         solved: Likelihood from which a symbol counts as solved; a search ends with a share of the examples as large.
         names: What the functions of the language are called, for each symbol.
+        trusted: A program with a larger likelihood is run; below, remembered examples answer.
+        parts: Lists: whether every part of a wanted value is tried as the value of a child.
     """
 
     def __init__(
@@ -111,7 +113,10 @@ class Meanings:
         max_examples: int = 24,
         solved: float = 0.95,
         names: Sequence[str] = (),
+        trusted: float = TRUSTED,
+        parts: bool = False,
     ) -> None:
+        self.trusted, self.parts = trusted, parts
         self.dsl, self.kind, self.prior, self.solved = dsl, kind, prior, solved
         self.max_size, self.max_terms, self.max_examples = max_size, max_terms, max_examples
         self.of = [Meaning([kind] * arity, kind) for arity in arities]
@@ -132,7 +137,7 @@ class Meanings:
         meaning = self.of[symbol]
         if len(inputs) != len(meaning.takes) or None in inputs:
             return None
-        if meaning.term is not None and meaning.likelihood > TRUSTED:
+        if meaning.term is not None and meaning.likelihood > self.trusted:
             if inputs not in meaning.results:
                 meaning.results[inputs] = self._run(meaning.term, inputs)
             return meaning.results[inputs]
@@ -150,10 +155,15 @@ class Meanings:
 
     def used(self, symbol: int) -> frozenset[int] | None:
         """Returns which arguments the symbol's program uses; None where no program is trusted."""
-        meaning = self.of[symbol]
-        if meaning.term is None or meaning.likelihood <= TRUSTED:
+        term = self.program(symbol)
+        if term is None:
             return None
-        return frozenset(part.variable for part in subterms(meaning.term) if part.variable is not None)
+        return frozenset(part.variable for part in subterms(term) if part.variable is not None)
+
+    def program(self, symbol: int) -> Term | None:
+        """Returns the program that `call` runs for a symbol; None where remembered examples answer."""
+        meaning = self.of[symbol]
+        return meaning.term if meaning.likelihood > self.trusted else None
 
     def solve(
         self, symbol: int, place: int, others: Inputs, targets: Sequence[Value], tries: Iterable[Value] = ()
@@ -161,7 +171,8 @@ class Meanings:
         """Returns values for the child at `place` that may make the symbol's value one of `targets` (App. A, Alg. 1).
 
         Remembered examples with the same other inputs are looked up, and values are tried: for lists the empty one, for
-        integers those of symbols without arguments, and `tries`.
+        integers those of symbols without arguments, and `tries`. With `parts`, each part of a wanted list is tried too:
+        a word that adds to its argument then has an inverse, also where no example has the result.
 
         Args:
             symbol: Its number.
@@ -174,7 +185,10 @@ class Meanings:
         if len(others) + 1 != len(meaning.takes):
             return []
         found = dict.fromkeys(v for v, best in meaning.by_others.get((place, others), ()) if best in targets)
-        for value in itertools.chain([()] if self.kind == LIST.name else self.leaves, tries):
+        usual = self.leaves
+        if self.kind == LIST.name:
+            usual = [(), *(_parts(targets) if self.parts else ())]
+        for value in itertools.chain(usual, tries):
             if value not in found and self.call(symbol, (*others[:place], value, *others[place:])) in targets:
                 found[value] = None
         return list(found)
@@ -340,6 +354,14 @@ def _literals(examples: Sequence[tuple[Inputs, Value, float]]) -> list[int]:
                 weights[number] = weights.get(number, 0.0) + weight
     enough = 0.5 * sum(weight for _, _, weight in examples)
     return [number for number, weight in weights.items() if weight >= enough]
+
+
+def _parts(targets: Sequence[Value]) -> Iterator[Value]:
+    """Yields the parts of lists that follow each other, the longest first."""
+    for target in targets:
+        for length in range(len(target) - 1, 0, -1):
+            for start in range(len(target) - length + 1):
+                yield target[start : start + length]
 
 
 def _length(example: tuple[Inputs, Value, float]) -> int:

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from rk.fields import IGNORED
 from rk.protocols import Outputs
 from rk_nsr.fields import END, AnyBatch, Explained, written
-from rk_nsr.meanings import Meanings, Value
+from rk_nsr.meanings import TRUSTED, Meanings, Value
 from rk_nsr.parser import TransitionNet, parse
 from rk_nsr.trees import Tree, deduce
 
@@ -40,6 +40,10 @@ class NSR(nn.Module):
         prior: A program's likelihood is divided by ``prior * arity / examples`` if that is above 1; the paper has 10.
         max_size: Largest size of programs.
         max_terms: Most terms of one search for a program.
+        trusted: A program with a larger likelihood is run; below, remembered examples answer. Near 1, words with a rule
+            that has exceptions are remembered: the paper has 0.5.
+        parts: Whether every part of a wanted list is tried as the value of a child, besides those of examples. A word
+            that is never the last to be applied can be learned then; answers should be short.
 
     Examples:
         model: {name: nsr, dsl: list-dsl}
@@ -63,13 +67,17 @@ class NSR(nn.Module):
         prior: Annotated[float, Gt(0)] = 3.0,
         max_size: Annotated[int, Ge(1)] = 9,
         max_terms: Annotated[int, Ge(1)] = 4000,
+        trusted: Annotated[float, Ge(0), Lt(1)] = TRUSTED,
+        parts: bool = False,
     ) -> None:
         super().__init__()
         self.dsl = dsl
         self.symbols = tuple(symbols)
         self.net = TransitionNet(vocab_size, embed_dim, hidden_size, dropout)
         kind = LIST.name if LIST.name in dsl.types else INT.name
-        self.meanings = Meanings(dsl, arities, kind, prior, max_size, max_terms, names=symbols)
+        self.meanings = Meanings(
+            dsl, arities, kind, prior, max_size, max_terms, names=symbols, trusted=trusted, parts=parts
+        )
         self.arities = torch.tensor(arities) if use_arity else None
 
     def forward(self, *, tokens: Int[Tensor, "batch time"], lengths: Int[Tensor, "batch"]) -> Explained:
@@ -104,8 +112,8 @@ class NSR(nn.Module):
         return self.meanings.learned(self.symbols)
 
     def _shown(self, tree: Tree, node: int) -> tuple[Value, str | None]:
-        meaning = self.meanings.of[tree.symbols[node]]
-        return tree.values[node], None if meaning.term is None else str(meaning.term)
+        term = self.meanings.program(tree.symbols[node])
+        return tree.values[node], None if term is None else str(term)
 
     def get_extra_state(self) -> list[dict[str, Any]]:
         return self.meanings.state()

@@ -111,10 +111,11 @@ class PcfgSet(SentenceData):
         most = self.test_functions if self.split == "productivity" else self.max_functions
         found: dict[Pair, None] = {}
         for words in sentences(draws, most, self.longest):
+            if self.split == "productivity" and functions(words) <= self.max_functions:
+                continue
             pair = prepared(words, interpret(words), self.max_names)
-            longer = self.split != "productivity" or functions(words) > self.max_functions
             new = self.split != "systematicity" or has_new_pair(words)
-            if pair is not None and longer and new and pair[0] not in trained:
+            if pair is not None and new and pair[0] not in trained:
                 found[pair] = None
             if len(found) == count:
                 return list(found)
