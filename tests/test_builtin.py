@@ -97,6 +97,18 @@ def test_optimizers_do_what_torchs_own_do(factory, reference):
     torch.testing.assert_close(*weights)
 
 
+@pytest.mark.parametrize(
+    "factory", [SGD(lr=0.1), Adam(lr=0.1), AdamW(lr=0.1), RMSprop(lr=0.1)], ids=lambda f: type(f).__name__
+)
+def test_an_update_changes_the_versions_of_the_weights_that_it_moves_and_of_no_others(factory):
+    moved, still = nn.Linear(3, 3), nn.Linear(3, 3)
+    optimizer = factory([*moved.parameters(), *still.parameters()])
+    moved(torch.ones(2, 3)).square().sum().backward()
+    before = moved.weight._version, still.weight._version
+    optimizer.step()
+    assert moved.weight._version > before[0] and still.weight._version == before[1]
+
+
 def test_an_epoch_takes_each_row_once_and_each_epoch_in_another_order():
     def epoch(k):
         return torch.cat([rows(10, 3, i, seed=1, shuffle=True) for i in range(4 * k, 4 * k + 4)])

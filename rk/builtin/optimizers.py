@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from torch.optim.optimizer import ParamsT
 
 
+def _counted(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Returns an optimizer whose updates change the versions of the weights, as those of torch's loops do.
+
+    Fused updates do not. A model that keeps what its weights lead to would not see them, and a gradient through a graph
+    from before the update would be wrong where it should be refused.
+    """
+    optimizer.register_step_post_hook(_count)
+    return optimizer
+
+
+def _count(optimizer: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+    moved = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    torch.autograd.graph.increment_version(moved)
+
+
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent.
@@ -65,8 +80,10 @@ class Adam:
     schedule: Schedule | None = None
 
     def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            params, self.lr, self.betas, self.eps, self.weight_decay, amsgrad=self.amsgrad, fused=True
+        return _counted(
+            torch.optim.Adam(
+                params, self.lr, self.betas, self.eps, self.weight_decay, amsgrad=self.amsgrad, fused=True
+            )
         )
 
 
@@ -92,7 +109,7 @@ class AdamW:
     schedule: Schedule | None = None
 
     def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(params, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
+        return _counted(torch.optim.AdamW(params, self.lr, self.betas, self.eps, self.weight_decay, fused=True))
 
 
 @dataclass(frozen=True)
