@@ -22,7 +22,7 @@ TASKS = {
     "reber": ("embedded Reber", "test/second-last"),
 }
 """Task -> title, and what is drawn: shares from 0 to 1."""
-FIRST = ("elman", "lstm", "gru", "deltanet", "deltaproduct", "lssl", "tcnca", "attention")
+FIRST = ("elman", "lstm", "gru", "deltanet", "deltaproduct", "lssl", "tcnca", "plstm", "attention")
 """The order of the layers; others follow."""
 
 

@@ -247,6 +247,22 @@ def test_the_basis_is_kept_while_the_system_is_and_no_longer():
     assert fixed._basis(9) is fixed._basis(9)
 
 
+@pytest.mark.parametrize("learned", ["shared", "per-feature"])
+def test_answers_follow_each_update_of_a_fused_optimizer(learned):
+    """Its updates are not counted in the weights' versions."""
+    layer, x = make(learned), normal(2, 9, 4)
+    optimizer = torch.optim.AdamW(layer.parameters(), 0.05, fused=True)
+    for _ in range(2):
+        with torch.no_grad():
+            torch.testing.assert_close(layer(x), naive(layer, x)[0])
+            before = layer.system()[0]
+        layer(x).square().sum().backward()
+        optimizer.step()
+        with torch.no_grad():
+            assert not torch.equal(layer.system()[0], before)
+            torch.testing.assert_close(layer(x), naive(layer, x)[0])
+
+
 def test_what_is_learned_has_its_own_rate_and_does_not_decay():
     layer = make("shared", lr_scale_a=0.1, lr_scale_dt=0.5)
     special = {name: p for name, p in layer.named_parameters() if getattr(p, "no_weight_decay", False)}

@@ -110,7 +110,7 @@ def test_sentences_of_the_form_are_taken_from_files(tmp_path, monkeypatch):
     train, held_out, test = (data._pairs[name] for name in data.splits)
     assert _text(train[16:]) == {"you are not fat": "tu n es pas gros"}, "12 beginnings and the new word come first"
     assert sum("daxy" in words for words, _ in train) == 4
-    assert _text(held_out) == {"he is fat": "il est gros"}, "tall is no word of the training"
+    assert _text(held_out) == {"he is fat": "il est gros"}, "the training lacks tall"
     assert _text(test) == PUBLISHED_TESTS
 
 

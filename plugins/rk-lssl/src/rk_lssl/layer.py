@@ -134,10 +134,13 @@ class LSSL(nn.Module):
     def _kept(self, what: object, compute: Callable[[], T]) -> T:
         """Returns what A, B and the steps lead to, kept for as long as they stay: of lengths, only the last.
 
-        Where they are learned, it changes with each update; else it is computed once.
+        Where they are learned, it changes with each update, and nothing that was kept outlives a training step: fused
+        optimizers change weights without counting it in their versions.
         """
         sources = [self.log_dt, *([self.A, self.B] if self.learned == "fixed" else self.matrices.values())]
         learns = torch.is_grad_enabled() and any(s.requires_grad for s in sources)
+        if learns:
+            self._cache.clear()
         if learns or torch.compiler.is_compiling() or torch.compiler.is_exporting():
             return compute()
         key = (what, self.rate, self.C.dtype, *((s.data_ptr(), s._version) for s in sources))

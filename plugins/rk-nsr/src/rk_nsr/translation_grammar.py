@@ -53,7 +53,7 @@ ADJECTIVES = {
     "silver": "argent",
     "turquoise": "turquoise",
 }
-"""Colours that are called after what has them: in French these have one form, whoever is meant."""
+"""Colours that are called after what has them: in French these have one form for all pronouns."""
 
 
 @dataclass(frozen=True)
