@@ -81,9 +81,7 @@ class Adam:
 
     def __call__(self, params: ParamsT) -> torch.optim.Optimizer:
         return _counted(
-            torch.optim.Adam(
-                params, self.lr, self.betas, self.eps, self.weight_decay, amsgrad=self.amsgrad, fused=True
-            )
+            torch.optim.Adam(params, self.lr, self.betas, self.eps, self.weight_decay, amsgrad=self.amsgrad, fused=True)
         )
 
 

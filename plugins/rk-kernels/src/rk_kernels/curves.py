@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rk.charts import COLORS, chart, plain, save
 from rk.writing import write_csv
 from rk_kernels.power_law import PowerLaw, fit_power_law
+
+if TYPE_CHECKING:  # the library of charts is imported when one is drawn
+    from matplotlib.axes import Axes
+
+MARKS = 6
+"""Sizes that are written below a chart."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,13 @@ class Curve:
         return cls({float(row[0]): [float(cell) for cell in row[4:]] for row in rows}, expected)
 
 
+def _mark_sizes(axis: Axes, sizes: Sequence[float]) -> None:
+    """Marks sizes that were measured, at most `MARKS`: the marks of a logarithmic axis overlap within a decade."""
+    every = math.ceil(len(sizes) / MARKS)
+    axis.set_xticks(shown := sizes[::every], [f"{n:g}" for n in shown])
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+
+
 def draw_curves(curves: Mapping[str, Curve], x_label: str, y_label: str, path: Path) -> None:
     """Draws the means, the fits, and the slopes of theories from where each fit begins.
 
@@ -82,6 +97,7 @@ def draw_curves(curves: Mapping[str, Curve], x_label: str, y_label: str, path: P
                 axis.plot(sizes, line, "--", color=color, alpha=0.6, label=f"theory {curve.expected:.3g}")
         axis.set_xscale("log")
         axis.set_yscale("log")
+        _mark_sizes(axis, sorted({n for curve in curves.values() for n in curve.values}))
         axis.set_xlabel(plain(x_label))
         axis.set_ylabel(plain(y_label))
         axis.legend(**({"loc": "center left", "bbox_to_anchor": (1, 0.5)} if several else {}))
