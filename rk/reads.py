@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -71,13 +71,13 @@ def once(answer: Callable[P, T]) -> Callable[P, T]:
     """
 
     @functools.cache
-    def kept(*args: Hashable) -> tuple[T, Reads]:
+    def kept(*args: P.args, **kwargs: P.kwargs) -> tuple[T, Reads]:
         with noted() as reads:
-            return answer(*args), reads  # type: ignore[call-arg, arg-type]
+            return answer(*args, **kwargs), reads
 
     @functools.wraps(answer)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        found, reads = kept(*args, **kwargs)  # type: ignore[arg-type]
+        found, reads = kept(*args, **kwargs)  # type: ignore[arg-type]  # the cache asks for Hashable
         _note_again(reads)
         return found
 
