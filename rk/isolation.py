@@ -40,7 +40,7 @@ class Diversion:
 
     def __enter__(self) -> Diversion:
         self._streams = sys.stdout, sys.stderr
-        _flush(*self._streams)
+        flush(*self._streams)
         if self.silent:
             target = os.open(os.devnull, os.O_WRONLY)
             self._redirect(target, _STDOUT, _STDERR)
@@ -53,7 +53,7 @@ class Diversion:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        _flush(sys.stdout, sys.stderr, sys.__stdout__)  # what code wrote to a stream that it found elsewhere
+        flush(sys.stdout, sys.stderr, sys.__stdout__)  # what code wrote to a stream that it found elsewhere
         sys.stdout, sys.stderr = self._streams
         for number, copy in self._kept.items():
             os.dup2(copy, number)
@@ -74,9 +74,10 @@ class Diversion:
                     self._kept[number] = copy
 
 
-def _flush(*streams: Any) -> None:
+def flush(*streams: Any) -> None:
+    """Writes out what streams hold back; does nothing for None and for what is full or closed."""
     for stream in streams:
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # None, full, closed
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.flush()
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-from rk.isolation import Isolation, told_to
+from rk.isolation import Isolation, flush, told_to
 from rk.reads import Reads
 
 _STDOUT, _STDERR = 1, 2
@@ -66,11 +66,7 @@ class Watch(Isolation):
 
     def spoke(self) -> bool:
         """Whether anything was printed since the last call; passes it on to standard error."""
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (AttributeError, OSError, ValueError):
-                continue
+        flush(sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
         size = os.lseek(self._said, 0, os.SEEK_END)
         os.lseek(self._said, 0, os.SEEK_SET)
         while piece := os.read(self._said, 1 << 16):

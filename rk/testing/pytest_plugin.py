@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-OF_THE_USER = ("RK_RUNS", "RK_DISABLE_PLUGINS", "RK_TRACEBACK", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+OF_THE_USER = (
+    "RK_RUNS", "RK_DISABLE_PLUGINS", "RK_TRACEBACK", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONUNBUFFERED",
+)  # fmt: skip
 """Environment variables that change where a program writes and how it prints: no test depends on the user's."""
 
 
